@@ -1,0 +1,284 @@
+"""The configuration: TOML files, parsed once into frozen typed objects.
+
+A wrong field is answered with its file, its path and what was expected; an unknown key with the
+nearest valid one. Paths inside the files are relative to the project's root.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+
+from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.sources import Source
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+RESERVED = ("base", "checkpoint")
+Backend = Literal["onnxruntime", "tensorrt"]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of a configuration file."""
+
+
+class Split(Section, frozen=True):
+    """Where the pictures and the annotations of one split lie inside the dataset's source."""
+
+    pictures: str
+    annotations: str
+
+
+class Drawn(Section, frozen=True):
+    """How many pictures to draw, and how large (width, height in pixels)."""
+
+    train: Positive
+    val: Positive
+    size: tuple[Positive, Positive] = (320, 240)
+    seed: int = 0
+
+
+class Dataset(Section, frozen=True):
+    """What to learn from: a source in VIA or COCO format, or pictures that we draw."""
+
+    classes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    format: Literal["via", "coco", "drawn"] = "via"
+    source: str | None = None
+    label_attribute: str = "label"
+    default_class: str | None = None
+    train: Split | None = None
+    val: Split | None = None
+    drawn: Drawn | None = None
+
+
+class Train(Section, frozen=True):
+    """How to train: an MMDetection config, and what to change in it."""
+
+    config: str
+    weights: str | None = None
+    epochs: Positive | None = None
+    batch_size: Positive | None = None
+    seed: int = 0
+    workers: Annotated[int, msgspec.Meta(ge=0)] = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    overrides: dict[str, Any] = {}
+
+
+class Export(Section, frozen=True):
+    """The MMDeploy config for each backend."""
+
+    onnxruntime: str = "configs/deploy/detection_onnxruntime_static.py"
+    tensorrt: str = "configs/deploy/detection_tensorrt_static.py"
+
+
+class Evaluate(Section, frozen=True):
+    """How many validation pictures to draw, and from which score on."""
+
+    pictures: Annotated[int, msgspec.Meta(ge=1, le=50)] = 4
+    draw_threshold: Fraction = 0.3
+
+
+class Profile(Section, frozen=True):
+    """How often to time the engine."""
+
+    repeats: Annotated[int, msgspec.Meta(ge=200)] = 200
+    warmup: Annotated[int, msgspec.Meta(ge=1)] = 20
+
+
+class Gates(Section, frozen=True):
+    """What an engine must reach; a gate that is left out is not judged."""
+
+    min_AP50: Fraction | None = None  # noqa: N815 - the metric's own name
+    max_AP_drop: Fraction | None = None  # noqa: N815
+
+
+class Pipeline(Section, frozen=True):
+    """``pipeline.toml``: the one file a user edits."""
+
+    name: Name
+    input_size: tuple[Side, Side]
+    targets: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
+    dataset: Dataset
+    train: Train
+    export: Export = Export()
+    evaluate: Evaluate = Evaluate()
+    profile: Profile = Profile()
+    gates: Gates = Gates()
+
+
+class Target(Section, frozen=True):
+    """A device class and how to build for it."""
+
+    description: str
+    backend: Backend
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    graph: Literal["documented"] = "documented"
+
+
+class Sources(Section, frozen=True):
+    """``sources.toml``: what may be fetched, and the mirrors that everyone here shares."""
+
+    mirrors: tuple[str, ...] = ()
+    sources: dict[str, Source] = {}
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """All configuration of one run, checked as a whole."""
+
+    pipeline: Pipeline
+    targets: dict[str, Target]
+    sources: Sources
+    folder: Path
+
+    @property
+    def used_targets(self) -> dict[str, Target]:
+        """The targets that this pipeline builds for, in its order."""
+        return {name: self.targets[name] for name in self.pipeline.targets}
+
+
+def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
+    """Read ``path`` and the ``targets.toml`` and ``sources.toml`` beside it.
+
+    ``overrides`` are ``dotted.key=value`` assignments in TOML (a bare word is a string).
+
+    Raises:
+        ConfigError: something in the files or the overrides is wrong; names file and field.
+    """
+    raw = read_toml(path)
+    for assignment in overrides:
+        _merge(raw, _parse_assignment(assignment))
+    targets, sources = path.parent / "targets.toml", path.parent / "sources.toml"
+    project = Project(
+        pipeline=_convert(raw, Pipeline, path),
+        targets={
+            name: _convert(table, Target, targets, name)
+            for name, table in read_toml(targets).items()
+        },
+        sources=_convert(read_toml(sources), Sources, sources),
+        folder=path.parent,
+    )
+    _check(project, path)
+    return project
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse one TOML file.
+
+    Raises:
+        ConfigError: it does not exist, is not UTF-8 or is not TOML.
+    """
+    try:
+        parsed: dict[str, Any] = msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file", "name another with --config") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return parsed
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested tables into dotted keys: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+T = TypeVar("T")
+
+
+def _convert(raw: Any, kind: type[T], path: Path, name: str = "") -> T:
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(str(error), kind, name)}") from error
+
+
+def _explain(message: str, kind: Any, name: str) -> str:
+    """Turn msgspec's message into one that starts with the field and names the nearest key."""
+    text, _, where = message.partition(" - at `$")
+    inside = where.rstrip("`").replace("[...]", ".*").lstrip(".")
+    field = ".".join(filter(None, (name, inside)))
+    unknown = re.search(r"unknown field `(.+)`", text)
+    if not unknown:
+        return (f"{field}: " if field else "") + text[0].lower() + text[1:]
+    valid = _keys_at(kind, inside)
+    near = difflib.get_close_matches(unknown[1], valid, n=1, cutoff=0.5)
+    advice = f"did you mean {near[0]!r}?" if near else f"valid here: {', '.join(valid)}"
+    return f"unknown key {'.'.join(filter(None, (field, unknown[1])))!r}; {advice}"
+
+
+def _keys_at(kind: Any, field: str) -> list[str]:
+    """List the keys of the table at a dotted path; ``*`` stands for any key of a mapping."""
+    for part in filter(None, field.split(".")):
+        if part == "*":
+            kind = get_args(kind)[-1]
+            continue
+        fields = {each.encode_name: each.type for each in msgspec.structs.fields(kind)}
+        tables = [t for t in get_args(fields[part]) if hasattr(t, "__struct_fields__")]
+        is_optional_table = tables and get_origin(fields[part]) is not dict
+        kind = tables[0] if is_optional_table else fields[part]
+    return list(kind.__struct_encode_fields__)
+
+
+def _parse_assignment(assignment: str) -> dict[str, Any]:
+    key, equals, value = assignment.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {assignment}: not an assignment", "write --set train.epochs=3")
+    for text in (value, json.dumps(value.strip())):
+        try:
+            return msgspec.toml.decode(f"{key} = {text}".encode(), type=dict[str, Any])
+        except msgspec.DecodeError:
+            continue
+    raise ConfigError(f"--set {assignment}: {key!r} is not a key", "write --set train.epochs=3")
+
+
+def _merge(base: dict[str, Any], extra: Mapping[str, Any]) -> None:
+    for key, value in extra.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _check(project: Project, path: Path) -> None:
+    """Check what no single field can tell."""
+    pipeline, dataset = project.pipeline, project.pipeline.dataset
+    for name in pipeline.targets:
+        if name in RESERVED:
+            raise ConfigError(
+                f"{path}: targets: {name!r} is what a step is called", "rename the target"
+            )
+        if name not in project.targets:
+            raise ConfigError(
+                f"{path}: targets: {name!r} is not in targets.toml", nearest(name, project.targets)
+            )
+    for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
+        if len(set(values)) != len(values):
+            raise ConfigError(f"{path}: {field}: a name stands there twice", "remove one of them")
+    if dataset.default_class not in (None, *dataset.classes):
+        raise ConfigError(
+            f"{path}: dataset.default_class: {dataset.default_class!r} is not in dataset.classes",
+            nearest(str(dataset.default_class), dataset.classes),
+        )
+    needed = ("drawn",) if dataset.format == "drawn" else ("source", "train", "val")
+    for field in needed:
+        if getattr(dataset, field) is None:
+            raise ConfigError(f"{path}: dataset.{field}: needed for format {dataset.format!r}")
+
+
+def nearest(name: str, valid: Sequence[str] | Mapping[str, Any]) -> str:
+    """Name the nearest valid word, or list them all, as a hint."""
+    near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(valid) or 'none yet'}"

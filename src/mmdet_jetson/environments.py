@@ -1,0 +1,185 @@
+"""Environments on the host runtime: locked packages in a content-addressed folder of the cache.
+
+An environment's folder is named by what is in it (lock file, Python, machine), shared between
+clones, and appears only when complete: it is built under a temporary name and renamed.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.locks import hold
+from mmdet_jetson.processes import ProcessFailed, run_logged, tail
+from mmdet_jetson.pythons import find_python
+from mmdet_jetson.settings import Settings, Variant
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A pinned set of packages: its lock file and the Pythons it runs on, best first."""
+
+    name: str
+    lock: Path
+    pythons: tuple[str, ...]
+    compiled: str = ""  # the one package that is built from source, after the others
+    index: str = ""  # uv's name of the wheel index for PyTorch's CUDA builds
+
+    @property
+    def identity(self) -> str:
+        """What a cache key needs to know: lock digest, Python and platform."""
+        digest = hashlib.sha256(self.lock.read_bytes()).hexdigest()
+        return f"{self.name}:{digest[:16]}:py{self.python}:{platform.machine()}"
+
+    @property
+    def python(self) -> str:
+        """The version to use: the one that runs us where it fits, since it is surely there."""
+        ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+        return ours if ours in self.pythons else self.pythons[0]
+
+
+def train_environment(root: Path, variant: Variant) -> Environment:
+    """The documented stack, on the CPU or with CUDA 11.3."""
+    name = "train" if variant == "cpu" else f"train-{variant}"
+    index = "" if variant == "cpu" else variant
+    return Environment(name, root / f"docker/{name}.lock", ("3.8",), compiled="mmcv", index=index)
+
+
+def deploy_environment(root: Path) -> Environment:
+    """What a device needs: ONNX Runtime, OpenCV, COCO figures; no PyTorch."""
+    return Environment("deploy", root / "docker/deploy.lock", ("3.12", "3.11"))
+
+
+def environment_folder(environment: Environment, settings: Settings) -> Path:
+    """Where the environment is, or would be."""
+    key = hashlib.sha256(environment.identity.encode()).hexdigest()[:16]
+    return settings.cache / "environments" / f"{environment.name}-{key}"
+
+
+def python_of(environment: Environment, settings: Settings, say: Say) -> Path:
+    """Return the environment's Python, building the environment first where it is missing.
+
+    Raises:
+        UserError: no fitting Python, no compiler, or a package that could not be had.
+    """
+    folder = environment_folder(environment, settings)
+    if not folder.exists():
+        with hold(folder.with_suffix(".lock"), lambda: say("waiting: another run builds it")):
+            if not folder.exists():
+                _build(environment, folder, settings, say)
+    return folder / "bin/python"
+
+
+def _build(environment: Environment, folder: Path, settings: Settings, say: Say) -> None:
+    base = find_python(environment.python, settings, say)
+    log = folder.with_suffix(".log")
+    log.unlink(missing_ok=True)
+    building = folder.with_name(f".{folder.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    uv = Uv(log, settings)
+    uv.run("venv", "--relocatable", "--no-project", "--python", str(base), str(building))
+    say(f"installing the packages of {environment.lock.name}")
+    _install(environment, building, uv, settings, say)
+    _write_marker(building / "environment.json", environment)
+    building.rename(folder)
+    log.unlink(missing_ok=True)
+
+
+def _install(
+    environment: Environment, building: Path, uv: "Uv", settings: Settings, say: Say
+) -> None:
+    entries = _entries(environment.lock)
+    compiled = [entry for entry in entries if _name(entry) == environment.compiled]
+    lock = building / "packages.lock"
+    lock.write_text("".join(entry for entry in entries if entry not in compiled))
+    backend = ["--torch-backend", environment.index] if environment.index else []
+    python = building / "bin/python"
+    uv.run(
+        "pip", "sync", "--python", str(python), "--require-hashes", "--compile-bytecode",
+        "--no-build-isolation", *backend, str(lock),
+    )  # fmt: skip
+    for entry in compiled:
+        name = _name(entry)
+        key = hashlib.sha256((environment.identity + entry).encode()).hexdigest()[:16]
+        wheels = settings.cache / "wheels" / f"{name}-{key}"
+        with hold(wheels.with_suffix(".lock")):
+            if not wheels.exists():
+                say(f"compiling {name}, once on this machine (about 5 minutes on 2 cores)")
+                _compile(entry, python, wheels, uv)
+        (wheel,) = wheels.glob("*.whl")
+        uv.run(
+            "pip", "install", "--python", str(python), "--no-deps", "--compile-bytecode",
+            str(wheel),
+        )  # fmt: skip
+
+
+def _compile(entry: str, python: Path, wheels: Path, uv: "Uv") -> None:
+    """Build one package's wheel against the torch that is already installed."""
+    if not (shutil.which("g++") or shutil.which("c++")):
+        raise UserError(
+            "a C++ compiler is needed once to build mmcv, and none was found",
+            "apt-get install g++",
+        )
+    building = wheels.with_name(f".{wheels.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    lock = building / "source.lock"
+    lock.write_text(entry)
+    uv.command(
+        [
+            str(python), "-m", "pip", "wheel", "--no-deps", "--no-build-isolation",
+            "--require-hashes", "--disable-pip-version-check", "-r", str(lock),
+            "-w", str(building),
+        ],
+        {"MMCV_WITH_OPS": "1", "MAX_JOBS": str(os.cpu_count() or 2)},
+    )  # fmt: skip
+    lock.unlink()
+    building.rename(wheels)
+
+
+def _entries(lock: Path) -> list[str]:
+    """Split a lock file into its entries: pin, marker and hashes.
+
+    A package may have several, for different Pythons.
+    """
+    parts = re.split(r"(?m)^(?=[A-Za-z0-9])", lock.read_text())
+    return [part for part in parts if "==" in part]
+
+
+def _name(entry: str) -> str:
+    return entry.split("==")[0]
+
+
+def _write_marker(path: Path, environment: Environment) -> None:
+    path.write_text(json.dumps({"identity": environment.identity}, indent=1))
+
+
+class Uv:
+    """uv, and the pip it prepares, with one log and one way to fail."""
+
+    def __init__(self, log: Path, settings: Settings) -> None:
+        self.log = log
+        self.env = {**os.environ, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": ""}
+        if settings.offline:
+            self.env["UV_OFFLINE"] = "1"
+
+    def run(self, *arguments: str) -> None:
+        """Run one uv command."""
+        self.command([sys.executable, "-m", "uv", *arguments])
+
+    def command(self, command: list[str], extra: dict[str, str] | None = None) -> None:
+        """Run one command; on failure the message holds its last line and the log's path."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        env = {**self.env, **(extra or {})}
+        code = run_logged(command, self.log, env=env, cwd=self.log.parent)
+        if code:
+            raise ProcessFailed(command, code, tail(self.log), self.log)

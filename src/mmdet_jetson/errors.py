@@ -1,0 +1,30 @@
+"""Errors that are answers: one sentence for the user, a hint, an exit code."""
+
+
+class UserError(Exception):
+    """Something the user can mend; shown as one line and a hint, never as a traceback.
+
+    Anything that is not a ``UserError`` is a bug of ours and keeps its traceback.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  try: {self.hint}" if self.hint else self.message
+
+
+class ConfigError(UserError):
+    """A setting is wrong: the file, the field and what was expected are in the message."""
+
+    exit_code = 2
+
+
+class GateFailed(UserError):
+    """The pipeline ran to its end and its verdict is: do not ship this."""
+
+    exit_code = 3

@@ -1,0 +1,92 @@
+"""Inputs from outside the pipeline: sources by name, and the user's own folders and files."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from mmdet_jetson.archive import unpack
+from mmdet_jetson.config import Project, nearest
+from mmdet_jetson.digests import sha256_file, tree_digest
+from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.settings import Settings
+from mmdet_jetson.source_lock import recorded_digest
+from mmdet_jetson.sources import fetch
+from mmdet_jetson.stage import Given
+
+Bytes = Callable[[str, int, int | None], None]
+
+
+class Inputs:
+    """Turns what a config names into inputs of steps; fetches only when a step asks."""
+
+    def __init__(self, project: Project, settings: Settings, on_bytes: Bytes) -> None:
+        self.project = project
+        self.settings = settings
+        self.on_bytes = on_bytes
+
+    def dataset(self, named: str) -> Given:
+        """Return a folder of pictures: the user's own, or an archive's."""
+        path = self._own(named, "dataset.source")
+        if path and path.is_dir():
+            folder = path
+            return Given(lambda: self._tree(folder), lambda _: folder)
+        return self._file(named, path, _unpack)
+
+    def weights(self, named: str) -> Given:
+        """Return a folder with one checkpoint file."""
+        return self._file(named, self._own(named, "train.weights"), _put)
+
+    def _file(self, named: str, path: Path | None, place: Callable[[Path, Path], Path]) -> Given:
+        return Given(
+            lambda: self._digest(named, path),
+            lambda into: place(path or self._fetch(named), into),
+        )
+
+    def _own(self, named: str, field: str) -> Path | None:
+        """Return the user's own path; None when the name is one of ``sources.toml``."""
+        if named in self.project.sources.sources:
+            return None
+        path = self.settings.root / Path(named).expanduser()
+        if path.exists():
+            return path
+        hint = nearest(named, self.project.sources.sources)
+        raise ConfigError(
+            f"{field}: {named!r} is neither a name in sources.toml nor a path that exists", hint
+        )
+
+    def _digest(self, named: str, path: Path | None) -> str:
+        """Return the SHA-256 of a file; one whose digest is known need not be here for that."""
+        if path:
+            return sha256_file(path)
+        source = self.project.sources.sources[named]
+        known = source.sha256 or recorded_digest(self._lock_file, named, source.url)
+        return known or sha256_file(self._fetch(named))
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.project.folder / "sources.lock"
+
+    def _fetch(self, named: str) -> Path:
+        return fetch(
+            named,
+            self.project.sources.sources[named],
+            downloads=self.settings.cache / "downloads",
+            mirrors=(*self.settings.mirrors, *self.project.sources.mirrors),
+            lock_file=self._lock_file,
+            offline=self.settings.offline,
+            progress=lambda done, total: self.on_bytes(named, done, total),
+        )
+
+    def _tree(self, folder: Path) -> str:
+        return tree_digest(folder, self.settings.cache / "digests.sqlite")
+
+
+def _unpack(archive: Path, into: Path) -> Path:
+    unpack(archive, into)
+    return into
+
+
+def _put(file: Path, into: Path) -> Path:
+    into.mkdir(parents=True)
+    shutil.copyfile(file, into / file.name)
+    return into

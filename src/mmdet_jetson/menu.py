@@ -1,0 +1,158 @@
+"""What the menu's entries do: each verb is one function here, called by ``tasks.py``."""
+
+import errno
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from invoke.exceptions import Exit
+from rich.console import Console
+from rich.table import Table
+
+from mmdet_jetson import explain, pipeline, summary
+from mmdet_jetson.config import Project, load_project, nearest
+from mmdet_jetson.errors import GateFailed, UserError
+from mmdet_jetson.inputs import Inputs
+from mmdet_jetson.progress import Display
+from mmdet_jetson.runtimes.host import HostRuntime
+from mmdet_jetson.settings import Settings, read_settings
+from mmdet_jetson.stage import Step, Workshop, sweep
+from mmdet_jetson.store import Artifact, Store
+
+CANCELLED = 130
+MACHINE_ERRORS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def answering(verb: F) -> F:
+    """Turn our errors into one sentence and an exit code, in this one place; bugs pass through."""
+
+    @functools.wraps(verb)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return verb(*arguments, **options)
+        except UserError as error:
+            raise Exit(f"error: {error}", error.exit_code) from None
+        except OSError as error:
+            if error.errno not in MACHINE_ERRORS:
+                raise
+            what = f"{MACHINE_ERRORS[error.errno]}: {error.filename or 'the store or the cache'}"
+            raise Exit(f"error: {what}\n  try: invoke doctor", 1) from None
+        except KeyboardInterrupt:
+            raise Exit("cancelled; nothing half-made was kept", CANCELLED) from None
+
+    return run  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of the menu: the project as configured, and the workshop its steps run in."""
+
+    project: Project
+    settings: Settings
+    steps: tuple[Step, ...]
+    store: Store
+    runtime: HostRuntime
+    display: Display
+
+    @property
+    def name(self) -> str:
+        """The run name; each artifact is tagged ``<name>.<step>``."""
+        return self.project.pipeline.name
+
+
+@contextmanager
+def session(
+    config: str, overrides: Sequence[str], targets: Sequence[str] = ()
+) -> Iterator[Session]:
+    """Read the configuration, plan the steps and open the store; nothing runs yet."""
+    settings = read_settings()
+    if targets:
+        overrides = [*overrides, f"targets={json.dumps(list(targets))}"]
+    project = load_project(Path(config), overrides)
+    display = Display(Console(stderr=True))
+    steps = pipeline.plan(project, Inputs(project, settings, display.bytes_fetched))
+    with display:
+        yield Session(
+            project, settings, steps, Store(settings.artifacts), HostRuntime(settings), display
+        )
+
+
+def make(now: Session, goals: Iterable[str]) -> dict[str, Artifact]:
+    """Make the artifacts of the goals and of all they need."""
+    steps = pipeline.needed_for(now.steps, goals)
+    sweep(now.store.root / "jobs")
+    shop = Workshop(now.runtime, now.store, now.display)
+    return pipeline.run(steps, shop, now.name)
+
+
+def run_pipeline(config: str, overrides: Sequence[str]) -> None:
+    """Make everything up to the report, show the result, and fail where a gate fails."""
+    with session(config, overrides) as now:
+        pipeline.check_targets(now.project, "pipeline")
+        made = make(now, ["report"])
+    page = summary.place_report(now.store, made["report"], now.name)
+    Console().print(summary.table(now.store, made, page))
+    failed = summary.read_verdict(now.store, made["report"]).failed
+    if failed:
+        raise GateFailed(f"the verdict is fail: {failed[0]}", f"read {page}")
+
+
+def run_verb(verb: str, config: str, overrides: Sequence[str], targets: Sequence[str]) -> None:
+    """Make one verb's artifacts, for every target where it has one, and say where they are."""
+    with session(config, overrides, targets) as now:
+        if verb in ("engine", "evaluate", "profile"):
+            pipeline.check_targets(now.project, verb)
+        goals = [step.name for step in now.steps if step.name.split("-")[0] == verb]
+        made = make(now, goals)
+    for goal in goals:
+        tag = f"{now.name}.{goal}"
+        Console().print(
+            f"{made[goal].kind} {tag}: {made[goal].digest}\n"
+            f"  its files: invoke checkout {tag} FOLDER",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def show_status(config: str, overrides: Sequence[str]) -> None:
+    """Tabulate every step: cached, missing or waiting for one before it."""
+    with session(config, overrides) as now:
+        states = explain.states(now.steps, now.runtime, now.store, now.name)
+    table = Table(title=f"pipeline {now.name}")
+    for column in ("step", "state", "artifact", "made", "size"):
+        table.add_column(column, overflow="fold")
+    for state in states:
+        artifact = state.artifact
+        made = (
+            (artifact.digest[7:19], artifact.provenance.created, f"{artifact.size / 1e6:.1f} MB")
+            if artifact
+            else ("", "", "")
+        )
+        table.add_row(state.step.name, state.word, *made)
+    Console().print(table)
+
+
+def show_why(name: str, config: str, overrides: Sequence[str]) -> None:
+    """Say of one step, or of all steps of a stage, why it would run or not."""
+    with session(config, overrides) as now:
+        states = explain.states(now.steps, now.runtime, now.store, now.name)
+    chosen = [s for s in states if name in (s.step.name, s.step.stage)]
+    chosen = chosen or [s for s in states if s.step.name.split("-")[0] == name]
+    if not chosen:
+        names = [step.name for step in now.steps]
+        raise UserError(f"{name!r} is no step of this pipeline", nearest(name, names))
+    for state in chosen:
+        Console().print(f"{state.step.name}: {state.word}", highlight=False, markup=False)
+        for reason in state.reasons:
+            Console().print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,199 @@
+"""The pipeline as data: every step in order, with its environment, inputs and outputs.
+
+======================== =========== ============================== ==============
+step                     environment reads                          makes
+======================== =========== ============================== ==============
+``dataset``              train       the source                     dataset
+``train``                train       dataset, config, weights       checkpoint
+``evaluate-base``        train       weights, config, validation    evaluation
+``evaluate-checkpoint``  train       checkpoint, validation         evaluation
+``export-TARGET``        train       checkpoint, deploy config      onnx
+``engine-TARGET``        deploy      onnx                           engine
+``evaluate-TARGET``      deploy      engine, validation             evaluation
+``profile-TARGET``       deploy      engine, validation             profile
+``report``               train       all of these                   report
+======================== =========== ============================== ==============
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from mmdet_jetson.config import Project, Target, flatten
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.inputs import Inputs
+from mmdet_jetson.stage import Given, Made, Step, Workshop, run_step
+from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.train_config import config_input
+
+VALIDATION = Made("dataset", ("val", "val.json"))
+
+
+def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
+    """List every step of the project's pipeline; nothing is run, fetched or written.
+
+    Raises:
+        ConfigError: a config file that a step needs is missing or broken.
+    """
+    steps = [_dataset(project, inputs), _train(project, inputs)]
+    if project.pipeline.train.weights:
+        steps.append(_evaluate_checkpoint(project, "base", {"weights": _weights(project, inputs)}))
+    steps.append(_evaluate_checkpoint(project, "checkpoint", {}))
+    for name, target in project.used_targets.items():
+        steps += _target_steps(project, inputs, name, target)
+    return (*steps, _report(project, steps))
+
+
+def needed_for(steps: Sequence[Step], goals: Iterable[str]) -> tuple[Step, ...]:
+    """Keep the steps named by ``goals`` and all that they are made from, in order."""
+    wanted = set(goals)
+    for step in reversed(steps):
+        if step.name in wanted:
+            wanted |= {given.step for given in step.inputs.values() if isinstance(given, Made)}
+    return tuple(step for step in steps if step.name in wanted)
+
+
+def run(steps: Sequence[Step], shop: Workshop, name: str) -> dict[str, Artifact]:
+    """Run the steps in order and tag each artifact ``<name>.<step>``; return them by step."""
+    made: dict[str, Artifact] = {}
+    for step in steps:
+        made[step.name] = run_step(step, shop, made)
+        _tag(shop.store, made[step.name], f"{name}.{step.name}")
+    return made
+
+
+def _tag(store: Store, artifact: Artifact, tag: str) -> None:
+    """Move a run name; where it already names the artifact nothing is written."""
+    named = store.tags().get(tag)
+    if named is None or named.digest != artifact.digest:
+        store.tag(artifact, tag)
+
+
+def _dataset(project: Project, inputs: Inputs) -> Step:
+    dataset = project.pipeline.dataset
+    parameters = msgspec.to_builtins(dataset)
+    source = parameters.pop("source")
+    given = {} if source is None else {"source": inputs.dataset(source)}
+    return Step("dataset", "dataset", "train", "dataset", parameters, given)
+
+
+def _train(project: Project, inputs: Inputs) -> Step:
+    train = project.pipeline.train
+    parameters = {
+        **msgspec.to_builtins(train),
+        "overrides": flatten(train.overrides),
+        "classes": list(project.pipeline.dataset.classes),
+        "input_size": list(project.pipeline.input_size),
+    }
+    given: dict[str, Made | Given] = {
+        "dataset": Made("dataset"),
+        "config": config_input(inputs.settings.root, train.config),
+    }
+    if parameters.pop("weights"):
+        given["weights"] = _weights(project, inputs)
+    return Step("train", "train", "train", "checkpoint", parameters, given, resumable=True)
+
+
+def _weights(project: Project, inputs: Inputs) -> Given:
+    return inputs.weights(str(project.pipeline.train.weights))
+
+
+def _evaluate_checkpoint(project: Project, subject: str, extra: Mapping[str, Given]) -> Step:
+    parameters = {
+        "subject": subject,
+        "device": project.pipeline.train.device,
+        **msgspec.to_builtins(project.pipeline.evaluate),
+    }
+    return Step(
+        f"evaluate-{subject}",
+        "evaluate_checkpoint",
+        "train",
+        "evaluation",
+        parameters,
+        {"checkpoint": Made("train"), "dataset": VALIDATION, **extra},
+    )
+
+
+def _target_steps(project: Project, inputs: Inputs, name: str, target: Target) -> tuple[Step, ...]:
+    return (
+        _export(project, inputs, name, target),
+        _engine(name, target),
+        _evaluate_engine(project, name),
+        _profile(project, name),
+    )
+
+
+def _export(project: Project, inputs: Inputs, name: str, target: Target) -> Step:
+    config: str = getattr(project.pipeline.export, target.backend)
+    parameters = {
+        "backend": target.backend,
+        "graph": target.graph,
+        "deploy_config": config,
+        "input_size": list(project.pipeline.input_size),
+    }
+    given: dict[str, Made | Given] = {
+        "checkpoint": Made("train", ("best.pth", "config.py")),
+        "config": config_input(inputs.settings.root, config),
+    }
+    return Step(f"export-{name}", "export", "train", "onnx", parameters, given)
+
+
+def _engine(name: str, target: Target) -> Step:
+    parameters = {"target": name, "backend": target.backend, "precision": target.precision}
+    given = {"onnx": Made(f"export-{name}")}
+    return Step(f"engine-{name}", "engine", "deploy", "engine", parameters, given)
+
+
+def _evaluate_engine(project: Project, name: str) -> Step:
+    parameters = {"target": name, **msgspec.to_builtins(project.pipeline.evaluate)}
+    given = {"engine": Made(f"engine-{name}"), "dataset": VALIDATION}
+    return Step(f"evaluate-{name}", "evaluate_engine", "deploy", "evaluation", parameters, given)
+
+
+def _profile(project: Project, name: str) -> Step:
+    timing = msgspec.to_builtins(project.pipeline.profile)
+    parameters = {"target": name, "evidence": "measured", **timing}
+    given = {"engine": Made(f"engine-{name}"), "dataset": VALIDATION}
+    return Step(f"profile-{name}", "profile", "deploy", "profile", parameters, given)
+
+
+def _report(project: Project, steps: Sequence[Step]) -> Step:
+    """Judge and show everything: one input a step, named by what it shows."""
+    names = {"train": "checkpoint"} | {
+        step.name: step.name.replace("evaluate-", "evaluation-").replace("export-", "onnx-")
+        for step in steps
+        if step.name != "train"
+    }
+    parameters = {
+        "name": project.pipeline.name,
+        "gates": msgspec.to_builtins(project.pipeline.gates),
+        "targets": list(project.pipeline.targets),
+    }
+    given = {names[step.name]: Made(step.name, _shown(step)) for step in steps}
+    return Step("report", "report", "train", "report", parameters, given, reads_provenance=True)
+
+
+def _shown(step: Step) -> tuple[str, ...]:
+    """What the report reads of a step: neither pictures by the thousand nor weights."""
+    parts = {
+        "dataset": ("summary.json", "val.json"),
+        "checkpoint": ("metrics.json",),
+        "onnx": ("graph.json",),
+        "engine": ("passport.json",),
+    }
+    return parts.get(step.kind, ())
+
+
+def check_targets(project: Project, goal: str) -> None:
+    """Refuse to start what cannot be finished: a target whose engine we cannot build.
+
+    Raises:
+        UserError: names the target and what can be made for it.
+    """
+    for name, target in project.used_targets.items():
+        if target.backend != "onnxruntime":
+            raise UserError(
+                f"{goal}: target {name!r} needs backend {target.backend!r}, and engines are built"
+                " for 'onnxruntime' only so far",
+                f"invoke export --target {name} makes its ONNX file",
+            )

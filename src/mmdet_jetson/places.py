@@ -1,0 +1,79 @@
+"""The places where a source's file may be: folders of this machine and web addresses."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+Progress = Callable[[int, "int | None"], None]
+
+_CHUNK = 1 << 20
+
+
+class PlaceFailed(Exception):
+    """The file could not be had from one place; the message completes "it ...", others remain."""
+
+
+class WrongFile(PlaceFailed):
+    """The place has a file, but not the one that is wanted."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A local file or a web address where the wanted file may be."""
+
+    address: str
+
+    @property
+    def path(self) -> Path | None:
+        """The local file; None for a web address."""
+        if "://" not in self.address:
+            return Path(self.address)
+        parts = urlsplit(self.address)
+        return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+    def __str__(self) -> str:
+        """Show the address without what may be secret: user, password and query."""
+        if self.path:
+            return str(self.path)
+        parts = urlsplit(self.address)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def filename_of(address: str) -> str:
+    """Return the last part of a path or web address; empty if it does not name a file."""
+    name = address.rpartition("/")[2]
+    if "://" in address:
+        name = unquote(urlsplit(address).path.rpartition("/")[2])
+    return "" if name in (".", "..") or set(name) & set("/\\\0") else name
+
+
+def places(url: str, mirrors: Sequence[str]) -> list[Place]:
+    """Return where to look for the file of ``url``, in order: each mirror, then the url itself."""
+    filename = filename_of(url)
+    found = []
+    for mirror in mirrors:
+        name = quote(filename) if "://" in mirror else filename
+        found.append(Place(f"{mirror.rstrip('/')}/{name}"))
+    return [*found, Place(url)]
+
+
+def copy(path: Path, target: Path, progress: Progress) -> str:
+    """Copy a local file and return its SHA-256.
+
+    Raises:
+        PlaceFailed: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        source = path.open("rb")
+        total = path.stat().st_size
+    except OSError as error:
+        raise PlaceFailed(f"cannot be read: {error.strerror}") from error
+    with source, target.open("wb") as sink:
+        while chunk := source.read(_CHUNK):
+            sink.write(chunk)
+            digest.update(chunk)
+            progress(sink.tell(), total)
+    return digest.hexdigest()

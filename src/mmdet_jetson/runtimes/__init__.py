@@ -1,0 +1,1 @@
+"""Where an environment lives: on this machine; one module a runtime."""

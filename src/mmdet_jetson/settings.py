@@ -1,0 +1,64 @@
+"""What this machine's owner decides, read once from the environment.
+
+========================== ======================================================================
+``MMDET_JETSON_CACHE``     environments, wheels and downloads (default: the user's cache folder)
+``MMDET_JETSON_ARTIFACTS`` the store (default: ``artifacts/`` of the project)
+``MMDET_JETSON_MIRRORS``   folders or URLs tried before the original address, separated by spaces
+``MMDET_JETSON_OFFLINE``   ``1``: never open a connection; use the cache and mirrored folders
+``MMDET_JETSON_PYTHON38``  a Python 3.8 to use for the environment ``train``
+``MMDET_JETSON_TRAIN``     ``cpu`` or ``cu113``: which lock environment ``train`` is built from
+                           (default: ``cu113`` where an NVIDIA driver is loaded)
+========================== ======================================================================
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, cast
+
+import msgspec
+import platformdirs
+
+from mmdet_jetson.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+Variant = Literal["cpu", "cu113"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things live on this machine and what may be reached from it."""
+
+    root: Path
+    cache: Path
+    artifacts: Path
+    mirrors: tuple[str, ...]
+    offline: bool
+    python38: str
+    variant: Variant
+
+
+def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Settings:
+    """Read the settings of the project at ``root``, by default the one this file is part of.
+
+    Raises:
+        ConfigError: a variable has a value that means nothing.
+    """
+    variant = environ.get("MMDET_JETSON_TRAIN") or _variant_of_this_machine()
+    if variant not in ("cpu", "cu113"):
+        raise ConfigError(f"MMDET_JETSON_TRAIN is {variant!r}", "set it to cpu or cu113")
+    cache = environ.get("MMDET_JETSON_CACHE") or platformdirs.user_cache_dir("mmdet-jetson")
+    return Settings(
+        root=root,
+        cache=Path(cache).expanduser().absolute(),
+        artifacts=Path(environ.get("MMDET_JETSON_ARTIFACTS") or root / "artifacts").absolute(),
+        mirrors=tuple(environ.get("MMDET_JETSON_MIRRORS", "").split()),
+        offline=environ.get("MMDET_JETSON_OFFLINE", "0") not in ("", "0"),
+        python38=environ.get("MMDET_JETSON_PYTHON38", ""),
+        variant=cast("Variant", variant),
+    )
+
+
+def _variant_of_this_machine() -> Variant:
+    """Guess without starting anything: a driver is there when its device file is."""
+    return "cu113" if Path("/dev/nvidia0").exists() and shutil.which("nvidia-smi") else "cpu"

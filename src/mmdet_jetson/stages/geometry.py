@@ -1,0 +1,115 @@
+"""Outlines of annotated shapes, and the part of them that lies inside a picture."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, List, Sequence, Tuple
+
+import shapely
+from shapely.geometry import MultiPolygon, Polygon, box
+
+from mmdet_jetson.stages.findings import Defect
+from mmdet_jetson.stages.records import Extent, Outline
+
+ELLIPSE_POINTS = 72
+"""Points on the outline of an ellipse: the polygon has 99.87% of its area (see ``ellipse``)."""
+
+_DECIMALS = 3
+_SMALLEST_AREA = 10**-_DECIMALS
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An extent inside a picture, and what had to be done to get it there."""
+
+    extent: Extent
+    repaired: bool
+    clipped: bool
+
+
+def rectangle(x: float, y: float, width: float, height: float) -> Outline:
+    """The four corners of an upright rectangle, from its top left corner."""
+    return ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
+
+
+def ellipse(cx: float, cy: float, rx: float, ry: float, theta: float = 0.0) -> Outline:
+    """An ellipse as a polygon of ``ELLIPSE_POINTS`` points.
+
+    ``theta`` is the rotation in radians, clockwise on the screen as y points down. The points are
+    the parametric form ``center + R(theta) (rx cos t, ry sin t)`` at equal steps of t; the polygon
+    inscribed at n equal steps has the area ``n/2 sin(2 pi/n) rx ry``, which is the affine image of
+    the regular n-gon in the unit circle.
+    """
+    cos, sin = math.cos(theta), math.sin(theta)
+    steps = [2 * math.pi * index / ELLIPSE_POINTS for index in range(ELLIPSE_POINTS)]
+    on_axes = [(rx * math.cos(t), ry * math.sin(t)) for t in steps]
+    return tuple((cx + a * cos - b * sin, cy + a * sin + b * cos) for a, b in on_axes)
+
+
+def polygon(xs: Sequence[float], ys: Sequence[float]) -> Outline:
+    """A polygon from the coordinates of its points.
+
+    Raises:
+        Defect: the counts differ, or there are fewer than three different points.
+    """
+    if len(xs) != len(ys):
+        raise Defect(
+            f"the polygon has {len(xs)} x and {len(ys)} y coordinates", "draw the region again"
+        )
+    outline = tuple(zip(xs, ys))
+    distinct = len(set(outline))
+    if distinct < 3:
+        raise Defect(
+            f"the polygon has {distinct} different point{'' if distinct == 1 else 's'}, "
+            "it needs at least 3",
+            "delete the region or draw it again",
+        )
+    return outline
+
+
+def place(outlines: Sequence[Outline], width: int, height: int) -> Placement:
+    """The part of an object inside a picture of that size; area and bounds by shapely.
+
+    Outlines that cross themselves are made valid first (even-odd rule). COCO polygons cannot hold
+    holes: a hole counts for the area, not in the segmentation.
+
+    Raises:
+        Defect: no area, wholly outside, or less than one pixel wide or high (MMDetection leaves
+            such boxes out of training without a word).
+    """
+    repaired = not all(Polygon(outline).is_valid for outline in outlines)
+    whole = shapely.union_all([shapely.make_valid(Polygon(outline)) for outline in outlines])
+    if whole.area < _SMALLEST_AREA:
+        raise Defect("the region has no area", "delete the region or draw it again")
+    inside = shapely.intersection(whole, box(0, 0, width, height))
+    if inside.area < _SMALLEST_AREA:
+        raise Defect(
+            f"the region lies outside the picture, which is {width} × {height} pixels",
+            "was the picture resized or exchanged after it was labelled?",
+        )
+    clipped = not box(0, 0, width, height).covers(whole)
+    kept = [list(outline) for outline in outlines]
+    rings = _rings(inside) if repaired or clipped or len(outlines) > 1 else kept
+    return Placement(_extent(rings, inside), repaired, clipped)
+
+
+def _rings(geometry: Any) -> List[List[Tuple[float, float]]]:
+    """The outer rings of a polygon, of several, or of those in a collection with lines."""
+    if isinstance(geometry, Polygon):
+        return [list(geometry.exterior.coords)[:-1]]
+    parts = [part for part in geometry.geoms if isinstance(part, (Polygon, MultiPolygon))]
+    return [ring for part in parts for ring in _rings(part) if part.area > 0]
+
+
+def _extent(rings: List[List[Tuple[float, float]]], geometry: Any) -> Extent:
+    xs, ys = zip(*[point for ring in rings for point in ring])
+    left, top, right, bottom = (
+        round(value, _DECIMALS) for value in (min(xs), min(ys), max(xs), max(ys))
+    )
+    width, height = round(right - left, _DECIMALS), round(bottom - top, _DECIMALS)
+    if width < 1 or height < 1:
+        raise Defect(
+            f"the region covers {width:g} × {height:g} pixels of the picture",
+            "delete the region: a box needs at least one pixel each way",
+        )
+    flat = [[round(value, _DECIMALS) for point in ring for value in point] for ring in rings]
+    return Extent(flat, (left, top, width, height), round(geometry.area, _DECIMALS))

@@ -1,0 +1,111 @@
+"""How sure a set of pictures makes us of AP50: a bootstrap over pictures."""
+
+import contextlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mmdet_jetson.stages.gates import Interval
+
+RESAMPLES = 200
+# Below this a resample repeats so few pictures that the interval is far too narrow.
+FEWEST_PICTURES = 10
+
+
+@dataclass(frozen=True)
+class _Matches:
+    """The detections of one class, best first, and its objects.
+
+    ``picture`` and ``correct`` have one entry a detection (the index of its picture, and whether
+    it found an object); ``objects`` has the number of objects in each picture.
+    """
+
+    picture: "np.ndarray[Any, Any]"
+    correct: "np.ndarray[Any, Any]"
+    objects: "np.ndarray[Any, Any]"
+
+
+def ap50_interval(
+    annotations: Path, predictions: List[Dict[str, Any]], resamples: int = RESAMPLES
+) -> Optional[Interval]:
+    """Resample the pictures with replacement; return AP50 and its 2.5% and 97.5% percentiles.
+
+    ``annotations`` is the COCO file, ``predictions`` are in COCO's results format. COCOeval
+    matches the pictures once; in a resample each of them counts as often as it was drawn. The
+    seed is fixed, so equal inputs give equal intervals. None where pictures or predictions are
+    too few to resample.
+    """
+    if not predictions:
+        return None
+    evaluation = _evaluate(annotations, predictions)
+    pictures = len(evaluation.params.imgIds)
+    if pictures < FEWEST_PICTURES:
+        return None
+    # With one range of areas COCOeval lists all pictures of a class, class after class.
+    starts = range(0, len(evaluation.evalImgs), pictures)
+    classes = [_collect(evaluation.evalImgs[start : start + pictures]) for start in starts]
+    levels = evaluation.params.recThrs
+    draws = np.random.default_rng(0).integers(0, pictures, size=(resamples, pictures))
+    values = [_ap50(classes, np.bincount(draw, minlength=pictures), levels) for draw in draws]
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    point = _ap50(classes, np.ones(pictures, dtype=int), levels)
+    return Interval(point=point, low=float(low), high=float(high))
+
+
+def _evaluate(annotations: Path, predictions: List[Dict[str, Any]]) -> Any:
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(annotations))
+        # loadRes writes into the dictionaries it is given.
+        results = truth.loadRes([dict(prediction) for prediction in predictions])
+        evaluation = COCOeval(truth, results, "bbox")
+        evaluation.params.iouThrs = np.array([0.5])
+        evaluation.params.areaRng = evaluation.params.areaRng[:1]
+        evaluation.params.maxDets = evaluation.params.maxDets[-1:]
+        evaluation.evaluate()
+    return evaluation
+
+
+def _collect(images: Sequence[Any]) -> _Matches:
+    """Join what COCOeval found in each picture; None is a picture without anything."""
+    objects = np.array([0 if i is None else np.sum(i["gtIgnore"] == 0) for i in images])
+    found = [(index, image) for index, image in enumerate(images) if image is not None]
+    empty = [np.zeros(0)]
+    scores = np.concatenate(empty + [np.asarray(image["dtScores"]) for _, image in found])
+    correct = np.concatenate(empty + [image["dtMatches"][0] > 0 for _, image in found]) > 0
+    ignored = np.concatenate(empty + [image["dtIgnore"][0] for _, image in found]) > 0
+    picture = np.repeat(
+        np.array([index for index, _ in found], dtype=int),
+        [len(image["dtScores"]) for _, image in found],
+    )
+    order = np.argsort(-scores, kind="stable")
+    order = order[~ignored[order]]
+    return _Matches(picture[order], correct[order], objects)
+
+
+def _ap50(classes: Sequence[_Matches], counts: Any, levels: Any) -> float:
+    """AP50 where picture i counts ``counts[i]`` times; NaN where that leaves no object.
+
+    The mean over classes of the precision at COCO's 101 recall levels, as COCOeval interpolates
+    it. A picture that counts twice acts as two pictures: both copies of a detection come one
+    after the other, which leaves the highest precision at each recall as it is.
+    """
+    judged = [_average_precision(each, counts, levels) for each in classes]
+    known = [value for value in judged if value is not None]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _average_precision(matches: _Matches, counts: Any, levels: Any) -> Optional[float]:
+    objects = int(np.sum(matches.objects * counts))
+    if objects == 0:
+        return None
+    weights = counts[matches.picture]
+    correct = np.cumsum(weights * matches.correct)
+    precision = correct / np.maximum(np.cumsum(weights), 1)
+    reachable = np.maximum.accumulate(precision[::-1])[::-1]
+    first = np.searchsorted(correct / objects, levels, side="left")
+    return float(np.sum(reachable[first[first < len(reachable)]]) / len(levels))

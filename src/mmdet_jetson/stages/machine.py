@@ -1,0 +1,81 @@
+"""What this machine is, and how busy others keep it, from the kernel's own files."""
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+PROC = Path("/proc")
+# Where a Jetson names its board; its /proc/cpuinfo names no CPU.
+BOARD = PROC / "device-tree" / "model"
+CPU_TIMES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+
+
+def cpu_name() -> str:
+    """Name the CPU, or the board where the CPU has no name."""
+    for line in _lines(PROC / "cpuinfo"):
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    board = "".join(_lines(BOARD)).strip("\0 ")
+    return board or platform.processor() or platform.machine()
+
+
+def machine_facts() -> Dict[str, Any]:
+    """Describe this machine; the cores are those that this process may use."""
+    return {
+        "cpu": cpu_name(),
+        "cores": cores(),
+        "memory_gb": _memory_gb(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class BusyTime:
+    """CPU time in seconds since boot: of everything, and of this process alone."""
+
+    everything: float
+    own: float
+    available: float
+
+    @classmethod
+    def now(cls) -> "Optional[BusyTime]":
+        """Read the counters; None where the kernel shows none."""
+        lines = _lines(PROC / "stat")
+        if not lines:
+            return None
+        ticks = dict(zip(CPU_TIMES, map(int, lines[0].split()[1:])))
+        per_second = os.sysconf("SC_CLK_TCK")
+        total = sum(ticks.values())
+        busy = total - ticks["idle"] - ticks["iowait"]
+        own = os.times()
+        return cls(busy / per_second, own.user + own.system, total / per_second)
+
+    def share_of_others(self, later: "BusyTime") -> float:
+        """Give the share of all CPU time until ``later`` that went to other processes: 0 to 1."""
+        others = (later.everything - self.everything) - (later.own - self.own)
+        return max(0.0, others) / max(later.available - self.available, 1e-9)
+
+
+def _memory_gb() -> Optional[float]:
+    for line in _lines(PROC / "meminfo"):
+        if line.startswith("MemTotal"):
+            return round(int(line.split()[1]) / 2**20, 1)
+    return None
+
+
+def _lines(path: Path) -> List[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,252 @@
+"""Fit an MMDetection config to a job: pure changes, each of them tested on its own.
+
+Each does one thing to one config: where its data lie, its classes, its input size, its schedule.
+"""
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from mmengine import Config
+
+from mmdet_jetson.stages.job import StageError
+
+Size = Tuple[int, int]
+
+SPLITS = {"train": "train", "val": "val", "test": "val"}
+DATALOADERS = tuple(f"{split}_dataloader" for split in SPLITS)
+# Where transforms, wrapped datasets and the augmentation of batches keep sizes in pixels; all are
+# (width, height), except the range, which is along one side.
+SIZE_KEYS = ("scale", "img_scale", "crop_size", "size", "border", "random_size_range")
+# What a Runner and MMDeploy read; other names in a config file are its own variables.
+KEPT = (
+    *("default_scope", "custom_imports", "model", "test_pipeline", *DATALOADERS),
+    *("train_cfg", "val_cfg", "test_cfg", "val_evaluator", "test_evaluator"),
+    *("optim_wrapper", "param_scheduler", "auto_scale_lr", "default_hooks", "custom_hooks"),
+    *("env_cfg", "visualizer", "log_processor", "log_level", "randomness"),
+)
+
+
+def load_config(path: Path) -> Config:
+    """Read a config file with its ``_base_`` files.
+
+    Raises:
+        StageError: it is missing, is not valid Python, or is no epoch-based training config.
+    """
+    if not path.is_file():
+        raise StageError(f"there is no training config {path.name}", f"looked in {path.parent}")
+    try:
+        config = Config.fromfile(str(path))
+    except Exception as error:  # the file is Python: it can raise anything
+        raise StageError(
+            f"the training config {path.name} cannot be read: {reason(error)}",
+            "a config that MMDetection's own tools/train.py can read works here as well",
+        ) from error
+    _check_kind(config, path.name)
+    return config
+
+
+def reason(error: Exception) -> str:
+    """Say in one line what an exception of a library says."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def _check_kind(config: Config, name: str) -> None:
+    missing = [key for key in ("model", "train_cfg", *DATALOADERS) if not config.get(key)]
+    if missing:
+        raise StageError(
+            f"the training config {name} has no {missing[0]}",
+            "start from one of MMDetection's own: _base_ = 'mmdet::rtmdet/...'",
+        )
+    if "max_epochs" not in config.train_cfg:
+        raise StageError(
+            f"the training config {name} does not count in epochs (train_cfg.max_epochs)",
+            "use a config with an EpochBasedTrainLoop",
+        )
+
+
+def set_dataset(config: Config, root: str, classes: Sequence[str]) -> None:
+    """Point every split at a `dataset` artifact in ``root`` and name its ``classes``."""
+    for split, folder in SPLITS.items():
+        dataset = _innermost(config[f"{split}_dataloader"].dataset)
+        dataset.data_root = f"{root}/"
+        dataset.ann_file = f"{folder}.json"
+        dataset.data_prefix = {"img": f"{folder}/"}
+        dataset.metainfo = {"classes": tuple(classes)}
+        if split != "train":
+            config[f"{split}_evaluator"].ann_file = f"{root}/{folder}.json"
+
+
+def _innermost(dataset: Any) -> Any:
+    """Look through wrappers such as MultiImageMixDataset and RepeatDataset."""
+    while "dataset" in dataset:
+        dataset = dataset.dataset
+    return dataset
+
+
+def set_class_count(config: Config, count: int) -> None:
+    """Set ``num_classes`` of every head; a backbone's belongs to its own pre-training."""
+    for key, part in config.model.items():
+        if key != "backbone":
+            for owner in _owners(part, "num_classes"):
+                owner["num_classes"] = count
+
+
+def _owners(node: Any, key: str) -> Iterator[Dict[str, Any]]:
+    if isinstance(node, dict):
+        if key in node:
+            yield node
+        children: Sequence[Any] = list(node.values())
+    else:
+        children = node if isinstance(node, (list, tuple)) else ()
+    for child in children:
+        yield from _owners(child, key)
+
+
+def input_size(config: Config) -> Size:
+    """Give the (width, height) that the test pipeline resizes to.
+
+    Raises:
+        StageError: the test pipeline has no Resize to one size.
+    """
+    for step in config.test_dataloader.dataset.pipeline:
+        scale = step.get("scale")
+        if step["type"] == "Resize" and _is_size(scale):
+            return int(scale[0]), int(scale[1])
+    raise StageError(
+        "the config's test pipeline has no Resize to one size, so its input size is unknown",
+        "give test_dataloader.dataset.pipeline a Resize with scale=(width, height)",
+    )
+
+
+def set_input_size(config: Config, size: Size) -> Config:
+    """Return the config for another input size: every size in every pipeline keeps its proportion.
+
+    The 2x scale before a random crop stays 2x, a mosaic's border stays minus half, and so on.
+    """
+    before = input_size(config)
+    if tuple(size) == before:
+        return config
+    ratio = (Fraction(size[0], before[0]), Fraction(size[1], before[1]))
+    parts = {
+        key: _resized(value, ratio) if _holds_pipelines(key) else value
+        for key, value in config.to_dict().items()
+    }
+    augments = parts["model"].get("data_preprocessor", {}).get("batch_augments")
+    if augments:
+        parts["model"]["data_preprocessor"]["batch_augments"] = _resized(augments, ratio)
+    return Config(parts, filename=config.filename)
+
+
+def _holds_pipelines(key: str) -> bool:
+    return key in (*DATALOADERS, "custom_hooks") or "pipeline" in key
+
+
+def _resized(node: Any, ratio: Tuple[Fraction, Fraction]) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: _scaled(value, ratio) if key in SIZE_KEYS else _resized(value, ratio)
+            for key, value in node.items()
+        }
+    if isinstance(node, (list, tuple)):
+        return type(node)(_resized(child, ratio) for child in node)
+    return node
+
+
+def _scaled(value: Any, ratio: Tuple[Fraction, Fraction]) -> Any:
+    if _is_size(value):
+        return type(value)(round(side * factor) for side, factor in zip(value, ratio))
+    if isinstance(value, (list, tuple)):
+        return type(value)(_scaled(choice, ratio) for choice in value)
+    return value
+
+
+def _is_size(value: Any) -> bool:
+    pair = isinstance(value, (list, tuple)) and len(value) == 2
+    return pair and all(type(side) is int for side in value)
+
+
+def set_epochs(config: Config, epochs: int) -> None:
+    """Stretch the schedule to ``epochs``: what was at half of the training stays at half of it.
+
+    Warm-up by iterations and the intervals of validation and checkpoints stay as they are; the
+    last epoch is saved and validated whatever they say.
+    """
+    factor = Fraction(epochs, config.train_cfg.max_epochs)
+    config.train_cfg.max_epochs = epochs
+    intervals = config.train_cfg.get("dynamic_intervals") or []
+    if intervals:
+        config.train_cfg.dynamic_intervals = [(round(at * factor), n) for at, n in intervals]
+    schedulers = config.get("param_scheduler") or []
+    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+        if scheduler.get("by_epoch", True):
+            _stretch(scheduler, factor)
+    for hook in config.get("custom_hooks") or []:
+        for key in ("switch_epoch", "num_last_epochs"):
+            if key in hook:
+                hook[key] = round(hook[key] * factor)
+
+
+def _stretch(scheduler: Dict[str, Any], factor: Fraction) -> None:
+    length = scheduler.get("end", 0) - scheduler.get("begin", 0)
+    begin = scheduler["begin"] = round(scheduler.get("begin", 0) * factor)
+    if "end" in scheduler:
+        scheduler["end"] = max(round(scheduler["end"] * factor), begin + 1)
+    if "T_max" in scheduler:
+        # A half wave from begin to end stays one, however the two were rounded.
+        fitted = scheduler["T_max"] == length
+        stretched = max(1, round(scheduler["T_max"] * factor))
+        scheduler["T_max"] = scheduler["end"] - begin if fitted else stretched
+    if "milestones" in scheduler:
+        scheduler["milestones"] = [round(at * factor) for at in scheduler["milestones"]]
+
+
+def set_batch_size(config: Config, batch_size: int) -> None:
+    """Train with this many pictures a step; the learning rate is the config's business."""
+    config.train_dataloader.batch_size = batch_size
+
+
+def set_workers(config: Config, workers: int, pin_memory: bool) -> None:
+    """Load pictures in ``workers`` processes for each dataloader, in this process with 0."""
+    for name in DATALOADERS:
+        dataloader = config[name]
+        dataloader.num_workers = workers
+        dataloader.persistent_workers = workers > 0
+        dataloader.pin_memory = pin_memory
+        if workers == 0:
+            # PyTorch refuses it without workers.
+            dataloader.pop("prefetch_factor", None)
+
+
+def drop_downloads(model: Any) -> List[str]:
+    """Remove every ``init_cfg`` that fetches weights; return their addresses.
+
+    A stage has no network. Weights come by the input ``weights``, checked by their digest.
+    """
+    found = []
+    for owner in _owners(model, "init_cfg"):
+        source = _address(owner["init_cfg"])
+        if source:
+            found.append(source)
+            owner["init_cfg"] = None
+    return found
+
+
+def _address(init: Any) -> Optional[str]:
+    source = init.get("checkpoint") if isinstance(init, dict) else None
+    return source if source and re.match(r"[\w-]+://", source) else None
+
+
+def portable(config: Config, classes: Sequence[str]) -> Config:
+    """Return the config for a `checkpoint` artifact: flat, without paths of this machine.
+
+    Its data lie in ``dataset/``, beside wherever it is used.
+    """
+    parts = {key: value for key, value in config.to_dict().items() if key in KEPT}
+    # MMDeploy reads the top-level name, MMDetection the dataloader's.
+    parts["test_pipeline"] = parts["test_dataloader"]["dataset"]["pipeline"]
+    flat = Config(parts)
+    set_dataset(flat, "dataset", classes)
+    return flat

@@ -1,0 +1,147 @@
+"""What an exported ONNX graph really contains, read from the file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.job import StageError
+
+STANDARD_DOMAINS = ("", "ai.onnx")
+PLUGIN = "TRTBatchedNMS"
+Shape = List[Optional[int]]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph by its names. A dimension that the file leaves open is None.
+
+    ``post_processing``: ``score_threshold`` and ``iou_threshold`` of the NMS; ``nms_pre``, how
+    many boxes go into it at most (None: all); ``keep``, how many detections a picture can have.
+    """
+
+    opset: int
+    inputs: Dict[str, Shape]
+    outputs: Dict[str, Shape]
+    custom_ops: List[Dict[str, Any]]
+    post_processing: Dict[str, Any]
+
+
+def read_graph(path: Path, backend: str, classes: int) -> Graph:
+    """Read and check a graph that MMDeploy wrote for ``backend``.
+
+    Raises:
+        StageError: the file is no valid ONNX, or the graph has other operators or outputs than a
+            detector for that backend has.
+    """
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        raise StageError(
+            f"{path.name} is not valid ONNX: {reason_of(error)}", "export again"
+        ) from error
+    model = onnx.load(str(path))
+    custom = [node for node in model.graph.node if node.domain not in STANDARD_DOMAINS]
+    outputs = {value.name: _shape(value) for value in model.graph.output}
+    _check(backend, custom, list(outputs), _count(model, "NonMaxSuppression"))
+    post = _plugin(custom[0]) if backend == "tensorrt" else _Standard(model).read(classes)
+    return Graph(
+        opset=next(o.version for o in model.opset_import if o.domain in STANDARD_DOMAINS),
+        inputs={value.name: _shape(value) for value in model.graph.input},
+        outputs=outputs,
+        custom_ops=[_custom(node) for node in custom],
+        post_processing=post,
+    )
+
+
+def _check(
+    backend: str, custom: List[onnx.NodeProto], outputs: List[str], standard_nms: int
+) -> None:
+    """Tell a detector with its NMS from a graph whose head MMDeploy traced without rewriting."""
+    names = [node.op_type for node in custom]
+    expected = ([PLUGIN], 0) if backend == "tensorrt" else ([], 1)
+    if (names, standard_nms) != expected or outputs != ["dets", "labels"]:
+        raise StageError(
+            f"the exported graph is no {backend} detector: it has the outputs "
+            f"{', '.join(outputs)}, {standard_nms} NonMaxSuppression and the custom operators "
+            f"{', '.join(sorted(names)) or '(none)'}",
+            "MMDeploy 1.0.0 does not rewrite this model's head; RTMDet and YOLOX are known to work",
+        )
+
+
+def _count(model: onnx.ModelProto, op_type: str) -> int:
+    return sum(node.op_type == op_type for node in model.graph.node)
+
+
+def _shape(value: onnx.ValueInfoProto) -> Shape:
+    dimensions = value.type.tensor_type.shape.dim
+    return [d.dim_value if d.HasField("dim_value") else None for d in dimensions]
+
+
+def _custom(node: onnx.NodeProto) -> Dict[str, Any]:
+    return {"domain": node.domain, "name": node.op_type, "attributes": _attributes(node)}
+
+
+def _attributes(node: onnx.NodeProto) -> Dict[str, Any]:
+    values = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+    return {
+        name: _decimal(value) if isinstance(value, float) else value
+        for name, value in sorted(values.items())
+    }
+
+
+def _decimal(value: float) -> float:
+    """Give the shortest decimal of a float32: 0.65, not 0.6499999761581421."""
+    return float(str(np.float32(value)))
+
+
+def _plugin(node: onnx.NodeProto) -> Dict[str, Any]:
+    attributes = _attributes(node)
+    return {
+        "score_threshold": attributes["score_threshold"],
+        "iou_threshold": attributes["iou_threshold"],
+        "keep": attributes["keep_topk"],
+        "nms_pre": attributes["topk"],
+    }
+
+
+class _Standard:
+    """The post-processing of a graph in plain ONNX: TopK, NonMaxSuppression, TopK."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.nodes = list(model.graph.node)
+        self.producers = {name: node for node in self.nodes for name in node.output}
+        self.constants = {item.name: item for item in model.graph.initializer}
+        for node in self.nodes:
+            if node.op_type == "Constant":
+                self.constants[node.output[0]] = node.attribute[0].t
+
+    def read(self, classes: int) -> Dict[str, Any]:
+        """Read the limits of the one NMS and of the TopK on either side of it."""
+        kinds = [node.op_type for node in self.nodes]
+        nms = kinds.index("NonMaxSuppression")
+        per_class, iou, score = (self._limit(name) for name in self.nodes[nms].input[2:5])
+        before, after = self._top_k(self.nodes[:nms]), self._top_k(self.nodes[nms:])
+        most = int(per_class) * classes
+        return {
+            "score_threshold": _decimal(score),
+            "iou_threshold": _decimal(iou),
+            "keep": most if after is None else min(most, after),
+            "nms_pre": before,
+        }
+
+    def _top_k(self, nodes: List[onnx.NodeProto]) -> Optional[int]:
+        found = [node for node in nodes if node.op_type == "TopK"]
+        return int(self._limit(found[-1].input[1])) if found else None
+
+    def _limit(self, name: str) -> float:
+        """Follow a name to its constant; MMDeploy writes k as ``where(k < n, k, n)``."""
+        while name not in self.constants:
+            node = self.producers[name]
+            name = node.input[1 if node.op_type == "Where" else 0]
+        value: Tuple[float, ...] = numpy_helper.to_array(self.constants[name]).ravel()
+        return float(value[0])

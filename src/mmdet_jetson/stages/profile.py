@@ -1,0 +1,158 @@
+"""Stage `profile`: how long each step from a picture file to boxes takes, one picture at a time."""
+
+import gc
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+import cv2
+import numpy as np
+
+from mmdet_jetson.stages.backends import backend
+from mmdet_jetson.stages.detector import Detector
+from mmdet_jetson.stages.evaluation import Validation
+from mmdet_jetson.stages.job import Job, Result, StageError, main
+from mmdet_jetson.stages.machine import BusyTime, machine_facts
+from mmdet_jetson.stages.preprocessing import read_picture
+
+STEPS = ("load", "resize", "normalize", "format", "network", "postprocess")
+# Below this the 99th percentile is the mean of one or two samples.
+LEAST_REPEATS = 200
+# Shares and ratios from which on a person should measure again on a quieter machine.
+BUSY_SHARE = 0.1
+UNSTEADY_RATIO = 2.0
+NANOSECONDS_PER_MS = 1e6
+
+
+@dataclass(frozen=True)
+class Timings:
+    """``nanoseconds`` [repeats, steps]; ``others`` is the CPU share of others, 0 to 1."""
+
+    nanoseconds: np.ndarray
+    others: Optional[float]
+
+
+def run(job: Job) -> Result:
+    """Time every step on validation pictures in turn; write ``profile.json``."""
+    check_repeats(job.parameters["repeats"])
+    facts = machine_facts()
+    detector = Detector.load(job.inputs["engine"])
+    validation = Validation.read(job.inputs["dataset"])
+    pictures = [validation.path(image) for image in validation.images]
+    timings = time_steps(job, detector, pictures)
+    summary = summarize(timings.nanoseconds)
+    versions = backend(detector.passport["backend"]).versions()
+    profile = {
+        "backend": detector.passport["backend"],
+        "precision": detector.passport["precision"],
+        "repeats": job.parameters["repeats"],
+        "warmup": job.parameters["warmup"],
+        "unit": "ms",
+        **summary,
+        "pictures": len(pictures),
+        "machine": {
+            **facts,
+            **versions,
+            "opencv": cv2.__version__,
+            "busy_with_others": timings.others,
+        },
+        "evidence": job.parameters["evidence"],
+    }
+    (job.outputs["profile"] / "profile.json").write_text(json.dumps(profile, indent=1))
+    return Result(
+        metrics=summary["total"], facts=profile["machine"], warnings=doubts(summary, timings.others)
+    )
+
+
+def check_repeats(repeats: int) -> None:
+    """Refuse so few repeats that a 99th percentile means nothing."""
+    if repeats < LEAST_REPEATS:
+        raise StageError(
+            f"{repeats} repeats say nothing about a 99th percentile, {LEAST_REPEATS} are the least",
+            f"set the profile's repeats to {LEAST_REPEATS} or more",
+        )
+
+
+def time_steps(job: Job, detector: Detector, pictures: Sequence[Path]) -> Timings:
+    """Warm up, then time ``repeats`` rounds, cycling through the pictures."""
+    repeats, warmup = job.parameters["repeats"], job.parameters["warmup"]
+    for index in range(warmup):
+        time_once(detector, pictures[index % len(pictures)])
+    rows: List[List[int]] = []
+    before = BusyTime.now()
+    with no_garbage_collection():
+        for index in range(repeats):
+            rows.append(time_once(detector, pictures[index % len(pictures)]))
+            if (index + 1) % 20 == 0 or index + 1 == repeats:
+                job.progress(index + 1, repeats, "repeats")
+    after = BusyTime.now()
+    others = before.share_of_others(after) if before and after else None
+    return Timings(np.array(rows), others)
+
+
+def time_once(detector: Detector, path: Path) -> List[int]:
+    """Run all steps on one picture file and return the nanoseconds of each, in order of STEPS.
+
+    The file comes from the page cache after its first reading, so "load" is mostly decoding.
+    """
+    stamps = [perf_counter_ns()]
+
+    def stamped(result: Any) -> Any:
+        stamps.append(perf_counter_ns())
+        return result
+
+    picture = stamped(read_picture(path))
+    height, width = picture.shape[:2]
+    scaled = stamped(detector.resize(picture))
+    normalized = stamped(detector.normalize(scaled))
+    batch = stamped(detector.format(normalized))
+    outputs = stamped(detector.network(batch))
+    stamped(detector.postprocess(outputs, (width, height)))
+    return [end - start for start, end in zip(stamps, stamps[1:])]
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Collect now, and not in the middle of a measurement."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def summarize(nanoseconds: np.ndarray) -> Dict[str, Any]:
+    """Give mean and percentiles in milliseconds, for each step and for each repeat's total."""
+    milliseconds = nanoseconds / NANOSECONDS_PER_MS
+    steps = {name: _spread(milliseconds[:, index]) for index, name in enumerate(STEPS)}
+    return {"steps": steps, "total": _spread(milliseconds.sum(axis=1))}
+
+
+def doubts(summary: Dict[str, Any], others: Optional[float]) -> List[str]:
+    """Say in sentences why these numbers may not be those of an idle machine."""
+    warnings = []
+    if others is not None and others > BUSY_SHARE:
+        warnings.append(
+            f"other processes took {others:.0%} of the CPU while timing: "
+            "the latencies are higher than on an idle machine"
+        )
+    total = summary["total"]
+    if total["p99"] > UNSTEADY_RATIO * total["p50"]:
+        warnings.append(
+            f"the slowest pictures took {total['p99'] / total['p50']:.1f} times as long as the "
+            "middle one (p99 over p50): measure again on a quiet machine"
+        )
+    return warnings
+
+
+def _spread(values: np.ndarray) -> Dict[str, float]:
+    p50, p90, p99 = np.percentile(values, [50, 90, 99]).tolist()
+    return {"mean": float(values.mean()), "p50": p50, "p90": p90, "p99": p99}
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,88 @@
+"""Read JSON that people and annotation tools wrote, and say in a sentence what is wrong with it."""
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
+
+from mmdet_jetson.stages.findings import Defect
+
+_LARGEST = 1e9
+"""Far above the side of any picture, and far below where areas lose their precision."""
+
+
+def load(path: Path) -> Any:
+    """The content of a UTF-8 JSON file (a byte order mark is allowed).
+
+    Raises:
+        Defect: unreadable, not UTF-8, not JSON, or an object that names a key twice (the standard
+            parser would silently drop the first).
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise Defect(f"cannot be read ({error.strerror})", "make it readable") from error
+    except UnicodeDecodeError as error:
+        raise Defect(
+            f"is not UTF-8 text (byte {error.start})", "save it again with the encoding UTF-8"
+        ) from error
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise Defect(
+            f"is not JSON (line {error.lineno}: {error.msg})",
+            "export the annotations as JSON; a file cut off while copying looks like this too",
+        ) from error
+    except ValueError as error:
+        raise Defect(f"is not usable JSON ({error})", "export the annotations again") from error
+    except RecursionError as error:
+        raise Defect("is nested too deeply", "export the annotations again as JSON") from error
+
+
+def _unique(pairs: Sequence[Tuple[str, Any]]) -> Dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise Defect(f'has the key "{twice}" twice in one object', "rename or remove one of them")
+    return content
+
+
+def number(value: Any, name: str) -> float:
+    """A number of pixels or radians, finite and not absurd.
+
+    Raises:
+        Defect: anything else, true and false included; ``name`` says which one.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Defect(f"{name} is {_shown(value)}, not a number", "draw the region again")
+    if not abs(value) <= _LARGEST:
+        raise Defect(f"{name} is {_shown(value)}, no possible coordinate", "draw the region again")
+    return float(value)
+
+
+def positive(value: Any, name: str) -> float:
+    """A finite number above zero.
+
+    Raises:
+        Defect: anything else; ``name`` says which one.
+    """
+    result = number(value, name)
+    if result <= 0:
+        raise Defect(f"{name} is {_shown(value)}, it must be above 0", "draw the region again")
+    return result
+
+
+def numbers(values: Any, name: str) -> List[float]:
+    """A list of finite numbers.
+
+    Raises:
+        Defect: not a list, or one of its members is not a finite number.
+    """
+    if not isinstance(values, list):
+        raise Defect(f"{name} is {_shown(values)}, not a list of numbers", "draw the region again")
+    return [number(value, f"{name}[{index}]") for index, value in enumerate(values)]
+
+
+def _shown(value: Any) -> str:
+    text = "missing" if value is None else json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,258 @@
+"""An OCI image layout on disk that survives being killed, and shared by many processes.
+
+Two locks, released by the kernel when their holder dies:
+
+``.in-use.lock``
+    shared by whoever reads or adds blobs, exclusive for whoever removes some. Temporary files
+    are made only while it is shared, so who holds it exclusively knows that every temporary
+    file is a dead writer's, and that no writer counts on a blob it is about to remove.
+``.lock``
+    exclusive for whoever replaces ``index.json``, for as long as that takes.
+
+A write is prepared in ``.tmp/``, the new ``index.json`` included: everything that needs space or
+can fail for other reasons happens there. Then blobs are renamed into place, and the index last.
+A kill between these leaves blobs that nothing points to, which is a valid layout.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import portalocker
+
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.locks import hold
+from mmdet_jetson.store import oci
+from mmdet_jetson.store.disk import sync, sync_folder, write
+from mmdet_jetson.store.layers import READ_ONLY, Damaged, HashingReader, HashingWriter
+from mmdet_jetson.store.oci import Descriptor, Index, Manifest
+
+_EMPTY = Index(schema_version=2, media_type=oci.INDEX, manifests=[])
+Edit = Callable[[list[Descriptor]], list[Descriptor]]
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A blob that is written and synced, but not yet in its place."""
+
+    path: Path
+    digest: str
+    size: int
+
+
+class Staging:
+    """The temporary folder of one write."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.blobs: list[Staged] = []
+
+    def add(self, fill: Callable[[HashingWriter], object]) -> Staged:
+        """Store what ``fill`` writes."""
+        path = self.folder / str(len(self.blobs))
+        with path.open("xb") as stream:
+            sink = HashingWriter(stream)
+            fill(sink)
+            sync(stream)
+        path.chmod(READ_ONLY)
+        self.blobs.append(Staged(path, sink.digest, sink.size))
+        return self.blobs[-1]
+
+
+class Layout:
+    """The folder, its locks, its blobs and its index. Knows nothing of artifacts."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._seen: tuple[int, int, int] | None = None
+        self._index = _EMPTY
+
+    @property
+    def blobs(self) -> Path:
+        """The folder of all blobs."""
+        return self.root / "blobs/sha256"
+
+    @property
+    def temporary(self) -> Path:
+        """The folder of writes that are under way, or whose writer died."""
+        return self.root / ".tmp"
+
+    @property
+    def marker(self) -> Path:
+        """The file that says: this folder is an OCI image layout."""
+        return self.root / "oci-layout"
+
+    @property
+    def _in_use(self) -> Path:
+        return self.root / ".in-use.lock"
+
+    def exists(self) -> bool:
+        """Whether there is anything of a layout; other things may be in the folder all along."""
+        return any(path.exists() for path in (self.marker, self.blobs, self.root / "index.json"))
+
+    def path(self, digest: str) -> Path:
+        """Where the blob of a digest is, or would be."""
+        return self.blobs / digest.removeprefix("sha256:")
+
+    def has(self, blob: Descriptor) -> bool:
+        """Whether a blob is there in its full size; its content is not read."""
+        try:
+            return self.path(blob.digest).stat().st_size == blob.size
+        except FileNotFoundError:
+            return False
+
+    @contextmanager
+    def open(self, blob: Descriptor) -> Iterator[HashingReader]:
+        """Open a blob; whoever reads it calls ``finish`` to check it.
+
+        Raises:
+            Damaged: it is missing.
+        """
+        try:
+            stream = self.path(blob.digest).open("rb")
+        except FileNotFoundError as error:
+            raise Damaged("it is missing") from error
+        with stream:
+            yield HashingReader(stream, blob.digest)
+
+    def read(self, blob: Descriptor) -> bytes:
+        """A small blob's content, checked; ``Damaged`` if it is not what the digest says."""
+        with self.open(blob) as reader:
+            content = reader.read(blob.size)
+            reader.finish()
+        return content
+
+    def manifest(self, blob: Descriptor) -> Manifest:
+        """A manifest or an index; ``Damaged`` if it is not what the digest says, or is neither."""
+        try:
+            return msgspec.json.decode(self.read(blob), type=Manifest)
+        except msgspec.DecodeError as error:
+            raise Damaged(f"it is not a manifest ({error})") from error
+
+    def index(self) -> Index:
+        """``index.json`` as it is now; parsed again only when another write has replaced it.
+
+        Raises:
+            UserError: it is not an index, or it is missing from a layout.
+        """
+        path = self.root / "index.json"
+        try:
+            status = path.stat()
+        except FileNotFoundError as error:
+            if self.marker.exists():  # else ``gc`` would take every blob for garbage
+                raise _broken_index(path, "it is missing") from error
+            return _EMPTY
+        # A write replaces the file by a new one, so the inode alone nearly always tells.
+        seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if seen != self._seen:
+            self._index, self._seen = _parse_index(path), seen
+        return self._index
+
+    def using(self) -> AbstractContextManager[None]:
+        """Keep blobs from being removed meanwhile; works on a read-only file system."""
+        lock = self._in_use
+        return _locked(lock, portalocker.LockFlags.SHARED) if lock.exists() else nullcontext()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep every reader and writer away meanwhile."""
+        self.create()
+        return _locked(self._in_use, portalocker.LockFlags.EXCLUSIVE)
+
+    @contextmanager
+    def staging(self) -> Iterator[Staging]:
+        """A place to prepare a write in; it is gone afterwards, whatever happened."""
+        self.create()
+        self._sweep_if_unused()
+        with self.using(), tempfile.TemporaryDirectory(dir=self.temporary) as folder:
+            yield Staging(Path(folder))
+
+    def commit(self, staging: Staging, edit: Edit) -> None:
+        """Put staged blobs into place, then replace the entries of the index.
+
+        A blob that exists is replaced by the same content: that costs nothing here, and mends
+        one that was damaged.
+        """
+        with hold(self.root / ".lock"):
+            index = msgspec.structs.replace(self.index(), manifests=edit(self.index().manifests))
+            prepared = staging.folder / "index.json"
+            write(prepared, oci.canonical_json(index))
+            for blob in staging.blobs:
+                blob.path.replace(self.path(blob.digest))
+            sync_folder(self.blobs)
+            prepared.replace(self.root / "index.json")
+            sync_folder(self.root)
+
+    def replace_entries(self, entries: list[Descriptor]) -> None:
+        """Set the entries of the index; the caller is ``alone``."""
+        with tempfile.TemporaryDirectory(dir=self.temporary) as folder:
+            self.commit(Staging(Path(folder)), lambda _: entries)
+
+    def discard(self, blob: Descriptor) -> None:
+        """Remove a damaged blob, so that what needs it is made again instead of found."""
+        try:
+            self.path(blob.digest).unlink(missing_ok=True)
+        except OSError:
+            return  # a store that cannot be written stays as it is
+
+    def sweep(self) -> int:
+        """Remove what dead writers left; the caller is ``alone``. Returns the bytes freed."""
+        size = 0
+        for folder in self.temporary.iterdir():
+            size += sum(path.stat().st_size for path in folder.rglob("*"))
+            shutil.rmtree(folder)
+        return size
+
+    def create(self) -> None:
+        """Make the layout if there is none, or complete one: a killed creator's, or skopeo's."""
+        if all(path.exists() for path in (self.marker, self.blobs, self.temporary, self._in_use)):
+            return
+        self.blobs.mkdir(parents=True, exist_ok=True)
+        with hold(self.root / ".lock"):
+            self.temporary.mkdir(exist_ok=True)
+            self._in_use.touch()
+            if self.marker.exists():
+                return
+            if not (self.root / "index.json").exists():
+                _replace(self.root / "index.json", oci.canonical_json(_EMPTY))
+            _replace(self.marker, oci.LAYOUT_VERSION)
+
+    def _sweep_if_unused(self) -> None:
+        if not any(self.temporary.iterdir()):
+            return
+        flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
+        try:
+            with _locked(self._in_use, flags):
+                self.sweep()
+        except portalocker.LockException:
+            return  # a writer is at work; the next one, or ``gc``, sweeps
+
+
+@contextmanager
+def _locked(path: Path, flags: portalocker.LockFlags) -> Iterator[None]:
+    with path.open("rb") as stream:
+        portalocker.lock(stream, flags)
+        yield
+
+
+def _parse_index(path: Path) -> Index:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Index)
+    except msgspec.DecodeError as error:
+        raise _broken_index(path, str(error)) from error
+
+
+def _broken_index(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} is not the index of an OCI image layout: {reason}",
+        f"move {path.parent} aside and run again: everything is made anew",
+    )
+
+
+def _replace(path: Path, content: bytes) -> None:
+    prepared = path.with_name(f".{path.name}.new")
+    write(prepared, content)
+    prepared.replace(path)

@@ -1,0 +1,264 @@
+"""Artifacts in and out of ``artifacts/``, the one door to everything that stages make.
+
+``artifacts/`` is an OCI image layout, so ``skopeo inspect oci:artifacts:<tag>`` and
+``skopeo copy`` work on it; other entries of that folder are never touched.
+
+Files are copied in and out rather than hard-linked: a stage (or a user) that still has a linked
+file open could change a blob behind its digest, and a job folder may lie on another disk.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.store import artifact as spelling
+from mmdet_jetson.store import garbage, oci, verification
+from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
+from mmdet_jetson.store.disk import disk_errors
+from mmdet_jetson.store.garbage import Freed
+from mmdet_jetson.store.layers import Damaged, copy_file, pack, unpack, write_file
+from mmdet_jetson.store.layout import Edit, Layout, Staged, Staging
+from mmdet_jetson.store.oci import Descriptor
+from mmdet_jetson.store.verification import Verification
+
+# What the tag of a reference may be, by the OCI distribution specification.
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_MEDIA_TYPES = {
+    ".html": "text/html",
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".log": "text/plain",
+    ".py": "text/x-python",
+}
+
+
+class Store:
+    """The artifacts under one folder, which is made on the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._layout = Layout(root)
+        self._known: dict[str, Artifact] = {}
+
+    def put(
+        self,
+        kind: str,
+        folder: Path,
+        provenance: Provenance,
+        tags: Sequence[str],
+        subject: Descriptor | None = None,
+    ) -> Artifact:
+        """Store the files and directories of ``folder`` as one artifact, or nothing at all.
+
+        Each top-level file becomes a layer, each top-level directory one too. A tag that names
+        another artifact moves to this one. Without tags the artifact lives as long as its
+        ``subject``, the artifact that it judges.
+
+        Raises:
+            UserError: the disk is full or cannot be written; the store is as before.
+            ValueError: ``folder`` holds a link or another special file.
+        """
+        _check(tags)
+        media_type = spelling.artifact_type(kind)
+        with disk_errors(self.root), self._layout.staging() as staging:
+            layers = [_stage(path, staging) for path in sorted(folder.iterdir())]
+            config = _pointer(
+                _stage_bytes(staging, spelling.encode_config(provenance, layers)), oci.IMAGE_CONFIG
+            )
+            content = spelling.encode_manifest(kind, config, layers, subject)
+            manifest = _pointer(
+                _stage_bytes(staging, content), oci.MANIFEST, artifact_type=media_type
+            )
+            self._layout.commit(staging, _add(manifest, tags))
+        return Artifact(kind, manifest, tuple(layers), provenance, subject)
+
+    def find(self, tag: str) -> Artifact | None:
+        """The artifact a tag names; ``None`` if there is none, or if a part of it is missing.
+
+        Layers are looked up, not read: ``checkout`` reads and checks them.
+
+        Raises:
+            UserError: the artifact was written by a newer version, or the index is unreadable.
+        """
+        entry = self.tags().get(tag)
+        return self._load(entry) if entry else None
+
+    def tags(self) -> dict[str, Descriptor]:
+        """Every tag with the manifest it names."""
+        return {entry.tag: entry for entry in self._layout.index().manifests if entry.tag}
+
+    def artifacts(self) -> list[Artifact]:
+        """Every artifact that is whole, tagged or not, in the order of the index."""
+        entries = {entry.digest: entry for entry in self._layout.index().manifests}
+        return [found for found in map(self._load, entries.values()) if found]
+
+    def tag(self, artifact: Artifact, *tags: str) -> None:
+        """Name an artifact; a tag that names another one moves.
+
+        Raises:
+            UserError: the artifact is no longer in the store.
+        """
+        _check(tags)
+        with disk_errors(self.root), self._layout.staging() as staging:
+            if not self._layout.has(artifact.descriptor):
+                raise UserError(f"{_name(artifact)} is no longer in {self.root}", "run again")
+            self._layout.commit(staging, _add(artifact.descriptor, tags))
+
+    def untag(self, *tags: str) -> None:
+        """Remove names; what they named stays until ``gc``."""
+        with disk_errors(self.root), self._layout.staging() as staging:
+            self._layout.commit(staging, lambda all_: [e for e in all_ if e.tag not in tags])
+
+    def checkout(
+        self, artifact: Artifact, folder: Path, parts: Sequence[str] | None = None
+    ) -> None:
+        """Create ``folder`` with an artifact's files, or with some of its top-level entries.
+
+        Every blob is read once: copied and checked in one go. Files are read-only. The folder
+        appears when it is complete; what a killed checkout into it left is removed first. It is
+        not synced to disk, since it can be checked out again.
+
+        Raises:
+            UserError: a file is missing or damaged, or the disk is full.
+            FileExistsError: ``folder`` exists.
+            KeyError: the artifact has no such part.
+        """
+        layers = artifact.parts(parts)
+        if folder.exists():
+            raise FileExistsError(folder)
+        partial_folder = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial_folder, ignore_errors=True)
+        with disk_errors(folder.parent), self._layout.using():
+            try:
+                partial_folder.mkdir(parents=True)
+                for layer in layers:
+                    self._materialise(artifact, layer, partial_folder)
+                partial_folder.rename(folder)
+            finally:
+                shutil.rmtree(partial_folder, ignore_errors=True)
+
+    def read(self, artifact: Artifact, title: str) -> bytes:
+        """Read one top-level file of an artifact, checked; for files that fit into memory.
+
+        Raises:
+            UserError: the file is missing from the store, or damaged.
+            KeyError: the artifact has no such file.
+        """
+        (layer,) = artifact.parts([title])
+        with disk_errors(self.root), self._layout.using(), self._mending(artifact, layer):
+            return self._layout.read(layer.blob)
+
+    def verify(
+        self,
+        progress: Callable[[int, int], None] = lambda _step, _total: None,
+        *,
+        mend: bool = False,
+    ) -> Verification:
+        """Read every blob that anything points to, and check all of it.
+
+        ``progress`` is told the bytes read and the bytes there are. ``mend`` removes damaged
+        blobs, so that the next run makes again what needs them.
+        """
+        return verification.verify(self._layout, progress, mend=mend)
+
+    def gc(self, keep: Callable[[str], bool], *, dry_run: bool = False) -> Freed:
+        """Drop the tags that ``keep`` refuses and those of damaged artifacts, and free the rest.
+
+        Waits until nobody reads or writes. ``dry_run`` only says what would go.
+        """
+        with disk_errors(self.root):
+            return garbage.collect(self._layout, keep, dry_run=dry_run)
+
+    def _load(self, entry: Descriptor) -> Artifact | None:
+        found = self._known.get(entry.digest) or self._parse(entry)
+        if not found or not all(self._layout.has(layer.blob) for layer in found.layers):
+            return None
+        self._known[entry.digest] = found
+        return found
+
+    def _parse(self, entry: Descriptor) -> Artifact | None:
+        try:
+            manifest = self._layout.manifest(entry)
+            kind = spelling.kind_of(manifest)
+            if not kind or not manifest.config:
+                return None
+            config = self._layout.read(manifest.config)
+            return spelling.decode(kind, entry, manifest, config)
+        except (Damaged, ValueError):
+            return None  # ``verify`` says what is wrong; a run makes it again
+
+    def _materialise(self, artifact: Artifact, layer: Layer, folder: Path) -> None:
+        with self._mending(artifact, layer), self._layout.open(layer.blob) as reader:
+            if layer.is_directory:
+                unpack(reader, folder, layer.title)
+            else:
+                write_file(reader, folder / layer.title)
+
+    @contextmanager
+    def _mending(self, artifact: Artifact, layer: Layer) -> Iterator[None]:
+        """Remove a blob that turns out to be damaged, so that the next run makes it anew."""
+        try:
+            yield
+        except Damaged as error:
+            self._layout.discard(layer.blob)
+            raise UserError(
+                f"{layer.title} of {_name(artifact)} in {self.root} is damaged: {error}",
+                "run again: it is made anew; `invoke verify` checks the rest of the store, "
+                "`invoke gc` frees what is damaged",
+            ) from error
+
+
+def _stage(path: Path, staging: Staging) -> Layer:
+    if path.is_symlink() or not path.is_dir():
+        blob = staging.add(partial(copy_file, path))
+        media_type = _MEDIA_TYPES.get(path.suffix, "application/octet-stream")
+        return Layer(path.name, _pointer(blob, media_type, {oci.TITLE: path.name}))
+    digests: list[str] = []
+    blob = staging.add(lambda sink: digests.append(pack(path, sink)))
+    annotations = {oci.TITLE: path.name, oci.UNPACK: "true", oci.UNPACKED_DIGEST: digests[0]}
+    return Layer(path.name, _pointer(blob, oci.DIRECTORY, annotations))
+
+
+def _stage_bytes(staging: Staging, content: bytes) -> Staged:
+    return staging.add(lambda sink: sink.write(content))
+
+
+def _pointer(
+    blob: Staged,
+    media_type: str,
+    annotations: dict[str, str] | None = None,
+    artifact_type: str | None = None,
+) -> Descriptor:
+    return Descriptor(
+        media_type=media_type,
+        digest=blob.digest,
+        size=blob.size,
+        annotations=annotations,
+        artifact_type=artifact_type,
+    )
+
+
+def _add(manifest: Descriptor, tags: Sequence[str]) -> Edit:
+    """Let all ``tags`` name the manifest; without tags list it once, unnamed."""
+
+    def edit(entries: list[Descriptor]) -> list[Descriptor]:
+        kept = [entry for entry in entries if entry.tag is None or entry.tag not in tags]
+        if tags:
+            return kept + [manifest.tagged(tag) for tag in dict.fromkeys(tags)]
+        return kept if any(e.digest == manifest.digest for e in kept) else [*kept, manifest]
+
+    return edit
+
+
+def _check(tags: Sequence[str]) -> None:
+    for tag in tags:
+        if not _TAG.fullmatch(tag):
+            raise ValueError(f"not a tag by the OCI specification: {tag!r}")
+
+
+def _name(artifact: Artifact) -> str:
+    return f"{artifact.kind} {artifact.digest.removeprefix('sha256:')[:12]}"

@@ -1,0 +1,83 @@
+"""What a run ends with: a table of figures, where the report is, and the verdict."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.table import Table
+
+from mmdet_jetson.store import Artifact, Store
+
+
+class GateOutcome(msgspec.Struct, frozen=True):
+    """One gate of ``verdict.json``."""
+
+    name: str
+    outcome: str
+    sentence: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """``verdict.json``: pass, fail or inconclusive, and the gates that say so."""
+
+    verdict: str
+    gates: list[GateOutcome]
+
+    @property
+    def failed(self) -> list[str]:
+        """The sentences of the gates that failed."""
+        return [gate.sentence for gate in self.gates if gate.outcome == "fail"]
+
+
+def read_verdict(store: Store, report: Artifact) -> Verdict:
+    """Read the verdict of a report artifact."""
+    return msgspec.json.decode(store.read(report, "verdict.json"), type=Verdict)
+
+
+def place_report(store: Store, report: Artifact, name: str) -> Path:
+    """Put the page of a report artifact at ``reports/<name>.html`` of the store's folder."""
+    page = store.root / "reports" / f"{name}.html"
+    content = store.read(report, "report.html")
+    if not page.exists() or page.read_bytes() != content:
+        page.parent.mkdir(exist_ok=True)
+        temporary = page.with_suffix(f".{os.getpid()}.partial")
+        temporary.write_bytes(content)
+        temporary.replace(page)
+    return page
+
+
+def table(store: Store, made: Mapping[str, Artifact], page: Path) -> Table:
+    """Tabulate AP of every model and latency of every engine, between verdict and page."""
+    verdict = read_verdict(store, made["report"])
+    lines = Table(title=f"verdict: {verdict.verdict}", caption=f"report: {page}")
+    lines.add_column("model")
+    for column in ("AP", "AP50", "latency p50", "evidence"):
+        lines.add_column(column, justify="right")
+    for step, artifact in made.items():
+        if artifact.kind == "evaluation":
+            lines.add_row(*_row(store, made, step, artifact))
+    return lines
+
+
+def _row(
+    store: Store, made: Mapping[str, Artifact], step: str, artifact: Artifact
+) -> tuple[str, ...]:
+    figures = _json(store, artifact, "metrics.json")["figures"]
+    name = step.removeprefix("evaluate-")
+    profile = made.get(f"profile-{name}")
+    measured = ("", "")
+    if profile:
+        timing = _json(store, profile, "profile.json")
+        measured = f"{timing['total']['p50']:.1f} ms", timing["evidence"]
+        name = f"engine {name}"
+    return name, _figure(figures["AP"]), _figure(figures["AP50"]), *measured
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _json(store: Store, artifact: Artifact, file: str) -> Any:
+    return msgspec.json.decode(store.read(artifact, file))

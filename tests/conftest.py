@@ -1,0 +1,23 @@
+"""What every test stands on: nothing of the user's own cache or store is ever touched."""
+
+from pathlib import Path
+
+import pytest
+
+from mmdet_jetson.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings whose cache and store lie in the test's own folder, offline."""
+    return Settings(
+        root=ROOT,
+        cache=tmp_path / "cache",
+        artifacts=tmp_path / "artifacts",
+        mirrors=(),
+        offline=True,
+        python38="",
+        variant="cpu",
+    )

@@ -1,0 +1,127 @@
+"""Weights files, good and bad, against a small network."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.weights import (
+    find_weights,
+    fit_weights,
+    newest_whole,
+    publish,
+    read_weights,
+)
+
+
+def network(classes: int) -> torch.nn.Sequential:
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 3), torch.nn.BatchNorm2d(16), torch.nn.Conv2d(16, classes, 1)
+    )
+
+
+def pickled(content: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+WHOLE = pickled({"state_dict": network(2).state_dict()})
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "are an empty file"),
+        (b"<!DOCTYPE html><html>gone</html>", "are text (perhaps a web page"),
+        (b'{"message": "not found"}', "are text (perhaps a web page"),
+        (WHOLE[: len(WHOLE) // 2], "are a damaged or incomplete checkpoint"),
+        (b"\x89\x01\x02 no pickle", "are not a PyTorch checkpoint"),
+        (pickled([1, 2, 3]), "hold no tensors: they are a list"),
+        (pickled({"epoch": 3}), "hold no tensors"),
+        (pickled({"state_dict": {}}), "hold no tensors"),
+        (pickled(None), "hold no tensors: they are a NoneType"),
+    ],
+    ids=["empty", "html", "json", "truncated", "noise", "list", "no-tensors", "nothing", "none"],
+)
+def test_bad_weights_are_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+    path = tmp_path / "base.pth"
+    path.write_bytes(content)
+    with pytest.raises(StageError) as error:
+        read_weights(path)
+    assert error.value.message.startswith("the weights base.pth ")
+    assert sentence in error.value.message
+    assert error.value.hint
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_every_usual_form_is_read(tmp_path: Path, prefix: str, wrapped: bool) -> None:
+    state = network(2).state_dict()
+    named = {prefix + key: value for key, value in state.items()}
+    path = tmp_path / "base.pth"
+    path.write_bytes(pickled({"state_dict": named} if wrapped else named))
+    assert read_weights(path).keys() == state.keys()
+
+
+def test_layers_of_other_classes_are_counted_and_left_out() -> None:
+    fit = fit_weights(network(2), dict(network(5).state_dict()), "base.pth")
+    assert fit.strangers == ("2.weight", "2.bias")
+    (warning,) = fit.warning("base.pth")
+    assert "2 of 9 weights" in warning
+    assert warning.endswith("random numbers: 2")
+
+
+def test_matching_weights_need_no_warning() -> None:
+    state = dict(network(2).state_dict())
+    del state["1.num_batches_tracked"]
+    assert fit_weights(network(2), state, "base.pth").warning("base.pth") == []
+
+
+def test_weights_of_another_model_are_refused() -> None:
+    with pytest.raises(StageError, match="belong to another model: only 0%"):
+        fit_weights(network(2), {"fc.weight": torch.zeros(3)}, "base.pth")
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_weights_folder_holds_one_file(tmp_path: Path, count: int) -> None:
+    for number in range(count):
+        (tmp_path / f"{number}.pth").write_bytes(WHOLE)
+    with pytest.raises(StageError, match=f"holds {count} files"):
+        find_weights(tmp_path)
+
+
+def test_the_newest_whole_checkpoint_is_chosen(tmp_path: Path) -> None:
+    whole = pickled({"state_dict": {}, "optimizer": {}, "meta": {}})
+    assert newest_whole(tmp_path) is None
+    for name, content in {
+        "epoch_2.pth": whole,
+        "epoch_10.pth": whole,
+        "epoch_11.pth": whole[:200],
+        "epoch_12.pth": b"",
+        "epoch_13.pth": pickled({"state_dict": {}}),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    assert newest_whole(tmp_path) == tmp_path / "epoch_10.pth"
+
+
+def test_what_only_a_resumed_training_needs_is_not_published(tmp_path: Path) -> None:
+    state = network(2).state_dict()
+    meta = {"epoch": 3, "cfg": "work_dir = '/home/me'", "time": "now", "dataset_meta": {"a": 1}}
+    content = {
+        "state_dict": state,
+        "ema_state_dict": state,
+        "optimizer": {},
+        "meta": meta,
+        "message_hub": {},
+    }
+    (tmp_path / "epoch_3.pth").write_bytes(pickled(content))
+    kept = publish(tmp_path / "epoch_3.pth", tmp_path / "best.pth")
+    published = torch.load(str(tmp_path / "best.pth"))
+    assert kept == published["meta"] == {"epoch": 3, "dataset_meta": {"a": 1}}
+    assert published.keys() == {"meta", "state_dict"}

@@ -1,0 +1,63 @@
+"""Real runs of the menu, each on a store of its own; the environments are the user's own."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from menus import MIRROR, ROOT, BalloonRun, Menu, new_menu
+
+from mmdet_jetson.environments import Environment, python_of
+from mmdet_jetson.settings import read_settings
+
+
+@pytest.fixture
+def menu(tmp_path: Path) -> Menu:
+    """The menu on an empty store and the smallest pipeline that runs every stage."""
+    return new_menu(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Menu:
+    """A finished run of the smallest pipeline; do not change it."""
+    menu = new_menu(tmp_path_factory.mktemp("tiny"))
+    done = menu.run("pipeline")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return menu
+
+
+@pytest.fixture(scope="session")
+def balloon_run(tmp_path_factory: pytest.TempPathFactory) -> BalloonRun:
+    """Run the shipped configuration for one epoch from the mirrored archive, network blocked."""
+    if not (MIRROR / "balloon_dataset.zip").exists():
+        pytest.skip(f"{MIRROR}/balloon_dataset.zip is not there")
+    if subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let us block the network (unshare -rn)")
+    shipped = (ROOT / "configs/pipeline.toml").read_text()
+    folder = tmp_path_factory.mktemp("balloon")
+    menu = new_menu(folder, shipped)
+    done = menu.run(
+        "pipeline",
+        *(word for setting in (
+            "train.weights=", "train.epochs=1", "train.workers=0", "gates.min_AP50=0.0",
+        ) for word in ("--set", setting)),
+        env={"MMDET_JETSON_MIRRORS": str(MIRROR), "MMDET_JETSON_OFFLINE": "1"},
+        within=["unshare", "-rn"],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {
+        "dataset": "dataset",
+        "onnx": "export-pc-onnxruntime",
+        "engine": "engine-pc-onnxruntime",
+        "report": "report",
+    }
+    for name, step in names.items():
+        taken = menu.run("checkout", f"balloon.{step}", str(folder / name))
+        assert taken.returncode == 0, taken.stderr
+    return BalloonRun(menu, done.stdout, **{name: folder / name for name in names})
+
+
+@pytest.fixture(scope="session")
+def sdk_python() -> Path:
+    """The Python of the environment that holds MMDeploy's own SDK."""
+    environment = Environment("sdk", ROOT / "docker/sdk.lock", ("3.8",))
+    return python_of(environment, read_settings(), print)

@@ -1,0 +1,30 @@
+"""The suite of each environment, run inside it, as it will run inside its image."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from menus import ROOT
+
+from mmdet_jetson.environments import Environment, python_of, train_environment
+from mmdet_jetson.settings import read_settings
+
+
+def test_the_suite_of_environment_train(tmp_path: Path) -> None:
+    settings = read_settings()
+    python = python_of(train_environment(ROOT, settings.variant), settings, print)
+    runner = python_of(
+        Environment("inside", ROOT / "docker/inside.lock", ("3.8",)), settings, print
+    )
+    packages = next(runner.parents[1].glob("lib/python3.8/site-packages"))
+    done = subprocess.run(
+        [str(python), "-m", "pytest", "-c", "tests/containers/pytest.ini", "tests/containers/train",
+         f"--basetemp={tmp_path / 'inside'}"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{packages}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -1,0 +1,38 @@
+"""A run that is killed at any moment costs time, never a wrong or a lost result."""
+
+import os
+import random
+import signal
+import time
+
+from menus import Menu
+
+KILLS = 20
+
+
+def kill_group(process: "object") -> None:
+    os.killpg(process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    process.communicate()  # type: ignore[attr-defined]
+
+
+def test_a_killed_run_is_taken_up_again(menu: Menu) -> None:
+    """Kill the whole pipeline again and again; each rerun of the same settings gets further."""
+    began = time.monotonic()
+    whole = menu.run("pipeline", "--set", "train.seed=1000")
+    assert whole.returncode == 0, whole.stderr
+    seconds = time.monotonic() - began
+    chance = random.Random(0)
+    for kill in range(KILLS):
+        setting = f"train.seed={kill // 4}"
+        process = menu.start("pipeline", "--set", setting, "--set", "train.epochs=2")
+        try:
+            process.wait(chance.uniform(0.2, seconds))
+        except Exception:
+            pass
+        kill_group(process)
+    for seed in range(KILLS // 4):
+        done = menu.run("pipeline", "--set", f"train.seed={seed}", "--set", "train.epochs=2")
+        assert done.returncode == 0, done.stderr
+    assert list((menu.artifacts / "jobs").iterdir()) == []
+    verified = menu.run("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr

@@ -1,0 +1,56 @@
+"""Two runs at once, and a run in which nothing changed."""
+
+from menus import Menu
+
+
+def test_two_runs_at_once_compute_everything_once(menu: Menu) -> None:
+    runs = [menu.start("pipeline"), menu.start("pipeline")]
+    said = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert "waiting: another run is making it" in "".join(said)
+    for step in ("dataset", "train", "report"):
+        lines = [line for text in said for line in text.splitlines() if f"✓ {step} " in line]
+        assert len(lines) == 2
+        assert sum("done in" in line for line in lines) == 1, lines
+    assert menu.run("verify").returncode == 0
+    assert list((menu.artifacts / "jobs").iterdir()) == []
+
+
+def test_nothing_changed_runs_nothing(tiny_run: Menu) -> None:
+    before = (tiny_run.artifacts / "index.json").read_bytes()
+    again = tiny_run.run("pipeline")
+    assert again.returncode == 0
+    assert "done in" not in again.stdout + again.stderr
+    assert (tiny_run.artifacts / "index.json").read_bytes() == before
+
+
+def test_status_and_why_name_what_a_change_costs(tiny_run: Menu) -> None:
+    assert "missing" not in tiny_run.run("status").stdout
+    changed = tiny_run.run("why", "profile", "--set", "profile.repeats=300").stdout
+    assert "profile-pc-onnxruntime: missing" in changed
+    assert "parameter repeats: was 200, is 300" in changed
+    status = tiny_run.run("status", "--set", "train.seed=7").stdout
+    states = {line.split("│")[1].strip(): line for line in status.splitlines() if "│" in line}
+    assert "cached" in states["dataset"]
+    assert "missing" in states["train"]
+    assert "waiting" in states["export-pc-onnxruntime"]
+
+
+def test_the_table_ends_with_the_report(tiny_run: Menu) -> None:
+    shown = tiny_run.run("pipeline").stdout
+    assert "engine pc-onnxruntime" in shown
+    assert "ms" in shown
+    page = tiny_run.artifacts / "reports/tiny.html"
+    assert page.exists()
+    assert "tiny.html" in shown
+
+
+def test_a_failed_gate_is_an_exit_code(tiny_run: Menu) -> None:
+    failed = tiny_run.run("pipeline", "--set", "gates.min_AP50=1.0")
+    assert failed.returncode == 3
+    assert "error: the verdict is fail" in failed.stderr
+
+
+def test_gc_keeps_what_a_name_holds(tiny_run: Menu) -> None:
+    assert tiny_run.run("gc", "--days", "0").returncode == 0
+    assert "missing" not in tiny_run.run("status").stdout

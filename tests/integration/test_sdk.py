@@ -1,0 +1,61 @@
+"""An independent reader of the exported folder: MMDeploy's SDK detects what our engine detects."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mmdet_jetson.stages.detector import Detector
+from mmdet_jetson.stages.preprocessing import read_picture
+
+SCRIPT = Path(__file__).with_name("sdk_detect.py")
+# Fainter detections are noise, of which another runtime's rounding picks others.
+LEAST_SCORE = 0.02
+# The SDK ends boxes at the last pixel (width - 1), we at the border (width): just one pixel apart.
+PIXELS, SCORE = 1.0, 1e-3
+
+
+@pytest.fixture(scope="module")
+def sdk_found(balloon_run, sdk_python):
+    command = [sdk_python, SCRIPT, balloon_run.onnx, *balloon_run.val_pictures]
+    answer = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+@pytest.fixture(scope="module")
+def detector(balloon_run):
+    return Detector.load(balloon_run.engine)
+
+
+def confident(rows, least):
+    return [row for row in rows if row[4] >= least]
+
+
+def ours(detector, path):
+    found = detector.detect(read_picture(path))
+    return [[*detection.box, detection.score, detection.label] for detection in found]
+
+
+def has_match(row, others):
+    """Whether a detection of the same class has the same corners and score."""
+    return any(
+        other[5] == row[5]
+        and abs(other[4] - row[4]) <= SCORE
+        and max(abs(a - b) for a, b in zip(other[:4], row[:4], strict=True)) <= PIXELS
+        for other in others
+    )
+
+
+@pytest.mark.slow
+def test_the_sdk_and_our_engine_find_the_same(balloon_run, sdk_found, detector):
+    compared = 0
+    for path in balloon_run.val_pictures:
+        theirs, mine = sdk_found[str(path)], ours(detector, path)
+        for name, rows, others in (("SDK", theirs, mine), ("engine", mine, theirs)):
+            alone = [r for r in confident(rows, LEAST_SCORE) if not has_match(r, others)]
+            assert not alone, f"{path.name}: only the {name} found {alone}"
+        compared += len(confident(mine, LEAST_SCORE))
+
+    assert compared >= len(balloon_run.val_pictures), "too few detections to mean anything"

@@ -1,0 +1,61 @@
+"""Stand-ins for what a step runs in and who it tells."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.runtimes.host import Progress, StageResult
+from mmdet_jetson.stage import Step
+from mmdet_jetson.store import Artifact
+
+
+class Quiet:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def started(self, step: Step) -> None:
+        self.heard.append(f"started {step.name}")
+
+    def waiting(self, step: Step) -> None:
+        self.heard.append(f"waiting {step.name}")
+
+    def progress(self, step: Step, progress: Progress) -> None:
+        self.heard.append(f"{step.name} {progress.step}/{progress.total}")
+
+    def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None:
+        self.heard.append(f"{'cached' if cached else 'made'} {step.name}")
+
+
+class FakeRuntime:
+    """Writes one output file that holds the parameters and what the inputs hold."""
+
+    name = "fake"
+
+    def __init__(self, environment: str = "lock-1") -> None:
+        self.environment = environment
+        self.runs: list[str] = []
+        self.fails = False
+
+    def identity(self, environment: str) -> str:
+        return f"{environment}:{self.environment}"
+
+    def run(
+        self,
+        stage: str,
+        environment: str,
+        job: Path,
+        on_progress: Callable[[Progress], None],
+        *,
+        keep_open: Sequence[int] = (),
+    ) -> StageResult:
+        self.runs.append(stage)
+        on_progress(Progress(1, 2))
+        if self.fails:
+            (job / "work/newest.pth").write_text("half way")
+            raise UserError(f"{stage}: broke")
+        description = msgspec.json.decode((job / "job.json").read_bytes())
+        read = [(job / folder / "out.txt").read_text() for folder in description["inputs"].values()]
+        (job / "output/out.txt").write_text(f"{description['parameters']} {read}")
+        return StageResult(metrics={"AP": 0.5}, warnings=["mind the gap"])

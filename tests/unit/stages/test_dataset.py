@@ -1,0 +1,432 @@
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from labelled import (
+    HEIGHT,
+    WIDTH,
+    coco,
+    entry,
+    job,
+    noise,
+    polygon,
+    rect,
+    region,
+    save,
+    source,
+    via,
+)
+from PIL import Image
+
+from mmdet_jetson.stages import dataset
+from mmdet_jetson.stages.job import StageError
+
+ROOT = Path(__file__).resolve().parents[3]
+MIRROR = Path(os.environ.get("MMDET_JETSON_TEST_MIRROR", ROOT.parent / "shared/mirror"))
+BALLOONS = MIRROR / "balloon_dataset.zip"
+
+
+def made(output, split="train"):
+    return json.loads((output / f"{split}.json").read_text())
+
+
+def digests(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+def relabel(folder, *entries, split="train"):
+    save(folder / split / "via.json", via(*entries))
+
+
+def convert(tmp_path, folder, **changes):
+    task = job(tmp_path / "job", folder, **changes)
+    return dataset.run(task), task.outputs["dataset"]
+
+
+def test_artifact_has_exactly_its_files(tmp_path):
+    folder = source(tmp_path / "source")
+    result, output = convert(tmp_path, folder)
+    assert set(digests(output)) == {
+        "train.json", "val.json", "summary.json", "train/a.png", "val/b.png",
+    }  # fmt: skip
+    assert (output / "train/a.png").read_bytes() == (folder / "train/a.png").read_bytes()
+    assert made(output) == {
+        "info": {},
+        "images": [{"id": 1, "file_name": "a.png", "width": WIDTH, "height": HEIGHT}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": [4, 6, 10, 8],
+                "area": 80,
+                "segmentation": [[4, 6, 14, 6, 14, 14, 4, 14]],
+                "iscrowd": 0,
+            }
+        ],
+        "categories": [{"id": 1, "name": "balloon"}, {"id": 2, "name": "kite"}],
+    }
+    summary = json.loads((output / "summary.json").read_text())
+    counted = {"pictures": 1, "annotations": 1, "per_class": {"balloon": 1, "kite": 0}}
+    assert summary["classes"] == ["balloon", "kite"]
+    assert summary["splits"] == result.metrics == {"train": counted, "val": counted}
+    assert summary["warnings"] == result.warnings
+    assert result.warnings == ["a class has no annotations: train, kite; val, kite"]
+
+
+def test_picture_without_regions_is_kept(tmp_path):
+    folder = source(tmp_path / "source")
+    noise(folder / "train/empty.png", 9)
+    relabel(folder, entry("empty.png"), entry("a.png", region()))
+    _, output = convert(tmp_path, folder)
+    assert [image["file_name"] for image in made(output)["images"]] == ["a.png", "empty.png"]
+    assert (output / "train/empty.png").is_file()
+
+
+def test_names_of_all_sorts_and_subfolders_survive(tmp_path):
+    folder = source(tmp_path / "source")
+    names = ["-rf .png", "a.png", "sub/deep/a.png", "sub/ä b.png"]
+    for seed, name in enumerate(names):
+        noise(folder / "train" / name, 20 + seed)
+    relabel(folder, *(entry(name, region()) for name in reversed(names)))
+    _, output = convert(tmp_path, folder)
+    assert [image["file_name"] for image in made(output)["images"]] == names
+    assert all((output / "train" / name).is_file() for name in names)
+
+
+def test_rotated_picture_is_written_upright_and_its_boxes_fit(tmp_path):
+    folder = source(tmp_path / "source")
+    upright = np.zeros((WIDTH, HEIGHT, 3), np.uint8)
+    upright[20:36, 4:14] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90)
+    stored.save(folder / "train/phone.jpg", exif=exif)
+    relabel(folder, entry("phone.jpg", region(rect(4, 20, 10, 16))))
+    result, output = convert(tmp_path, folder)
+    (image,) = made(output)["images"]
+    assert image == {"id": 1, "file_name": "phone.jpg.png", "width": HEIGHT, "height": WIDTH}
+    written = cv2.imread(str(output / "train/phone.jpg.png"), cv2.IMREAD_COLOR)
+    ignoring = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    unrotated = cv2.imread(str(output / "train/phone.jpg.png"), ignoring)
+    assert np.array_equal(written, unrotated)
+    ys, xs = np.nonzero(written[:, :, 0] > 127)
+    (annotation,) = made(output)["annotations"]
+    assert annotation["bbox"] == [4, 20, 10, 16]
+    assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == (4, 20, 14, 36)
+    assert any("written as PNG" in warning for warning in result.warnings)
+
+
+def test_png_written_for_a_special_picture_takes_no_other_name(tmp_path):
+    folder = source(tmp_path / "source")
+    Image.new("RGBA", (WIDTH, HEIGHT), "red").save(folder / "train/c.png")
+    noise(folder / "train/c.png.png", 5)
+    relabel(folder, entry("c.png", region()), entry("c.png.png", region()))
+    _, output = convert(tmp_path, folder)
+    names = [image["file_name"] for image in made(output)["images"]]
+    assert names == ["c.png.png", "c.png.png.png"]
+
+
+WARNINGS = {
+    "over-the-edge": (
+        [entry("a.png", region(rect(-4, 6)))],
+        "cut off at the picture's edge, which it reaches past: train/via.json, a.png, region 1",
+    ),
+    "crosses-itself": (
+        [entry("a.png", region(polygon((0, 0), (10, 10), (10, 0), (0, 10))))],
+        "made valid, as its outline crosses itself: train/via.json, a.png, region 1",
+    ),
+    "same-region-twice": (
+        [entry("a.png", region(), region())],
+        "left out, as it repeats another region: train/via.json, a.png, region 2",
+    ),
+    "same-pixels-twice-in-a-split": (
+        [entry("a.png", region()), entry("copy.bmp", region())],
+        "shows the same pixels twice: train, a.png and copy.bmp",
+    ),
+    "unlisted-picture": (
+        [entry("a.png", region())],
+        "left out, as no annotation file lists it: train, copy.bmp",
+    ),
+}
+
+
+@pytest.mark.parametrize(("entries", "sentence"), WARNINGS.values(), ids=WARNINGS.keys())
+def test_what_can_be_mended_is_mended_with_a_warning(tmp_path, entries, sentence):
+    folder = source(tmp_path / "source")
+    noise(folder / "train/copy.bmp", 0)
+    relabel(folder, *entries)
+    result, output = convert(tmp_path, folder)
+    assert sentence in result.warnings
+    assert len(made(output)["annotations"]) == len(made(output)["images"])
+
+
+def test_splits_may_share_a_folder_of_pictures(tmp_path):
+    folder = source(tmp_path / "source")
+    shutil.copy(folder / "val/b.png", folder / "train/b.png")
+    places = {"pictures": "train", "annotations": "val/via.json"}
+    result, output = convert(tmp_path, folder, val=places, classes=["balloon"])
+    assert (output / "val/b.png").is_file()
+    assert result.warnings == []
+
+
+def test_read_only_input_gives_a_writable_artifact(tmp_path):
+    folder = source(tmp_path / "source")
+    for path in folder.rglob("*.*"):
+        path.chmod(0o444)
+    _, output = convert(tmp_path, folder)
+    assert (output / "train/a.png").stat().st_mode & stat.S_IWUSR
+
+
+def second_entry(folder):
+    noise(folder / "train/c.png", 7)
+    save(
+        folder / "train/via.json",
+        {"1": entry("a.png", region()), "2": entry("./a.png", region())},
+    )
+
+
+def in_both_splits(folder):
+    shutil.copy(folder / "val/b.png", folder / "train/b-again.png")
+    relabel(folder, entry("a.png", region()), entry("b-again.png"))
+
+
+def truncated(folder):
+    path = folder / "train/a.png"
+    path.write_bytes(path.read_bytes()[:500])
+
+
+BAD_DATA = {
+    "missing-picture": (
+        lambda folder: (folder / "train/a.png").unlink(),
+        "train/via.json, a.png: the picture is missing",
+    ),
+    "truncated-picture": (truncated, "train/via.json, a.png: the picture cannot be read ("),
+    "empty-picture": (
+        lambda folder: (folder / "val/b.png").write_bytes(b""),
+        "val/via.json, b.png: the picture cannot be read (the file is empty)",
+    ),
+    "name-out-of-the-folder": (
+        lambda folder: relabel(folder, entry("../val/b.png", region())),
+        "train/via.json, ../val/b.png: the name points out of the pictures folder",
+    ),
+    "picture-listed-twice": (second_entry, "train/via.json, ./a.png: the picture is listed twice"),
+    "box-outside": (
+        lambda folder: relabel(folder, entry("a.png", region(rect(100, 100)))),
+        "train/via.json, a.png, region 1: the region lies outside the picture, which is 40 × 30",
+    ),
+    "no-area": (
+        lambda folder: relabel(folder, entry("a.png", region(polygon((1, 1), (5, 5), (9, 9))))),
+        "train/via.json, a.png, region 1: the region has no area",
+    ),
+    "two-classes-for-one-outline": (
+        lambda folder: relabel(folder, entry("a.png", region(), region(label="kite"))),
+        'train/via.json, a.png, region 2: it repeats region 1, which has the class "balloon"',
+    ),
+    "unknown-class": (
+        lambda folder: relabel(folder, entry("a.png", region(label="kiet"))),
+        'train/via.json, a.png, region 1: unknown class "kiet"',
+    ),
+    "in-both-splits": (
+        in_both_splits,
+        "val, b.png: shows the same pixels as b-again.png of the training split",
+    ),
+    "no-pictures": (
+        lambda folder: save(folder / "val/via.json", {}),
+        "val/via.json: the val split has no pictures",
+    ),
+    "no-annotations": (
+        lambda folder: relabel(folder, entry("a.png")),
+        "train/via.json: the train split has no annotations",
+    ),
+    "not-json": (lambda folder: save(folder / "val/via.json", "{"), "val/via.json: is not JSON"),
+    "no-pictures-folder": (
+        lambda folder: shutil.rmtree(folder / "val"),
+        "the val split's pictures folder val does not exist",
+    ),
+    "no-annotation-file": (
+        lambda folder: (folder / "val/via.json").unlink(),
+        "the val split's annotation file val/via.json does not exist",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "sentence"), BAD_DATA.values(), ids=BAD_DATA.keys())
+def test_bad_data_is_one_sentence_with_a_hint_and_nothing_is_written(tmp_path, spoil, sentence):
+    folder = source(tmp_path / "source")
+    spoil(folder)
+    task = job(tmp_path / "job", folder)
+    with pytest.raises(StageError) as caught:
+        dataset.run(task)
+    assert caught.value.message.startswith(sentence)
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+    assert list(task.outputs["dataset"].iterdir()) == []
+
+
+BAD_SETTINGS = {
+    "no-classes": ({"classes": []}, "the classes are empty"),
+    "class-twice": ({"classes": ["balloon", "balloon"]}, "name one twice"),
+    "default-not-a-class": ({"default_class": "x"}, 'the default class "x" is not a class'),
+    "drawn-with-other-classes": (
+        {"format": "drawn", "default_class": None},
+        "the drawn dataset shows ellipse and rectangle, but the classes are balloon, kite",
+    ),
+    "nothing-to-draw": (
+        {
+            "format": "drawn",
+            "default_class": None,
+            "classes": ["ellipse", "rectangle"],
+            "drawn": {"train": 0, "val": 1, "size": [64, 64], "seed": 0},
+        },
+        "cannot draw",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
+def test_bad_setting_is_one_sentence_with_a_hint(tmp_path, changes, sentence):
+    with pytest.raises(StageError) as caught:
+        convert(tmp_path, source(tmp_path / "source"), **changes)
+    assert sentence in caught.value.message
+    assert caught.value.hint
+
+
+def test_many_defects_are_named_in_one_run(tmp_path):
+    folder = source(tmp_path / "source")
+    relabel(folder, entry("a.png", region(label="x"), region(rect(width=0))), entry("c.png"))
+    relabel(folder, entry("b.png", region(label="x")), split="val")
+    with pytest.raises(StageError) as caught:
+        convert(tmp_path, folder)
+    assert caught.value.message.startswith("the dataset has 3 defects\n  - train/via.json, a.png")
+    assert "\n  - val/via.json, b.png, region 1" in caught.value.message
+
+
+def as_coco(folder, **changes):
+    save(folder / "train/coco.json", coco(**changes))
+    image = {"id": 1, "file_name": "b.png"}
+    save(folder / "val/coco.json", coco(images=[image]))
+    places = {
+        split: {"pictures": split, "annotations": f"{split}/coco.json"}
+        for split in ("train", "val")
+    }
+    return {"format": "coco", "default_class": None, **places}
+
+
+def test_coco_and_via_give_the_same_artifact(tmp_path):
+    folder = source(tmp_path / "source")
+    _, from_via = convert(tmp_path / "1", folder)
+    _, from_coco = convert(tmp_path / "2", folder, **as_coco(folder))
+    assert digests(from_via) == digests(from_coco)
+
+
+def test_artifact_converts_to_itself(tmp_path):
+    _, first = convert(tmp_path / "1", source(tmp_path / "source"))
+    places = {
+        split: {"pictures": split, "annotations": f"{split}.json"} for split in ("train", "val")
+    }
+    _, second = convert(tmp_path / "2", first, format="coco", default_class=None, **places)
+    assert digests(first) == digests(second)
+
+
+def test_coco_size_that_is_not_the_pictures_is_a_defect(tmp_path):
+    folder = source(tmp_path / "source")
+    images = [{"id": 1, "file_name": "a.png", "width": HEIGHT, "height": WIDTH}]
+    with pytest.raises(StageError) as caught:
+        convert(tmp_path, folder, **as_coco(folder, images=images))
+    assert caught.value.message == (
+        "train/coco.json, a.png: "
+        "the annotations say 30 × 40 pixels, the upright picture has 40 × 30"
+    )
+
+
+def test_progress_goes_up_to_the_end(tmp_path):
+    task = job(tmp_path / "job", source(tmp_path / "source"))
+    dataset.run(task)
+    lines = [json.loads(line) for line in task.channel.getvalue().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert [line["label"] for line in lines] == ["checking"] * 2 + ["writing"] * 2
+    assert {line["total"] for line in lines} == {4}
+
+
+DRAWN = {
+    "format": "drawn",
+    "classes": ["ellipse", "rectangle"],
+    "default_class": None,
+    "drawn": {"train": 12, "val": 4, "size": [96, 64], "seed": 5},
+}
+
+
+def test_drawn_dataset_is_the_same_bytes_every_time_even_after_a_killed_run(tmp_path):
+    result, first = convert(tmp_path / "1", None, **DRAWN)
+    task = job(tmp_path / "2", None, **DRAWN)
+    (task.work / "drawn/train").mkdir(parents=True)
+    (task.work / "drawn/train/half.jpg").write_bytes(b"half")
+    dataset.run(task)
+    assert digests(first) == digests(task.outputs["dataset"])
+    assert (result.metrics["train"]["pictures"], result.metrics["val"]["pictures"]) == (12, 4)
+    assert min(result.metrics["train"]["per_class"].values()) > 0
+    assert not [warning for warning in result.warnings if "no annotations" not in warning]
+
+
+def test_stage_runs_as_a_program(tmp_path):
+    folder = source(tmp_path / "source")
+    task = job(tmp_path / "job", folder)
+    content = {
+        "stage": "dataset",
+        "parameters": task.parameters,
+        "inputs": {"source": str(folder)},
+        "outputs": {"dataset": "out"},
+        "work": "work",
+    }
+    save(tmp_path / "job/job.json", content)
+    command = [sys.executable, "-m", "mmdet_jetson.stages.dataset", str(tmp_path / "job")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    result = json.loads((tmp_path / "job/result.json").read_text())
+    assert result["metrics"]["train"]["annotations"] == 1
+    (folder / "train/a.png").unlink()
+    failed = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    assert failed.returncode == 3
+    failure = json.loads((tmp_path / "job/failure.json").read_text())
+    assert failure["message"] == "train/via.json, a.png: the picture is missing"
+    assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.skipif(not BALLOONS.is_file(), reason=f"{BALLOONS} is not here")
+def test_real_balloons(tmp_path):
+    with zipfile.ZipFile(BALLOONS) as archive:
+        archive.extractall(tmp_path / "source")
+    places = {
+        split: {
+            "pictures": f"balloon/{split}",
+            "annotations": f"balloon/{split}/via_region_data.json",
+        }
+        for split in ("train", "val")
+    }
+    result, output = convert(tmp_path, tmp_path / "source", classes=["balloon"], **places)
+    counts = [(item["pictures"], item["annotations"]) for item in result.metrics.values()]
+    assert counts == [(61, 255), (13, 50)]
+    assert result.warnings == [
+        "made valid, as its outline crosses itself: "
+        "balloon/train/via_region_data.json, 120853323_d4788431b9_b.jpg, region 5"
+    ]
+    sizes = {image["id"]: (image["width"], image["height"]) for image in made(output)["images"]}
+    for annotation in made(output)["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        assert min(x, y) >= 0
+        assert x + width <= sizes[annotation["image_id"]][0]
+        assert y + height <= sizes[annotation["image_id"]][1]

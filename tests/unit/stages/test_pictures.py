@@ -1,0 +1,189 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+from labelled import HEIGHT, WIDTH, noise
+from PIL import Image, ImageOps
+
+from mmdet_jetson.stages.findings import Defect
+from mmdet_jetson.stages.pictures import PictureFolder, inspect, upright, write
+
+ORIENTATION = 0x0112
+
+
+def saved(path, mode="RGB", form="PNG", orientation=None, **options):
+    """Write a picture whose four corners differ, in a mode and a format of Pillow's."""
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[:12, :12] = (255, 0, 0)
+    pixels[18:, :12] = (0, 255, 0)
+    pixels[:12, 28:] = (0, 0, 255)
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[ORIENTATION] = orientation
+    picture = Image.fromarray(pixels).convert("L" if mode == "I;16" else mode).convert(mode)
+    picture.save(path, form, exif=exif, **options)
+    return path
+
+
+PLAIN = {
+    "jpeg": {"form": "JPEG"},
+    "progressive-jpeg": {"form": "JPEG", "progressive": True},
+    "gray-jpeg": {"form": "JPEG", "mode": "L"},
+    "upright-jpeg": {"form": "JPEG", "orientation": 1},
+    "jpeg-with-nonsense-orientation": {"form": "JPEG", "orientation": 9},
+    "png": {"form": "PNG"},
+    "gray-png": {"form": "PNG", "mode": "L"},
+}
+
+
+@pytest.mark.parametrize("options", PLAIN.values(), ids=PLAIN.keys())
+def test_plain_picture_is_copied_byte_for_byte_and_seen_alike(tmp_path, options):
+    path = saved(tmp_path / "a", **options)
+    inspection = inspect(path)
+    assert inspection.plain
+    assert (inspection.width, inspection.height) == (WIDTH, HEIGHT)
+    write(path, tmp_path / "sub/b", reencode=False)
+    assert (tmp_path / "sub/b").read_bytes() == path.read_bytes()
+
+
+SPECIAL = {
+    "cmyk-jpeg": {"form": "JPEG", "mode": "CMYK"},
+    "palette-png": {"form": "PNG", "mode": "P"},
+    "transparent-png": {"form": "PNG", "mode": "RGBA"},
+    "gray-transparent-png": {"form": "PNG", "mode": "LA"},
+    "black-and-white-png": {"form": "PNG", "mode": "1"},
+    "16-bit-gray-png": {"form": "PNG", "mode": "I;16"},
+    "webp": {"form": "WEBP", "lossless": True},
+    "tiff": {"form": "TIFF"},
+    "rotated-jpeg": {"form": "JPEG", "orientation": 6},
+    "rotated-png": {"form": "PNG", "orientation": 3},
+}
+
+
+@pytest.mark.parametrize("options", SPECIAL.values(), ids=SPECIAL.keys())
+def test_special_picture_is_written_as_what_opencv_reads(tmp_path, options):
+    path = saved(tmp_path / "a", **options)
+    inspection = inspect(path)
+    assert not inspection.plain
+    write(path, tmp_path / "b.png", reencode=True)
+    assert np.array_equal(cv2.imread(str(tmp_path / "b.png")), cv2.imread(str(path)))
+    again = inspect(tmp_path / "b.png")
+    assert again.plain
+    assert (again.width, again.height) == (inspection.width, inspection.height)
+    assert again.digest == inspection.digest
+
+
+def test_png_of_16_bits_a_channel_is_special(tmp_path):
+    # Pillow calls its mode RGB, as that of an ordinary PNG.
+    path = tmp_path / "deep.png"
+    cv2.imwrite(str(path), np.full((HEIGHT, WIDTH, 3), 40_000, np.uint16))
+    assert not inspect(path).plain
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_is_what_exif_says(tmp_path, orientation):
+    path = saved(tmp_path / "a.jpg", form="JPEG", orientation=orientation)
+    expected = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    inspection = inspect(path)
+    assert (inspection.width, inspection.height) == expected.size
+    difference = upright(path)[:, :, ::-1].astype(int) - np.asarray(expected)
+    assert np.abs(difference).max() <= 3
+    assert inspection.plain == (orientation == 1)
+
+
+def test_orientation_in_xmp_alone_is_ignored_as_opencv_does(tmp_path):
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    path = saved(tmp_path / "a.jpg", form="JPEG", xmp=xmp)
+    inspection = inspect(path)
+    assert inspection.plain
+    assert (inspection.height, inspection.width) == cv2.imread(str(path)).shape[:2]
+
+
+def test_digest_is_of_the_pixels_not_of_the_file(tmp_path):
+    noise(tmp_path / "a.png", 1)
+    noise(tmp_path / "a.bmp", 1)
+    noise(tmp_path / "b.png", 2)
+    digests = [inspect(tmp_path / name).digest for name in ("a.png", "a.bmp", "b.png")]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def cut(path, form, mode="L", orientation=1):
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    Image.effect_noise((WIDTH, HEIGHT), 50).convert(mode).save(stream, form, exif=exif)
+    path.write_bytes(stream.getvalue()[: stream.tell() // 2])
+
+
+BROKEN = {
+    "truncated-jpeg": lambda path: cut(path, "JPEG"),
+    "truncated-png": lambda path: cut(path, "PNG"),
+    "truncated-rotated-jpeg": lambda path: cut(path, "JPEG", "RGB", 6),
+    "truncated-cmyk-jpeg": lambda path: cut(path, "JPEG", "CMYK"),
+    "truncated-transparent-png": lambda path: cut(path, "PNG", "RGBA"),
+    "empty-file": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("not a picture"),
+    "html-error-page": lambda path: path.write_text("<html>404 not found</html>"),
+    "header-alone": lambda path: path.write_bytes(b"\xff\xd8\xff\xe0"),
+    "broken-png-chunk": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\x00" * 50),
+}
+
+
+@pytest.mark.parametrize("make", BROKEN.values(), ids=BROKEN.keys())
+def test_unreadable_picture_is_a_defect_with_a_hint(tmp_path, make):
+    make(tmp_path / "a.jpg")
+    with pytest.raises(Defect, match=r"the picture cannot be read \(.+\)") as caught:
+        inspect(tmp_path / "a.jpg")
+    assert str(tmp_path) not in caught.value.what
+    assert caught.value.hint
+
+
+def test_picture_of_absurd_size_is_a_defect(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(Defect, match="the picture cannot be read"):
+        inspect(saved(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.png", "ä.png", "sub/c.png", "-rf.png", "#%&'.png", "$(x).png"]
+)
+def test_any_name_below_the_folder_is_found(tmp_path, name):
+    noise(tmp_path / name, 1)
+    folder = PictureFolder(tmp_path)
+    assert folder.path(folder.find("./" + name)) == tmp_path / name
+
+
+def test_letters_and_accents_stored_apart_are_the_same_name(tmp_path):
+    noise(tmp_path / "a\u0308.png", 1)
+    folder = PictureFolder(tmp_path)
+    assert folder.find("\u00e4.png") == folder.find("a\u0308.png") == "\u00e4.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("../secret.png", "points out of the pictures folder"),
+        ("/etc/passwd", "points out of the pictures folder"),
+        ("sub/../../secret.png", "points out of the pictures folder"),
+        ("no.png", "the picture is missing"),
+        ("", "the picture is missing"),
+        ("a\0.png", "the picture is missing"),
+        ("a" * 5000, "the picture is missing"),
+        ("https://example.org/a.png", "the picture is missing"),
+        ("..\\secret.png", "the picture is missing"),
+    ],
+)
+def test_name_without_a_file_is_a_defect(tmp_path, name, sentence):
+    noise(tmp_path / "secret.png", 1)
+    noise(tmp_path / "pictures/a.png", 2)
+    with pytest.raises(Defect, match=sentence) as caught:
+        PictureFolder(tmp_path / "pictures").find(name)
+    assert caught.value.hint
+
+
+def test_missing_picture_names_one_that_differs_in_case_or_suffix(tmp_path):
+    noise(tmp_path / "IMG_1.png", 1)
+    with pytest.raises(Defect) as caught:
+        PictureFolder(tmp_path).find("img_1.jpg")
+    assert caught.value.hint == 'there is "IMG_1.png"; rename one of them'

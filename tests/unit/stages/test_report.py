@@ -1,0 +1,329 @@
+"""The report of made-up artifacts: complete, self-contained, escaped and reproducible."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+
+from mmdet_jetson.stages import report
+from mmdet_jetson.stages.coco_figures import FIGURES, coco_figures
+from mmdet_jetson.stages.job import Job
+from mmdet_jetson.stages.report_page import difference, duration, filesize, number
+
+CLASSES = ["<script>alert(1)</script>", "jug & cup"]
+TARGETS = ["pc", "edge"]
+PICTURES = 12
+VOID = {"meta", "img", "br", "path", "rect", "circle", "use"}
+
+
+def write(folder, name, content):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(content))
+
+
+def make_dataset(folder):
+    images = [
+        {"id": i, "file_name": f"{i:02}.jpg", "width": 100, "height": 100} for i in range(PICTURES)
+    ]
+    objects = [
+        {"id": i + 1, "image_id": i, "category_id": 1 + i % 2, "bbox": [9, 9, 40, 40]}
+        for i in range(PICTURES)
+    ]
+    content = {
+        "images": images,
+        "annotations": [{**o, "area": 1600, "iscrowd": 0} for o in objects],
+        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
+    }
+    write(folder, "val.json", content)
+    split = {"pictures": PICTURES, "annotations": 12, "per_class": dict.fromkeys(CLASSES, 6)}
+    warning = "train/<b>.jpg: the box of region 3 left the picture and was cut"
+    summary = {"classes": CLASSES, "splits": {"train": split, "val": split}}
+    write(folder, "summary.json", {**summary, "warnings": [warning]})
+
+
+def make_checkpoint(folder):
+    train = [{"step": i, "epoch": 1 + i // 50, "loss": 2 / i, "lr": 1e-3} for i in range(1, 901)]
+    val = [{"epoch": e, "AP": e / 30, "AP50": e / 20} for e in (5, 10, 15)]
+    best = {"epoch": 15, "AP": 0.5}
+    curves = {"train": train, "val": val}
+    write(folder, "metrics.json", {"best": best, "epochs": 15, "curves": curves, "device": "cpu"})
+
+
+def make_evaluation(folder, dataset, subject, output):
+    predictions = [
+        {"image_id": i, "category_id": 1 + i % 2, "bbox": [9, 9, 40, 40], "score": 0.9}
+        for i in range(PICTURES)
+    ]
+    result = coco_figures(dataset / "val.json", predictions)
+    metrics = {
+        "subject": subject,
+        "figures": result.figures,
+        "per_class": result.per_class,
+        "pictures": PICTURES,
+        "detections": PICTURES,
+        "preprocessing": {"input_size": [64, 64], "keep_ratio": subject != "base"},
+    }
+    write(folder, "metrics.json", metrics)
+    write(folder, "predictions.json", predictions)
+    picture = np.full((600, 900, 3), 128, np.uint8)
+    (folder / "pictures").mkdir()
+    for shade, name in enumerate((output, 'pictures/00 "quoted" <i>.jpg.jpg', "pictures/01.jpg")):
+        assert cv2.imwrite(str(folder / name), picture - 50 * shade)
+
+
+def make_engine(inputs, target):
+    times = {"mean": 3.0, "p50": 2.9, "p90": 3.5, "p99": 4.0}
+    steps = ("load", "resize", "normalize", "format", "network", "postprocess")
+    profile = {
+        "backend": "onnxruntime",
+        "precision": "fp32",
+        "repeats": 200,
+        "warmup": 20,
+        "unit": "ms",
+        "steps": dict.fromkeys(steps, times),
+        "total": {key: 6 * value for key, value in times.items()},
+        "pictures": PICTURES,
+        "machine": {"cpu": "Some CPU", "cores": 2, "load_average": [0.1, 0.2, 0.3]},
+        "evidence": "measured",
+    }
+    write(inputs[f"profile-{target}"], "profile.json", profile)
+    engine = {"file": "engine.onnx", "sha256": "ab", "bytes": 21_300_000}
+    write(inputs[f"engine-{target}"], "passport.json", {"target": target, "engine": engine})
+
+
+@pytest.fixture
+def job(tmp_path):
+    names = ["dataset", "checkpoint", "evaluation-base", "evaluation-checkpoint"]
+    names += [f"{kind}-{t}" for t in TARGETS for kind in ("engine", "evaluation", "profile")]
+    inputs = {name: tmp_path / name for name in names}
+    make_dataset(inputs["dataset"])
+    make_checkpoint(inputs["checkpoint"])
+    for subject in ("base", "checkpoint"):
+        folder = inputs[f"evaluation-{subject}"]
+        make_evaluation(folder, inputs["dataset"], subject, "output_pytorch.jpg")
+    for target in TARGETS:
+        folder = inputs[f"evaluation-{target}"]
+        make_evaluation(folder, inputs["dataset"], "engine", "output_onnxruntime.jpg")
+        make_engine(inputs, target)
+    artifact = {
+        "step": "train",
+        "kind": "checkpoint",
+        "digest": "sha256:" + 64 * "e",
+        "created": "2026-01-02T03:04:05Z",
+        "environment": "train <lock>",
+        "commit": "abc123",
+        "seconds": 125.0,
+        "size": 52_000_000,
+    }
+    parameters = {
+        "name": "cups <and> jugs",
+        "gates": {"min_AP50": 0.6, "max_AP_drop": 0.002},
+        "targets": TARGETS,
+        "artifacts": [artifact],
+    }
+    return Job("report", parameters, inputs, {"report": tmp_path / "report"}, tmp_path / "work")
+
+
+def page(job):
+    report.run(job)
+    return (job.outputs["report"] / "report.html").read_text()
+
+
+def judged(job):
+    report.run(job)
+    content = json.loads((job.outputs["report"] / "verdict.json").read_text())
+    return content["verdict"], {gate["name"]: gate["outcome"] for gate in content["gates"]}
+
+
+class Reader(HTMLParser):
+    """Checks that elements nest, and keeps their attributes, ids and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.attributes, self.tags, self.text = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_is_well_formed_and_asks_for_nothing(job):
+    reader = Reader(page(job))
+    for tag, key, value in reader.attributes:
+        if key in {"src", "href", "xlink:href", "srcset", "data", "action", "poster"}:
+            assert value.startswith(("data:image/jpeg;base64,", "#")), (tag, key, value[:80])
+        assert not key.startswith("on"), (tag, key)
+        assert not re.search(r"url\((?!#)", value), (tag, key, value)
+    assert not {"script", "link", "iframe", "object", "base"} & set(reader.tags)
+    styles = re.findall(r"<style>(.*?)</style>", page(job), re.DOTALL)
+    assert len(styles) == 1
+    assert "@import" not in styles[0]
+    assert "url(" not in styles[0]
+
+
+def test_ids_are_unique(job):
+    ids = [value for _, key, value in Reader(page(job)).attributes if key == "id"]
+    assert sorted(ids) == sorted(set(ids))
+
+
+def test_what_users_name_is_escaped(job):
+    text = page(job)
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    reader = Reader(text)
+    assert "i" not in reader.tags
+    read = "".join(reader.text)
+    for name in [*CLASSES, "cups <and> jugs", '00 "quoted" <i>.jpg', "train <lock>"]:
+        assert name in read
+
+
+def test_the_page_holds_every_part_in_order(job):
+    text = page(job)
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", text)
+    assert headings == [
+        "Accuracy", "Training", "Pictures", "Latency", "Dataset", "Provenance",
+    ]  # fmt: skip
+    assert text.index('class="verdict pass"') < text.index("<h2")
+    for figure in FIGURES:
+        assert f'<th scope="row">{figure.replace("_", " ")}</th>' in text
+    assert text.count("<img ") == 3 * 3
+    assert text.count('alt="') == text.count("<img ")
+    assert re.findall(r"<figcaption>(Loss|Learning rate|AP)</figcaption><svg", text) == [
+        "Loss", "Learning rate", "AP",
+    ]  # fmt: skip
+    assert text.count('class="bar"') == 2
+    assert "sha256:" + 64 * "e" in text
+
+
+def test_unknown_figures_are_dashes(job):
+    row = re.search(r'<th scope="row">AP large</th>.*?</tr>', page(job), re.DOTALL).group()
+    assert re.findall(r"<td[^>]*>(.*?)</td>", row)[1:] == 6 * ["–"]
+
+
+def test_charts_take_their_colours_from_the_page(job):
+    svg = re.search(r"<figcaption>AP</figcaption>(<svg.*?</svg>)", page(job), re.DOTALL).group(1)
+    assert "var(--series-1)" in svg
+    assert "var(--series-2)" in svg
+    assert not re.findall(r"#[0-9a-f]{6}\b", svg)
+    assert "AP by epoch: AP from 0.167 to 0.5" in svg
+    assert "DejaVu" not in svg
+
+
+def test_equal_inputs_give_an_equal_page(job, tmp_path):
+    again = Job("report", job.parameters, job.inputs, {"report": tmp_path / "again"}, job.work)
+    assert page(job) == page(again)
+
+
+def test_preprocessing_is_told_once_where_it_is_the_same(job):
+    notes = re.findall(r"Preprocessing of (.*?): (.*?)\.</p>", page(job))
+    assert notes == [
+        ("Base", "input size 64, 64; keep ratio no"),
+        ("Checkpoint, pc, edge", "input size 64, 64; keep ratio yes"),
+    ]
+
+
+def test_an_output_that_repeats_a_drawn_picture_is_left_out(job):
+    for name in ("checkpoint", *TARGETS):
+        folder = job.inputs[f"evaluation-{name}"]
+        output = next(folder.glob("output_*.jpg"))
+        output.write_bytes((folder / "pictures" / "01.jpg").read_bytes())
+    text = page(job)
+    assert text.count("<img ") == 2 * 3
+    assert "First picture" not in text
+
+
+def test_pictures_are_made_small(job):
+    assert len(page(job)) < 500_000
+
+
+def test_verdict_passes_on_good_evidence(job):
+    outcome, gates = judged(job)
+    assert outcome == "pass"
+    assert len(gates) == 5
+
+
+def test_a_missing_evaluation_fails(job):
+    (job.inputs["evaluation-edge"] / "metrics.json").unlink()
+    outcome, gates = judged(job)
+    assert outcome == "fail"
+    assert [name for name, result in gates.items() if result == "fail"] == [
+        "min_AP50:edge",
+        "max_AP_drop:edge",
+    ]
+
+
+def test_not_a_number_in_a_file_fails(job):
+    path = job.inputs["evaluation-pc"] / "metrics.json"
+    path.write_text(re.sub(r'"AP": [\d.]+', '"AP": NaN', path.read_text(), count=1))
+    assert judged(job)[1]["max_AP_drop:pc"] == "fail"
+
+
+def test_predictions_that_are_not_the_figures_fail(job):
+    path = job.inputs["evaluation-pc"] / "predictions.json"
+    path.write_text(json.dumps(json.loads(path.read_text())[:6]))
+    assert judged(job)[1]["min_AP50:pc"] == "fail"
+
+
+def test_missing_predictions_are_no_interval(job):
+    (job.inputs["evaluation-pc"] / "predictions.json").unlink()
+    assert judged(job)[1]["min_AP50:pc"] == "inconclusive"
+
+
+def test_swapped_evaluations_fail(job):
+    one, other = job.inputs["evaluation-checkpoint"], job.inputs["evaluation-pc"]
+    swapped = {**job.inputs, "evaluation-checkpoint": other, "evaluation-pc": one}
+    outcome, gates = judged(Job("report", job.parameters, swapped, job.outputs, job.work))
+    assert outcome == "fail"
+    assert gates["min_AP50:checkpoint"] == gates["max_AP_drop:pc"] == "fail"
+
+
+def test_a_report_of_little_is_still_a_page(job):
+    inputs = {name: job.inputs[name] for name in ("dataset", "checkpoint")}
+    (inputs["checkpoint"] / "metrics.json").unlink()
+    (inputs["dataset"] / "summary.json").unlink()
+    parameters = {**job.parameters, "artifacts": []}
+    text = page(Job("report", parameters, inputs, job.outputs, job.work))
+    Reader(text)
+    assert 'class="verdict fail"' in text
+    for sentence in ("No curves were recorded.", "No pictures", "No engine was profiled."):
+        assert sentence in text
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (number(None), "–"),
+        (number(float("nan")), "–"),
+        (number(0), "0.000"),
+        (difference(0.5, 0.5004), "−0.0004"),
+        (difference(0.5, 0.50001), "0.0000"),
+        (difference(0.6, 0.5), "+0.1000"),
+        (difference(None, 0.5), "–"),
+        (filesize(999), "999 B"),
+        (filesize(21_340_000), "21.3 MB"),
+        (duration(1.23), "1.2 s"),
+        (duration(125), "2 min 05 s"),
+        (duration(59.99), "1 min 00 s"),
+        (duration(3725), "1 h 02 min"),
+    ],
+)
+def test_numbers_are_shown_as_people_read_them(shown, expected):
+    assert shown == expected

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+from fakes import FakeRuntime, Quiet
+
+from mmdet_jetson import pipeline
+from mmdet_jetson.config import Project, load_project
+from mmdet_jetson.errors import ConfigError, UserError
+from mmdet_jetson.inputs import Inputs
+from mmdet_jetson.settings import Settings
+from mmdet_jetson.stage import Made, Step, Workshop
+from mmdet_jetson.store import Store
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+STEPS = [
+    "dataset", "train", "evaluate-base", "evaluate-checkpoint", "export-pc-onnxruntime",
+    "engine-pc-onnxruntime", "evaluate-pc-onnxruntime", "profile-pc-onnxruntime", "report",
+]  # fmt: skip
+
+
+def planned(settings: Settings, *overrides: str) -> tuple[Project, tuple[Step, ...]]:
+    project = load_project(CONFIGS / "pipeline.toml", overrides)
+    inputs = Inputs(project, settings, lambda name, done, total: None)
+    return project, pipeline.plan(project, inputs)
+
+
+def test_the_plan_is_in_order_and_touches_nothing(settings: Settings) -> None:
+    _, steps = planned(settings)
+    assert [step.name for step in steps] == STEPS
+    assert not settings.cache.exists()
+    assert not settings.artifacts.exists()
+
+
+def test_every_step_reads_only_what_stands_before_it(settings: Settings) -> None:
+    seen: set[str] = set()
+    for step in planned(settings)[1]:
+        assert {given.step for given in step.inputs.values() if isinstance(given, Made)} <= seen
+        seen.add(step.name)
+
+
+def test_without_weights_there_is_no_base_to_evaluate(settings: Settings) -> None:
+    _, steps = planned(settings, "train.weights=")
+    assert "evaluate-base" not in [step.name for step in steps]
+    assert "weights" not in steps[1].inputs
+
+
+def test_each_target_has_its_own_steps(settings: Settings) -> None:
+    _, steps = planned(settings, 'targets=["pc-onnxruntime", "agx-orin-jp501"]')
+    exports = {step.name: step.parameters["backend"] for step in steps if step.stage == "export"}
+    assert exports == {"export-pc-onnxruntime": "onnxruntime", "export-agx-orin-jp501": "tensorrt"}
+    assert {"engine-agx-orin-jp501", "profile-pc-onnxruntime"} <= set(steps[-1].inputs)
+
+
+def test_goals_pull_in_what_they_need_and_no_more(settings: Settings) -> None:
+    _, steps = planned(settings, "train.weights=")
+    names = [step.name for step in pipeline.needed_for(steps, ["export-pc-onnxruntime"])]
+    assert names == ["dataset", "train", "export-pc-onnxruntime"]
+
+
+def test_engines_read_only_the_validation_split(settings: Settings) -> None:
+    for step in planned(settings)[1]:
+        if step.stage in ("evaluate_checkpoint", "evaluate_engine", "profile"):
+            assert step.inputs["dataset"] == Made("dataset", ("val", "val.json"))
+
+
+def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
+    _, steps = planned(settings, "train.overrides.optim_wrapper.optimizer.lr=0.1")
+    assert steps[1].parameters["overrides"] == {"optim_wrapper.optimizer.lr": 0.1}
+
+
+def test_an_engine_that_cannot_be_built_is_refused_before_anything_runs(settings: Settings) -> None:
+    project, _ = planned(settings, 'targets=["agx-orin-jp501"]')
+    with pytest.raises(UserError, match="target 'agx-orin-jp501' needs backend 'tensorrt'"):
+        pipeline.check_targets(project, "engine")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset.source=baloon", "'baloon' is neither a name in sources.toml nor a path"),
+        ("train.weights=absent.pth", "train.weights: 'absent.pth' is neither"),
+        ("train.config=configs/train/absent.py", "absent.py: no such config"),
+        ("export.onnxruntime=configs/deploy/absent.py", "absent.py: no such config"),
+    ],
+)
+def test_what_is_not_there_is_named(settings: Settings, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        planned(settings, override)
+
+
+def test_a_run_tags_every_artifact_by_its_step(settings: Settings, tmp_path: Path) -> None:
+    steps = (
+        Step("dataset", "dataset", "train", "dataset", {}),
+        Step("train", "train", "train", "checkpoint", {}, {"dataset": Made("dataset")}),
+    )
+    store = Store(tmp_path / "artifacts")
+    made = pipeline.run(steps, Workshop(FakeRuntime(), store, Quiet()), "mine")
+    assert store.tags()["mine.train"].digest == made["train"].digest
+    index = (store.root / "index.json").stat().st_mtime_ns
+    pipeline.run(steps, Workshop(FakeRuntime(), store, Quiet()), "mine")
+    assert (store.root / "index.json").stat().st_mtime_ns == index

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.settings import read_settings
+
+
+def test_defaults_lie_in_the_project_and_the_users_cache() -> None:
+    settings = read_settings({}, Path("/project"))
+    assert settings.artifacts == Path("/project/artifacts")
+    assert settings.cache.name == "mmdet-jetson"
+    assert (settings.mirrors, settings.offline, settings.python38) == ((), False, "")
+
+
+def test_the_environment_decides() -> None:
+    settings = read_settings(
+        {
+            "MMDET_JETSON_CACHE": "/c",
+            "MMDET_JETSON_ARTIFACTS": "/a",
+            "MMDET_JETSON_MIRRORS": "/mirror https://host/m",
+            "MMDET_JETSON_OFFLINE": "1",
+            "MMDET_JETSON_PYTHON38": "/py",
+            "MMDET_JETSON_TRAIN": "cu113",
+        }
+    )
+    assert (settings.cache, settings.artifacts) == (Path("/c"), Path("/a"))
+    assert settings.mirrors == ("/mirror", "https://host/m")
+    assert (settings.offline, settings.python38, settings.variant) == (True, "/py", "cu113")
+
+
+def test_a_variant_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match="MMDET_JETSON_TRAIN is 'cu118'"):
+        read_settings({"MMDET_JETSON_TRAIN": "cu118"})

@@ -1,0 +1,191 @@
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import FakeRuntime, Quiet
+
+from mmdet_jetson import stage as module
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.locks import hold
+from mmdet_jetson.runtimes.host import StageResult
+from mmdet_jetson.stage import (
+    Given,
+    Made,
+    Step,
+    Workshop,
+    ingredients,
+    lock_of,
+    missing_inputs,
+    run_step,
+    sweep,
+)
+from mmdet_jetson.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "artifacts")
+
+
+@pytest.fixture
+def shop(store: Store) -> Workshop:
+    return Workshop(FakeRuntime(), store, Quiet())
+
+
+def first(**parameters: object) -> Step:
+    return Step("dataset", "dataset", "train", "dataset", parameters)
+
+
+def second() -> Step:
+    return Step("train", "train", "train", "checkpoint", {}, {"dataset": Made("dataset")})
+
+
+def test_a_result_is_made_once(shop: Workshop) -> None:
+    made = run_step(first(seed=1), shop, {})
+    again = run_step(first(seed=1), shop, {})
+    assert made.digest == again.digest
+    assert shop.runtime.runs == ["dataset"]  # type: ignore[attr-defined]
+    assert shop.listener.heard == [  # type: ignore[attr-defined]
+        "started dataset", "dataset 1/2", "made dataset", "cached dataset",
+    ]  # fmt: skip
+
+
+def test_an_artifact_names_its_origin(shop: Workshop) -> None:
+    dataset = run_step(first(seed=1), shop, {})
+    origin = run_step(second(), shop, {"dataset": dataset}).provenance
+    assert origin.stage == "train"
+    assert origin.inputs == {"dataset": dataset.content}
+    assert origin.environment == "train:lock-1"
+    assert origin.metrics == {"AP": 0.5}
+    assert origin.warnings == ["mind the gap"]
+    assert origin.created.endswith("+00:00")
+
+
+def test_every_ingredient_changes_the_key(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {"dataset": run_step(first(seed=1), shop, {})}
+    other = {"dataset": run_step(first(seed=2), shop, {})}
+    base = ingredients(second(), shop.runtime, made).key
+    assert ingredients(second(), shop.runtime, made).key == base
+    assert ingredients(second(), shop.runtime, other).key != base
+    assert ingredients(second(), FakeRuntime("lock-2"), made).key != base
+    assert ingredients(replace(second(), parameters={"a": 1}), shop.runtime, made).key != base
+    monkeypatch.setattr(module, "source_digest", lambda stage: "changed")
+    assert ingredients(second(), shop.runtime, made).key != base
+
+
+def test_equal_content_cuts_off_what_follows(shop: Workshop) -> None:
+    """A dataset that is made again by other means but comes out the same trains nothing anew."""
+    run_step(second(), shop, {"dataset": run_step(first(), shop, {})})
+    shop.runtime.environment = "lock-1"  # type: ignore[attr-defined]
+    moved = replace(first(), stage="export")
+    run_step(second(), shop, {"dataset": run_step(moved, shop, {})})
+    assert shop.runtime.runs == ["dataset", "train", "export"]  # type: ignore[attr-defined]
+
+
+def test_a_failed_stage_stores_nothing_and_keeps_its_folder(shop: Workshop, store: Store) -> None:
+    shop.runtime.fails = True  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match="broke"):
+        run_step(first(), shop, {})
+    assert store.tags() == {}
+    (job,) = (store.root / "jobs").glob("*/")
+    assert (job / "job.json").exists()
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_only_a_resumable_stage_finds_its_work_again(shop: Workshop, resumable: bool) -> None:
+    step = replace(first(), resumable=resumable)
+    shop.runtime.fails = True  # type: ignore[attr-defined]
+    with pytest.raises(UserError):
+        run_step(step, shop, {})
+    seen: list[bool] = []
+    runtime = shop.runtime
+    original = runtime.run
+
+    def look(stage: str, environment: str, job: Path, *rest: object, **more: object) -> StageResult:
+        seen.append((job / "work/newest.pth").exists())
+        runtime.fails = False  # type: ignore[attr-defined]
+        return original(stage, environment, job, *rest, **more)  # type: ignore[arg-type]
+
+    runtime.run = look  # type: ignore[method-assign,assignment]
+    run_step(step, shop, {})
+    assert seen == [resumable]
+    assert list((shop.store.root / "jobs").iterdir()) == []
+
+
+def test_inputs_are_read_only(shop: Workshop, store: Store) -> None:
+    made = {"dataset": run_step(first(), shop, {})}
+    shop.runtime.fails = True  # type: ignore[attr-defined]
+    with pytest.raises(UserError):
+        run_step(second(), shop, made)
+    (file,) = (store.root / "jobs").glob("train-*/inputs/dataset/out.txt")
+    assert not file.stat().st_mode & 0o222
+
+
+def test_a_given_folder_is_read_where_it_is(shop: Workshop, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "out.txt").write_text("my pictures")
+    given = Given(lambda: "sha256:1", lambda _: mine)
+    made = run_step(replace(first(), inputs={"source": given}), shop, {})
+    assert b"my pictures" in shop.store.read(made, "out.txt")
+    assert made.provenance.inputs == {"source": "sha256:1"}
+
+
+def test_two_runs_at_once_compute_once(store: Store) -> None:
+    runtime, heard = FakeRuntime(), [Quiet(), Quiet()]
+    results: list[str] = []
+
+    def one(quiet: Quiet) -> None:
+        shop = Workshop(runtime, Store(store.root), quiet)
+        results.append(run_step(first(), shop, {}).digest)
+
+    threads = [threading.Thread(target=one, args=[quiet]) for quiet in heard]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert runtime.runs == ["dataset"]
+    assert len(set(results)) == 1
+
+
+def test_sweep_removes_only_old_jobs_that_nobody_holds(tmp_path: Path) -> None:
+    for name in ("old", "young", "held"):
+        (tmp_path / name / "work").mkdir(parents=True)
+    for name in ("old", "held"):
+        os.utime(tmp_path / name, (time.time() - 1e6,) * 2)
+    with hold(lock_of(tmp_path / "held")):
+        assert sweep(tmp_path) == 1
+    assert sorted(path.name for path in tmp_path.glob("*/")) == ["held", "young"]
+
+
+def test_missing_inputs_names_the_steps_before(shop: Workshop) -> None:
+    assert missing_inputs(second(), {}) == ["dataset"]
+    assert missing_inputs(second(), {"dataset": run_step(first(), shop, {})}) == []
+
+
+def test_the_source_digest_follows_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {
+        "one.py": "from mmdet_jetson.stages.two import x",
+        "two.py": "from mmdet_jetson.stages import three",
+        "three.py": "",
+        "other.py": "",
+        "one.html.j2": "",
+    }.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(module, "STAGES", tmp_path)
+
+    def digest() -> str:
+        module.source_digest.cache_clear()
+        return module.source_digest("one")
+
+    before = digest()
+    (tmp_path / "other.py").write_text("changed = 1")
+    assert digest() == before
+    for name in ("one.html.j2", "two.py", "three.py"):
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "\n# changed")
+        assert digest() != before
+        before = digest()
+    module.source_digest.cache_clear()
