@@ -156,7 +156,7 @@ def _entries(lock: Path) -> list[str]:
 
 
 def _name(entry: str) -> str:
-    return entry.split("==")[0]
+    return entry.split("==", maxsplit=1)[0]
 
 
 def _write_marker(path: Path, environment: Environment) -> None:
