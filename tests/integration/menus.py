@@ -19,7 +19,7 @@ targets = ["pc-onnxruntime"]
 [dataset]
 format = "drawn"
 classes = ["ellipse", "rectangle"]
-drawn = { train = 8, val = 4, size = [96, 64] }
+drawn = { train = 8, val = 12, size = [96, 64] }
 
 [train]
 config = "configs/train/rtmdet_tiny_demo.py"

@@ -289,7 +289,7 @@ CASES = [
     Case("bad-assignment", nothing, "not an assignment", ("dataset", "--set", "train.epochs")),
     Case("unknown-source", configured('source = "', 'source = "nowhere'), "neither a name in sources.toml"),
     Case("absent-class", configured('classes = ["mug", "glass"]', 'classes = ["mug"]\ndefault_class = "jar"'), "dataset.default_class"),
-    Case("unknown-override", configured("workers = 0", 'workers = 0\n[train.overrides]\n"optim_wraper.optimizer.lr" = 1.0'), "optim_wrapper", ("train",)),
+    Case("unknown-override", configured('device = "cpu"', 'device = "cpu"\n[train.overrides]\n"optim_wraper.optimizer.lr" = 1.0'), "optim_wrapper", ("train",)),
     Case("unknown-step", nothing, "no step of this pipeline", ("why", "trian")),
     Case("unbuildable-target", configured('"pc-onnxruntime"', '"agx-orin-jp501"'), "needs backend 'tensorrt'", ("engine",)),
     Case("unknown-setting", environment(MMDET_JETSON_TRAIN="cu999"), "MMDET_JETSON_TRAIN"),
@@ -305,7 +305,7 @@ CASES = [
     Case("unknown-shape", edited("train", shape(name="spline")), "spline"),
     Case("unknown-class", edited("train", lambda r: r["regions"][0]["region_attributes"].update(label="mgu")), "mug"),
     Case("no-class", edited("train", lambda r: r["regions"][0]["region_attributes"].clear()), "label"),
-    Case("duplicate-region", edited("train", lambda r: r["regions"].append(r["regions"][0])), "1.png"),
+    Case("duplicate-region", edited("train", lambda r: r["regions"].append(region("glass"))), "1.png"),
     Case("escaping-name", edited("train", lambda r: r.update(filename="../../etc/passwd")), "passwd"),
     Case("nan-coordinate", edited("train", shape(all_points_x=[float("nan"), 2, 3, 4])), "via_region_data.json"),
     Case("coco-dangling", coco_dangling, "99"),
@@ -334,7 +334,7 @@ CASES = [
     Case("weights-truncated", weights(b"PK\x03\x04" + b"\0" * 64), "weights.pth", ("train",)),
     Case("weights-of-another-net", weights_of_something_else, "weights.pth", ("train",)),
     # training
-    Case("loss-becomes-nan", configured("workers = 0", 'workers = 0\n[train.overrides]\n"optim_wrapper.optimizer.lr" = 1e30'), "iteration", ("train",)),
+    Case("loss-becomes-nan", configured('device = "cpu"', 'device = "cpu"\n[train.overrides]\n"optim_wrapper.optimizer.lr" = 1e30'), "iteration", ("train",)),
     # the machine and the store
     Case("no-python-38", no_python_38, "Python 3.8 was not found"),
     Case("unknown-tag", nothing, "no artifact is tagged", ("checkout", "mine.nothing", "/tmp/never")),

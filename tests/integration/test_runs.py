@@ -52,5 +52,6 @@ def test_a_failed_gate_is_an_exit_code(tiny_run: Menu) -> None:
 
 
 def test_gc_keeps_what_a_name_holds(tiny_run: Menu) -> None:
+    assert tiny_run.run("pipeline").returncode == 0
     assert tiny_run.run("gc", "--days", "0").returncode == 0
     assert "missing" not in tiny_run.run("status").stdout

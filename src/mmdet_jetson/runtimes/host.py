@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mmdet_jetson.processes import run_logged, tail
 from mmdet_jetson.settings import Settings
 
 SOURCE = Path(__file__).resolve().parents[2]
+NO_ROOM = 1 << 20  # bytes
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -123,6 +125,11 @@ def _failure(stage: str, code: int, job: Path, log: Path) -> StageFailed:
         return StageFailed(
             f"{stage}: the process was killed, most often because memory ran out",
             f"lower train.batch_size or train.workers; the log is {log}",
+        )
+    if shutil.disk_usage(job).free < NO_ROOM:
+        # A stage cannot leave a sentence on a full disk, and libraries word this in many ways.
+        return StageFailed(
+            f"{stage}: the disk is full: {job.parent}", "free some space and run again"
         )
     last = tail(log)
     return StageFailed(
