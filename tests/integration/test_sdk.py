@@ -48,7 +48,6 @@ def has_match(row, others):
     )
 
 
-@pytest.mark.slow
 def test_the_sdk_and_our_engine_find_the_same(balloon_run, sdk_found, detector):
     compared = 0
     for path in balloon_run.val_pictures:

@@ -13,6 +13,9 @@ import cv2
 import numpy as np
 
 CLASSES = ("ellipse", "rectangle")
+# OpenCV's hues, 0 to 180: warm ellipses, cold rectangles. By their shapes alone the classes are not
+# told apart within a training of a minute or two from random numbers: AP50 0.54 instead of 0.98.
+HUES = {"ellipse": (-25, 25), "rectangle": (70, 130)}
 LABEL_ATTRIBUTE = "label"
 ANNOTATIONS = "via_region_data.json"
 
@@ -149,7 +152,7 @@ def _paint(shapes: List[Shape], size: Tuple[int, int], rng: np.random.Generator)
     canvas = _background(size, rng)
     for shape in shapes:
         mask = _mask(shape, size)[:, :, None]
-        canvas = canvas * (1 - mask) + _surface(size, rng) * mask
+        canvas = canvas * (1 - mask) + _surface(size, HUES[shape.label], rng) * mask
     sigma = rng.uniform(0.3, 1.0)
     canvas = cv2.GaussianBlur(canvas, (0, 0), sigma)
     canvas += rng.normal(0, rng.uniform(2, 8), canvas.shape)
@@ -173,10 +176,14 @@ def _background(size: Tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     return canvas
 
 
-def _surface(size: Tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A saturated colour with a soft gradient across the picture."""
+def _surface(size: Tuple[int, int], hues: Tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """A saturated colour of the given hues with a soft gradient across the picture."""
     width, height = size
-    hue, saturation, value = rng.integers(0, 180), rng.integers(190, 256), rng.integers(180, 256)
+    hue, saturation, value = (
+        rng.integers(*hues) % 180,
+        rng.integers(190, 256),
+        rng.integers(180, 256),
+    )
     hsv = np.array([[[hue, saturation, value]]], dtype=np.uint8)
     color = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(float)
     direction = rng.uniform(-0.25, 0.25, 2)

@@ -17,6 +17,7 @@ from mmengine.dataset import Compose
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import set_random_seed
 
+from mmdet_jetson.stages.boxes import clip_boxes
 from mmdet_jetson.stages.drawing import Detection
 from mmdet_jetson.stages.evaluation import Validation, evaluate, write_evaluation, write_pictures
 from mmdet_jetson.stages.job import Job, Result, StageError, main
@@ -70,16 +71,24 @@ def load_model(config: Config, path: Path) -> Tuple[torch.nn.Module, List[str]]:
 
 
 def detector(model: Any, config: Config) -> Callable[[Path], List[Detection]]:
-    """Give a function from a picture's file to its detections, in pixels of that picture."""
+    """Give a function from a picture's file to its detections, in pixels of that picture.
+
+    Boxes end at the picture's borders, as those of an engine do.
+    """
     prepare = Compose(config.test_dataloader.dataset.pipeline)
 
     def detect(path: Path) -> List[Detection]:
         packed = prepare({"img_path": str(path), "img_id": 0})
         batch = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
         with torch.no_grad():
-            found = model.test_step(batch)[0].pred_instances.cpu()
-        boxes, scores, labels = (found[key].tolist() for key in ("bboxes", "scores", "labels"))
-        return [Detection(tuple(box), s, n) for box, s, n in zip(boxes, scores, labels)]
+            sample = model.test_step(batch)[0]
+        height, width = sample.ori_shape
+        found = sample.pred_instances.cpu()
+        boxes, covers = clip_boxes(found.bboxes.numpy(), (width, height))
+        rows = zip(
+            boxes[covers].tolist(), *(found[k][covers].tolist() for k in ("scores", "labels"))
+        )
+        return [Detection(tuple(box), score, label) for box, score, label in rows]
 
     return detect
 

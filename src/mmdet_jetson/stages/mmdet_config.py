@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine import Config
 
+from mmdet_jetson.stages.foreign_errors import reason_of
 from mmdet_jetson.stages.job import StageError
 
 Size = Tuple[int, int]
@@ -40,17 +41,11 @@ def load_config(path: Path) -> Config:
         config = Config.fromfile(str(path))
     except Exception as error:  # the file is Python: it can raise anything
         raise StageError(
-            f"the training config {path.name} cannot be read: {reason(error)}",
+            f"the training config {path.name} cannot be read: {reason_of(error)}",
             "a config that MMDetection's own tools/train.py can read works here as well",
         ) from error
     _check_kind(config, path.name)
     return config
-
-
-def reason(error: Exception) -> str:
-    """Say in one line what an exception of a library says."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
 
 def _check_kind(config: Config, name: str) -> None:

@@ -25,6 +25,7 @@ from mmengine.runner import Runner
 
 from mmdet_jetson.stages import mmdet_config
 from mmdet_jetson.stages.config_overrides import apply_overrides
+from mmdet_jetson.stages.foreign_errors import reason_of
 from mmdet_jetson.stages.job import Job, Result, StageError
 from mmdet_jetson.stages.training_data import check_data
 from mmdet_jetson.stages.training_watch import (
@@ -121,7 +122,7 @@ def _build_model(config: Config) -> torch.nn.Module:
         return MODELS.build(config.model)
     except Exception as error:  # each part of a model raises its own
         raise StageError(
-            "MMDetection cannot build the training config's model: " + mmdet_config.reason(error),
+            "MMDetection cannot build the training config's model: " + reason_of(error),
             "compare its model section, and train.overrides, with MMDetection's own configs",
         ) from error
 

@@ -70,7 +70,9 @@ def test_validation_file_has_the_form_of_version_2(folder):
 def test_annotations_lie_on_what_is_drawn(monkeypatch, tmp_path):
     """Paint white on black, and compare the white with the outlines as the converter reads them."""
     monkeypatch.setattr(drawn, "_background", lambda size, rng: np.zeros((size[1], size[0], 3)))
-    monkeypatch.setattr(drawn, "_surface", lambda size, rng: np.full((size[1], size[0], 3), 255.0))
+    monkeypatch.setattr(
+        drawn, "_surface", lambda size, hues, rng: np.full((size[1], size[0], 3), 255.0)
+    )
     draw_dataset(tmp_path / "d", 20, 1, SIZE, seed=3)
     for record in records(tmp_path / "d", "train"):
         white = cv2.imread(str(tmp_path / "d/train" / record.name), 0) > 127
