@@ -21,6 +21,10 @@ def test_it_ran_to_the_report(balloon_run: BalloonRun) -> None:
     assert "verdict" in balloon_run.output
 
 
+def test_the_weights_it_started_from_are_measured_too(balloon_run: BalloonRun) -> None:
+    assert "base" in balloon_run.output
+
+
 def test_checkpoint_and_engine_agree(balloon_run: BalloonRun) -> None:
     gates = json.loads((balloon_run.report / "verdict.json").read_text())["gates"]
     drop = next(gate for gate in gates if gate["name"] == "max_AP_drop:pc-onnxruntime")
