@@ -21,7 +21,7 @@ from mmdet_jetson import pipeline
 from mmdet_jetson.config import load_project
 from mmdet_jetson.inputs import Inputs
 from mmdet_jetson.settings import ROOT, read_settings
-from mmdet_jetson.stage import Made, Step
+from mmdet_jetson.steps import Made, Step
 from mmdet_jetson.store import Store
 
 DEMO = ROOT / "configs/demo.toml"

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdet_jetson.config import flatten
-from mmdet_jetson.stage import Ingredients, Runtime, Step, ingredients, missing_inputs
+from mmdet_jetson.keys import Ingredients, ingredients
+from mmdet_jetson.stage import Runtime
+from mmdet_jetson.steps import Step, missing_inputs
 from mmdet_jetson.store import Artifact, Provenance, Store
 
 
@@ -43,7 +45,7 @@ def _state(
     absent = missing_inputs(step, made)
     if absent:
         return State(step, None, (f"needs {', '.join(absent)}, which would run first",))
-    recipe = ingredients(step, runtime, made)
+    recipe = ingredients(step, runtime.identity(step.environment), made)
     artifact = store.find(f"cache.{recipe.key}")
     if artifact:
         return State(

@@ -11,7 +11,7 @@ from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.settings import Settings
 from mmdet_jetson.source_lock import recorded_digest
 from mmdet_jetson.sources import fetch
-from mmdet_jetson.stage import Given
+from mmdet_jetson.steps import Given
 
 Bytes = Callable[[str, int, int | None], None]
 

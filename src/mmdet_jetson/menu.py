@@ -17,10 +17,12 @@ from mmdet_jetson import explain, pipeline, summary
 from mmdet_jetson.config import Project, load_project, nearest
 from mmdet_jetson.errors import GateFailed, UserError
 from mmdet_jetson.inputs import Inputs
+from mmdet_jetson.jobs import sweep
 from mmdet_jetson.progress import Display
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.settings import Settings, read_settings
-from mmdet_jetson.stage import Step, Workshop, sweep
+from mmdet_jetson.stage import Workshop
+from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Artifact, Store
 
 CANCELLED = 130
@@ -84,7 +86,12 @@ def session(
     steps = pipeline.plan(project, Inputs(project, settings, display.bytes_fetched))
     with display:
         yield Session(
-            project, settings, steps, Store(settings.artifacts), HostRuntime(settings), display
+            project,
+            settings,
+            steps,
+            Store(settings.artifacts),
+            HostRuntime(settings, display.say),
+            display,
         )
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mmdet_jetson.runtimes.host import Progress as StageProgress
-from mmdet_jetson.stage import Step
+from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Artifact
 
 SECONDS_BETWEEN_LINES = 15.0

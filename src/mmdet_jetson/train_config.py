@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from mmdet_jetson.errors import ConfigError
-from mmdet_jetson.stage import Given
+from mmdet_jetson.steps import Given
 
 
 def config_input(root: Path, config: str) -> Given:

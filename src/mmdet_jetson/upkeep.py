@@ -10,9 +10,9 @@ from rich.table import Table
 from mmdet_jetson import doctor
 from mmdet_jetson.config import nearest
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.jobs import sweep
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.settings import read_settings
-from mmdet_jetson.stage import sweep
 from mmdet_jetson.store import Store
 
 

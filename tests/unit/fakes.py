@@ -7,7 +7,7 @@ import msgspec
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.runtimes.host import Progress, StageResult
-from mmdet_jetson.stage import Step
+from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Artifact
 
 
@@ -40,6 +40,9 @@ class FakeRuntime:
 
     def identity(self, environment: str) -> str:
         return f"{environment}:{self.environment}"
+
+    def prepare(self, environment: str) -> None:
+        """Nothing to build."""
 
     def run(
         self,

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 from fakes import FakeRuntime, Quiet
 
-from mmdet_jetson import pipeline, stage
+from mmdet_jetson import keys, pipeline
 from mmdet_jetson.explain import states
-from mmdet_jetson.stage import Made, Step, Workshop
+from mmdet_jetson.stage import Workshop
+from mmdet_jetson.steps import Made, Step
 from mmdet_jetson.store import Store
 
 DATASET = Step("dataset", "dataset", "train", "dataset", {"classes": ("a", "b")})
@@ -60,7 +61,7 @@ def test_a_changed_environment_is_named(store: Store) -> None:
 
 def test_a_changed_source_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run(store, DATASET)
-    monkeypatch.setattr(stage, "source_digest", lambda name: "changed")
+    monkeypatch.setattr(keys, "source_digest", lambda name: "changed")
     assert why(store, DATASET) == [("missing", "the stage's own source changed")]
 
 

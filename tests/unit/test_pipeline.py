@@ -8,7 +8,8 @@ from mmdet_jetson.config import Project, load_project
 from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.inputs import Inputs
 from mmdet_jetson.settings import Settings
-from mmdet_jetson.stage import Made, Step, Workshop
+from mmdet_jetson.stage import Workshop
+from mmdet_jetson.steps import Made, Step
 from mmdet_jetson.store import Store
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

@@ -7,21 +7,14 @@ from pathlib import Path
 import pytest
 from fakes import FakeRuntime, Quiet
 
-from mmdet_jetson import stage as module
+from mmdet_jetson import keys
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.jobs import lock_of, sweep
+from mmdet_jetson.keys import ingredients
 from mmdet_jetson.locks import hold
 from mmdet_jetson.runtimes.host import StageResult
-from mmdet_jetson.stage import (
-    Given,
-    Made,
-    Step,
-    Workshop,
-    ingredients,
-    lock_of,
-    missing_inputs,
-    run_step,
-    sweep,
-)
+from mmdet_jetson.stage import Workshop, run_step
+from mmdet_jetson.steps import Given, Made, Step, missing_inputs
 from mmdet_jetson.store import Store
 
 
@@ -67,13 +60,13 @@ def test_an_artifact_names_its_origin(shop: Workshop) -> None:
 def test_every_ingredient_changes_the_key(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     made = {"dataset": run_step(first(seed=1), shop, {})}
     other = {"dataset": run_step(first(seed=2), shop, {})}
-    base = ingredients(second(), shop.runtime, made).key
-    assert ingredients(second(), shop.runtime, made).key == base
-    assert ingredients(second(), shop.runtime, other).key != base
-    assert ingredients(second(), FakeRuntime("lock-2"), made).key != base
-    assert ingredients(replace(second(), parameters={"a": 1}), shop.runtime, made).key != base
-    monkeypatch.setattr(module, "source_digest", lambda stage: "changed")
-    assert ingredients(second(), shop.runtime, made).key != base
+    base = ingredients(second(), "lock-1", made).key
+    assert ingredients(second(), "lock-1", made).key == base
+    assert ingredients(second(), "lock-1", other).key != base
+    assert ingredients(second(), "lock-2", made).key != base
+    assert ingredients(replace(second(), parameters={"a": 1}), "lock-1", made).key != base
+    monkeypatch.setattr(keys, "source_digest", lambda stage: "changed")
+    assert ingredients(second(), "lock-1", made).key != base
 
 
 def test_equal_content_cuts_off_what_follows(shop: Workshop) -> None:
@@ -175,11 +168,11 @@ def test_the_source_digest_follows_imports(tmp_path: Path, monkeypatch: pytest.M
         "one.html.j2": "",
     }.items():
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(module, "STAGES", tmp_path)
+    monkeypatch.setattr(keys, "STAGES", tmp_path)
 
     def digest() -> str:
-        module.source_digest.cache_clear()
-        return module.source_digest("one")
+        keys.source_digest.cache_clear()
+        return keys.source_digest("one")
 
     before = digest()
     (tmp_path / "other.py").write_text("changed = 1")
@@ -188,4 +181,4 @@ def test_the_source_digest_follows_imports(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / name).write_text((tmp_path / name).read_text() + "\n# changed")
         assert digest() != before
         before = digest()
-    module.source_digest.cache_clear()
+    keys.source_digest.cache_clear()

@@ -53,8 +53,9 @@ class HostRuntime:
 
     name = "host"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
         self.settings = settings
+        self.say = say
         self.environments: dict[str, Environment] = {
             "train": train_environment(settings.root, settings.variant),
             "deploy": deploy_environment(settings.root),
@@ -64,9 +65,9 @@ class HostRuntime:
         """What a cache key needs to know of an environment."""
         return self.environments[environment].identity
 
-    def prepare(self, environment: str, say: Callable[[str], None]) -> Path:
-        """Build the environment if it is missing; return its Python."""
-        return python_of(self.environments[environment], self.settings, say)
+    def prepare(self, environment: str) -> Path:
+        """Build the environment if it is missing, which takes minutes; return its Python."""
+        return python_of(self.environments[environment], self.settings, self.say)
 
     def run(
         self,
@@ -82,7 +83,7 @@ class HostRuntime:
         Raises:
             StageFailed: there is no ``result.json``, whatever the exit code.
         """
-        python = self.prepare(environment, lambda _: None)
+        python = self.prepare(environment)
         log = job / "log.txt"
         code = run_logged(
             [str(python), "-m", f"mmdet_jetson.stages.{stage}", str(job)],

@@ -1,0 +1,81 @@
+"""The job folder: what a runtime hands to a stage, laid out and cleared away."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmdet_jetson.locks import hold, is_free
+from mmdet_jetson.steps import Made, Step
+from mmdet_jetson.store import Artifact, Store
+
+DAYS_KEPT = 7
+
+
+def prepare(
+    job: Path,
+    step: Step,
+    parameters: Mapping[str, Any],
+    store: Store,
+    made: Mapping[str, Artifact],
+) -> None:
+    """Lay out the job folder; what an earlier, killed run left is kept only where it is of use."""
+    for entry in job.glob("*"):
+        if not (step.resumable and entry.name == "work"):
+            remove(entry)
+    (job / "output").mkdir(parents=True)
+    (job / "work").mkdir(exist_ok=True)
+    (job / "inputs").mkdir()
+    inputs = {}
+    for name, given in step.inputs.items():
+        folder = job / "inputs" / name
+        if isinstance(given, Made):
+            store.checkout(made[given.step], folder, given.parts or None)
+        else:
+            folder = given.place(folder)
+        own = folder.is_relative_to(job)
+        inputs[name] = str(folder.relative_to(job) if own else folder.resolve())
+    description = {
+        "stage": step.stage,
+        "parameters": dict(parameters),
+        "inputs": inputs,
+        "outputs": {step.kind: "output"},
+        "work": "work",
+    }
+    (job / "job.json").write_text(json.dumps(description, indent=1))
+
+
+def remove(path: Path) -> None:
+    """Remove a job folder or a part of it, read-only inputs included."""
+    if path.is_dir() and not path.is_symlink():
+        for folder, _, _ in os.walk(path):
+            Path(folder).chmod(0o755)
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def lock_of(job: Path) -> Path:
+    """Name the lock that whoever works in a job folder holds."""
+    return job.with_name(f"{job.name}.lock")
+
+
+def sweep(jobs: Path, days: float = DAYS_KEPT) -> int:
+    """Remove job folders of runs that ended badly and that nobody took up again for ``days``.
+
+    A killed training is kept so that it can resume, and a failed stage's log so that it can be
+    read. Returns how many were removed.
+    """
+    removed = 0
+    for job in jobs.glob("*/"):
+        lock = lock_of(job)
+        if time.time() - job.stat().st_mtime < days * 86400 or not is_free(lock):
+            continue
+        with hold(lock):
+            remove(job)
+            lock.unlink(missing_ok=True)
+        removed += 1
+    return removed
