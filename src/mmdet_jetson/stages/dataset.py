@@ -17,13 +17,13 @@ import numpy as np
 import PIL
 import shapely
 
-from mmdet_jetson.stages import drawn, pictures
-from mmdet_jetson.stages.coco import read_coco, to_coco
-from mmdet_jetson.stages.examples import WORKERS, Split, compare, examine
-from mmdet_jetson.stages.findings import Defect, Findings
+from mmdet_jetson.stages.annotations import drawn, pictures
+from mmdet_jetson.stages.annotations.coco import read_coco, to_coco
+from mmdet_jetson.stages.annotations.examples import WORKERS, Split, compare, examine
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.records import Example, Record
+from mmdet_jetson.stages.annotations.via import Labels, read_via
 from mmdet_jetson.stages.job import Job, Result, StageError, main
-from mmdet_jetson.stages.records import Example, Record
-from mmdet_jetson.stages.via import Labels, read_via
 
 SPLITS = ("train", "val")
 

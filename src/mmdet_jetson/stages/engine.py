@@ -9,9 +9,9 @@ from typing import Any, Dict
 
 import onnx
 
-from mmdet_jetson.stages.backends import Built, backend
+from mmdet_jetson.stages.detection.backends import Built, backend
+from mmdet_jetson.stages.detection.machine import cpu_name
 from mmdet_jetson.stages.job import Job, Result, StageError, main
-from mmdet_jetson.stages.machine import cpu_name
 
 COPIED = ("deploy.json", "pipeline.json", "detail.json", "graph.json")
 # An engine that does the same arithmetic in another order stays a hundred times below.

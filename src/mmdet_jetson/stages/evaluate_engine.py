@@ -4,11 +4,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import List
 
-from mmdet_jetson.stages.detector import Detector
-from mmdet_jetson.stages.drawing import Detection
-from mmdet_jetson.stages.evaluation import Validation, evaluate, write_evaluation, write_pictures
+from mmdet_jetson.stages.detection.detector import Detector
+from mmdet_jetson.stages.detection.drawing import Detection
+from mmdet_jetson.stages.detection.evaluation import (
+    Validation,
+    evaluate,
+    write_evaluation,
+    write_pictures,
+)
+from mmdet_jetson.stages.detection.preprocessing import read_picture
 from mmdet_jetson.stages.job import Job, Result, StageError, main
-from mmdet_jetson.stages.preprocessing import read_picture
 
 
 def run(job: Job) -> Result:

@@ -22,17 +22,17 @@ from mmdeploy.apis.utils import utils as mmdeploy_guards
 from mmdeploy.backend.sdk.export_info import export2SDK
 from mmengine import Config
 
-from mmdet_jetson.stages.deploy_config import load_deploy_config
-from mmdet_jetson.stages.foreign_errors import reason_of
-from mmdet_jetson.stages.job import Job, Result, StageError, main
-from mmdet_jetson.stages.onnx_graph import Graph, read_graph
-from mmdet_jetson.stages.trained_model import TrainedModel, load_trained_model
-from mmdet_jetson.stages.trained_preprocessing import (
+from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
+from mmdet_jetson.stages.conversion.foreign_errors import reason_of
+from mmdet_jetson.stages.conversion.onnx_graph import Graph, read_graph
+from mmdet_jetson.stages.conversion.trained_model import TrainedModel, load_trained_model
+from mmdet_jetson.stages.conversion.trained_preprocessing import (
     check_pipeline,
     mend_pipeline,
     test_pipeline,
     trained_preprocessing,
 )
+from mmdet_jetson.stages.job import Job, Result, StageError, main
 
 # The coarsest feature map of RTMDet and YOLOX has one cell for 32 x 32 pixels.
 STRIDE = 32

@@ -11,12 +11,12 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import cv2
 import numpy as np
 
-from mmdet_jetson.stages.backends import backend
-from mmdet_jetson.stages.detector import Detector
-from mmdet_jetson.stages.evaluation import Validation
+from mmdet_jetson.stages.detection.backends import backend
+from mmdet_jetson.stages.detection.detector import Detector
+from mmdet_jetson.stages.detection.evaluation import Validation
+from mmdet_jetson.stages.detection.machine import BusyTime, machine_facts
+from mmdet_jetson.stages.detection.preprocessing import read_picture
 from mmdet_jetson.stages.job import Job, Result, StageError, main
-from mmdet_jetson.stages.machine import BusyTime, machine_facts
-from mmdet_jetson.stages.preprocessing import read_picture
 
 STEPS = ("load", "resize", "normalize", "format", "network", "postprocess")
 # Below this the 99th percentile is the mean of one or two samples.

@@ -1,14 +1,14 @@
 """Stage `train`: fine-tune an MMDetection detector on a `dataset` artifact."""
 
 from mmdet_jetson.stages.job import Job, Result, main
-from mmdet_jetson.stages.torch_device import use_device
+from mmdet_jetson.stages.training.torch_device import use_device
 
 
 def run(job: Job) -> Result:
     """Choose the device, then train."""
     device = use_device(job.parameters["device"])
     # MMEngine settles on a device when it is imported, so it comes after the choice.
-    from mmdet_jetson.stages.training import train  # noqa: PLC0415
+    from mmdet_jetson.stages.training.training import train  # noqa: PLC0415
 
     return train(job, device)
 

@@ -17,9 +17,9 @@ from mmdet.utils import register_all_modules
 from mmengine import Config
 
 from mmdet_jetson.stages import export
-from mmdet_jetson.stages.deploy_config import load_deploy_config
+from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
+from mmdet_jetson.stages.conversion.onnx_graph import read_graph
 from mmdet_jetson.stages.job import Job, Result, StageError
-from mmdet_jetson.stages.onnx_graph import read_graph
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = {

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from mmengine import Config
 
-from mmdet_jetson.stages import mmdet_config
 from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.training import mmdet_config
 
 ROOT = Path(__file__).parents[3]
 BALLOON = ROOT / "configs/train/rtmdet_tiny_1xb12-40e_balloon.py"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmdet_jetson.stages.job import StageError
-from mmdet_jetson.stages.weights import (
+from mmdet_jetson.stages.training.weights import (
     find_weights,
     fit_weights,
     newest_whole,

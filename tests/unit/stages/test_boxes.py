@@ -1,6 +1,6 @@
 import numpy as np
 
-from mmdet_jetson.stages.boxes import clip_boxes
+from mmdet_jetson.stages.detection.boxes import clip_boxes
 
 BOXES = np.array(
     [[10, 10, 20, 20], [-5, -5, 300, 300], [10, 60, 20, 70], [20, 10, 10, 20]], np.float32

@@ -6,11 +6,11 @@ from labelled import HEIGHT, WIDTH, coco, save
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from mmdet_jetson.stages.coco import mask_extent, read_coco, to_coco
-from mmdet_jetson.stages.findings import Defect, Findings
-from mmdet_jetson.stages.geometry import place
+from mmdet_jetson.stages.annotations.coco import mask_extent, read_coco, to_coco
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.geometry import place
+from mmdet_jetson.stages.annotations.records import Annotation, Example
 from mmdet_jetson.stages.job import StageError
-from mmdet_jetson.stages.records import Annotation, Example
 
 CLASSES = ("balloon", "kite")
 

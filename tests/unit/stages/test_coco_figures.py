@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mmdet_jetson.stages.coco_figures import FIGURES, coco_figures
+from mmdet_jetson.stages.detection.coco_figures import FIGURES, coco_figures
 
 BOX = [10, 10, 50, 50]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from engines import CLASSES, engine_folder
 
-from mmdet_jetson.stages.detector import Detector
+from mmdet_jetson.stages.detection.detector import Detector
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmdet_jetson.stages.drawing import Detection, colour_of, draw
+from mmdet_jetson.stages.detection.drawing import Detection, colour_of, draw
 
 CLASSES = ["balloon", "kite"]
 GREY = np.full((400, 600, 3), 128, np.uint8)

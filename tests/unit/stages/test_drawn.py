@@ -5,10 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdet_jetson.stages import drawn, geometry
-from mmdet_jetson.stages.drawn import draw_dataset
-from mmdet_jetson.stages.findings import Findings
-from mmdet_jetson.stages.via import Labels, read_via
+from mmdet_jetson.stages.annotations import drawn, geometry
+from mmdet_jetson.stages.annotations.drawn import draw_dataset
+from mmdet_jetson.stages.annotations.findings import Findings
+from mmdet_jetson.stages.annotations.via import Labels, read_via
 
 SIZE = (160, 120)
 

@@ -6,7 +6,7 @@ import pytest
 from engines import DETS, engine_job, fixed_network, onnx_folder
 from onnx import helper
 
-from mmdet_jetson.stages.backends import Built
+from mmdet_jetson.stages.detection.backends import Built
 from mmdet_jetson.stages.engine import check_difference, run
 from mmdet_jetson.stages.job import StageError
 

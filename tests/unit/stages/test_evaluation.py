@@ -1,6 +1,6 @@
 import pytest
 
-from mmdet_jetson.stages.evaluation import drawn_name
+from mmdet_jetson.stages.detection.evaluation import drawn_name
 
 
 @pytest.mark.parametrize(

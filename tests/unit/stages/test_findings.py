@@ -1,6 +1,6 @@
 import pytest
 
-from mmdet_jetson.stages.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.job import StageError
 
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mmdet_jetson.stages.coco_figures import coco_figures
-from mmdet_jetson.stages.gates import (
+from mmdet_jetson.stages.detection.coco_figures import coco_figures
+from mmdet_jetson.stages.reporting.gates import (
     FAIL,
     INCONCLUSIVE,
     PASS,
@@ -18,7 +18,7 @@ from mmdet_jetson.stages.gates import (
     judge,
     verdict,
 )
-from mmdet_jetson.stages.intervals import ap50_interval
+from mmdet_jetson.stages.reporting.intervals import ap50_interval
 
 LIMITS = {"min_AP50": 0.6, "max_AP_drop": 0.002}
 SURE = Interval(0.9, 0.85, 0.95)

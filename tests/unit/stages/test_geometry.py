@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdet_jetson.stages import geometry
-from mmdet_jetson.stages.findings import Defect
+from mmdet_jetson.stages.annotations import geometry
+from mmdet_jetson.stages.annotations.findings import Defect
 
 sides = st.floats(1, 500)
 anywhere = st.floats(-300, 900)

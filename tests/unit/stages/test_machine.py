@@ -1,7 +1,7 @@
 import pytest
 
-from mmdet_jetson.stages import machine
-from mmdet_jetson.stages.machine import BusyTime, cpu_name, machine_facts
+from mmdet_jetson.stages.detection import machine
+from mmdet_jetson.stages.detection.machine import BusyTime, cpu_name, machine_facts
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from labelled import HEIGHT, WIDTH, noise
 from PIL import Image, ImageOps
 
-from mmdet_jetson.stages.findings import Defect
-from mmdet_jetson.stages.pictures import PictureFolder, inspect, upright, write
+from mmdet_jetson.stages.annotations.findings import Defect
+from mmdet_jetson.stages.annotations.pictures import PictureFolder, inspect, upright, write
 
 ORIENTATION = 0x0112
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mmdet_jetson.stages import report
-from mmdet_jetson.stages.coco_figures import FIGURES, coco_figures
+from mmdet_jetson.stages.detection.coco_figures import FIGURES, coco_figures
 from mmdet_jetson.stages.job import Job
-from mmdet_jetson.stages.report_page import difference, duration, filesize, number
+from mmdet_jetson.stages.reporting.report_page import difference, duration, filesize, number
 
 CLASSES = ["<script>alert(1)</script>", "jug & cup"]
 TARGETS = ["pc", "edge"]

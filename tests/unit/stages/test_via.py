@@ -4,9 +4,9 @@ import math
 import pytest
 from labelled import entry, polygon, rect, region, save, via
 
-from mmdet_jetson.stages.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.via import Labels, read_via
 from mmdet_jetson.stages.job import StageError
-from mmdet_jetson.stages.via import Labels, read_via
 
 CLASSES = ("balloon", "kite")
 SQUARE = [(1, 2), (11, 2), (11, 12), (1, 12)]

@@ -11,10 +11,10 @@ from typing import Any, List, Mapping, Tuple
 
 import numpy as np
 
-from mmdet_jetson.stages.backends import Network, backend
-from mmdet_jetson.stages.boxes import clip_boxes
-from mmdet_jetson.stages.drawing import Detection
-from mmdet_jetson.stages.preprocessing import Preprocessing, Size
+from mmdet_jetson.stages.detection.backends import Network, backend
+from mmdet_jetson.stages.detection.boxes import clip_boxes
+from mmdet_jetson.stages.detection.drawing import Detection
+from mmdet_jetson.stages.detection.preprocessing import Preprocessing, Size
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Container, Dict, List, Sequence, Tuple, Union
 
-from mmdet_jetson.stages import geometry
-from mmdet_jetson.stages.coco import mask_extent
-from mmdet_jetson.stages.findings import Defect, Findings
-from mmdet_jetson.stages.pictures import Inspection, PictureFolder, inspect
-from mmdet_jetson.stages.records import Annotation, Example, Extent, Record, Region
+from mmdet_jetson.stages.annotations import geometry
+from mmdet_jetson.stages.annotations.coco import mask_extent
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.pictures import Inspection, PictureFolder, inspect
+from mmdet_jetson.stages.annotations.records import Annotation, Example, Extent, Record, Region
 
 WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode or copy pictures; Pillow, OpenCV and hashlib let others run meanwhile."""

@@ -23,18 +23,18 @@ from mmengine import Config
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
-from mmdet_jetson.stages import mmdet_config
-from mmdet_jetson.stages.config_overrides import apply_overrides
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.conversion.foreign_errors import reason_of
 from mmdet_jetson.stages.job import Job, Result, StageError
-from mmdet_jetson.stages.training_data import check_data
-from mmdet_jetson.stages.training_watch import (
+from mmdet_jetson.stages.training import mmdet_config
+from mmdet_jetson.stages.training.config_overrides import apply_overrides
+from mmdet_jetson.stages.training.training_data import check_data
+from mmdet_jetson.stages.training.training_watch import (
     TrainingWatch,
     diverged,
     training_curve,
     validations,
 )
-from mmdet_jetson.stages.weights import (
+from mmdet_jetson.stages.training.weights import (
     find_weights,
     fit_weights,
     newest_whole,

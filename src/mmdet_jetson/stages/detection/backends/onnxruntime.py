@@ -7,7 +7,7 @@ import numpy as np
 import onnx as onnx_format
 import onnxruntime as ort
 
-from mmdet_jetson.stages.backends import Built, Network
+from mmdet_jetson.stages.detection.backends import Built, Network
 from mmdet_jetson.stages.job import StageError
 
 ENGINE = "engine.onnx"

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
-from mmdet_jetson.stages.findings import Defect
+from mmdet_jetson.stages.annotations.findings import Defect
 
 _LARGEST = 1e9
 """Far above the side of any picture, and far below where areas lose their precision."""

@@ -10,10 +10,17 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from pycocotools import mask as coco_mask
 
-from mmdet_jetson.stages import geometry, strict_json
-from mmdet_jetson.stages.findings import Defect, Findings
-from mmdet_jetson.stages.records import Example, Extent, Outline, Record, Region, known_class
-from mmdet_jetson.stages.strict_json import number, numbers, positive
+from mmdet_jetson.stages.annotations import geometry, strict_json
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.records import (
+    Example,
+    Extent,
+    Outline,
+    Record,
+    Region,
+    known_class,
+)
+from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
 
 _EXPORT_HINT = "export the annotations in COCO's instances format"
 _MASK_HINT = "export the mask again, or as polygons"

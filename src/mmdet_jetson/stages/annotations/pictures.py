@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmdet_jetson.stages.findings import Defect
+from mmdet_jetson.stages.annotations.findings import Defect
 
 _PLAIN_FORMATS = {"JPEG", "MPO", "PNG", "BMP"}
 _PLAIN_MODES = {"L", "RGB"}

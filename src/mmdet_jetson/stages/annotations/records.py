@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from mmdet_jetson.stages.findings import Defect
+from mmdet_jetson.stages.annotations.findings import Defect
 
 Point = Tuple[float, float]
 Outline = Tuple[Point, ...]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from mmdet_jetson.stages import geometry, strict_json
-from mmdet_jetson.stages.findings import Defect, Findings
-from mmdet_jetson.stages.records import Outline, Record, Region, known_class
-from mmdet_jetson.stages.strict_json import number, numbers, positive
+from mmdet_jetson.stages.annotations import geometry, strict_json
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.records import Outline, Record, Region, known_class
+from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
 
 _EXPORT_HINT = "in VIA 2 choose Annotation > Export Annotations (as json)"
 

@@ -8,10 +8,10 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 import cv2
 import numpy as np
 
-from mmdet_jetson.stages.coco_figures import Figures, coco_figures
-from mmdet_jetson.stages.drawing import Detection, draw
+from mmdet_jetson.stages.detection.coco_figures import Figures, coco_figures
+from mmdet_jetson.stages.detection.drawing import Detection, draw
+from mmdet_jetson.stages.detection.preprocessing import read_picture
 from mmdet_jetson.stages.job import Job, StageError
-from mmdet_jetson.stages.preprocessing import read_picture
 
 Detect = Callable[[Path], List[Detection]]
 

@@ -7,8 +7,8 @@ from typing import Any, List, Sequence, Tuple
 import shapely
 from shapely.geometry import MultiPolygon, Polygon, box
 
-from mmdet_jetson.stages.findings import Defect
-from mmdet_jetson.stages.records import Extent, Outline
+from mmdet_jetson.stages.annotations.findings import Defect
+from mmdet_jetson.stages.annotations.records import Extent, Outline
 
 ELLIPSE_POINTS = 72
 """Points on the outline of an ellipse: the polygon has 99.87% of its area (see ``ellipse``)."""

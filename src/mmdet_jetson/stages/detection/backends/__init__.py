@@ -54,6 +54,6 @@ def backend(name: str) -> Backend:
 
 
 def _onnxruntime() -> Backend:
-    from mmdet_jetson.stages.backends import onnxruntime  # noqa: PLC0415
+    from mmdet_jetson.stages.detection.backends import onnxruntime  # noqa: PLC0415
 
     return onnxruntime

@@ -13,7 +13,7 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine import Config
 
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.conversion.foreign_errors import reason_of
 from mmdet_jetson.stages.job import StageError
 
 

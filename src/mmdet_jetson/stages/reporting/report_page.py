@@ -1,4 +1,4 @@
-"""The page of a report: shapes what was measured for ``report.html.j2`` and renders it."""
+"""The page of a report: shapes what was measured for ``report_page.html.j2`` and renders it."""
 
 import base64
 import math
@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import cv2
 import jinja2
 
-from mmdet_jetson.stages.charts import Chart, draw_chart
-from mmdet_jetson.stages.gates import FAIL, INCONCLUSIVE, PASS, Gate
-from mmdet_jetson.stages.subjects import BASE, CHECKPOINT, Subject
+from mmdet_jetson.stages.reporting.charts import Chart, draw_chart
+from mmdet_jetson.stages.reporting.gates import FAIL, INCONCLUSIVE, PASS, Gate
+from mmdet_jetson.stages.reporting.subjects import BASE, CHECKPOINT, Subject
 
 PICTURE_WIDTH = 480
 JPEG_QUALITY = 82
@@ -60,7 +60,7 @@ def render(
     """
     return (
         _environment()
-        .get_template("report.html.j2")
+        .get_template("report_page.html.j2")
         .render(
             name=name,
             verdict=verdict,

@@ -1,0 +1,1 @@
+"""Annotated pictures: read, checked, drawn and written."""

@@ -1,0 +1,1 @@
+"""What a device runs, and how well it does."""

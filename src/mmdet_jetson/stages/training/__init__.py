@@ -1,0 +1,1 @@
+"""MMDetection, fitted to a job and run."""
