@@ -1,5 +1,7 @@
 """The menu: `invoke --list` shows it, `invoke --help VERB` explains one entry."""
 
+import sys
+
 from invoke import Context, task
 
 from mmdet_jetson import menu, upkeep
@@ -127,4 +129,4 @@ def lint(context: Context):
 @task(help={"quick": "unit tests only: seconds, no environment needed"})
 def test(context: Context, quick=False):
     """Run the tests."""
-    context.run(f"pytest {'tests/unit' if quick else ''}", echo=True, pty=True)
+    context.run(f"pytest {'tests/unit' if quick else ''}", echo=True, pty=sys.stdout.isatty())

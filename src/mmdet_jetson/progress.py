@@ -18,7 +18,6 @@ class Display:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.began = time.monotonic()
         self._last_line = 0.0
         self._task: TaskID | None = None
         self._bar = Progress(
@@ -50,7 +49,6 @@ class Display:
 
     def started(self, step: Step) -> None:
         """Show that a step begins."""
-        self.began = time.monotonic()
         self._show(step.name)
         if not self.console.is_terminal:
             self.say(f"{step.name:<28} started")
@@ -78,12 +76,13 @@ class Display:
     def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None:
         """Show a step's result and what it warns of."""
         self._hide()
-        seconds = artifact.provenance.seconds
-        how = "cached" if cached else f"done in {_duration(time.monotonic() - self.began)}"
-        took = f" (took {_duration(seconds)})" if cached else ""
-        self.say(f"[green]✓[/] {step.name:<26} {how}{took}  [dim]{artifact.digest[:19]}[/]")
+        took = _duration(artifact.provenance.seconds)
+        how = f"cached (took {took})" if cached else f"done in {took}"
+        self.say(f"[green]✓[/] {step.name:<26} {how}  [dim]{artifact.digest[:19]}[/]")
         for warning in artifact.provenance.warnings:
-            self.console.print(f"  warning: {warning}", style="yellow", markup=False)
+            self.console.print(
+                f"  warning: {warning}", style="yellow", markup=False, soft_wrap=True
+            )
 
     def _show(self, description: str) -> None:
         self._hide()
