@@ -32,14 +32,14 @@ def pipeline(_: Context, config=CONFIG, set=None):
 @menu.answering
 def dataset(_: Context, config=CONFIG, set=None):
     """Convert and check the dataset."""
-    menu.run_verb("dataset", config, set, ())
+    menu.run_verb("dataset", config, set)
 
 
 @task(help=HELP, iterable=["set"])
 @menu.answering
 def train(_: Context, config=CONFIG, set=None):
     """Train the detector and keep its best checkpoint."""
-    menu.run_verb("train", config, set, ())
+    menu.run_verb("train", config, set)
 
 
 @task(help=BY_TARGET, iterable=["set", "target"])
@@ -63,11 +63,14 @@ def evaluate(_: Context, config=CONFIG, set=None, target=None):
     menu.run_verb("evaluate", config, set, target)
 
 
-@task(help=BY_TARGET, iterable=["set", "target"])
+@task(
+    help={**BY_TARGET, "again": "time it anew, even if nothing changed"},
+    iterable=["set", "target"],
+)
 @menu.answering
-def profile(_: Context, config=CONFIG, set=None, target=None):
+def profile(_: Context, config=CONFIG, set=None, target=None, again=False):
     """Time each engine, step by step."""
-    menu.run_verb("profile", config, set, target)
+    menu.run_verb("profile", config, set, target, again=again)
 
 
 @task(help=HELP, iterable=["set"])

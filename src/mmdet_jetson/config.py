@@ -16,11 +16,12 @@ import msgspec
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.sources import Source
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,47}$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
 Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
-RESERVED = ("base", "checkpoint")
+RESERVED = ("base", "checkpoint")  # steps are called evaluate-base and evaluate-checkpoint
 Backend = Literal["onnxruntime", "tensorrt"]
 
 
@@ -40,8 +41,8 @@ class Drawn(Section, frozen=True):
 
     train: Positive
     val: Positive
-    size: tuple[Positive, Positive] = (320, 240)
-    seed: int = 0
+    size: tuple[Pixels, Pixels] = (320, 240)
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Dataset(Section, frozen=True):
@@ -118,7 +119,6 @@ class Target(Section, frozen=True):
     description: str
     backend: Backend
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
-    graph: Literal["documented"] = "documented"
 
 
 class Sources(Section, frozen=True):
@@ -255,6 +255,8 @@ def _merge(base: dict[str, Any], extra: Mapping[str, Any]) -> None:
 def _check(project: Project, path: Path) -> None:
     """Check what no single field can tell."""
     pipeline, dataset = project.pipeline, project.pipeline.dataset
+    if pipeline.name == "cache":
+        raise ConfigError(f"{path}: name: 'cache' is what cached results are tagged with")
     for name in pipeline.targets:
         if name in RESERVED:
             raise ConfigError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdet_jetson.environments import Environment, environment_folder
+from mmdet_jetson.places import Place
 from mmdet_jetson.processes import ProcessFailed, output_of
 from mmdet_jetson.pythons import installed_python
 from mmdet_jetson.runtimes.host import HostRuntime
@@ -112,7 +113,7 @@ def _memory() -> Finding:
 def _mirrors(settings: Settings) -> Iterator[Finding]:
     for mirror in settings.mirrors:
         if "://" in mirror and not mirror.startswith("file://"):
-            yield Finding("mirror", True, mirror)
+            yield Finding("mirror", True, f"{Place(mirror)} (not asked)")
             continue
         folder = Path(mirror.removeprefix("file://"))
         yield Finding("mirror", folder.is_dir(), mirror, "correct MMDET_JETSON_MIRRORS")

@@ -5,7 +5,6 @@ clones, and appears only when complete: it is built under a temporary name and r
 """
 
 import hashlib
-import json
 import os
 import platform
 import re
@@ -73,25 +72,26 @@ def python_of(environment: Environment, settings: Settings, say: Say) -> Path:
     """
     folder = environment_folder(environment, settings)
     if not folder.exists():
-        with hold(folder.with_suffix(".lock"), lambda: say("waiting: another run builds it")):
+        lock = folder.with_suffix(".lock")
+        with hold(lock, lambda: say("waiting: another run builds it")) as held:
             if not folder.exists():
-                _build(environment, folder, settings, say)
+                log = folder.with_suffix(".log")
+                uv = Uv(log, settings, held.fileno())
+                _build(environment, folder, settings, uv, say)
+                log.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
     return folder / "bin/python"
 
 
-def _build(environment: Environment, folder: Path, settings: Settings, say: Say) -> None:
+def _build(environment: Environment, folder: Path, settings: Settings, uv: "Uv", say: Say) -> None:
     base = find_python(environment.python, settings, say)
-    log = folder.with_suffix(".log")
-    log.unlink(missing_ok=True)
+    uv.log.unlink(missing_ok=True)
     building = folder.with_name(f".{folder.name}.building")
     shutil.rmtree(building, ignore_errors=True)
-    uv = Uv(log, settings)
     uv.run("venv", "--relocatable", "--no-project", "--python", str(base), str(building))
     say(f"installing the packages of {environment.lock.name}")
     _install(environment, building, uv, settings, say)
-    _write_marker(building / "environment.json", environment)
     building.rename(folder)
-    log.unlink(missing_ok=True)
 
 
 def _install(
@@ -109,7 +109,9 @@ def _install(
     )  # fmt: skip
     for entry in compiled:
         name = _name(entry)
-        key = hashlib.sha256((environment.identity + entry).encode()).hexdigest()[:16]
+        torch = next(each for each in entries if _name(each) == "torch")
+        built_by = f"{entry}{torch}{environment.python}{platform.machine()}"
+        key = hashlib.sha256(built_by.encode()).hexdigest()[:16]
         wheels = settings.cache / "wheels" / f"{name}-{key}"
         with hold(wheels.with_suffix(".lock")):
             if not wheels.exists():
@@ -159,18 +161,18 @@ def _name(entry: str) -> str:
     return entry.split("==", maxsplit=1)[0]
 
 
-def _write_marker(path: Path, environment: Environment) -> None:
-    path.write_text(json.dumps({"identity": environment.identity}, indent=1))
-
-
 class Uv:
-    """uv, and the pip it prepares, with one log and one way to fail."""
+    """uv, and the pip it prepares, with one log and one way to fail.
 
-    def __init__(self, log: Path, settings: Settings) -> None:
-        self.log = log
+    What it starts inherits ``lock``, a file descriptor: when we are killed, an installer that goes
+    on keeps the next run out of the folder that it still writes to.
+    """
+
+    def __init__(self, log: Path, settings: Settings, lock: int) -> None:
+        self.log, self.lock = log, lock
         self.env = {**os.environ, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": ""}
         if settings.offline:
-            self.env["UV_OFFLINE"] = "1"
+            self.env |= {"UV_OFFLINE": "1", "PIP_NO_INDEX": "1"}
 
     def run(self, *arguments: str) -> None:
         """Run one uv command."""
@@ -180,6 +182,6 @@ class Uv:
         """Run one command; on failure the message holds its last line and the log's path."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         env = {**self.env, **(extra or {})}
-        code = run_logged(command, self.log, env=env, cwd=self.log.parent)
+        code = run_logged(command, self.log, env=env, cwd=self.log.parent, keep_open=[self.lock])
         if code:
             raise ProcessFailed(command, code, tail(self.log), self.log)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdet_jetson.config import flatten
-from mmdet_jetson.keys import Ingredients, ingredients
-from mmdet_jetson.stage import Runtime
-from mmdet_jetson.steps import Step, missing_inputs
+from mmdet_jetson.keys import Ingredients
+from mmdet_jetson.stage import Runtime, recipe_of
+from mmdet_jetson.steps import Given, Step, missing_inputs
 from mmdet_jetson.store import Artifact, Provenance, Store
 
 
@@ -45,7 +45,10 @@ def _state(
     absent = missing_inputs(step, made)
     if absent:
         return State(step, None, (f"needs {', '.join(absent)}, which would run first",))
-    recipe = ingredients(step, runtime.identity(step.environment), made)
+    for given in step.inputs.values():
+        if isinstance(given, Given) and not given.is_known():
+            return State(step, None, ("its source was never fetched",))
+    recipe = recipe_of(step, runtime, made)
     artifact = store.find(f"cache.{recipe.key}")
     if artifact:
         return State(

@@ -34,12 +34,16 @@ class Inputs:
 
     def weights(self, named: str) -> Given:
         """Return a folder with one checkpoint file."""
-        return self._file(named, self._own(named, "train.weights"), _put)
+        path = self._own(named, "train.weights")
+        if path and path.is_dir():
+            raise ConfigError(f"train.weights: {named!r} is a folder", "name the .pth file in it")
+        return self._file(named, path, _put)
 
     def _file(self, named: str, path: Path | None, place: Callable[[Path, Path], Path]) -> Given:
         return Given(
             lambda: self._digest(named, path),
             lambda into: place(path or self._fetch(named), into),
+            lambda: bool(path or self._known_digest(named)),
         )
 
     def _own(self, named: str, field: str) -> Path | None:
@@ -58,9 +62,11 @@ class Inputs:
         """Return the SHA-256 of a file; one whose digest is known need not be here for that."""
         if path:
             return sha256_file(path)
+        return self._known_digest(named) or sha256_file(self._fetch(named))
+
+    def _known_digest(self, named: str) -> str | None:
         source = self.project.sources.sources[named]
-        known = source.sha256 or recorded_digest(self._lock_file, named, source.url)
-        return known or sha256_file(self._fetch(named))
+        return source.sha256 or recorded_digest(self._lock_file, named, source.url)
 
     @property
     def _lock_file(self) -> Path:

@@ -70,12 +70,18 @@ def sweep(jobs: Path, days: float = DAYS_KEPT) -> int:
     read. Returns how many were removed.
     """
     removed = 0
-    for job in jobs.glob("*/"):
+    for job in [path for path in jobs.glob("*") if path.is_dir()]:
         lock = lock_of(job)
-        if time.time() - job.stat().st_mtime < days * 86400 or not is_free(lock):
+        if time.time() - _last_touched(job) < days * 86400 or not is_free(lock):
             continue
         with hold(lock):
             remove(job)
             lock.unlink(missing_ok=True)
         removed += 1
     return removed
+
+
+def _last_touched(job: Path) -> float:
+    """When a stage last left anything: its log grows and its work changes, not the folder."""
+    signs = (job, *job.glob("log.txt"), *job.glob("work/*"))
+    return max(path.lstat().st_mtime for path in signs)

@@ -1,6 +1,5 @@
 """What the menu's entries do: each verb is one function here, called by ``tasks.py``."""
 
-import errno
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,14 +23,9 @@ from mmdet_jetson.settings import Settings, read_settings
 from mmdet_jetson.stage import Workshop
 from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.store.disk import disk_errors
 
 CANCELLED = 130
-MACHINE_ERRORS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
-}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,14 +36,10 @@ def answering(verb: F) -> F:
     @functools.wraps(verb)
     def run(*arguments: Any, **options: Any) -> Any:
         try:
-            return verb(*arguments, **options)
+            with disk_errors(Path("the store or the cache")):
+                return verb(*arguments, **options)
         except UserError as error:
             raise Exit(f"error: {error}", error.exit_code) from None
-        except OSError as error:
-            if error.errno not in MACHINE_ERRORS:
-                raise
-            what = f"{MACHINE_ERRORS[error.errno]}: {error.filename or 'the store or the cache'}"
-            raise Exit(f"error: {what}\n  try: invoke doctor", 1) from None
         except KeyboardInterrupt:
             raise Exit("cancelled; nothing half-made was kept", CANCELLED) from None
 
@@ -95,12 +85,13 @@ def session(
         )
 
 
-def make(now: Session, goals: Iterable[str]) -> dict[str, Artifact]:
-    """Make the artifacts of the goals and of all they need."""
+def make(now: Session, goals: Iterable[str], again: Iterable[str] = ()) -> dict[str, Artifact]:
+    """Make the artifacts of the goals and of all they need; those of ``again`` even if known."""
     steps = pipeline.needed_for(now.steps, goals)
+    shop = Workshop(now.runtime, now.store, now.display, frozenset(again))
+    made = pipeline.run(steps, shop, now.name)
     sweep(now.store.root / "jobs")
-    shop = Workshop(now.runtime, now.store, now.display)
-    return pipeline.run(steps, shop, now.name)
+    return made
 
 
 def run_pipeline(config: str, overrides: Sequence[str]) -> None:
@@ -115,13 +106,20 @@ def run_pipeline(config: str, overrides: Sequence[str]) -> None:
         raise GateFailed(f"the verdict is fail: {failed[0]}", f"read {page}")
 
 
-def run_verb(verb: str, config: str, overrides: Sequence[str], targets: Sequence[str]) -> None:
+def run_verb(
+    verb: str,
+    config: str,
+    overrides: Sequence[str],
+    targets: Sequence[str] = (),
+    *,
+    again: bool = False,
+) -> None:
     """Make one verb's artifacts, for every target where it has one, and say where they are."""
     with session(config, overrides, targets) as now:
         if verb in ("engine", "evaluate", "profile"):
             pipeline.check_targets(now.project, verb)
         goals = [step.name for step in now.steps if step.name.split("-")[0] == verb]
-        made = make(now, goals)
+        made = make(now, goals, goals if again else ())
     for goal in goals:
         tag = f"{now.name}.{goal}"
         Console().print(

@@ -28,6 +28,7 @@ from mmdet_jetson.store import Artifact, Store
 from mmdet_jetson.train_config import config_input
 
 VALIDATION = Made("dataset", ("val", "val.json"))
+CHECKPOINT = Made("train", ("best.pth", "config.py"))
 
 
 def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
@@ -111,7 +112,8 @@ def _evaluate_checkpoint(project: Project, subject: str, extra: Mapping[str, Giv
         "train",
         "evaluation",
         parameters,
-        {"checkpoint": Made("train"), "dataset": VALIDATION, **extra},
+        {"checkpoint": CHECKPOINT, "dataset": VALIDATION, **extra},
+        judges="train",
     )
 
 
@@ -128,12 +130,11 @@ def _export(project: Project, inputs: Inputs, name: str, target: Target) -> Step
     config: str = getattr(project.pipeline.export, target.backend)
     parameters = {
         "backend": target.backend,
-        "graph": target.graph,
         "deploy_config": config,
         "input_size": list(project.pipeline.input_size),
     }
     given: dict[str, Made | Given] = {
-        "checkpoint": Made("train", ("best.pth", "config.py")),
+        "checkpoint": CHECKPOINT,
         "config": config_input(inputs.settings.root, config),
     }
     return Step(f"export-{name}", "export", "train", "onnx", parameters, given)
@@ -148,30 +149,48 @@ def _engine(name: str, target: Target) -> Step:
 def _evaluate_engine(project: Project, name: str) -> Step:
     parameters = {"target": name, **msgspec.to_builtins(project.pipeline.evaluate)}
     given = {"engine": Made(f"engine-{name}"), "dataset": VALIDATION}
-    return Step(f"evaluate-{name}", "evaluate_engine", "deploy", "evaluation", parameters, given)
+    return Step(
+        f"evaluate-{name}",
+        "evaluate_engine",
+        "deploy",
+        "evaluation",
+        parameters,
+        given,
+        judges=f"engine-{name}",
+    )
 
 
 def _profile(project: Project, name: str) -> Step:
     timing = msgspec.to_builtins(project.pipeline.profile)
     parameters = {"target": name, "evidence": "measured", **timing}
     given = {"engine": Made(f"engine-{name}"), "dataset": VALIDATION}
-    return Step(f"profile-{name}", "profile", "deploy", "profile", parameters, given)
+    return Step(
+        f"profile-{name}",
+        "profile",
+        "deploy",
+        "profile",
+        parameters,
+        given,
+        judges=f"engine-{name}",
+        measures_device=True,
+    )
 
 
 def _report(project: Project, steps: Sequence[Step]) -> Step:
     """Judge and show everything: one input a step, named by what it shows."""
-    names = {"train": "checkpoint"} | {
-        step.name: step.name.replace("evaluate-", "evaluation-").replace("export-", "onnx-")
-        for step in steps
-        if step.name != "train"
-    }
     parameters = {
         "name": project.pipeline.name,
         "gates": msgspec.to_builtins(project.pipeline.gates),
         "targets": list(project.pipeline.targets),
     }
-    given = {names[step.name]: Made(step.name, _shown(step)) for step in steps}
+    given = {_shown_as(step): Made(step.name, _shown(step)) for step in steps}
     return Step("report", "report", "train", "report", parameters, given, reads_provenance=True)
+
+
+def _shown_as(step: Step) -> str:
+    """Name a report's input: its kind, and the target or checkpoint that it is of."""
+    of = step.name.partition("-")[2]
+    return f"{step.kind}-{of}" if of else step.kind
 
 
 def _shown(step: Step) -> tuple[str, ...]:

@@ -37,8 +37,10 @@ def find_python(version: str, settings: Settings, say: Callable[[str], None]) ->
 
 def installed_python(version: str, settings: Settings) -> Path | None:
     """Like :func:`find_python`, without fetching: None where there is none."""
-    candidates = [Path(settings.python38)] if version == "3.8" and settings.python38 else []
-    candidates += [*_installed(version), *_uv("find", version)]
+    if version == "3.8" and settings.python38:
+        candidates = [Path(settings.python38)]
+    else:
+        candidates = [*_installed(version), *_uv("find", version)]
     return next((path for path in candidates if _version_of(path) == version), None)
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.jobs import lock_of, prepare, remove
 from mmdet_jetson.keys import Ingredients, ingredients
 from mmdet_jetson.locks import hold
@@ -20,10 +21,11 @@ from mmdet_jetson.store import Artifact, Provenance, Store
 class Runtime(Protocol):
     """What runs a stage: a process here, or a container elsewhere."""
 
-    name: str
-
     def identity(self, environment: str) -> str:
         """What a cache key needs to know of an environment."""
+
+    def device(self) -> str:
+        """What tells this machine from another one when time is measured."""
 
     def prepare(self, environment: str) -> object:
         """Make an environment ready to run stages; may take minutes the first time."""
@@ -56,6 +58,7 @@ class Workshop:
     runtime: Runtime
     store: Store
     listener: Listener
+    again: frozenset[str] = frozenset()  # steps to run even if their result is known
 
 
 def run_step(step: Step, shop: Workshop, made: Mapping[str, Artifact]) -> Artifact:
@@ -64,16 +67,16 @@ def run_step(step: Step, shop: Workshop, made: Mapping[str, Artifact]) -> Artifa
     Raises:
         UserError: the stage failed, an input could not be had, or the store could not be written.
     """
-    recipe = ingredients(step, shop.runtime.identity(step.environment), made)
+    recipe = recipe_of(step, shop.runtime, made)
     tag = f"cache.{recipe.key}"
-    artifact = shop.store.find(tag)
+    artifact = None if step.name in shop.again else shop.store.find(tag)
     if artifact:
         shop.listener.finished(step, artifact, cached=True)
         return artifact
     job = shop.store.root / "jobs" / f"{step.name}-{recipe.key[:16]}"
     lock = lock_of(job)
     with hold(lock, lambda: shop.listener.waiting(step)) as held:
-        artifact = shop.store.find(tag)
+        artifact = None if step.name in shop.again else shop.store.find(tag)
         was_made_meanwhile = artifact is not None
         if artifact is None:
             shop.listener.started(step)
@@ -81,12 +84,23 @@ def run_step(step: Step, shop: Workshop, made: Mapping[str, Artifact]) -> Artifa
             began = time.monotonic()
             prepare(job, step, recipe.parameters, shop.store, made)
             result = _run(step, shop, job, held.fileno())
+            if recipe_of(step, shop.runtime, made) != recipe:
+                raise UserError(f"{step.name}: an input changed while it was read", "run again")
             provenance = _provenance(step, recipe, result, time.monotonic() - began)
-            artifact = shop.store.put(step.kind, job / "output", provenance, [tag])
+            subject = made[step.judges].descriptor if step.judges else None
+            artifact = shop.store.put(step.kind, job / "output", provenance, [tag], subject)
             remove(job)
         lock.unlink(missing_ok=True)
     shop.listener.finished(step, artifact, cached=was_made_meanwhile)
     return artifact
+
+
+def recipe_of(step: Step, runtime: Runtime, made: Mapping[str, Artifact]) -> Ingredients:
+    """Collect what decides a step's result on this runtime."""
+    environment = runtime.identity(step.environment)
+    if step.measures_device:
+        environment += f":{runtime.device()}"
+    return ingredients(step, environment, made)
 
 
 def _run(step: Step, shop: Workshop, job: Path, lock: int) -> StageResult:

@@ -24,6 +24,7 @@ class Given:
 
     digest: Callable[[], str]
     place: Callable[[Path], Path]
+    is_known: Callable[[], bool] = lambda: True  # whether `digest` needs to fetch nothing
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Step:
     parameters: Mapping[str, Any]
     inputs: Mapping[str, Made | Given] = field(default_factory=dict)
     resumable: bool = False
+    judges: str = ""  # the step whose artifact it refers to as its subject
+    measures_device: bool = False  # its result belongs to this very machine
     reads_provenance: bool = False
 
 

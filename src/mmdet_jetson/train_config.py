@@ -50,9 +50,19 @@ def _local_bases(path: Path) -> list[str]:
         if isinstance(node, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == "_base_" for target in node.targets
         ):
-            value = ast.literal_eval(node.value)
-            bases += [value] if isinstance(value, str) else list(value)
+            bases += _literal(path, node.value)
     return [base for base in bases if "::" not in base]
+
+
+def _literal(path: Path, value: ast.expr) -> list[str]:
+    try:
+        base = ast.literal_eval(value)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{path}: _base_ is computed, so its files cannot be known before it runs",
+            "write it as a string or a list of strings",
+        ) from error
+    return [base] if isinstance(base, str) else list(base)
 
 
 def _digest(root: Path, files: list[Path]) -> str:

@@ -31,8 +31,6 @@ class Quiet:
 class FakeRuntime:
     """Writes one output file that holds the parameters and what the inputs hold."""
 
-    name = "fake"
-
     def __init__(self, environment: str = "lock-1") -> None:
         self.environment = environment
         self.runs: list[str] = []
@@ -40,6 +38,9 @@ class FakeRuntime:
 
     def identity(self, environment: str) -> str:
         return f"{environment}:{self.environment}"
+
+    def device(self) -> str:
+        return "fake device"
 
     def prepare(self, environment: str) -> None:
         """Nothing to build."""

@@ -67,6 +67,7 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ("gates.min_AP50=1.5", "gates.min_AP50: expected `float` <= 1"),
         ("profile.repeats=10", "profile.repeats: expected `int` >= 200"),
         ("name=a b", "name: expected `str` matching regex"),
+        ("name=cache", "name: 'cache' is what cached results are tagged with"),
         ("targets=[]", "targets: expected `array` of length >= 1"),
         ('targets=["pc-onxruntime"]', "'pc-onxruntime' is not in targets.toml\n  try: did you mean 'pc-onnxruntime'?"),
         ('targets=["pc-onnxruntime","pc-onnxruntime"]', "targets: a name stands there twice"),

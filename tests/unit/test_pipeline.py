@@ -9,7 +9,7 @@ from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.inputs import Inputs
 from mmdet_jetson.settings import Settings
 from mmdet_jetson.stage import Workshop
-from mmdet_jetson.steps import Made, Step
+from mmdet_jetson.steps import Given, Made, Step
 from mmdet_jetson.store import Store
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -64,6 +64,28 @@ def test_engines_read_only_the_validation_split(settings: Settings) -> None:
             assert step.inputs["dataset"] == Made("dataset", ("val", "val.json"))
 
 
+def test_a_targets_name_may_hold_a_verb(settings: Settings, tmp_path: Path) -> None:
+    """The report looks its inputs up by kind and target, whatever the target is called."""
+    for name in ("pipeline.toml", "sources.toml"):
+        (tmp_path / name).write_text((CONFIGS / name).read_text())
+    target = '[nano-export-evaluate-1]\ndescription = ""\nbackend = "onnxruntime"\n'
+    (tmp_path / "targets.toml").write_text(target)
+    override = 'targets=["nano-export-evaluate-1"]'
+    project = load_project(tmp_path / "pipeline.toml", [override])
+    steps = pipeline.plan(project, Inputs(project, settings, lambda name, done, total: None))
+    assert set(steps[-1].inputs) == {
+        "dataset", "checkpoint", "evaluation-base", "evaluation-checkpoint",
+        *(f"{kind}-nano-export-evaluate-1" for kind in ("onnx", "engine", "evaluation", "profile")),
+    }  # fmt: skip
+
+
+def test_a_source_that_was_never_fetched_is_not_fetched_to_look(settings: Settings) -> None:
+    _, steps = planned(settings)
+    dataset = steps[0].inputs["source"]
+    assert isinstance(dataset, Given)
+    assert not dataset.is_known()
+
+
 def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
     _, steps = planned(settings, "train.overrides.optim_wrapper.optimizer.lr=0.1")
     assert steps[1].parameters["overrides"] == {"optim_wrapper.optimizer.lr": 0.1}
@@ -80,6 +102,7 @@ def test_an_engine_that_cannot_be_built_is_refused_before_anything_runs(settings
     [
         ("dataset.source=baloon", "'baloon' is neither a name in sources.toml nor a path"),
         ("train.weights=absent.pth", "train.weights: 'absent.pth' is neither"),
+        ("train.weights=configs", "train.weights: 'configs' is a folder"),
         ("train.config=configs/train/absent.py", "absent.py: no such config"),
         ("export.onnxruntime=configs/deploy/absent.py", "absent.py: no such config"),
     ],

@@ -11,7 +11,7 @@ from mmdet_jetson import keys
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.jobs import lock_of, sweep
 from mmdet_jetson.keys import ingredients
-from mmdet_jetson.locks import hold
+from mmdet_jetson.locks import hold, is_free
 from mmdet_jetson.runtimes.host import StageResult
 from mmdet_jetson.stage import Workshop, run_step
 from mmdet_jetson.steps import Given, Made, Step, missing_inputs
@@ -127,6 +127,44 @@ def test_a_given_folder_is_read_where_it_is(shop: Workshop, tmp_path: Path) -> N
     assert made.provenance.inputs == {"source": "sha256:1"}
 
 
+def test_an_input_that_changes_while_it_is_read_is_not_stored(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    """The user edits an annotation while the stage reads: neither version may get this result."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "out.txt").write_text("pictures")
+    digests = iter(["before", "after", "after", "after"])
+    step = replace(first(), inputs={"source": Given(lambda: next(digests), lambda _: mine)})
+    with pytest.raises(UserError, match="an input changed while it was read"):
+        run_step(step, shop, {})
+    assert shop.store.tags() == {}
+
+
+def test_again_runs_what_is_known(shop: Workshop) -> None:
+    old = run_step(first(), shop, {})
+    new = run_step(first(), replace(shop, again=frozenset({"dataset"})), {})
+    assert shop.runtime.runs == ["dataset", "dataset"]  # type: ignore[attr-defined]
+    assert new.content == old.content
+    assert shop.store.tags()[f"cache.{new.provenance.key}"].digest == new.digest
+
+
+def test_a_measurement_of_time_belongs_to_its_device(shop: Workshop) -> None:
+    step = replace(first(), measures_device=True)
+    run_step(step, shop, {})
+    shop.runtime.device = lambda: "another"  # type: ignore[method-assign]
+    run_step(step, shop, {})
+    run_step(first(), shop, {})
+    assert len(shop.runtime.runs) == 3  # type: ignore[attr-defined]
+
+
+def test_evidence_refers_to_what_it_judges(shop: Workshop) -> None:
+    made = {"dataset": run_step(first(), shop, {})}
+    judged = run_step(replace(second(), judges="dataset"), shop, made)
+    assert judged.subject is not None
+    assert judged.subject.digest == made["dataset"].digest
+
+
 def test_two_runs_at_once_compute_once(store: Store) -> None:
     runtime, heard = FakeRuntime(), [Quiet(), Quiet()]
     results: list[str] = []
@@ -147,11 +185,18 @@ def test_two_runs_at_once_compute_once(store: Store) -> None:
 def test_sweep_removes_only_old_jobs_that_nobody_holds(tmp_path: Path) -> None:
     for name in ("old", "young", "held"):
         (tmp_path / name / "work").mkdir(parents=True)
-    for name in ("old", "held"):
-        os.utime(tmp_path / name, (time.time() - 1e6,) * 2)
-    with hold(lock_of(tmp_path / "held")):
+    for name in ("old", "held", "resumed"):
+        (tmp_path / name / "work").mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / "log.txt").write_text("epoch 1")
+        for path in (tmp_path / name / "work", tmp_path / name / "log.txt", tmp_path / name):
+            os.utime(path, (time.time() - 1e6,) * 2)
+    (tmp_path / "resumed/log.txt").write_text("epoch 2")
+    with hold(lock_of(tmp_path / "held")) as lock:
+        os.utime(lock.name, (time.time() - 1e6,) * 2)
         assert sweep(tmp_path) == 1
-    assert sorted(path.name for path in tmp_path.glob("*/")) == ["held", "young"]
+        assert not is_free(lock_of(tmp_path / "held"))
+    kept = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+    assert kept == ["held", "resumed", "young"]
 
 
 def test_missing_inputs_names_the_steps_before(shop: Workshop) -> None:

@@ -36,6 +36,7 @@ def test_the_digest_follows_bases_and_nothing_else(root: Path) -> None:
         ("_base_ = './absent.py'", "absent.py: no such config"),
         ("_base_ = '../../outside.py'", "outside the project"),
         ("this is no python", "not a Python config"),
+        ("_base_ = ['a.py'] + ['b.py']", "_base_ is computed"),
     ],
 )
 def test_a_broken_config_is_named(root: Path, content: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,8 +52,6 @@ class StageFailed(UserError):
 class HostRuntime:
     """Runs stages as processes of this machine, each in the Python of its environment."""
 
-    name = "host"
-
     def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
         self.settings = settings
         self.say = say
@@ -64,6 +63,12 @@ class HostRuntime:
     def identity(self, environment: str) -> str:
         """What a cache key needs to know of an environment."""
         return self.environments[environment].identity
+
+    def device(self) -> str:
+        """Name the processor and the number of cores."""
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        return f"{models[0] if models else platform.processor()} x {os.cpu_count()}"
 
     def prepare(self, environment: str) -> Path:
         """Build the environment if it is missing, which takes minutes; return its Python."""

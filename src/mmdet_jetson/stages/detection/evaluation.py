@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import cv2
@@ -122,7 +122,7 @@ def write_pictures(
 
 def drawn_name(file_name: str) -> str:
     """Name the drawing of a picture: one flat folder holds them all, as JPEG."""
-    flat = "_".join(PurePosixPath(file_name).parts)
+    flat = file_name.replace("%", "%25").replace("/", "%2F")
     return flat if flat.endswith(".jpg") else f"{flat}.jpg"
 
 

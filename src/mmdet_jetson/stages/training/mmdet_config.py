@@ -20,10 +20,11 @@ DATALOADERS = tuple(f"{split}_dataloader" for split in SPLITS)
 # Where transforms, wrapped datasets and the augmentation of batches keep sizes in pixels; all are
 # (width, height), except the range, which is along one side.
 SIZE_KEYS = ("scale", "img_scale", "crop_size", "size", "border", "random_size_range")
+EVALUATORS = ("val_evaluator", "test_evaluator")
 # What a Runner and MMDeploy read; other names in a config file are its own variables.
 KEPT = (
     *("default_scope", "custom_imports", "model", "test_pipeline", *DATALOADERS),
-    *("train_cfg", "val_cfg", "test_cfg", "val_evaluator", "test_evaluator"),
+    *("train_cfg", "val_cfg", "test_cfg", *EVALUATORS),
     *("optim_wrapper", "param_scheduler", "auto_scale_lr", "default_hooks", "custom_hooks"),
     *("env_cfg", "visualizer", "log_processor", "log_level", "randomness"),
 )
@@ -49,7 +50,8 @@ def load_config(path: Path) -> Config:
 
 
 def _check_kind(config: Config, name: str) -> None:
-    missing = [key for key in ("model", "train_cfg", *DATALOADERS) if not config.get(key)]
+    needed = ("model", "train_cfg", *DATALOADERS, *EVALUATORS)
+    missing = [key for key in needed if not config.get(key)]
     if missing:
         raise StageError(
             f"the training config {name} has no {missing[0]}",
@@ -60,6 +62,18 @@ def _check_kind(config: Config, name: str) -> None:
             f"the training config {name} does not count in epochs (train_cfg.max_epochs)",
             "use a config with an EpochBasedTrainLoop",
         )
+    for key in EVALUATORS:
+        if not isinstance(config[key], dict):
+            raise StageError(
+                f"{key} of the training config {name} is a list of evaluators",
+                "leave the one CocoMetric in it",
+            )
+    for key in DATALOADERS:
+        if "datasets" in _innermost(config[key].dataset):
+            raise StageError(
+                f"{key} of the training config {name} joins several datasets",
+                "one dataset comes from the pipeline: name one, without ConcatDataset",
+            )
 
 
 def set_dataset(config: Config, root: str, classes: Sequence[str]) -> None:
