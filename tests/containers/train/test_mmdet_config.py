@@ -217,6 +217,16 @@ def test_downloads_are_found_and_dropped(balloon: Config) -> None:
             "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=9)",
             "does not count in epochs",
         ),
+        (
+            "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
+            "val_evaluator = [dict(type='CocoMetric'), dict(type='CocoMetric')]",
+            "val_evaluator of the training config mine.py is a list",
+        ),
+        (
+            "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
+            "train_dataloader = dict(dataset=dict(_delete_=True, type='ConcatDataset', datasets=[]))",
+            "joins several datasets",
+        ),
     ],
 )
 def test_a_bad_config_is_one_sentence(tmp_path: Path, content: str | None, sentence: str) -> None:
