@@ -93,7 +93,7 @@ class HostRuntime:
         code = run_logged(
             [str(python), "-m", f"mmdet_jetson.stages.{stage}", str(job)],
             log,
-            env=_environ(job),
+            env=_environ(self.settings.cache),
             cwd=job,
             on_line=lambda line: _progress(line, log, on_progress),
             keep_open=keep_open,
@@ -103,8 +103,11 @@ class HostRuntime:
         raise _failure(stage, code, job, log)
 
 
-def _environ(job: Path) -> dict[str, str]:
-    """The machine's environment without what would make two runs differ or leave traces."""
+def _environ(cache: Path) -> dict[str, str]:
+    """The machine's environment without what would make two runs differ or leave traces.
+
+    Matplotlib searches the machine for fonts, which takes a second, and remembers what it found.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return {
         "GOMP_SPINCOUNT": SPIN_COUNT,
@@ -114,7 +117,7 @@ def _environ(job: Path) -> dict[str, str]:
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
         "MPLBACKEND": "Agg",
-        "MPLCONFIGDIR": str(job / "work"),
+        "MPLCONFIGDIR": str(cache / "matplotlib"),
         "MMDET_JETSON_WATCH_STDIN": "1",
     }
 
