@@ -22,7 +22,7 @@ setup: .venv/host.stamp
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 	  echo "error: this Python cannot make virtual environments; try: apt-get install python3-venv" >&2; exit 1; }
 	@echo "setting up the menu in .venv (once)"
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docker/host.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

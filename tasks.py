@@ -1,11 +1,13 @@
 """The menu: `invoke --list` shows it, `invoke --help VERB` explains one entry."""
 
+import shlex
 import sys
 
 from invoke import Context, task
 
 from mmdet_jetson import menu, upkeep
 
+PYTHON = shlex.quote(sys.executable)
 CONFIG = "configs/pipeline.toml"
 HELP = {
     "config": f"the pipeline's TOML file (default: {CONFIG})",
@@ -126,10 +128,11 @@ def doctor(_: Context):
 def lint(context: Context):
     """Check style, types and the lock files."""
     for command in ("ruff check .", "ruff format --check .", "mypy"):
-        context.run(command, echo=True)
+        context.run(f"{PYTHON} -m {command}", echo=True)
 
 
 @task(help={"quick": "unit tests only: seconds, no environment needed"})
 def test(context: Context, quick=False):
     """Run the tests."""
-    context.run(f"pytest {'tests/unit' if quick else ''}", echo=True, pty=sys.stdout.isatty())
+    folder = "tests/unit" if quick else ""
+    context.run(f"{PYTHON} -m pytest {folder}", echo=True, pty=sys.stdout.isatty())
