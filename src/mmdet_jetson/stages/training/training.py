@@ -27,6 +27,7 @@ from mmdet_jetson.stages.conversion.foreign_errors import reason_of
 from mmdet_jetson.stages.job import Job, Result, StageError
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
+from mmdet_jetson.stages.training.settled_config import SettledConfig
 from mmdet_jetson.stages.training.training_data import check_data
 from mmdet_jetson.stages.training.training_watch import (
     TrainingWatch,
@@ -135,7 +136,7 @@ def _build_runner(job: Job, config: Config, start: Optional[Path]) -> Runner:
     config.setdefault("default_scope", "mmdet")
     checkpoints = config.setdefault("default_hooks", {}).setdefault("checkpoint", {})
     checkpoints.update(type="CheckpointHook", by_epoch=True, save_last=True, save_best=BEST)
-    runner = Runner.from_cfg(config)
+    runner = Runner.from_cfg(SettledConfig.of(config))
     runner.register_hook(TrainingWatch(job))
     return runner
 
