@@ -17,6 +17,7 @@ from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.sources import Source
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,47}$")]
+Word = Annotated[str, msgspec.Meta(min_length=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
 Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
@@ -48,9 +49,9 @@ class Drawn(Section, frozen=True):
 class Dataset(Section, frozen=True):
     """What to learn from: a source in VIA or COCO format, or pictures that we draw."""
 
-    classes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    classes: Annotated[tuple[Word, ...], msgspec.Meta(min_length=1)]
     format: Literal["via", "coco", "drawn"] = "via"
-    source: str | None = None
+    source: Word | None = None
     label_attribute: str = "label"
     default_class: str | None = None
     train: Split | None = None
@@ -61,7 +62,7 @@ class Dataset(Section, frozen=True):
 class Train(Section, frozen=True):
     """How to train: an MMDetection config, and what to change in it."""
 
-    config: str
+    config: Word
     weights: str | None = None
     epochs: Positive | None = None
     batch_size: Positive | None = None
@@ -74,8 +75,8 @@ class Train(Section, frozen=True):
 class Export(Section, frozen=True):
     """The MMDeploy config for each backend."""
 
-    onnxruntime: str = "configs/deploy/detection_onnxruntime_static.py"
-    tensorrt: str = "configs/deploy/detection_tensorrt_static.py"
+    onnxruntime: Word = "configs/deploy/detection_onnxruntime_static.py"
+    tensorrt: Word = "configs/deploy/detection_tensorrt_static.py"
 
 
 class Evaluate(Section, frozen=True):
@@ -154,21 +155,22 @@ def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
     for assignment in overrides:
         _merge(raw, _parse_assignment(assignment))
     targets, sources = path.parent / "targets.toml", path.parent / "sources.toml"
+    beside = f"{path} needs it beside it: keep your configs in configs/, or copy it from there"
     project = Project(
         pipeline=_convert(raw, Pipeline, path),
         targets={
             name: _convert(table, Target, targets, name)
-            for name, table in read_toml(targets).items()
+            for name, table in read_toml(targets, beside).items()
         },
-        sources=_convert(read_toml(sources), Sources, sources),
+        sources=_convert(read_toml(sources, beside), Sources, sources),
         folder=path.parent,
     )
     _check(project, path)
     return project
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Parse one TOML file.
+def read_toml(path: Path, hint: str = "name another with --config") -> dict[str, Any]:
+    """Parse one TOML file; ``hint`` is what to try where it does not exist.
 
     Raises:
         ConfigError: it does not exist, is not UTF-8 or is not TOML.
@@ -176,7 +178,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         parsed: dict[str, Any] = msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file", "name another with --config") from error
+        raise ConfigError(f"{path}: no such file", hint) from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -206,30 +208,36 @@ def _convert(raw: Any, kind: type[T], path: Path, name: str = "") -> T:
 
 
 def _explain(message: str, kind: Any, name: str) -> str:
-    """Turn msgspec's message into one that starts with the field and names the nearest key."""
+    """Turn msgspec's message into one that starts with the field and names what is valid."""
     text, _, where = message.partition(" - at `$")
     inside = where.rstrip("`").replace("[...]", ".*").lstrip(".")
     field = ".".join(filter(None, (name, inside)))
     unknown = re.search(r"unknown field `(.+)`", text)
-    if not unknown:
-        return (f"{field}: " if field else "") + text[0].lower() + text[1:]
-    valid = _keys_at(kind, inside)
-    near = difflib.get_close_matches(unknown[1], valid, n=1, cutoff=0.5)
-    advice = f"did you mean {near[0]!r}?" if near else f"valid here: {', '.join(valid)}"
-    return f"unknown key {'.'.join(filter(None, (field, unknown[1])))!r}; {advice}"
+    if unknown:
+        advice = nearest(unknown[1], _type_at(kind, inside).__struct_encode_fields__)
+        return f"unknown key {'.'.join(filter(None, (field, unknown[1])))!r}; {advice}"
+    value = re.search(r"[Ii]nvalid enum value '(.*)'", text)
+    if value:
+        advice = nearest(value[1], get_args(_type_at(kind, inside)))
+        return f"{field}: {value[1]!r} is unknown; {advice}"
+    if "matching regex" in text:
+        text = "a name has letters, digits, '_', '-' and '.' only, at most 48 of them"
+    if "of length >= 1" in text:
+        text = "must not be empty"
+    return (f"{field}: " if field else "") + text[0].lower() + text[1:]
 
 
-def _keys_at(kind: Any, field: str) -> list[str]:
-    """List the keys of the table at a dotted path; ``*`` stands for any key of a mapping."""
+def _type_at(kind: Any, field: str) -> Any:
+    """Find the type at a dotted path; ``*`` stands for any key of a mapping."""
     for part in filter(None, field.split(".")):
         if part == "*":
             kind = get_args(kind)[-1]
             continue
-        fields = {each.encode_name: each.type for each in msgspec.structs.fields(kind)}
-        tables = [t for t in get_args(fields[part]) if hasattr(t, "__struct_fields__")]
-        is_optional_table = tables and get_origin(fields[part]) is not dict
-        kind = tables[0] if is_optional_table else fields[part]
-    return list(kind.__struct_encode_fields__)
+        kind = {each.encode_name: each.type for each in msgspec.structs.fields(kind)}[part]
+        tables = [t for t in get_args(kind) if hasattr(t, "__struct_fields__")]
+        if tables and get_origin(kind) is not dict:
+            kind = tables[0]
+    return kind
 
 
 def _parse_assignment(assignment: str) -> dict[str, Any]:
@@ -274,10 +282,17 @@ def _check(project: Project, path: Path) -> None:
             f"{path}: dataset.default_class: {dataset.default_class!r} is not in dataset.classes",
             nearest(str(dataset.default_class), dataset.classes),
         )
-    needed = ("drawn",) if dataset.format == "drawn" else ("source", "train", "val")
+    given, drawn = ("source", "train", "val"), ("drawn",)
+    needed, senseless = (drawn, given) if dataset.format == "drawn" else (given, drawn)
     for field in needed:
         if getattr(dataset, field) is None:
             raise ConfigError(f"{path}: dataset.{field}: needed for format {dataset.format!r}")
+    for field in senseless:
+        if getattr(dataset, field) is not None:
+            raise ConfigError(
+                f"{path}: dataset.{field}: means nothing for format {dataset.format!r}",
+                "remove it, or change dataset.format",
+            )
 
 
 def nearest(name: str, valid: Sequence[str] | Mapping[str, Any]) -> str:

@@ -28,3 +28,9 @@ class GateFailed(UserError):
     """The pipeline ran to its end and its verdict is: do not ship this."""
 
     exit_code = 3
+
+
+class NotProven(UserError):
+    """The pipeline ran to its end, and its evidence is too thin for a verdict."""
+
+    exit_code = 4

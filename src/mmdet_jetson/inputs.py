@@ -7,7 +7,7 @@ from pathlib import Path
 from mmdet_jetson.archive import unpack
 from mmdet_jetson.config import Project, nearest
 from mmdet_jetson.digests import sha256_file, tree_digest
-from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.settings import Settings
 from mmdet_jetson.source_lock import recorded_digest
 from mmdet_jetson.sources import fetch
@@ -42,9 +42,19 @@ class Inputs:
     def _file(self, named: str, path: Path | None, place: Callable[[Path, Path], Path]) -> Given:
         return Given(
             lambda: self._digest(named, path),
-            lambda into: place(path or self._fetch(named), into),
+            lambda into: place(path, into) if path else self._fetched(named, place, into),
             lambda: bool(path or self._known_digest(named)),
         )
+
+    def _fetched(self, named: str, place: Callable[[Path, Path], Path], into: Path) -> Path:
+        file = self._fetch(named)
+        try:
+            return place(file, into)
+        except UserError as error:
+            again = (
+                f"if that was never the right file, delete it and {named!r} in {self._lock_file}"
+            )
+            raise UserError(error.message, f"{error.hint}; {again}") from error
 
     def _own(self, named: str, field: str) -> Path | None:
         """Return the user's own path; None when the name is one of ``sources.toml``."""

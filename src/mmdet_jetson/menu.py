@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mmdet_jetson import explain, pipeline, summary
 from mmdet_jetson.config import Project, load_project, nearest
-from mmdet_jetson.errors import GateFailed, UserError
+from mmdet_jetson.errors import GateFailed, NotProven, UserError
 from mmdet_jetson.inputs import Inputs
 from mmdet_jetson.jobs import sweep
 from mmdet_jetson.progress import Display
@@ -41,7 +41,7 @@ def answering(verb: F) -> F:
         except UserError as error:
             raise Exit(f"error: {error}", error.exit_code) from None
         except KeyboardInterrupt:
-            raise Exit("cancelled; nothing half-made was kept", CANCELLED) from None
+            raise Exit("cancelled; run it again to go on from there", CANCELLED) from None
 
     return run  # type: ignore[return-value]
 
@@ -101,9 +101,10 @@ def run_pipeline(config: str, overrides: Sequence[str]) -> None:
         made = make(now, ["report"])
     page = summary.place_report(now.store, made["report"], now.name)
     Console().print(summary.table(now.store, made, page))
-    failed = summary.read_verdict(now.store, made["report"]).failed
-    if failed:
-        raise GateFailed(f"the verdict is fail: {failed[0]}", f"read {page}")
+    verdict = summary.read_verdict(now.store, made["report"])
+    for outcome, error in (("fail", GateFailed), ("inconclusive", NotProven)):
+        for sentence in verdict.sentences(outcome):
+            raise error(f"the verdict is {outcome}: {sentence}", f"read {page}")
 
 
 def run_verb(

@@ -215,5 +215,5 @@ def check_targets(project: Project, goal: str) -> None:
             raise UserError(
                 f"{goal}: target {name!r} needs backend {target.backend!r}, and engines are built"
                 " for 'onnxruntime' only so far",
-                f"invoke export --target {name} makes its ONNX file",
+                f"invoke export --target {name}, with the same --config, makes its ONNX file",
             )

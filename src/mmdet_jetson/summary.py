@@ -25,10 +25,9 @@ class Verdict(msgspec.Struct, frozen=True):
     verdict: str
     gates: list[GateOutcome]
 
-    @property
-    def failed(self) -> list[str]:
-        """The sentences of the gates that failed."""
-        return [gate.sentence for gate in self.gates if gate.outcome == "fail"]
+    def sentences(self, outcome: str) -> list[str]:
+        """What the gates with this outcome say."""
+        return [gate.sentence for gate in self.gates if gate.outcome == outcome]
 
 
 def read_verdict(store: Store, report: Artifact) -> Verdict:

@@ -64,7 +64,8 @@ def balloon_run(demo_run: Menu, tmp_path_factory: pytest.TempPathFactory) -> Bal
         env={"MMDET_JETSON_MIRRORS": str(MIRROR), "MMDET_JETSON_OFFLINE": "1"},
         within=["unshare", "-rn"],
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    # 4: 13 pictures may be too few for a verdict after one epoch.
+    assert done.returncode in (0, 4), done.stdout + done.stderr
     names = {
         "dataset": "dataset",
         "onnx": "export-pc-onnxruntime",

@@ -60,6 +60,12 @@ def test_a_failed_gate_is_an_exit_code(tiny_run: Menu) -> None:
     assert "error: the verdict is fail" in failed.stderr
 
 
+def test_too_little_evidence_is_an_exit_code_of_its_own(tiny_run: Menu) -> None:
+    unproven = tiny_run.run("pipeline", "--set", "gates.max_AP_drop=1.0")
+    assert unproven.returncode == 4
+    assert "error: the verdict is inconclusive" in unproven.stderr
+
+
 def test_gc_keeps_what_a_name_holds(tiny_run: Menu) -> None:
     assert tiny_run.run("pipeline").returncode == 0
     assert tiny_run.run("gc", "--days", "0").returncode == 0

@@ -68,7 +68,7 @@ def _input_size(value: List[int]) -> Tuple[int, int]:
     if min(value) < STRIDE or width % STRIDE or height % STRIDE:
         raise StageError(
             f"the input size {width}x{height} is not a multiple of {STRIDE} in both directions",
-            f"try {_rounded(width)}x{_rounded(height)}: set input_size in pipeline.toml",
+            f"try {_rounded(width)}x{_rounded(height)}: set input_size",
         )
     return width, height
 

@@ -278,3 +278,9 @@ def test_a_bug_keeps_its_traceback(
     monkeypatch.setattr("mmdet.models.detectors.SingleStageDetector.loss", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         train.run(train_job(tmp_path))
+
+
+def test_a_part_that_cannot_be_built_is_one_sentence(train_job: TrainJob, tmp_path: Path) -> None:
+    overrides = {"optim_wrapper.optimizer.lr": "fast"}
+    with pytest.raises(StageError, match="cannot build a part of the training config"):
+        train.run(train_job(tmp_path, overrides=overrides))

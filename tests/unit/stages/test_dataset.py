@@ -127,7 +127,7 @@ def test_rotated_picture_is_written_upright_and_its_boxes_fit(tmp_path):
     (annotation,) = made(output)["annotations"]
     assert annotation["bbox"] == [4, 20, 10, 16]
     assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == (4, 20, 14, 36)
-    assert any("written as PNG" in warning for warning in result.warnings)
+    assert any("turned upright" in warning for warning in result.warnings)
 
 
 def test_png_written_for_a_special_picture_takes_no_other_name(tmp_path):
@@ -311,7 +311,8 @@ def test_many_defects_are_named_in_one_run(tmp_path):
     relabel(folder, entry("b.png", region(label="x")), split="val")
     with pytest.raises(StageError) as caught:
         convert(tmp_path, folder)
-    assert caught.value.message.startswith("the dataset has 3 defects\n  - train/via.json, a.png")
+    assert caught.value.message.startswith("the dataset has 4 defects\n  - train/via.json, a.png")
+    assert "c.png: the picture is missing" in caught.value.message
     assert "\n  - val/via.json, b.png, region 1" in caught.value.message
 
 

@@ -22,13 +22,13 @@ def test_one_defect_is_one_sentence_and_its_hint():
     assert (caught.value.message, caught.value.hint) == ("file 0: is wrong", "mend it")
 
 
-def test_many_defects_are_counted_and_five_are_shown():
+def test_many_defects_are_counted_and_twenty_are_shown():
     with pytest.raises(StageError) as caught:
-        with_defects(7).raise_defects()
+        with_defects(22).raise_defects()
     first, *lines = caught.value.message.split("\n")
-    assert first == "the dataset has 7 defects"
+    assert first == "the dataset has 22 defects"
     assert lines[0] == "  - file 0: is wrong (mend it)"
-    assert lines[5:] == ["  - and 2 more"]
+    assert lines[20:] == ["  - and 2 more"]
     assert caught.value.hint
 
 

@@ -16,6 +16,12 @@ from mmdet_jetson.stages.annotations.records import Annotation, Example, Extent,
 WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode or copy pictures; Pillow, OpenCV and hashlib let others run meanwhile."""
 
+_TURNED = (
+    "turned upright, as its EXIF orientation says; its regions are taken to be drawn on the "
+    "upright picture, as browsers show it"
+)
+_REWRITTEN = "written as a plain PNG, as other programs may see something else in such a file"
+
 
 @dataclass(frozen=True)
 class Split:
@@ -48,7 +54,7 @@ def examine(
                 target = name if checked.plain else _png_name(name, found)
                 examples.append(_example(target, folder.path(name), checked, annotations))
                 if not checked.plain:
-                    findings.warn("written as PNG, as readers disagree on such files", where)
+                    findings.warn(_TURNED if checked.turned else _REWRITTEN, where)
     return sorted(examples, key=lambda example: example.name)
 
 

@@ -5,7 +5,7 @@ from typing import Dict, Iterator, List, Tuple
 
 from mmdet_jetson.stages.job import StageError
 
-_DEFECTS_SHOWN = 5
+_DEFECTS_SHOWN = 20
 _PLACES_SHOWN = 3
 
 
@@ -22,12 +22,12 @@ class Findings:
     """Defects, each one sentence with a hint, and warnings, grouped by topic."""
 
     def __init__(self) -> None:
-        self._defects: List[Tuple[str, str]] = []
+        self.defects: List[Tuple[str, str]] = []
         self._warnings: Dict[str, List[str]] = {}
 
     def defect(self, where: str, what: str, hint: str) -> None:
         """Record a defect; ``where`` names the file, the picture and the region."""
-        self._defects.append((f"{where}: {what}", hint))
+        self.defects.append((f"{where}: {what}", hint))
 
     @contextmanager
     def at(self, where: str) -> Iterator[None]:
@@ -49,17 +49,17 @@ class Findings:
         """Stop the stage when there are defects.
 
         Raises:
-            StageError: naming up to five defects and how many there are.
+            StageError: naming up to twenty defects and how many there are.
         """
-        if not self._defects:
+        if not self.defects:
             return
-        if len(self._defects) == 1:
-            raise StageError(*self._defects[0])
-        lines = [f"{sentence} ({hint})" for sentence, hint in self._defects[:_DEFECTS_SHOWN]]
-        more = len(self._defects) - len(lines)
+        if len(self.defects) == 1:
+            raise StageError(*self.defects[0])
+        lines = [f"{sentence} ({hint})" for sentence, hint in self.defects[:_DEFECTS_SHOWN]]
+        more = len(self.defects) - len(lines)
         if more:
             lines.append(f"and {more} more")
-        message = "\n  - ".join([f"the dataset has {len(self._defects)} defects", *lines])
+        message = "\n  - ".join([f"the dataset has {len(self.defects)} defects", *lines])
         raise StageError(message, "mend these and run the stage again")
 
 

@@ -34,12 +34,16 @@ _COPY_AGAIN = "copy it again from where it came from, or remove its entry"
 
 @dataclass(frozen=True)
 class Inspection:
-    """A readable picture: upright size in pixels, digest of its pixels, whether it is plain."""
+    """A readable picture: upright size in pixels, digest of its pixels, whether it is plain.
+
+    One that is ``turned`` has an EXIF orientation, so its file is not upright.
+    """
 
     width: int
     height: int
     digest: str
     plain: bool
+    turned: bool
 
 
 class PictureFolder:
@@ -107,7 +111,8 @@ def inspect(path: Path) -> Inspection:
         with warnings.catch_warnings(), Image.open(path) as picture:
             warnings.simplefilter("ignore")
             picture.load()
-            plain = _is_plain(picture, path)
+            turned = _is_turned(picture)
+            plain = not turned and _is_plain(picture, path)
             pixels = np.asarray(picture.convert("RGB")) if plain else None
     except _BROKEN as error:
         raise Defect(f"the picture cannot be read ({_reason(error, path)})", _COPY_AGAIN) from error
@@ -116,7 +121,7 @@ def inspect(path: Path) -> Inspection:
     height, width = pixels.shape[:2]
     digest = hashlib.sha256(f"{width}x{height}".encode())
     digest.update(pixels.data)
-    return Inspection(width, height, digest.hexdigest(), plain)
+    return Inspection(width, height, digest.hexdigest(), plain, turned)
 
 
 def _reason(error: BaseException, path: Path) -> str:
@@ -129,15 +134,17 @@ def _reason(error: BaseException, path: Path) -> str:
 
 
 def _is_plain(picture: Image.Image, path: Path) -> bool:
-    """Whether every reader sees the same 8-bit upright pixels in a decoded picture."""
+    """Whether every reader sees the same 8-bit pixels in a decoded picture, upright as stored."""
     if picture.format not in _PLAIN_FORMATS or picture.mode not in _PLAIN_MODES:
         return False
-    if picture.format == "PNG" and _png_bit_depth(path) != 8:
-        return False
+    return picture.format != "PNG" or _png_bit_depth(path) == 8
+
+
+def _is_turned(picture: Image.Image) -> bool:
     # Not picture.getexif(): that also believes XMP, which neither OpenCV nor browsers do.
     exif = Image.Exif()
     exif.load(picture.info.get("exif", b""))
-    return exif.get(_ORIENTATION_TAG, 1) not in range(2, 9)
+    return exif.get(_ORIENTATION_TAG, 1) in range(2, 9)
 
 
 def _png_bit_depth(path: Path) -> int:

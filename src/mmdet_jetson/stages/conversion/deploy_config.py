@@ -50,7 +50,7 @@ def _load(path: Path) -> Config:
     if not path.is_file():
         raise StageError(
             f"there is no deploy config {path.name}",
-            "set export.<backend> in pipeline.toml to one of configs/deploy",
+            "set export.<backend> to one of configs/deploy",
         )
     try:
         return Config.fromfile(str(path), import_custom_modules=False)
@@ -110,7 +110,7 @@ def _check_backend(config: Config, name: str, backend: str) -> None:
     if own != backend:
         raise StageError(
             f"the deploy config {name} is for {own}, but the target needs {backend}",
-            "set export.<backend> in pipeline.toml to a config of that backend",
+            "set export.<backend> to a config of that backend",
         )
 
 

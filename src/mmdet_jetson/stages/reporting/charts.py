@@ -62,7 +62,7 @@ def draw_chart(chart: Chart, records: Sequence[Mapping[str, Any]]) -> Optional[M
                 *zip(*points),
                 color=colour,
                 linewidth=1.5,
-                marker="o" if chart.markers else "",
+                marker="o" if chart.markers or len(points) == 1 else "",
                 markersize=3.5,
                 label=key,
             )

@@ -146,7 +146,7 @@ def _explained(runner: Runner) -> Iterator[None]:
     """Turn what a training can die of, other than a bug, into a sentence."""
     try:
         yield
-    except (RuntimeError, ValueError, IndexError, MemoryError) as error:
+    except (RuntimeError, ValueError, TypeError, IndexError, MemoryError) as error:
         explanation = _explanation(error, runner)
         if explanation is None:
             raise
@@ -154,6 +154,12 @@ def _explained(runner: Runner) -> Iterator[None]:
 
 
 def _explanation(error: Exception, runner: Runner) -> Optional[StageError]:
+    # So begins what MMEngine makes of any error while it builds a part that a config names.
+    if str(error).startswith("class `"):
+        return StageError(
+            f"MMDetection cannot build a part of the training config: {reason_of(error)}",
+            "compare that part, and train.overrides, with MMDetection's own configs",
+        )
     text = str(error).lower()
     memory = ("out of memory", "can't allocate memory", "cannot allocate memory")
     if isinstance(error, MemoryError) or any(phrase in text for phrase in memory):

@@ -13,7 +13,7 @@ StateDict = Dict[str, torch.Tensor]
 
 # Below this share of a model's numbers, the file belongs to another model.
 ENOUGH = 0.5
-HINT = "check train.weights in pipeline.toml, or leave it out to start from random numbers"
+HINT = "check train.weights, or leave it out to start from random numbers"
 # Metadata that MMDetection and a reader use; the rest is paths and times of one machine's run.
 KEPT_META = ("dataset_meta", "epoch", "iter", "mmengine_version", "seed")
 
