@@ -167,7 +167,7 @@ def test_a_store_where_none_can_be(
 
 def test_the_letter_s_sets_a_field_everywhere(menu: Menu) -> None:
     for verb in ("demo", "dataset", "export", "profile", "status", "why"):
-        assert "-s, --set " in menu("--help", verb)[1]
+        assert "-s, --set" in menu("--help", verb)[1]
 
 
 def test_the_demo_names_its_own_configuration(menu: Menu) -> None:
