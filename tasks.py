@@ -9,6 +9,7 @@ from mmdet_jetson import menu, upkeep
 
 PYTHON = shlex.quote(sys.executable)
 CONFIG = "configs/pipeline.toml"
+DEMO = "configs/demo.toml"
 HELP = {
     "config": f"the pipeline's TOML file (default: {CONFIG})",
     "set": "change a field: --set train.epochs=3 (may be repeated)",
@@ -16,9 +17,9 @@ HELP = {
 BY_TARGET = {**HELP, "target": "a name in targets.toml, instead of the config's (repeatable)"}
 
 
-@task(help=HELP, iterable=["set"])
+@task(help={**HELP, "config": f"the pipeline's TOML file (default: {DEMO})"}, iterable=["set"])
 @menu.answering
-def demo(_: Context, config="configs/demo.toml", set=None):
+def demo(_: Context, config=DEMO, set=None):
     """Run the whole pipeline on drawn pictures: no GPU, no Docker, no download of data."""
     menu.run_pipeline(config, set)
 
@@ -89,14 +90,19 @@ def status(_: Context, config=CONFIG, set=None):
     menu.show_status(config, set)
 
 
-@task(help={"stage": "a step or a stage, as `invoke status` names it", **HELP}, iterable=["set"])
+@task(help={"name": "a step or a stage, as `invoke status` names it", **HELP}, iterable=["set"])
 @menu.answering
-def why(_: Context, stage, config=CONFIG, set=None):
+def why(_: Context, name, config=CONFIG, set=None):
     """Explain why a step would run again, or would not."""
-    menu.show_why(stage, config, set)
+    menu.show_why(name, config, set)
 
 
-@task(help={"tag": "as `invoke train` prints it", "into": "a folder that does not exist yet"})
+@task(
+    help={
+        "tag": "a tag or digest, as `invoke train` prints it",
+        "into": "a folder that is not there yet",
+    }
+)
 @menu.answering
 def checkout(_: Context, tag, into):
     """Copy an artifact's files out of the store, verified."""
@@ -110,11 +116,11 @@ def verify(_: Context, mend=False):
     upkeep.verify(mend)
 
 
-@task(help={"days": "keep cached results younger than this", "dry-run": "only say what would go"})
+@task(help={"days": "keep what is younger (default: 30)", "dry-run": "only say what would go"})
 @menu.answering
-def gc(_: Context, days=30, dry_run=False):
+def gc(context: Context, days="30", dry_run=False):
     """Remove cached results that no run name holds, and what killed runs left."""
-    upkeep.collect_garbage(days, dry_run)
+    upkeep.collect_garbage(days, dry_run or context.config.run.dry)
 
 
 @task

@@ -1,6 +1,7 @@
 """What this machine can do, and the command that mends what is missing."""
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -90,15 +91,22 @@ def _compiler(environment: Environment, settings: Settings) -> Finding:
 
 def _disk(what: str, folder: Path) -> Finding:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(existing).free / 1e9
-    if not os.access(existing, os.W_OK):
-        return Finding(f"{what} folder", False, f"{folder} cannot be written", f"chown {existing}")
     variable = "MMDET_JETSON_CACHE" if what == "cache" else "MMDET_JETSON_ARTIFACTS"
+    move = f"move it with {variable}"
+    usage = shutil.disk_usage(existing)
+    if not existing.is_dir():
+        return Finding(f"{what} folder", False, f"{existing} is a file, no folder", move)
+    if not usage.total:
+        return Finding(f"{what} folder", False, f"{existing} is on no disk: it has no size", move)
+    if not os.access(existing, os.W_OK):
+        path = shlex.quote(str(folder))
+        own = f"sudo mkdir -p {path} && sudo chown $USER {path}"
+        return Finding(f"{what} folder", False, f"{folder} cannot be written", f"{own}, or {move}")
     return Finding(
         f"{what} folder",
-        free >= NEEDED_GB,
-        f"{free:.0f} GB free at {folder}",
-        f"free {NEEDED_GB} GB, or move it with {variable}",
+        usage.free / 1e9 >= NEEDED_GB,
+        f"{usage.free / 1e9:.0f} GB free at {folder}",
+        f"free {NEEDED_GB} GB, or {move}",
     )
 
 

@@ -8,7 +8,7 @@ from mmdet_jetson.config import flatten
 from mmdet_jetson.keys import Ingredients
 from mmdet_jetson.stage import Runtime, recipe_of
 from mmdet_jetson.steps import Given, Step, missing_inputs
-from mmdet_jetson.store import Artifact, Provenance, Store
+from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
 
 @dataclass(frozen=True)
@@ -16,15 +16,9 @@ class State:
     """What the store knows of a step: its artifact, or why there is none."""
 
     step: Step
-    artifact: Artifact | None
+    word: str  # cached, missing or damaged (would run now), or waiting (for a step before it)
     reasons: tuple[str, ...]
-
-    @property
-    def word(self) -> str:
-        """``cached``, ``missing`` (would run now) or ``waiting`` (for a step before it)."""
-        if self.artifact:
-            return "cached"
-        return "waiting" if self.reasons[:1] and self.reasons[0].startswith("needs ") else "missing"
+    artifact: Artifact | None = None
 
 
 def states(steps: Sequence[Step], runtime: Runtime, store: Store, name: str) -> list[State]:
@@ -44,20 +38,22 @@ def _state(
 ) -> State:
     absent = missing_inputs(step, made)
     if absent:
-        return State(step, None, (f"needs {', '.join(absent)}, which would run first",))
+        return State(step, "waiting", (f"needs {', '.join(absent)}, which would run first",))
     for given in step.inputs.values():
         if isinstance(given, Given) and not given.is_known():
-            return State(step, None, ("its source was never fetched",))
+            return State(step, "missing", ("its source was never fetched",))
     recipe = recipe_of(step, runtime, made)
-    artifact = store.find(f"cache.{recipe.key}")
+    artifact = store.find(cache_tag(recipe.key))
     if artifact:
-        return State(
-            step, artifact, ("stage, source, environment, parameters and inputs are known",)
-        )
-    last = store.find(f"{name}.{step.name}")
+        known = "stage, source, environment, parameters and inputs are known"
+        return State(step, "cached", (known,), artifact)
+    run_name = f"{name}.{step.name}"
+    if flaw := store.damage(cache_tag(recipe.key)) or store.damage(run_name):
+        return State(step, "damaged", (f"{flaw}; run again, or `invoke verify --mend`",))
+    last = store.find(run_name)
     if last is None:
-        return State(step, None, (f"it never ran under the name {name!r}",))
-    return State(step, None, tuple(differences(last.provenance, recipe)))
+        return State(step, "missing", (f"it never ran under the name {name!r}",))
+    return State(step, "missing", tuple(differences(last.provenance, recipe)))
 
 
 def differences(last: Provenance, now: Ingredients) -> list[str]:

@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ from mmdet_jetson.steps import Made, Step
 from mmdet_jetson.store import Artifact, Store
 
 DAYS_KEPT = 7
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """A job folder that a run left when it ended badly. ``size`` is in bytes."""
+
+    name: str
+    size: int
 
 
 def prepare(
@@ -63,22 +72,27 @@ def lock_of(job: Path) -> Path:
     return job.with_name(f"{job.name}.lock")
 
 
-def sweep(jobs: Path, days: float = DAYS_KEPT) -> int:
+def sweep(jobs: Path, days: float = DAYS_KEPT, *, dry_run: bool = False) -> list[Abandoned]:
     """Remove job folders of runs that ended badly and that nobody took up again for ``days``.
 
     A killed training is kept so that it can resume, and a failed stage's log so that it can be
-    read. Returns how many were removed.
+    read. Returns those that went, or that would have gone without ``dry_run``.
     """
-    removed = 0
-    for job in [path for path in jobs.glob("*") if path.is_dir()]:
+    swept = []
+    for job in [path for path in sorted(jobs.glob("*")) if path.is_dir()]:
         lock = lock_of(job)
         if time.time() - _last_touched(job) < days * 86400 or not is_free(lock):
             continue
-        with hold(lock):
-            remove(job)
-            lock.unlink(missing_ok=True)
-        removed += 1
-    return removed
+        swept.append(Abandoned(job.name, _size(job)))
+        if not dry_run:
+            with hold(lock):
+                remove(job)
+                lock.unlink(missing_ok=True)
+    return swept
+
+
+def _size(job: Path) -> int:
+    return sum(path.lstat().st_size for path in job.rglob("*") if not path.is_dir())
 
 
 def _last_touched(job: Path) -> float:

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from invoke.exceptions import Exit
 from rich.console import Console
-from rich.table import Table
 
 from mmdet_jetson import explain, pipeline, summary
 from mmdet_jetson.config import Project, load_project, nearest
@@ -135,18 +134,7 @@ def show_status(config: str, overrides: Sequence[str]) -> None:
     """Tabulate every step: cached, missing or waiting for one before it."""
     with session(config, overrides) as now:
         states = explain.states(now.steps, now.runtime, now.store, now.name)
-    table = Table(title=f"pipeline {now.name}")
-    for column in ("step", "state", "artifact", "made", "size"):
-        table.add_column(column, overflow="fold")
-    for state in states:
-        artifact = state.artifact
-        made = (
-            (artifact.digest[7:19], artifact.provenance.created, f"{artifact.size / 1e6:.1f} MB")
-            if artifact
-            else ("", "", "")
-        )
-        table.add_row(state.step.name, state.word, *made)
-    Console().print(table)
+    Console().print(summary.status(now.name, states))
 
 
 def show_why(name: str, config: str, overrides: Sequence[str]) -> None:

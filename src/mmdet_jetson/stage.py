@@ -15,7 +15,7 @@ from mmdet_jetson.locks import hold
 from mmdet_jetson.processes import ProcessFailed, output_of
 from mmdet_jetson.runtimes.host import SOURCE, Progress, StageResult
 from mmdet_jetson.steps import Step
-from mmdet_jetson.store import Artifact, Provenance, Store
+from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
 
 class Runtime(Protocol):
@@ -68,11 +68,12 @@ def run_step(step: Step, shop: Workshop, made: Mapping[str, Artifact]) -> Artifa
         UserError: the stage failed, an input could not be had, or the store could not be written.
     """
     recipe = recipe_of(step, shop.runtime, made)
-    tag = f"cache.{recipe.key}"
+    tag = cache_tag(recipe.key)
     artifact = None if step.name in shop.again else shop.store.find(tag)
     if artifact:
         shop.listener.finished(step, artifact, cached=True)
         return artifact
+    shop.store.create()
     job = shop.store.root / "jobs" / f"{step.name}-{recipe.key[:16]}"
     lock = lock_of(job)
     with hold(lock, lambda: shop.listener.waiting(step)) as held:

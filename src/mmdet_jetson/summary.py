@@ -1,13 +1,15 @@
-"""What a run ends with: a table of figures, where the report is, and the verdict."""
+"""What is shown of a pipeline: the state of its steps, and what a run ends with."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from rich.table import Table
 
+from mmdet_jetson.explain import State
 from mmdet_jetson.store import Artifact, Store
 
 
@@ -28,6 +30,25 @@ class Verdict(msgspec.Struct, frozen=True):
     def sentences(self, outcome: str) -> list[str]:
         """What the gates with this outcome say."""
         return [gate.sentence for gate in self.gates if gate.outcome == outcome]
+
+
+def status(name: str, states: Sequence[State]) -> Table:
+    """Tabulate the state of every step, narrow enough for 80 columns; times are local."""
+    lines = Table(title=f"pipeline {name}", show_edge=False, pad_edge=False)
+    lines.add_column("step", no_wrap=True)
+    for column in ("state", "artifact", "made"):
+        lines.add_column(column, overflow="fold")
+    lines.add_column("size", justify="right", overflow="fold")
+    for state in states:
+        lines.add_row(state.step.name, state.word, *_facts(state.artifact))
+    return lines
+
+
+def _facts(artifact: Artifact | None) -> tuple[str, str, str]:
+    if artifact is None:
+        return "", "", ""
+    made = datetime.fromisoformat(artifact.provenance.created).astimezone()
+    return artifact.digest[7:19], f"{made:%Y-%m-%d %H:%M}", f"{artifact.size / 1e6:.1f} MB"
 
 
 def read_verdict(store: Store, report: Artifact) -> Verdict:

@@ -1,6 +1,6 @@
 """Looking after the store and the machine: what the menu offers beside the pipeline."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 
 from rich.console import Console
@@ -13,26 +13,43 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.jobs import sweep
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.settings import read_settings
-from mmdet_jetson.store import Store
+from mmdet_jetson.store import Store, is_cache_tag
 
 
 def checkout(tag: str, into: str) -> None:
-    """Copy an artifact's files out of the store into a folder that does not exist yet."""
-    store = Store(read_settings().artifacts)
+    """Copy the files of a tag's or digest's artifact into a folder that does not exist yet."""
+    store = _existing_store()
     artifact = store.find(tag)
     if artifact is None:
-        names = [name for name in store.tags() if not name.startswith("cache.")]
-        raise UserError(f"no artifact is tagged {tag!r}", nearest(tag, names))
-    folder = Path(into)
+        raise _not_found(store, tag)
+    folder = Path(into).absolute()
     if folder.exists():
-        raise UserError(f"{into} exists already", "name a folder that does not")
+        raise UserError(f"{folder} exists already", "name a folder that does not")
     store.checkout(artifact, folder)
-    Console().print(f"{artifact.kind} {artifact.digest[:19]} is in {folder}", soft_wrap=True)
+    Console().print(f"{artifact.kind} {artifact.digest[:19]} is in {into}", soft_wrap=True)
+
+
+def _existing_store() -> Store:
+    store = Store(read_settings().artifacts)
+    if not store.exists():
+        raise UserError(
+            f"there is no store at {store.root}",
+            "`invoke demo` makes one; MMDET_JETSON_ARTIFACTS says where",
+        )
+    return store
+
+
+def _not_found(store: Store, name: str) -> UserError:
+    if flaw := store.damage(name):
+        return UserError(f"{name} is damaged: {flaw}", "run again, or `invoke verify --mend`")
+    names = [tag for tag in store.tags() if not is_cache_tag(tag)]
+    hint = nearest(name, names) if names else "nothing has a name yet: run `invoke demo`"
+    return UserError(f"no artifact is tagged {name!r}", hint)
 
 
 def verify(mend: bool) -> None:
     """Read everything in the store again; fail when a digest does not hold."""
-    store = Store(read_settings().artifacts)
+    store = _existing_store()
     console = Console(stderr=True)
     with console.status("reading the store") as status:
         found = store.verify(
@@ -43,33 +60,44 @@ def verify(mend: bool) -> None:
         Console().print(f"{problem.where}: {problem.what}", markup=False, soft_wrap=True)
     summary_line = f"{found.blobs} blobs, {found.size / 1e6:.1f} MB"
     if found.problems:
-        mended = "damaged blobs were removed; run again" if mend else "invoke verify --mend"
-        raise UserError(f"{len(found.problems)} problems in {summary_line}", mended)
+        hint = "run again: what was damaged is removed" if mend else "invoke verify --mend"
+        raise UserError(f"{len(found.problems)} problems in {summary_line}", hint)
     Console().print(f"clean: {summary_line}", highlight=False)
 
 
-def collect_garbage(days: float, dry_run: bool) -> None:
-    """Drop cached results that are old and that no run name holds, and what killed runs left."""
-    settings = read_settings()
-    store = Store(settings.artifacts)
-    held = {named.digest for tag, named in store.tags().items() if not tag.startswith("cache.")}
+def collect_garbage(days: str, dry_run: bool) -> None:
+    """Drop cached results that no run name holds, and what bad ends of runs left, if old enough."""
+    kept_days = _days(days)
+    store = _existing_store()
+    held = {named.digest for tag, named in store.tags().items() if not is_cache_tag(tag)}
     now = datetime.now(timezone.utc)
 
     def keep(tag: str) -> bool:
         artifact = store.find(tag)
-        if artifact is None or not tag.startswith("cache."):
+        if artifact is None or not is_cache_tag(tag):
             return True
         age = now - datetime.fromisoformat(artifact.provenance.created)
-        return artifact.digest in held or age < timedelta(days=days)
+        return artifact.digest in held or age.total_seconds() < kept_days * 86400
 
     freed = store.gc(keep, dry_run=dry_run)
-    jobs = 0 if dry_run else sweep(store.root / "jobs", 0)
-    verb = "would free" if dry_run else "freed"
-    Console().print(
-        f"{verb} {freed.size / 1e6:.1f} MB: {len(freed.tags)} cached results,"
-        f" {freed.blobs} blobs, {jobs} abandoned jobs",
-        highlight=False,
+    jobs = sweep(store.root / "jobs", kept_days, dry_run=dry_run)
+    lines = [f"unfinished job {job.name}: {job.size / 1e6:.1f} MB" for job in jobs]
+    size = freed.size + sum(job.size for job in jobs)
+    lines.append(
+        f"{'would free' if dry_run else 'freed'} {size / 1e6:.1f} MB: {len(freed.tags)} cached"
+        f" results, {freed.blobs} blobs, {len(jobs)} unfinished jobs"
     )
+    Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1
+    if not days >= 0:  # refuses "nan" too
+        raise UserError(f"--days {text}: not a number of days", "a number from 0 on: --days 30")
+    return days
 
 
 def show_doctor() -> None:

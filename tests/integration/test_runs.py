@@ -5,7 +5,7 @@ from menus import Menu
 
 def states(status: str) -> dict[str, str]:
     """Read the table of `invoke status`: each step with its state."""
-    rows = [line.split("│")[1:3] for line in status.splitlines() if "│" in line]
+    rows = [line.split("│")[:2] for line in status.splitlines() if "│" in line]
     return {step.strip(): state.strip() for step, state in rows}
 
 

@@ -79,3 +79,13 @@ def test_a_lost_artifact_is_said_to_be_lost(store: Store) -> None:
     (tag,) = [tag for tag in store.tags() if tag.startswith("cache.")]
     store.untag(tag)
     assert why(store, DATASET) == [("missing", "its artifact is no longer in the store")]
+
+
+@pytest.mark.parametrize("tag", ["cache", "name"])
+def test_a_damaged_artifact_is_said_to_be_damaged(store: Store, tag: str) -> None:
+    run(store, DATASET)
+    layer = next(iter(store.artifacts())).layers[0]
+    (store.root / "blobs/sha256" / layer.blob.digest[7:]).unlink()
+    runtime = FakeRuntime("lock-1" if tag == "cache" else "lock-2")
+    says = f"blob {layer.blob.digest[:19]} is missing; run again, or `invoke verify --mend`"
+    assert why(store, DATASET, runtime=runtime) == [("damaged", says)]

@@ -9,7 +9,7 @@ from fakes import FakeRuntime, Quiet
 
 from mmdet_jetson import keys
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.jobs import lock_of, sweep
+from mmdet_jetson.jobs import Abandoned, lock_of, sweep
 from mmdet_jetson.keys import ingredients
 from mmdet_jetson.locks import hold, is_free
 from mmdet_jetson.runtimes.host import StageResult
@@ -193,7 +193,10 @@ def test_sweep_removes_only_old_jobs_that_nobody_holds(tmp_path: Path) -> None:
     (tmp_path / "resumed/log.txt").write_text("epoch 2")
     with hold(lock_of(tmp_path / "held")) as lock:
         os.utime(lock.name, (time.time() - 1e6,) * 2)
-        assert sweep(tmp_path) == 1
+        would = sweep(tmp_path, dry_run=True)
+        assert would == [Abandoned("old", len("epoch 1"))]
+        assert (tmp_path / "old/log.txt").exists()
+        assert sweep(tmp_path) == would
         assert not is_free(lock_of(tmp_path / "held"))
     kept = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
     assert kept == ["held", "resumed", "young"]

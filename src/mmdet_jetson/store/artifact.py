@@ -19,11 +19,22 @@ import msgspec
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import oci
+from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.oci import Descriptor, Manifest
 
 VERSION = 1
 _TYPE = re.compile(r"application/vnd\.mmdet-jetson\.([a-z][a-z-]*)\.v(\d+)")
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def cache_tag(key: str) -> str:
+    """The tag that a run looks a result up by; every other tag is a name that somebody uses."""
+    return f"cache.{key}"
+
+
+def is_cache_tag(tag: str) -> bool:
+    """Whether a tag is one for runs to look up, and no name."""
+    return tag.startswith(cache_tag(""))
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,6 +210,21 @@ def layers_of(manifest: Manifest) -> tuple[Layer, ...]:
     if len(set(titles)) < len(titles):
         raise ValueError("two layers have the same title")
     return layers
+
+
+def read(layout: Layout, entry: Descriptor) -> Artifact | None:
+    """The artifact that an entry names; ``None`` for what is not ours, such as an image.
+
+    Raises:
+        Damaged: its manifest or its config is not what the digest says.
+        ValueError: they are, and describe no artifact.
+        UserError: it was written by a newer version.
+    """
+    manifest = layout.manifest(entry)
+    kind = kind_of(manifest)
+    if not kind or not manifest.config:
+        return None
+    return decode(kind, entry, manifest, layout.read(manifest.config))
 
 
 def decode(kind: str, descriptor: Descriptor, manifest: Manifest, config: bytes) -> Artifact:

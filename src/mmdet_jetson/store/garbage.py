@@ -76,7 +76,20 @@ def _survivors(
 
 def is_whole(layout: Layout, blobs: Iterable[Descriptor]) -> bool:
     """Whether all blobs are there in full size, and all manifests among them are readable."""
-    return all(layout.has(blob) and _is_readable(layout, blob) for blob in blobs)
+    return not flaw(layout, blobs)
+
+
+def flaw(layout: Layout, blobs: Iterable[Descriptor]) -> str:
+    """What the first blob that is not whole lacks, as a sentence; "" if all are."""
+    for blob in blobs:
+        name = f"blob {blob.digest[:19]}"
+        if not layout.path(blob.digest).exists():
+            return f"{name} is missing"
+        if not layout.has(blob):
+            return f"{name} is not {blob.size} bytes long"
+        if not _is_readable(layout, blob):
+            return f"{name} is not the manifest that it was"
+    return ""
 
 
 def _is_readable(layout: Layout, blob: Descriptor) -> bool:

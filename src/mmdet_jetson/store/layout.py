@@ -27,7 +27,7 @@ import portalocker
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.locks import hold
 from mmdet_jetson.store import oci
-from mmdet_jetson.store.disk import sync, sync_folder, write
+from mmdet_jetson.store.disk import make_folder, sync, sync_folder, write
 from mmdet_jetson.store.layers import READ_ONLY, Damaged, HashingReader, HashingWriter
 from mmdet_jetson.store.oci import Descriptor, Index, Manifest
 
@@ -191,6 +191,12 @@ class Layout:
         with tempfile.TemporaryDirectory(dir=self.temporary) as folder:
             self.commit(Staging(Path(folder)), lambda _: entries)
 
+    def rewrite(self, index: Index) -> None:
+        """Set the index and the marker, whatever is in their place; the caller is ``alone``."""
+        with hold(self.root / ".lock"):
+            _replace(self.root / "index.json", oci.canonical_json(index))
+            _replace(self.marker, oci.LAYOUT_VERSION)
+
     def discard(self, blob: Descriptor) -> None:
         """Remove a damaged blob, so that what needs it is made again instead of found."""
         try:
@@ -210,13 +216,14 @@ class Layout:
         """Make the layout if there is none, or complete one: a killed creator's, or skopeo's."""
         if all(path.exists() for path in (self.marker, self.blobs, self.temporary, self._in_use)):
             return
-        self.blobs.mkdir(parents=True, exist_ok=True)
+        make_folder(self.blobs)
         with hold(self.root / ".lock"):
             self.temporary.mkdir(exist_ok=True)
             self._in_use.touch()
             if self.marker.exists():
                 return
-            if not (self.root / "index.json").exists():
+            # Blobs without an index are a damaged layout, which an empty index would hide.
+            if not (self.root / "index.json").exists() and not any(self.blobs.iterdir()):
                 _replace(self.root / "index.json", oci.canonical_json(_EMPTY))
             _replace(self.marker, oci.LAYOUT_VERSION)
 
@@ -248,7 +255,7 @@ def _parse_index(path: Path) -> Index:
 def _broken_index(path: Path, reason: str) -> UserError:
     return UserError(
         f"{path} is not the index of an OCI image layout: {reason}",
-        f"move {path.parent} aside and run again: everything is made anew",
+        "`invoke verify --mend` rebuilds it from the artifacts",
     )
 
 

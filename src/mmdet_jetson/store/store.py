@@ -16,9 +16,9 @@ from pathlib import Path
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import artifact as spelling
-from mmdet_jetson.store import garbage, oci, verification
+from mmdet_jetson.store import garbage, mending, oci, verification
 from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
-from mmdet_jetson.store.disk import disk_errors
+from mmdet_jetson.store.disk import disk_errors, make_folder
 from mmdet_jetson.store.garbage import Freed
 from mmdet_jetson.store.layers import Damaged, copy_file, pack, unpack, write_file
 from mmdet_jetson.store.layout import Edit, Layout, Staged, Staging
@@ -27,6 +27,7 @@ from mmdet_jetson.store.verification import Verification
 
 # What the tag of a reference may be, by the OCI distribution specification.
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
 _MEDIA_TYPES = {
     ".html": "text/html",
     ".jpg": "image/jpeg",
@@ -76,16 +77,38 @@ class Store:
             self._layout.commit(staging, _add(manifest, tags))
         return Artifact(kind, manifest, tuple(layers), provenance, subject)
 
-    def find(self, tag: str) -> Artifact | None:
-        """The artifact a tag names; ``None`` if there is none, or if a part of it is missing.
+    def exists(self) -> bool:
+        """Whether the folder holds a store, be it empty."""
+        return self._layout.exists()
 
-        Layers are looked up, not read: ``checkout`` reads and checks them.
+    def create(self) -> None:
+        """Make an empty store where there is none.
+
+        Raises:
+            UserError: there can be none.
+        """
+        with disk_errors(self.root):
+            self._layout.create()
+
+    def find(self, name: str) -> Artifact | None:
+        """The artifact of a tag or digest; ``None`` if there is none, or if ``damage`` has a say.
+
+        A digest may be cut to its first 12 hex digits, as lines show it. Layers are looked up,
+        not read: ``checkout`` reads and checks them.
 
         Raises:
             UserError: the artifact was written by a newer version, or the index is unreadable.
         """
-        entry = self.tags().get(tag)
+        entry = self._entry(name)
         return self._load(entry) if entry else None
+
+    def damage(self, name: str) -> str:
+        """What keeps ``find`` from returning an artifact that is known; "" if nothing does."""
+        entry = self._entry(name)
+        if entry is None or self._load(entry):
+            return ""
+        flaw = garbage.flaw(self._layout, garbage.reachable(self._layout, entry).values())
+        return flaw or "its manifest describes no artifact"
 
     def tags(self) -> dict[str, Descriptor]:
         """Every tag with the manifest it names."""
@@ -134,7 +157,7 @@ class Store:
         shutil.rmtree(partial_folder, ignore_errors=True)
         with disk_errors(folder.parent), self._layout.using():
             try:
-                partial_folder.mkdir(parents=True)
+                make_folder(partial_folder)
                 for layer in layers:
                     self._materialise(artifact, layer, partial_folder)
                 partial_folder.rename(folder)
@@ -160,10 +183,13 @@ class Store:
     ) -> Verification:
         """Read every blob that anything points to, and check all of it.
 
-        ``progress`` is told the bytes read and the bytes there are. ``mend`` removes damaged
-        blobs, so that the next run makes again what needs them.
+        ``progress`` is told the bytes read and the bytes there are. ``mend`` removes what is
+        damaged, so that the next run makes it again, and rebuilds an index that is lost.
         """
-        return verification.verify(self._layout, progress, mend=mend)
+        if not (mend and self.exists()):
+            return verification.verify(self._layout, progress, mend=False)
+        with disk_errors(self.root):
+            return mending.mend(self._layout, progress)
 
     def gc(self, keep: Callable[[str], bool], *, dry_run: bool = False) -> Freed:
         """Drop the tags that ``keep`` refuses and those of damaged artifacts, and free the rest.
@@ -172,6 +198,12 @@ class Store:
         """
         with disk_errors(self.root):
             return garbage.collect(self._layout, keep, dry_run=dry_run)
+
+    def _entry(self, name: str) -> Descriptor | None:
+        digest = _DIGEST.fullmatch(name)
+        entries = {entry.digest: entry for entry in self._layout.index().manifests}
+        named = (entries[long] for long in entries if digest and long[7:].startswith(digest[1]))
+        return self.tags().get(name) or next(named, None)
 
     def _load(self, entry: Descriptor) -> Artifact | None:
         found = self._known.get(entry.digest) or self._parse(entry)
@@ -182,12 +214,7 @@ class Store:
 
     def _parse(self, entry: Descriptor) -> Artifact | None:
         try:
-            manifest = self._layout.manifest(entry)
-            kind = spelling.kind_of(manifest)
-            if not kind or not manifest.config:
-                return None
-            config = self._layout.read(manifest.config)
-            return spelling.decode(kind, entry, manifest, config)
+            return spelling.read(self._layout, entry)
         except (Damaged, ValueError):
             return None  # ``verify`` says what is wrong; a run makes it again
 

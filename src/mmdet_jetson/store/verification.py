@@ -37,7 +37,7 @@ def verify(layout: Layout, progress: Progress, *, mend: bool) -> Verification:
     if not layout.exists():
         return Verification((), 0, 0, 0)
     with layout.using():
-        problems = _structure(layout)
+        problems = structure(layout)
         names, blobs = _needed(layout)
         total, done = sum(blob.size for blob in blobs.values()), 0
         for digest, blob in blobs.items():
@@ -50,7 +50,8 @@ def verify(layout: Layout, progress: Progress, *, mend: bool) -> Verification:
     return Verification(tuple(problems), len(blobs), total, unreferenced)
 
 
-def _structure(layout: Layout) -> list[Problem]:
+def structure(layout: Layout) -> list[Problem]:
+    """What is wrong with the marker, and with the index for all that it can be read."""
     from oras.layout import Layout as Validator  # noqa: PLC0415 - costs 0.4 s to import
 
     problems = []
@@ -65,16 +66,23 @@ def _structure(layout: Layout) -> list[Problem]:
 
 
 def _needed(layout: Layout) -> tuple[dict[str, str], dict[str, Descriptor]]:
-    """Every needed blob by digest, and what to call it: by the first entry that needs it."""
+    """Every needed blob by digest, and what to call it: by the first entry that needs it.
+
+    Names that people use come first.
+    """
     names: dict[str, str] = {}
     blobs: dict[str, Descriptor] = {}
-    for entry in layout.index().manifests:
+    for entry in sorted(layout.index().manifests, key=_is_nameless):
         owner = entry.tag or entry.digest
         for digest, blob in reachable(layout, entry).items():
             title = (blob.annotations or {}).get(oci.TITLE, blob.media_type)
             names.setdefault(digest, f"{title} of {owner}")
             blobs.setdefault(digest, blob)
     return names, blobs
+
+
+def _is_nameless(entry: Descriptor) -> bool:
+    return not entry.tag or spelling.is_cache_tag(entry.tag)
 
 
 def _check(layout: Layout, blob: Descriptor, *, mend: bool) -> str:
@@ -92,7 +100,8 @@ def _check(layout: Layout, blob: Descriptor, *, mend: bool) -> str:
 
 def _artifacts(layout: Layout) -> list[Problem]:
     """Entries whose blobs may be sound, but do not describe an artifact."""
-    entries = {entry.digest: entry for entry in layout.index().manifests}
+    by_name = sorted(layout.index().manifests, key=_is_nameless, reverse=True)
+    entries = {entry.digest: entry for entry in by_name}
     problems = []
     for entry in entries.values():
         if problem := _describes_artifact(layout, entry):
@@ -102,10 +111,7 @@ def _artifacts(layout: Layout) -> list[Problem]:
 
 def _describes_artifact(layout: Layout, entry: Descriptor) -> str:
     try:
-        manifest = layout.manifest(entry)
-        kind = spelling.kind_of(manifest)
-        if kind and manifest.config:
-            spelling.decode(kind, entry, manifest, layout.read(manifest.config))
+        spelling.read(layout, entry)
     except Damaged:
         return ""  # reported for the blob itself
     except UserError as error:

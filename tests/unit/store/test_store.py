@@ -208,17 +208,61 @@ def test_a_damaged_artifact_is_made_again(store, dataset, provenance, tmp_path, 
 
 
 @pytest.mark.parametrize("part", ["manifest", "config", "layer"])
-def test_an_incomplete_artifact_is_not_found(store, put, part):
+def test_an_incomplete_artifact_is_not_found_and_what_it_lacks_is_named(store, put, part):
     artifact = put("one", "t")
     manifest = store.root / "blobs/sha256" / artifact.digest[7:]
     config = json.loads(manifest.read_bytes())["config"]["digest"]
-    {
+    path = {
         "manifest": manifest,
         "config": store.root / "blobs/sha256" / config[7:],
         "layer": blob_of(store, artifact, "engine.onnx"),
-    }[part].unlink()
+    }[part]
+    assert store.damage("t") == ""
 
-    assert Store(store.root).find("t") is None
+    damage(path, path.read_bytes() + b"x")
+    assert f"blob sha256:{path.name[:12]} is not" in Store(store.root).damage("t")
+    path.unlink()
+
+    fresh = Store(store.root)
+    assert fresh.find("t") is None
+    assert fresh.damage("t") == f"blob sha256:{path.name[:12]} is missing"
+    assert fresh.damage("never-made") == ""
+
+
+def test_a_digest_names_an_artifact_too(store, put):
+    artifact = put("one", "t")
+    put("two", "u")
+
+    digits = artifact.digest.removeprefix("sha256:")
+    for name in (artifact.digest, digits, digits[:12], artifact.digest[:19]):
+        assert store.find(name) == artifact
+    for name in (digits[:11], "sha256:", "f" * 12, f"sha512:{digits}"):
+        assert store.find(name) is None
+
+
+def test_a_checkout_where_no_folder_can_be(store, put, tmp_path):
+    (tmp_path / "file").touch()
+    artifact = put("one", "t")
+    for folder in (tmp_path / "file/x", Path("/proc/x")):
+        with pytest.raises(UserError, match=str(folder.parent)) as caught:
+            store.checkout(artifact, folder)
+        assert caught.value.hint
+
+
+def test_a_store_where_no_folder_can_be(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file"):
+        Store(tmp_path / "file").create()
+    with pytest.raises(UserError, match="/proc/x"):
+        Store(Path("/proc/x")).create()
+
+
+def test_a_store_exists_once_it_is_created(store):
+    store.root.mkdir()
+    assert not store.exists()
+    store.create()
+    assert store.exists()
+    assert store.tags() == {}
 
 
 def test_a_folder_that_exists_is_not_overwritten(store, put, tmp_path):
@@ -276,7 +320,7 @@ def test_a_broken_index_is_a_sentence(store, put, content):
     ):
         with pytest.raises(UserError, match=r"index\.json is not the index") as caught:
             use()
-    assert "aside" in caught.value.hint
+    assert "invoke verify --mend" in caught.value.hint
     assert len(list((store.root / "blobs/sha256").iterdir())) == 3
 
 

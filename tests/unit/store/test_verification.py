@@ -1,7 +1,9 @@
 import json
 
+import msgspec
 import pytest
 
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import Store
 from mmdet_jetson.store.oci import canonical_json, digest_of
 
@@ -65,9 +67,70 @@ def test_mending_makes_room_for_a_new_run(store, put):
     assert store.verify(mend=True).problems
     assert store.find("a") is None
 
-    store.gc(lambda _: True)
     assert store.verify().problems == ()
     assert list(store.tags()) == ["b"]
+
+
+def test_what_needs_a_damaged_artifact_goes_with_it(store, put):
+    engine = put("engine", "e")
+    put("figures", "f", kind="evaluation", subject=engine.descriptor)
+    (store.root / "blobs/sha256" / engine.digest[7:]).unlink()
+
+    assert store.verify(mend=True).problems
+
+    assert store.verify().problems == ()
+    assert store.tags() == {}
+
+
+def test_a_problem_is_named_by_a_run_name(store, put):
+    artifact = put("one", "cache.1", "mugs.train")
+    put("two", "cache.2")
+    (store.root / "blobs/sha256" / artifact.layers[0].blob.digest[7:]).unlink()
+
+    (problem,) = store.verify().problems
+
+    assert problem.where == "engine.onnx of mugs.train"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff", b"[]"])
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_lost_index_is_rebuilt(store, dataset, provenance, content, marked):
+    def keyed(text, key, created):
+        changed = msgspec.structs.replace(provenance, key=key, created=created)
+        (dataset / "val.json").write_text(text)
+        return store.put("dataset", dataset, changed, [f"cache.{key}", f"mugs.{key}"])
+
+    keyed("[1]", "1", "2024-01-02T10:00:00+00:00")
+    later = keyed("[2]", "1", "2024-01-03T10:00:00+00:00")
+    other = keyed("[3]", "2", "2024-01-01T10:00:00+00:00")
+    path = store.root / "index.json"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    if not marked:
+        (store.root / "oci-layout").unlink()
+
+    (problem,) = Store(store.root).verify(mend=True).problems
+
+    assert "rebuilt from the 2 artifacts" in problem.what
+    fresh = Store(store.root)
+    assert fresh.verify().problems == ()
+    assert {tag: fresh.find(tag) for tag in fresh.tags()} == {"cache.1": later, "cache.2": other}
+
+
+def test_an_index_is_not_rebuilt_without_what_a_newer_version_made(store, put):
+    put("one", "a")
+    rewrite(store, newer)
+    (store.root / "index.json").unlink()
+
+    with pytest.raises(UserError, match="format 7"):
+        store.verify(mend=True)
+    assert not (store.root / "index.json").exists()
+
+
+def test_mending_makes_no_store(store):
+    assert store.verify(mend=True).problems == ()
+    assert not store.root.exists()
 
 
 def test_an_unreferenced_blob_is_no_problem(store, put):
@@ -90,6 +153,9 @@ def test_the_layout_file(store, put, content):
     (problem,) = store.verify().problems
 
     assert "not an OCI image layout" in problem.what
+    store.verify(mend=True)
+    assert store.verify().problems == ()
+    assert store.find("a")
 
 
 def test_a_tag_that_names_two_manifests(store, put):
@@ -101,6 +167,8 @@ def test_a_tag_that_names_two_manifests(store, put):
     (problem,) = Store(store.root).verify().problems
 
     assert problem.where == "index.json, tag a"
+    assert Store(store.root).verify(mend=True).problems
+    assert Store(store.root).verify().problems == ()
 
 
 def set_title(title):
@@ -153,3 +221,5 @@ def test_sound_blobs_that_describe_no_artifact(store, put, tmp_path, change, wha
 
     assert what in problem.what
     assert not (tmp_path / "b").exists()
+    assert Store(store.root).verify(mend=True).problems
+    assert bool(Store(store.root).verify().problems) == (change is newer)  # an update reads it
