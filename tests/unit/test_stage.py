@@ -12,7 +12,7 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.jobs import lock_of, sweep
 from mmdet_jetson.keys import ingredients
 from mmdet_jetson.locks import hold, is_free
-from mmdet_jetson.runtimes.host import StageResult
+from mmdet_jetson.runtimes.contract import StageResult
 from mmdet_jetson.stage import Workshop, run_step
 from mmdet_jetson.steps import Given, Made, Step, missing_inputs
 from mmdet_jetson.store import Store
@@ -97,10 +97,10 @@ def test_only_a_resumable_stage_finds_its_work_again(shop: Workshop, resumable: 
     runtime = shop.runtime
     original = runtime.run
 
-    def look(stage: str, environment: str, job: Path, *rest: object, **more: object) -> StageResult:
+    def look(step: Step, job: Path, *rest: object, **more: object) -> StageResult:
         seen.append((job / "work/newest.pth").exists())
         runtime.fails = False  # type: ignore[attr-defined]
-        return original(stage, environment, job, *rest, **more)  # type: ignore[arg-type]
+        return original(step, job, *rest, **more)  # type: ignore[arg-type]
 
     runtime.run = look  # type: ignore[method-assign,assignment]
     run_step(step, shop, {})
