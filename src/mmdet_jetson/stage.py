@@ -28,8 +28,8 @@ class Runtime(Protocol):
     def evidence(self, step: Step) -> str:
         """How near to its target a step's result is taken: measured, emulated or proxy."""
 
-    def device(self) -> str:
-        """What tells this machine from another one when time is measured."""
+    def device(self, step: Step) -> str:
+        """What tells the machine that a step runs on from another one when time is measured."""
 
     def prepare(self, step: Step) -> object:
         """Make a step's environment ready to run; may take minutes the first time."""
@@ -106,7 +106,7 @@ def recipe_of(step: Step, runtime: Runtime, made: Mapping[str, Artifact]) -> Ing
     """Collect what decides a step's result on this runtime."""
     environment = runtime.identity(step)
     if step.measures_device:
-        environment += f":{runtime.device()}"
+        environment += f":{runtime.device(step)}"
     if step.is_evidence:
         graded = {**step.parameters, "evidence": runtime.evidence(step)}
         step = replace(step, parameters=graded)

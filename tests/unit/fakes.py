@@ -42,7 +42,7 @@ class FakeRuntime:
     def evidence(self, step: Step) -> str:
         return "measured"
 
-    def device(self) -> str:
+    def device(self, step: Step) -> str:
         return "fake device"
 
     def prepare(self, step: Step) -> None:

@@ -7,6 +7,7 @@ from mmdet_jetson.errors import UserError
 
 LABEL = "io.mmdet-jetson"
 STDOUT, STDERR = 1, 2
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Linux names them, and as images do
 
 
 class EngineError(UserError):
@@ -21,6 +22,7 @@ class ConnectionLost(EngineError):
 class Facts:
     """What an engine says of its machine; ``architecture`` as images spell it: amd64, arm64."""
 
+    id: str
     name: str
     architecture: str
     kernel: str
@@ -59,16 +61,17 @@ class Image:
 
 @dataclass(frozen=True)
 class Attached:
-    """A volume as a container sees it."""
+    """A volume as a container sees it; it is made, with these labels, where it is missing."""
 
     volume: str
     target: str
     read_only: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Box:
-    """A container to be, with everything taken away that a stage needs not."""
+    """A container to be, without anything that a stage does not need."""
 
     image: str
     command: Sequence[str]

@@ -7,7 +7,7 @@ and a writable root file system, whatever it is for.
 import io
 import struct
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,8 @@ from docker.types import DeviceRequest, Mount
 from urllib3.exceptions import HTTPError
 
 from mmdet_jetson.containers.box import (
+    MACHINES,
+    Attached,
     Box,
     ConnectionLost,
     EngineError,
@@ -32,9 +34,8 @@ from mmdet_jetson.containers.box import (
 )
 
 STAGE_USER = "10001"
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 SECONDS = 120  # without an answer; builds and runs may be silent for longer
-PROBE = "mmdet-jetson/probe:empty"
+EMPTY = "mmdet-jetson/empty:1"
 MEMORY_SHARE = 0.9  # of the engine's machine, so that it goes on when a stage takes all it gets
 PROCESSES = 2048  # OpenMP starts a thread a core in each of a training's loading processes
 SHARED_MEMORY = 2 << 30  # bytes; through it a training's loading processes hand over pictures
@@ -73,6 +74,7 @@ class Engine:
             version=info["ServerVersion"],
             cores=info["NCPU"],
             memory=info["MemTotal"],
+            id=info["ID"],
             runtimes=tuple(info.get("Runtimes") or ()),
         )
 
@@ -174,10 +176,7 @@ class Engine:
             options = {"runtime": "nvidia"} if arm else {"device_requests": [gpus]}
         memory = int(self.facts.memory * MEMORY_SHARE)
         return self._api.create_host_config(
-            mounts=[
-                Mount(each.target, each.volume, type="volume", read_only=each.read_only)
-                for each in box.volumes
-            ],
+            mounts=[_volume(each) for each in box.volumes],
             network_mode="none",
             read_only=True,
             tmpfs={"/tmp": SCRATCH},  # noqa: S108 - inside the container
@@ -231,31 +230,45 @@ class Engine:
         with self._talking("downloading"):
             yield from chunks
 
+    @contextmanager
+    def holder(self, *mounts: Attached, labels: Mapping[str, str]) -> Iterator[str]:
+        """Create a container that never starts, to move files in and out of volumes through it."""
+        container = self._hold([_volume(each) for each in mounts], labels)
+        try:
+            yield container
+        finally:
+            self.remove(container)
+
     def host_file(self, path: str) -> bytes | None:
         """Read a small file of the engine's own machine; ``None`` if there is none.
 
-        A container that is never started shows it to us, so any architecture will do.
+        A container that never starts shows it, so no image and no architecture is needed.
         """
-        if self.find_image(PROBE) is None:
-            with self._talking("making a probe"):
-                self._api.import_image_from_data(bytes(10240), *PROBE.split(":"))
-        shown = Mount("/shown", path, type="bind", read_only=True)
-        with self._talking(f"reading {path} there"):
-            try:
-                made = self._api.create_container(
-                    PROBE, ["-"], host_config=self._api.create_host_config(mounts=[shown])
-                )
-            except APIError as error:
-                if "does not exist" in str(error.explanation):
-                    return None
-                raise
         try:
-            packed = b"".join(self.get(made["Id"], "/shown") or ())
+            container = self._hold([Mount("/shown", path, type="bind", read_only=True)], {})
+        except EngineError as error:
+            if "does not exist" in error.message:
+                return None
+            raise
+        try:
+            packed = b"".join(self.get(container, "/shown") or ())
         finally:
-            self.remove(made["Id"])
+            self.remove(container)
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-            content = tar.extractfile(tar.next() or "")
+            content = tar.extractfile(tar.getmembers()[0])
             return content.read() if content else None
+
+    def _hold(self, mounts: Sequence[Mount], labels: Mapping[str, str]) -> str:
+        if self.find_image(EMPTY) is None:
+            with self._talking("importing an empty image"):
+                self._api.import_image_from_data(bytes(10240), *EMPTY.split(":"))
+        with self._talking("creating a container to move files through"):
+            config = self._api.create_host_config(mounts=list(mounts), network_mode="none")
+            made = self._api.create_container(
+                EMPTY, ["never started"], labels=dict(labels), host_config=config
+            )
+            container: str = made["Id"]
+            return container
 
     def containers(self, labels: Mapping[str, str]) -> list[Found]:
         """Every container with all these labels, running or not."""
@@ -269,11 +282,6 @@ class Engine:
             self._api.remove_container(container, force=True, v=True)
 
     # Volumes
-
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Create a volume; one that exists stays as it is."""
-        with self._talking(f"creating the volume {name}"):
-            self._api.create_volume(name, labels=dict(labels))
 
     def volumes(self, labels: Mapping[str, str]) -> list[Found]:
         """Every volume with all these labels."""
@@ -331,6 +339,16 @@ def _context_options(name: str) -> dict[str, Any]:
         )
     options = {"base_url": context.Host}
     return {**options, "tls": context.TLSConfig} if context.TLSConfig else options
+
+
+def _volume(each: Attached) -> Any:
+    """The SDK's words for a mounted volume; one that is missing is made along with its container.
+
+    So there is no moment at which a killed client leaves a volume that belongs to no container.
+    """
+    return Mount(
+        each.target, each.volume, type="volume", read_only=each.read_only, labels=dict(each.labels)
+    )
 
 
 def _say(line: Mapping[str, Any], on_line: Callable[[str], None]) -> None:

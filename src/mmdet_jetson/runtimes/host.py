@@ -42,7 +42,7 @@ class HostRuntime:
         """What is measured here is measured on the target itself: no other target runs here."""
         return "measured"
 
-    def device(self) -> str:
+    def device(self, step: Step) -> str:
         """Name the processor and the number of cores."""
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
