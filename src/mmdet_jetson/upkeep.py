@@ -14,6 +14,7 @@ from mmdet_jetson.jobs import sweep
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.settings import read_settings
 from mmdet_jetson.store import Store
+from mmdet_jetson.where import Where, shelf_of
 
 
 def checkout(tag: str, into: str) -> None:
@@ -48,8 +49,11 @@ def verify(mend: bool) -> None:
     Console().print(f"clean: {summary_line}", highlight=False)
 
 
-def collect_garbage(days: float, dry_run: bool) -> None:
-    """Drop cached results that are old and that no run name holds, and what killed runs left."""
+def collect_garbage(days: float, dry_run: bool, where: Where) -> None:
+    """Drop cached results that are old and that no run name holds, and what killed runs left.
+
+    On an engine, that is the uploaded inputs too.
+    """
     settings = read_settings()
     store = Store(settings.artifacts)
     held = {named.digest for tag, named in store.tags().items() if not tag.startswith("cache.")}
@@ -64,6 +68,9 @@ def collect_garbage(days: float, dry_run: bool) -> None:
 
     freed = store.gc(keep, dry_run=dry_run)
     jobs = 0 if dry_run else sweep(store.root / "jobs", 0)
+    if where.runtime == "docker" and not dry_run:
+        shelf = shelf_of(where.engine, settings, store, Console(stderr=True).print)
+        Console().print(f"removed {shelf.forget_inputs()} uploaded inputs", highlight=False)
     verb = "would free" if dry_run else "freed"
     Console().print(
         f"{verb} {freed.size / 1e6:.1f} MB: {len(freed.tags)} cached results,"

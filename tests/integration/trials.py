@@ -10,6 +10,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from mmdet_jetson import keys
 from mmdet_jetson.containers.box import Image
 from mmdet_jetson.containers.engine import Engine
@@ -20,7 +22,6 @@ from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.stage import Workshop, run_step
 from mmdet_jetson.steps import Given, Step
 from mmdet_jetson.store import Artifact, Store
-from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIAL = Path(__file__).parent / "trial"
@@ -48,7 +49,9 @@ def workshop(engine: Engine, store: Store, say: Any = print) -> Workshop:
     return Workshop(runtime, store, Display(Console(file=sys.stdout)))
 
 
-def step(stage: str, *, resumable: bool = False, folder: Path | None = None, **parameters: Any) -> Step:
+def step(
+    stage: str, *, resumable: bool = False, folder: Path | None = None, **parameters: Any
+) -> Step:
     """A step of one of the trial stages, with a folder as its input."""
     given = {} if folder is None else {"data": folder_input(folder)}
     return Step(stage, stage, "train", "checkpoint", parameters, given, resumable=resumable)

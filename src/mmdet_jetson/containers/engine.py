@@ -42,6 +42,18 @@ SHARED_MEMORY = 2 << 30  # bytes; through it a training's loading processes hand
 SCRATCH = "rw,noexec,nosuid,nodev,size=1g"
 
 
+class _Client(docker.APIClient):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's client, which takes an engine's certificates from nowhere but its own options.
+
+    requests prefers REQUESTS_CA_BUNDLE, as set behind an inspecting proxy, to the authority that it
+    is told to trust, and sends what goes to an engine through HTTPS_PROXY.
+    """
+
+    def merge_environment_settings(self, *arguments: Any) -> Any:
+        self.trust_env = False
+        return super().merge_environment_settings(*arguments)
+
+
 class Engine:
     """A connection to one engine."""
 
@@ -57,9 +69,7 @@ class Engine:
         options = _options(address, certificates)
         self.address = str(options["base_url"])
         with self._talking("connecting"):
-            self._api = docker.APIClient(
-                version="auto", timeout=SECONDS, use_ssh_client=True, **options
-            )
+            self._api = _Client(version="auto", timeout=SECONDS, use_ssh_client=True, **options)
 
     @cached_property
     def facts(self) -> Facts:
