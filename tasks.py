@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 
 from invoke import Collection, Context, task
 
@@ -188,6 +189,10 @@ def lint(context: Context):
     """Check style, types and the lock files."""
     for command in ("ruff check .", "ruff format --check .", "mypy"):
         context.run(f"{PYTHON} -m {command}", echo=True)
+    bin = shlex.quote(str(Path(sys.executable).parent))
+    workflows = "check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml"
+    for command in (workflows, "zizmor --offline --quiet .github"):
+        context.run(f"{bin}/{command}", echo=True)
 
 
 @task(help={"quick": "unit tests only: seconds, no environment needed"})

@@ -23,6 +23,7 @@ from mmdet_jetson.store import Artifact, Provenance, Store
 KIND = "image-tests"
 SUITES = {"Dockerfile.train": "train", "Dockerfile.l4t": "l4t"}
 RESULT = "junit.xml"
+LONGEST = 300  # characters of a failure that fit a sentence
 
 
 class ImageTestsFailed(UserError):
@@ -141,7 +142,8 @@ def _read(result: Path) -> tuple[dict[str, int], str]:
     metrics = {"tests": len(cases), "failed": len(bad) if cases else 1}
     if not cases:
         return metrics, "there is no test"
-    return metrics, next((f"{c.get('name')}: {e.get('message')}" for c, e in bad), "")
+    said = (f"{case.get('name')}: {each.get('message')}" for case, each in bad)
+    return metrics, " ".join(next(said, "").split())[:LONGEST]
 
 
 def _tag(image: Image) -> str:
