@@ -196,21 +196,19 @@ def start(store: Store, data: Path, **parameters: object) -> "subprocess.Popen[s
     )
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_client_leaves_nothing_for_long(
-    how: signal.Signals, engine: Engine, store: Store, data: Path
-) -> None:
+def test_a_killed_client_leaves_nothing_for_long(engine: Engine, store: Store, data: Path) -> None:
     began = time.monotonic()
     assert start(store, data, steps=10, seconds=0.05).wait() == 0
     whole = time.monotonic() - began
-    chance = random.Random(how)
+    chance = random.Random(0)
     for kill in range(KILLS):
         client = start(store, data, steps=10, seconds=0.05, kill=kill)
         (data / "small").write_text(f"{kill}")
         with contextlib.suppress(subprocess.TimeoutExpired):
             client.wait(chance.uniform(0.2, whole))
-        client.send_signal(how)
+        client.send_signal(signal.SIGKILL if kill % 2 else signal.SIGINT)
         client.communicate()
+        time.sleep(0.5)  # what the engine had begun for it comes to light
         trials.workshop(engine, store)
         assert left_behind(engine, store) == []
         done = start(store, data, steps=10, seconds=0.05, kill=kill)

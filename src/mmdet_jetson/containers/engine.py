@@ -345,7 +345,8 @@ def _context_options(name: str) -> dict[str, Any]:
     if context is None:
         known = ", ".join(each.name for each in ContextAPI.contexts())
         raise EngineError(
-            f"{name!r} is neither an engine's address nor a Docker context", f"one of: {known}"
+            f"{name!r} is neither an engine's address nor a Docker context",
+            f"one of: {known} (contexts are found where ~/.docker/config.json exists)",
         )
     options = {"base_url": context.Host}
     return {**options, "tls": context.TLSConfig} if context.TLSConfig else options

@@ -22,6 +22,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
+
 from mmdet_jetson.containers.box import LABEL, Attached, Box, ConnectionLost, EngineError, Found
 from mmdet_jetson.containers.engine import Engine
 from mmdet_jetson.containers.transfer import ended, pack, pack_mark, receive
@@ -32,6 +34,7 @@ from mmdet_jetson.locks import hold, is_free
 CLIENT, KIND, JOB = f"{LABEL}.client", f"{LABEL}.kind", f"{LABEL}.job"
 VOLUME, RESUMABLE = f"{LABEL}.volume", f"{LABEL}.resumable"
 CONTENT, WHOLE = "content", ".whole"
+SETTLING = 20  # seconds that an engine gets for what it had begun
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,18 @@ class Shelf:
         inputs = self.engine.volumes({CLIENT: self.client, KIND: "input"})
         return sum(self._try_to_remove(found.name) for found in inputs)
 
+    @retry(
+        retry=retry_if_exception(lambda error: type(error) is EngineError),
+        stop=stop_after_delay(SETTLING),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    )
     def clear(self, job: str) -> None:
-        """Remove all that belongs to a job whose lock we hold."""
+        """Remove all that belongs to a job whose lock we hold.
+
+        Of a client that was just killed, the engine may still be making a container: its volume
+        cannot be removed until that one shows up and can be.
+        """
         ours = {CLIENT: self.client, JOB: job}
         for found in self.engine.containers(ours):
             self.engine.remove(found.name)
