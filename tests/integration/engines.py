@@ -59,7 +59,8 @@ def second_engine(folder: Path) -> Iterator[Remote]:
             shutil.which("dockerd") or "dockerd", f"--host=tcp://127.0.0.1:{port}", "--tlsverify",
             *(f"{option}={path}" for option, path in tls.items()),
             f"--data-root={folder}/data", f"--exec-root={folder}/exec",
-            f"--pidfile={folder}/dockerd.pid", "--bridge=none", "--iptables=false",
+            # With `--bridge=none` it would remove the bridge of the machine's own engine.
+            f"--pidfile={folder}/dockerd.pid", "--bridge=docker0", "--iptables=false",
         ],
         stdout=log, stderr=log,
     )  # fmt: skip
