@@ -8,7 +8,7 @@ import io
 import struct
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -217,12 +217,15 @@ class Engine:
         streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         with self._talking("running a container"):
             connection = self._api.attach_socket(container, params=streams)
-            with closing(connection):
+            try:
                 self._api._disable_socket_timeout(connection)
                 self._api.start(container)
                 while header := _read(connection, 8):
                     stream, size = struct.unpack(">BxxxL", header)
                     yield stream, _read(connection, size)
+            finally:
+                with suppress(OSError):  # over ssh, closing says goodbye to what may be gone
+                    connection.close()
 
     def put(self, container: str, path: str, tar: Iterable[bytes]) -> None:
         """Unpack a tar into a folder of a container, started or not."""

@@ -16,6 +16,7 @@ from mmdet_jetson.containers.images import Say, build, decide
 from mmdet_jetson.containers.recipe import Recipe
 from mmdet_jetson.containers.transfer import receive
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.runtimes.docker import ENVIRON
 from mmdet_jetson.settings import Settings
 from mmdet_jetson.stage import git_commit
 from mmdet_jetson.store import Artifact, Provenance, Store
@@ -100,7 +101,7 @@ def _run(engine: Engine, image: Image, suite: str, result: Path, say: Say) -> No
         "--basetemp=/job/tmp", f"--junitxml=/job/{RESULT}",
     ]  # fmt: skip
     said = _Lines(say)
-    box = Box(image.id, command, [Attached("", "/job", read_only=False)], {"HOME": "/tmp"})  # noqa: S108
+    box = Box(image.id, command, [Attached("", "/job", read_only=False)], ENVIRON)
     with engine.container(box) as container:
         ended = engine.run(container, said)
         packed = engine.get(container, f"/job/{RESULT}")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmdet_jetson import __version__
+from mmdet_jetson.config import Sources, convert, read_toml
 from mmdet_jetson.containers.box import EngineError, Image
 from mmdet_jetson.containers.engine import Engine
 from mmdet_jetson.containers.recipe import CERTIFICATES, Recipe, recipe
@@ -11,6 +12,7 @@ from mmdet_jetson.containers.spec import Images, StandIn, load_images
 from mmdet_jetson.environments import pins, wheel_folder
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.settings import Settings
+from mmdet_jetson.sources import fetch
 from mmdet_jetson.stage import git_commit
 
 Say = Callable[[str], None]
@@ -115,7 +117,24 @@ def _helpful(made: Recipe, settings: Settings) -> dict[str, Path]:
         helpful[CERTIFICATES] = settings.certificates
     if made.dockerfile == "Dockerfile.train":
         helpful |= {f"wheels/{wheel.name}": wheel for wheel in _wheels(made, settings)}
+    if made.arguments.get("PLUGIN_SM"):
+        helpful["mmdeploy.tar.gz"] = _fetch("mmdeploy", settings)
     return helpful
+
+
+def _fetch(name: str, settings: Settings) -> Path:
+    """Fetch one of ``sources.toml``, by digest, from a mirror or from where it comes from."""
+    path = settings.root / "configs/sources.toml"
+    sources = convert(read_toml(path), Sources, path)
+    return fetch(
+        name,
+        sources.sources[name],
+        downloads=settings.cache / "downloads",
+        mirrors=(*settings.mirrors, *sources.mirrors),
+        lock_file=path.with_name("sources.lock"),
+        progress=lambda done, total: None,
+        offline=settings.offline,
+    )
 
 
 def _wheels(made: Recipe, settings: Settings) -> list[Path]:

@@ -123,7 +123,12 @@ def _real(image: Image) -> dict[str, str]:
     }
     if image.dockerfile == "Dockerfile.train":
         return {**common, "INDEX": image.index}
-    return {**common, "CUDA_LOCK": image.cuda_lock, "PACKAGES": " ".join(image.packages)}
+    return {
+        **common,
+        "CUDA_LOCK": image.cuda_lock,
+        "PACKAGES": " ".join(image.packages),
+        "PLUGIN_SM": str(image.plugin_sm or ""),
+    }
 
 
 def _stand_in(stand_in: StandIn, image: Image) -> dict[str, str]:

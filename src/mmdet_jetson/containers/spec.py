@@ -30,6 +30,8 @@ class Image(Section, frozen=True, kw_only=True):
     lock: str
     cuda_lock: str = ""
     """What is installed beside ``lock`` where the base has CUDA's compiler."""
+    plugin_sm: Annotated[int, msgspec.Meta(ge=50, le=199)] | None = None
+    """The GPU architecture to compile MMDeploy's TensorRT plugins for, or none."""
     index: str = ""
     """uv's name of the wheel index for PyTorch's CUDA builds."""
     stand_in: Name

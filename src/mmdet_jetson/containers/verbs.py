@@ -42,9 +42,7 @@ def pin() -> None:
 
 
 def _log(line: str) -> None:
-    Console(stderr=True).print(
-        line, highlight=False, markup=False, soft_wrap=True, style="dim"
-    )
+    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True, style="dim")
 
 
 def _say(line: str) -> None:

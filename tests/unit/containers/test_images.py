@@ -1,3 +1,4 @@
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -112,3 +113,20 @@ def test_the_labels_say_what_is_inside(engine: FakeEngine, settings: Settings) -
     assert labels["io.mmdet-jetson.lock"].startswith("sha256:")
     assert labels["org.opencontainers.image.title"] == "mmdet_jetson train"
     assert {"org.opencontainers.image.version", "org.opencontainers.image.revision"} <= set(labels)
+
+
+def test_the_plugins_source_is_handed_in_where_they_are_wanted(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "v1.0.0.tar.gz").write_bytes(b"source")
+    root = tmp_path / "project"
+    for name in ("configs", "docker", "src", "tests"):
+        shutil.copytree(settings.root / name, root / name)
+    shutil.copy(settings.root / "Dockerfile.l4t", root)
+    file = root / "configs/images.toml"
+    file.write_text(file.read_text().replace("[images.jp501] ", "[images.jp501]\nplugin_sm = 87 "))
+    real = msgspec.structs.replace(settings, root=root, bases="registry", mirrors=(str(tmp_path),))
+    made = images.recipe("jp501", images.images_of(real), real)
+    built = build(FakeEngine(reachable=made.arguments.values()), real)
+    assert built["arguments"]["PLUGIN_SM"] == "87"
+    assert "mmdeploy.tar.gz" in names_in(built["context"])
