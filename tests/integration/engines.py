@@ -74,6 +74,43 @@ def second_engine(folder: Path) -> Iterator[Remote]:
         process.wait(60)
 
 
+SSHD = """
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {folder}/host
+AuthorizedKeysFile {folder}/user.pub
+StrictModes no
+PidFile {folder}/pid
+"""
+SSH = """#!/bin/sh
+exec {ssh} -i {folder}/user -o UserKnownHostsFile={folder}/known "$@"
+"""
+
+
+@contextlib.contextmanager
+def ssh_to_this_machine(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Start an SSH server; give an engine's address, and a folder with an `ssh` that has its key."""
+    folder.mkdir()
+    (folder / "bin").mkdir()
+    for name in ("host", "user"):
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True
+        )
+    port = free_port()
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
+    (folder / "config").write_text(SSHD.format(port=port, folder=folder))
+    (folder / "bin/ssh").write_text(SSH.format(ssh=shutil.which("ssh"), folder=folder))
+    (folder / "bin/ssh").chmod(0o755)
+    Path("/run/sshd").mkdir(exist_ok=True)
+    server = subprocess.Popen([str(shutil.which("sshd")), "-D", "-f", folder / "config"])
+    try:
+        wait_until((folder / "pid").exists)
+        yield f"ssh://root@127.0.0.1:{port}", folder / "bin"
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
 def docker_answers(remote: Remote) -> bool:
     return not subprocess.run(
         ["docker", "version"], env=remote.environ, capture_output=True, check=False

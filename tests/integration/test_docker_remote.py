@@ -1,6 +1,8 @@
 """Stages on another machine's engine: over TLS, through a context, and when the line is cut."""
 
+import os
 import random
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trials
-from engines import Line, Remote, make_certificates, second_engine, wait_until
+from engines import Line, Remote, make_certificates, second_engine, ssh_to_this_machine, wait_until
 
 from mmdet_jetson.containers.box import ConnectionLost, EngineError
 from mmdet_jetson.containers.engine import Engine
@@ -135,6 +137,21 @@ def test_a_context_names_it(
     assert Engine("far").address == Engine().address == remote.address
     with pytest.raises(EngineError, match=r"'near' is neither .*\n.*far"):
         Engine("near")
+
+
+@pytest.mark.skipif(not shutil.which("sshd"), reason="no SSH server here (openssh-server)")
+def test_ssh_reaches_it(
+    store: Store, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials.build(Engine())
+    with ssh_to_this_machine(tmp_path / "ssh") as (address, programs):
+        monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+        engine = Engine(address)
+        made = trials.run(trials.workshop(engine, store), trials.step("copy", folder=data, steps=3))
+        assert Shelf(engine, store.root).forget_inputs() == 1
+        assert ours(engine, store) == []
+    store.checkout(made, tmp_path / "out")
+    assert (tmp_path / "out/data/large").read_bytes() == (data / "large").read_bytes()
 
 
 def test_tcp_needs_certificates_and_the_right_ones(remote: Remote, tmp_path: Path) -> None:
