@@ -152,7 +152,7 @@ def test_again_runs_what_is_known(shop: Workshop) -> None:
 def test_a_measurement_of_time_belongs_to_its_device(shop: Workshop) -> None:
     step = replace(first(), measures_device=True)
     run_step(step, shop, {})
-    shop.runtime.device = lambda: "another"  # type: ignore[method-assign]
+    shop.runtime.device = lambda _: "another"  # type: ignore[method-assign]
     run_step(step, shop, {})
     run_step(first(), shop, {})
     assert len(shop.runtime.runs) == 3  # type: ignore[attr-defined]
@@ -227,3 +227,12 @@ def test_the_source_digest_follows_imports(tmp_path: Path, monkeypatch: pytest.M
         assert digest() != before
         before = digest()
     keys.source_digest.cache_clear()
+
+
+def test_evidence_says_what_the_runtime_says(shop: Workshop, store: Store) -> None:
+    step = replace(first(), is_evidence=True)
+    made = run_step(step, shop, {})
+    assert made.provenance.parameters == {"evidence": "measured"}
+    shop.runtime.evidence = lambda _: "emulated"  # type: ignore[method-assign]
+    assert run_step(step, shop, {}).provenance.parameters == {"evidence": "emulated"}
+    assert "evidence" not in run_step(first(), shop, {}).provenance.parameters

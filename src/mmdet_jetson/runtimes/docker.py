@@ -158,9 +158,11 @@ class DockerRuntime:
 
     def _fetch(self, container: str, job: Path) -> None:
         """Bring home what the stage said and, if it came to a result, what it made."""
-        for name in ("failure.json", "result.json", "output"):
+        for name in ("failure.json", "output", "result.json"):
             packed = self.engine.get(container, f"/job/{name}")
-            if packed is not None and (name != "output" or (job / "result.json").exists()):
+            if packed is None and name == "output":
+                return  # without its output a result is none
+            if packed is not None:
                 receive(packed, job / name)
 
     def _signed(self, step: Step, image: Image, result: StageResult) -> StageResult:
