@@ -20,12 +20,12 @@ from mmdet_jetson.store import Artifact, Store
 PACKAGES = "/opt/environment/lib/python*/site-packages"
 DEFECTS = {
     "another-version": (
-        "train",
-        f"sed -i 's/^Version: 2.0.1$/Version: 2.0.2/' {PACKAGES}/shapely-2.0.1.dist-info/METADATA",
-        "shapely: the lock says 2.0.1, here it is 2.0.2",
+        "jp501",
+        f"sed -i 's/^Version: 1.23.2$/Version: 1.23.3/' {PACKAGES}/onnxruntime-1.23.2.dist-info/METADATA",
+        "onnxruntime: the lock says 1.23.2, here it is 1.23.3",
     ),
     "missing-op": ("train", f"rm {PACKAGES}/mmcv/_ext*.so", "mmcv._ext"),
-    "loose-file": ("train", "chmod o+w /opt/mmdet_jetson/mmdet_jetson/__init__.py", "__init__.py"),
+    "loose-file": ("jp501", "chmod o+w /opt/mmdet_jetson/mmdet_jetson/__init__.py", "__init__.py"),
     "extra-package": (
         "jp501",
         f"cd {PACKAGES} && mkdir torch-1.0.dist-info && cd torch-1.0.dist-info"
