@@ -1,21 +1,21 @@
 """What this machine's owner decides, read once from the environment.
 
-========================== ======================================================================
-``MMDET_JETSON_CACHE``     environments, wheels and downloads (default: the user's cache folder)
-``MMDET_JETSON_ARTIFACTS`` the store (default: ``artifacts/`` of the project)
-``MMDET_JETSON_MIRRORS``   folders or URLs tried before the original address, separated by spaces
-``MMDET_JETSON_OFFLINE``   ``1``: never open a connection; use the cache and mirrored folders
-``MMDET_JETSON_PYTHON38``  a Python 3.8 to use for the environment ``train``
-``MMDET_JETSON_TRAIN``     ``cpu`` or ``cu113``: which lock environment ``train`` is built from
-                           (default: ``cu113`` where an NVIDIA driver is loaded)
-``MMDET_JETSON_BASES``     ``stand-in``: build images on the bases that docker/make-stand-in makes,
-                           instead of pulling the real ones (``registry``, the default)
+============================= ===================================================================
+``MMDET_JETSON_CACHE``        environments, wheels and downloads (default: the user's cache folder)
+``MMDET_JETSON_ARTIFACTS``    the store (default: ``artifacts/`` of the project)
+``MMDET_JETSON_MIRRORS``      folders or URLs tried before the original address, set apart by spaces
+``MMDET_JETSON_OFFLINE``      ``1``: never open a connection; use the cache and mirrored folders
+``MMDET_JETSON_PYTHON38``     a Python 3.8 to use for the environment ``train``
+``MMDET_JETSON_TRAIN``        ``cpu`` or ``cu113``: which lock environment ``train`` is built from
+                              (default: ``cu113`` where an NVIDIA driver is loaded)
+``MMDET_JETSON_BASES``        ``stand-in``: build images on bases of docker/make-stand-in, instead
+                              of pulling the real ones (``registry``, the default)
 ``MMDET_JETSON_CERTIFICATES`` a bundle that image builds trust, behind a proxy that inspects TLS; it
-                           never enters an image (default: what ``SSL_CERT_FILE`` names)
-``DOCKER_HOST``            the engine for ``--runtime docker``, where ``--engine`` names none; then
-                           the Docker context in use
-``DOCKER_CERT_PATH``       a folder with ca.pem, cert.pem and key.pem, for an engine at tcp://...
-========================== ======================================================================
+                              never enters an image (default: what ``SSL_CERT_FILE`` names)
+``DOCKER_HOST``               the engine for ``--runtime docker`` where ``--engine`` names none;
+                              else the Docker context in use
+``DOCKER_CERT_PATH``          a folder with ca.pem, cert.pem and key.pem, for an engine at tcp://...
+============================= ===================================================================
 """
 
 import os
