@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint images setup clean
 
 demo: .venv/host.stamp
 	@$(BIN)/invoke demo
@@ -12,6 +12,9 @@ test: .venv/dev.stamp
 
 lint: .venv/dev.stamp
 	@$(BIN)/invoke lint
+
+images: .venv/host.stamp
+	@$(BIN)/invoke images.test
 
 setup: .venv/host.stamp
 	@echo "ready: . .venv/bin/activate, then invoke --list"

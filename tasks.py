@@ -2,10 +2,12 @@
 
 import shlex
 import sys
+from pathlib import Path
 
-from invoke import Context, task
+from invoke import Collection, Context, task
 
 from mmdet_jetson import menu, upkeep
+from mmdet_jetson.where import WHERE_HELP, placed
 
 PYTHON = shlex.quote(sys.executable)
 CONFIG = "configs/pipeline.toml"
@@ -13,57 +15,69 @@ DEMO = "configs/demo.toml"
 HELP = {
     "config": f"the pipeline's TOML file (default: {CONFIG})",
     "set": "change a field: --set train.epochs=3 (may be repeated)",
+    **WHERE_HELP,
+}
+BY_IMAGE = {
+    "name": "a name in images.toml (repeatable; default: train and jp501)",
+    "engine": WHERE_HELP["engine"],
 }
 BY_TARGET = {**HELP, "target": "a name in targets.toml, instead of the config's (repeatable)"}
 
 
 @task(help={**HELP, "config": f"the pipeline's TOML file (default: {DEMO})"}, iterable=["set"])
 @menu.answering
-def demo(_: Context, config=DEMO, set=None):
+@placed
+def demo(_: Context, config=DEMO, set=None, *, where):
     """Run the whole pipeline on drawn pictures: no GPU, no Docker, no download of data."""
-    menu.run_pipeline(config, set)
+    menu.run_pipeline(config, set, where)
 
 
 @task(help=HELP, iterable=["set"])
 @menu.answering
-def pipeline(_: Context, config=CONFIG, set=None):
+@placed
+def pipeline(_: Context, config=CONFIG, set=None, *, where):
     """Run every stage, from the dataset to the report."""
-    menu.run_pipeline(config, set)
+    menu.run_pipeline(config, set, where)
 
 
 @task(help=HELP, iterable=["set"])
 @menu.answering
-def dataset(_: Context, config=CONFIG, set=None):
+@placed
+def dataset(_: Context, config=CONFIG, set=None, *, where):
     """Convert and check the dataset."""
-    menu.run_verb("dataset", config, set)
+    menu.run_verb("dataset", config, set, where)
 
 
 @task(help=HELP, iterable=["set"])
 @menu.answering
-def train(_: Context, config=CONFIG, set=None):
+@placed
+def train(_: Context, config=CONFIG, set=None, *, where):
     """Train the detector and keep its best checkpoint."""
-    menu.run_verb("train", config, set)
+    menu.run_verb("train", config, set, where)
 
 
 @task(help=BY_TARGET, iterable=["set", "target"])
 @menu.answering
-def export(_: Context, config=CONFIG, set=None, target=None):
+@placed
+def export(_: Context, config=CONFIG, set=None, target=None, *, where):
     """Turn the checkpoint into an ONNX file for each target."""
-    menu.run_verb("export", config, set, target)
+    menu.run_verb("export", config, set, where, target)
 
 
 @task(help=BY_TARGET, iterable=["set", "target"])
 @menu.answering
-def engine(_: Context, config=CONFIG, set=None, target=None):
+@placed
+def engine(_: Context, config=CONFIG, set=None, target=None, *, where):
     """Build an engine for each target."""
-    menu.run_verb("engine", config, set, target)
+    menu.run_verb("engine", config, set, where, target)
 
 
 @task(help=BY_TARGET, iterable=["set", "target"])
 @menu.answering
-def evaluate(_: Context, config=CONFIG, set=None, target=None):
+@placed
+def evaluate(_: Context, config=CONFIG, set=None, target=None, *, where):
     """Measure the COCO figures of the checkpoints and of each engine."""
-    menu.run_verb("evaluate", config, set, target)
+    menu.run_verb("evaluate", config, set, where, target)
 
 
 @task(
@@ -71,30 +85,42 @@ def evaluate(_: Context, config=CONFIG, set=None, target=None):
     iterable=["set", "target"],
 )
 @menu.answering
-def profile(_: Context, config=CONFIG, set=None, target=None, again=False):
+@placed
+def profile(_: Context, config=CONFIG, set=None, target=None, again=False, *, where):
     """Time each engine, step by step."""
-    menu.run_verb("profile", config, set, target, again=again)
+    menu.run_verb("profile", config, set, where, target, again=again)
+
+
+@task(help={**HELP, "target": "a name in targets.toml"}, iterable=["set"])
+@menu.answering
+@placed
+def build_jetson_engine(_: Context, target, config=CONFIG, set=None, *, where):
+    """Build, evaluate and profile an engine on another machine (--engine ssh://user@jetson)."""
+    menu.build_jetson_engine(target, config, set, where)
 
 
 @task(help=HELP, iterable=["set"])
 @menu.answering
-def report(_: Context, config=CONFIG, set=None):
+@placed
+def report(_: Context, config=CONFIG, set=None, *, where):
     """Judge the gates and write the report."""
-    menu.run_pipeline(config, set)
+    menu.run_pipeline(config, set, where)
 
 
 @task(help=HELP, iterable=["set"])
 @menu.answering
-def status(_: Context, config=CONFIG, set=None):
+@placed
+def status(_: Context, config=CONFIG, set=None, *, where):
     """Show what is made already and what would run."""
-    menu.show_status(config, set)
+    menu.show_status(config, set, where)
 
 
 @task(help={"name": "a step or a stage, as `invoke status` names it", **HELP}, iterable=["set"])
 @menu.answering
-def why(_: Context, name, config=CONFIG, set=None):
+@placed
+def why(_: Context, name, config=CONFIG, set=None, *, where):
     """Explain why a step would run again, or would not."""
-    menu.show_why(name, config, set)
+    menu.show_why(name, config, set, where)
 
 
 @task(
@@ -116,11 +142,45 @@ def verify(_: Context, mend=False):
     upkeep.verify(mend)
 
 
-@task(help={"days": "keep what is younger (default: 30)", "dry-run": "only say what would go"})
+@task(
+    help={
+        "days": "keep what is younger (default: 30)",
+        "dry-run": "only say what would go",
+        **WHERE_HELP,
+    }
+)
 @menu.answering
-def gc(context: Context, days="30", dry_run=False):
+@placed
+def gc(context: Context, days="30", dry_run=False, *, where):
     """Remove cached results that no run name holds, and what killed runs left."""
-    upkeep.collect_garbage(days, dry_run or context.config.run.dry)
+    upkeep.collect_garbage(days, dry_run or context.config.run.dry, where)
+
+
+@task(name="build", help=BY_IMAGE, iterable=["name"])
+@menu.answering
+def images_build(_: Context, name=None, engine=""):
+    """Build container images where they are missing."""
+    from mmdet_jetson.containers import verbs  # noqa: PLC0415 - imports Docker's SDK
+
+    verbs.build(name, engine)
+
+
+@task(name="test", help=BY_IMAGE, iterable=["name"])
+@menu.answering
+def images_test(_: Context, name=None, engine=""):
+    """Run each image's own tests inside it, and keep the result."""
+    from mmdet_jetson.containers import verbs  # noqa: PLC0415 - imports Docker's SDK
+
+    verbs.test(name, engine)
+
+
+@task(name="pin")
+@menu.answering
+def images_pin(_: Context):
+    """Resolve the tags of the base images to digests, in configs/images.toml."""
+    from mmdet_jetson.containers import verbs  # noqa: PLC0415 - imports Docker's SDK
+
+    verbs.pin()
 
 
 @task
@@ -135,6 +195,10 @@ def lint(context: Context):
     """Check style, types and the lock files."""
     for command in ("ruff check .", "ruff format --check .", "mypy"):
         context.run(f"{PYTHON} -m {command}", echo=True)
+    bin = shlex.quote(str(Path(sys.executable).parent))
+    workflows = "check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml"
+    for command in (workflows, "zizmor --offline --quiet .github"):
+        context.run(f"{bin}/{command}", echo=True)
 
 
 @task(help={"quick": "unit tests only: seconds, no environment needed"})
@@ -142,3 +206,9 @@ def test(context: Context, quick=False):
     """Run the tests."""
     folder = "tests/unit" if quick else ""
     context.run(f"{PYTHON} -m pytest {folder}", echo=True, pty=sys.stdout.isatty())
+
+
+namespace = Collection.from_module(sys.modules[__name__])
+for verb in (images_build, images_test, images_pin):
+    del namespace.tasks[verb.name]
+namespace.add_collection(Collection("images", images_build, images_test, images_pin))

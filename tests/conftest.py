@@ -20,4 +20,6 @@ def settings(tmp_path: Path) -> Settings:
         offline=True,
         python38="",
         variant="cpu",
+        bases="stand-in",
+        certificates=None,
     )

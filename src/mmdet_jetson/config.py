@@ -24,6 +24,7 @@ Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 RESERVED = ("base", "checkpoint")  # steps are called evaluate-base and evaluate-checkpoint
 Backend = Literal["onnxruntime", "tensorrt"]
+Version = Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)*$")]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -120,6 +121,15 @@ class Target(Section, frozen=True):
     description: str
     backend: Backend
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    image: Name | None = None
+    """The container image of ``images.toml`` that its engine is built and measured in."""
+    jetpack: Version | None = None
+    l4t: Version | None = None
+    """The release that the device must run; "38" stands for any 38.x."""
+    cuda: Version | None = None
+    tensorrt: Version | None = None
+    sm: Annotated[int, msgspec.Meta(ge=50, le=199)] | None = None
+    """Compute capability without its dot: 87 for Orin."""
 
 
 class Sources(Section, frozen=True):
@@ -157,12 +167,12 @@ def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
     targets, sources = path.parent / "targets.toml", path.parent / "sources.toml"
     beside = f"{path} needs it beside it: keep your configs in configs/, or copy it from there"
     project = Project(
-        pipeline=_convert(raw, Pipeline, path),
+        pipeline=convert(raw, Pipeline, path),
         targets={
-            name: _convert(table, Target, targets, name)
+            name: convert(table, Target, targets, name)
             for name, table in read_toml(targets, beside).items()
         },
-        sources=_convert(read_toml(sources, beside), Sources, sources),
+        sources=convert(read_toml(sources, beside), Sources, sources),
         folder=path.parent,
     )
     _check(project, path)
@@ -200,7 +210,12 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 T = TypeVar("T")
 
 
-def _convert(raw: Any, kind: type[T], path: Path, name: str = "") -> T:
+def convert(raw: Any, kind: type[T], path: Path, name: str = "") -> T:
+    """Turn parsed TOML into a section.
+
+    Raises:
+        ConfigError: a field is wrong or unknown; names file and field.
+    """
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:

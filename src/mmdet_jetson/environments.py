@@ -109,10 +109,7 @@ def _install(
     )  # fmt: skip
     for entry in compiled:
         name = _name(entry)
-        torch = next(each for each in entries if _name(each) == "torch")
-        built_by = f"{entry}{torch}{environment.python}{platform.machine()}"
-        key = hashlib.sha256(built_by.encode()).hexdigest()[:16]
-        wheels = settings.cache / "wheels" / f"{name}-{key}"
+        wheels = wheel_folder(environment.lock, name, environment.python, settings)
         with hold(wheels.with_suffix(".lock")):
             if not wheels.exists():
                 say(f"compiling {name}, once on this machine (about 5 minutes on 2 cores)")
@@ -122,6 +119,24 @@ def _install(
             "pip", "install", "--python", str(python), "--no-deps", "--compile-bytecode",
             str(wheel),
         )  # fmt: skip
+
+
+def wheel_folder(lock: Path, name: str, python: str, settings: Settings) -> Path:
+    """Where the wheel that this machine compiles from a lock's entry is kept, or would be."""
+    entries = _entries(lock)
+    entry, torch = (next(e for e in entries if _name(e) == each) for each in (name, "torch"))
+    built_by = f"{entry}{torch}{python}{platform.machine()}"
+    key = hashlib.sha256(built_by.encode()).hexdigest()[:16]
+    return settings.cache / "wheels" / f"{name}-{key}"
+
+
+def pins(lock: Path) -> dict[str, str]:
+    """The version of each package in a lock file; "1.0 or 2.0" where it depends on the Python."""
+    found: dict[str, list[str]] = {}
+    for entry in _entries(lock):
+        version = re.split(r"[ ;\\]", entry.split("==", maxsplit=1)[1])[0]
+        found.setdefault(_name(entry), []).append(version)
+    return {name: " or ".join(versions) for name, versions in found.items()}
 
 
 def _compile(entry: str, python: Path, wheels: Path, uv: "Uv") -> None:

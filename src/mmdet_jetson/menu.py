@@ -2,9 +2,9 @@
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,12 +17,12 @@ from mmdet_jetson.errors import GateFailed, NotProven, UserError
 from mmdet_jetson.inputs import Inputs
 from mmdet_jetson.jobs import sweep
 from mmdet_jetson.progress import Display
-from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.settings import Settings, read_settings
-from mmdet_jetson.stage import Workshop
+from mmdet_jetson.stage import Runtime, Workshop
 from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Artifact, Store
 from mmdet_jetson.store.disk import disk_errors
+from mmdet_jetson.where import Where
 
 CANCELLED = 130
 
@@ -53,7 +53,7 @@ class Session:
     settings: Settings
     steps: tuple[Step, ...]
     store: Store
-    runtime: HostRuntime
+    runtime: Runtime
     display: Display
 
     @property
@@ -64,7 +64,7 @@ class Session:
 
 @contextmanager
 def session(
-    config: str, overrides: Sequence[str], targets: Sequence[str] = ()
+    config: str, overrides: Sequence[str], where: Where, targets: Sequence[str] = ()
 ) -> Iterator[Session]:
     """Read the configuration, plan the steps and open the store; nothing runs yet."""
     settings = read_settings()
@@ -74,14 +74,9 @@ def session(
     display = Display(Console(stderr=True))
     steps = pipeline.plan(project, Inputs(project, settings, display.bytes_fetched))
     with display:
-        yield Session(
-            project,
-            settings,
-            steps,
-            Store(settings.artifacts),
-            HostRuntime(settings, display.say),
-            display,
-        )
+        store = Store(settings.artifacts)
+        runtime = where.choose(settings, store, display.say)
+        yield Session(project, settings, steps, store, runtime, display)
 
 
 def make(now: Session, goals: Iterable[str], again: Iterable[str] = ()) -> dict[str, Artifact]:
@@ -93,10 +88,11 @@ def make(now: Session, goals: Iterable[str], again: Iterable[str] = ()) -> dict[
     return made
 
 
-def run_pipeline(config: str, overrides: Sequence[str]) -> None:
+def run_pipeline(config: str, overrides: Sequence[str], where: Where) -> None:
     """Make everything up to the report, show the result, and fail where a gate fails."""
-    with session(config, overrides) as now:
+    with session(config, overrides, where) as now:
         pipeline.check_targets(now.project, "pipeline")
+        where.check_targets(now.project, now.settings)
         made = make(now, ["report"])
     page = summary.place_report(now.store, made["report"], now.name)
     Console().print(summary.table(now.store, made, page))
@@ -110,16 +106,34 @@ def run_verb(
     verb: str,
     config: str,
     overrides: Sequence[str],
+    where: Where,
     targets: Sequence[str] = (),
     *,
     again: bool = False,
 ) -> None:
     """Make one verb's artifacts, for every target where it has one, and say where they are."""
-    with session(config, overrides, targets) as now:
+    with session(config, overrides, where, targets) as now:
         if verb in ("engine", "evaluate", "profile"):
             pipeline.check_targets(now.project, verb)
+            where.check_targets(now.project, now.settings)
         goals = [step.name for step in now.steps if step.name.split("-")[0] == verb]
         made = make(now, goals, goals if again else ())
+    _tell(now, made, goals)
+
+
+def build_jetson_engine(target: str, config: str, overrides: Sequence[str], where: Where) -> None:
+    """Make a target's engine, and its evidence, on an engine whose machine fits the target."""
+    where = replace(where, only_deploy=True)
+    with session(config, overrides, where, [target]) as now:
+        where.check_fit(now.settings, target, now.project.targets[target])
+        pipeline.check_targets(now.project, "build-jetson-engine")
+        goals = [f"{verb}-{target}" for verb in ("engine", "evaluate", "profile")]
+        made = make(now, goals)
+    _tell(now, made, goals)
+
+
+def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[str]) -> None:
+    """Say of each goal what it is called and how to get at its files."""
     for goal in goals:
         tag = f"{now.name}.{goal}"
         Console().print(
@@ -130,16 +144,16 @@ def run_verb(
         )
 
 
-def show_status(config: str, overrides: Sequence[str]) -> None:
+def show_status(config: str, overrides: Sequence[str], where: Where) -> None:
     """Tabulate every step: cached, missing or waiting for one before it."""
-    with session(config, overrides) as now:
+    with session(config, overrides, where) as now:
         states = explain.states(now.steps, now.runtime, now.store, now.name)
     Console().print(summary.status(now.name, states))
 
 
-def show_why(name: str, config: str, overrides: Sequence[str]) -> None:
+def show_why(name: str, config: str, overrides: Sequence[str], where: Where) -> None:
     """Say of one step, or of all steps of a stage, why it would run or not."""
-    with session(config, overrides) as now:
+    with session(config, overrides, where) as now:
         states = explain.states(now.steps, now.runtime, now.store, now.name)
     chosen = [s for s in states if name in (s.step.name, s.step.stage)]
     chosen = chosen or [s for s in states if s.step.name.split("-")[0] == name]

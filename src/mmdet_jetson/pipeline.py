@@ -16,6 +16,7 @@ step                     environment reads                          makes
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -93,7 +94,16 @@ def _train(project: Project, inputs: Inputs) -> Step:
     }
     if parameters.pop("weights"):
         given["weights"] = _weights(project, inputs)
-    return Step("train", "train", "train", "checkpoint", parameters, given, resumable=True)
+    return Step(
+        "train",
+        "train",
+        "train",
+        "checkpoint",
+        parameters,
+        given,
+        uses_gpu=train.device != "cpu",
+        resumable=True,
+    )
 
 
 def _weights(project: Project, inputs: Inputs) -> Given:
@@ -113,6 +123,8 @@ def _evaluate_checkpoint(project: Project, subject: str, extra: Mapping[str, Giv
         "evaluation",
         parameters,
         {"checkpoint": CHECKPOINT, "dataset": VALIDATION, **extra},
+        uses_gpu=project.pipeline.train.device != "cpu",
+        is_evidence=True,
         judges="train",
     )
 
@@ -121,8 +133,8 @@ def _target_steps(project: Project, inputs: Inputs, name: str, target: Target) -
     return (
         _export(project, inputs, name, target),
         _engine(name, target),
-        _evaluate_engine(project, name),
-        _profile(project, name),
+        _evaluate_engine(project, name, target),
+        _profile(project, name, target),
     )
 
 
@@ -143,10 +155,15 @@ def _export(project: Project, inputs: Inputs, name: str, target: Target) -> Step
 def _engine(name: str, target: Target) -> Step:
     parameters = {"target": name, "backend": target.backend, "precision": target.precision}
     given = {"onnx": Made(f"export-{name}")}
-    return Step(f"engine-{name}", "engine", "deploy", "engine", parameters, given)
+    return Step(f"engine-{name}", "engine", "deploy", "engine", parameters, given, **_place(target))
 
 
-def _evaluate_engine(project: Project, name: str) -> Step:
+def _place(target: Target) -> dict[str, Any]:
+    """Where a target's steps run when they run in containers."""
+    return {"image": target.image or "pc", "uses_gpu": target.backend != "onnxruntime"}
+
+
+def _evaluate_engine(project: Project, name: str, target: Target) -> Step:
     parameters = {"target": name, **msgspec.to_builtins(project.pipeline.evaluate)}
     given = {"engine": Made(f"engine-{name}"), "dataset": VALIDATION}
     return Step(
@@ -156,13 +173,15 @@ def _evaluate_engine(project: Project, name: str) -> Step:
         "evaluation",
         parameters,
         given,
+        **_place(target),
+        is_evidence=True,
         judges=f"engine-{name}",
     )
 
 
-def _profile(project: Project, name: str) -> Step:
+def _profile(project: Project, name: str, target: Target) -> Step:
     timing = msgspec.to_builtins(project.pipeline.profile)
-    parameters = {"target": name, "evidence": "measured", **timing}
+    parameters = {"target": name, **timing}
     given = {"engine": Made(f"engine-{name}"), "dataset": VALIDATION}
     return Step(
         f"profile-{name}",
@@ -171,6 +190,8 @@ def _profile(project: Project, name: str) -> Step:
         "profile",
         parameters,
         given,
+        **_place(target),
+        is_evidence=True,
         judges=f"engine-{name}",
         measures_device=True,
     )

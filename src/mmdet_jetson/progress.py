@@ -6,7 +6,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from mmdet_jetson.runtimes.host import Progress as StageProgress
+from mmdet_jetson.runtimes.contract import Progress as StageProgress
 from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Artifact
 

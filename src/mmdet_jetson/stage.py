@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,8 @@ from mmdet_jetson.jobs import lock_of, prepare, remove
 from mmdet_jetson.keys import Ingredients, ingredients
 from mmdet_jetson.locks import hold
 from mmdet_jetson.processes import ProcessFailed, output_of
-from mmdet_jetson.runtimes.host import SOURCE, Progress, StageResult
+from mmdet_jetson.runtimes.contract import Progress, StageResult
+from mmdet_jetson.settings import ROOT
 from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
@@ -21,25 +22,31 @@ from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 class Runtime(Protocol):
     """What runs a stage: a process here, or a container elsewhere."""
 
-    def identity(self, environment: str) -> str:
-        """What a cache key needs to know of an environment."""
+    def identity(self, step: Step) -> str:
+        """What a cache key needs to know of the environment that a step runs in."""
 
-    def device(self) -> str:
-        """What tells this machine from another one when time is measured."""
+    def evidence(self, step: Step) -> str:
+        """How near to its target a step's result is taken: measured, emulated or proxy."""
 
-    def prepare(self, environment: str) -> object:
-        """Make an environment ready to run stages; may take minutes the first time."""
+    def device(self, step: Step) -> str:
+        """What tells the machine that a step runs on from another one when time is measured."""
+
+    def prepare(self, step: Step) -> object:
+        """Make a step's environment ready to run; may take minutes the first time."""
 
     def run(
         self,
-        stage: str,
-        environment: str,
+        step: Step,
         job: Path,
+        inputs: Mapping[str, str],
         on_progress: Callable[[Progress], None],
         *,
         keep_open: Sequence[int] = (),
     ) -> StageResult:
-        """Run a stage on a job folder and read its result."""
+        """Run a step's stage on a job folder and read its result.
+
+        ``inputs`` maps each input's name to the digest of its content.
+        """
 
 
 class Listener(Protocol):
@@ -81,10 +88,10 @@ def run_step(step: Step, shop: Workshop, made: Mapping[str, Artifact]) -> Artifa
         was_made_meanwhile = artifact is not None
         if artifact is None:
             shop.listener.started(step)
-            shop.runtime.prepare(step.environment)
+            shop.runtime.prepare(step)
             began = time.monotonic()
             prepare(job, step, recipe.parameters, shop.store, made)
-            result = _run(step, shop, job, held.fileno())
+            result = _run(step, shop, job, recipe.inputs, held.fileno())
             if recipe_of(step, shop.runtime, made) != recipe:
                 raise UserError(f"{step.name}: an input changed while it was read", "run again")
             provenance = _provenance(step, recipe, result, time.monotonic() - began)
@@ -98,18 +105,23 @@ def run_step(step: Step, shop: Workshop, made: Mapping[str, Artifact]) -> Artifa
 
 def recipe_of(step: Step, runtime: Runtime, made: Mapping[str, Artifact]) -> Ingredients:
     """Collect what decides a step's result on this runtime."""
-    environment = runtime.identity(step.environment)
+    environment = runtime.identity(step)
     if step.measures_device:
-        environment += f":{runtime.device()}"
+        environment += f":{runtime.device(step)}"
+    if step.is_evidence:
+        graded = {**step.parameters, "evidence": runtime.evidence(step)}
+        step = replace(step, parameters=graded)
     return ingredients(step, environment, made)
 
 
-def _run(step: Step, shop: Workshop, job: Path, lock: int) -> StageResult:
+def _run(
+    step: Step, shop: Workshop, job: Path, inputs: Mapping[str, str], lock: int
+) -> StageResult:
     """Start the stage; it inherits the lock, so that a killed run's stage still holds it."""
     return shop.runtime.run(
-        step.stage,
-        step.environment,
+        step,
         job,
+        inputs,
         lambda progress: shop.listener.progress(step, progress),
         keep_open=[lock],
     )
@@ -137,8 +149,8 @@ def _provenance(step: Step, recipe: Ingredients, result: StageResult, seconds: f
 def git_commit() -> str:
     """The commit that is checked out, with ``+`` when the tree differs from it; "" outside git."""
     try:
-        commit = output_of(["git", "-C", str(SOURCE), "rev-parse", "HEAD"])
-        changed = output_of(["git", "-C", str(SOURCE), "status", "--porcelain"])
+        commit = output_of(["git", "-C", str(ROOT), "rev-parse", "HEAD"])
+        changed = output_of(["git", "-C", str(ROOT), "status", "--porcelain"])
     except ProcessFailed:
         return ""
     return commit + ("+" if changed else "")

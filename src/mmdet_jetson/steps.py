@@ -37,6 +37,9 @@ class Step:
     kind: str
     parameters: Mapping[str, Any]
     inputs: Mapping[str, Made | Given] = field(default_factory=dict)
+    image: str = "train"  # the name in images.toml of its environment, where that is a container
+    uses_gpu: bool = False
+    is_evidence: bool = False  # its result tells how near to its target it was taken
     resumable: bool = False
     judges: str = ""  # the step whose artifact it refers to as its subject
     measures_device: bool = False  # its result belongs to this very machine

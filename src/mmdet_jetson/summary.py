@@ -84,15 +84,15 @@ def table(store: Store, made: Mapping[str, Artifact], page: Path) -> Table:
 def _row(
     store: Store, made: Mapping[str, Artifact], step: str, artifact: Artifact
 ) -> tuple[str, ...]:
-    figures = _json(store, artifact, "metrics.json")["figures"]
+    metrics = _json(store, artifact, "metrics.json")
+    figures = metrics["figures"]
     name = step.removeprefix("evaluate-")
     profile = made.get(f"profile-{name}")
-    measured = ("", "")
+    latency = ""
     if profile:
-        timing = _json(store, profile, "profile.json")
-        measured = f"{timing['total']['p50']:.1f} ms", timing["evidence"]
+        latency = f"{_json(store, profile, 'profile.json')['total']['p50']:.1f} ms"
         name = f"engine {name}"
-    return name, _figure(figures["AP"]), _figure(figures["AP50"]), *measured
+    return name, _figure(figures["AP"]), _figure(figures["AP50"]), latency, metrics["evidence"]
 
 
 def _figure(value: float | None) -> str:

@@ -14,6 +14,7 @@ from mmdet_jetson.jobs import sweep
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.settings import read_settings
 from mmdet_jetson.store import Store, is_cache_tag
+from mmdet_jetson.where import Where, shelf_of
 
 
 def checkout(tag: str, into: str) -> None:
@@ -65,9 +66,13 @@ def verify(mend: bool) -> None:
     Console().print(f"clean: {summary_line}", highlight=False)
 
 
-def collect_garbage(days: str, dry_run: bool) -> None:
-    """Drop cached results that no run name holds, and what bad ends of runs left, if old enough."""
+def collect_garbage(days: str, dry_run: bool, where: Where) -> None:
+    """Drop cached results that no run name holds, and what bad ends of runs left, if old enough.
+
+    On an engine, that is the uploaded inputs too.
+    """
     kept_days = _days(days)
+    settings = read_settings()
     store = _existing_store()
     held = {named.digest for tag, named in store.tags().items() if not is_cache_tag(tag)}
     now = datetime.now(timezone.utc)
@@ -80,6 +85,9 @@ def collect_garbage(days: str, dry_run: bool) -> None:
         return artifact.digest in held or age.total_seconds() < kept_days * 86400
 
     freed = store.gc(keep, dry_run=dry_run)
+    if where.runtime == "docker" and not dry_run:
+        shelf = shelf_of(where.engine, settings, store, Console(stderr=True).print)
+        Console().print(f"removed {shelf.forget_inputs()} uploaded inputs", highlight=False)
     jobs = sweep(store.root / "jobs", kept_days, dry_run=dry_run)
     lines = [f"unfinished job {job.name}: {job.size / 1e6:.1f} MB" for job in jobs]
     size = freed.size + sum(job.size for job in jobs)

@@ -1,12 +1,12 @@
 """Stand-ins for what a step runs in and who it tells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.runtimes.host import Progress, StageResult
+from mmdet_jetson.runtimes.contract import Progress, StageResult
 from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Artifact
 
@@ -36,29 +36,32 @@ class FakeRuntime:
         self.runs: list[str] = []
         self.fails = False
 
-    def identity(self, environment: str) -> str:
-        return f"{environment}:{self.environment}"
+    def identity(self, step: Step) -> str:
+        return f"{step.environment}:{self.environment}"
 
-    def device(self) -> str:
+    def evidence(self, step: Step) -> str:
+        return "measured"
+
+    def device(self, step: Step) -> str:
         return "fake device"
 
-    def prepare(self, environment: str) -> None:
+    def prepare(self, step: Step) -> None:
         """Nothing to build."""
 
     def run(
         self,
-        stage: str,
-        environment: str,
+        step: Step,
         job: Path,
+        inputs: Mapping[str, str],
         on_progress: Callable[[Progress], None],
         *,
         keep_open: Sequence[int] = (),
     ) -> StageResult:
-        self.runs.append(stage)
+        self.runs.append(step.stage)
         on_progress(Progress(1, 2))
         if self.fails:
             (job / "work/newest.pth").write_text("half way")
-            raise UserError(f"{stage}: broke")
+            raise UserError(f"{step.stage}: broke")
         description = msgspec.json.decode((job / "job.json").read_bytes())
         read = [(job / folder / "out.txt").read_text() for folder in description["inputs"].values()]
         (job / "output/out.txt").write_text(f"{description['parameters']} {read}")

@@ -1,6 +1,10 @@
-"""The two import rules: stages know nothing of the host side, and the host side no framework."""
+"""The import rules: stages know nothing of the host side, the host side no framework, and Docker's
+SDK has one door.
+"""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +50,21 @@ def test_the_host_side_imports_no_framework_and_no_stage(path: Path) -> None:
     names = imported(path)
     assert {name for name in names if name.split(".")[0] in ONLY_IN_STAGES} == set()
     assert {name for name in names if name.startswith("mmdet_jetson.stages")} == set()
+
+
+def test_one_module_imports_the_sdk_of_docker() -> None:
+    doors = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in HOST
+        if any(name.split(".")[0] == "docker" for name in imported(path))
+    ]
+    assert doors == ["containers/engine.py"]
+
+
+def test_the_menu_starts_without_the_sdk() -> None:
+    """It takes half a second to import, which a run where nothing changed does not have."""
+    code = "import sys, mmdet_jetson.menu, mmdet_jetson.upkeep; sys.exit('docker' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, cwd=PACKAGE.parent).returncode
+        == 0
+    )

@@ -123,3 +123,17 @@ def test_a_run_tags_every_artifact_by_its_step(settings: Settings, tmp_path: Pat
     index = (store.root / "index.json").stat().st_mtime_ns
     pipeline.run(steps, Workshop(FakeRuntime(), store, Quiet()), "mine")
     assert (store.root / "index.json").stat().st_mtime_ns == index
+
+
+def test_steps_say_where_they_run(settings: Settings) -> None:
+    overrides = ["targets=['pc-onnxruntime', 'jetson-onnxruntime', 'agx-orin-jp501']"]
+    steps = {step.name: step for step in planned(settings, *overrides)[1]}
+    images = {name: step.image for name, step in steps.items() if step.environment == "deploy"}
+    assert images["profile-pc-onnxruntime"] == "pc"
+    assert images["engine-jetson-onnxruntime"] == images["evaluate-agx-orin-jp501"] == "jp501"
+    assert {step.image for step in steps.values() if step.environment == "train"} == {"train"}
+    gpu = {name for name, step in steps.items() if step.uses_gpu}
+    assert {"train", "evaluate-checkpoint", "profile-agx-orin-jp501"} <= gpu
+    assert not {"dataset", "export-agx-orin-jp501", "engine-pc-onnxruntime", "report"} & gpu
+    judged = {name for name, step in steps.items() if step.is_evidence}
+    assert judged == {name for name in steps if name.startswith(("evaluate", "profile"))}

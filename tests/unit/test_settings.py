@@ -32,3 +32,18 @@ def test_the_environment_decides() -> None:
 def test_a_variant_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="MMDET_JETSON_TRAIN is 'cu118'"):
         read_settings({"MMDET_JETSON_TRAIN": "cu118"})
+
+
+def test_bases_come_from_registries_unless_stand_ins_are_asked_for() -> None:
+    assert read_settings({}).bases == "registry"
+    assert read_settings({"MMDET_JETSON_BASES": "stand-in"}).bases == "stand-in"
+    with pytest.raises(ConfigError, match="MMDET_JETSON_BASES is 'local'"):
+        read_settings({"MMDET_JETSON_BASES": "local"})
+
+
+def test_builds_trust_what_this_machine_does_unless_told_otherwise() -> None:
+    machine = {"SSL_CERT_FILE": "/machine.pem"}
+    assert read_settings({}).certificates is None
+    assert read_settings(machine).certificates == Path("/machine.pem")
+    own = {**machine, "MMDET_JETSON_CERTIFICATES": "/own.pem"}
+    assert read_settings(own).certificates == Path("/own.pem")

@@ -12,7 +12,7 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.jobs import Abandoned, lock_of, sweep
 from mmdet_jetson.keys import ingredients
 from mmdet_jetson.locks import hold, is_free
-from mmdet_jetson.runtimes.host import StageResult
+from mmdet_jetson.runtimes.contract import StageResult
 from mmdet_jetson.stage import Workshop, run_step
 from mmdet_jetson.steps import Given, Made, Step, missing_inputs
 from mmdet_jetson.store import Store
@@ -97,10 +97,10 @@ def test_only_a_resumable_stage_finds_its_work_again(shop: Workshop, resumable: 
     runtime = shop.runtime
     original = runtime.run
 
-    def look(stage: str, environment: str, job: Path, *rest: object, **more: object) -> StageResult:
+    def look(step: Step, job: Path, *rest: object, **more: object) -> StageResult:
         seen.append((job / "work/newest.pth").exists())
         runtime.fails = False  # type: ignore[attr-defined]
-        return original(stage, environment, job, *rest, **more)  # type: ignore[arg-type]
+        return original(step, job, *rest, **more)  # type: ignore[arg-type]
 
     runtime.run = look  # type: ignore[method-assign,assignment]
     run_step(step, shop, {})
@@ -152,7 +152,7 @@ def test_again_runs_what_is_known(shop: Workshop) -> None:
 def test_a_measurement_of_time_belongs_to_its_device(shop: Workshop) -> None:
     step = replace(first(), measures_device=True)
     run_step(step, shop, {})
-    shop.runtime.device = lambda: "another"  # type: ignore[method-assign]
+    shop.runtime.device = lambda _: "another"  # type: ignore[method-assign]
     run_step(step, shop, {})
     run_step(first(), shop, {})
     assert len(shop.runtime.runs) == 3  # type: ignore[attr-defined]
@@ -230,3 +230,12 @@ def test_the_source_digest_follows_imports(tmp_path: Path, monkeypatch: pytest.M
         assert digest() != before
         before = digest()
     keys.source_digest.cache_clear()
+
+
+def test_evidence_says_what_the_runtime_says(shop: Workshop, store: Store) -> None:
+    step = replace(first(), is_evidence=True)
+    made = run_step(step, shop, {})
+    assert made.provenance.parameters == {"evidence": "measured"}
+    shop.runtime.evidence = lambda _: "emulated"  # type: ignore[method-assign]
+    assert run_step(step, shop, {}).provenance.parameters == {"evidence": "emulated"}
+    assert "evidence" not in run_step(first(), shop, {}).provenance.parameters

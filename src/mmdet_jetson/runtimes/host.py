@@ -1,14 +1,9 @@
 """The host runtime: an environment is a virtual environment of this machine."""
 
-import json
 import os
 import platform
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from mmdet_jetson.environments import (
     Environment,
@@ -16,37 +11,16 @@ from mmdet_jetson.environments import (
     python_of,
     train_environment,
 )
-from mmdet_jetson.errors import UserError
-from mmdet_jetson.processes import run_logged, tail
+from mmdet_jetson.processes import run_logged
+from mmdet_jetson.runtimes.contract import Progress, StageResult, hear, outcome
 from mmdet_jetson.settings import Settings
+from mmdet_jetson.steps import Step
 
 SOURCE = Path(__file__).resolve().parents[2]
-NO_ROOM = 1 << 20  # bytes
 # OpenMP's threads wait for each other in a busy loop. Beside other busy processes they wait mostly
 # for a core: a training step that takes 0.2 s alone then takes over 4 s. With a shorter loop it
 # takes 0.6 s there, and still 0.2 s alone (2 cores, RTMDet-tiny).
 SPIN_COUNT = "3000"
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far a stage is: ``step`` of ``total``, and the numbers it shows on the way."""
-
-    step: int
-    total: int
-    label: str = ""
-    metrics: dict[str, float | None] = {}
-
-
-class StageResult(msgspec.Struct, frozen=True):
-    """``result.json``: what a stage said about its outputs."""
-
-    metrics: dict[str, Any] = {}
-    facts: dict[str, Any] = {}
-    warnings: list[str] = []
-
-
-class StageFailed(UserError):
-    """A stage ended without a result; its own sentence where it had one."""
 
 
 class HostRuntime:
@@ -60,47 +34,49 @@ class HostRuntime:
             "deploy": deploy_environment(settings.root),
         }
 
-    def identity(self, environment: str) -> str:
-        """What a cache key needs to know of an environment."""
-        return self.environments[environment].identity
+    def identity(self, step: Step) -> str:
+        """What a cache key needs to know of the step's environment."""
+        return self.environments[step.environment].identity
 
-    def device(self) -> str:
+    def evidence(self, step: Step) -> str:
+        """What is measured here is measured on the target itself: no other target runs here."""
+        return "measured"
+
+    def device(self, step: Step) -> str:
         """Name the processor and the number of cores."""
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         return f"{models[0] if models else platform.processor()} x {os.cpu_count()}"
 
-    def prepare(self, environment: str) -> Path:
+    def prepare(self, step: Step) -> Path:
         """Build the environment if it is missing, which takes minutes; return its Python."""
-        return python_of(self.environments[environment], self.settings, self.say)
+        return python_of(self.environments[step.environment], self.settings, self.say)
 
     def run(
         self,
-        stage: str,
-        environment: str,
+        step: Step,
         job: Path,
+        inputs: Mapping[str, str],
         on_progress: Callable[[Progress], None],
         *,
         keep_open: Sequence[int] = (),
     ) -> StageResult:
-        """Run a stage on a job folder and read its result.
+        """Run a step's stage on a job folder and read its result.
 
         Raises:
             StageFailed: there is no ``result.json``, whatever the exit code.
         """
-        python = self.prepare(environment)
+        python = self.prepare(step)
         log = job / "log.txt"
         code = run_logged(
-            [str(python), "-m", f"mmdet_jetson.stages.{stage}", str(job)],
+            [str(python), "-m", f"mmdet_jetson.stages.{step.stage}", str(job)],
             log,
             env=_environ(self.settings.cache),
             cwd=job,
-            on_line=lambda line: _progress(line, log, on_progress),
+            on_line=lambda line: hear(line, log, on_progress),
             keep_open=keep_open,
         )
-        if (job / "result.json").exists():
-            return msgspec.json.decode((job / "result.json").read_bytes(), type=StageResult)
-        raise _failure(stage, code, job, log)
+        return outcome(step.stage, code, job)
 
 
 def _environ(cache: Path) -> dict[str, str]:
@@ -120,32 +96,3 @@ def _environ(cache: Path) -> dict[str, str]:
         "MPLCONFIGDIR": str(cache / "matplotlib"),
         "MMDET_JETSON_WATCH_STDIN": "1",
     }
-
-
-def _progress(line: str, log: Path, on_progress: Callable[[Progress], None]) -> None:
-    try:
-        on_progress(msgspec.json.decode(line, type=Progress))
-    except msgspec.DecodeError:
-        with log.open("a") as stream:
-            stream.write(line)
-
-
-def _failure(stage: str, code: int, job: Path, log: Path) -> StageFailed:
-    said = job / "failure.json"
-    if said.exists():
-        failure = json.loads(said.read_text())
-        return StageFailed(f"{stage}: {failure['message']}", failure["hint"])
-    if code == -9:
-        return StageFailed(
-            f"{stage}: the process was killed, most often because memory ran out",
-            f"lower train.batch_size or train.workers; the log is {log}",
-        )
-    if shutil.disk_usage(job).free < NO_ROOM:
-        # A stage cannot leave a sentence on a full disk, and libraries word this in many ways.
-        return StageFailed(
-            f"{stage}: the disk is full: {job.parent}", "free some space and run again"
-        )
-    last = tail(log)
-    return StageFailed(
-        f"{stage}: ended with exit code {code}; its last words:\n{last}", f"read {log}"
-    )

@@ -49,6 +49,7 @@ def run(job: Job) -> Result:
     folder = job.outputs["evaluation"]
     description = {
         "subject": job.parameters["subject"],
+        "evidence": job.parameters["evidence"],
         "preprocessing": _preprocessing(trained.config),
     }
     figures = write_evaluation(folder, validation, found, description)

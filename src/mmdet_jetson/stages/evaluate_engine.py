@@ -27,7 +27,11 @@ def run(job: Job) -> Result:
         return detector.detect(read_picture(path))
 
     found = evaluate(job, validation, detect)
-    description = {"subject": "engine", "preprocessing": asdict(detector.preprocessing)}
+    description = {
+        "subject": "engine",
+        "evidence": job.parameters["evidence"],
+        "preprocessing": asdict(detector.preprocessing),
+    }
     figures = write_evaluation(folder, validation, found, description)
     first_name = f"output_{detector.passport['backend']}.jpg"
     write_pictures(folder, validation, found, job.parameters, first_name)

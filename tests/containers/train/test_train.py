@@ -87,6 +87,7 @@ def evaluate_job(trained: Job, folder: Path, **inputs: Path) -> Job:
             "pictures": 1,
             "draw_threshold": 0.3,
             "device": "cpu",
+            "evidence": "measured",
         },
         inputs={
             "checkpoint": trained.outputs["checkpoint"],

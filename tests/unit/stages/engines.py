@@ -89,7 +89,7 @@ def dataset_folder(folder: Path, pictures=3, size=(128, 96)):
         picture = np.full((height, width, 3), 20 * number, np.uint8)
         cv2.imwrite(str(folder / "val" / name), picture)
         images.append({"id": number, "file_name": name, "width": width, "height": height})
-        for (x1, y1, x2, y2, _), label in zip(DETS[:2], LABELS[:2], strict=True):
+        for (x1, y1, x2, y2, _), label in zip(DETS[:2], LABELS[:2]):  # noqa: B905 - Python 3.8 too
             box = [scale * value for value in (x1, y1, x2 - x1, y2 - y1)]
             annotations.append(
                 {

@@ -8,7 +8,7 @@ from engines import dataset_folder, engine_folder, job
 from mmdet_jetson.stages.evaluate_engine import run
 from mmdet_jetson.stages.job import StageError
 
-PARAMETERS = {"target": "pc", "pictures": 2, "draw_threshold": 0.3}
+PARAMETERS = {"target": "pc", "pictures": 2, "draw_threshold": 0.3, "evidence": "emulated"}
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def test_an_engine_that_finds_the_truth_has_ap_1(evaluation):
     assert metrics["figures"]["AP"] == pytest.approx(1)
     assert metrics["per_class"] == {"balloon": pytest.approx(1), "kite": pytest.approx(1)}
     assert (metrics["subject"], metrics["pictures"], metrics["detections"]) == ("engine", 3, 6)
+    assert metrics["evidence"] == "emulated"
     assert metrics["preprocessing"]["keep_ratio"] is True
     assert metrics["preprocessing"]["input_size"] == [64, 64]
 

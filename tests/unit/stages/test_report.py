@@ -60,6 +60,7 @@ def make_evaluation(folder, dataset, subject, output):
     result = coco_figures(dataset / "val.json", predictions)
     metrics = {
         "subject": subject,
+        "evidence": "measured" if subject != "engine" else "emulated, stand-in base",
         "figures": result.figures,
         "per_class": result.per_class,
         "pictures": PICTURES,
@@ -211,6 +212,11 @@ def test_the_page_holds_every_part_in_order(job):
     ]  # fmt: skip
     assert text.count('class="bar"') == 2
     assert "sha256:" + 64 * "e" in text
+
+
+def test_the_grade_of_the_evidence_is_beside_the_figures(job):
+    accuracy = page(job).partition('id="accuracy"')[2].partition('id="pictures"')[0]
+    assert accuracy.count("emulated, stand-in base") == len(TARGETS)
 
 
 def test_unknown_figures_are_dashes(job):

@@ -75,7 +75,7 @@ def write_evaluation(
 ) -> Figures:
     """Write ``predictions.json`` and ``metrics.json``; return the figures in the latter.
 
-    ``description`` (subject and preprocessing) goes into ``metrics.json`` as it is.
+    ``description`` (subject, evidence grade, preprocessing) goes into ``metrics.json`` as it is.
     """
     predictions = [
         _prediction(identifier, detection)

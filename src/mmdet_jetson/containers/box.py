@@ -1,0 +1,97 @@
+"""What a Docker engine has and runs, in our own words; the SDK's are those of `engine`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mmdet_jetson.errors import UserError
+
+LABEL = "io.mmdet-jetson"
+STDOUT, STDERR = 1, 2
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Linux names them, and as images do
+
+
+class EngineError(UserError):
+    """The engine cannot be used, refuses something, or is out of reach."""
+
+
+class ConnectionLost(EngineError):
+    """Nothing answers any more; what was going on there ends by itself."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an engine says of its machine; ``architecture`` as images spell it: amd64, arm64."""
+
+    id: str
+    name: str
+    architecture: str
+    kernel: str
+    version: str
+    cores: int
+    memory: int
+    runtimes: tuple[str, ...]
+
+    @property
+    def is_jetson(self) -> bool:
+        """Whether it runs NVIDIA's kernel for Jetsons."""
+        return "tegra" in self.kernel
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether containers can be given a GPU."""
+        return "nvidia" in self.runtimes
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image on the engine. ``layers`` are the digests of its unpacked layers, base first."""
+
+    id: str
+    reference: str
+    architecture: str
+    layers: tuple[str, ...]
+    labels: Mapping[str, str]
+    size: int
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether a stand-in took the place of its real base."""
+        return self.labels.get(f"{LABEL}.stand-in") == "true"
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A volume as a container sees it; it is made, with these labels, where it is missing."""
+
+    volume: str
+    target: str
+    read_only: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A container to be, without anything that a stage does not need."""
+
+    image: str
+    command: Sequence[str]
+    volumes: Sequence[Attached] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    gpu: bool = False
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a container ended."""
+
+    code: int
+    out_of_memory: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """A container (by id) or a volume (by name) on the engine."""
+
+    name: str
+    labels: Mapping[str, str]

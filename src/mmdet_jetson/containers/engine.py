@@ -1,0 +1,400 @@
+"""A Docker engine, here or elsewhere: the one door to it, and the only module that imports its SDK.
+
+Nothing here knows of stages. What runs is a `Box`: a container without network, capabilities, root
+and a writable root file system, whatever it is for.
+"""
+
+import io
+import struct
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import docker
+import requests
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException, NotFound
+from docker.tls import TLSConfig
+from docker.types import DeviceRequest, Mount
+from urllib3.exceptions import HTTPError
+
+from mmdet_jetson.containers.box import (
+    MACHINES,
+    Attached,
+    Box,
+    ConnectionLost,
+    EngineError,
+    Exit,
+    Facts,
+    Found,
+    Image,
+)
+
+STAGE_USER = "10001"
+SECONDS = 120  # without an answer; builds and runs may be silent for longer
+EMPTY = "mmdet-jetson/empty:1"
+MEMORY_SHARE = 0.9  # of the engine's machine, so that it goes on when a stage takes all it gets
+PROCESSES = 2048  # OpenMP starts a thread a core in each of a training's loading processes
+SHARED_MEMORY = 2 << 30  # bytes; through it a training's loading processes hand over pictures
+SCRATCH = "rw,noexec,nosuid,nodev,size=1g"
+
+
+class _Client(docker.APIClient):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's client, which takes an engine's certificates from nowhere but its own options.
+
+    requests prefers REQUESTS_CA_BUNDLE, as set behind an inspecting proxy, to the authority that it
+    is told to trust, and sends what goes to an engine through HTTPS_PROXY.
+    """
+
+    def merge_environment_settings(self, *arguments: Any) -> Any:
+        self.trust_env = False
+        return super().merge_environment_settings(*arguments)
+
+
+class Engine:
+    """A connection to one engine."""
+
+    def __init__(self, address: str = "", certificates: Path | None = None) -> None:
+        """Connect to ``ssh://user@host``, ``tcp://host:port``, ``unix://path`` or a context's name.
+
+        Without an address: to the context that the Docker command line uses. ``certificates`` is a
+        folder with ca.pem, cert.pem and key.pem; tcp needs one.
+
+        Raises:
+            EngineError: there is no such context, no certificate, or nobody answers.
+        """
+        options = _options(address, certificates)
+        self.address = str(options["base_url"])
+        with self._talking("connecting"):
+            self._api = _Client(version="auto", timeout=SECONDS, use_ssh_client=True, **options)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the engine says of itself."""
+        with self._talking("asking what it is"):
+            info = self._api.info()
+        machine = info["Architecture"]
+        return Facts(
+            name=info["Name"],
+            architecture=MACHINES.get(machine, machine),
+            kernel=info["KernelVersion"],
+            version=info["ServerVersion"],
+            cores=info["NCPU"],
+            memory=info["MemTotal"],
+            id=info["ID"],
+            runtimes=tuple(info.get("Runtimes") or ()),
+        )
+
+    # Images
+
+    def find_image(self, reference: str) -> Image | None:
+        """Look an image up by name or id; ``None`` if the engine has none."""
+        with self._talking(f"looking for {reference}"), suppress(NotFound):
+            found = self._api.inspect_image(reference)
+            return Image(
+                id=found["Id"],
+                reference=reference,
+                architecture=found["Architecture"],
+                layers=tuple(found["RootFS"].get("Layers") or ()),
+                labels=(found.get("Config") or {}).get("Labels") or {},
+                size=found["Size"],
+            )
+        return None
+
+    def pull(self, reference: str, platform: str, on_line: Callable[[str], None]) -> Image:
+        """Fetch an image from its registry."""
+        with self._talking(f"pulling {reference}"):
+            lines = self._api.pull(reference, platform=platform, stream=True, decode=True)
+            for line in lines:
+                _say(line, on_line)
+        return self._image(reference)
+
+    def build(
+        self,
+        context: IO[bytes],
+        *,
+        dockerfile: str,
+        tag: str,
+        on_line: Callable[[str], None],
+        arguments: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        target: str = "",
+        platform: str = "",
+    ) -> Image:
+        """Build an image from a tar with the classic builder; its output goes to ``on_line``.
+
+        Raises:
+            EngineError: an instruction failed; the sentence holds the builder's last words.
+        """
+        with self._talking(f"building {tag}"):
+            lines = self._api.build(
+                fileobj=context, custom_context=True, dockerfile=dockerfile, tag=tag, rm=True,
+                forcerm=True, buildargs=dict(arguments or {}), labels=dict(labels or {}),
+                target=target, platform=platform or None, decode=True,
+            )  # fmt: skip
+            for line in lines:
+                _say(line, on_line)
+        return self._image(tag)
+
+    def remove_image(self, reference: str) -> None:
+        """Remove an image; one that is not there is fine."""
+        with self._talking(f"removing {reference}"), suppress(NotFound):
+            self._api.remove_image(reference)
+
+    def _image(self, reference: str) -> Image:
+        found = self.find_image(reference)
+        if found is None:
+            raise EngineError(f"the engine at {self.address} has no {reference} after making it")
+        return found
+
+    # Containers
+
+    @contextmanager
+    def container(self, box: Box) -> Iterator[str]:
+        """Create a container, not started yet, and remove it in the end, running or not."""
+        container = self.create(box)
+        try:
+            yield container
+        finally:
+            self.remove(container)
+
+    def create(self, box: Box) -> str:
+        """Create a container and return its id."""
+        with self._talking(f"creating a container of {box.image}"):
+            made = self._api.create_container(
+                box.image,
+                list(box.command),
+                user=STAGE_USER,
+                environment=dict(box.environ),
+                labels=dict(box.labels),
+                network_disabled=True,
+                stdin_open=True,
+                host_config=self._hardened(box),
+            )
+            container: str = made["Id"]
+            return container
+
+    def _hardened(self, box: Box) -> Any:
+        options: dict[str, Any] = {}
+        if box.gpu and self.facts.has_gpu:
+            # Jetsons know no device requests: their runtime maps in what the image asks for.
+            arm = self.facts.architecture == "arm64"
+            gpus = DeviceRequest(count=-1, capabilities=[["gpu"]])
+            options = {"runtime": "nvidia"} if arm else {"device_requests": [gpus]}
+        memory = int(self.facts.memory * MEMORY_SHARE)
+        return self._api.create_host_config(
+            mounts=[_volume(each) for each in box.volumes],
+            network_mode="none",
+            read_only=True,
+            tmpfs={"/tmp": SCRATCH},  # noqa: S108 - inside the container
+            shm_size=SHARED_MEMORY,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            mem_limit=memory,
+            memswap_limit=memory,
+            pids_limit=PROCESSES,
+            init=True,
+            **options,
+        )
+
+    def run(self, container: str, on_output: Callable[[int, bytes], None]) -> Exit:
+        """Start a created container and hold its standard input open until it ends.
+
+        Its input closes with this connection, so whatever watches it ends when we are gone.
+        ``on_output`` is called with `box.STDOUT` or `box.STDERR` and what came there.
+        """
+        for stream, content in self._frames(container):
+            on_output(stream, content)
+        with self._talking("waiting for a container"):
+            self._api.wait(container, timeout=SECONDS)
+            state = self._api.inspect_container(container)["State"]
+        return Exit(state["ExitCode"], state["OOMKilled"])
+
+    def _frames(self, container: str) -> Iterator[tuple[int, bytes]]:
+        streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        with self._talking("running a container"):
+            connection = self._api.attach_socket(container, params=streams)
+            try:
+                self._api._disable_socket_timeout(connection)
+                self._api.start(container)
+                while header := _read(connection, 8):
+                    stream, size = struct.unpack(">BxxxL", header)
+                    yield stream, _read(connection, size)
+            finally:
+                with suppress(OSError):  # over ssh, closing says goodbye to what may be gone
+                    connection.close()
+
+    def put(self, container: str, path: str, tar: Iterable[bytes]) -> None:
+        """Unpack a tar into a folder of a container, started or not."""
+        with self._talking("uploading"):
+            self._api.put_archive(container, path, tar)
+
+    def get(self, container: str, path: str) -> Iterator[bytes] | None:
+        """Pack a file or a folder of a container as a tar; ``None`` if it is not there."""
+        with self._talking("downloading"), suppress(NotFound):
+            chunks, _ = self._api.get_archive(container, path)
+            return self._downloaded(chunks)
+        return None
+
+    def _downloaded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        with self._talking("downloading"):
+            yield from chunks
+
+    @contextmanager
+    def holder(self, *mounts: Attached, labels: Mapping[str, str]) -> Iterator[str]:
+        """Create a container that never starts, to move files in and out of volumes through it."""
+        container = self._hold([_volume(each) for each in mounts], labels)
+        try:
+            yield container
+        finally:
+            self.remove(container)
+
+    def host_file(self, path: str) -> bytes | None:
+        """Read a small file of the engine's own machine; ``None`` if there is none.
+
+        A container that never starts shows it, so no image and no architecture is needed.
+        """
+        try:
+            container = self._hold([Mount("/shown", path, type="bind", read_only=True)], {})
+        except EngineError as error:
+            if "does not exist" in error.message:
+                return None
+            raise
+        try:
+            packed = b"".join(self.get(container, "/shown") or ())
+        finally:
+            self.remove(container)
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            content = tar.extractfile(tar.getmembers()[0])
+            return content.read() if content else None
+
+    def _hold(self, mounts: Sequence[Mount], labels: Mapping[str, str]) -> str:
+        if self.find_image(EMPTY) is None:
+            with self._talking("importing an empty image"):
+                self._api.import_image_from_data(bytes(10240), *EMPTY.split(":"))
+        with self._talking("creating a container to move files through"):
+            config = self._api.create_host_config(mounts=list(mounts), network_mode="none")
+            made = self._api.create_container(
+                EMPTY, ["never started"], labels=dict(labels), host_config=config
+            )
+            container: str = made["Id"]
+            return container
+
+    def containers(self, labels: Mapping[str, str]) -> list[Found]:
+        """Every container with all these labels, running or not."""
+        with self._talking("listing containers"):
+            found = self._api.containers(all=True, filters={"label": _spelled(labels)})
+        return [Found(each["Id"], each["Labels"]) for each in found]
+
+    def remove(self, container: str) -> None:
+        """Stop a container at once and remove it; one that is gone already is fine."""
+        with self._talking("removing a container"), suppress(NotFound):
+            self._api.remove_container(container, force=True, v=True)
+
+    # Volumes
+
+    def volumes(self, labels: Mapping[str, str]) -> list[Found]:
+        """Every volume with all these labels."""
+        with self._talking("listing volumes"):
+            found = self._api.volumes(filters={"label": _spelled(labels)})["Volumes"] or []
+        return [Found(each["Name"], each["Labels"] or {}) for each in found]
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume; one that is gone already is fine."""
+        with self._talking(f"removing the volume {name}"), suppress(NotFound):
+            self._api.remove_volume(name)
+
+    @contextmanager
+    def _talking(self, doing: str) -> Iterator[None]:
+        """Turn what the SDK and the libraries under it raise into one sentence."""
+        try:
+            yield
+        except APIError as error:
+            reason = str(error.explanation or error).strip()
+            raise EngineError(f"{doing}: the engine at {self.address} refused: {reason}") from error
+        except (DockerException, requests.RequestException, HTTPError, OSError) as error:
+            raise ConnectionLost(
+                f"{doing}: the engine at {self.address} does not answer: {_innermost(error)}",
+                "look whether it runs and can be reached, then run again",
+            ) from error
+
+
+def _options(address: str, certificates: Path | None) -> dict[str, Any]:
+    """What the SDK's client is made with."""
+    if "://" not in address:
+        return _context_options(address)
+    if not address.startswith("tcp://"):
+        return {"base_url": address}
+    if certificates is None:
+        raise EngineError(
+            f"{address}: without TLS anyone on the network can command it",
+            "set DOCKER_CERT_PATH to a folder with ca.pem, cert.pem and key.pem",
+        )
+    ca, *pair = (str(certificates / f"{name}.pem") for name in ("ca", "cert", "key"))
+    try:
+        tls = TLSConfig(client_cert=(pair[0], pair[1]), ca_cert=ca, verify=True)
+    except DockerException as error:
+        raise EngineError(
+            f"{certificates}: {error}", "it needs ca.pem, cert.pem, key.pem"
+        ) from error
+    return {"base_url": address, "tls": tls}
+
+
+def _context_options(name: str) -> dict[str, Any]:
+    context = ContextAPI.get_context(name or None)
+    if context is None:
+        known = ", ".join(each.name for each in ContextAPI.contexts())
+        raise EngineError(
+            f"{name!r} is neither an engine's address nor a Docker context",
+            f"one of: {known} (contexts are found where ~/.docker/config.json exists)",
+        )
+    options = {"base_url": context.Host}
+    return {**options, "tls": context.TLSConfig} if context.TLSConfig else options
+
+
+def _volume(each: Attached) -> Any:
+    """The SDK's words for a mounted volume; one that is missing is made along with its container.
+
+    So there is no moment at which a killed client leaves a volume that belongs to no container.
+    """
+    return Mount(
+        each.target, each.volume, type="volume", read_only=each.read_only, labels=dict(each.labels)
+    )
+
+
+def _say(line: Mapping[str, Any], on_line: Callable[[str], None]) -> None:
+    """Pass on one message of a build or a pull; an error among them ends it."""
+    if "error" in line:
+        raise DockerException(str(line["error"]).strip())
+    for text in (str(line.get("stream") or line.get("status") or "")).splitlines():
+        if text.strip():
+            on_line(text)
+
+
+def _read(connection: Any, size: int) -> bytes:
+    """Read exactly so many bytes, or nothing where the stream ends.
+
+    Not the SDK's own reader: it polls, and under TLS what was decrypted already wakes no poll.
+    """
+    read = connection.recv if hasattr(connection, "recv") else connection.read
+    content = b""
+    while len(content) < size:
+        more = read(size - len(content))
+        if not more:
+            return b""
+        content += more
+    return content
+
+
+def _spelled(labels: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in labels.items()]
+
+
+def _innermost(error: BaseException) -> str:
+    """The words of the first cause, without the libraries' names around it."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error) or type(error).__name__

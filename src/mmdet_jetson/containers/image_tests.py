@@ -1,0 +1,151 @@
+"""An image proves itself: its own suite runs inside it, hardened as a stage is, and is kept.
+
+The suite lies in a layer on top of the image, so that what is tested is the image itself. Its
+result is an artifact of kind ``image-tests`` that names the image's digest, passed or not.
+"""
+
+import tempfile
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from xml.etree import ElementTree
+
+from mmdet_jetson.containers.box import Attached, Box, Image
+from mmdet_jetson.containers.engine import Engine
+from mmdet_jetson.containers.images import Say, build, decide
+from mmdet_jetson.containers.recipe import Recipe
+from mmdet_jetson.containers.transfer import receive
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.runtimes.docker import ENVIRON
+from mmdet_jetson.settings import Settings
+from mmdet_jetson.stage import git_commit
+from mmdet_jetson.store import Artifact, Provenance, Store
+
+KIND = "image-tests"
+SUITES = {"Dockerfile.train": "train", "Dockerfile.l4t": "l4t"}
+RESULT = "junit.xml"
+LONGEST = 300  # characters of a failure that fit a sentence
+
+
+class ImageTestsFailed(UserError):
+    """An image is not what it should be; says what its suite found."""
+
+
+def proof(store: Store, image: Image) -> Artifact | None:
+    """The passed tests of exactly this image; ``None`` where there are none."""
+    artifact = store.find(_tag(image))
+    return artifact if artifact and not artifact.provenance.metrics["failed"] else None
+
+
+def prove(engine: Engine, name: str, settings: Settings, store: Store, say: Say) -> Artifact:
+    """Build an image where it is missing, run its suite inside it and keep the result.
+
+    Raises:
+        EngineError: it could not be built or run.
+        ImageTestsFailed: a test failed; the result is in the store all the same.
+    """
+    made = decide(engine, name, settings)
+    image = build(engine, made, settings, say)
+    with_suite = build(engine, made, settings, say, tests=True)
+    if with_suite.layers[: len(image.layers)] != image.layers:
+        # The builder forgot its layers in between, and made others with the same content.
+        engine.remove_image(made.tag)
+        image = build(engine, made, settings, say)
+    artifact = run_suite(engine, made, image, with_suite, store=store, say=say)
+    failed = artifact.provenance.metrics["failed"]
+    if failed:
+        raise ImageTestsFailed(
+            f"the image {image.reference} fails {failed} of its tests; the first says:"
+            f" {artifact.provenance.facts['first_failure']}",
+            f"invoke checkout {_tag(image)} FOLDER, and read its {RESULT}",
+        )
+    return artifact
+
+
+def run_suite(
+    engine: Engine, made: Recipe, image: Image, with_suite: Image, *, store: Store, say: Say
+) -> Artifact:
+    """Run the suite that lies in ``with_suite`` and store what it said of ``image``."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        _run(engine, with_suite, SUITES[made.dockerfile], Path(folder, RESULT), say)
+        metrics, first_failure = _read(Path(folder, RESULT))
+        provenance = Provenance(
+            stage=KIND,
+            step=f"{KIND}-{made.name}",
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            parameters={"image": made.name, "suite": SUITES[made.dockerfile]},
+            inputs={"image": image.id},
+            environment=with_suite.id,
+            commit=git_commit(),
+            seconds=round(time.monotonic() - began, 3),
+            metrics=metrics,
+            facts={
+                "image": image.reference,
+                "platform": made.platform,
+                "engine": engine.facts.name,
+                "emulated": image.architecture != engine.facts.architecture,
+                "stand_in": image.is_stand_in,
+                "lock": made.lock_digest,
+                "first_failure": first_failure,
+            },
+        )
+        return store.put(KIND, Path(folder), provenance, [_tag(image)])
+
+
+def _run(engine: Engine, image: Image, suite: str, result: Path, say: Say) -> None:
+    """Run pytest as the stage user without network; its output is passed on line by line."""
+    command = [
+        "python", "-m", "pytest", "-c", "tests/containers/pytest.ini",
+        "tests/containers/image", f"tests/containers/{suite}",
+        "--basetemp=/job/tmp", f"--junitxml=/job/{RESULT}",
+    ]  # fmt: skip
+    said = _Lines(say)
+    box = Box(image.id, command, [Attached("", "/job", read_only=False)], ENVIRON)
+    with engine.container(box) as container:
+        ended = engine.run(container, said)
+        packed = engine.get(container, f"/job/{RESULT}")
+        if packed is None:
+            raise ImageTestsFailed(
+                f"the suite of {image.reference} ended with exit code {ended.code} and no result;"
+                f" its last words: {said.last}",
+                f"docker run --rm --network none {image.reference} {' '.join(command[:-2])}",
+            )
+        receive(packed, result)
+
+
+class _Lines:
+    """Cuts what a container says into lines, and remembers the last one."""
+
+    def __init__(self, say: Say) -> None:
+        self.say, self.last, self._rest = say, "nothing", b""
+
+    def __call__(self, _: int, content: bytes) -> None:
+        *lines, self._rest = (self._rest + content).split(b"\n")
+        for line in lines:
+            self.last = line.decode(errors="replace")
+            self.say(self.last)
+
+
+def _read(result: Path) -> tuple[dict[str, int], str]:
+    """Count a JUnit result's tests, and give the words of the first one that failed.
+
+    A suite that was collected empty, or of which a part was skipped, proves nothing: that counts as
+    failed too.
+    """
+    cases = list(ElementTree.parse(result).getroot().iter("testcase"))  # noqa: S314 - we wrote it
+    bad = [
+        (case, each)
+        for case in cases
+        for each in case
+        if each.tag in ("failure", "error", "skipped")
+    ]
+    metrics = {"tests": len(cases), "failed": len(bad) if cases else 1}
+    if not cases:
+        return metrics, "there is no test"
+    said = (f"{case.get('name')}: {each.get('message')}" for case, each in bad)
+    return metrics, " ".join(next(said, "").split())[:LONGEST]
+
+
+def _tag(image: Image) -> str:
+    return f"cache.{KIND}.{image.id.removeprefix('sha256:')}"

@@ -1,0 +1,200 @@
+"""A second Docker engine on this machine, reached like one far away, over a line that can be cut."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SUBJECTS = {
+    "server": "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",
+    "client": "extendedKeyUsage=clientAuth\n",
+}
+
+
+@dataclass(frozen=True)
+class Remote:
+    """An engine at a TCP port with TLS, and the folder of a client's certificates."""
+
+    port: int
+    certificates: Path
+
+    @property
+    def address(self) -> str:
+        return f"tcp://127.0.0.1:{self.port}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What the Docker command line needs to reach it."""
+        return {
+            **os.environ,
+            "DOCKER_HOST": self.address,
+            "DOCKER_TLS_VERIFY": "1",
+            "DOCKER_CERT_PATH": str(self.certificates),
+        }
+
+    def load(self, *images: str) -> None:
+        """Copy images from the machine's own engine, as one without a registry does it."""
+        save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
+        subprocess.run(["docker", "load", "-q"], stdin=save.stdout, env=self.environ, check=True)
+        assert save.wait() == 0
+
+
+@contextlib.contextmanager
+def second_engine(folder: Path) -> Iterator[Remote]:
+    """Start an engine with its own data, and stop it with everything that it runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    certificates = make_certificates(folder / "certificates")
+    port = free_port()
+    log = (folder / "dockerd.log").open("w")
+    tls = {f"--tls{kind}": certificates / f"{name}.pem" for kind, name in
+           (("cacert", "ca"), ("cert", "server-cert"), ("key", "server-key"))}  # fmt: skip
+    process = subprocess.Popen(
+        [
+            shutil.which("dockerd") or "dockerd", f"--host=tcp://127.0.0.1:{port}", "--tlsverify",
+            *(f"{option}={path}" for option, path in tls.items()),
+            f"--data-root={folder}/data", f"--exec-root={folder}/exec",
+            # With `--bridge=none` it would remove the bridge of the machine's own engine.
+            f"--pidfile={folder}/dockerd.pid", "--bridge=docker0", "--iptables=false",
+        ],
+        stdout=log, stderr=log,
+    )  # fmt: skip
+    remote = Remote(port, certificates)
+    try:
+        wait_until(lambda: docker_answers(remote) or process.poll() is not None)
+        assert process.poll() is None, (folder / "dockerd.log").read_text()[-2000:]
+        yield remote
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+SSHD = """
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {folder}/host
+AuthorizedKeysFile {folder}/user.pub
+StrictModes no
+PidFile {folder}/pid
+"""
+SSH = """#!/bin/sh
+exec {ssh} -i {folder}/user -o UserKnownHostsFile={folder}/known "$@"
+"""
+
+
+@contextlib.contextmanager
+def ssh_to_this_machine(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Start an SSH server; give an engine's address, and a folder with an `ssh` that has its key."""
+    folder.mkdir()
+    (folder / "bin").mkdir()
+    for name in ("host", "user"):
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True
+        )
+    port = free_port()
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
+    (folder / "config").write_text(SSHD.format(port=port, folder=folder))
+    (folder / "bin/ssh").write_text(SSH.format(ssh=shutil.which("ssh"), folder=folder))
+    (folder / "bin/ssh").chmod(0o755)
+    Path("/run/sshd").mkdir(exist_ok=True)
+    server = subprocess.Popen([str(shutil.which("sshd")), "-D", "-f", folder / "config"])
+    try:
+        wait_until((folder / "pid").exists)
+        yield f"ssh://root@127.0.0.1:{port}", folder / "bin"
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def docker_answers(remote: Remote) -> bool:
+    return not subprocess.run(
+        ["docker", "version"], env=remote.environ, capture_output=True, check=False
+    ).returncode
+
+
+def make_certificates(folder: Path) -> Path:
+    """Make an authority, a server's and a client's certificate: ca.pem, cert.pem, key.pem."""
+    folder.mkdir(parents=True)
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, capture_output=True, check=True)
+
+    def new_key(name: str, common_name: str, *more: str) -> None:
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}-key.pem",
+                "-subj", f"/CN={common_name}", *more)  # fmt: skip
+
+    new_key("ca", "trial authority", "-x509", "-days", "2", "-out", "ca.pem")
+    for name, extensions in SUBJECTS.items():
+        (folder / f"{name}.ext").write_text(extensions)
+        new_key(name, name, "-out", f"{name}.csr")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem",
+                "-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext",
+                "-out", f"{name}-cert.pem")  # fmt: skip
+    shutil.copy(folder / "client-cert.pem", folder / "cert.pem")
+    shutil.copy(folder / "client-key.pem", folder / "key.pem")
+    return folder
+
+
+@dataclass
+class Line:
+    """A line to an engine that ends, for good, once so many bytes went up or came down."""
+
+    remote: Remote
+    most_up: float = float("inf")
+    most_down: float = float("inf")
+    up: int = 0
+    down: int = 0
+    is_cut: bool = False
+    _ends: list[socket.socket] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Remote]:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self._ends.append(server)
+            threading.Thread(target=self._accept, args=[server], daemon=True).start()
+            yield Remote(server.getsockname()[1], self.remote.certificates)
+            self.cut()
+
+    def cut(self) -> None:
+        self.is_cut = True
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _accept(self, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not self.is_cut:
+                near, _ = server.accept()
+                far = socket.create_connection(("127.0.0.1", self.remote.port))
+                self._ends += [near, far]
+                for way in ((near, far, "up"), (far, near, "down")):
+                    threading.Thread(target=self._pass_on, args=way, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, way: str) -> None:
+        with contextlib.suppress(OSError):
+            while content := source.recv(1 << 16):
+                setattr(self, way, getattr(self, way) + len(content))
+                if self.up > self.most_up or self.down > self.most_down:
+                    self.cut()
+                    return
+                target.sendall(content)
+            target.shutdown(socket.SHUT_WR)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.1)

@@ -1,0 +1,79 @@
+"""An engine for a Jetson, built on another machine's engine; its arm64 code is emulated here."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engines import Line, Remote, second_engine
+from menus import Menu, new_menu
+
+from mmdet_jetson.containers.engine import Engine
+from mmdet_jetson.containers.images import find
+from mmdet_jetson.containers.spec import StandIn
+from mmdet_jetson.settings import read_settings
+from mmdet_jetson.store import Store
+
+TARGET = "jetson-onnxruntime"
+STAND_INS = {"MMDET_JETSON_BASES": "stand-in"}
+
+
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+    """A second engine with the Jetson image, as a machine without a registry gets it."""
+    settings = read_settings({**os.environ, **STAND_INS})
+    image = find(Engine(), "jp501", settings)
+    if image is None:
+        pytest.skip("no image jp501 here: invoke images.build")
+    with second_engine(tmp_path_factory.mktemp("engine")) as remote:
+        remote.load(image.reference, StandIn.reference("arm64"))
+        yield remote
+
+
+def build(menu: Menu, remote: Remote, *words: str) -> "subprocess.CompletedProcess[str]":
+    env = {**STAND_INS, "DOCKER_CERT_PATH": str(remote.certificates)}
+    words = ("build-jetson-engine", "--target", TARGET, "--engine", remote.address, *words)
+    return menu.run(*words, env=env)
+
+
+def test_an_engine_is_built_and_judged_elsewhere(remote: Remote, tmp_path: Path) -> None:
+    menu = new_menu(tmp_path)
+    done = build(menu, remote, "--untested")
+    assert done.returncode == 0, done.stdout + done.stderr
+    store = Store(menu.artifacts)
+    made = {step: store.find(f"tiny.{step}-{TARGET}") for step in ("engine", "evaluate", "profile")}
+    for step, artifact in made.items():
+        assert artifact, step
+        assert artifact.provenance.facts["emulated"] is (platform.machine() != "aarch64")
+        assert artifact.provenance.facts["image_tested"] is False
+        assert artifact.provenance.facts["stand_in"] is True
+    for step in ("evaluate", "profile"):
+        assert made[step].provenance.parameters["evidence"] == "emulated, stand-in base"
+    line = Line(remote)
+    with line.open() as far:
+        again = build(menu, far, "--untested", "--set", "profile.repeats=201")
+    assert again.returncode == 0, again.stderr
+    assert f"✓ profile-{TARGET}" in again.stderr
+    assert "upload" not in again.stderr
+    assert line.up < 200_000
+
+
+def test_an_unproven_image_is_refused(remote: Remote, tmp_path: Path) -> None:
+    done = build(new_menu(tmp_path), remote)
+    assert done.returncode == 1
+    assert "has not passed its own tests" in done.stderr
+
+
+@pytest.mark.skipif(platform.machine() == "aarch64", reason="this machine may fit")
+def test_a_machine_that_does_not_fit_is_refused_before_anything_runs(
+    remote: Remote, tmp_path: Path
+) -> None:
+    menu = new_menu(tmp_path)
+    words = ("build-jetson-engine", "--target", "agx-orin-jp501", "--engine", remote.address)
+    env = {**STAND_INS, "DOCKER_CERT_PATH": str(remote.certificates)}
+    done = menu.run(*words, env=env)
+    assert done.returncode == 1
+    assert "does not fit target 'agx-orin-jp501': it runs on amd64" in done.stderr
+    assert Store(menu.artifacts).artifacts() == []

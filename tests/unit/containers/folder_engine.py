@@ -1,0 +1,121 @@
+"""An engine whose volumes are folders and whose containers run a function of the test."""
+
+import io
+import itertools
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from mmdet_jetson.containers.box import (
+    STDOUT,
+    Attached,
+    Box,
+    EngineError,
+    Exit,
+    Facts,
+    Found,
+    Image,
+)
+
+PC = Facts(
+    id="ID", name="pc", architecture="amd64", kernel="6.1", version="20.10", cores=2, memory=8 << 30,
+    runtimes=("runc",),
+)  # fmt: skip
+IMAGE = Image("sha256:" + 64 * "1", "trial:1", "amd64", ("base", "packages", "source"), {}, 1)
+Program = Callable[[Path, Callable[[int, bytes], None]], int]
+
+
+@dataclass
+class Volume:
+    folder: Path
+    labels: Mapping[str, str]
+
+
+@dataclass
+class FolderEngine:
+    """``program`` gets the job's folder and where to say things; it returns an exit code."""
+
+    root: Path
+    program: Program = lambda _job, _say: 0
+    facts: Facts = PC
+    address: str = "fake"
+    out_of_memory: bool = False
+    shelves: dict[str, Volume] = field(default_factory=dict)
+    boxes: dict[str, Box] = field(default_factory=dict)
+    created: list[Box] = field(default_factory=list)
+    before_put: Callable[[], None] = lambda: None
+    _ids: Iterator[int] = field(default_factory=itertools.count)
+
+    def create(self, box: Box) -> str:
+        name = f"box-{next(self._ids)}"
+        for each in box.volumes:
+            if each.volume not in self.shelves:
+                (self.root / each.volume).mkdir(parents=True)
+                self.shelves[each.volume] = Volume(self.root / each.volume, each.labels)
+        self.boxes[name] = box
+        self.created.append(box)
+        return name
+
+    @contextmanager
+    def container(self, box: Box) -> Iterator[str]:
+        name = self.create(box)
+        try:
+            yield name
+        finally:
+            self.remove(name)
+
+    @contextmanager
+    def holder(self, *mounts: Attached, labels: Mapping[str, str]) -> Iterator[str]:
+        with self.container(Box("empty", [], mounts, labels=labels)) as name:
+            yield name
+
+    def run(self, container: str, on_output: Callable[[int, bytes], None]) -> Exit:
+        box = self.boxes[container]
+        if "-c" in box.command:
+            on_output(STDOUT, b"x86_64\n" if self.facts.runtimes == ("runc",) else b"aarch64\n")
+            return Exit(0, False)
+        return Exit(self.program(self._place(container, "/job"), on_output), self.out_of_memory)
+
+    def put(self, container: str, path: str, tar: Iterable[bytes]) -> None:
+        self.before_put()
+        with tarfile.open(fileobj=io.BytesIO(b"".join(tar))) as opened:
+            opened.extractall(self._place(container, path))
+
+    def get(self, container: str, path: str) -> Iterator[bytes] | None:
+        source = self._place(container, path)
+        if not source.exists():
+            return None
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            tar.add(source, PurePosixPath(path).name)
+        return iter([packed.getvalue()])
+
+    def containers(self, labels: Mapping[str, str]) -> list[Found]:
+        return [
+            Found(n, b.labels) for n, b in self.boxes.items() if labels.items() <= b.labels.items()
+        ]
+
+    def volumes(self, labels: Mapping[str, str]) -> list[Found]:
+        return [
+            Found(n, v.labels)
+            for n, v in self.shelves.items()
+            if labels.items() <= v.labels.items()
+        ]
+
+    def remove(self, container: str) -> None:
+        self.boxes.pop(container, None)
+
+    def remove_volume(self, name: str) -> None:
+        if any(each.volume == name for box in self.boxes.values() for each in box.volumes):
+            raise EngineError(f"{name} is in use")
+        shutil.rmtree(self.shelves.pop(name).folder)
+
+    def _place(self, container: str, path: str) -> Path:
+        for each in self.boxes[container].volumes:
+            if PurePosixPath(path).is_relative_to(each.target):
+                inside = PurePosixPath(path).relative_to(each.target)
+                return self.shelves[each.volume].folder / inside
+        return self.root / "nowhere"

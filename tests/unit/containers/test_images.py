@@ -1,0 +1,132 @@
+import shutil
+import tarfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from fake_engine import FakeEngine, image
+
+from mmdet_jetson.containers import images
+from mmdet_jetson.containers.box import EngineError
+from mmdet_jetson.environments import wheel_folder
+from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.settings import Settings
+
+STAND_INS = {f"mmdet-jetson/stand-in:{name}": image(name) for name in ("train", "arm64")}
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(dict(STAND_INS))
+
+
+def build(engine: FakeEngine, settings: Settings, name: str = "jp501") -> dict[str, object]:
+    made = images.decide(engine, name, settings)
+    images.build(engine, made, settings, lambda _: None)
+    return engine.built[-1]
+
+
+def names_in(context) -> list[str]:
+    with tarfile.open(fileobj=context) as tar:
+        return list(tar.getnames())
+
+
+def test_a_built_image_is_found_and_not_built_again(engine: FakeEngine, settings: Settings) -> None:
+    assert images.find(engine, "jp501", settings) is None
+    build(engine, settings)
+    build(engine, settings)
+    assert len(engine.built) == 1
+    assert images.find(engine, "jp501", settings) is not None
+
+
+def test_a_missing_stand_in_is_answered_with_the_command_that_makes_it(settings: Settings) -> None:
+    with pytest.raises(EngineError, match=r"docker/make-stand-in arm64"):
+        images.decide(FakeEngine(), "jp501", settings)
+
+
+def test_without_its_stand_in_an_image_is_not_there(settings: Settings) -> None:
+    assert images.find(FakeEngine(), "jp501", settings) is None
+
+
+def test_a_base_that_cannot_be_pulled_is_answered_with_stand_ins(settings: Settings) -> None:
+    real = msgspec.structs.replace(settings, bases="registry")
+    with pytest.raises(EngineError) as caught:
+        build(FakeEngine(), real)
+    assert "l4t-tensorrt:r8.4.0-runtime cannot be pulled: no such host" in str(caught.value)
+    assert "MMDET_JETSON_BASES=stand-in" in str(caught.value)
+
+
+def test_real_bases_are_pulled_first(settings: Settings) -> None:
+    real = msgspec.structs.replace(settings, bases="registry")
+    wanted = ["nvcr.io/nvidia/l4t-tensorrt:r8.4.0-runtime", "nvcr.io/nvidia/l4t-jetpack:r35.1.0"]
+    engine = FakeEngine(reachable=wanted)
+    build(engine, real)
+    assert engine.pulled == wanted
+
+
+def test_certificates_go_into_the_context_only_where_they_are_set(
+    engine: FakeEngine, settings: Settings, tmp_path: Path
+) -> None:
+    assert "certificates.pem" not in names_in(build(engine, settings)["context"])
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("x")
+    trusting = msgspec.structs.replace(settings, certificates=bundle)
+    assert "certificates.pem" in names_in(build(engine, trusting, "train")["context"])
+
+
+def test_certificates_change_no_images_name(engine: FakeEngine, settings: Settings) -> None:
+    trusting = msgspec.structs.replace(settings, certificates=Path("/any"))
+    tags = {images.decide(engine, "train", each).tag for each in (settings, trusting)}
+    assert len(tags) == 1
+
+
+def test_a_bundle_that_is_missing_is_named(engine: FakeEngine, settings: Settings) -> None:
+    trusting = msgspec.structs.replace(settings, certificates=Path("/no/such.pem"))
+    with pytest.raises(ConfigError, match=r"names /no/such.pem"):
+        build(engine, trusting)
+
+
+def test_the_wheel_of_this_machine_spares_compiling(engine: FakeEngine, settings: Settings) -> None:
+    folder = wheel_folder(settings.root / "docker/train.lock", "mmcv", "3.8", settings)
+    folder.mkdir(parents=True)
+    (folder / "mmcv-2.0.0rc4-cp38-cp38-linux_x86_64.whl").write_bytes(b"")
+    names = names_in(build(engine, settings, "train")["context"])
+    assert "wheels/mmcv-2.0.0rc4-cp38-cp38-linux_x86_64.whl" in names
+
+
+def test_a_mirrored_wheel_is_taken_where_this_machine_compiled_none(
+    engine: FakeEngine, settings: Settings, tmp_path: Path
+) -> None:
+    for name in ("mmcv-2.0.0rc4-cp38-cp38-manylinux1_x86_64.whl", "mmcv-2.1.0-cp38-none-any.whl"):
+        (tmp_path / name).write_bytes(b"")
+    mirrored = msgspec.structs.replace(settings, mirrors=("https://x.test", str(tmp_path)))
+    names = names_in(build(engine, mirrored, "train")["context"])
+    assert [name for name in names if name.startswith("wheels/")] == [
+        "wheels/mmcv-2.0.0rc4-cp38-cp38-manylinux1_x86_64.whl"
+    ]
+
+
+def test_the_labels_say_what_is_inside(engine: FakeEngine, settings: Settings) -> None:
+    labels = build(engine, settings, "train")["labels"]
+    assert isinstance(labels, dict)
+    assert "torch 1.11.0" in labels["io.mmdet-jetson.versions"]
+    assert labels["io.mmdet-jetson.lock"].startswith("sha256:")
+    assert labels["org.opencontainers.image.title"] == "mmdet_jetson train"
+    assert {"org.opencontainers.image.version", "org.opencontainers.image.revision"} <= set(labels)
+
+
+def test_the_plugins_source_is_handed_in_where_they_are_wanted(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "v1.0.0.tar.gz").write_bytes(b"source")
+    root = tmp_path / "project"
+    for name in ("configs", "docker", "src", "tests"):
+        shutil.copytree(settings.root / name, root / name)
+    shutil.copy(settings.root / "Dockerfile.l4t", root)
+    file = root / "configs/images.toml"
+    file.write_text(file.read_text().replace("[images.jp501] ", "[images.jp501]\nplugin_sm = 87 "))
+    real = msgspec.structs.replace(settings, root=root, bases="registry", mirrors=(str(tmp_path),))
+    made = images.recipe("jp501", images.images_of(real), real)
+    built = build(FakeEngine(reachable=made.arguments.values()), real)
+    assert built["arguments"]["PLUGIN_SM"] == "87"
+    assert "mmdeploy.tar.gz" in names_in(built["context"])

@@ -1,0 +1,78 @@
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeRuntime
+from invoke import Context, task
+
+from mmdet_jetson.config import Project, load_project
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.runtimes.host import HostRuntime
+from mmdet_jetson.settings import Settings
+from mmdet_jetson.steps import Step
+from mmdet_jetson.store import Store
+from mmdet_jetson.where import ByEnvironment, Where, placed
+
+TRAIN = Step("train", "train", "train", "checkpoint", {})
+ENGINE = Step("engine-orin", "engine", "deploy", "engine", {})
+
+
+def project(settings: Settings, *targets: str) -> Project:
+    names = ", ".join(f'"{name}"' for name in targets)
+    return load_project(settings.root / "configs/demo.toml", [f"targets=[{names}]"])
+
+
+def test_an_entry_of_the_menu_gets_the_words() -> None:
+    heard: list[Any] = []
+
+    @task
+    @placed
+    def verb(_: Context, name: str, *, where: Where) -> None:
+        heard.append((name, where))
+
+    flags = [flag for argument in verb.get_arguments() for flag in argument.names]
+    assert {"name", "runtime", "engine", "untested"} <= set(flags)
+    assert "where" not in flags
+    verb(Context(), "x", runtime="docker", engine="orin", untested=True)
+    assert heard == [("x", Where("docker", "orin", untested=True))]
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        (Where("doker"), "did you mean 'docker'"),
+        (Where("host", "ssh://orin"), "add --runtime docker"),
+    ],
+)
+def test_words_that_make_no_sense_are_answered(
+    where: Where, told: str, settings: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=told):
+        where.choose(settings, Store(tmp_path), print)
+
+
+def test_the_host_needs_no_engine(settings: Settings, tmp_path: Path) -> None:
+    assert isinstance(Where().choose(settings, Store(tmp_path), print), HostRuntime)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="this machine is no PC")
+def test_the_host_builds_for_its_own_architecture_only(settings: Settings) -> None:
+    Where().check_targets(project(settings, "pc-onnxruntime"), settings)
+    with pytest.raises(UserError, match="'jetson-onnxruntime' is built for linux/arm64"):
+        Where().check_targets(project(settings, "pc-onnxruntime", "jetson-onnxruntime"), settings)
+    Where("docker").check_targets(project(settings, "jetson-onnxruntime"), settings)
+
+
+def test_each_environment_has_its_own_runtime(tmp_path: Path) -> None:
+    here, there = FakeRuntime("here"), FakeRuntime("there")
+    both = ByEnvironment({"train": here, "deploy": there})
+    assert both.identity(TRAIN) == "train:here"
+    assert both.identity(ENGINE) == "deploy:there"
+    for step, other in ((TRAIN, there), (ENGINE, here)):
+        other.fails = True
+        (tmp_path / step.name / "output").mkdir(parents=True)
+        (tmp_path / step.name / "job.json").write_text('{"parameters": {}, "inputs": {}}')
+        both.run(step, tmp_path / step.name, {}, lambda _: None)
+        other.fails = False
+    assert (here.runs, there.runs) == (["train"], ["engine"])
