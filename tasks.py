@@ -165,13 +165,17 @@ def images_build(_: Context, name=None, engine=""):
     verbs.build(name, engine)
 
 
-@task(name="test", help=BY_IMAGE, iterable=["name"])
+@task(
+    name="test",
+    help={**BY_IMAGE, "again": "run them even where they have passed"},
+    iterable=["name"],
+)
 @menu.answering
-def images_test(_: Context, name=None, engine=""):
+def images_test(_: Context, name=None, engine="", again=False):
     """Run each image's own tests inside it, and keep the result."""
     from mmdet_jetson.containers import verbs  # noqa: PLC0415 - imports Docker's SDK
 
-    verbs.test(name, engine)
+    verbs.test(name, engine, again=again)
 
 
 @task(name="pin")

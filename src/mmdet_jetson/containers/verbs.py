@@ -23,13 +23,13 @@ def build(names: Sequence[str], engine: str) -> None:
         _say(f"image {name}: {image.reference}, {size}{', stand-in base' * image.is_stand_in}")
 
 
-def test(names: Sequence[str], engine: str) -> None:
-    """Run images' own suites inside them and keep the results."""
+def test(names: Sequence[str], engine: str, *, again: bool) -> None:
+    """Run images' own suites inside them, where they have not passed yet, and keep the results."""
     settings = read_settings()
     connection = connect(engine, settings)
     store = Store(settings.artifacts)
     for name in names or images.USUAL:
-        artifact = prove(connection, name, settings, store, _log)
+        artifact = prove(connection, name, settings, store, _log, again=again)
         tests = artifact.provenance.metrics["tests"]
         _say(f"image {name}: {tests} tests passed; {artifact.kind} {artifact.digest}")
 
