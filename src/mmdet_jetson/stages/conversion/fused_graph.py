@@ -5,7 +5,7 @@ Every node's name starts with the part it belongs to: ``preprocessing/``, ``netw
 
 import io
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Set, Tuple
+from typing import Dict, List, Mapping, Set
 
 import onnx
 import torch
@@ -42,9 +42,10 @@ def fused_graph(
         StageError: the model has a head that is not known, or the mode and the preprocessing do not
             go together.
     """
-    network = export_network(model, fed.batch, preprocessing.input_size)
-    _, boxes, classes = _dimensions(network.graph.output[1])
-    parts = {"network": network, "nms": nms_graph(limits, fed.batch, boxes, classes)}
+    decoded = DecodedNetwork(model, fed.batch, preprocessing.input_size).eval()
+    network = trace(decoded)
+    nms = nms_graph(limits, fed.batch, decoded.boxes, decoded.classes)
+    parts = {"network": network, "nms": nms}
     if fed.mode != "tensor":
         folded = fold_into_first_convolution(network, preprocessing)
         before = preprocessing_graph(fed.mode, preprocessing, fed.batch, folded)
@@ -54,9 +55,8 @@ def fused_graph(
     return joined
 
 
-def export_network(model: nn.Module, batch: int, size: Tuple[int, int]) -> onnx.ModelProto:
-    """Trace a detector up to its boxes, from ``input`` to ``boxes`` and ``scores``."""
-    network = DecodedNetwork(model, batch, size).eval()
+def trace(network: DecodedNetwork) -> onnx.ModelProto:
+    """Write a detector up to its boxes, from ``input`` to ``boxes`` and ``scores``."""
     stream = io.BytesIO()
     with torch.no_grad():
         torch.onnx.export(
@@ -114,7 +114,3 @@ def _named_after(part: str, graph: onnx.GraphProto) -> onnx.GraphProto:
 def _used(graph: onnx.GraphProto) -> List[onnx.TensorProto]:
     read: Set[str] = {name for node in graph.node for name in node.input}
     return [tensor for tensor in graph.initializer if tensor.name in read]
-
-
-def _dimensions(value: onnx.ValueInfoProto) -> List[int]:
-    return [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]

@@ -29,6 +29,11 @@ class DecodedNetwork(nn.Module):
 
     Raises:
         StageError: the model has another head than those that are known.
+
+    Attributes:
+        example: a batch to trace with.
+        boxes: how many boxes a picture has, ``n`` below.
+        classes: how many scores a box has.
     """
 
     def __init__(self, model: nn.Module, batch: int, size: Tuple[int, int]) -> None:
@@ -43,6 +48,8 @@ class DecodedNetwork(nn.Module):
         shapes = [level.shape[2:] for level in maps[0]]
         priors = generator.grid_priors(shapes, device="cpu", **extra)
         self.register_buffer("priors", torch.cat(priors))
+        scores = self.decode(maps, self.priors, size)[1]
+        self.boxes, self.classes = scores.shape[1:]
 
     def forward(self, batch: Tensor) -> Boxes:
         """Turn float32 [batch, 3, height, width] into boxes and scores.
