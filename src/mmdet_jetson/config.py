@@ -21,7 +21,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
 Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
-RESERVED = ("base", "checkpoint")  # steps are called evaluate-base and evaluate-checkpoint
+RESERVED = ("base", "checkpoint", "documented")  # as in evaluate-base and export-documented
 Backend = Literal["onnxruntime", "tensorrt"]
 
 
@@ -72,10 +72,16 @@ class Train(Section, frozen=True):
 
 
 class Export(Section, frozen=True):
-    """The MMDeploy config for each backend."""
+    """The MMDeploy config for each backend, and the NMS of fused graphs.
+
+    ``thresholds`` says whose: those of the model's own test, or of the deploy config.
+    """
 
     onnxruntime: str = "configs/deploy/detection_onnxruntime_static.py"
     tensorrt: str = "configs/deploy/detection_tensorrt_static.py"
+    thresholds: Literal["model", "deploy"] = "model"
+    candidates: Annotated[int, msgspec.Meta(ge=1, le=3840)] = 512  # TensorRT's TopK has no more
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 16
 
 
 class Evaluate(Section, frozen=True):
@@ -114,10 +120,17 @@ class Pipeline(Section, frozen=True):
 
 
 class Target(Section, frozen=True):
-    """A device class and how to build for it."""
+    """A device class and how to build for it.
+
+    ``input`` of a fused graph: an ``image`` of any size, one that is ``letterboxed`` to the input
+    size already, or a normalised ``tensor``. ``batch`` is how many pictures it takes at a time.
+    """
 
     description: str
     backend: Backend
+    graph: Literal["fused", "documented"] = "fused"
+    input: Literal["image", "letterboxed", "tensor"] = "image"
+    batch: Positive = 1
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
 
 

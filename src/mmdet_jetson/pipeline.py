@@ -16,6 +16,7 @@ step                     environment reads                          makes
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -127,15 +128,38 @@ def _target_steps(project: Project, inputs: Inputs, name: str, target: Target) -
 
 
 def _export(project: Project, inputs: Inputs, name: str, target: Target) -> Step:
-    config: str = getattr(project.pipeline.export, target.backend)
-    parameters = {
-        "backend": target.backend,
-        "deploy_config": config,
+    parameters = _export_parameters(project, target.backend, target.graph)
+    if target.graph == "fused":
+        export = project.pipeline.export
+        parameters |= {
+            "input": target.input,
+            "batch": target.batch,
+            "thresholds": export.thresholds,
+            "candidates": export.candidates,
+            "rounds": export.rounds,
+        }
+    return _export_step(name, parameters, inputs)
+
+
+def _export_documented(project: Project, inputs: Inputs) -> Step:
+    """The graph that fused ones are compared with: the one ONNX Runtime needs no plugin for."""
+    parameters = _export_parameters(project, "onnxruntime", "documented")
+    return _export_step("documented", parameters, inputs)
+
+
+def _export_parameters(project: Project, backend: str, graph: str) -> dict[str, Any]:
+    return {
+        "backend": backend,
+        "graph": graph,
+        "deploy_config": getattr(project.pipeline.export, backend.removesuffix("_rtx")),
         "input_size": list(project.pipeline.input_size),
     }
+
+
+def _export_step(name: str, parameters: dict[str, Any], inputs: Inputs) -> Step:
     given: dict[str, Made | Given] = {
         "checkpoint": CHECKPOINT,
-        "config": config_input(inputs.settings.root, config),
+        "config": config_input(inputs.settings.root, parameters["deploy_config"]),
     }
     return Step(f"export-{name}", "export", "train", "onnx", parameters, given)
 

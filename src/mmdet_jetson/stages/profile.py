@@ -109,7 +109,7 @@ def time_once(detector: Detector, path: Path) -> List[int]:
     scaled = stamped(detector.resize(picture))
     normalized = stamped(detector.normalize(scaled))
     batch = stamped(detector.format(normalized))
-    outputs = stamped(detector.network(batch))
+    outputs = stamped(detector.infer(batch, (width, height)))
     stamped(detector.postprocess(outputs, (width, height)))
     return [end - start for start, end in zip(stamps, stamps[1:])]
 

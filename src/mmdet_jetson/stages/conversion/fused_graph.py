@@ -4,6 +4,7 @@ Every node's name starts with the part it belongs to: ``preprocessing/``, ``netw
 """
 
 import io
+import traceback
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Set
 
@@ -12,6 +13,7 @@ import torch
 from onnx import helper
 from torch import nn
 
+from mmdet_jetson.stages.conversion.foreign_errors import reason_of
 from mmdet_jetson.stages.conversion.fused_nms import IR_VERSION, OPSET, NmsLimits, nms_graph
 from mmdet_jetson.stages.conversion.fused_preprocessing import (
     fold_into_first_convolution,
@@ -19,6 +21,7 @@ from mmdet_jetson.stages.conversion.fused_preprocessing import (
 )
 from mmdet_jetson.stages.conversion.head_decoding import DecodedNetwork
 from mmdet_jetson.stages.detection.preprocessing import Preprocessing
+from mmdet_jetson.stages.job import StageError
 
 
 @dataclass(frozen=True)
@@ -56,17 +59,28 @@ def fused_graph(
 
 
 def trace(network: DecodedNetwork) -> onnx.ModelProto:
-    """Write a detector up to its boxes, from ``input`` to ``boxes`` and ``scores``."""
+    """Write a detector up to its boxes, from ``input`` to ``boxes`` and ``scores``.
+
+    Raises:
+        StageError: the network has an operator that PyTorch cannot write as ONNX.
+    """
     stream = io.BytesIO()
-    with torch.no_grad():
-        torch.onnx.export(
-            network,
-            network.example,
-            stream,
-            opset_version=OPSET,
-            input_names=["input"],
-            output_names=["boxes", "scores"],
-        )
+    try:
+        with torch.no_grad():
+            torch.onnx.export(
+                network,
+                network.example,
+                stream,
+                opset_version=OPSET,
+                input_names=["input"],
+                output_names=["boxes", "scores"],
+            )
+    except RuntimeError as error:
+        traceback.print_exc()
+        raise StageError(
+            f"PyTorch {torch.__version__} cannot write this network as ONNX: {reason_of(error)}",
+            "RTMDet and YOLOX are known to work; the log has the traceback",
+        ) from error
     return onnx.load_model_from_string(stream.getvalue())
 
 

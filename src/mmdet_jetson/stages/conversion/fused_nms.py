@@ -7,9 +7,9 @@ applying the rule again and again, a box is decided for good after as many round
 suppressions that ends in it is long, so a fixed number of rounds does. The graph counts how many
 boxes still changed in its last round: 0 proves that it has reached the fixed point.
 
-Only the best ``candidates`` pairs of a box and a class take part. Greedy NMS decides about a pair by
-the pairs before it alone, so it says about these what it would say with all pairs present. What can
-be missing are detections behind the last of them: see `is_exact`.
+Only the best ``candidates`` pairs of a box and a class take part. Greedy NMS decides about a pair
+by the pairs before it alone, so it says about these what it would say with all pairs present. What
+can be missing are detections behind the last of them: see `FusedDetector.is_complete`.
 
 The arithmetic is that of ``mmcv.ops.batched_nms`` on a CPU, step by step. It keeps classes apart by
 shifting the boxes of each by more than the largest coordinate of any, which rounds them, and it
@@ -18,7 +18,7 @@ compares an overlap after the division, so that 0/0 suppresses nothing.
 
 from dataclasses import dataclass
 from string import Template
-from typing import Iterable, Optional, Sequence
+from typing import Iterable, Optional
 
 import onnx
 from onnx import parser
@@ -48,27 +48,17 @@ class NmsLimits:
     rounds: int
 
 
-def is_exact(nms: Sequence[int], keep: int, candidates: int) -> bool:
-    """Whether a picture's detections are those of NMS over all boxes.
-
-    ``nms`` is the graph's output of that name for one picture. They are if the rounds sufficed, and
-    either every pair over the threshold took part or the best ones filled all ``keep`` rows.
-    """
-    passing, kept, unsettled = nms
-    return unsettled == 0 and (passing <= candidates or kept >= keep)
-
-
 def nms_graph(limits: NmsLimits, batch: int, boxes: int, classes: int) -> onnx.ModelProto:
     """Write the graph for ``batch`` pictures of ``boxes`` boxes with ``classes`` scores each.
 
-    Inputs: ``boxes`` [batch, boxes, 4] (x1, y1, x2, y2 in pixels of the network's input), ``scores``
-    [batch, boxes, classes], ``mapping`` [batch, 4]: what x and what y are multiplied with to get
-    pixels of the picture, and the picture's width and height.
+    Inputs: ``boxes`` [batch, boxes, 4] (x1, y1, x2, y2 in pixels of the network's input),
+    ``scores`` [batch, boxes, classes], ``mapping`` [batch, 4]: what x and what y are multiplied
+    with to get pixels of the picture, and the picture's width and height.
 
     Outputs: ``dets`` [batch, keep, 5], best first (box in pixels of the picture and inside it,
-    score), and ``labels`` int32 [batch, keep]; a filling row has score 0 and label -1. ``nms`` int32
-    [batch, 3]: how many pairs passed the score threshold, how many of the candidates NMS kept, and
-    how many candidates still changed in the last round.
+    score), and ``labels`` int32 [batch, keep]; a filling row has score 0 and label -1. ``nms``
+    int32 [batch, 3]: how many pairs passed the score threshold, how many of the candidates NMS
+    kept, and how many candidates still changed in the last round.
     """
     best = min(limits.candidates, boxes)
     pairs = min(limits.candidates, best * classes)
@@ -105,7 +95,9 @@ def _listed(values: Iterable[float]) -> str:
 
 _GRAPH = Template(
     """<ir_version: $ir_version, opset_import: ["" : $opset]>
-nms (float[$batch, $boxes, 4] boxes, float[$batch, $boxes, $classes] scores, float[$batch, 4] mapping)
+nms (
+  float[$batch, $boxes, 4] boxes, float[$batch, $boxes, $classes] scores, float[$batch, 4] mapping
+)
 => (float[$batch, $keep, 5] dets, int32[$batch, $keep] labels, int32[$batch, 3] nms)
 <
   float[1] score_threshold = {$score_threshold}, float[1] iou_threshold = {$iou_threshold},

@@ -5,8 +5,8 @@ that in floating point, this graph in whole numbers, since TensorRT knows no oth
 two differ only where a side is exactly half way and MMCV's product falls just below it: for a width
 and a height up to 4096 never at 320, 640 or 1280 pixels, and in 47 of 8.4 million cases at 96.
 
-OpenCV scales 8-bit pictures with weights of 11 bits and rounds to 8 bits; the graph scales in float32
-and rounds, so that a value may differ by 1 of 255.
+OpenCV scales 8-bit pictures with weights of 11 bits and drops bits below a quarter between its two
+passes; the graph scales in float32 and rounds once, so that a value may differ by 1 of 255.
 """
 
 from string import Template
@@ -37,7 +37,9 @@ def fold_into_first_convolution(network: onnx.ModelProto, preprocessing: Preproc
         return False
     weights: Dict[str, onnx.TensorProto] = {w.name: w for w in network.graph.initializer}
     tensor = weights[readers[0].input[1]]
-    kernel = numpy_helper.to_array(tensor) / np.float32(preprocessing.std).reshape(1, 3, 1, 1)
+    kernel = numpy_helper.to_array(tensor) / np.array(preprocessing.std, np.float32).reshape(
+        1, 3, 1, 1
+    )
     ordered = kernel[:, ::-1] if preprocessing.to_rgb else kernel
     tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(ordered), tensor.name))
     return True
@@ -49,15 +51,15 @@ def preprocessing_graph(
     """Write the graph from the inputs of ``mode`` to ``input`` and ``mapping``.
 
     - ``image``: ``picture`` uint8 [1, height, width, 3], BGR, of any size;
-    - ``letterboxed``: ``picture`` uint8 [batch, height, width, 3], BGR, brought to the network's size
-      already; only ``input`` is made of it.
+    - ``letterboxed``: ``picture`` uint8 [batch, height, width, 3], BGR, brought to the network's
+      size already; only ``input`` is made of it.
 
     ``input`` is [batch, 3, height, width], normalised as far as the network does not do it itself:
     ``folded`` is what `fold_into_first_convolution` said.
 
     Raises:
-        StageError: ``image`` with more than one picture, with a letterbox that is not square or with
-            one that is padded with a colour.
+        StageError: ``image`` with more than one picture, or with a letterbox that is not square or
+            padded with a colour.
     """
     if mode == "image":
         _check(preprocessing, batch)
@@ -110,9 +112,10 @@ preprocessing (uint8[1, height, width, 3] picture)
 => (float[1, 3, $height, $width] input, float[1, 4] mapping)
 <
   int64[1] from_height = {1}, int64[1] to_channels = {3}, int64[1] one = {1}, int64[1] two = {2},
-  int64[1] side = {$width}, int64[1] twice_side = {$twice}, int64[1] three = {3},
+  int64[1] twice_side = {$twice}, int64[1] three = {3},
   int64[2] input_size = {$height, $width}, int64[5] no_pads = {0, 0, 0, 0, 0},
-  int64[1] no_pad = {0}, float half = {0.5}, float pad_value = {$pad}, int64[4] input_shape = {1, $height, $width, 3},
+  int64[1] no_pad = {0}, float half = {0.5}, float pad_value = {$pad},
+  int64[4] input_shape = {1, $height, $width, 3},
   int64[4] mapping_order = {1, 0, 3, 2}, int64[2] mapping_shape = {1, 4},
   int64[3] order = {$order}, float[1, 3, 1, 1] mean = {$mean}, float[1, 3, 1, 1] std = {$std}
 >
@@ -146,8 +149,10 @@ preprocessing (uint8[$batch, $height, $width, 3] picture)
 }"""
 )
 
+_LINEAR = 'mode = "linear", coordinate_transformation_mode = "half_pixel"'
+
 # New sides are (2 * side * input / longer + 1) / 2 in whole numbers, at least 1.
-_LETTERBOX = """
+_LETTERBOX = f"""
   longer = ReduceMax <keepdims = 1> (size)
   twice_longer = Mul (longer, two)
   scaled_twice = Mul (size, twice_side)
@@ -155,7 +160,7 @@ _LETTERBOX = """
   rounded_size = Div (rounding, twice_longer)
   new_size = Max (rounded_size, one)
   new_shape = Concat <axis = 0> (one, new_size, three)
-  scaled = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (values, , , new_shape)
+  scaled = Resize <{_LINEAR}> (values, , , new_shape)
   scaled_and_half = Add (scaled, half)
   whole = Floor (scaled_and_half)
   missing = Sub (input_size, new_size)
@@ -163,9 +168,9 @@ _LETTERBOX = """
   padded = Pad (whole, pads, pad_value)
   fitted = Reshape (padded, input_shape)"""
 
-_STRETCH = """
+_STRETCH = f"""
   new_size = Identity (input_size)
-  scaled = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (values, , , input_shape)
+  scaled = Resize <{_LINEAR}> (values, , , input_shape)
   scaled_and_half = Add (scaled, half)
   fitted = Floor (scaled_and_half)"""
 

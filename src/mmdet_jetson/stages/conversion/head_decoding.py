@@ -19,7 +19,7 @@ Boxes = Tuple[Tensor, Tensor]
 ADVICE = 'set graph = "documented" for the target in targets.toml, which takes MMDeploy\'s way'
 
 
-class DecodedNetwork(nn.Module):
+class DecodedNetwork(nn.Module):  # type: ignore[misc]
     """A detector up to its boxes, for pictures of one size.
 
     Args:
@@ -55,7 +55,7 @@ class DecodedNetwork(nn.Module):
         """Turn float32 [batch, 3, height, width] into boxes and scores.
 
         Returns:
-            Boxes [batch, n, 4] (x1, y1, x2, y2 in pixels of the input) and scores [batch, n, classes].
+            Boxes [batch, n, 4] (x1, y1, x2, y2 in pixels of the input), scores [batch, n, classes].
         """
         return self.decode(self._maps(batch), self.priors, self.size)
 

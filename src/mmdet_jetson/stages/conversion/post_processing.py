@@ -1,4 +1,4 @@
-"""Which thresholds a fused graph gets: those of the model's own test, or those of the deploy config."""
+"""Which thresholds a fused graph gets: those of the model's own test or of the deploy config."""
 
 from typing import Any, Mapping
 
