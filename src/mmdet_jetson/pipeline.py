@@ -7,9 +7,11 @@ step                     environment reads                          makes
 ``train``                train       dataset, config, weights       checkpoint
 ``evaluate-base``        train       weights, config, validation    evaluation
 ``evaluate-checkpoint``  train       checkpoint, validation         evaluation
+``export-documented``    train       checkpoint, deploy config      onnx
 ``export-TARGET``        train       checkpoint, deploy config      onnx
 ``engine-TARGET``        deploy      onnx                           engine
 ``evaluate-TARGET``      deploy      engine, validation             evaluation
+``prove-TARGET``         deploy      graphs, engine, PyTorch's boxes proof
 ``profile-TARGET``       deploy      engine, validation             profile
 ``report``               train       all of these                   report
 ======================== =========== ============================== ==============
@@ -42,6 +44,8 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
     if project.pipeline.train.weights:
         steps.append(_evaluate_checkpoint(project, "base", {"weights": _weights(project, inputs)}))
     steps.append(_evaluate_checkpoint(project, "checkpoint", {}))
+    if any(target.graph == "fused" for target in project.used_targets.values()):
+        steps.append(_export_documented(project, inputs))
     for name, target in project.used_targets.items():
         steps += _target_steps(project, inputs, name, target)
     return (*steps, _report(project, steps))
@@ -119,12 +123,13 @@ def _evaluate_checkpoint(project: Project, subject: str, extra: Mapping[str, Giv
 
 
 def _target_steps(project: Project, inputs: Inputs, name: str, target: Target) -> tuple[Step, ...]:
-    return (
+    steps = (
         _export(project, inputs, name, target),
         _engine(name, target),
         _evaluate_engine(project, name),
-        _profile(project, name),
     )
+    proof = (_prove(name),) if target.graph == "fused" else ()
+    return (*steps, *proof, _profile(project, name))
 
 
 def _export(project: Project, inputs: Inputs, name: str, target: Target) -> Step:
@@ -179,6 +184,25 @@ def _evaluate_engine(project: Project, name: str) -> Step:
         "deploy",
         "evaluation",
         parameters,
+        given,
+        judges=f"engine-{name}",
+    )
+
+
+def _prove(name: str) -> Step:
+    given: dict[str, Made | Given] = {
+        "onnx": Made(f"export-{name}"),
+        "documented": Made("export-documented"),
+        "engine": Made(f"engine-{name}"),
+        "dataset": VALIDATION,
+        "reference": Made("evaluate-checkpoint", ("predictions.json", "metrics.json")),
+    }
+    return Step(
+        f"prove-{name}",
+        "prove",
+        "deploy",
+        "proof",
+        {"target": name},
         given,
         judges=f"engine-{name}",
     )

@@ -11,11 +11,11 @@ from typing import Any, List, Mapping, Tuple
 
 import numpy as np
 
-from mmdet_jetson.stages.detection.backends import Network, backend
-from mmdet_jetson.stages.detection.boxes import clip_boxes
-from mmdet_jetson.stages.detection.drawing import Detection
+from mmdet_jetson.stages.detection.boxes import Detection, clip_boxes
 from mmdet_jetson.stages.detection.feeding import mapping
+from mmdet_jetson.stages.detection.preflight import preflight
 from mmdet_jetson.stages.detection.preprocessing import Preprocessing, Size
+from mmdet_jetson.stages.detection.sessions import Network, sessions
 
 Outputs = Tuple[np.ndarray, ...]
 
@@ -39,22 +39,33 @@ class Detector:
         """Open an `engine` artifact of either graph.
 
         Raises:
-            StageError: its preprocessing or its backend is not supported here.
+            StageError: `preflight` refuses it, or its preprocessing is not supported.
         """
-        graph, passport = _read(folder / "graph.json"), _read(folder / "passport.json")
-        network = backend(passport["backend"]).open_session(folder / passport["engine"]["file"])
+        passport = preflight(folder)
+        network = sessions(passport["backend"]).open_session(folder / passport["engine"]["file"])
+        return Detector._around(network, folder, passport)
+
+    @staticmethod
+    def of_graph(folder: Path) -> "Detector":
+        """Open an `onnx` artifact in ONNX Runtime; there is no passport yet.
+
+        Raises:
+            StageError: its preprocessing or its operators are not supported here.
+        """
+        network = sessions("onnxruntime").open_session(folder / "end2end.onnx")
+        return Detector._around(network, folder, {})
+
+    @staticmethod
+    def _around(network: Network, folder: Path, passport: Mapping[str, Any]) -> "Detector":
+        graph = _read(folder / "graph.json")
         classes = tuple(graph["classes"])
-        if graph.get("graph") == "fused":
-            fields = dict(graph["preprocessing"])
-            preprocessing = Preprocessing(**{name: _frozen(fields[name]) for name in fields})
-            fed = Feeding(graph["input"], graph["batch"])
-            limits = graph["post_processing"]
-            return FusedDetector(
-                classes, preprocessing, network, passport, fed, limits["keep"], limits["nms_pre"]
-            )
-        width, height = graph["input_size"]
-        preprocessing = Preprocessing.read(folder / "pipeline.json", (width, height))
-        return Detector(classes, preprocessing, network, passport)
+        preprocessing = Preprocessing.of(folder, graph)
+        if graph.get("graph") != "fused":
+            return Detector(classes, preprocessing, network, passport)
+        fed, limits = Feeding(graph["input"], graph["batch"]), graph["post_processing"]
+        return FusedDetector(
+            classes, preprocessing, network, passport, fed, limits["keep"], limits["nms_pre"]
+        )
 
     def detect(self, picture: np.ndarray) -> List[Detection]:
         """Find objects in a BGR uint8 [height, width, 3] picture, best first."""
@@ -166,10 +177,6 @@ def _detections(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> Li
         Detection(box=(box[0], box[1], box[2], box[3]), score=score, label=label)
         for box, score, label in rows
     ]
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _read(path: Path) -> Any:
