@@ -6,7 +6,6 @@ import pytest
 from engines import DETS, engine_job, fixed_network, onnx_folder
 from onnx import helper
 
-from mmdet_jetson.stages.detection.backends import Built
 from mmdet_jetson.stages.engine import check_difference, run
 from mmdet_jetson.stages.job import StageError
 
@@ -99,7 +98,7 @@ def test_a_graph_that_cannot_run_is_one_sentence(tmp_path, exported, damage, mes
     ("parameters", "message"),
     [
         ({"backend": "tensorflow"}, "no backend called 'tensorflow'"),
-        ({"precision": "int8"}, "fp32 engines only, not int8"),
+        ({"precision": "fp16"}, "computes fp16 on a CPU by way of fp32"),
     ],
 )
 def test_what_the_backend_cannot_build_is_one_sentence(tmp_path, exported, parameters, message):
@@ -108,13 +107,13 @@ def test_what_the_backend_cannot_build_is_one_sentence(tmp_path, exported, param
 
 
 @pytest.mark.parametrize("difference", [2e-3, float("inf"), float("nan")])
-def test_an_engine_that_detects_something_else_is_refused(tmp_path, difference):
+def test_an_engine_that_detects_something_else_is_refused(difference):
     with pytest.raises(StageError, match="detections differ"):
-        check_difference(Built(tmp_path, difference, {}))
+        check_difference(difference, "fp32")
 
 
-def test_an_engine_may_differ_by_rounding(tmp_path):
-    check_difference(Built(tmp_path, 1e-5, {}))
+def test_an_engine_may_differ_by_rounding():
+    check_difference(1e-5, "fp32")
 
 
 def test_a_graph_that_finds_nothing_builds(tmp_path):
