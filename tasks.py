@@ -6,6 +6,7 @@ import sys
 from invoke import Context, task
 
 from mmdet_jetson import menu, upkeep
+from mmdet_jetson import preflight as before_opening
 
 PYTHON = shlex.quote(sys.executable)
 CONFIG = "configs/pipeline.toml"
@@ -56,6 +57,23 @@ def export(_: Context, config=CONFIG, set=None, target=None):
 def engine(_: Context, config=CONFIG, set=None, target=None):
     """Build an engine for each target."""
     menu.run_verb("engine", config, set, target)
+
+
+@task(
+    help={**HELP, "target": "a name in targets.toml", "precision": "fp32, fp16 or int8"},
+    iterable=["set"],
+)
+@menu.answering
+def build_jetson_engine(_: Context, target, precision="", config=CONFIG, set=None):
+    """Build one target's engine on this device, with what its checkpoint needs before."""
+    menu.run_verb("engine", config, set, [target], precision=precision)
+
+
+@task(help={"engine": "the folder of an engine", "onnx": "the ONNX file it should be made from"})
+@menu.answering
+def preflight(_: Context, engine, onnx=""):
+    """Say whether an engine may be opened on this machine, and what to do where not."""
+    before_opening.preflight(engine, onnx)
 
 
 @task(help=BY_TARGET, iterable=["set", "target"])

@@ -22,7 +22,9 @@ Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
 Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 RESERVED = ("base", "checkpoint", "documented")  # as in evaluate-base and export-documented
-Backend = Literal["onnxruntime", "tensorrt"]
+Backend = Literal["onnxruntime", "tensorrt", "tensorrt_rtx"]
+Precision = Literal["fp32", "fp16", "int8"]
+Capability = Annotated[int, msgspec.Meta(ge=50, le=199)]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -124,6 +126,8 @@ class Target(Section, frozen=True):
 
     ``input`` of a fused graph: an ``image`` of any size, one that is ``letterboxed`` to the input
     size already, or a normalised ``tensor``. ``batch`` is how many pictures it takes at a time.
+    ``compute_capabilities`` are the GPUs that TensorRT for RTX compiles for, without their dot.
+    ``plugin`` is MMDeploy's library, which a documented graph needs in TensorRT.
     """
 
     description: str
@@ -131,7 +135,10 @@ class Target(Section, frozen=True):
     graph: Literal["fused", "documented"] = "fused"
     input: Literal["image", "letterboxed", "tensor"] = "image"
     batch: Positive = 1
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    precision: Precision = "fp32"
+    compute_capabilities: tuple[Capability, ...] = ()
+    calibration_pictures: Positive = 64
+    plugin: str | None = None
 
 
 class Sources(Section, frozen=True):
@@ -178,6 +185,23 @@ def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
     )
     _check(project, path)
     return project
+
+
+def with_precision(project: Project, precision: str) -> Project:
+    """Return the project with another precision for all its targets.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    if precision not in get_args(Precision):
+        raise ConfigError(
+            f"--precision {precision}: unknown", nearest(precision, get_args(Precision))
+        )
+    targets = {
+        name: msgspec.structs.replace(target, precision=precision)
+        for name, target in project.targets.items()
+    }
+    return msgspec.structs.replace(project, targets=targets)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -278,6 +302,12 @@ def _check(project: Project, path: Path) -> None:
         if name not in project.targets:
             raise ConfigError(
                 f"{path}: targets: {name!r} is not in targets.toml", nearest(name, project.targets)
+            )
+    for name, target in project.used_targets.items():
+        if target.backend == "tensorrt_rtx" and not target.compute_capabilities:
+            raise ConfigError(
+                f"targets.toml: {name}.compute_capabilities: needed for backend 'tensorrt_rtx'",
+                "list the GPUs to compile for, as in [86, 89]",
             )
     for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
         if len(set(values)) != len(values):

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmdet_jetson import explain, pipeline, summary
-from mmdet_jetson.config import Project, load_project, nearest
+from mmdet_jetson.config import Project, load_project, nearest, with_precision
 from mmdet_jetson.errors import GateFailed, UserError
 from mmdet_jetson.inputs import Inputs
 from mmdet_jetson.jobs import sweep
@@ -65,13 +65,18 @@ class Session:
 
 @contextmanager
 def session(
-    config: str, overrides: Sequence[str], targets: Sequence[str] = ()
+    config: str, overrides: Sequence[str], targets: Sequence[str] = (), precision: str = ""
 ) -> Iterator[Session]:
-    """Read the configuration, plan the steps and open the store; nothing runs yet."""
+    """Read the configuration, plan the steps and open the store; nothing runs yet.
+
+    ``targets`` and ``precision`` replace those of the configuration.
+    """
     settings = read_settings()
     if targets:
         overrides = [*overrides, f"targets={json.dumps(list(targets))}"]
     project = load_project(Path(config), overrides)
+    if precision:
+        project = with_precision(project, precision)
     display = Display(Console(stderr=True))
     steps = pipeline.plan(project, Inputs(project, settings, display.bytes_fetched))
     with display:
@@ -97,7 +102,7 @@ def make(now: Session, goals: Iterable[str], again: Iterable[str] = ()) -> dict[
 def run_pipeline(config: str, overrides: Sequence[str]) -> None:
     """Make everything up to the report, show the result, and fail where a gate fails."""
     with session(config, overrides) as now:
-        pipeline.check_targets(now.project, "pipeline")
+        pipeline.check_targets(now.project, "pipeline", now.runtime.machine)
         made = make(now, ["report"])
     page = summary.place_report(now.store, made["report"], now.name)
     Console().print(summary.table(now.store, made, page))
@@ -112,12 +117,13 @@ def run_verb(
     overrides: Sequence[str],
     targets: Sequence[str] = (),
     *,
+    precision: str = "",
     again: bool = False,
 ) -> None:
     """Make one verb's artifacts, for every target where it has one, and say where they are."""
-    with session(config, overrides, targets) as now:
+    with session(config, overrides, targets, precision) as now:
         if verb in ("engine", "evaluate", "profile"):
-            pipeline.check_targets(now.project, verb)
+            pipeline.check_targets(now.project, verb, now.runtime.machine)
         goals = [step.name for step in now.steps if step.name.split("-")[0] == verb]
         made = make(now, goals, goals if again else ())
     for goal in goals:

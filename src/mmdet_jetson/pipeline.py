@@ -25,11 +25,13 @@ import msgspec
 from mmdet_jetson.config import Project, Target, flatten
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.inputs import Inputs
+from mmdet_jetson.machine import Machine
 from mmdet_jetson.stage import Workshop, run_step
 from mmdet_jetson.steps import Given, Made, Step
 from mmdet_jetson.store import Artifact, Store
 from mmdet_jetson.train_config import config_input
 
+TRAINING = Made("dataset", ("train", "train.json"))
 VALIDATION = Made("dataset", ("val", "val.json"))
 CHECKPOINT = Made("train", ("best.pth", "config.py"))
 
@@ -125,11 +127,11 @@ def _evaluate_checkpoint(project: Project, subject: str, extra: Mapping[str, Giv
 def _target_steps(project: Project, inputs: Inputs, name: str, target: Target) -> tuple[Step, ...]:
     steps = (
         _export(project, inputs, name, target),
-        _engine(name, target),
-        _evaluate_engine(project, name),
+        _engine(inputs, name, target),
+        _evaluate_engine(project, name, target),
     )
-    proof = (_prove(name),) if target.graph == "fused" else ()
-    return (*steps, *proof, _profile(project, name))
+    proof = (_prove(name, target),) if target.graph == "fused" else ()
+    return (*steps, *proof, _profile(project, name, target))
 
 
 def _export(project: Project, inputs: Inputs, name: str, target: Target) -> Step:
@@ -169,19 +171,36 @@ def _export_step(name: str, parameters: dict[str, Any], inputs: Inputs) -> Step:
     return Step(f"export-{name}", "export", "train", "onnx", parameters, given)
 
 
-def _engine(name: str, target: Target) -> Step:
-    parameters = {"target": name, "backend": target.backend, "precision": target.precision}
-    given = {"onnx": Made(f"export-{name}")}
-    return Step(f"engine-{name}", "engine", "deploy", "engine", parameters, given)
+def _engine(inputs: Inputs, name: str, target: Target) -> Step:
+    parameters: dict[str, Any] = {
+        "target": name,
+        "backend": target.backend,
+        "precision": target.precision,
+        "compute_capabilities": list(target.compute_capabilities),
+    }
+    given: dict[str, Made | Given] = {"onnx": Made(f"export-{name}")}
+    if target.precision == "int8":
+        # The validation split is there to be kept out: the stage compares the pictures of the two.
+        given |= {"training": TRAINING, "validation": VALIDATION}
+        parameters["calibration_pictures"] = target.calibration_pictures
+    if target.plugin and target.graph == "documented":
+        given["plugin"] = inputs.plugin(target.plugin, f"targets.toml: {name}.plugin")
+    environment = _environment(target)
+    return Step(f"engine-{name}", "engine", environment, "engine", parameters, given)
 
 
-def _evaluate_engine(project: Project, name: str) -> Step:
+def _environment(target: Target) -> str:
+    """TensorRT for RTX is large, so it is installed for targets that use it, only."""
+    return "deploy-rtx" if target.backend == "tensorrt_rtx" else "deploy"
+
+
+def _evaluate_engine(project: Project, name: str, target: Target) -> Step:
     parameters = {"target": name, **msgspec.to_builtins(project.pipeline.evaluate)}
     given = {"engine": Made(f"engine-{name}"), "dataset": VALIDATION}
     return Step(
         f"evaluate-{name}",
         "evaluate_engine",
-        "deploy",
+        _environment(target),
         "evaluation",
         parameters,
         given,
@@ -189,7 +208,7 @@ def _evaluate_engine(project: Project, name: str) -> Step:
     )
 
 
-def _prove(name: str) -> Step:
+def _prove(name: str, target: Target) -> Step:
     given: dict[str, Made | Given] = {
         "onnx": Made(f"export-{name}"),
         "documented": Made("export-documented"),
@@ -200,7 +219,7 @@ def _prove(name: str) -> Step:
     return Step(
         f"prove-{name}",
         "prove",
-        "deploy",
+        _environment(target),
         "proof",
         {"target": name},
         given,
@@ -208,14 +227,14 @@ def _prove(name: str) -> Step:
     )
 
 
-def _profile(project: Project, name: str) -> Step:
+def _profile(project: Project, name: str, target: Target) -> Step:
     timing = msgspec.to_builtins(project.pipeline.profile)
     parameters = {"target": name, "evidence": "measured", **timing}
     given = {"engine": Made(f"engine-{name}"), "dataset": VALIDATION}
     return Step(
         f"profile-{name}",
         "profile",
-        "deploy",
+        _environment(target),
         "profile",
         parameters,
         given,
@@ -252,16 +271,22 @@ def _shown(step: Step) -> tuple[str, ...]:
     return parts.get(step.kind, ())
 
 
-def check_targets(project: Project, goal: str) -> None:
-    """Refuse to start what cannot be finished: a target whose engine we cannot build.
+def check_targets(project: Project, goal: str, machine: Machine) -> None:
+    """Refuse to start what cannot be finished: a target that this machine cannot build or run.
 
     Raises:
         UserError: names the target and what can be made for it.
     """
     for name, target in project.used_targets.items():
-        if target.backend != "onnxruntime":
+        if target.backend == "tensorrt" and not machine.jetpack:
             raise UserError(
-                f"{goal}: target {name!r} needs backend {target.backend!r}, and engines are built"
-                " for 'onnxruntime' only so far",
-                f"invoke export --target {name} makes its ONNX file",
+                f"{goal}: target {name!r} is built by the TensorRT of its own device, and this "
+                "machine is no Jetson",
+                f"on the device: invoke build-jetson-engine --target {name}; "
+                f"here: invoke export --target {name} makes its ONNX file",
+            )
+        if target.backend == "tensorrt_rtx" and goal != "engine" and not machine.has_gpu:
+            raise UserError(
+                f"{goal}: the engine of target {name!r} runs on a GPU only, and there is none here",
+                f"invoke engine --target {name} compiles it all the same",
             )

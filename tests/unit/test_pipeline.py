@@ -7,6 +7,7 @@ from mmdet_jetson import pipeline
 from mmdet_jetson.config import Project, load_project
 from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.inputs import Inputs
+from mmdet_jetson.machine import Machine
 from mmdet_jetson.settings import Settings
 from mmdet_jetson.stage import Workshop
 from mmdet_jetson.steps import Given, Made, Step
@@ -93,8 +94,8 @@ def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
 
 def test_an_engine_that_cannot_be_built_is_refused_before_anything_runs(settings: Settings) -> None:
     project, _ = planned(settings, 'targets=["agx-orin-jp501"]')
-    with pytest.raises(UserError, match="target 'agx-orin-jp501' needs backend 'tensorrt'"):
-        pipeline.check_targets(project, "engine")
+    with pytest.raises(UserError, match="'agx-orin-jp501' is built by the TensorRT of its own device"):
+        pipeline.check_targets(project, "engine", Machine(jetpack=None, has_gpu=False))
 
 
 @pytest.mark.parametrize(
