@@ -16,6 +16,7 @@ from torch import nn
 from mmdet_jetson.stages.conversion.foreign_errors import reason_of
 from mmdet_jetson.stages.conversion.fused_nms import IR_VERSION, OPSET, NmsLimits, nms_graph
 from mmdet_jetson.stages.conversion.fused_preprocessing import (
+    check_input,
     fold_into_first_convolution,
     preprocessing_graph,
 )
@@ -45,6 +46,7 @@ def fused_graph(
         StageError: the model has a head that is not known, or the mode and the preprocessing do not
             go together.
     """
+    check_input(fed.mode, preprocessing, fed.batch)
     decoded = DecodedNetwork(model, fed.batch, preprocessing.input_size).eval()
     network = trace(decoded)
     nms = nms_graph(limits, fed.batch, decoded.boxes, decoded.classes)

@@ -23,6 +23,31 @@ from mmdet_jetson.stages.job import StageError
 INPUTS = ("image", "letterboxed", "tensor")
 
 
+def check_input(mode: str, preprocessing: Preprocessing, batch: int) -> None:
+    """Refuse what cannot be done to a picture in the graph.
+
+    Raises:
+        StageError: ``image`` with more than one picture, or with a letterbox that is not square or
+            padded with a colour.
+    """
+    if mode != "image":
+        return
+    width, height = preprocessing.input_size
+    advice = 'set input = "letterboxed" for the target in targets.toml'
+    if batch > 1:
+        raise StageError(f"pictures of any size cannot share a batch, and batch is {batch}", advice)
+    if preprocessing.keep_ratio and width != height:
+        raise StageError(
+            "a graph can fit a picture that keeps its ratio into a square only, not into "
+            f"{width}x{height}",
+            advice,
+        )
+    if preprocessing.keep_ratio and len(set(preprocessing.pad_value)) > 1:
+        raise StageError(
+            f"a graph can pad with a grey value only, not with {preprocessing.pad_value}", advice
+        )
+
+
 def fold_into_first_convolution(network: onnx.ModelProto, preprocessing: Preprocessing) -> bool:
     """Let the weights of the first convolution divide by the deviation and turn BGR into RGB.
 
@@ -56,13 +81,7 @@ def preprocessing_graph(
 
     ``input`` is [batch, 3, height, width], normalised as far as the network does not do it itself:
     ``folded`` is what `fold_into_first_convolution` said.
-
-    Raises:
-        StageError: ``image`` with more than one picture, or with a letterbox that is not square or
-            padded with a colour.
     """
-    if mode == "image":
-        _check(preprocessing, batch)
     width, height = preprocessing.input_size
     flipped = preprocessing.to_rgb and folded
     text = (_IMAGE if mode == "image" else _LETTERBOXED).substitute(
@@ -86,23 +105,6 @@ def preprocessing_graph(
 
 def _listed(values: Iterable[float]) -> str:
     return ", ".join(map(repr, values))
-
-
-def _check(preprocessing: Preprocessing, batch: int) -> None:
-    width, height = preprocessing.input_size
-    advice = 'set input = "letterboxed" for the target in targets.toml'
-    if batch > 1:
-        raise StageError(f"pictures of any size cannot share a batch, and batch is {batch}", advice)
-    if preprocessing.keep_ratio and width != height:
-        raise StageError(
-            "a graph can fit a picture that keeps its ratio into a square only, not into "
-            f"{width}x{height}",
-            advice,
-        )
-    if preprocessing.keep_ratio and len(set(preprocessing.pad_value)) > 1:
-        raise StageError(
-            f"a graph can pad with a grey value only, not with {preprocessing.pad_value}", advice
-        )
 
 
 # TensorRT wants a Cast to be the first operator on 8-bit values.

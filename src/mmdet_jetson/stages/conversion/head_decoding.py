@@ -71,8 +71,9 @@ def _decoder(model: Any) -> Callable[[Maps, Tensor, Tuple[int, int]], Boxes]:
             return _yolox
         if _predicts_as_base(head):
             return _DenseHead(head)
+    kind = type(head).__name__ if head else "head of its own"
     raise StageError(
-        f"a {type(model).__name__} with a {type(head).__name__} cannot be fused: only heads that "
+        f"a {type(model).__name__} with a {kind} cannot be fused: only heads that "
         "predict as MMDetection's BaseDenseHead or YOLOXHead do, without a score factor, are known",
         ADVICE,
     )
