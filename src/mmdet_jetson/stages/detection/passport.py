@@ -18,6 +18,7 @@ WORDS = {
     "tensorrt": "TensorRT",
     "tensorrt_rtx": "TensorRT for RTX",
 }
+SOURCES = {"checkpoint": "checkpoint than graph.json tells of", "onnx": "ONNX file than this one"}
 REBUILD = "build it on this device: invoke build-jetson-engine --target {target}"
 
 
@@ -67,8 +68,8 @@ def check_files(folder: Path, passport: Mapping[str, Any], onnx: Optional[Path] 
         described = passport.get(source) or {}
         if described.get("sha256") != digest:
             raise StageError(
-                f"the passport is stale: it was written for another {source} than this one",
-                "build the engine again from the newest export: " + REBUILD.format_map(passport),
+                f"the passport is stale: the engine was built from another {SOURCES[source]}",
+                "build the engine again: invoke engine --target {target}".format_map(passport),
             )
 
 

@@ -66,6 +66,7 @@ class Compiler:
             StageError: TensorRT could not.
         """
         serialized = self.builder.build_serialized_network(self.network, self.config)
+        self.logger.stream.close()
         if serialized is None:
             raise StageError(
                 f"TensorRT {self.trt.__version__} could not compile the graph: "
@@ -93,7 +94,8 @@ def file_logger(trt: Any, path: Path) -> Any:
         def log(self, severity: Any, message: str) -> None:
             if severity in _serious(trt):
                 self.last_error = message.splitlines()[0]
-            if severity != trt.ILogger.Severity.VERBOSE:
+            # What is said after the last word on an engine would change a file of the passport.
+            if severity != trt.ILogger.Severity.VERBOSE and not self.stream.closed:
                 self.stream.write(f"{severity.name.lower()}: {message}\n")
                 self.stream.flush()
 
