@@ -46,7 +46,8 @@ def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
     """Write an INT8 copy of the request's graph to ``into`` and return that.
 
     Raises:
-        StageError: there is no picture to calibrate with, or no node that may be lowered.
+        StageError: there is no picture to calibrate with, no node that may be lowered, or a range
+            that cannot be quantized.
     """
     if not request.calibration:
         raise StageError(
@@ -57,18 +58,24 @@ def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
     lowered = lowered_nodes(model)
     convolutions = [n.name for n in model.graph.node if n.op_type == "Conv" and n.name in lowered]
     logging.getLogger().setLevel(logging.ERROR)  # it recommends what an exported graph has had
-    quantize_static(
-        str(request.onnx),
-        str(into),
-        _Reader(feeds(request, model)),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=scheme.activations,
-        weight_type=QuantType.QInt8,
-        nodes_to_quantize=convolutions,
-        calibrate_method=CalibrationMethod.MinMax,
-        extra_options=dict(scheme.options),
-    )
+    try:
+        quantize_static(
+            str(request.onnx),
+            str(into),
+            _Reader(feeds(request, model)),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=scheme.activations,
+            weight_type=QuantType.QInt8,
+            nodes_to_quantize=convolutions,
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options=dict(scheme.options),
+        )
+    except AssertionError as error:  # how onnxruntime.quantization refuses ranges
+        raise StageError(
+            f"the ranges of values in the network cannot be put into 8 bits: {error}",
+            "values that are endless or not a number are the usual cause: evaluate the fp32 engine",
+        ) from error
     return into
 
 
