@@ -106,8 +106,13 @@ class NamedContext:
         self._addresses: dict[str, int] = {}
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        known = _value(self._engine._session, name).shape
+        fits = len(shape) == len(known) and all(
+            size == fixed or not isinstance(fixed, int)
+            for size, fixed in zip(shape, known, strict=True)
+        )
         self._shapes[name] = shape
-        return True
+        return fits
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._shapes.get(name) or _value(self._engine._session, name).shape)

@@ -233,3 +233,12 @@ def test_an_engine_of_another_tensorrt_is_one_sentence(backend, tmp_path):
 
     with pytest.raises(StageError, match=r"cannot load engine\.plan"):
         sessions.open_session(tmp_path / "engine.plan")
+
+
+@pytest.mark.parametrize("version", ["8.4.0.9", "8.5.2.2", "11.4.0.106"])
+def test_an_input_of_another_size_is_one_sentence(backend, request_, version):
+    builder, sessions = backend(version)
+    network = sessions.open_session(builder.build(request_()).file)
+
+    with pytest.raises(StageError, match="takes no input of shape 1x3x32x32"):
+        network(np.zeros((1, 3, 32, 32), np.float32), np.ones((1, 4), np.float32))

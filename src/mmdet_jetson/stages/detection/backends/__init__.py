@@ -31,13 +31,12 @@ class Built:
     """A fresh engine.
 
     ``settings`` are the builder's that matter; ``runs_on`` is what a device must report to run it
-    (the keys of `device.device_facts`); ``kept`` names files beside the engine that belong to it.
+    (the keys of `device.device_facts`).
     """
 
     file: Path
     settings: Dict[str, Any]
     runs_on: Dict[str, Any] = field(default_factory=dict)
-    kept: Sequence[str] = ()
 
 
 Build = Callable[[Request], Built]

@@ -1,5 +1,6 @@
 """GPU memory, a stream and a timer, by pycuda or by cuda-python, whichever is installed."""
 
+import atexit
 import ctypes
 from typing import Any, List, Protocol
 
@@ -70,6 +71,8 @@ class PyCuda:
         except driver.Error as error:
             raise no_gpu(error) from error
         self.context.push()
+        # pycuda aborts a process that ends with a context in use.
+        atexit.register(self.context.pop)
         self.driver = driver
         self.queue = driver.Stream()
         self.stream: int = self.queue.handle

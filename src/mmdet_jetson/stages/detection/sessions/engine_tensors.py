@@ -28,8 +28,8 @@ class EngineTensors(Protocol):
     def dtype(self, name: str) -> "np.dtype[Any]":
         """Give a tensor's type."""
 
-    def set_shape(self, name: str, shape: Tuple[int, ...]) -> None:
-        """Say how large an input is this time."""
+    def set_shape(self, name: str, shape: Tuple[int, ...]) -> bool:
+        """Say how large an input is this time; False where the engine takes none of that size."""
 
     def shape(self, name: str) -> Tuple[int, ...]:
         """Give a tensor's shape, now that all inputs have theirs."""
@@ -59,9 +59,9 @@ class NamedTensors:
         """Give a tensor's type."""
         return np.dtype(NUMPY_TYPES[self.engine.get_tensor_dtype(name).name])
 
-    def set_shape(self, name: str, shape: Tuple[int, ...]) -> None:
-        """Say how large an input is this time."""
-        self.context.set_input_shape(name, shape)
+    def set_shape(self, name: str, shape: Tuple[int, ...]) -> bool:
+        """Say how large an input is this time; False where the engine takes none of that size."""
+        return bool(self.context.set_input_shape(name, shape))
 
     def shape(self, name: str) -> Tuple[int, ...]:
         """Give a tensor's shape, now that all inputs have theirs."""
@@ -88,9 +88,9 @@ class NumberedTensors:
         """Give a tensor's type."""
         return np.dtype(NUMPY_TYPES[self.engine.get_binding_dtype(self.numbers[name]).name])
 
-    def set_shape(self, name: str, shape: Tuple[int, ...]) -> None:
-        """Say how large an input is this time."""
-        self.context.set_binding_shape(self.numbers[name], shape)
+    def set_shape(self, name: str, shape: Tuple[int, ...]) -> bool:
+        """Say how large an input is this time; False where the engine takes none of that size."""
+        return bool(self.context.set_binding_shape(self.numbers[name], shape))
 
     def shape(self, name: str) -> Tuple[int, ...]:
         """Give a tensor's shape, now that all inputs have theirs."""

@@ -43,10 +43,14 @@ class GpuSession:
         self.milliseconds = 0.0
 
     def __call__(self, *inputs: np.ndarray) -> Tuple[np.ndarray, ...]:
-        """Run once. The outputs are copies: the next call does not change them."""
+        """Run once. The outputs are copies: the next call does not change them.
+
+        Raises:
+            StageError: an input has a size that the engine does not take, or TensorRT fails.
+        """
         tensors, cuda = self.tensors, self.cuda
         for name, values in zip(tensors.inputs, inputs):
-            tensors.set_shape(name, values.shape)
+            self._check_shape(name, values.shape)
             buffer = self._buffer(name, values.shape)
             np.copyto(buffer.host, values)
             cuda.upload(buffer.device, buffer.host)
@@ -61,6 +65,14 @@ class GpuSession:
         cuda.synchronize()
         self.milliseconds = cuda.elapsed_milliseconds()
         return tuple(buffer.host.copy() for buffer in outputs)
+
+    def _check_shape(self, name: str, shape: Tuple[int, ...]) -> None:
+        if not self.tensors.set_shape(name, shape):
+            raise StageError(
+                f"this engine takes no {name} of shape {'x'.join(map(str, shape))}",
+                "graph.json beside it tells the sizes; where it takes any picture, a side may have "
+                "32 to 4096 pixels",
+            )
 
     def _buffer(self, name: str, shape: Tuple[int, ...]) -> "_Buffer":
         """Reuse the buffer of a tensor; it grows when a larger picture comes."""
