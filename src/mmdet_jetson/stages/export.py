@@ -3,6 +3,7 @@
 ``fused`` takes pictures and needs no plugin; ``documented`` is MMDeploy's, with its SDK's files.
 """
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -48,7 +49,7 @@ def run(job: Job) -> Result:
     job.progress(1, STEPS, f"writing the {parameters['graph']} graph")
     write = {"fused": _write_fused, "documented": _write_documented}[parameters["graph"]]
     described = write(model, deploy_config, parameters, folder)
-    _write_graph(described, parameters, model.classes, folder)
+    _write_graph(described, parameters, model, folder)
     job.progress(STEPS, STEPS, "exported")
     metrics = {"bytes": (folder / ONNX).stat().st_size}
     return Result(metrics=metrics, facts=_versions(), warnings=warnings)
@@ -128,15 +129,16 @@ def _warnings(config: Config, size: Tuple[int, int]) -> List[str]:
 def _write_graph(
     described: Dict[str, Any],
     parameters: Mapping[str, Any],
-    classes: Tuple[str, ...],
+    model: TrainedModel,
     folder: Path,
 ) -> None:
     content = {
         "graph": parameters["graph"],
         "backend": parameters["backend"],
         **described,
-        "classes": list(classes),
+        "classes": list(model.classes),
         "input_size": list(parameters["input_size"]),
+        "checkpoint": {"sha256": hashlib.sha256(model.weights.read_bytes()).hexdigest()},
     }
     (folder / "graph.json").write_text(json.dumps(content, indent=1) + "\n")
 
