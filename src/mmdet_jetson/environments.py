@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.jetpack import JetPack
 from mmdet_jetson.locks import hold
-from mmdet_jetson.machine import JetPack
 from mmdet_jetson.processes import ProcessFailed, run_logged, tail
 from mmdet_jetson.pythons import find_python
 from mmdet_jetson.settings import Settings, Variant

@@ -25,7 +25,7 @@ import msgspec
 from mmdet_jetson.config import Project, Target, flatten
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.inputs import Inputs
-from mmdet_jetson.machine import Machine
+from mmdet_jetson.jetpack import Machine
 from mmdet_jetson.stage import Workshop, run_step
 from mmdet_jetson.steps import Given, Made, Step
 from mmdet_jetson.store import Artifact, Store

@@ -8,7 +8,7 @@ from mmdet_jetson import pipeline
 from mmdet_jetson.config import Project, load_project, with_precision
 from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.inputs import Inputs
-from mmdet_jetson.machine import Machine
+from mmdet_jetson.jetpack import Machine
 from mmdet_jetson.settings import Settings
 from mmdet_jetson.steps import Given, Made, Step
 

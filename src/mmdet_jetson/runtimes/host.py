@@ -19,7 +19,7 @@ from mmdet_jetson.environments import (
     train_environment,
 )
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.machine import this_machine
+from mmdet_jetson.jetpack import this_machine
 from mmdet_jetson.processes import run_logged, tail
 from mmdet_jetson.settings import Settings
 

@@ -70,6 +70,10 @@ class NamedEngine:
     def get_tensor_dtype(self, name: str) -> Any:
         return self._trt.DataType[_TYPES[_value(self._session, name).type]]
 
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        shape = _value(self._session, name).shape
+        return tuple(size if isinstance(size, int) else -1 for size in shape)
+
     def create_execution_context(self) -> Any:
         return NamedContext(self)
 
@@ -91,6 +95,9 @@ class NumberedEngine:
     def get_binding_dtype(self, index: int) -> Any:
         return self._named.get_tensor_dtype(self.get_binding_name(index))
 
+    def get_binding_shape(self, index: int) -> tuple[int, ...]:
+        return self._named.get_tensor_shape(self.get_binding_name(index))
+
     def create_execution_context(self) -> Any:
         return NumberedContext(self._named)
 
@@ -106,13 +113,13 @@ class NamedContext:
         self._addresses: dict[str, int] = {}
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        known = _value(self._engine._session, name).shape
-        fits = len(shape) == len(known) and all(
-            size == fixed or not isinstance(fixed, int)
-            for size, fixed in zip(shape, known, strict=True)
-        )
+        """As TensorRT does, refuse what differs from a fixed side."""
+        known = self._engine.get_tensor_shape(name)
+        sides = zip(shape, known, strict=False)
+        if len(shape) != len(known) or any(fixed not in (-1, size) for size, fixed in sides):
+            return False
         self._shapes[name] = shape
-        return fits
+        return True
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._shapes.get(name) or _value(self._engine._session, name).shape)

@@ -61,7 +61,9 @@ class NamedTensors:
 
     def set_shape(self, name: str, shape: Tuple[int, ...]) -> bool:
         """Say how large an input is this time; False where the engine takes none of that size."""
-        return bool(self.context.set_input_shape(name, shape))
+        # Where the engine takes one size only, there is nothing to set.
+        is_fixed = tuple(self.engine.get_tensor_shape(name)) == shape
+        return is_fixed or bool(self.context.set_input_shape(name, shape))
 
     def shape(self, name: str) -> Tuple[int, ...]:
         """Give a tensor's shape, now that all inputs have theirs."""
@@ -90,7 +92,9 @@ class NumberedTensors:
 
     def set_shape(self, name: str, shape: Tuple[int, ...]) -> bool:
         """Say how large an input is this time; False where the engine takes none of that size."""
-        return bool(self.context.set_binding_shape(self.numbers[name], shape))
+        number = self.numbers[name]
+        is_fixed = tuple(self.engine.get_binding_shape(number)) == shape
+        return is_fixed or bool(self.context.set_binding_shape(number, shape))
 
     def shape(self, name: str) -> Tuple[int, ...]:
         """Give a tensor's shape, now that all inputs have theirs."""

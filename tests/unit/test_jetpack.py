@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_jetson import machine
+from mmdet_jetson import jetpack
 from mmdet_jetson.environments import jetpack_environment
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.machine import JetPack, this_machine
+from mmdet_jetson.jetpack import JetPack, this_machine
 from mmdet_jetson.processes import ProcessFailed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +16,7 @@ RELEASE = "# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI:
 def jetson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of a Jetson Orin with JetPack 5.1.2."""
     answers = {"dpkg-query": "8.5.2-1+cuda11.4", "python3": "3.8"}
-    monkeypatch.setattr(machine, "output_of", lambda command: answers[Path(command[0]).name])
+    monkeypatch.setattr(jetpack, "output_of", lambda command: answers[Path(command[0]).name])
     for name in ("etc", "dev", "proc/device-tree"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "etc/nv_tegra_release").write_text(RELEASE)
@@ -52,7 +52,7 @@ def test_a_jetson_without_tensorrt_is_like_none(
     def fail(command: list[str]) -> str:
         raise ProcessFailed(command, 1, "no packages found", None)
 
-    monkeypatch.setattr(machine, "output_of", fail)
+    monkeypatch.setattr(jetpack, "output_of", fail)
     assert this_machine(jetson).jetpack is None
 
 
