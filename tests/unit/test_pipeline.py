@@ -7,7 +7,7 @@ from mmdet_jetson import pipeline
 from mmdet_jetson.config import Project, load_project
 from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.inputs import Inputs
-from mmdet_jetson.machine import Machine
+from mmdet_jetson.jetpack import Machine
 from mmdet_jetson.settings import Settings
 from mmdet_jetson.stage import Workshop
 from mmdet_jetson.steps import Given, Made, Step
@@ -15,8 +15,9 @@ from mmdet_jetson.store import Store
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STEPS = [
-    "dataset", "train", "evaluate-base", "evaluate-checkpoint", "export-pc-onnxruntime",
-    "engine-pc-onnxruntime", "evaluate-pc-onnxruntime", "profile-pc-onnxruntime", "report",
+    "dataset", "train", "evaluate-base", "evaluate-checkpoint", "export-documented",
+    "export-pc-onnxruntime", "engine-pc-onnxruntime", "evaluate-pc-onnxruntime",
+    "prove-pc-onnxruntime", "profile-pc-onnxruntime", "report",
 ]  # fmt: skip
 
 
@@ -49,7 +50,11 @@ def test_without_weights_there_is_no_base_to_evaluate(settings: Settings) -> Non
 def test_each_target_has_its_own_steps(settings: Settings) -> None:
     _, steps = planned(settings, 'targets=["pc-onnxruntime", "agx-orin-jp501"]')
     exports = {step.name: step.parameters["backend"] for step in steps if step.stage == "export"}
-    assert exports == {"export-pc-onnxruntime": "onnxruntime", "export-agx-orin-jp501": "tensorrt"}
+    assert exports == {
+        "export-documented": "onnxruntime",
+        "export-pc-onnxruntime": "onnxruntime",
+        "export-agx-orin-jp501": "tensorrt",
+    }
     assert {"engine-agx-orin-jp501", "profile-pc-onnxruntime"} <= set(steps[-1].inputs)
 
 
@@ -75,8 +80,11 @@ def test_a_targets_name_may_hold_a_verb(settings: Settings, tmp_path: Path) -> N
     project = load_project(tmp_path / "pipeline.toml", [override])
     steps = pipeline.plan(project, Inputs(project, settings, lambda name, done, total: None))
     assert set(steps[-1].inputs) == {
-        "dataset", "checkpoint", "evaluation-base", "evaluation-checkpoint",
-        *(f"{kind}-nano-export-evaluate-1" for kind in ("onnx", "engine", "evaluation", "profile")),
+        "dataset", "checkpoint", "evaluation-base", "evaluation-checkpoint", "onnx-documented",
+        *(
+            f"{kind}-nano-export-evaluate-1"
+            for kind in ("onnx", "engine", "evaluation", "proof", "profile")
+        ),
     }  # fmt: skip
 
 
@@ -94,7 +102,9 @@ def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
 
 def test_an_engine_that_cannot_be_built_is_refused_before_anything_runs(settings: Settings) -> None:
     project, _ = planned(settings, 'targets=["agx-orin-jp501"]')
-    with pytest.raises(UserError, match="'agx-orin-jp501' is built by the TensorRT of its own device"):
+    with pytest.raises(
+        UserError, match="'agx-orin-jp501' is built by the TensorRT of its own device"
+    ):
         pipeline.check_targets(project, "engine", Machine(jetpack=None, has_gpu=False))
 
 
