@@ -5,8 +5,10 @@ from engines import engine_job
 from fused import fused_folder
 
 from mmdet_jetson.stages.detection import preflight as checks
+from mmdet_jetson.stages.detection.detector import Detector
 from mmdet_jetson.stages.detection.passport import check_device, check_files, read_passport
 from mmdet_jetson.stages.detection.preflight import preflight
+from mmdet_jetson.stages.detection.sessions import onnxruntime
 from mmdet_jetson.stages.engine import run
 from mmdet_jetson.stages.job import StageError
 
@@ -109,11 +111,15 @@ def test_any_of_several_gpus_does(sm, is_good):
 
 
 def test_the_device_is_asked_before_the_engine_is_opened(engine, monkeypatch):
+    opened = []
     edit(engine, runs_on=ORIN)
     monkeypatch.setattr(checks, "device_facts", lambda versions: {**ORIN, "sm": 72})
+    monkeypatch.setattr(onnxruntime, "open_session", opened.append)
 
     with pytest.raises(StageError, match="GPU architecture 87"):
-        preflight(engine)
+        Detector.load(engine)
+
+    assert opened == []
 
 
 def test_another_plugin_library_is_refused(tmp_path, onnx):
