@@ -312,6 +312,12 @@ def _check(project: Project, path: Path) -> None:
     for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
         if len(set(values)) != len(values):
             raise ConfigError(f"{path}: {field}: a name stands there twice", "remove one of them")
+    for name, target in project.used_targets.items():
+        if target.graph == "fused" and target.input == "image" and target.batch > 1:
+            raise ConfigError(
+                f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
+                'set its input to "letterboxed"',
+            )
     if dataset.default_class not in (None, *dataset.classes):
         raise ConfigError(
             f"{path}: dataset.default_class: {dataset.default_class!r} is not in dataset.classes",
