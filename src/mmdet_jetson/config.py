@@ -304,20 +304,10 @@ def _check(project: Project, path: Path) -> None:
                 f"{path}: targets: {name!r} is not in targets.toml", nearest(name, project.targets)
             )
     for name, target in project.used_targets.items():
-        if target.backend == "tensorrt_rtx" and not target.compute_capabilities:
-            raise ConfigError(
-                f"targets.toml: {name}.compute_capabilities: needed for backend 'tensorrt_rtx'",
-                "list the GPUs to compile for, as in [86, 89]",
-            )
+        _check_target(name, target)
     for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
         if len(set(values)) != len(values):
             raise ConfigError(f"{path}: {field}: a name stands there twice", "remove one of them")
-    for name, target in project.used_targets.items():
-        if target.graph == "fused" and target.input == "image" and target.batch > 1:
-            raise ConfigError(
-                f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
-                'set its input to "letterboxed"',
-            )
     if dataset.default_class not in (None, *dataset.classes):
         raise ConfigError(
             f"{path}: dataset.default_class: {dataset.default_class!r} is not in dataset.classes",
@@ -327,6 +317,20 @@ def _check(project: Project, path: Path) -> None:
     for field in needed:
         if getattr(dataset, field) is None:
             raise ConfigError(f"{path}: dataset.{field}: needed for format {dataset.format!r}")
+
+
+def _check_target(name: str, target: Target) -> None:
+    """Check what fields of a target ask of each other."""
+    if target.backend == "tensorrt_rtx" and not target.compute_capabilities:
+        raise ConfigError(
+            f"targets.toml: {name}.compute_capabilities: needed for backend 'tensorrt_rtx'",
+            "list the GPUs to compile for, as in [86, 89]",
+        )
+    if target.graph == "fused" and target.input == "image" and target.batch > 1:
+        raise ConfigError(
+            f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
+            'set its input to "letterboxed"',
+        )
 
 
 def nearest(name: str, valid: Sequence[str] | Mapping[str, Any]) -> str:
