@@ -7,6 +7,7 @@ from pathlib import Path
 from invoke import Collection, Context, task
 
 from mmdet_jetson import menu, upkeep
+from mmdet_jetson import preflight as before_opening
 from mmdet_jetson.where import WHERE_HELP, placed
 
 PYTHON = shlex.quote(sys.executable)
@@ -72,6 +73,13 @@ def engine(_: Context, config=CONFIG, set=None, target=None, *, where):
     menu.run_verb("engine", config, set, where, target)
 
 
+@task(help={"engine": "the folder of an engine", "onnx": "the ONNX file it should be made from"})
+@menu.answering
+def preflight(_: Context, engine, onnx=""):
+    """Say whether an engine may be opened on this machine, and what to do where not."""
+    before_opening.preflight(engine, onnx)
+
+
 @task(help=BY_TARGET, iterable=["set", "target"])
 @menu.answering
 @placed
@@ -91,12 +99,19 @@ def profile(_: Context, config=CONFIG, set=None, target=None, again=False, *, wh
     menu.run_verb("profile", config, set, where, target, again=again)
 
 
-@task(help={**HELP, "target": "a name in targets.toml"}, iterable=["set"])
+@task(
+    help={
+        **HELP,
+        "target": "a name in targets.toml",
+        "precision": "fp32, fp16 or int8, instead of the target's",
+    },
+    iterable=["set"],
+)
 @menu.answering
 @placed
-def build_jetson_engine(_: Context, target, config=CONFIG, set=None, *, where):
-    """Build, evaluate and profile an engine on another machine (--engine ssh://user@jetson)."""
-    menu.build_jetson_engine(target, config, set, where)
+def build_jetson_engine(_: Context, target, precision="", config=CONFIG, set=None, *, where):
+    """Build, evaluate and profile a target's engine, here or there (--engine ssh://user@jetson)."""
+    menu.build_jetson_engine(target, config, set, where, precision=precision)
 
 
 @task(help=HELP, iterable=["set"])

@@ -22,8 +22,10 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
 Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
-RESERVED = ("base", "checkpoint")  # steps are called evaluate-base and evaluate-checkpoint
-Backend = Literal["onnxruntime", "tensorrt"]
+RESERVED = ("base", "checkpoint", "documented")  # as in evaluate-base and export-documented
+Backend = Literal["onnxruntime", "tensorrt", "tensorrt_rtx"]
+Precision = Literal["fp32", "fp16", "int8"]
+Capability = Annotated[int, msgspec.Meta(ge=50, le=199)]
 Version = Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)*$")]
 
 
@@ -74,10 +76,16 @@ class Train(Section, frozen=True):
 
 
 class Export(Section, frozen=True):
-    """The MMDeploy config for each backend."""
+    """The MMDeploy config for each backend, and the NMS of fused graphs.
+
+    ``thresholds`` says whose: those of the model's own test, or of the deploy config.
+    """
 
     onnxruntime: Word = "configs/deploy/detection_onnxruntime_static.py"
     tensorrt: Word = "configs/deploy/detection_tensorrt_static.py"
+    thresholds: Literal["model", "deploy"] = "model"
+    candidates: Annotated[int, msgspec.Meta(ge=1, le=3840)] = 512  # TensorRT's TopK has no more
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 16
 
 
 class Evaluate(Section, frozen=True):
@@ -116,19 +124,31 @@ class Pipeline(Section, frozen=True):
 
 
 class Target(Section, frozen=True):
-    """A device class and how to build for it."""
+    """A device class and how to build for it.
+
+    ``input`` of a fused graph: an ``image`` of any size, one that is ``letterboxed`` to the input
+    size already, or a normalised ``tensor``. ``batch`` is how many pictures it takes at a time.
+    ``compute_capabilities`` are the GPUs that TensorRT for RTX compiles for, without their dot.
+    ``plugin`` is MMDeploy's library, which a documented graph needs in TensorRT.
+    """
 
     description: str
     backend: Backend
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    graph: Literal["fused", "documented"] = "fused"
+    input: Literal["image", "letterboxed", "tensor"] = "image"
+    batch: Positive = 1
+    precision: Precision = "fp32"
+    compute_capabilities: tuple[Capability, ...] = ()
+    calibration_pictures: Positive = 64
+    plugin: str | None = None
     image: Name | None = None
-    """The container image of ``images.toml`` that its engine is built and measured in."""
+    """The container image of ``images.toml`` that its engine is built and measured in, if any."""
     jetpack: Version | None = None
     l4t: Version | None = None
     """The release that the device must run; "38" stands for any 38.x."""
     cuda: Version | None = None
     tensorrt: Version | None = None
-    sm: Annotated[int, msgspec.Meta(ge=50, le=199)] | None = None
+    sm: Capability | None = None
     """Compute capability without its dot: 87 for Orin."""
 
 
@@ -177,6 +197,23 @@ def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
     )
     _check(project, path)
     return project
+
+
+def with_precision(project: Project, precision: str) -> Project:
+    """Return the project with another precision for all its targets.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    if precision not in get_args(Precision):
+        raise ConfigError(
+            f"--precision {precision}: unknown", nearest(precision, get_args(Precision))
+        )
+    targets = {
+        name: msgspec.structs.replace(target, precision=precision)
+        for name, target in project.targets.items()
+    }
+    return msgspec.structs.replace(project, targets=targets)
 
 
 def read_toml(path: Path, hint: str = "name another with --config") -> dict[str, Any]:
@@ -289,6 +326,8 @@ def _check(project: Project, path: Path) -> None:
             raise ConfigError(
                 f"{path}: targets: {name!r} is not in targets.toml", nearest(name, project.targets)
             )
+    for name, target in project.used_targets.items():
+        _check_target(name, target)
     for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
         if len(set(values)) != len(values):
             raise ConfigError(f"{path}: {field}: a name stands there twice", "remove one of them")
@@ -308,6 +347,30 @@ def _check(project: Project, path: Path) -> None:
                 f"{path}: dataset.{field}: means nothing for format {dataset.format!r}",
                 "remove it, or change dataset.format",
             )
+
+
+def _check_target(name: str, target: Target) -> None:
+    """Check what fields of a target ask of each other."""
+    if target.backend == "tensorrt_rtx" and not target.compute_capabilities:
+        raise ConfigError(
+            f"targets.toml: {name}.compute_capabilities: needed for backend 'tensorrt_rtx'",
+            "list the GPUs to compile for, as in [86, 89]",
+        )
+    if target.graph == "fused" and target.input == "image" and target.batch > 1:
+        raise ConfigError(
+            f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
+            'set its input to "letterboxed"',
+        )
+    if target.graph == "fused" and target.input != "tensor" and _is(target.tensorrt, "8.4"):
+        raise ConfigError(
+            f"targets.toml: {name}.input: TensorRT {target.tensorrt} takes no 8-bit pictures",
+            'set it to "tensor"',
+        )
+
+
+def _is(version: str | None, release: str) -> bool:
+    """Whether a version is that release, or one of its patches."""
+    return f"{version}.".startswith(f"{release}.")
 
 
 def nearest(name: str, valid: Sequence[str] | Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.jetpack import JetPack
 from mmdet_jetson.locks import hold
 from mmdet_jetson.processes import ProcessFailed, run_logged, tail
 from mmdet_jetson.pythons import find_python
@@ -32,12 +33,16 @@ class Environment:
     pythons: tuple[str, ...]
     compiled: str = ""  # the one package that is built from source, after the others
     index: str = ""  # uv's name of the wheel index for PyTorch's CUDA builds
+    more_locks: tuple[Path, ...] = ()
+    jetpack: JetPack | None = None  # its Python is the one to use, with the packages it has
 
     @property
     def identity(self) -> str:
         """What a cache key needs to know: lock digest, Python and platform."""
-        digest = hashlib.sha256(self.lock.read_bytes()).hexdigest()
-        return f"{self.name}:{digest[:16]}:py{self.python}:{platform.machine()}"
+        locks = b"".join(lock.read_bytes() for lock in (self.lock, *self.more_locks))
+        digest = hashlib.sha256(locks).hexdigest()
+        identity = f"{self.name}:{digest[:16]}:py{self.python}:{platform.machine()}"
+        return f"{identity}:{self.jetpack.identity}" if self.jetpack else identity
 
     @property
     def python(self) -> str:
@@ -56,6 +61,30 @@ def train_environment(root: Path, variant: Variant) -> Environment:
 def deploy_environment(root: Path) -> Environment:
     """What a device needs: ONNX Runtime, OpenCV, COCO figures; no PyTorch."""
     return Environment("deploy", root / "docker/deploy.lock", ("3.12", "3.11"))
+
+
+def rtx_environment(root: Path) -> Environment:
+    """The same, and TensorRT for RTX."""
+    return Environment("deploy-rtx", root / "docker/deploy-rtx.lock", ("3.12", "3.11"))
+
+
+def jetpack_environment(root: Path, jetpack: JetPack) -> Environment:
+    """The same on a Jetson: JetPack's Python and TensorRT, and pycuda.
+
+    Raises:
+        UserError: there is no lock for JetPack's Python.
+    """
+    suffix = {"3.8": "-py38", "3.10": "-py310", "3.12": ""}.get(jetpack.python_version)
+    if suffix is None:
+        raise UserError(
+            f"JetPack's Python is {jetpack.python_version}; packages are pinned for 3.8, 3.10 and "
+            "3.12",
+            "use a JetPack from 5.0.1 to 7",
+        )
+    lock, cuda = (root / f"docker/{name}{suffix}.lock" for name in ("deploy", "cuda"))
+    return Environment(
+        "deploy", lock, (jetpack.python_version,), more_locks=(cuda,), jetpack=jetpack
+    )
 
 
 def environment_folder(environment: Environment, settings: Settings) -> Path:
@@ -84,11 +113,13 @@ def python_of(environment: Environment, settings: Settings, say: Say) -> Path:
 
 
 def _build(environment: Environment, folder: Path, settings: Settings, uv: "Uv", say: Say) -> None:
-    base = find_python(environment.python, settings, say)
+    own = environment.jetpack
+    base = own.python if own else find_python(environment.python, settings, say)
     uv.log.unlink(missing_ok=True)
     building = folder.with_name(f".{folder.name}.building")
     shutil.rmtree(building, ignore_errors=True)
-    uv.run("venv", "--relocatable", "--no-project", "--python", str(base), str(building))
+    shared = ["--system-site-packages"] if own else []
+    uv.run("venv", "--relocatable", "--no-project", *shared, "--python", str(base), str(building))
     say(f"installing the packages of {environment.lock.name}")
     _install(environment, building, uv, settings, say)
     building.rename(folder)
@@ -97,7 +128,7 @@ def _build(environment: Environment, folder: Path, settings: Settings, uv: "Uv",
 def _install(
     environment: Environment, building: Path, uv: "Uv", settings: Settings, say: Say
 ) -> None:
-    entries = _entries(environment.lock)
+    entries = [e for lock in (environment.lock, *environment.more_locks) for e in _entries(lock)]
     compiled = [entry for entry in entries if _name(entry) == environment.compiled]
     lock = building / "packages.lock"
     lock.write_text("".join(entry for entry in entries if entry not in compiled))

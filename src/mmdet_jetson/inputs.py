@@ -39,6 +39,20 @@ class Inputs:
             raise ConfigError(f"train.weights: {named!r} is a folder", "name the .pth file in it")
         return self._file(named, path, _put)
 
+    def plugin(self, named: str, field: str) -> Given:
+        """Return a folder with the library of TensorRT plugins, which only its device has."""
+        path = self.settings.root / Path(named).expanduser()
+
+        def found() -> Path:
+            if not path.is_file():
+                raise ConfigError(
+                    f"{field}: {path} is no file",
+                    'compile it on the device, or set graph = "fused", which needs none',
+                )
+            return path
+
+        return Given(lambda: sha256_file(found()), lambda into: _put(found(), into), path.is_file)
+
     def _file(self, named: str, path: Path | None, place: Callable[[Path, Path], Path]) -> Given:
         return Given(
             lambda: self._digest(named, path),

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from invoke.exceptions import Exit
 from rich.console import Console
 
-from mmdet_jetson import explain, pipeline, summary
-from mmdet_jetson.config import Project, load_project, nearest
+from mmdet_jetson import explain, fit, pipeline, summary
+from mmdet_jetson.config import Project, load_project, nearest, with_precision
+from mmdet_jetson.containers.spec import load_images
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
 from mmdet_jetson.inputs import Inputs
 from mmdet_jetson.jobs import sweep
@@ -64,13 +65,22 @@ class Session:
 
 @contextmanager
 def session(
-    config: str, overrides: Sequence[str], where: Where, targets: Sequence[str] = ()
+    config: str,
+    overrides: Sequence[str],
+    where: Where,
+    targets: Sequence[str] = (),
+    precision: str = "",
 ) -> Iterator[Session]:
-    """Read the configuration, plan the steps and open the store; nothing runs yet."""
+    """Read the configuration, plan the steps and open the store; nothing runs yet.
+
+    ``targets`` and ``precision`` replace those of the configuration.
+    """
     settings = read_settings()
     if targets:
         overrides = [*overrides, f"targets={json.dumps(list(targets))}"]
     project = load_project(Path(config), overrides)
+    if precision:
+        project = with_precision(project, precision)
     display = Display(Console(stderr=True))
     steps = pipeline.plan(project, Inputs(project, settings, display.bytes_fetched))
     with display:
@@ -91,8 +101,7 @@ def make(now: Session, goals: Iterable[str], again: Iterable[str] = ()) -> dict[
 def run_pipeline(config: str, overrides: Sequence[str], where: Where) -> None:
     """Make everything up to the report, show the result, and fail where a gate fails."""
     with session(config, overrides, where) as now:
-        pipeline.check_targets(now.project, "pipeline")
-        where.check_targets(now.project, now.settings)
+        _check_targets(now, "pipeline")
         made = make(now, ["report"])
     page = summary.place_report(now.store, made["report"], now.name)
     Console().print(summary.table(now.store, made, page))
@@ -114,22 +123,34 @@ def run_verb(
     """Make one verb's artifacts, for every target where it has one, and say where they are."""
     with session(config, overrides, where, targets) as now:
         if verb in ("engine", "evaluate", "profile"):
-            pipeline.check_targets(now.project, verb)
-            where.check_targets(now.project, now.settings)
+            _check_targets(now, verb)
         goals = [step.name for step in now.steps if step.name.split("-")[0] == verb]
         made = make(now, goals, goals if again else ())
     _tell(now, made, goals)
 
 
-def build_jetson_engine(target: str, config: str, overrides: Sequence[str], where: Where) -> None:
-    """Make a target's engine, and its evidence, on an engine whose machine fits the target."""
-    where = replace(where, only_deploy=True)
-    with session(config, overrides, where, [target]) as now:
-        where.check_fit(now.settings, target, now.project.targets[target])
-        pipeline.check_targets(now.project, "build-jetson-engine")
-        goals = [f"{verb}-{target}" for verb in ("engine", "evaluate", "profile")]
+def build_jetson_engine(
+    target: str, config: str, overrides: Sequence[str], where: Where, *, precision: str = ""
+) -> None:
+    """Make a target's engine, and its evidence where it can be run, on a machine that fits it.
+
+    That machine is this one, unless ``where`` names an engine: then all before the engine is made
+    here, and the rest there.
+    """
+    where = replace(where, only_deploy=bool(where.engine))
+    with session(config, overrides, where, [target], precision) as now:
+        _check_targets(now, "engine")
+        verbs = ["engine"]
+        if fit.can_run(now.project.targets[target], now.runtime.machine):
+            verbs += ["evaluate", "profile"]
+        goals = [f"{verb}-{target}" for verb in verbs]
         made = make(now, goals)
     _tell(now, made, goals)
+
+
+def _check_targets(now: Session, goal: str) -> None:
+    images = load_images(now.settings.root / "configs/images.toml")
+    fit.check_targets(now.project, goal, now.runtime.machine, images)
 
 
 def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[str]) -> None:

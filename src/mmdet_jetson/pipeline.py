@@ -7,9 +7,11 @@ step                     environment reads                          makes
 ``train``                train       dataset, config, weights       checkpoint
 ``evaluate-base``        train       weights, config, validation    evaluation
 ``evaluate-checkpoint``  train       checkpoint, validation         evaluation
+``export-documented``    train       checkpoint, deploy config      onnx
 ``export-TARGET``        train       checkpoint, deploy config      onnx
 ``engine-TARGET``        deploy      onnx                           engine
 ``evaluate-TARGET``      deploy      engine, validation             evaluation
+``prove-TARGET``         deploy      graphs, engine, PyTorch's boxes proof
 ``profile-TARGET``       deploy      engine, validation             profile
 ``report``               train       all of these                   report
 ======================== =========== ============================== ==============
@@ -21,13 +23,13 @@ from typing import Any
 import msgspec
 
 from mmdet_jetson.config import Project, Target, flatten
-from mmdet_jetson.errors import UserError
 from mmdet_jetson.inputs import Inputs
 from mmdet_jetson.stage import Workshop, run_step
 from mmdet_jetson.steps import Given, Made, Step
 from mmdet_jetson.store import Artifact, Store
 from mmdet_jetson.train_config import config_input
 
+TRAINING = Made("dataset", ("train", "train.json"))
 VALIDATION = Made("dataset", ("val", "val.json"))
 CHECKPOINT = Made("train", ("best.pth", "config.py"))
 
@@ -42,6 +44,8 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
     if project.pipeline.train.weights:
         steps.append(_evaluate_checkpoint(project, "base", {"weights": _weights(project, inputs)}))
     steps.append(_evaluate_checkpoint(project, "checkpoint", {}))
+    if any(target.graph == "fused" for target in project.used_targets.values()):
+        steps.append(_export_documented(project, inputs))
     for name, target in project.used_targets.items():
         steps += _target_steps(project, inputs, name, target)
     return (*steps, _report(project, steps))
@@ -130,37 +134,80 @@ def _evaluate_checkpoint(project: Project, subject: str, extra: Mapping[str, Giv
 
 
 def _target_steps(project: Project, inputs: Inputs, name: str, target: Target) -> tuple[Step, ...]:
-    return (
+    steps = (
         _export(project, inputs, name, target),
-        _engine(name, target),
+        _engine(inputs, name, target),
         _evaluate_engine(project, name, target),
-        _profile(project, name, target),
     )
+    proof = (_prove(name, target),) if target.graph == "fused" else ()
+    return (*steps, *proof, _profile(project, name, target))
 
 
 def _export(project: Project, inputs: Inputs, name: str, target: Target) -> Step:
-    config: str = getattr(project.pipeline.export, target.backend)
-    parameters = {
-        "backend": target.backend,
-        "deploy_config": config,
+    parameters = _export_parameters(project, target.backend, target.graph)
+    if target.graph == "fused":
+        export = project.pipeline.export
+        parameters |= {
+            "input": target.input,
+            "batch": target.batch,
+            "thresholds": export.thresholds,
+            "candidates": export.candidates,
+            "rounds": export.rounds,
+        }
+    return _export_step(name, parameters, inputs)
+
+
+def _export_documented(project: Project, inputs: Inputs) -> Step:
+    """The graph that fused ones are compared with: the one ONNX Runtime needs no plugin for."""
+    parameters = _export_parameters(project, "onnxruntime", "documented")
+    return _export_step("documented", parameters, inputs)
+
+
+def _export_parameters(project: Project, backend: str, graph: str) -> dict[str, Any]:
+    return {
+        "backend": backend,
+        "graph": graph,
+        "deploy_config": getattr(project.pipeline.export, backend.removesuffix("_rtx")),
         "input_size": list(project.pipeline.input_size),
     }
+
+
+def _export_step(name: str, parameters: dict[str, Any], inputs: Inputs) -> Step:
     given: dict[str, Made | Given] = {
         "checkpoint": CHECKPOINT,
-        "config": config_input(inputs.settings.root, config),
+        "config": config_input(inputs.settings.root, parameters["deploy_config"]),
     }
     return Step(f"export-{name}", "export", "train", "onnx", parameters, given)
 
 
-def _engine(name: str, target: Target) -> Step:
-    parameters = {"target": name, "backend": target.backend, "precision": target.precision}
-    given = {"onnx": Made(f"export-{name}")}
-    return Step(f"engine-{name}", "engine", "deploy", "engine", parameters, given, **_place(target))
+def _engine(inputs: Inputs, name: str, target: Target) -> Step:
+    parameters: dict[str, Any] = {
+        "target": name,
+        "backend": target.backend,
+        "precision": target.precision,
+        "compute_capabilities": list(target.compute_capabilities),
+    }
+    given: dict[str, Made | Given] = {"onnx": Made(f"export-{name}")}
+    if target.precision == "int8":
+        # The validation split is there to be kept out: the stage compares the pictures of the two.
+        given |= {"training": TRAINING, "validation": VALIDATION}
+        parameters["calibration_pictures"] = target.calibration_pictures
+    if target.plugin and target.graph == "documented":
+        given["plugin"] = inputs.plugin(target.plugin, f"targets.toml: {name}.plugin")
+    environment = _environment(target)
+    return Step(
+        f"engine-{name}", "engine", environment, "engine", parameters, given, **_place(target)
+    )
+
+
+def _environment(target: Target) -> str:
+    """TensorRT for RTX is large, so it is installed for targets that use it, only."""
+    return "deploy-rtx" if target.backend == "tensorrt_rtx" else "deploy"
 
 
 def _place(target: Target) -> dict[str, Any]:
     """Where a target's steps run when they run in containers."""
-    return {"image": target.image or "pc", "uses_gpu": target.backend != "onnxruntime"}
+    return {"image": target.image or "", "uses_gpu": target.backend != "onnxruntime"}
 
 
 def _evaluate_engine(project: Project, name: str, target: Target) -> Step:
@@ -169,9 +216,30 @@ def _evaluate_engine(project: Project, name: str, target: Target) -> Step:
     return Step(
         f"evaluate-{name}",
         "evaluate_engine",
-        "deploy",
+        _environment(target),
         "evaluation",
         parameters,
+        given,
+        **_place(target),
+        is_evidence=True,
+        judges=f"engine-{name}",
+    )
+
+
+def _prove(name: str, target: Target) -> Step:
+    given: dict[str, Made | Given] = {
+        "onnx": Made(f"export-{name}"),
+        "documented": Made("export-documented"),
+        "engine": Made(f"engine-{name}"),
+        "dataset": VALIDATION,
+        "reference": Made("evaluate-checkpoint", ("predictions.json", "metrics.json")),
+    }
+    return Step(
+        f"prove-{name}",
+        "prove",
+        _environment(target),
+        "proof",
+        {"target": name},
         given,
         **_place(target),
         is_evidence=True,
@@ -186,7 +254,7 @@ def _profile(project: Project, name: str, target: Target) -> Step:
     return Step(
         f"profile-{name}",
         "profile",
-        "deploy",
+        _environment(target),
         "profile",
         parameters,
         given,
@@ -223,18 +291,3 @@ def _shown(step: Step) -> tuple[str, ...]:
         "engine": ("passport.json",),
     }
     return parts.get(step.kind, ())
-
-
-def check_targets(project: Project, goal: str) -> None:
-    """Refuse to start what cannot be finished: a target whose engine we cannot build.
-
-    Raises:
-        UserError: names the target and what can be made for it.
-    """
-    for name, target in project.used_targets.items():
-        if target.backend != "onnxruntime":
-            raise UserError(
-                f"{goal}: target {name!r} needs backend {target.backend!r}, and engines are built"
-                " for 'onnxruntime' only so far",
-                f"invoke export --target {name}, with the same --config, makes its ONNX file",
-            )

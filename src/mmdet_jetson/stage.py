@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.jetpack import Machine
 from mmdet_jetson.jobs import lock_of, prepare, remove
 from mmdet_jetson.keys import Ingredients, ingredients
 from mmdet_jetson.locks import hold
@@ -21,6 +22,10 @@ from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
 class Runtime(Protocol):
     """What runs a stage: a process here, or a container elsewhere."""
+
+    @property
+    def machine(self) -> Machine:
+        """The machine that engines are built and measured on."""
 
     def identity(self, step: Step) -> str:
         """What a cache key needs to know of the environment that a step runs in."""

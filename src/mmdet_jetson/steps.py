@@ -37,7 +37,7 @@ class Step:
     kind: str
     parameters: Mapping[str, Any]
     inputs: Mapping[str, Made | Given] = field(default_factory=dict)
-    image: str = "train"  # the name in images.toml of its environment, where that is a container
+    image: str = "train"  # its environment as a container: a name in images.toml; empty for none
     uses_gpu: bool = False
     is_evidence: bool = False  # its result tells how near to its target it was taken
     resumable: bool = False

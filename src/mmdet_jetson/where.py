@@ -5,16 +5,14 @@ The SDK of Docker takes half a second to import, so only runs that need it do.
 
 import functools
 import inspect
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmdet_jetson.config import Project, Target, nearest
-from mmdet_jetson.containers.box import MACHINES
-from mmdet_jetson.containers.spec import load_images
+from mmdet_jetson.config import nearest
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.jetpack import Machine
 from mmdet_jetson.runtimes.contract import Progress, StageResult
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.settings import Settings
@@ -57,8 +55,8 @@ def placed(verb: F) -> F:
 class Where:
     """The menu's words for it: ``--runtime``, ``--engine``, ``--untested``.
 
-    ``engine`` is an address or the name of a Docker context. With ``only_deploy`` it is where the
-    environment ``deploy`` lives, and ``runtime`` is for the other steps, here.
+    ``engine`` is an address or the name of a Docker context. With ``only_deploy`` it is where
+    engines are built and measured, and ``runtime`` is for the steps before, here.
     """
 
     runtime: str = "host"
@@ -75,12 +73,7 @@ class Where:
         if self.only_deploy:
             here = replace(self, engine="", only_deploy=False)
             there = replace(self, runtime="docker", only_deploy=False)
-            return ByEnvironment(
-                {
-                    "train": here.choose(settings, store, say),
-                    "deploy": there.choose(settings, store, say),
-                }
-            )
+            return Divided(here.choose(settings, store, say), there.choose(settings, store, say))
         if self.runtime not in RUNTIMES:
             raise UserError(f"--runtime {self.runtime}", nearest(self.runtime, RUNTIMES))
         if self.runtime == "docker":
@@ -89,56 +82,37 @@ class Where:
             raise UserError("--engine says where containers run", "add --runtime docker")
         return HostRuntime(settings, say)
 
-    def check_targets(self, project: Project, settings: Settings) -> None:
-        """Refuse to build here for a target that is another kind of machine.
-
-        Raises:
-            UserError: the runtime is the host, and a target's image is not for its architecture.
-        """
-        if self.runtime != "host" or self.only_deploy:
-            return
-        images = load_images(settings.root / "configs/images.toml")
-        here = MACHINES.get(platform.machine(), platform.machine())
-        for name, target in project.used_targets.items():
-            there = images.image(target.image).platform if target.image else f"linux/{here}"
-            if there != f"linux/{here}":
-                raise UserError(
-                    f"target {name!r} is built for {there}, and this machine is linux/{here}",
-                    "add --runtime docker, which emulates it, or use invoke build-jetson-engine",
-                )
-
-    def check_fit(self, settings: Settings, name: str, target: Target) -> None:
-        """Refuse an engine whose machine does not fit a target on a Jetson.
-
-        Raises:
-            UserError: says what does not fit.
-        """
-        from mmdet_jetson.containers.fit import check_fit  # noqa: PLC0415
-
-        check_fit(connect(self.engine, settings), name, target)
-
 
 @dataclass(frozen=True)
-class ByEnvironment:
-    """Sends each step to the runtime of its environment."""
+class Divided:
+    """Runs what needs environment `train` on one runtime, and what a device does on another."""
 
-    runtimes: Mapping[str, Runtime]
+    training: Runtime
+    device_side: Runtime
+
+    @property
+    def machine(self) -> Machine:
+        """The one that engines are built and measured on."""
+        return self.device_side.machine
+
+    def _of(self, step: Step) -> Runtime:
+        return self.training if step.environment == "train" else self.device_side
 
     def identity(self, step: Step) -> str:
         """As the step's own runtime has it."""
-        return self.runtimes[step.environment].identity(step)
+        return self._of(step).identity(step)
 
     def evidence(self, step: Step) -> str:
         """As the step's own runtime has it."""
-        return self.runtimes[step.environment].evidence(step)
+        return self._of(step).evidence(step)
 
     def device(self, step: Step) -> str:
         """As the step's own runtime has it."""
-        return self.runtimes[step.environment].device(step)
+        return self._of(step).device(step)
 
     def prepare(self, step: Step) -> object:
         """As the step's own runtime does it."""
-        return self.runtimes[step.environment].prepare(step)
+        return self._of(step).prepare(step)
 
     def run(
         self,
@@ -150,8 +124,7 @@ class ByEnvironment:
         keep_open: Sequence[int] = (),
     ) -> StageResult:
         """As the step's own runtime does it."""
-        runtime = self.runtimes[step.environment]
-        return runtime.run(step, job, inputs, on_progress, keep_open=keep_open)
+        return self._of(step).run(step, job, inputs, on_progress, keep_open=keep_open)
 
 
 def connect(engine: str, settings: Settings) -> "Engine":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+UNCONFIGURED = ("verify", "gc", "doctor", "checkout", "preflight", "--list", "--help")
 MIRROR = Path(os.environ.get("MMDET_JETSON_TEST_MIRROR", ROOT.parent / "shared/mirror"))
 
 TINY = """
@@ -56,7 +57,7 @@ class Menu:
 
     def command(self, *words: str) -> list[str]:
         """Spell an entry of the menu; entries that read a configuration get ours."""
-        configured = words[0] not in ("verify", "gc", "doctor", "checkout", "--list", "--help")
+        configured = words[0] not in UNCONFIGURED
         config = ["--config", str(self.config)] if configured else []
         return [sys.executable, "-m", "invoke", *words, *config]
 

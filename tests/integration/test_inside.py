@@ -13,9 +13,8 @@ from mmdet_jetson.settings import read_settings
 def test_the_suite_of_environment_train(tmp_path: Path) -> None:
     settings = read_settings()
     python = python_of(train_environment(ROOT, settings.variant), settings, print)
-    runner = python_of(
-        Environment("inside", ROOT / "docker/inside.lock", ("3.8",)), settings, print
-    )
+    suite = Environment("inside-train", ROOT / "docker/inside-train.lock", ("3.8",))
+    runner = python_of(suite, settings, print)
     packages = next(runner.parents[1].glob("lib/python3.8/site-packages"))
     done = subprocess.run(
         [str(python), "-m", "pytest", "-c", "tests/containers/pytest.ini", "tests/containers/train",

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.jetpack import Machine
 from mmdet_jetson.runtimes.contract import Progress, StageResult
 from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Artifact
@@ -30,6 +31,8 @@ class Quiet:
 
 class FakeRuntime:
     """Writes one output file that holds the parameters and what the inputs hold."""
+
+    machine = Machine("amd64", has_gpu=False)
 
     def __init__(self, environment: str = "lock-1") -> None:
         self.environment = environment

@@ -100,6 +100,11 @@ def test_a_wrong_field_is_named(config: Path, assignment: str, message: str) -> 
         ("pipeline.toml", b"", "object missing required field `name`"),
         ("targets.toml", b'[pc-onnxruntime]\nbackend = "onnx"\ndescription = ""', "pc-onnxruntime"),
         ("targets.toml", b"[pc-onnxruntime]\nbakcend = 1", "did you mean 'backend'?"),
+        (
+            "targets.toml",
+            b'[pc-onnxruntime]\nbackend = "onnxruntime"\ndescription = ""\nbatch = 2',
+            "pc-onnxruntime: pictures of any size cannot share a batch of 2",
+        ),
         ("sources.toml", b"[sources.x]\nulr = 'a'", "did you mean 'url'?"),
         ("sources.toml", b"[source.x]\nurl = 'a'", "did you mean 'sources'?"),
     ],

@@ -1,4 +1,4 @@
-import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,21 +6,16 @@ import pytest
 from fakes import FakeRuntime
 from invoke import Context, task
 
-from mmdet_jetson.config import Project, load_project
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.jetpack import Machine
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.settings import Settings
 from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Store
-from mmdet_jetson.where import ByEnvironment, Where, placed
+from mmdet_jetson.where import Divided, Where, placed
 
 TRAIN = Step("train", "train", "train", "checkpoint", {})
 ENGINE = Step("engine-orin", "engine", "deploy", "engine", {})
-
-
-def project(settings: Settings, *targets: str) -> Project:
-    names = ", ".join(f'"{name}"' for name in targets)
-    return load_project(settings.root / "configs/demo.toml", [f"targets=[{names}]"])
 
 
 def test_an_entry_of_the_menu_gets_the_words() -> None:
@@ -56,19 +51,14 @@ def test_the_host_needs_no_engine(settings: Settings, tmp_path: Path) -> None:
     assert isinstance(Where().choose(settings, Store(tmp_path), print), HostRuntime)
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="this machine is no PC")
-def test_the_host_builds_for_its_own_architecture_only(settings: Settings) -> None:
-    Where().check_targets(project(settings, "pc-onnxruntime"), settings)
-    with pytest.raises(UserError, match="'jetson-onnxruntime' is built for linux/arm64"):
-        Where().check_targets(project(settings, "pc-onnxruntime", "jetson-onnxruntime"), settings)
-    Where("docker").check_targets(project(settings, "jetson-onnxruntime"), settings)
-
-
-def test_each_environment_has_its_own_runtime(tmp_path: Path) -> None:
+def test_training_and_the_devices_side_have_a_runtime_each(tmp_path: Path) -> None:
     here, there = FakeRuntime("here"), FakeRuntime("there")
-    both = ByEnvironment({"train": here, "deploy": there})
+    there.machine = Machine("arm64", has_gpu=True)
+    both = Divided(here, there)
     assert both.identity(TRAIN) == "train:here"
     assert both.identity(ENGINE) == "deploy:there"
+    assert both.identity(replace(ENGINE, environment="deploy-rtx")) == "deploy-rtx:there"
+    assert both.machine == there.machine
     for step, other in ((TRAIN, there), (ENGINE, here)):
         other.fails = True
         (tmp_path / step.name / "output").mkdir(parents=True)

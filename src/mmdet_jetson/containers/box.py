@@ -7,7 +7,6 @@ from mmdet_jetson.errors import UserError
 
 LABEL = "io.mmdet-jetson"
 STDOUT, STDERR = 1, 2
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Linux names them, and as images do
 
 
 class EngineError(UserError):

@@ -22,7 +22,6 @@ from docker.types import DeviceRequest, Mount
 from urllib3.exceptions import HTTPError
 
 from mmdet_jetson.containers.box import (
-    MACHINES,
     Attached,
     Box,
     ConnectionLost,
@@ -32,6 +31,7 @@ from mmdet_jetson.containers.box import (
     Found,
     Image,
 )
+from mmdet_jetson.jetpack import MACHINES
 
 STAGE_USER = "10001"
 SECONDS = 120  # without an answer; builds and runs may be silent for longer

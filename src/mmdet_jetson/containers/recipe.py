@@ -19,7 +19,13 @@ from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.settings import Settings
 
 SOURCES = ("src/mmdet_jetson/__init__.py", "src/mmdet_jetson/stages")
-TESTS = ("tests/containers", "tests/unit/stages/engines.py", "configs", "docker/inside.lock")
+TESTS = (
+    "tests/containers",
+    "tests/unit/stages/engines.py",
+    "configs",
+    "docker/inside.lock",
+    "docker/inside-train.lock",
+)
 CERTIFICATES = "certificates.pem"
 
 

@@ -6,15 +6,17 @@ job folder is a volume too, and what a stage made comes back as an archive that 
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import msgspec
 
-from mmdet_jetson.containers.box import MACHINES, STDOUT, Attached, Box, EngineError, Exit, Image
+from mmdet_jetson.containers.box import STDOUT, Attached, Box, EngineError, Exit, Image
 from mmdet_jetson.containers.transfer import ended, pack, pack_file, receive
 from mmdet_jetson.containers.volumes import CONTENT, Shelf
+from mmdet_jetson.jetpack import MACHINES, RELEASE_FILE, Machine, release_of
 from mmdet_jetson.runtimes.contract import KILLED, Progress, StageFailed, StageResult, hear, outcome
 from mmdet_jetson.runtimes.host import SPIN_COUNT
 from mmdet_jetson.steps import Step
@@ -29,6 +31,7 @@ ENVIRON = {
     "MMDET_JETSON_WATCH_STDIN": "1",
 }
 NAME_MACHINE = "import platform; print(platform.machine())"
+NAME_GPU = "from mmdet_jetson.stages.detection.device import gpu_architecture as a; print(a())"
 
 
 class DockerRuntime:
@@ -49,14 +52,33 @@ class DockerRuntime:
         self.shelf, self.engine = shelf, shelf.engine
         self.untested = untested
         self._find, self._is_proven = cache(find), is_proven
-        self._machine = cache(self._machine_inside)
+        self._answer = cache(self._answer_inside)
+
+    @cached_property
+    def machine(self) -> Machine:
+        """The engine's; on a Jetson its release file is read."""
+        facts = self.engine.facts
+        release = self.engine.host_file(f"/{RELEASE_FILE}") if facts.is_jetson else None
+        return Machine(
+            architecture=facts.architecture,
+            has_gpu=facts.has_gpu,
+            l4t=release_of((release or b"").decode(errors="replace")),
+            in_containers=True,
+            name=f"the engine at {self.engine.address}",
+        )
 
     def identity(self, step: Step) -> str:
-        """Digest of all layers but the last, the stages' source, which is in a key by itself."""
+        """Digest of all layers but the last, the stages' source, which is in a key by itself.
+
+        What a device's GPU builds and runs also depends on its architecture and on the L4T release.
+        """
         image = self._image(step)
         digest = hashlib.sha256("\n".join(image.layers[:-1]).encode()).hexdigest()
         base = ":stand-in" if image.is_stand_in else ""
-        return f"{step.image}:{digest[:16]}:{image.architecture}{base}"
+        identity = f"{step.image}:{digest[:16]}:{image.architecture}{base}"
+        if not (step.uses_gpu and step.environment != "train" and self.machine.has_gpu):
+            return identity
+        return f"{identity}:l4t{self.machine.l4t}:sm{self._answer(image.id, NAME_GPU, gpu=True)}"
 
     def evidence(self, step: Step) -> str:
         """Emulated, unless the step's code runs on the machine that its image is made for."""
@@ -81,7 +103,8 @@ class DockerRuntime:
                 f"the image {image.reference} has not passed its own tests",
                 f"invoke images.test {step.image}, or --untested to do without",
             )
-        if self._is_foreign(image) and self._machine(image.id) != image.architecture:
+        machine = self._answer(image.id, NAME_MACHINE) if self._is_foreign(image) else ""
+        if self._is_foreign(image) and MACHINES.get(machine) != image.architecture:
             raise EngineError(
                 f"the engine at {self.engine.address} is {self.engine.facts.architecture} and runs"
                 f" no {image.architecture} programs, as {image.reference} has them",
@@ -115,6 +138,11 @@ class DockerRuntime:
         return self._signed(step, image, result)
 
     def _image(self, step: Step) -> Image:
+        if not step.image:
+            raise EngineError(
+                f"{step.name}: there is no container image for its target",
+                "leave out --runtime docker and --engine",
+            )
         image = self._find(step.image)
         if image is None:
             raise EngineError(
@@ -132,13 +160,16 @@ class DockerRuntime:
         for_jetsons = step.environment == "deploy" and image.architecture == "arm64"
         return not self._is_foreign(image) and (facts.is_jetson or not for_jetsons)
 
-    def _machine_inside(self, image: str) -> str:
-        """What programs in an image take for their machine; empty where none starts."""
-        said: list[bytes] = []
-        with self.engine.container(Box(image, ["python", "-c", NAME_MACHINE])) as container:
-            self.engine.run(container, lambda _, content: said.append(content))
-        machine = b"".join(said).decode(errors="replace").strip()
-        return MACHINES.get(machine, "")
+    def _answer_inside(self, image: str, question: str, *, gpu: bool = False) -> str:
+        """What a line of Python prints in an image; empty where no program starts there."""
+        said: dict[int, bytes] = defaultdict(bytes)
+
+        def listen(stream: int, content: bytes) -> None:
+            said[stream] += content
+
+        with self.engine.container(Box(image, ["python", "-c", question], gpu=gpu)) as container:
+            self.engine.run(container, listen)
+        return said[STDOUT].decode(errors="replace").strip()
 
     def _upload(self, job: Path, digests: Mapping[str, str]) -> list[Attached]:
         """Bring the inputs to the engine, and tell the stage where it finds them there."""

@@ -8,9 +8,12 @@ from pathlib import Path
 from mmdet_jetson.environments import (
     Environment,
     deploy_environment,
+    jetpack_environment,
     python_of,
+    rtx_environment,
     train_environment,
 )
+from mmdet_jetson.jetpack import this_machine
 from mmdet_jetson.processes import run_logged
 from mmdet_jetson.runtimes.contract import Progress, StageResult, hear, outcome
 from mmdet_jetson.settings import Settings
@@ -29,9 +32,12 @@ class HostRuntime:
     def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
         self.settings = settings
         self.say = say
+        self.machine = this_machine()
+        root, jetpack = settings.root, self.machine.jetpack
         self.environments: dict[str, Environment] = {
-            "train": train_environment(settings.root, settings.variant),
-            "deploy": deploy_environment(settings.root),
+            "train": train_environment(root, settings.variant),
+            "deploy": jetpack_environment(root, jetpack) if jetpack else deploy_environment(root),
+            "deploy-rtx": rtx_environment(root),
         }
 
     def identity(self, step: Step) -> str:

@@ -1,41 +1,52 @@
 """Stage `engine`: compile an exported network for one target."""
 
-import hashlib
 import json
 import platform
 import shutil
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import onnx
 
-from mmdet_jetson.stages.detection.backends import Built, backend
+from mmdet_jetson.stages.detection.backends import Built, Request, builder
+from mmdet_jetson.stages.detection.backends.comparison import difference_from
+from mmdet_jetson.stages.detection.calibration import Calibration, choose
 from mmdet_jetson.stages.detection.machine import cpu_name
+from mmdet_jetson.stages.detection.passport import PASSPORT, sha256
+from mmdet_jetson.stages.detection.runner_file import write_runner
+from mmdet_jetson.stages.detection.sessions import sessions
 from mmdet_jetson.stages.job import Job, Result, StageError, main
 
+# A documented graph has all of these, a fused one only the last.
 COPIED = ("deploy.json", "pipeline.json", "detail.json", "graph.json")
-# An engine that does the same arithmetic in another order stays a hundred times below.
+PLUGIN = "plugin.so"
+# An engine that does the same arithmetic in another order stays a hundred times below. Lower
+# precision is other arithmetic: how much it costs is for the evaluation to say.
 MAX_DIFFERENCE = 1e-3
+STEPS = 3
 
 
 def run(job: Job) -> Result:
-    """Build the engine, compare it with the ONNX file and write its passport."""
+    """Build the engine, compare it with the ONNX file, and write its passport."""
     source, folder = job.inputs["onnx"], job.outputs["engine"]
-    model = source / "end2end.onnx"
-    builder = backend(job.parameters["backend"])
-    job.progress(0, 2, "checking the graph")
-    check_model(model)
-    job.progress(1, 2, f"building for {job.parameters['target']}")
-    built = builder.build(model, folder, job.parameters["precision"])
-    check_difference(built)
-    for name in COPIED:
-        shutil.copyfile(source / name, folder / name)
-    facts = {**builder.versions(), **built.settings}
-    described = passport(job, built, model, builder.versions())
-    (folder / "passport.json").write_text(json.dumps(described, indent=1))
-    job.progress(2, 2, "built")
-    metrics = {"max_difference": built.max_difference, "bytes": built.file.stat().st_size}
-    return Result(metrics=metrics, facts=facts)
+    job.progress(0, STEPS, "checking the graph")
+    check_model(source / "end2end.onnx")
+    copy_descriptions(job, source, folder)
+    calibration = choose_calibration(job)
+    request = request_for(job, source, folder, calibration)
+    job.progress(1, STEPS, f"building for {job.parameters['target']}")
+    built = builder(job.parameters["backend"])(request)
+    job.progress(2, STEPS, "comparing it with the graph")
+    difference = compare(job.parameters["backend"], built, request)
+    check_difference(difference, request.precision)
+    write_runner(folder, job.parameters["backend"])
+    described = passport(job, built, request, difference, calibration)
+    (folder / PASSPORT).write_text(json.dumps(described, indent=1))
+    job.progress(STEPS, STEPS, "built")
+    metrics = {"bytes": built.file.stat().st_size, "max_difference": difference}
+    warnings = [] if difference is not None else [not_compared(job.parameters)]
+    facts = {**described["versions"], **built.settings}
+    return Result(metrics=metrics, facts=facts, warnings=warnings)
 
 
 def check_model(model: Path) -> None:
@@ -50,28 +61,93 @@ def check_model(model: Path) -> None:
         raise StageError(f"{model.name} is not a valid ONNX file: {reason}", hint) from error
 
 
-def check_difference(built: Built) -> None:
+def copy_descriptions(job: Job, source: Path, folder: Path) -> None:
+    """Put what belongs to the engine beside it: what the export wrote, and the plugin library."""
+    for name in COPIED:
+        if (source / name).exists():
+            shutil.copyfile(source / name, folder / name)
+    if "plugin" in job.inputs:
+        shutil.copyfile(next(job.inputs["plugin"].glob("*.so*")), folder / PLUGIN)
+
+
+def choose_calibration(job: Job) -> Optional[Calibration]:
+    """Choose calibration pictures where the precision needs some."""
+    if job.parameters["precision"] != "int8":
+        return None
+    return choose(
+        job.inputs["training"], job.inputs["validation"], job.parameters["calibration_pictures"]
+    )
+
+
+def request_for(
+    job: Job, source: Path, folder: Path, calibration: Optional[Calibration]
+) -> Request:
+    """Say what is to be built."""
+    return Request(
+        onnx=source / "end2end.onnx",
+        folder=folder,
+        precision=job.parameters["precision"],
+        graph=json.loads((folder / "graph.json").read_text(encoding="utf-8")),
+        calibration=calibration.pictures if calibration else (),
+        compute_capabilities=job.parameters["compute_capabilities"],
+        plugin=folder / PLUGIN if "plugin" in job.inputs else None,
+    )
+
+
+def compare(backend: str, built: Built, request: Request) -> Optional[float]:
+    """Give the engine's largest difference from the ONNX file; None where it cannot run here."""
+    running = sessions(backend)
+    if not running.can_run():
+        return None
+    return difference_from(request.onnx, running.open_session(built.file))
+
+
+def check_difference(difference: Optional[float], precision: str) -> None:
     """Refuse an engine that detects something else than the graph it was built from."""
-    if not built.max_difference <= MAX_DIFFERENCE:
+    if difference is None or precision != "fp32":
+        return
+    if not difference <= MAX_DIFFERENCE:
         raise StageError(
-            f"the engine's detections differ by {built.max_difference:.3g} from the ONNX file's, "
+            f"the engine's detections differ by {difference:.3g} from the ONNX file's, "
             f"more than {MAX_DIFFERENCE:g}",
             "keep the log: an optimisation changed the result, which is a bug of the backend",
         )
 
 
-def passport(job: Job, built: Built, model: Path, versions: Dict[str, str]) -> Dict[str, Any]:
-    """Say what an engine is, what it was built from, with what and where."""
+def not_compared(parameters: Any) -> str:
+    """Say that nobody has seen this engine detect anything yet."""
+    return (
+        f"the engine for {parameters['target']} was compiled but not run here, so its detections "
+        "were not compared with the ONNX file's: evaluate it on its device"
+    )
+
+
+def passport(
+    job: Job,
+    built: Built,
+    request: Request,
+    difference: Optional[float],
+    calibration: Optional[Calibration],
+) -> Dict[str, Any]:
+    """Say what an engine is, what it was built from, with what, where, and where it may run."""
+    engine = {
+        "file": built.file.name,
+        "sha256": sha256(built.file),
+        "bytes": built.file.stat().st_size,
+    }
+    beside = [path for path in sorted(request.folder.iterdir()) if path != built.file]
+    versions = sessions(job.parameters["backend"]).versions()
     return {
         "target": job.parameters["target"],
         "backend": job.parameters["backend"],
-        "precision": job.parameters["precision"],
-        "engine": {
-            "file": built.file.name,
-            "sha256": _sha256(built.file),
-            "bytes": built.file.stat().st_size,
-        },
-        "onnx": {"sha256": _sha256(model)},
+        "precision": request.precision,
+        "engine": engine,
+        "files": {path.name: sha256(path) for path in beside},
+        "onnx": {"sha256": sha256(request.onnx)},
+        "checkpoint": request.graph.get("checkpoint", {}),
+        "calibration": calibration.described() if calibration else None,
+        "runs_on": built.runs_on,
+        "compared": {"max_difference": difference},
         "versions": {"python": platform.python_version(), "onnx": onnx.__version__, **versions},
         "settings": built.settings,
         "platform": {
@@ -80,14 +156,6 @@ def passport(job: Job, built: Built, model: Path, versions: Dict[str, str]) -> D
             "cpu": cpu_name(),
         },
     }
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 if __name__ == "__main__":

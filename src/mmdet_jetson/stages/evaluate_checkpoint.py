@@ -19,8 +19,7 @@ from mmengine.runner import set_random_seed
 
 from mmdet_jetson.stages.conversion.trained_model import load_trained_model
 from mmdet_jetson.stages.conversion.trained_preprocessing import trained_preprocessing
-from mmdet_jetson.stages.detection.boxes import clip_boxes
-from mmdet_jetson.stages.detection.drawing import Detection
+from mmdet_jetson.stages.detection.boxes import Detection, clip_boxes
 from mmdet_jetson.stages.detection.evaluation import (
     Validation,
     evaluate,

@@ -4,8 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import List
 
+from mmdet_jetson.stages.detection.boxes import Detection
 from mmdet_jetson.stages.detection.detector import Detector
-from mmdet_jetson.stages.detection.drawing import Detection
 from mmdet_jetson.stages.detection.evaluation import (
     Validation,
     evaluate,
@@ -23,8 +23,14 @@ def run(job: Job) -> Result:
     check_classes(detector, validation)
     folder = job.outputs["evaluation"]
 
+    incomplete: List[str] = []
+
     def detect(path: Path) -> List[Detection]:
-        return detector.detect(read_picture(path))
+        picture = read_picture(path)
+        outputs = detector.outputs(picture)
+        if not detector.is_complete(outputs):
+            incomplete.append(path.name)
+        return detector.postprocess(outputs, (picture.shape[1], picture.shape[0]))
 
     found = evaluate(job, validation, detect)
     description = {
@@ -35,7 +41,22 @@ def run(job: Job) -> Result:
     figures = write_evaluation(folder, validation, found, description)
     first_name = f"output_{detector.passport['backend']}.jpg"
     write_pictures(folder, validation, found, job.parameters, first_name)
-    return Result(metrics=figures.figures, facts=dict(detector.passport["versions"]))
+    return Result(
+        metrics=figures.figures,
+        facts=dict(detector.passport["versions"]),
+        warnings=doubts(incomplete, len(validation.images)),
+    )
+
+
+def doubts(incomplete: List[str], pictures: int) -> List[str]:
+    """Say where the engine's NMS may have found less than NMS over all boxes would."""
+    if not incomplete:
+        return []
+    return [
+        f"on {len(incomplete)} of {pictures} pictures, such as {incomplete[0]}, the graph's NMS "
+        "had more boxes than it takes, or too few rounds: faint detections may be missing. Raise "
+        "candidates or rounds of [export] in pipeline.toml where they matter"
+    ]
 
 
 def check_classes(detector: Detector, validation: Validation) -> None:

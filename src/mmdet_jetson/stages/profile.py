@@ -11,11 +11,11 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import cv2
 import numpy as np
 
-from mmdet_jetson.stages.detection.backends import backend
 from mmdet_jetson.stages.detection.detector import Detector
 from mmdet_jetson.stages.detection.evaluation import Validation
 from mmdet_jetson.stages.detection.machine import BusyTime, machine_facts
 from mmdet_jetson.stages.detection.preprocessing import read_picture
+from mmdet_jetson.stages.detection.sessions import sessions
 from mmdet_jetson.stages.job import Job, Result, StageError, main
 
 STEPS = ("load", "resize", "normalize", "format", "network", "postprocess")
@@ -44,7 +44,7 @@ def run(job: Job) -> Result:
     pictures = [validation.path(image) for image in validation.images]
     timings = time_steps(job, detector, pictures)
     summary = summarize(timings.nanoseconds)
-    versions = backend(detector.passport["backend"]).versions()
+    versions = sessions(detector.passport["backend"]).versions()
     profile = {
         "backend": detector.passport["backend"],
         "precision": detector.passport["precision"],
@@ -109,7 +109,7 @@ def time_once(detector: Detector, path: Path) -> List[int]:
     scaled = stamped(detector.resize(picture))
     normalized = stamped(detector.normalize(scaled))
     batch = stamped(detector.format(normalized))
-    outputs = stamped(detector.network(batch))
+    outputs = stamped(detector.infer(batch, (width, height)))
     stamped(detector.postprocess(outputs, (width, height)))
     return [end - start for start, end in zip(stamps, stamps[1:])]
 

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmdet.utils import register_all_modules
 from mmengine import Config
 
 from mmdet_jetson.stages import export
+from mmdet_jetson.stages.conversion import documented_graph
 from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
 from mmdet_jetson.stages.conversion.onnx_graph import read_graph
 from mmdet_jetson.stages.job import Job, Result, StageError
@@ -155,7 +157,7 @@ def traced_before(
         def copy(_image: Any, folder: str, name: str, *_rest: Any) -> None:
             shutil.copy(exported[backend] / name, folder)
 
-        monkeypatch.setattr(export, "torch2onnx", copy)
+        monkeypatch.setattr(documented_graph, "torch2onnx", copy)
 
     return replay
 
@@ -200,8 +202,12 @@ def test_the_artifact_is_complete_and_names_no_folder(
     assert again.onnx_config.input_shape == list(SIZE)
 
 
-def test_the_onnxruntime_graph_is_plain_onnx(exported: dict[str, Path]) -> None:
-    assert read(exported["onnxruntime"], "graph.json") == {
+def test_the_onnxruntime_graph_is_plain_onnx(rtmdet: Path, exported: dict[str, Path]) -> None:
+    graph = read(exported["onnxruntime"], "graph.json")
+    assert graph.pop("checkpoint") == {
+        "sha256": sha256((rtmdet / "best.pth").read_bytes()).hexdigest()
+    }
+    assert graph == {
         "graph": "documented",
         "backend": "onnxruntime",
         "opset": 11,
@@ -261,7 +267,7 @@ def test_two_exports_are_the_same_bytes(
 
 def test_mmdeploy_has_its_guard_back(exported: dict[str, Path]) -> None:
     config = load_deploy_config(ROOT / CONFIGS["tensorrt"], "tensorrt", SIZE)
-    assert export.mmdeploy_guards.check_backend_device is check_backend_device
+    assert documented_graph.mmdeploy_guards.check_backend_device is check_backend_device
     with pytest.raises(ValueError, match="invalid for the backend tensorrt"):
         check_backend_device(config, "cpu")
 
@@ -330,7 +336,7 @@ def test_a_pipeline_left_as_mmdeploy_writes_it_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     traced_before("onnxruntime")
-    monkeypatch.setattr(export, "mend_pipeline", lambda path, trained: None)
+    monkeypatch.setattr(documented_graph, "mend_pipeline", lambda path, trained: None)
     with pytest.raises(StageError, match="keep_ratio is False, not True"):
         run(rtmdet, "onnxruntime", tmp_path / "job")
 
@@ -509,7 +515,7 @@ def test_a_head_that_cannot_be_traced_is_one_sentence(
     def refuse(*_arguments: Any) -> None:
         raise NotImplementedError("Unsupported nms type: soft_nms.\nGraph: ...")
 
-    monkeypatch.setattr(export, "torch2onnx", refuse)
+    monkeypatch.setattr(documented_graph, "torch2onnx", refuse)
     expected = (
         "cannot export a RTMDet with a RTMDetSepBNHead for tensorrt: "
         "NotImplementedError: Unsupported nms type: soft_nms.$"

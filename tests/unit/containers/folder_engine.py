@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from mmdet_jetson.containers.box import (
+    STDERR,
     STDOUT,
     Attached,
     Box,
@@ -43,6 +44,8 @@ class FolderEngine:
     facts: Facts = PC
     address: str = "fake"
     out_of_memory: bool = False
+    host_files: Mapping[str, bytes] = field(default_factory=dict)
+    gpu: str = "None"
     shelves: dict[str, Volume] = field(default_factory=dict)
     boxes: dict[str, Box] = field(default_factory=dict)
     created: list[Box] = field(default_factory=list)
@@ -74,6 +77,10 @@ class FolderEngine:
 
     def run(self, container: str, on_output: Callable[[int, bytes], None]) -> Exit:
         box = self.boxes[container]
+        if "-c" in box.command and "gpu_architecture" in box.command[-1]:
+            on_output(STDERR, b"a warning\n")
+            on_output(STDOUT, f"{self.gpu if box.gpu else None}\n".encode())
+            return Exit(0, False)
         if "-c" in box.command:
             on_output(STDOUT, b"x86_64\n" if self.facts.runtimes == ("runc",) else b"aarch64\n")
             return Exit(0, False)
@@ -92,6 +99,9 @@ class FolderEngine:
         with tarfile.open(fileobj=packed, mode="w") as tar:
             tar.add(source, PurePosixPath(path).name)
         return iter([packed.getvalue()])
+
+    def host_file(self, path: str) -> bytes | None:
+        return self.host_files.get(path)
 
     def containers(self, labels: Mapping[str, str]) -> list[Found]:
         return [

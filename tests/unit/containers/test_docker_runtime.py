@@ -10,6 +10,7 @@ from folder_engine import IMAGE, PC, FolderEngine
 
 from mmdet_jetson.containers.box import STDERR, STDOUT, EngineError, Image
 from mmdet_jetson.containers.volumes import Shelf
+from mmdet_jetson.jetpack import Machine
 from mmdet_jetson.runtimes.contract import StageFailed
 from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.stage import Workshop, run_step
@@ -18,6 +19,7 @@ from mmdet_jetson.store import Store
 
 ARM = replace(PC, architecture="arm64", runtimes=("runc", "nvidia"))
 JETSON = replace(ARM, kernel="5.10.65-tegra")
+RELEASE = b"# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI: aarch64\n"
 STAND_IN = {"io.mmdet-jetson.stand-in": "true"}
 TRAIN = Step("train", "train", "train", "checkpoint", {})
 ENGINE = Step("engine-orin", "engine", "deploy", "engine", {}, image="jp501", is_evidence=True)
@@ -156,6 +158,39 @@ def test_the_stages_source_is_no_part_of_the_environment(
         {"architecture": "arm64"},
     ]
     assert len({identity(), *(identity(**change) for change in others)}) == 4
+
+
+def test_no_device_is_handed_an_engine_of_another(engine: FolderEngine, store: Store) -> None:
+    """Neither of another GPU nor of another L4T; what needs no GPU is the same everywhere."""
+    image = replace(IMAGE, architecture="arm64")
+    on_gpu = replace(ENGINE, uses_gpu=True)
+    other = RELEASE.replace(b"REVISION: 4.1", b"REVISION: 3.1")
+    identities = []
+    for gpu, release in (("87", RELEASE), ("72", RELEASE), ("87", other)):
+        engine.facts, engine.gpu = JETSON, gpu
+        engine.host_files = {"/etc/nv_tegra_release": release}
+        made = runtime(engine, store, image)
+        identities.append(made.identity(on_gpu))
+        assert made.identity(ENGINE) == runtime(engine, store, image).identity(ENGINE)
+        assert made.identity(ENGINE) in identities[-1]
+    assert identities[0].endswith(":l4t35.4.1:sm87")
+    assert len(set(identities)) == 3
+
+
+def test_the_engines_machine_is_described(engine: FolderEngine, store: Store) -> None:
+    assert runtime(engine, store).machine == Machine(
+        "amd64", has_gpu=False, in_containers=True, name="the engine at fake"
+    )
+    engine.facts, engine.host_files = JETSON, {"/etc/nv_tegra_release": RELEASE}
+    jetson = runtime(engine, store).machine
+    assert (jetson.architecture, jetson.l4t, jetson.has_gpu) == ("arm64", "35.4.1", True)
+    engine.host_files = {}
+    assert runtime(engine, store).machine.l4t == ""
+
+
+def test_a_target_without_an_image_runs_in_no_container(engine: FolderEngine, store: Store) -> None:
+    with pytest.raises(EngineError, match="engine-orin: there is no container image"):
+        run(engine, store, replace(ENGINE, image=""))
 
 
 def test_an_unproven_image_is_refused(engine: FolderEngine, store: Store) -> None:

@@ -20,10 +20,10 @@ def file(tmp_path: Path) -> Path:
 
 def test_every_target_has_an_image_of_its_kind() -> None:
     images = load_images(SHIPPED).images
-    targets = load_project(ROOT / "configs/pipeline.toml").targets
-    assert {target.image for target in targets.values()} <= set(images)
+    targets = dict(load_project(ROOT / "configs/pipeline.toml").targets)
+    assert targets.pop("pc-rtx").image is None  # no image has TensorRT for RTX yet
     for name, target in targets.items():
-        assert target.image is not None
+        assert target.image in images, name
         platform = "linux/amd64" if name.startswith("pc") else "linux/arm64"
         assert images[target.image].platform == platform, name
 

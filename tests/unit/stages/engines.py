@@ -117,7 +117,13 @@ def job(tmp_path, stage, parameters, inputs, output):
 
 def engine_job(tmp_path, onnx, **parameters):
     """Give a job that builds an engine."""
-    defaults = {"target": "pc", "backend": "onnxruntime", "precision": "fp32"}
+    defaults = {
+        "target": "pc",
+        "backend": "onnxruntime",
+        "precision": "fp32",
+        "compute_capabilities": [],
+        "calibration_pictures": 64,
+    }
     return job(tmp_path, "engine", {**defaults, **parameters}, {"onnx": onnx}, "engine")
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mmdet_jetson.stages.detection.drawing import Detection, colour_of, draw
+from mmdet_jetson.stages.detection.boxes import Detection
+from mmdet_jetson.stages.detection.drawing import colour_of, draw
 
 CLASSES = ["balloon", "kite"]
 GREY = np.full((400, 600, 3), 128, np.uint8)

@@ -1,12 +1,14 @@
 import hashlib
 import json
 
+import numpy as np
 import onnx
 import pytest
 from engines import DETS, engine_job, fixed_network, onnx_folder
-from onnx import helper
+from fused import fused_folder, split_folder
+from onnx import helper, numpy_helper
 
-from mmdet_jetson.stages.detection.backends import Built
+from mmdet_jetson.stages.detection.sessions import onnxruntime as onnxruntime_sessions
 from mmdet_jetson.stages.engine import check_difference, run
 from mmdet_jetson.stages.job import StageError
 
@@ -99,7 +101,7 @@ def test_a_graph_that_cannot_run_is_one_sentence(tmp_path, exported, damage, mes
     ("parameters", "message"),
     [
         ({"backend": "tensorflow"}, "no backend called 'tensorflow'"),
-        ({"precision": "int8"}, "fp32 engines only, not int8"),
+        ({"precision": "fp16"}, "computes fp16 on a CPU by way of fp32"),
     ],
 )
 def test_what_the_backend_cannot_build_is_one_sentence(tmp_path, exported, parameters, message):
@@ -108,16 +110,88 @@ def test_what_the_backend_cannot_build_is_one_sentence(tmp_path, exported, param
 
 
 @pytest.mark.parametrize("difference", [2e-3, float("inf"), float("nan")])
-def test_an_engine_that_detects_something_else_is_refused(tmp_path, difference):
+def test_an_engine_that_detects_something_else_is_refused(difference):
     with pytest.raises(StageError, match="detections differ"):
-        check_difference(Built(tmp_path, difference, {}))
+        check_difference(difference, "fp32")
 
 
-def test_an_engine_may_differ_by_rounding(tmp_path):
-    check_difference(Built(tmp_path, 1e-5, {}))
+def test_an_engine_may_differ_by_rounding():
+    check_difference(1e-5, "fp32")
 
 
 def test_a_graph_that_finds_nothing_builds(tmp_path):
     job = engine_job(tmp_path, onnx_folder(tmp_path / "onnx", dets=DETS[:0], labels=[]))
 
     assert run(job).metrics["max_difference"] == 0
+
+
+@pytest.fixture
+def int8_job(tmp_path):
+    def prepare(training=range(8), validation=(100, 101), **parameters):
+        made = engine_job(
+            tmp_path, fused_folder(tmp_path / "fused"), precision="int8", **parameters
+        )
+        made.inputs["training"] = split_folder(tmp_path / "training", "train", list(training))
+        made.inputs["validation"] = split_folder(tmp_path / "validation", "val", list(validation))
+        return made
+
+    return prepare
+
+
+def test_int8_is_calibrated_with_training_pictures_and_says_with_which(int8_job):
+    made = int8_job(calibration_pictures=4)
+
+    result = run(made)
+
+    folder = made.outputs["engine"]
+    passport = json.loads((folder / "passport.json").read_text())
+    operators = [node.op_type for node in onnx.load(str(folder / "engine.onnx")).graph.node]
+    assert operators.count("QLinearConv") == 2
+    assert passport["precision"] == "int8"
+    assert (passport["calibration"]["split"], passport["calibration"]["pictures"]) == ("train", 4)
+    assert 0 < result.metrics["max_difference"] < 0.1
+
+
+def test_int8_refuses_a_calibration_picture_of_the_validation_split(int8_job):
+    with pytest.raises(StageError, match="shows the same as val_01"):
+        run(int8_job(validation=(3,)))
+
+
+def test_int8_of_a_documented_graph_is_one_sentence(tmp_path, exported):
+    made = engine_job(tmp_path, exported, precision="int8")
+    made.inputs["training"] = split_folder(tmp_path / "training", "train", [1])
+    made.inputs["validation"] = split_folder(tmp_path / "validation", "val", [2])
+
+    with pytest.raises(StageError, match="does not tell its network") as caught:
+        run(made)
+
+    assert 'graph = "fused"' in caught.value.hint
+
+
+def test_an_engine_that_cannot_run_here_was_not_compared(tmp_path, exported, monkeypatch):
+    monkeypatch.setattr(onnxruntime_sessions, "can_run", lambda: False)
+    job = engine_job(tmp_path, exported)
+
+    result = run(job)
+
+    passport = json.loads((job.outputs["engine"] / "passport.json").read_text())
+    assert passport["compared"] == {"max_difference": None}
+    assert result.metrics["max_difference"] is None
+    assert "not run here" in result.warnings[0]
+
+
+def endless(model):
+    content = onnx.load(str(model))
+    weights = content.graph.initializer[-1]
+    values = numpy_helper.to_array(weights) * np.float32(np.inf)
+    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+    onnx.save(content, str(model))
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN axis")
+def test_int8_of_endless_values_is_one_sentence(int8_job):
+    made = int8_job()
+    endless(made.inputs["onnx"] / "end2end.onnx")
+
+    with pytest.raises(StageError, match="cannot be put into 8 bits"):
+        run(made)

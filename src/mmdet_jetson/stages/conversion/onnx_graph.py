@@ -38,23 +38,57 @@ def read_graph(path: Path, backend: str, classes: int) -> Graph:
         StageError: the file is no valid ONNX, or the graph has other operators or outputs than a
             detector for that backend has.
     """
+    model = _checked(path)
+    custom = [node for node in model.graph.node if node.domain not in STANDARD_DOMAINS]
+    _check(
+        backend,
+        custom,
+        [value.name for value in model.graph.output],
+        _count(model, "NonMaxSuppression"),
+    )
+    post = _plugin(custom[0]) if backend == "tensorrt" else _Standard(model).read(classes)
+    return _graph(model, custom, post)
+
+
+def read_fused_graph(path: Path) -> Graph:
+    """Read a fused graph; its ``post_processing`` has the ``rounds`` of its NMS too.
+
+    Raises:
+        StageError: the file is no valid ONNX.
+    """
+    model = _checked(path)
+    limits = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    rounds = [node for node in model.graph.node if node.name.startswith("nms/MatMul")]
+    post = {
+        "score_threshold": _decimal(limits["nms/score_threshold"][0]),
+        "iou_threshold": _decimal(limits["nms/iou_threshold"][0]),
+        "keep": int(limits["nms/keep_count"][0]),
+        "nms_pre": int(limits["nms/pair_count"][0]),
+        "rounds": len(rounds),
+    }
+    custom = [node for node in model.graph.node if node.domain not in STANDARD_DOMAINS]
+    return _graph(model, custom, post)
+
+
+def _checked(path: Path) -> onnx.ModelProto:
     try:
         onnx.checker.check_model(str(path))
     except onnx.checker.ValidationError as error:
         raise StageError(
             f"{path.name} is not valid ONNX: {reason_of(error)}", "export again"
         ) from error
-    model = onnx.load(str(path))
-    custom = [node for node in model.graph.node if node.domain not in STANDARD_DOMAINS]
-    outputs = {value.name: _shape(value) for value in model.graph.output}
-    _check(backend, custom, list(outputs), _count(model, "NonMaxSuppression"))
-    post = _plugin(custom[0]) if backend == "tensorrt" else _Standard(model).read(classes)
+    return onnx.load(str(path))
+
+
+def _graph(
+    model: onnx.ModelProto, custom: List[onnx.NodeProto], post_processing: Dict[str, Any]
+) -> Graph:
     return Graph(
         opset=next(o.version for o in model.opset_import if o.domain in STANDARD_DOMAINS),
         inputs={value.name: _shape(value) for value in model.graph.input},
-        outputs=outputs,
+        outputs={value.name: _shape(value) for value in model.graph.output},
         custom_ops=[_custom(node) for node in custom],
-        post_processing=post,
+        post_processing=post_processing,
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine import Config
+from mmengine.model import revert_sync_batchnorm
 
 from mmdet_jetson.stages.conversion.foreign_errors import reason_of
 from mmdet_jetson.stages.job import StageError
@@ -31,6 +32,13 @@ class TrainedModel:
         model = self.config.model
         head = model.get("bbox_head") or model.get("roi_head") or {}
         return f"{model.type} with a {head.get('type', 'head of its own')}"
+
+    def network(self) -> torch.nn.Module:
+        """Build the model with its weights, in evaluation mode, on the CPU."""
+        model = _build(self.config)
+        model.load_state_dict(_read_weights(self.weights))
+        # The batch norm that spans several GPUs does not run on a CPU.
+        return revert_sync_batchnorm(model).eval()
 
 
 def load_trained_model(folder: Path) -> TrainedModel:

@@ -1,8 +1,18 @@
 """Boxes inside a picture: the same rule for a checkpoint and for the engines made from it."""
 
+from dataclasses import dataclass
 from typing import Tuple
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object: ``box`` is x1, y1, x2, y2 in pixels of the picture, ``label`` counts from 0."""
+
+    box: Tuple[float, float, float, float]
+    score: float
+    label: int
 
 
 def clip_boxes(boxes: np.ndarray, size: Tuple[int, int]) -> Tuple[np.ndarray, np.ndarray]:

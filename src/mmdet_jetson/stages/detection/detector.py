@@ -11,17 +11,22 @@ from typing import Any, List, Mapping, Tuple
 
 import numpy as np
 
-from mmdet_jetson.stages.detection.backends import Network, backend
-from mmdet_jetson.stages.detection.boxes import clip_boxes
-from mmdet_jetson.stages.detection.drawing import Detection
+from mmdet_jetson.stages.detection.boxes import Detection, clip_boxes
+from mmdet_jetson.stages.detection.feeding import mapping
+from mmdet_jetson.stages.detection.preflight import preflight
 from mmdet_jetson.stages.detection.preprocessing import Preprocessing, Size
+from mmdet_jetson.stages.detection.sessions import Network, sessions
+
+Outputs = Tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
 class Detector:
     """An engine with what belongs around it. Each step is a method, so that each can be timed.
 
-    ``classes`` are names by label; ``passport`` says what the engine was built from and for.
+    This is the detector of a documented graph: the picture is prepared here, and boxes are mapped
+    back here. ``classes`` are names by label; ``passport`` says what the engine was built from and
+    for.
     """
 
     classes: Tuple[str, ...]
@@ -29,28 +34,49 @@ class Detector:
     network: Network
     passport: Mapping[str, Any]
 
-    @classmethod
-    def load(cls, folder: Path) -> "Detector":
-        """Open an `engine` artifact.
+    @staticmethod
+    def load(folder: Path) -> "Detector":
+        """Open an `engine` artifact of either graph.
 
         Raises:
-            StageError: its preprocessing or its backend is not supported here.
+            StageError: `preflight` refuses it, or its preprocessing is not supported.
         """
+        passport = preflight(folder)
+        network = sessions(passport["backend"]).open_session(folder / passport["engine"]["file"])
+        return Detector._around(network, folder, passport)
+
+    @staticmethod
+    def of_graph(folder: Path) -> "Detector":
+        """Open an `onnx` artifact in ONNX Runtime; there is no passport yet.
+
+        Raises:
+            StageError: its preprocessing or its operators are not supported here.
+        """
+        network = sessions("onnxruntime").open_session(folder / "end2end.onnx")
+        return Detector._around(network, folder, {})
+
+    @staticmethod
+    def _around(network: Network, folder: Path, passport: Mapping[str, Any]) -> "Detector":
         graph = _read(folder / "graph.json")
-        passport = _read(folder / "passport.json")
-        width, height = graph["input_size"]
-        return cls(
-            classes=tuple(graph["classes"]),
-            preprocessing=Preprocessing.read(folder / "pipeline.json", (width, height)),
-            network=backend(passport["backend"]).open_session(folder / passport["engine"]["file"]),
-            passport=passport,
+        classes = tuple(graph["classes"])
+        preprocessing = Preprocessing.of(folder, graph)
+        if graph.get("graph") != "fused":
+            return Detector(classes, preprocessing, network, passport)
+        fed, limits = Feeding(graph["input"], graph["batch"]), graph["post_processing"]
+        return FusedDetector(
+            classes, preprocessing, network, passport, fed, limits["keep"], limits["nms_pre"]
         )
 
     def detect(self, picture: np.ndarray) -> List[Detection]:
         """Find objects in a BGR uint8 [height, width, 3] picture, best first."""
-        batch = self.format(self.normalize(self.resize(picture)))
         height, width = picture.shape[:2]
-        return self.postprocess(self.network(batch), (width, height))
+        return self.postprocess(self.outputs(picture), (width, height))
+
+    def outputs(self, picture: np.ndarray) -> Outputs:
+        """Run every step before `postprocess`."""
+        height, width = picture.shape[:2]
+        batch = self.format(self.normalize(self.resize(picture)))
+        return self.infer(batch, (width, height))
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
         """Scale and pad to the network's size: uint8 [height, width, 3]."""
@@ -64,7 +90,11 @@ class Detector:
         """Lay out as the network reads it: float32 [1, 3, height, width]."""
         return self.preprocessing.format(picture)
 
-    def postprocess(self, outputs: Tuple[np.ndarray, np.ndarray], size: Size) -> List[Detection]:
+    def infer(self, batch: np.ndarray, size: Size) -> Outputs:
+        """Run the network on a picture that had ``size`` (width, height) before all steps."""
+        return self.network(batch)
+
+    def postprocess(self, outputs: Outputs, size: Size) -> List[Detection]:
         """Map boxes back into a picture of ``size`` (width, height), clip and sort them.
 
         ``outputs`` are dets [1, n, 5] in pixels of the network's input and labels [1, n]. The
@@ -73,20 +103,80 @@ class Detector:
         nothing of the picture (all in the padding, or inside out) is no detection.
         """
         dets, labels = outputs[0][0], outputs[1][0]
-        scores = dets[:, 4]
-        boxes, covers = clip_boxes(dets[:, :4] / np.tile(self._scale(size), 2), size)
-        found = np.flatnonzero((scores > 0) & (labels >= 0) & covers)
-        order = found[np.argsort(-scores[found], kind="stable")]
-        rows = zip(boxes[order].tolist(), scores[order].tolist(), labels[order].tolist())
-        return [
-            Detection(box=(box[0], box[1], box[2], box[3]), score=score, label=label)
-            for box, score, label in rows
-        ]
-
-    def _scale(self, size: Size) -> np.ndarray:
         resized = np.array(self.preprocessing.resized_size(*size), np.float32)
-        scale: np.ndarray = resized / np.array(size, np.float32)
-        return scale
+        scale = resized / np.array(size, np.float32)
+        boxes, covers = clip_boxes(dets[:, :4] / np.tile(scale, 2), size)
+        found = np.flatnonzero((dets[:, 4] > 0) & (labels >= 0) & covers)
+        order = found[np.argsort(-dets[found, 4], kind="stable")]
+        return _detections(boxes[order], dets[order, 4], labels[order])
+
+    def is_complete(self, outputs: Outputs) -> bool:
+        """Whether NMS over all boxes would have found the same."""
+        return True
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """What a fused graph is fed: ``mode`` is "image", "letterboxed" or "tensor"."""
+
+    mode: str
+    batch: int
+
+
+@dataclass(frozen=True)
+class FusedDetector(Detector):
+    """The detector of a fused graph, which takes pictures and gives boxes in their own pixels.
+
+    ``keep`` and ``candidates`` are the graph's: how many detections leave its NMS, and how many
+    pairs of a box and a class take part in it.
+    """
+
+    fed: Feeding
+    keep: int
+    candidates: int
+
+    def resize(self, picture: np.ndarray) -> np.ndarray:
+        """Scale and pad, unless the graph does."""
+        return picture if self.fed.mode == "image" else super().resize(picture)
+
+    def normalize(self, picture: np.ndarray) -> np.ndarray:
+        """Normalise, unless the graph does."""
+        return super().normalize(picture) if self.fed.mode == "tensor" else picture
+
+    def format(self, picture: np.ndarray) -> np.ndarray:
+        """Lay out as the graph reads it, as often as it takes pictures at a time."""
+        one = super().format(picture) if self.fed.mode == "tensor" else picture[None]
+        return one if self.fed.batch == 1 else np.repeat(one, self.fed.batch, axis=0)
+
+    def infer(self, batch: np.ndarray, size: Size) -> Outputs:
+        """Run the graph; where it does not scale the picture, it is told how that was done."""
+        if self.fed.mode == "image":
+            return self.network(batch)
+        row = mapping(self.preprocessing, size)[None]
+        return self.network(batch, np.repeat(row, self.fed.batch, axis=0))
+
+    def postprocess(self, outputs: Outputs, size: Size) -> List[Detection]:
+        """Drop the rows that only fill up."""
+        dets, labels = outputs[0][0], outputs[1][0]
+        found = dets[:, 4] > 0
+        return _detections(dets[found, :4], dets[found, 4], labels[found])
+
+    def is_complete(self, outputs: Outputs) -> bool:
+        """Whether NMS over all boxes would have found the same.
+
+        It would if no candidate changed in the last round, and either every pair over the score
+        threshold was a candidate or the best ones filled all rows.
+        """
+        passing, kept, unsettled = outputs[2][0].tolist()
+        return bool(unsettled == 0 and (passing <= self.candidates or kept >= self.keep))
+
+
+def _detections(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> List[Detection]:
+    rows = zip(boxes.tolist(), scores.tolist(), labels.tolist())
+    return [
+        Detection(box=(box[0], box[1], box[2], box[3]), score=score, label=label)
+        for box, score, label in rows
+    ]
 
 
 def _read(path: Path) -> Any:

@@ -1,11 +1,13 @@
 """Draw detections and ground truth on a picture."""
 
 import colorsys
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Iterator, Sequence, Tuple
 
 import cv2
 import numpy as np
+
+from mmdet_jetson.stages.detection.boxes import Detection
 
 Colour = Tuple[int, int, int]
 Point = Tuple[int, int]
@@ -17,15 +19,6 @@ WHITE: Colour = (255, 255, 255)
 GOLDEN_RATIO = 0.618033988749895
 # A picture with this longer side, in pixels, reads well at font scale 1 when shown at page width.
 SIDE_AT_SCALE_1 = 1200
-
-
-@dataclass(frozen=True)
-class Detection:
-    """One object: ``box`` is x1, y1, x2, y2 in pixels of the picture, ``label`` counts from 0."""
-
-    box: Tuple[float, float, float, float]
-    score: float
-    label: int
 
 
 def draw(
@@ -60,6 +53,13 @@ def draw(
         pen.label(text, found.box, colour_of(found.label))
     legend = f"solid: {len(detections)} detected   dashed: {len(truth)} ground truth"
     return np.vstack([canvas, pen.legend(legend)])
+
+
+def write_jpeg(path: Path, picture: np.ndarray) -> None:
+    """Write a BGR uint8 [height, width, 3] picture as a JPEG file."""
+    # cv2.imwrite says "no" instead of raising when a disk is full.
+    _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    path.write_bytes(content.tobytes())
 
 
 def colour_of(label: int) -> Colour:

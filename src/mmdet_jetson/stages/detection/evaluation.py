@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
-import cv2
-import numpy as np
-
+from mmdet_jetson.stages.detection.boxes import Detection
 from mmdet_jetson.stages.detection.coco_figures import Figures, coco_figures
-from mmdet_jetson.stages.detection.drawing import Detection, draw
+from mmdet_jetson.stages.detection.drawing import draw, write_jpeg
 from mmdet_jetson.stages.detection.preprocessing import read_picture
 from mmdet_jetson.stages.job import Job, StageError
 
@@ -78,7 +76,7 @@ def write_evaluation(
     ``description`` (subject, evidence grade, preprocessing) goes into ``metrics.json`` as it is.
     """
     predictions = [
-        _prediction(identifier, detection)
+        prediction(identifier, detection)
         for identifier, detections in found.items()
         for detection in detections
     ]
@@ -115,9 +113,9 @@ def write_pictures(
             validation.truth[image["id"]],
         )
         if index == 0:
-            _write_jpeg(folder / first_name, drawn)
+            write_jpeg(folder / first_name, drawn)
         if index < parameters["pictures"]:
-            _write_jpeg(folder / "pictures" / drawn_name(image["file_name"]), drawn)
+            write_jpeg(folder / "pictures" / drawn_name(image["file_name"]), drawn)
 
 
 def drawn_name(file_name: str) -> str:
@@ -126,13 +124,8 @@ def drawn_name(file_name: str) -> str:
     return flat if flat.endswith(".jpg") else f"{flat}.jpg"
 
 
-def _write_jpeg(path: Path, picture: np.ndarray) -> None:
-    # cv2.imwrite says "no" instead of raising when a disk is full.
-    _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
-    path.write_bytes(content.tobytes())
-
-
-def _prediction(identifier: int, detection: Detection) -> Dict[str, Any]:
+def prediction(identifier: int, detection: Detection) -> Dict[str, Any]:
+    """Write a detection in COCO's results format; ``identifier`` is the picture's."""
     left, top, right, bottom = detection.box
     box = [left, top, right - left, bottom - top]
     return {

@@ -1,6 +1,7 @@
 """From a picture to the network's input, as MMDeploy's pipeline.json says.
 
 The formulas are MMDetection's and MMCV's, so that a compiled network sees what the trained one saw.
+OpenCV is imported where it computes, since a graph that takes pictures as they are does without it.
 """
 
 import json
@@ -8,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
-import cv2
 import numpy as np
 
 from mmdet_jetson.stages.job import StageError
@@ -43,6 +43,26 @@ class Preprocessing:
     mean: Triple
     std: Triple
     to_rgb: bool
+
+    @classmethod
+    def of(cls, folder: Path, graph: Mapping[str, Any]) -> "Preprocessing":
+        """Give what belongs to a graph: what its graph.json says, or the pipeline.json beside it.
+
+        Raises:
+            StageError: a pipeline.json that this class does not compute.
+        """
+        width, height = graph["input_size"]
+        if "preprocessing" not in graph:
+            return cls.read(folder / "pipeline.json", (width, height))
+        given = graph["preprocessing"]
+        return cls(
+            input_size=(width, height),
+            keep_ratio=given["keep_ratio"],
+            pad_value=_triple(given["pad_value"]),
+            mean=_triple(given["mean"]),
+            std=_triple(given["std"]),
+            to_rgb=given["to_rgb"],
+        )
 
     @classmethod
     def read(cls, pipeline: Path, input_size: Size) -> "Preprocessing":
@@ -91,6 +111,8 @@ class Preprocessing:
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
         """Scale a BGR uint8 [height, width, 3] picture to the input size, and pad what is left."""
+        import cv2  # noqa: PLC0415
+
         height, width = picture.shape[:2]
         size = self.resized_size(width, height)
         right, below = self.input_size[0] - size[0], self.input_size[1] - size[1]
@@ -112,6 +134,8 @@ class Preprocessing:
 
         A table of the 256 results a channel is as exact as the arithmetic, and faster.
         """
+        import cv2  # noqa: PLC0415
+
         ordered = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if self.to_rgb else picture
         normalized: np.ndarray = cv2.LUT(ordered, self._table())
         return normalized
@@ -134,6 +158,8 @@ def read_picture(path: Path) -> np.ndarray:
     These are the calls MMCV makes for ``color_type='color'``: grey becomes three channels, an
     alpha channel is dropped, 16 bits become 8.
     """
+    import cv2  # noqa: PLC0415
+
     try:
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except FileNotFoundError:

@@ -1,59 +1,71 @@
-"""What builds and runs engines: one module a backend, all with the functions of `Backend`."""
+"""What builds engines: one module a backend, each with a function ``build`` of type `Build`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Protocol, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
-import numpy as np
+from mmdet_jetson.stages.detection.sessions import sessions
 
-from mmdet_jetson.stages.job import StageError
 
-# float32 [1, 3, height, width] -> dets float32 [1, n, 5] (x1, y1, x2, y2, score), labels [1, n]
-Network = Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]]
+@dataclass(frozen=True)
+class Request:
+    """What to build.
+
+    ``graph`` is the content of the graph.json beside ``onnx``; ``folder`` takes the engine and what
+    belongs to it. ``calibration`` are pictures, for int8 only. ``compute_capabilities`` are GPU
+    architectures without their dot, for a builder that needs no such GPU. ``plugin`` is the library
+    of the custom operators in the graph.
+    """
+
+    onnx: Path
+    folder: Path
+    precision: str
+    graph: Mapping[str, Any]
+    calibration: Sequence[Path] = ()
+    compute_capabilities: Sequence[int] = ()
+    plugin: Optional[Path] = None
 
 
 @dataclass(frozen=True)
 class Built:
     """A fresh engine.
 
-    ``max_difference`` is how far the engine's detections are from those of the ONNX file it was
-    built from, at most: in score, and in box corners as a share of the picture's longer side.
-    ``settings`` are the builder's that matter.
+    ``settings`` are the builder's that matter; ``runs_on`` is what a device must report to run it
+    (the keys of `device.device_facts`).
     """
 
     file: Path
-    max_difference: float
     settings: Dict[str, Any]
+    runs_on: Dict[str, Any] = field(default_factory=dict)
 
 
-class Backend(Protocol):
-    """The functions that a backend's module has."""
-
-    def build(self, onnx: Path, folder: Path, precision: str) -> Built:
-        """Compile an ONNX file into an engine inside ``folder``."""
-
-    def open_session(self, engine: Path) -> Network:
-        """Load an engine, ready to run on one picture at a time."""
-
-    def versions(self) -> Dict[str, str]:
-        """Name the libraries that an engine's results depend on."""
+Build = Callable[[Request], Built]
 
 
-def backend(name: str) -> Backend:
-    """Give the backend called ``name``.
+def builder(backend: str) -> Build:
+    """Give what builds the engines of a backend: the function ``build`` of its module.
 
-    Its libraries exist only where it runs, so its module is imported no earlier than here.
+    Raises:
+        StageError: there is no such backend, or its library is not installed here.
     """
-    loaders = {"onnxruntime": _onnxruntime}
-    if name not in loaders:
-        raise StageError(
-            f"there is no backend called {name!r} in this environment",
-            f"set the target's backend to one of: {', '.join(loaders)}",
-        )
-    return loaders[name]()
+    sessions(backend)
+    loaders = {"onnxruntime": _onnxruntime, "tensorrt": _tensorrt, "tensorrt_rtx": _tensorrt_rtx}
+    return loaders[backend]()
 
 
-def _onnxruntime() -> Backend:
+def _onnxruntime() -> Build:
     from mmdet_jetson.stages.detection.backends import onnxruntime  # noqa: PLC0415
 
-    return onnxruntime
+    return onnxruntime.build
+
+
+def _tensorrt() -> Build:
+    from mmdet_jetson.stages.detection.backends import tensorrt  # noqa: PLC0415
+
+    return tensorrt.build
+
+
+def _tensorrt_rtx() -> Build:
+    from mmdet_jetson.stages.detection.backends import tensorrt_rtx  # noqa: PLC0415
+
+    return tensorrt_rtx.build

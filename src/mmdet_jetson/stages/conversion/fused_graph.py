@@ -1,0 +1,132 @@
+"""One ONNX file from a picture to detections: preprocessing, network and NMS in plain operators.
+
+Every node's name starts with the part it belongs to: ``preprocessing/``, ``network/`` or ``nms/``.
+"""
+
+import io
+import traceback
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Set
+
+import onnx
+import torch
+from onnx import helper
+from torch import nn
+
+from mmdet_jetson.stages.conversion.foreign_errors import reason_of
+from mmdet_jetson.stages.conversion.fused_nms import IR_VERSION, OPSET, NmsLimits, nms_graph
+from mmdet_jetson.stages.conversion.fused_preprocessing import (
+    check_input,
+    fold_into_first_convolution,
+    preprocessing_graph,
+)
+from mmdet_jetson.stages.conversion.head_decoding import DecodedNetwork
+from mmdet_jetson.stages.detection.preprocessing import Preprocessing
+from mmdet_jetson.stages.job import StageError
+
+
+@dataclass(frozen=True)
+class FusedInput:
+    """What a fused graph is fed: ``mode`` is one of "image", "letterboxed" and "tensor"."""
+
+    mode: str
+    batch: int
+
+
+def fused_graph(
+    model: nn.Module, fed: FusedInput, preprocessing: Preprocessing, limits: NmsLimits
+) -> onnx.ModelProto:
+    """Make the graph of a detector in evaluation mode.
+
+    Its inputs are those of `preprocessing_graph` for the mode; for ``tensor``, ``input`` float32
+    [batch, 3, height, width], normalised. Where the graph does not scale the picture itself,
+    ``mapping`` of `nms_graph` is an input too. Its outputs are those of `nms_graph`.
+
+    Raises:
+        StageError: the model has a head that is not known, or the mode and the preprocessing do not
+            go together.
+    """
+    check_input(fed.mode, preprocessing, fed.batch)
+    decoded = DecodedNetwork(model, fed.batch, preprocessing.input_size).eval()
+    network = trace(decoded)
+    nms = nms_graph(limits, fed.batch, decoded.boxes, decoded.classes)
+    parts = {"network": network, "nms": nms}
+    if fed.mode != "tensor":
+        folded = fold_into_first_convolution(network, preprocessing)
+        before = preprocessing_graph(fed.mode, preprocessing, fed.batch, folded)
+        parts = {"preprocessing": before, **parts}
+    joined = join(parts)
+    onnx.checker.check_model(joined, full_check=True)
+    return joined
+
+
+def trace(network: DecodedNetwork) -> onnx.ModelProto:
+    """Write a detector up to its boxes, from ``input`` to ``boxes`` and ``scores``.
+
+    Raises:
+        StageError: the network has an operator that PyTorch cannot write as ONNX.
+    """
+    stream = io.BytesIO()
+    try:
+        with torch.no_grad():
+            torch.onnx.export(
+                network,
+                network.example,
+                stream,
+                opset_version=OPSET,
+                input_names=["input"],
+                output_names=["boxes", "scores"],
+            )
+    except RuntimeError as error:
+        traceback.print_exc()
+        raise StageError(
+            f"PyTorch {torch.__version__} cannot write this network as ONNX: {reason_of(error)}",
+            "RTMDet and YOLOX are known to work; the log has the traceback",
+        ) from error
+    return onnx.load_model_from_string(stream.getvalue())
+
+
+def join(parts: Mapping[str, onnx.ModelProto]) -> onnx.ModelProto:
+    """Join graphs, in order, by the names of their inputs and outputs.
+
+    What no part makes is an input of the whole; the last part's outputs are its outputs. All other
+    names get the name of their part in front.
+    """
+    graphs = [_named_after(part, model.graph) for part, model in parts.items()]
+    made = {output.name for graph in graphs for output in graph.output}
+    inputs: Dict[str, onnx.ValueInfoProto] = {
+        value.name: value for graph in graphs for value in graph.input if value.name not in made
+    }
+    joined = helper.make_graph(
+        [node for graph in graphs for node in graph.node],
+        "detector",
+        list(inputs.values()),
+        list(graphs[-1].output),
+        [tensor for graph in graphs for tensor in _used(graph)],
+    )
+    return helper.make_model(
+        joined,
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        producer_name="mmdet_jetson",
+    )
+
+
+def _named_after(part: str, graph: onnx.GraphProto) -> onnx.GraphProto:
+    own = onnx.GraphProto()
+    own.CopyFrom(graph)
+    shared = {value.name for value in (*own.input, *own.output)}
+    inner = {name for node in own.node for name in node.output} - shared
+    names = {name: f"{part}/{name}" for name in (*inner, *(w.name for w in own.initializer))}
+    for number, node in enumerate(own.node):
+        node.name = f"{part}/{node.op_type}_{number}"
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for tensor in own.initializer:
+        tensor.name = names[tensor.name]
+    return own
+
+
+def _used(graph: onnx.GraphProto) -> List[onnx.TensorProto]:
+    read: Set[str] = {name for node in graph.node for name in node.input}
+    return [tensor for tensor in graph.initializer if tensor.name in read]

@@ -1,0 +1,238 @@
+"""Greedy non-maximum suppression (NMS) per class, in operators that every ONNX backend has.
+
+NMS looks like a loop over boxes whose length depends on the picture, which compilers dislike. It is
+also the only fixed point of a rule about all boxes at once: in order of their scores, a box is kept
+if no kept box before it overlaps it by more than the threshold. Starting from "all are kept" and
+applying the rule again and again, a box is decided for good after as many rounds as the chain of
+suppressions that ends in it is long, so a fixed number of rounds does. The graph counts how many
+boxes still changed in its last round: 0 proves that it has reached the fixed point.
+
+Only the best ``candidates`` pairs of a box and a class take part. Greedy NMS decides about a pair
+by the pairs before it alone, so it says about these what it would say with all pairs present. What
+can be missing are detections behind the last of them: see `FusedDetector.is_complete`.
+
+The arithmetic is that of ``mmcv.ops.batched_nms`` on a CPU, step by step. It keeps classes apart by
+shifting the boxes of each by more than the largest coordinate of any, which rounds them, and it
+compares an overlap after the division, so that 0/0 suppresses nothing.
+"""
+
+from dataclasses import dataclass
+from string import Template
+from typing import Iterable, Optional
+
+import onnx
+from onnx import parser
+
+OPSET = 13
+# The format that PyTorch 1.11 writes; graphs must have the same to be joined.
+IR_VERSION = 7
+# TensorRT's TopK refuses more.
+MOST_CANDIDATES = 3840
+
+
+@dataclass(frozen=True)
+class NmsLimits:
+    """What decides which boxes are detections.
+
+    ``inclusive``: whether a score equal to the threshold passes. ``min_size``: boxes must be wider
+    and higher than this, in pixels of the picture; None lets even boxes pass that are inside out.
+    ``candidates`` of the best pairs take part; at most ``keep`` detections leave.
+    """
+
+    score_threshold: float
+    inclusive: bool
+    iou_threshold: float
+    min_size: Optional[float]
+    keep: int
+    candidates: int
+    rounds: int
+
+
+def nms_graph(limits: NmsLimits, batch: int, boxes: int, classes: int) -> onnx.ModelProto:
+    """Write the graph for ``batch`` pictures of ``boxes`` boxes with ``classes`` scores each.
+
+    Inputs: ``boxes`` [batch, boxes, 4] (x1, y1, x2, y2 in pixels of the network's input),
+    ``scores`` [batch, boxes, classes], ``mapping`` [batch, 4]: what x and what y are multiplied
+    with to get pixels of the picture, and the picture's width and height.
+
+    Outputs: ``dets`` [batch, keep, 5], best first (box in pixels of the picture and inside it,
+    score), and ``labels`` int32 [batch, keep]; a filling row has score 0 and label -1. ``nms``
+    int32 [batch, 3]: how many pairs passed the score threshold, how many of the candidates NMS
+    kept, and how many candidates still changed in the last round.
+    """
+    best = min(limits.candidates, boxes)
+    pairs = min(limits.candidates, best * classes)
+    text = _GRAPH.substitute(
+        opset=OPSET,
+        ir_version=IR_VERSION,
+        batch=batch,
+        boxes=boxes,
+        classes=classes,
+        best=best,
+        pairs=pairs,
+        keep=min(limits.keep, pairs),
+        first_boxes=_listed(boxes * picture for picture in range(batch)),
+        first_pairs=_listed(pairs * picture for picture in range(batch)),
+        ranks=_listed(float(rank) for rank in range(pairs)),
+        score_threshold=repr(limits.score_threshold),
+        iou_threshold=repr(limits.iou_threshold),
+        min_size=repr(limits.min_size or 0.0),
+        passes="GreaterOrEqual" if limits.inclusive else "Greater",
+        sized=_UNSIZED if limits.min_size is None else _SIZED,
+        chosen=_ONE_CLASS if classes == 1 else _CLASSES,
+        rounds="\n".join(_ROUND.substitute(before=n, after=n + 1) for n in range(limits.rounds)),
+        last=limits.rounds,
+        before_last=limits.rounds - 1,
+    )
+    model = parser.parse_model(text)
+    onnx.checker.check_model(model)
+    return model
+
+
+def _listed(values: Iterable[float]) -> str:
+    return ", ".join(map(repr, values))
+
+
+_GRAPH = Template(
+    """<ir_version: $ir_version, opset_import: ["" : $opset]>
+nms (
+  float[$batch, $boxes, 4] boxes, float[$batch, $boxes, $classes] scores, float[$batch, 4] mapping
+)
+=> (float[$batch, $keep, 5] dets, int32[$batch, $keep] labels, int32[$batch, 3] nms)
+<
+  float[1] score_threshold = {$score_threshold}, float[1] iou_threshold = {$iou_threshold},
+  float[1] min_size = {$min_size}, float[1] zero = {0.0}, float[1] one = {1.0},
+  float[1] no_score = {-1.0}, int32[1] no_label = {-1}, float[1] lowest = {-1e30},
+  int64[1] axis_1 = {1}, int64[1] axis_2 = {2}, int64[2] axes_1_2 = {1, 2},
+  int64[4] ratio_columns = {0, 1, 0, 1}, int64[4] limit_columns = {2, 3, 2, 3},
+  int64[1] class_count = {$classes}, int64[1] best_count = {$best}, int64[1] pair_count = {$pairs},
+  int64[1] keep_count = {$keep}, int64[2] as_list = {$batch, -1}, int64[2] as_boxes = {-1, 4},
+  int64[2] as_rows = {-1, $classes}, int64[3] as_row = {$batch, 1, $pairs},
+  int64[$batch, 1] first_box = {$first_boxes}, int64[$batch, 1] first_pair = {$first_pairs},
+  float[$pairs, 1] rank = {$ranks}, float[1, $pairs] other_rank = {$ranks}
+>
+{
+  ratio_row = Gather <axis = 1> (mapping, ratio_columns)
+  ratio = Unsqueeze (ratio_row, axis_1)
+  placed = Mul (boxes, ratio)
+  $sized
+  passes = $passes (sized_scores, score_threshold)
+  passing = Cast <to = 1> (passes)
+  passing_count = ReduceSum <keepdims = 0> (passing, axes_1_2)
+  box_scores = ReduceMax <axes = [2]> (sized_scores)
+  box_passes = $passes (box_scores, score_threshold)
+  passing_boxes = Where (box_passes, placed, lowest)
+  largest = ReduceMax <axes = [1, 2]> (passing_boxes)
+  box_list = Reshape (box_scores, as_list)
+  $chosen
+  all_boxes = Reshape (placed, as_boxes)
+  box_rows = Add (box_index, first_box)
+  chosen_boxes = Gather <axis = 0> (all_boxes, box_rows)
+  label_list = Cast <to = 1> (label_index)
+  label = Unsqueeze (label_list, axis_2)
+  step = Add (largest, one)
+  shift = Mul (label, step)
+  shifted = Add (chosen_boxes, shift)
+  x1, y1, x2, y2 = Split <axis = 2> (shifted)
+  other_x1 = Reshape (x1, as_row)
+  other_y1 = Reshape (y1, as_row)
+  other_x2 = Reshape (x2, as_row)
+  other_y2 = Reshape (y2, as_row)
+  width = Sub (x2, x1)
+  height = Sub (y2, y1)
+  area = Mul (width, height)
+  other_area = Reshape (area, as_row)
+  inner_x1 = Max (x1, other_x1)
+  inner_y1 = Max (y1, other_y1)
+  inner_x2 = Min (x2, other_x2)
+  inner_y2 = Min (y2, other_y2)
+  inner_width_signed = Sub (inner_x2, inner_x1)
+  inner_height_signed = Sub (inner_y2, inner_y1)
+  inner_width = Relu (inner_width_signed)
+  inner_height = Relu (inner_height_signed)
+  intersection = Mul (inner_width, inner_height)
+  both_areas = Add (area, other_area)
+  union = Sub (both_areas, intersection)
+  iou = Div (intersection, union)
+  overlaps = Greater (iou, iou_threshold)
+  is_before = Less (rank, other_rank)
+  suppresses_if_kept = And (overlaps, is_before)
+  suppresses = Cast <to = 1> (suppresses_if_kept)
+  chosen_passes = $passes (chosen_scores, score_threshold)
+  valid_list = Cast <to = 1> (chosen_passes)
+  valid = Unsqueeze (valid_list, axis_1)
+  kept_0 = Identity (valid)
+$rounds
+  change = Sub (kept_$last, kept_$before_last)
+  changed = Abs (change)
+  unsettled_count = ReduceSum <keepdims = 0> (changed, axes_1_2)
+  kept_count = ReduceSum <keepdims = 0> (kept_$last, axes_1_2)
+  kept_list = Reshape (kept_$last, as_list)
+  kept_scores = Mul (chosen_scores, kept_list)
+  det_scores, det_index = TopK <axis = 1> (kept_scores, keep_count)
+  det_rows = Add (det_index, first_pair)
+  all_chosen = Reshape (chosen_boxes, as_boxes)
+  det_boxes = Gather <axis = 0> (all_chosen, det_rows)
+  limit_row = Gather <axis = 1> (mapping, limit_columns)
+  limits = Unsqueeze (limit_row, axis_1)
+  det_boxes_right = Max (det_boxes, zero)
+  clipped = Min (det_boxes_right, limits)
+  left, top, right, bottom = Split <axis = 2> (clipped)
+  is_wide = Greater (right, left)
+  is_high = Greater (bottom, top)
+  covers = And (is_wide, is_high)
+  det_score = Unsqueeze (det_scores, axis_2)
+  is_kept = Greater (det_score, zero)
+  is_detection = And (covers, is_kept)
+  final_score = Where (is_detection, det_score, zero)
+  all_rows = Concat <axis = 2> (clipped, final_score)
+  is_row = Cast <to = 1> (is_detection)
+  dets = Mul (all_rows, is_row)
+  det_label_list = GatherElements <axis = 1> (label_index, det_index)
+  det_labels = Cast <to = 6> (det_label_list)
+  is_detection_list = Reshape (is_detection, as_list)
+  labels = Where (is_detection_list, det_labels, no_label)
+  passing_column = Unsqueeze (passing_count, axis_1)
+  kept_column = Unsqueeze (kept_count, axis_1)
+  unsettled_column = Unsqueeze (unsettled_count, axis_1)
+  counts = Concat <axis = 1> (passing_column, kept_column, unsettled_column)
+  nms = Cast <to = 6> (counts)
+}"""
+)
+
+_UNSIZED = "sized_scores = Identity (scores)"
+_SIZED = """
+  box_x1, box_y1, box_x2, box_y2 = Split <axis = 2> (placed)
+  box_width = Sub (box_x2, box_x1)
+  box_height = Sub (box_y2, box_y1)
+  box_is_wide = Greater (box_width, min_size)
+  box_is_high = Greater (box_height, min_size)
+  box_is_sized = And (box_is_wide, box_is_high)
+  sized_scores = Where (box_is_sized, scores, no_score)"""
+
+_ONE_CLASS = """
+  chosen_scores, box_index = TopK <axis = 1> (box_list, pair_count)
+  label_index = Sub (box_index, box_index)"""
+
+# Every pair among the best is of a box among the best, so most boxes leave before there are pairs.
+# The boxes return to their own order in between: that order decides between equal scores.
+_CLASSES = """
+  best_score_list, best_by_score = TopK <axis = 1> (box_list, best_count)
+  best_numbers = Cast <to = 1> (best_by_score)
+  best_in_order, best_order = TopK <axis = 1, largest = 0> (best_numbers, best_count)
+  best_boxes = Cast <to = 7> (best_in_order)
+  best_rows = Add (best_boxes, first_box)
+  all_scores = Reshape (sized_scores, as_rows)
+  best_scores = Gather <axis = 0> (all_scores, best_rows)
+  pair_list = Reshape (best_scores, as_list)
+  chosen_scores, pair_index = TopK <axis = 1> (pair_list, pair_count)
+  slot = Div (pair_index, class_count)
+  first_of_slot = Mul (slot, class_count)
+  label_index = Sub (pair_index, first_of_slot)
+  box_index = GatherElements <axis = 1> (best_boxes, slot)"""
+
+_ROUND = Template(
+    """  suppressed_$before = MatMul (kept_$before, suppresses)
+  left_$before = Sub (valid, suppressed_$before)
+  kept_$after = Relu (left_$before)"""
+)

@@ -1,0 +1,112 @@
+"""What TensorRT and TensorRT for RTX have in common when they compile: log, parser and profile."""
+
+from pathlib import Path
+from typing import Any, List, Sequence, Tuple
+
+import onnx
+
+from mmdet_jetson.stages.job import StageError
+
+LOG = "builder.log"
+ENGINE = "engine.plan"
+# How small and how large a side of a picture may be where a graph takes any size. An engine's
+# memory is laid out for the largest.
+SMALLEST, LARGEST = 32, 4096
+
+
+class Compiler:
+    """A builder with its network and its config, which callers set up between parse and compile.
+
+    Args:
+        trt: the module ``tensorrt`` or ``tensorrt_rtx``.
+        flags: the creation flags of the network.
+        log: the file that everything the builder says goes to.
+    """
+
+    def __init__(self, trt: Any, flags: int, log: Path) -> None:
+        self.trt, self.log = trt, log
+        self.logger = file_logger(trt, log)
+        self.builder = trt.Builder(self.logger)
+        self.network = self.builder.create_network(flags)
+        self.config = self.builder.create_builder_config()
+        self.profile = self.builder.create_optimization_profile()
+
+    def parse(self, model: onnx.ModelProto) -> None:
+        """Read a graph.
+
+        Raises:
+            StageError: TensorRT does not know an operator, or not like this.
+        """
+        parser = self.trt.OnnxParser(self.network, self.logger)
+        if not parser.parse(model.SerializeToString()):
+            reason = self._reason(parser)
+            raise StageError(
+                f"TensorRT {self.trt.__version__} cannot read the graph: {reason}",
+                'a graph = "fused" has plain operators only; a documented one needs MMDeploy\'s '
+                "plugin library, which the target names",
+            )
+
+    def add_profile(self, best: Tuple[int, int]) -> None:
+        """Say which sizes inputs of any size will have; the best ones are ``best`` (w, h)."""
+        is_needed = False
+        for index in range(self.network.num_inputs):
+            value = self.network.get_input(index)
+            shape = list(value.shape)
+            if -1 in shape:
+                is_needed = True
+                sizes = [(SMALLEST, SMALLEST), best[::-1], (LARGEST, LARGEST)]
+                self.profile.set_shape(value.name, *(_with_sides(shape, size) for size in sizes))
+        if is_needed:
+            self.config.add_optimization_profile(self.profile)
+
+    def compile(self) -> bytes:
+        """Compile, which takes seconds to many minutes.
+
+        Raises:
+            StageError: TensorRT could not.
+        """
+        serialized = self.builder.build_serialized_network(self.network, self.config)
+        self.logger.stream.close()
+        if serialized is None:
+            raise StageError(
+                f"TensorRT {self.trt.__version__} could not compile the graph: "
+                f"{self.logger.last_error or 'it did not say why'}",
+                "read builder.log in the job's folder; too little memory is a usual cause",
+            )
+        return bytes(memoryview(serialized))
+
+    def _reason(self, parser: Any) -> str:
+        """Give the first error without the dump of the graph that may follow it."""
+        errors = [parser.get_error(index).desc() for index in range(parser.num_errors)]
+        lines = [line.strip() for line in "\n".join(errors).splitlines() if line.strip()]
+        return lines[0] if lines else self.logger.last_error or "it did not say why"
+
+
+def file_logger(trt: Any, path: Path) -> Any:
+    """Give a logger that keeps everything from "info" on in a file, and the last error."""
+
+    class Kept(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.last_error = ""
+            self.stream = path.open("w", encoding="utf-8")
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in _serious(trt):
+                self.last_error = message.splitlines()[0]
+            # What is said after the last word on an engine would change a file of the passport.
+            if severity != trt.ILogger.Severity.VERBOSE and not self.stream.closed:
+                self.stream.write(f"{severity.name.lower()}: {message}\n")
+                self.stream.flush()
+
+    return Kept()
+
+
+def _serious(trt: Any) -> Sequence[Any]:
+    return trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR
+
+
+def _with_sides(shape: Sequence[int], size: Tuple[int, int]) -> Tuple[int, ...]:
+    sides = iter(size)
+    fixed: List[int] = [next(sides) if side == -1 else side for side in shape]
+    return tuple(fixed)

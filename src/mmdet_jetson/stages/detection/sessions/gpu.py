@@ -1,0 +1,93 @@
+"""Run an engine on an NVIDIA GPU: one context, page-locked buffers and CUDA events, all reused."""
+
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+import numpy as np
+
+from mmdet_jetson.stages.detection.sessions import Network
+from mmdet_jetson.stages.detection.sessions.cuda import Cuda, open_cuda
+from mmdet_jetson.stages.detection.sessions.engine_tensors import EngineTensors, tensors_of
+from mmdet_jetson.stages.job import StageError
+
+
+def open_engine(trt: Any, file: Path) -> Network:
+    """Load an engine with ``tensorrt`` or ``tensorrt_rtx`` (``trt``).
+
+    Raises:
+        StageError: there is no GPU, no Python package for CUDA, or the engine does not load.
+    """
+    cuda = open_cuda()
+    runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+    engine = runtime.deserialize_cuda_engine(file.read_bytes())
+    if engine is None:
+        raise StageError(
+            f"TensorRT {trt.__version__} cannot load {file.name}",
+            f"invoke preflight {file.parent} tells what differs from where it was built",
+        )
+    return GpuSession(tensors_of(engine), cuda, keep=(runtime, engine))
+
+
+class GpuSession:
+    """A `Network`. ``milliseconds`` is what the last call took on the GPU, copies left out.
+
+    Args:
+        tensors: the engine's inputs and outputs.
+        cuda: memory, one stream and two events.
+        keep: what has to live as long as the session.
+    """
+
+    def __init__(self, tensors: EngineTensors, cuda: Cuda, keep: Tuple[Any, ...] = ()) -> None:
+        self.tensors, self.cuda, self.keep = tensors, cuda, keep
+        self.buffers: Dict[str, _Buffer] = {}
+        self.milliseconds = 0.0
+
+    def __call__(self, *inputs: np.ndarray) -> Tuple[np.ndarray, ...]:
+        """Run once. The outputs are copies: the next call does not change them.
+
+        Raises:
+            StageError: an input has a size that the engine does not take, or TensorRT fails.
+        """
+        tensors, cuda = self.tensors, self.cuda
+        for name, values in zip(tensors.inputs, inputs):
+            self._check_shape(name, values.shape)
+            buffer = self._buffer(name, values.shape)
+            np.copyto(buffer.host, values)
+            cuda.upload(buffer.device, buffer.host)
+        outputs = [self._buffer(name, tensors.shape(name)) for name in tensors.outputs]
+        addresses = {name: buffer.device for name, buffer in self.buffers.items()}
+        cuda.start_timer()
+        if not tensors.execute(addresses, cuda.stream):
+            raise StageError("TensorRT failed to run the engine", "read its messages in the log")
+        cuda.stop_timer()
+        for buffer in outputs:
+            cuda.download(buffer.host, buffer.device)
+        cuda.synchronize()
+        self.milliseconds = cuda.elapsed_milliseconds()
+        return tuple(buffer.host.copy() for buffer in outputs)
+
+    def _check_shape(self, name: str, shape: Tuple[int, ...]) -> None:
+        if not self.tensors.set_shape(name, shape):
+            raise StageError(
+                f"this engine takes no {name} of shape {'x'.join(map(str, shape))}",
+                "graph.json beside it tells the sizes; where it takes any picture, a side may have "
+                "32 to 4096 pixels",
+            )
+
+    def _buffer(self, name: str, shape: Tuple[int, ...]) -> "_Buffer":
+        """Reuse the buffer of a tensor; it grows when a larger picture comes."""
+        dtype = self.tensors.dtype(name)
+        size = int(np.prod(shape)) * dtype.itemsize
+        buffer = self.buffers.get(name)
+        if buffer is None or buffer.memory.size < size:
+            buffer = _Buffer(self.cuda.pinned(max(size, 1)), self.cuda.allocate(max(size, 1)))
+            self.buffers[name] = buffer
+        buffer.host = buffer.memory[:size].view(dtype).reshape(shape)
+        return buffer
+
+
+class _Buffer:
+    """The same tensor in page-locked memory (``host`` is its present shape) and on the GPU."""
+
+    def __init__(self, memory: np.ndarray, device: int) -> None:
+        self.memory, self.device, self.host = memory, device, memory

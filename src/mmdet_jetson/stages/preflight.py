@@ -1,0 +1,20 @@
+"""Stage `preflight`: say whether an engine may be opened on this machine, without opening it."""
+
+from pathlib import Path
+
+from mmdet_jetson.stages.detection.device import device_facts
+from mmdet_jetson.stages.detection.preflight import preflight
+from mmdet_jetson.stages.detection.sessions import sessions
+from mmdet_jetson.stages.job import Job, Result, main
+
+
+def run(job: Job) -> Result:
+    """Check the ``engine`` folder; ``onnx`` may name the file it should have been built from."""
+    onnx = job.parameters.get("onnx")
+    passport = preflight(job.inputs["engine"], Path(onnx) if onnx else None)
+    facts = device_facts(sessions(passport["backend"]).versions())
+    return Result(facts={**facts, "target": passport["target"], "backend": passport["backend"]})
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,1 @@
+"""Whether what was deployed detects what was trained."""

@@ -1,0 +1,117 @@
+"""The networks in two ONNX files, compared node by node from first to last convolution.
+
+Around these the two graphs of a checkpoint differ by intent: one has its preprocessing in front,
+and MMDeploy writes YOLOX's first step, which takes a picture apart into four, in operators of its
+own; behind, boxes and NMS are written in other operators.
+"""
+
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+# A fused graph's first convolution divides by the deviation, which rounds.
+ROUNDING = 1e-6
+MOST_DIFFERENCES = 5
+
+
+class Trunk:
+    """The nodes that a graph's convolutions need, from the first one on, in the file's order."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        nodes = list(model.graph.node)
+        self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        for node in nodes:
+            if node.op_type == "Constant":
+                self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        needed = _needed([node for node in nodes if node.op_type != "Constant"])
+        first = [node.op_type for node in needed].index("Conv")
+        self.nodes = needed[first:]
+
+
+def compare_files(
+    first: Path, second: Path, std: Optional[Sequence[float]]
+) -> Tuple[int, List[str]]:
+    """Compare the networks in two files.
+
+    ``std`` is what the first convolution of the second one divides its input by, if it does.
+
+    Returns:
+        How many nodes the first one has, and what `compare_trunks` says.
+    """
+    one, other = Trunk(onnx.load(str(first))), Trunk(onnx.load(str(second)))
+    if std is not None:
+        _multiply_back(other, std)
+    return len(one.nodes), compare_trunks(one, other)
+
+
+def compare_trunks(one: Trunk, other: Trunk) -> List[str]:
+    """Name what differs between two networks, at most the first few nodes; nothing if they agree.
+
+    Nodes agree in operator, attributes, weights and in which nodes they read.
+    """
+    if len(one.nodes) != len(other.nodes):
+        return [f"{len(one.nodes)} nodes against {len(other.nodes)}"]
+    names: Dict[str, str] = {one.nodes[0].input[0]: other.nodes[0].input[0]}
+    differences: List[str] = []
+    for a, b in zip(one.nodes, other.nodes):
+        reason = _difference(a, b, one, other, names)
+        names.update(zip(a.output, b.output))
+        if reason:
+            differences.append(f"{a.name or a.op_type} against {b.name}: {reason}")
+    return differences[:MOST_DIFFERENCES]
+
+
+def _needed(nodes: List[onnx.NodeProto]) -> List[onnx.NodeProto]:
+    makers = {name: node for node in nodes for name in node.output}
+    wanted = [node for node in nodes if node.op_type == "Conv"]
+    needed = set()
+    while wanted:
+        node = wanted.pop()
+        if node.output[0] not in needed:
+            needed.add(node.output[0])
+            wanted += [makers[name] for name in node.input if name in makers]
+    return [node for node in nodes if node.output[0] in needed]
+
+
+def _multiply_back(trunk: Trunk, std: Sequence[float]) -> None:
+    weights = trunk.nodes[0].input[1]
+    deviation = np.array(std, np.float32).reshape(1, -1, 1, 1)
+    trunk.constants[weights] = trunk.constants[weights] * deviation
+
+
+def _difference(
+    a: onnx.NodeProto, b: onnx.NodeProto, one: Trunk, other: Trunk, names: Dict[str, str]
+) -> str:
+    if a.op_type != b.op_type:
+        return f"{a.op_type} is not {b.op_type}"
+    attributes, others = _attributes(a), _attributes(b)
+    if attributes != others:
+        return f"the attributes {attributes} are not {others}"
+    inputs, other_inputs = _given(a, one), _given(b, other)
+    if len(inputs) != len(other_inputs):
+        return f"{len(inputs)} inputs are not {len(other_inputs)}"
+    for name, other_name in zip(inputs, other_inputs):
+        if name in one.constants and other_name in other.constants:
+            if not _same(one.constants[name], other.constants[other_name]):
+                return f"the weights {name} are not {other_name}"
+        elif names.get(name) != other_name:
+            return f"it reads {name}, the other {other_name}"
+    return ""
+
+
+def _given(node: onnx.NodeProto, trunk: Trunk) -> List[str]:
+    """Inputs that say something: an absent one may stand as an empty name or an empty tensor."""
+    return [n for n in node.input if n and (n not in trunk.constants or trunk.constants[n].size)]
+
+
+def _attributes(node: onnx.NodeProto) -> Dict[str, object]:
+    return {item.name: helper.get_attribute_value(item) for item in node.attribute}
+
+
+def _same(weights: np.ndarray, others: np.ndarray) -> bool:
+    if weights.shape != others.shape:
+        return False
+    return bool(np.allclose(weights, others, rtol=ROUNDING, atol=0))

@@ -1,0 +1,392 @@
+"""Fused graphs of untrained detectors, run in ONNX Runtime against the detector in PyTorch."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import astuple
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mmdet
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine import Config
+from mmengine.model import revert_sync_batchnorm
+from test_export import (
+    PAD,
+    ROOT,
+    SIZE,
+    base_config,
+    pipeline,
+    variant,
+    write_checkpoint,
+)
+
+from mmdet_jetson.stages import evaluate_checkpoint, export
+from mmdet_jetson.stages.conversion.fused_preprocessing import preprocessing_graph
+from mmdet_jetson.stages.conversion.head_decoding import DecodedNetwork
+from mmdet_jetson.stages.conversion.post_processing import nms_limits
+from mmdet_jetson.stages.conversion.trained_model import load_trained_model
+from mmdet_jetson.stages.detection.detector import Detector, Feeding, FusedDetector
+from mmdet_jetson.stages.detection.drawing import Detection
+from mmdet_jetson.stages.detection.preprocessing import Preprocessing
+from mmdet_jetson.stages.job import Job, StageError
+
+RTMDET = "rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
+YOLOX = "yolox/yolox_tiny_8xb8-300e_coco.py"
+EXPORTS = [("rtmdet", "image"), ("rtmdet", "tensor"), ("yolox", "letterboxed")]
+CLASSES = ("balloon", "kite", "plane")
+LAST_LAYERS = re.compile(r"bbox_head.*(?:rtm|conv)_(cls|reg|obj)\b")
+MAPPED_BACK = {
+    "type": "PackDetInputs",
+    "meta_keys": ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+}
+
+
+def fuse(checkpoint: Path, folder: Path, **changed: Any) -> Path:
+    """Run the stage for a fused graph; keywords replace its parameters."""
+    onnx_folder = folder / "onnx"
+    onnx_folder.mkdir(parents=True)
+    parameters = {
+        "backend": "onnxruntime",
+        "graph": "fused",
+        "input": "image",
+        "batch": 1,
+        "thresholds": "model",
+        "candidates": 1000,
+        "rounds": 30,
+        "deploy_config": "configs/deploy/detection_onnxruntime_static.py",
+        "input_size": list(SIZE),
+        **changed,
+    }
+    inputs = {"checkpoint": checkpoint, "config": ROOT}
+    export.run(Job("export", parameters, inputs, {"onnx": onnx_folder}, folder, io.StringIO()))
+    return onnx_folder
+
+
+def described(folder: Path) -> Any:
+    return json.loads((folder / "graph.json").read_text())
+
+
+def lively(config: Config, folder: Path) -> Path:
+    """An untrained checkpoint that finds different things in different places.
+
+    Its batch norms have seen pictures, so that what they let through is neither all 0 nor endless,
+    and its last layers are so uneven that scores differ.
+    """
+    checkpoint = write_checkpoint(config, folder)
+    model = revert_sync_batchnorm(load_trained_model(checkpoint).network()).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0
+    random = torch.Generator().manual_seed(1)
+    tiles = 255 * torch.rand(8, 3, 8, 8, generator=random)
+    with torch.no_grad():
+        pictures = torch.nn.functional.interpolate(tiles, size=SIZE)
+        batch = model.data_preprocessor({"inputs": list(pictures), "data_samples": None})
+        model.bbox_head(model.extract_feat(batch["inputs"]))
+    weights = model.state_dict()
+    for name, values in weights.items():
+        part = LAST_LAYERS.search(name)
+        if part:
+            drawn = torch.randn(values.shape, generator=random) / values[0].numel() ** 0.5
+            values.copy_(drawn * (0.1 if part[1] == "reg" else 0.5))
+    torch.save({"state_dict": weights, "meta": {}}, str(checkpoint / "best.pth"))
+    return checkpoint
+
+
+def three_classes(config: Config) -> Config:
+    config.model.bbox_head.num_classes = len(CLASSES)
+    config.test_dataloader.dataset.metainfo = {"classes": CLASSES}
+    return config
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    made = {}
+    for name, base in (("rtmdet", RTMDET), ("yolox", YOLOX)):
+        steps = [*pipeline(True, PAD)[:-1], MAPPED_BACK]
+        config = three_classes(base_config(base, steps, folder))
+        made[name] = lively(config, folder / name)
+    return made
+
+
+@pytest.fixture(scope="module")
+def fused(
+    checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], Path]:
+    """Give the export of a checkpoint with an input; an export takes seconds."""
+
+    @lru_cache(None)
+    def made(name: str, mode: str) -> Path:
+        return fuse(checkpoints[name], tmp_path_factory.mktemp("job"), input=mode)
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pictures of odd sizes and extreme ratios; their sides are whole multiples where scaling is
+    exact in any arithmetic, so that the graph's own scaling sees the same pixels."""
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    paths = []
+    for width, height in ((256, 192), (128, 96), (100, 128), (512, 512)):
+        coarse = random.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), np.uint8)
+        picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
+        paths.append(folder / f"{width}x{height}.png")
+        cv2.imwrite(str(paths[-1]), picture)
+    return paths
+
+
+def detector(folder: Path) -> Detector:
+    """Open a fused graph in this environment's ONNX Runtime."""
+    graph = described(folder)
+    session = onnxruntime.InferenceSession(str(folder / "end2end.onnx"))
+    names = [value.name for value in session.get_inputs()]
+    limits = graph["post_processing"]
+    return FusedDetector(
+        tuple(graph["classes"]),
+        Preprocessing.of(folder, graph),
+        lambda *values: tuple(
+            session.run(None, {names[i]: value for i, value in enumerate(values)})
+        ),
+        {},
+        Feeding(graph["input"], graph["batch"]),
+        limits["keep"],
+        limits["nms_pre"],
+    )
+
+
+def in_pytorch(checkpoint: Path) -> Callable[[Path], list[Detection]]:
+    trained = load_trained_model(checkpoint)
+    return evaluate_checkpoint.detector(trained.network(), trained.config)
+
+
+def rows(found: list[Detection]) -> np.ndarray:
+    return np.array([[*each.box, each.score, each.label] for each in found]).reshape(-1, 6)
+
+
+def nearest(row: np.ndarray, others: np.ndarray) -> float:
+    """How far the nearest row of the same class is, in pixels or in hundreds of score."""
+    same = others[others[:, 5] == row[5]]
+    scale = np.array([1, 1, 1, 1, 100])
+    return float((np.abs(same[:, :5] - row[:5]) * scale).max(1).min(initial=np.inf))
+
+
+@pytest.mark.parametrize(("name", "mode"), EXPORTS)
+def test_it_detects_what_pytorch_detects(
+    name: str,
+    mode: str,
+    checkpoints: dict[str, Path],
+    fused: Callable[[str, str], Path],
+    photos: list[Path],
+) -> None:
+    ours, theirs = detector(fused(name, mode)), in_pytorch(checkpoints[name])
+    labels: set[int] = set()
+    for path in photos:
+        picture = cv2.imread(str(path))
+        outputs = ours.outputs(picture)
+        assert ours.is_complete(outputs)
+        found = rows(ours.postprocess(outputs, (picture.shape[1], picture.shape[0])))
+        expected = rows(theirs(path))
+        if name == "yolox":
+            # In PyTorch it has no limit, so there its faintest boxes follow.
+            expected = expected[: len(found)]
+        assert len(found) == len(expected) > 5
+        labels |= set(expected[:, 5])
+        assert max(nearest(row, found) for row in expected) < 0.05
+    assert len(labels) > 1
+
+
+def test_graph_json_says_what_to_feed_and_what_is_inside(
+    fused: Callable[[str, str], Path],
+) -> None:
+    graph = described(fused("yolox", "letterboxed"))
+    assert graph["preprocessing"]["keep_ratio"] is True
+    assert {key: graph[key] for key in graph if key not in ("preprocessing", "checkpoint")} == {
+        "graph": "fused",
+        "backend": "onnxruntime",
+        "opset": 13,
+        "inputs": {"picture": [1, 128, 128, 3], "mapping": [1, 4]},
+        "outputs": {"dets": [1, 100, 5], "labels": [1, 100], "nms": [1, 3]},
+        "custom_ops": [],
+        "post_processing": {
+            "score_threshold": 0.01,
+            "iou_threshold": 0.65,
+            "keep": 100,
+            "nms_pre": 1000,
+            "rounds": 30,
+            "from": "model",
+        },
+        "input": "letterboxed",
+        "batch": 1,
+        "classes": list(CLASSES),
+        "input_size": [128, 128],
+    }
+    assert described(fused("rtmdet", "image"))["inputs"] == {"picture": [1, None, None, 3]}
+    assert list(described(fused("rtmdet", "tensor"))["inputs"]) == ["input", "mapping"]
+
+
+def test_thresholds_are_the_models_or_the_deploy_configs(checkpoints: dict[str, Path]) -> None:
+    deploy = {"score_threshold": 0.05, "iou_threshold": 0.5, "keep_top_k": 100}
+
+    def limits(name: str, source: str) -> tuple[object, ...]:
+        network = load_trained_model(checkpoints[name]).network()
+        return astuple(nms_limits(network, deploy, source, candidates=512, rounds=9))
+
+    assert limits("rtmdet", "model") == (0.001, False, 0.65, 0.0, 300, 512, 9)
+    assert limits("rtmdet", "deploy") == (0.05, False, 0.5, 0.0, 100, 512, 9)
+    assert limits("yolox", "model") == (0.01, True, 0.65, None, 100, 512, 9)
+
+
+def test_every_node_names_its_part_and_the_first_is_a_cast(
+    fused: Callable[[str, str], Path],
+) -> None:
+    model = onnx.load(str(fused("rtmdet", "image") / "end2end.onnx"))
+    parts = [node.name.partition("/")[0] for node in model.graph.node]
+    assert list(dict.fromkeys(parts)) == ["preprocessing", "network", "nms"]
+    readers = [node for node in model.graph.node if "picture" in node.input]
+    assert [node.op_type for node in readers] == ["Cast", "Shape"]
+    assert {node.domain for node in model.graph.node} == {""}
+    assert [o.version for o in model.opset_import] == [13]
+
+
+def test_two_exports_are_the_same_bytes(
+    checkpoints: dict[str, Path], fused: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    again = fuse(checkpoints["rtmdet"], tmp_path)
+    for path in fused("rtmdet", "image").iterdir():
+        assert (again / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_batch_holds_pictures_of_their_own(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    folder = fuse(checkpoints["rtmdet"], tmp_path, input="letterboxed", batch=2)
+    session = onnxruntime.InferenceSession(str(folder / "end2end.onnx"))
+    pair = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3), np.uint8)
+    mapping = np.array([[1, 2, 128, 256], [0.5, 1, 64, 128]], np.float32)
+    both = session.run(None, {"picture": pair, "mapping": mapping})
+    swapped = session.run(None, {"picture": pair[::-1], "mapping": mapping[::-1]})
+    assert not np.array_equal(both[0][0], both[0][1])
+    for values, others in zip(both, swapped):
+        assert np.array_equal(values, others[::-1])
+
+
+def preprocessing(**changed: Any) -> Preprocessing:
+    default = {
+        "input_size": SIZE,
+        "keep_ratio": True,
+        "pad_value": (114.0, 114.0, 114.0),
+        "mean": (103.53, 116.28, 123.675),
+        "std": (57.375, 57.12, 58.395),
+        "to_rgb": False,
+    }
+    return Preprocessing(**{**default, **changed})
+
+
+@pytest.mark.parametrize("to_rgb", [False, True])
+@pytest.mark.parametrize("keep_ratio", [False, True])
+def test_its_preprocessing_is_opencvs_within_one_of_255(keep_ratio: bool, to_rgb: bool) -> None:
+    wanted = preprocessing(keep_ratio=keep_ratio, to_rgb=to_rgb)
+    graph = preprocessing_graph("image", wanted, batch=1, folded=False)
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    random = np.random.default_rng(0)
+    deviation = np.array(wanted.std, np.float32).reshape(3, 1, 1)
+    for height, width in ((96, 128), (97, 131), (33, 101), (7, 900), (1, 2000), (1, 1), (300, 2)):
+        picture = random.integers(0, 256, (height, width, 3), np.uint8)
+        values, mapping = session.run(None, {"picture": picture[None]})
+        expected = wanted.format(wanted.normalize(wanted.resize(picture)))
+        apart = np.abs(values - expected)[0] * deviation
+        assert apart.max() < 1.001
+        assert (apart > 0.5).mean() < 0.25
+        resized = wanted.resized_size(width, height)
+        ratios = [width / resized[0], height / resized[1]]
+        assert mapping[0].tolist() == pytest.approx([*ratios, width, height])
+
+
+def test_channel_order_and_deviation_are_folded_exactly(tmp_path: Path, photos: list[Path]) -> None:
+    config = base_config(RTMDET, [*pipeline(True, PAD)[:-1], MAPPED_BACK], tmp_path)
+    config.model.data_preprocessor.bgr_to_rgb = True
+    checkpoint = lively(config, tmp_path / "checkpoint")
+    ours, theirs = detector(fuse(checkpoint, tmp_path, input="letterboxed")), in_pytorch(checkpoint)
+    found, expected = rows(ours.detect(cv2.imread(str(photos[0])))), rows(theirs(photos[0]))
+    assert len(found) == len(expected) > 5
+    assert max(nearest(row, found) for row in expected) < 0.05
+
+
+def soft_nms(config: Config) -> None:
+    config.model.test_cfg.nms = {"type": "soft_nms", "iou_threshold": 0.65}
+
+
+def test_another_nms_is_one_sentence(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    changed = variant(checkpoints["rtmdet"], tmp_path / "checkpoint", soft_nms)
+    with pytest.raises(StageError, match="another NMS than the greedy one per class"):
+        fuse(changed, tmp_path / "job")
+
+
+@pytest.mark.parametrize(
+    ("base", "head"),
+    [
+        ("fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py", "a FCOS with a FCOSHead"),
+        ("gfl/gfl_r50_fpn_1x_coco.py", "a GFL with a GFLHead"),
+        ("faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py", "a FasterRCNN with a head of its own"),
+    ],
+)
+def test_a_head_that_cannot_be_fused_is_one_sentence(base: str, head: str) -> None:
+    with pytest.raises(StageError, match=f"^{head} cannot be fused") as caught:
+        DecodedNetwork(untrained(base), 1, SIZE)
+    assert 'graph = "documented"' in caught.value.hint
+
+
+def test_an_anchor_head_is_decoded_as_mmdetection_does() -> None:
+    model = untrained("retinanet/retinanet_r50_fpn_1x_coco.py")
+    network = DecodedNetwork(model, 1, SIZE)
+    random = torch.Generator().manual_seed(0)
+    batch = torch.randn(network.example.shape, generator=random)
+    with torch.no_grad():
+        boxes, scores = network(batch)
+        outputs = model.bbox_head(model.extract_feat(batch))
+        found = model.bbox_head.predict_by_feat(
+            *outputs,
+            batch_img_metas=[{"img_shape": SIZE[::-1]}],
+            cfg=Config({"score_thr": 0.0, "nms_pre": 10**6}),
+            with_nms=False,
+        )[0]
+    order = scores[0].flatten().sort(descending=True)[1]
+    assert torch.equal(scores[0].flatten()[order], found.scores.sort(descending=True)[0])
+    theirs = torch.cat([found.bboxes, found.scores[:, None]], 1).unique(dim=0)
+    pairs = boxes[0].repeat_interleave(scores.shape[2], 0)
+    ours = torch.cat([pairs, scores[0].reshape(-1, 1)], 1).unique(dim=0)
+    assert (ours - theirs).abs().max() < 1e-4
+
+
+def untrained(base: str) -> torch.nn.Module:
+    register_all_modules()
+    config = Config.fromfile(str(Path(mmdet.__file__).parent / ".mim/configs" / base))
+    config.model.backbone.pop("init_cfg")
+    return MODELS.build(config.model).eval()
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"batch": 2}, "pictures of any size cannot share a batch"),
+        ({"input_size": [160, 128]}, "into a square only, not into 160x128"),
+    ],
+)
+def test_what_an_image_input_cannot_do_is_one_sentence(
+    changed: dict[str, Any], sentence: str, checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(StageError, match=sentence):
+        fuse(checkpoints["rtmdet"], tmp_path, **changed)

@@ -1,0 +1,198 @@
+"""NMS in plain operators against ``mmcv.ops.batched_nms``, on random and on built cases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmcv.ops import batched_nms
+
+from mmdet_jetson.stages.conversion.fused_nms import NmsLimits, nms_graph
+
+CASES = 10_000
+BATCH = 100
+WIDTH, HEIGHT = 640, 480
+THRESHOLD = 0.05
+
+
+class Shape(NamedTuple):
+    """What decides the graph of a batch; few of them, since each is a session of its own."""
+
+    boxes: int
+    classes: int
+    iou: float
+
+
+SHAPES = [
+    Shape(64, 1, 0.65),
+    Shape(64, 1, 0.3),
+    Shape(48, 2, 0.5),
+    Shape(40, 3, 0.65),
+    Shape(12, 20, 0.5),
+    Shape(4, 80, 0.65),
+]
+
+
+def limits(iou: float = 0.5, **changed: float) -> NmsLimits:
+    default = NmsLimits(THRESHOLD, False, iou, 0.0, keep=1000, candidates=1000, rounds=64)
+    return replace(default, **changed)
+
+
+@lru_cache(None)
+def session(asked: NmsLimits, batch: int, boxes: int, classes: int) -> onnxruntime.InferenceSession:
+    graph = nms_graph(asked, batch, boxes, classes)
+    return onnxruntime.InferenceSession(graph.SerializeToString())
+
+
+def run(
+    asked: NmsLimits, boxes: np.ndarray, scores: np.ndarray, mapping: list[float] | None = None
+) -> list[np.ndarray]:
+    """Run the graph on boxes [batch, n, 4] and scores [batch, n, classes]."""
+    batch, count, classes = scores.shape
+    row = np.array(mapping or [1, 1, 1e6, 1e6], np.float32)
+    feed = {
+        "boxes": boxes.astype(np.float32),
+        "scores": scores.astype(np.float32),
+        "mapping": np.tile(row, (batch, 1)),
+    }
+    return session(asked, batch, count, classes).run(None, feed)
+
+
+def expected(boxes: np.ndarray, scores: np.ndarray, iou: float) -> tuple[np.ndarray, np.ndarray]:
+    """Do what MMDetection does to one picture: filter, then ``batched_nms``; rows and labels.
+
+    ``batched_nms`` sorts with an unstable sort, so which of two equal scores is first depends on
+    chance. Given ranks instead of scores it takes them in the order of their places.
+    """
+    all_boxes, all_scores = torch.tensor(boxes), torch.tensor(scores)
+    sizes = all_boxes[:, 2:] - all_boxes[:, :2]
+    passes = (all_scores > THRESHOLD) & (sizes > 0).all(1)[:, None]
+    box, label = passes.nonzero().unbind(1)
+    pair_scores = all_scores[passes]
+    if not len(box):
+        return np.zeros((0, 5), np.float32), np.zeros(0, np.int64)
+    order = pair_scores.sort(descending=True, stable=True)[1]
+    ranks = torch.empty(len(order))
+    ranks[order] = torch.arange(len(order), 0, -1).float()
+    _, kept = batched_nms(all_boxes[box], ranks, label, {"type": "nms", "iou_threshold": iou})
+    rows = torch.cat([all_boxes[box[kept]], pair_scores[kept, None]], 1)
+    return rows.numpy(), label[kept].numpy()
+
+
+def pictures(shape: Shape, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a batch of pictures, each with its own crowding, ties, degenerate boxes and share.
+
+    Corners reach out of the picture; a crowd has its boxes around one place.
+    """
+    random = np.random.default_rng(seed)
+
+    def of_picture(*values: object) -> np.ndarray:
+        return random.choice(values, (BATCH, 1, 1))
+
+    centre = random.uniform(0, WIDTH, (BATCH, 1, 2))
+    spread = of_picture(1.0, 10.0, 100.0, 400.0)
+    middle = centre + spread * random.standard_normal((BATCH, shape.boxes, 2))
+    side = of_picture(0.5, 8.0, 60.0, 300.0) * random.uniform(0.5, 1.5, (BATCH, shape.boxes, 2))
+    degenerate = random.random((BATCH, shape.boxes, 1)) < of_picture(0.0, 0.0, 0.1, 0.9)
+    side = np.where(degenerate, random.choice([0.0, -5.0], side.shape), side)
+    boxes = np.concatenate([middle - side / 2, middle + side / 2], 2)
+    whole = np.broadcast_to(of_picture(False, True), boxes.shape)
+    boxes = np.where(whole, np.round(boxes), boxes)
+    scores = random.random((BATCH, shape.boxes, shape.classes)) ** of_picture(1, 3)
+    steps = of_picture(1, 4, 20, 1e6)
+    scores = np.round(scores * steps) / steps * of_picture(0.0, 0.04, 0.9, 1.0, 1.0)
+    return boxes.astype(np.float32), scores.astype(np.float32)
+
+
+@settings(max_examples=CASES // BATCH, deadline=None, derandomize=True)
+@given(st.sampled_from(SHAPES), st.integers(0, 2**32 - 1))
+def test_ten_thousand_random_pictures_equal_batched_nms(shape: Shape, seed: int) -> None:
+    boxes, scores = pictures(shape, seed)
+    dets, labels, nms = run(limits(shape.iou), boxes, scores)
+    for index in range(BATCH):
+        rows, classes = expected(boxes[index], scores[index], shape.iou)
+        passing, kept, unsettled = nms[index]
+        assert unsettled == 0
+        assert kept == len(rows) <= passing
+        visible = clipped(rows)
+        assert np.array_equal(dets[index, : len(rows)], visible)
+        shown = np.where(visible[:, 4] > 0, classes, -1)
+        assert np.array_equal(labels[index, : len(rows)], shown)
+        assert not dets[index, len(rows) :].any()
+        assert (labels[index, len(rows) :] == -1).all()
+
+
+def clipped(rows: np.ndarray) -> np.ndarray:
+    """Cut boxes off at the left and top borders; what is outside becomes a filling row."""
+    inside = rows.copy()
+    inside[:, :4] = np.maximum(inside[:, :4], 0)
+    covers = (inside[:, 2:4] > inside[:, :2]).all(1)
+    return np.where(covers[:, None], inside, 0)
+
+
+def test_the_random_pictures_hold_what_they_should() -> None:
+    kept, passing, ties, degenerate = [], [], 0, 0
+    for seed, shape in enumerate(SHAPES):
+        boxes, scores = pictures(shape, seed)
+        nms = run(limits(shape.iou), boxes, scores)[2]
+        passing += nms[:, 0].tolist()
+        kept += nms[:, 1].tolist()
+        ties += sum(len(np.unique(each)) < each.size / 2 for each in scores)
+        degenerate += int(((boxes[..., 2:] - boxes[..., :2]) <= 0).any(2).sum())
+    assert passing.count(0) > 20
+    assert np.count_nonzero(np.array(kept) < np.array(passing) / 2) > 50
+    assert ties > 50
+    assert degenerate > 500
+
+
+def chain(length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes of which each overlaps only the next: every second one is kept, one after another."""
+    left = 6.0 * np.arange(length)
+    boxes = np.stack([left, 0 * left, left + 20, 0 * left + 20], 1)[None]
+    scores = np.linspace(0.9, 0.5, length)[None, :, None]
+    return boxes, scores
+
+
+@pytest.mark.parametrize("length", [2, 5, 17, 40])
+def test_a_chain_deeper_than_the_rounds_is_detected(length: int) -> None:
+    boxes, scores = chain(length)
+    assert run(limits(0.5, rounds=length), boxes, scores)[2].tolist() == [
+        [length, (length + 1) // 2, 0]
+    ]
+    for rounds in range(1, length):
+        assert run(limits(0.5, rounds=rounds), boxes, scores)[2][0, 2] > 0
+
+
+def test_the_best_candidates_are_decided_as_among_all() -> None:
+    boxes, scores = pictures(SHAPES[3], 7)
+    few = run(limits(0.65, candidates=20), boxes, scores)
+    everything = run(limits(0.65), boxes, scores)
+    for index, (passing, kept, _) in enumerate(few[2]):
+        assert kept <= passing
+        assert np.array_equal(few[0][index, :kept], everything[0][index, :kept])
+
+
+def test_an_inclusive_threshold_lets_equal_scores_pass() -> None:
+    boxes = np.array([[[0, 0, 10, 10]]], np.float32)
+    scores = np.full((1, 1, 1), np.float32(THRESHOLD))
+    assert run(limits(), boxes, scores)[2].tolist() == [[0, 0, 0]]
+    assert run(limits(inclusive=True), boxes, scores)[2].tolist() == [[1, 1, 0]]
+
+
+def test_boxes_are_mapped_into_the_picture_and_cut_off_there() -> None:
+    boxes = np.array([[[-2, 4, 10, 20], [30, 30, 40, 50], [50, 1, 60, 9]]], np.float32)
+    scores = np.array([[[0.9], [0.8], [0.7]]], np.float32)
+    dets, labels, _ = run(limits(), boxes, scores, mapping=[2, 3, 70, 100])
+    assert dets[0].tolist() == [
+        [0, 12, 20, 60, pytest.approx(0.9)],
+        [60, 90, 70, 100, pytest.approx(0.8)],
+        [0, 0, 0, 0, 0],
+    ]
+    assert labels.tolist() == [[0, 0, -1]]
