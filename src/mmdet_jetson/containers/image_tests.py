@@ -108,7 +108,9 @@ def _run(engine: Engine, image: Image, suite: str, result: Path, say: Say) -> No
         "--basetemp=/job/tmp", f"--junitxml=/job/{RESULT}",
     ]  # fmt: skip
     said = _Lines(say)
-    box = Box(image.id, command, [Attached("", "/job", read_only=False)], ENVIRON)
+    # The suite runs stages inside itself, where they have no standard input of their own to watch.
+    environ = {**ENVIRON, "MMDET_JETSON_WATCH_STDIN": ""}
+    box = Box(image.id, command, [Attached("", "/job", read_only=False)], environ)
     with engine.container(box) as container:
         ended = engine.run(container, said)
         packed = engine.get(container, f"/job/{RESULT}")

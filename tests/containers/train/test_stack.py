@@ -8,7 +8,6 @@ import pytest
 import torch
 from mmcv.ops import batched_nms, nms
 from mmdet.apis import init_detector
-from mmdet.structures import DetDataSample
 from mmengine.model import revert_sync_batchnorm
 from onnx.reference import ReferenceEvaluator
 
@@ -30,20 +29,16 @@ def test_batched_nms_keeps_boxes_of_two_classes_apart() -> None:
     assert sorted(kept.tolist()) == [0, 1, 2]
 
 
-def test_a_detector_finds_boxes_inside_the_picture() -> None:
+def test_a_detector_scores_every_cell_of_its_three_grids() -> None:
     model = revert_sync_batchnorm(
         init_detector(str(ROOT / "configs/train/rtmdet_tiny_demo.py"), device="cpu")
     )
-    size = {"img_shape": (96, 128), "ori_shape": (96, 128), "scale_factor": (1.0, 1.0)}
-    picture = torch.randint(0, 255, (3, 96, 128), dtype=torch.uint8)
     with torch.no_grad():
-        (found,) = model.test_step(
-            {"inputs": [picture], "data_samples": [DetDataSample(metainfo=size)]}
-        )
-    boxes, scores = found.pred_instances.bboxes, found.pred_instances.scores
-    assert len(boxes) > 0
-    assert torch.isfinite(scores).all()
-    assert ((boxes >= 0) & (boxes <= torch.tensor([128, 96, 128, 96]))).all()
+        scores, boxes = model(torch.rand(1, 3, 96, 128), mode="tensor")
+    strides = (8, 16, 32)
+    assert [tuple(each.shape[2:]) for each in scores] == [(96 // s, 128 // s) for s in strides]
+    assert [each.shape[1] for each in boxes] == [4, 4, 4]
+    assert all(torch.isfinite(each).all() for each in (*scores, *boxes))
 
 
 def test_an_exported_network_computes_what_pytorch_does(tmp_path: Path) -> None:
