@@ -84,7 +84,7 @@ class Export(Section, frozen=True):
     onnxruntime: Word = "configs/deploy/detection_onnxruntime_static.py"
     tensorrt: Word = "configs/deploy/detection_tensorrt_static.py"
     thresholds: Literal["model", "deploy"] = "model"
-    candidates: Annotated[int, msgspec.Meta(ge=1, le=3840)] = 512  # TensorRT's TopK has no more
+    candidates: Annotated[int, msgspec.Meta(ge=1, le=3840)] = 1000  # TensorRT's TopK has no more
     rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 16
 
 

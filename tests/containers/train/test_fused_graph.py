@@ -297,7 +297,7 @@ def preprocessing(**changed: Any) -> Preprocessing:
 
 @pytest.mark.parametrize("to_rgb", [False, True])
 @pytest.mark.parametrize("keep_ratio", [False, True])
-def test_its_preprocessing_is_opencvs_within_one_of_255(keep_ratio: bool, to_rgb: bool) -> None:
+def test_its_preprocessing_is_opencvs(keep_ratio: bool, to_rgb: bool) -> None:
     wanted = preprocessing(keep_ratio=keep_ratio, to_rgb=to_rgb)
     graph = preprocessing_graph("image", wanted, batch=1, folded=False)
     session = onnxruntime.InferenceSession(graph.SerializeToString())
@@ -308,8 +308,9 @@ def test_its_preprocessing_is_opencvs_within_one_of_255(keep_ratio: bool, to_rgb
         values, mapping = session.run(None, {"picture": picture[None]})
         expected = wanted.format(wanted.normalize(wanted.resize(picture)))
         apart = np.abs(values - expected)[0] * deviation
+        # Of a million values a few are 1 of 255 off, where float32 lost the bit that decides.
         assert apart.max() < 1.001
-        assert (apart > 0.5).mean() < 0.25
+        assert np.count_nonzero(apart > 1e-3) <= 3
         resized = wanted.resized_size(width, height)
         ratios = [width / resized[0], height / resized[1]]
         assert mapping[0].tolist() == pytest.approx([*ratios, width, height])

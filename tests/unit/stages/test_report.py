@@ -95,6 +95,21 @@ def make_engine(inputs, target):
     write(inputs[f"engine-{target}"], "passport.json", {"target": target, "engine": engine})
 
 
+def make_proof(inputs, target, **network):
+    deviation = {"matched": 41, "missing": 1, "extra": 0, "box": 0.125, "score": 0.000004}
+    content = {
+        "target": target,
+        "near": 0.01,
+        "least_score": 0.05,
+        "models": {
+            "pytorch": {"figures": {"AP": 0.20341}},
+            "fused graph": {"figures": {"AP": 0.2033}, "deviation": deviation},
+        },
+        "network": network,
+    }
+    write(inputs[f"proof-{target}"], "proof.json", content)
+
+
 @pytest.fixture
 def job(tmp_path):
     names = ["dataset", "checkpoint", "evaluation-base", "evaluation-checkpoint"]
@@ -333,3 +348,21 @@ def test_a_report_of_little_is_still_a_page(job):
 )
 def test_numbers_are_shown_as_people_read_them(shown, expected):
     assert shown == expected
+
+
+def test_the_proof_is_shown_where_there_is_one(job, tmp_path):
+    assert "PyTorch and its partner" not in page(job)
+    job.inputs[f"proof-{TARGETS[0]}"] = tmp_path / "proof"
+    make_proof(job.inputs, TARGETS[0], nodes=271, differences=[])
+
+    shown = page(job)
+
+    for text in ("0.2034", "0.2033", "41", "0.125 px", "0.000004", "each of their 271 nodes"):
+        assert text in shown
+
+
+def test_a_network_that_differs_is_named(job, tmp_path):
+    job.inputs[f"proof-{TARGETS[0]}"] = tmp_path / "proof"
+    make_proof(job.inputs, TARGETS[0], nodes=3, differences=["Conv_1 against <a>: the weights"])
+
+    assert "differ: Conv_1 against &lt;a&gt;: the weights." in page(job)

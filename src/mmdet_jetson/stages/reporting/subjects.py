@@ -15,8 +15,8 @@ BASE, CHECKPOINT = "base", "checkpoint"
 class Subject:
     """One thing that was measured; every mapping is empty where its artifact is missing.
 
-    ``metrics`` comes from the evaluation, ``profile`` and ``passport`` from those of an engine,
-    ``evaluation`` is the folder with predictions and pictures.
+    ``metrics`` comes from the evaluation, ``profile``, ``passport`` and ``proof`` from those of an
+    engine, ``evaluation`` is the folder with predictions and pictures.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Subject:
     metrics: Mapping[str, Any]
     profile: Mapping[str, Any]
     passport: Mapping[str, Any]
+    proof: Mapping[str, Any]
 
     @property
     def is_engine(self) -> bool:
@@ -85,4 +86,5 @@ def _read_subject(inputs: Mapping[str, Path], name: str) -> Subject:
         metrics=read("evaluation", "metrics.json"),
         profile=read("profile", "profile.json"),
         passport=read("engine", "passport.json"),
+        proof=read("proof", "proof.json"),
     )
