@@ -22,6 +22,7 @@ SOURCES = ("src/mmdet_jetson/__init__.py", "src/mmdet_jetson/stages")
 TESTS = (
     "tests/containers",
     "tests/unit/stages/engines.py",
+    "tests/unit/stages/fused.py",
     "configs",
     "docker/inside.lock",
     "docker/inside-train.lock",

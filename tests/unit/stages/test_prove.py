@@ -9,7 +9,8 @@ from onnx import numpy_helper
 from mmdet_jetson.stages.evaluate_engine import run as evaluate
 from mmdet_jetson.stages.prove import run
 
-PARAMETERS = {"target": "pc", "pictures": 1, "draw_threshold": 0.3}
+TARGET = {"target": "pc", "evidence": "emulated"}
+PARAMETERS = {**TARGET, "pictures": 1, "draw_threshold": 0.3}
 
 
 def with_network(folder, weights):
@@ -53,7 +54,7 @@ def proof(tmp_path):
             "dataset": dataset,
             "reference": reference,
         }
-        proving = job(tmp_path, "prove", {"target": "pc"}, inputs, "proof")
+        proving = job(tmp_path, "prove", TARGET, inputs, "proof")
         result = run(proving)
         return json.loads((proving.outputs["proof"] / "proof.json").read_text()), result
 
@@ -74,6 +75,7 @@ def test_models_that_detect_the_same_deviate_by_nothing(proof):
     assert content["network"] == {"nodes": 1, "differences": []}
     assert result.metrics["engine"] == pytest.approx(1)
     assert result.warnings == []
+    assert content["evidence"] == "emulated"
 
 
 def test_the_worst_deviation_is_told_and_where_it_is(proof):

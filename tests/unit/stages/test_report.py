@@ -99,6 +99,7 @@ def make_proof(inputs, target, **network):
     deviation = {"matched": 41, "missing": 1, "extra": 0, "box": 0.125, "score": 0.000004}
     content = {
         "target": target,
+        "evidence": "proxy",
         "near": 0.01,
         "least_score": 0.05,
         "models": {
@@ -357,7 +358,15 @@ def test_the_proof_is_shown_where_there_is_one(job, tmp_path):
 
     shown = page(job)
 
-    for text in ("0.2034", "0.2033", "41", "0.125 px", "0.000004", "each of their 271 nodes"):
+    for text in (
+        "proxy",
+        "0.2034",
+        "0.2033",
+        "41",
+        "0.125 px",
+        "0.000004",
+        "each of their 271 nodes",
+    ):
         assert text in shown
 
 
