@@ -1,6 +1,9 @@
 """A small detector with the parts, the names and the inputs of a fused graph."""
 
+from __future__ import annotations  # read by Python 3.8, too
+
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -18,6 +21,7 @@ PREPROCESSING = {
     "std": [1.0, 1.0, 1.0],
     "to_rgb": False,
 }
+NAME = re.compile(r"(?m)^  \[(\w+)\] ")
 TEXT = """<ir_version: 7, opset_import: ["" : 13]>
 detector (uint8[1, 64, 64, 3] picture, float[1, 4] mapping)
 => (float[1, 2, 5] dets, int32[1, 2] labels, int32[1, 3] nms)
@@ -44,9 +48,9 @@ detector (uint8[1, 64, 64, 3] picture, float[1, 4] mapping)
 
 
 def fused_model() -> onnx.ModelProto:
-    model = parser.parse_model(TEXT)
-    for node in model.graph.node:
-        node.name = node.name.replace("_", "/", 1)
+    model = parser.parse_model(NAME.sub("", TEXT))  # ONNX 1.17 reads no names of nodes
+    for node, name in zip(model.graph.node, NAME.findall(TEXT)):  # noqa: B905 - Python 3.8
+        node.name = name.replace("_", "/", 1)
     random = np.random.default_rng(0)
     for name, shape in (("weights_0", (4, 3, 3, 3)), ("weights_1", (2, 4, 3, 3))):
         weights = random.standard_normal(shape).astype(np.float32)
