@@ -58,7 +58,7 @@ def test_one_module_imports_the_sdk_of_docker() -> None:
         for path in HOST
         if any(name.split(".")[0] == "docker" for name in imported(path))
     ]
-    assert doors == ["containers/engine.py"]
+    assert doors == ["containers/connection.py"]
 
 
 def test_the_menu_starts_without_the_sdk() -> None:

@@ -13,6 +13,10 @@ class EngineError(UserError):
     """The engine cannot be used, refuses something, or is out of reach."""
 
 
+class NotThere(EngineError):
+    """The engine knows nothing of that name."""
+
+
 class ConnectionLost(EngineError):
     """Nothing answers any more; what was going on there ends by itself."""
 

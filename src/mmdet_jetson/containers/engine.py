@@ -1,4 +1,4 @@
-"""A Docker engine, here or elsewhere: the one door to it, and the only module that imports its SDK.
+"""A Docker engine, here or elsewhere: its images, containers and volumes.
 
 Nothing here knows of stages. What runs is a `Box`: a container without network, capabilities, root
 and a writable root file system, whatever it is for.
@@ -13,45 +13,31 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-import docker
-import requests
-from docker.context import ContextAPI
-from docker.errors import APIError, DockerException, NotFound
-from docker.tls import TLSConfig
-from docker.types import DeviceRequest, Mount
-from urllib3.exceptions import HTTPError
-
 from mmdet_jetson.containers.box import (
     Attached,
     Box,
-    ConnectionLost,
     EngineError,
     Exit,
     Facts,
     Found,
     Image,
+    NotThere,
+)
+from mmdet_jetson.containers.connection import (
+    SECONDS,
+    Connection,
+    all_gpus,
+    file_of_the_machine,
+    volume,
 )
 from mmdet_jetson.jetpack import MACHINES
 
 STAGE_USER = "10001"
-SECONDS = 120  # without an answer; builds and runs may be silent for longer
 EMPTY = "mmdet-jetson/empty:1"
 MEMORY_SHARE = 0.9  # of the engine's machine, so that it goes on when a stage takes all it gets
 PROCESSES = 2048  # OpenMP starts a thread a core in each of a training's loading processes
 SHARED_MEMORY = 2 << 30  # bytes; through it a training's loading processes hand over pictures
 SCRATCH = "rw,noexec,nosuid,nodev,size=1g"
-
-
-class _Client(docker.APIClient):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's client, which takes an engine's certificates from nowhere but its own options.
-
-    requests prefers REQUESTS_CA_BUNDLE, as set behind an inspecting proxy, to the authority that it
-    is told to trust, and sends what goes to an engine through HTTPS_PROXY.
-    """
-
-    def merge_environment_settings(self, *arguments: Any) -> Any:
-        self.trust_env = False
-        return super().merge_environment_settings(*arguments)
 
 
 class Engine:
@@ -66,10 +52,9 @@ class Engine:
         Raises:
             EngineError: there is no such context, no certificate, or nobody answers.
         """
-        options = _options(address, certificates)
-        self.address = str(options["base_url"])
-        with self._talking("connecting"):
-            self._api = _Client(version="auto", timeout=SECONDS, use_ssh_client=True, **options)
+        connection = Connection(address, certificates)
+        self.address = connection.address
+        self._api, self._talking = connection.api, connection.talking
 
     @cached_property
     def facts(self) -> Facts:
@@ -92,7 +77,7 @@ class Engine:
 
     def find_image(self, reference: str) -> Image | None:
         """Look an image up by name or id; ``None`` if the engine has none."""
-        with self._talking(f"looking for {reference}"), suppress(NotFound):
+        with suppress(NotThere), self._talking(f"looking for {reference}"):
             found = self._api.inspect_image(reference)
             return Image(
                 id=found["Id"],
@@ -141,7 +126,7 @@ class Engine:
 
     def remove_image(self, reference: str) -> None:
         """Remove an image; one that is not there is fine."""
-        with self._talking(f"removing {reference}"), suppress(NotFound):
+        with suppress(NotThere), self._talking(f"removing {reference}"):
             self._api.remove_image(reference)
 
     def _image(self, reference: str) -> Image:
@@ -180,13 +165,10 @@ class Engine:
     def _hardened(self, box: Box) -> Any:
         options: dict[str, Any] = {}
         if box.gpu and self.facts.has_gpu:
-            # Jetsons know no device requests: their runtime maps in what the image asks for.
-            arm = self.facts.architecture == "arm64"
-            gpus = DeviceRequest(count=-1, capabilities=[["gpu"]])
-            options = {"runtime": "nvidia"} if arm else {"device_requests": [gpus]}
+            options = dict(all_gpus(self.facts.architecture))
         memory = int(self.facts.memory * MEMORY_SHARE)
         return self._api.create_host_config(
-            mounts=[_volume(each) for each in box.volumes],
+            mounts=[volume(each) for each in box.volumes],
             network_mode="none",
             read_only=True,
             tmpfs={"/tmp": SCRATCH},  # noqa: S108 - inside the container
@@ -234,7 +216,7 @@ class Engine:
 
     def get(self, container: str, path: str) -> Iterator[bytes] | None:
         """Pack a file or a folder of a container as a tar; ``None`` if it is not there."""
-        with self._talking("downloading"), suppress(NotFound):
+        with suppress(NotThere), self._talking("downloading"):
             chunks, _ = self._api.get_archive(container, path)
             return self._downloaded(chunks)
         return None
@@ -246,7 +228,7 @@ class Engine:
     @contextmanager
     def holder(self, *mounts: Attached, labels: Mapping[str, str]) -> Iterator[str]:
         """Create a container that never starts, to move files in and out of volumes through it."""
-        container = self._hold([_volume(each) for each in mounts], labels)
+        container = self._hold([volume(each) for each in mounts], labels)
         try:
             yield container
         finally:
@@ -258,7 +240,7 @@ class Engine:
         A container that never starts shows it, so no image and no architecture is needed.
         """
         try:
-            container = self._hold([Mount("/shown", path, type="bind", read_only=True)], {})
+            container = self._hold([file_of_the_machine(path, "/shown")], {})
         except EngineError as error:
             if "does not exist" in error.message:
                 return None
@@ -271,7 +253,7 @@ class Engine:
             content = tar.extractfile(tar.getmembers()[0])
             return content.read() if content else None
 
-    def _hold(self, mounts: Sequence[Mount], labels: Mapping[str, str]) -> str:
+    def _hold(self, mounts: Sequence[Any], labels: Mapping[str, str]) -> str:
         if self.find_image(EMPTY) is None:
             with self._talking("importing an empty image"):
                 self._api.import_image_from_data(bytes(10240), *EMPTY.split(":"))
@@ -291,7 +273,7 @@ class Engine:
 
     def remove(self, container: str) -> None:
         """Stop a container at once and remove it; one that is gone already is fine."""
-        with self._talking("removing a container"), suppress(NotFound):
+        with suppress(NotThere), self._talking("removing a container"):
             self._api.remove_container(container, force=True, v=True)
 
     # Volumes
@@ -304,71 +286,14 @@ class Engine:
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume; one that is gone already is fine."""
-        with self._talking(f"removing the volume {name}"), suppress(NotFound):
+        with suppress(NotThere), self._talking(f"removing the volume {name}"):
             self._api.remove_volume(name)
-
-    @contextmanager
-    def _talking(self, doing: str) -> Iterator[None]:
-        """Turn what the SDK and the libraries under it raise into one sentence."""
-        try:
-            yield
-        except APIError as error:
-            reason = str(error.explanation or error).strip()
-            raise EngineError(f"{doing}: the engine at {self.address} refused: {reason}") from error
-        except (DockerException, requests.RequestException, HTTPError, OSError) as error:
-            raise ConnectionLost(
-                f"{doing}: the engine at {self.address} does not answer: {_innermost(error)}",
-                "look whether it runs and can be reached, then run again",
-            ) from error
-
-
-def _options(address: str, certificates: Path | None) -> dict[str, Any]:
-    """What the SDK's client is made with."""
-    if "://" not in address:
-        return _context_options(address)
-    if not address.startswith("tcp://"):
-        return {"base_url": address}
-    if certificates is None:
-        raise EngineError(
-            f"{address}: without TLS anyone on the network can command it",
-            "set DOCKER_CERT_PATH to a folder with ca.pem, cert.pem and key.pem",
-        )
-    ca, *pair = (str(certificates / f"{name}.pem") for name in ("ca", "cert", "key"))
-    try:
-        tls = TLSConfig(client_cert=(pair[0], pair[1]), ca_cert=ca, verify=True)
-    except DockerException as error:
-        raise EngineError(
-            f"{certificates}: {error}", "it needs ca.pem, cert.pem, key.pem"
-        ) from error
-    return {"base_url": address, "tls": tls}
-
-
-def _context_options(name: str) -> dict[str, Any]:
-    context = ContextAPI.get_context(name or None)
-    if context is None:
-        known = ", ".join(each.name for each in ContextAPI.contexts())
-        raise EngineError(
-            f"{name!r} is neither an engine's address nor a Docker context",
-            f"one of: {known} (contexts are found where ~/.docker/config.json exists)",
-        )
-    options = {"base_url": context.Host}
-    return {**options, "tls": context.TLSConfig} if context.TLSConfig else options
-
-
-def _volume(each: Attached) -> Any:
-    """The SDK's words for a mounted volume; one that is missing is made along with its container.
-
-    So there is no moment at which a killed client leaves a volume that belongs to no container.
-    """
-    return Mount(
-        each.target, each.volume, type="volume", read_only=each.read_only, labels=dict(each.labels)
-    )
 
 
 def _say(line: Mapping[str, Any], on_line: Callable[[str], None]) -> None:
     """Pass on one message of a build or a pull; an error among them ends it."""
     if "error" in line:
-        raise DockerException(str(line["error"]).strip())
+        raise EngineError(str(line["error"]).strip())
     for text in (str(line.get("stream") or line.get("status") or "")).splitlines():
         if text.strip():
             on_line(text)
@@ -391,10 +316,3 @@ def _read(connection: Any, size: int) -> bytes:
 
 def _spelled(labels: Mapping[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in labels.items()]
-
-
-def _innermost(error: BaseException) -> str:
-    """The words of the first cause, without the libraries' names around it."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return str(error) or type(error).__name__
