@@ -1,4 +1,4 @@
-"""An independent reader of an exported folder: MMDeploy's SDK detects what our engine detects.
+"""An independent reader of a documented folder: MMDeploy's SDK detects what our detector does.
 
 The pictures are the balloon validation set; the model is the demo's, since one epoch on balloons
 finds nothing that could be compared.
@@ -22,17 +22,15 @@ PIXELS, SCORE = 1.0, 1e-3
 
 @pytest.fixture(scope="module")
 def demo_model(demo_run, tmp_path_factory):
-    """The demo's ONNX folder and engine: trained enough to detect a lot on any picture."""
-    folder = tmp_path_factory.mktemp("model")
-    for step in ("export", "engine"):
-        tag = f"demo.{step}-pc-onnxruntime"
-        assert demo_run.run("checkout", tag, str(folder / step)).returncode == 0
+    """The demo's documented folder: trained enough to detect a lot on any picture."""
+    folder = tmp_path_factory.mktemp("model") / "documented"
+    assert demo_run.run("checkout", "demo.export-documented", str(folder)).returncode == 0
     return folder
 
 
 @pytest.fixture(scope="module")
 def sdk_found(demo_model, balloon_run, sdk_python):
-    command = [sdk_python, SCRIPT, demo_model / "export", *balloon_run.val_pictures]
+    command = [sdk_python, SCRIPT, demo_model, *balloon_run.val_pictures]
     answer = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     return json.loads(answer.stdout)
@@ -40,7 +38,7 @@ def sdk_found(demo_model, balloon_run, sdk_python):
 
 @pytest.fixture(scope="module")
 def detector(demo_model):
-    return Detector.load(demo_model / "engine")
+    return Detector.of_graph(demo_model)
 
 
 def confident(rows, least):
@@ -62,11 +60,11 @@ def has_match(row, others):
     )
 
 
-def test_the_sdk_and_our_engine_find_the_same(balloon_run, sdk_found, detector):
+def test_the_sdk_and_our_detector_find_the_same(balloon_run, sdk_found, detector):
     compared = 0
     for path in balloon_run.val_pictures:
         theirs, mine = sdk_found[str(path)], ours(detector, path)
-        for name, rows, others in (("SDK", theirs, mine), ("engine", mine, theirs)):
+        for name, rows, others in (("SDK", theirs, mine), ("detector", mine, theirs)):
             alone = [r for r in confident(rows, LEAST_SCORE) if not has_match(r, others)]
             assert not alone, f"{path.name}: only the {name} found {alone}"
         compared += len(confident(mine, LEAST_SCORE))
