@@ -11,12 +11,15 @@ from mmdet_jetson.containers.spec import Images
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.jetpack import Machine
 
-COMPILE = "engine"  # the goal that needs no machine that runs what it makes
+COMPILING = ("engine", "build-jetson-engine")  # these make what need not run on that machine
 ON_ITS_DEVICE = (
     "invoke build-jetson-engine --target {0} builds it on its device, started there or with "
     "--engine ssh://user@jetson; here: invoke export --target {0} makes its ONNX file"
 )
-ELSEWHERE = "add --runtime docker, which emulates it; or --engine ssh://user@jetson, too"
+ELSEWHERE = (
+    "add --runtime docker, which emulates it, or go to such a machine: "
+    "invoke build-jetson-engine --target {0} --engine ssh://user@jetson"
+)
 
 
 def check_targets(project: Project, goal: str, machine: Machine, images: Images) -> None:
@@ -52,7 +55,7 @@ def _misfits(
             yield problem, ON_ITS_DEVICE
     elif architecture not in ("", machine.architecture) and not machine.in_containers:
         yield f"it is {machine.architecture}, and needed is {architecture}", ELSEWHERE
-    if goal != COMPILE and not can_run(target, machine):
+    if goal not in COMPILING and not can_run(target, machine):
         yield (
             "such an engine runs on a GPU only, and there is none",
             "invoke engine --target {0} compiles it all the same",

@@ -139,7 +139,7 @@ def build_jetson_engine(
     """
     where = replace(where, only_deploy=bool(where.engine))
     with session(config, overrides, where, [target], precision) as now:
-        _check_targets(now, "engine")
+        _check_targets(now, "build-jetson-engine")
         verbs = ["engine"]
         if fit.can_run(now.project.targets[target], now.runtime.machine):
             verbs += ["evaluate", "profile"]

@@ -37,6 +37,7 @@ def check(target: str, machine: Machine, goal: str = "pipeline") -> None:
         ("pc-onnxruntime-int8", PC, "pipeline"),
         ("jetson-onnxruntime", LOCAL, "pipeline"),
         ("pc-rtx", PC, "engine"),
+        ("pc-rtx", PC, "build-jetson-engine"),
         ("pc-rtx", GPU, "pipeline"),
     ],
 )
