@@ -5,6 +5,7 @@ import cv2
 import pytest
 from engines import dataset_folder, engine_folder, job
 
+from mmdet_jetson.stages.detection.detector import Detector
 from mmdet_jetson.stages.evaluate_engine import run
 from mmdet_jetson.stages.job import StageError
 
@@ -96,3 +97,12 @@ def test_a_split_without_pictures_is_refused(evaluation):
 
     with pytest.raises(StageError, match="no pictures"):
         run(made)
+
+
+def test_pictures_on_which_nms_may_have_missed_something_are_counted(evaluation, monkeypatch):
+    answers = iter([True, False, False])
+    monkeypatch.setattr(Detector, "is_complete", lambda _, outputs: next(answers))
+
+    (warning,) = run(evaluation()).warnings
+
+    assert warning.startswith("on 2 of 3 pictures, such as 2.png, the graph's NMS had more boxes")
