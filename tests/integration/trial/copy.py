@@ -13,7 +13,8 @@ def run(job: Job) -> Result:
     for step in range(first, steps):
         job.progress(step + 1, steps)
         time.sleep(job.parameters.get("seconds", 0))
-        done.write_text(str(step + 1))
+        (job.work / "next").write_text(str(step + 1))
+        (job.work / "next").replace(done)
     for name, folder in job.inputs.items():
         shutil.copytree(str(folder), str(job.outputs["checkpoint"] / name))
     (job.outputs["checkpoint"] / "began").write_text(str(first))
