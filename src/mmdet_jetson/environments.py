@@ -216,7 +216,9 @@ class Uv:
 
     def __init__(self, log: Path, settings: Settings, lock: int) -> None:
         self.log, self.lock = log, lock
-        self.env = {**os.environ, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": ""}
+        # The machine's own certificates: a company's proxy has its authority among them.
+        own = {"UV_SYSTEM_CERTS": "1", **os.environ}
+        self.env = {**own, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": ""}
         if settings.offline:
             self.env |= {"UV_OFFLINE": "1", "PIP_NO_INDEX": "1"}
 

@@ -65,6 +65,8 @@ class Inputs:
         try:
             return place(file, into)
         except UserError as error:
+            if self.project.sources.sources[named].sha256:
+                raise
             again = (
                 f"if that was never the right file, delete it and {named!r} in {self._lock_file}"
             )

@@ -107,8 +107,8 @@ def run_pipeline(config: str, overrides: Sequence[str], where: Where) -> None:
     Console().print(summary.table(now.store, made, page))
     verdict = summary.read_verdict(now.store, made["report"])
     for outcome, error in (("fail", GateFailed), ("inconclusive", NotProven)):
-        for sentence in verdict.sentences(outcome):
-            raise error(f"the verdict is {outcome}: {sentence}", f"read {page}")
+        if sentences := verdict.sentences(outcome):
+            raise error(f"the verdict is {outcome}: {sentences[0]}", f"read {page}")
 
 
 def run_verb(

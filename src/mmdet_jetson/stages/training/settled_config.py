@@ -8,7 +8,7 @@ from mmengine import Config
 class SettledConfig(Config):  # type: ignore[misc]  # MMEngine has no types
     """A config as a training uses it: MMEngine asks for its text with every checkpoint and log.
 
-    Each time YAPF formats all of it anew, which takes a quarter of a second.
+    Each time YAPF formats all of it anew, which takes a good part of a second.
     """
 
     _texts: ClassVar[Dict[str, str]] = {}
