@@ -1,0 +1,78 @@
+"""Detect when told to, and say how long it took: one process of `end_to_end.py`.
+
+    python detect_worker.py (sdk|ours) FOLDER WIDTHxHEIGHT PICTURE...
+
+Runs in environment ``deploy`` or in the SDK's own (Python 3.8). After "ready", each line on
+standard input is the number of a picture; the answer is a JSON list of the milliseconds of each
+step. Pictures are decoded and scaled to the given size before that.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from time import perf_counter_ns
+
+import cv2
+
+STEPS = ("resize", "normalize", "format", "network", "postprocess")
+WARMUP = 5
+
+
+def main(kind, folder, size, *pictures):
+    """Answer line by line; whatever a library prints goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    size = tuple(map(int, size.split("x")))
+    decoded = [cv2.resize(cv2.imread(picture), size) for picture in pictures]
+    detect = {"sdk": sdk, "ours": ours}[kind](folder)
+    for _ in range(WARMUP):
+        detect(decoded[0])
+    print("ready", file=answers, flush=True)
+    for line in sys.stdin:
+        stamps = [stamp / 1e6 for stamp in detect(decoded[int(line)])]
+        steps = [end - start for start, end in zip(stamps, stamps[1:])]  # noqa: B905, RUF007 - 3.8
+        print(json.dumps(steps), file=answers, flush=True)
+
+
+def sdk(folder):
+    """MMDeploy's SDK: one call does all."""
+    from mmdeploy_runtime import Detector  # noqa: PLC0415
+
+    detector = Detector(model_path=folder, device_name="cpu", device_id=0)
+
+    def detect(picture):
+        began = perf_counter_ns()
+        detector(picture)
+        return [began, perf_counter_ns()]
+
+    return detect
+
+
+def ours(folder):
+    """Our runner, step by step as the stage `profile` times it."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+    from mmdet_jetson.stages.detection.detector import Detector  # noqa: PLC0415
+
+    detector = Detector.load(Path(folder))
+
+    def detect(picture):
+        stamps = [perf_counter_ns()]
+
+        def stamped(result):
+            stamps.append(perf_counter_ns())
+            return result
+
+        size = (picture.shape[1], picture.shape[0])
+        scaled = stamped(detector.resize(picture))
+        normalized = stamped(detector.normalize(scaled))
+        batch = stamped(detector.format(normalized))
+        outputs = stamped(detector.infer(batch, size))
+        stamped(detector.postprocess(outputs, size))
+        return stamps
+
+    return detect
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

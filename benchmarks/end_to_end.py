@@ -1,0 +1,179 @@
+"""Time detection from a decoded picture to boxes: our engines beside MMDeploy's SDK.
+
+    .venv/bin/python benchmarks/end_to_end.py [--config configs/demo.toml] [--size 640]
+        [--rounds 200] [--pictures 1024x768] [--plot docs/end_to_end.svg]
+
+Takes the checkpoint of a finished run (``make demo``), exports it at ``--size`` and builds engines
+for ONNX Runtime in fp32 and int8. Each contender is a process that waits for its turn; one after
+the other detects on the same picture, on the same cores, and who begins changes with every round.
+The SDK (``mmdeploy-runtime``, with the ONNX Runtime in its wheel) reads the documented graph.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+from mmdet_jetson.environments import Environment, deploy_environment, python_of, train_environment
+from mmdet_jetson.menu import Session, session
+from mmdet_jetson.settings import ROOT, read_settings
+from mmdet_jetson.stage import Workshop, run_step
+from mmdet_jetson.store import Artifact
+from mmdet_jetson.where import Where
+
+WORKER = Path(__file__).with_name("detect_worker.py")
+PLOT = Path(__file__).with_name("plot_steps.py")
+SDK, FP32, INT8 = "mmdeploy-runtime", "fused, fp32", "fused, int8"
+TARGETS = {FP32: "pc-onnxruntime", INT8: "pc-onnxruntime-int8"}
+STEPS = ("resize", "normalize", "format", "network", "postprocess")
+NETWORK = STEPS.index("network")
+MOST_PICTURES = 20
+PAUSE_SECONDS = 0.02
+
+Times = dict[str, list[list[float]]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", default="configs/demo.toml")
+    parser.add_argument("--size", type=int, default=640)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--pictures", default="1024x768")
+    parser.add_argument("--plot", type=Path)
+    options = parser.parse_args()
+    sdk = python_of(Environment("sdk", ROOT / "docker/sdk.lock", ("3.8",)), read_settings(), print)
+    ours = python_of(deploy_environment(ROOT), read_settings(), print)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        build(options.config, options.size, folder)
+        pictures = sorted((folder / "dataset/val").iterdir())[:MOST_PICTURES]
+        with ExitStack() as stack:
+            contenders = {
+                contender: stack.enter_context(
+                    Contender(python, kind, folder / contender, options.pictures, *pictures)
+                )
+                for contender, python, kind in (
+                    (SDK, sdk, "sdk"),
+                    (FP32, ours, "ours"),
+                    (INT8, ours, "ours"),
+                )
+            }
+            times = take_turns(contenders, len(pictures), options.rounds)
+    print(table(times))
+    if options.plot:
+        draw(times, options.plot)
+
+
+def build(config: str, size: int, folder: Path) -> None:
+    """Put the documented graph, our engines and the dataset into folders."""
+    settings = [f"input_size=[{size}, {size}]", f"targets={json.dumps(list(TARGETS.values()))}"]
+    with session(config, settings, Where()) as now:
+        shop = Workshop(now.runtime, now.store, now.display)
+        made = {step: finished(now, step) for step in ("dataset", "train")}
+        steps = {step.name: step for step in now.steps}
+        chosen = {SDK: "export-documented"}
+        for contender, target in TARGETS.items():
+            made[f"export-{target}"] = run_step(steps[f"export-{target}"], shop, made)
+            chosen[contender] = f"engine-{target}"
+        for contender, step in chosen.items():
+            now.store.checkout(run_step(steps[step], shop, made), folder / contender)
+        now.store.checkout(made["dataset"], folder / "dataset")
+
+
+def finished(now: Session, step: str) -> Artifact:
+    """An artifact of the run that the configuration names, made earlier."""
+    found = now.store.find(f"{now.name}.{step}")
+    if found is None:
+        raise SystemExit(f"error: there is no {now.name}.{step} yet; run the pipeline first")
+    return found
+
+
+class Contender:
+    """A process that detects when told to."""
+
+    def __init__(self, python: Path, *words: object) -> None:
+        self.process = subprocess.Popen(
+            [str(word) for word in (python, WORKER, *words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        if self._answer() != "ready":
+            raise SystemExit(f"error: {words[0]} does not start")
+
+    def __enter__(self) -> "Contender":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+    def detect(self, picture: int) -> list[float]:
+        """Milliseconds of each step."""
+        assert self.process.stdin
+        print(picture, file=self.process.stdin, flush=True)
+        # Threads of ONNX Runtime go on spinning for a moment, which would slow down who is next.
+        steps: list[float] = json.loads(self._answer())
+        time.sleep(PAUSE_SECONDS)
+        return steps
+
+    def _answer(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+
+def take_turns(contenders: Mapping[str, Contender], pictures: int, rounds: int) -> Times:
+    """Let one after the other detect on the same picture; by contender [rounds, steps]."""
+    times: Times = {name: [] for name in contenders}
+    order = list(contenders)
+    for number in range(rounds):
+        for name in order:
+            times[name].append(contenders[name].detect(number % pictures))
+        order = [*order[1:], order[0]]
+    return times
+
+
+def table(times: Times) -> str:
+    """Totals and medians of the steps in milliseconds, as Markdown."""
+    reference = median(sum(steps) for steps in times[SDK])
+    lines = [
+        f"| | p50 | p99 | of the SDK's p50 | {' | '.join(STEPS)} | outside the network |",
+        f"|---|{'---:|' * (4 + len(STEPS))}",
+    ]
+    for name, rows in times.items():
+        totals = sorted(sum(steps) for steps in rows)
+        middle, late = median(totals), totals[math.ceil(0.99 * len(totals)) - 1]
+        cells = [f"{middle:.1f}", f"{late:.1f}", f"{middle / reference:.2f}"]
+        if name == SDK:
+            cells += [""] * (len(STEPS) + 1)
+        else:
+            cells += [f"{each:.2f}" for each in medians(rows)]
+            outside = median(1 - steps[NETWORK] / sum(steps) for steps in rows)
+            cells.append(f"{100 * outside:.1f} %")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def medians(rows: Sequence[Sequence[float]]) -> list[float]:
+    """The median of each step."""
+    return [median(column) for column in zip(*rows, strict=True)]
+
+
+def draw(times: Times, plot: Path) -> None:
+    """Draw the medians with the Matplotlib of environment `train`."""
+    python = python_of(train_environment(ROOT, "cpu"), read_settings(), print)
+    bars = {name: medians(rows) for name, rows in times.items()}
+    content = json.dumps({"steps": STEPS, "bars": bars})
+    subprocess.run([python, PLOT, plot], input=content, text=True, check=True)
+
+
+if __name__ == "__main__":
+    main()
