@@ -11,7 +11,8 @@
 ``MMDET_JETSON_BASES``        ``stand-in``: build images on bases of docker/make-stand-in, instead
                               of pulling the real ones (``registry``, the default)
 ``MMDET_JETSON_CERTIFICATES`` a bundle that image builds trust, behind a proxy that inspects TLS; it
-                              never enters an image (default: what ``SSL_CERT_FILE`` names)
+                              never enters an image (default: what ``SSL_CERT_FILE`` names, else
+                              this machine's own)
 ``DOCKER_HOST``               the engine for ``--runtime docker`` where ``--engine`` names none;
                               else the Docker context in use
 ``DOCKER_CERT_PATH``          a folder with ca.pem, cert.pem and key.pem, for an engine at tcp://...
@@ -30,6 +31,8 @@ import platformdirs
 from mmdet_jetson.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
+# Of Debian and Ubuntu; of Fedora and Red Hat.
+SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 Variant = Literal["cpu", "cu113"]
 Bases = Literal["registry", "stand-in"]
 
@@ -62,7 +65,6 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
     bases = environ.get("MMDET_JETSON_BASES") or "registry"
     if bases not in ("registry", "stand-in"):
         raise ConfigError(f"MMDET_JETSON_BASES is {bases!r}", "set it to registry or stand-in")
-    certificates = environ.get("MMDET_JETSON_CERTIFICATES") or environ.get("SSL_CERT_FILE")
     docker = environ.get("DOCKER_CERT_PATH")
     cache = environ.get("MMDET_JETSON_CACHE") or platformdirs.user_cache_dir("mmdet-jetson")
     return Settings(
@@ -74,10 +76,17 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
         python38=environ.get("MMDET_JETSON_PYTHON38", ""),
         variant=cast("Variant", variant),
         bases=cast("Bases", bases),
-        certificates=Path(certificates).absolute() if certificates else None,
+        certificates=_certificates(environ),
         engine=environ.get("DOCKER_HOST", ""),
         engine_certificates=Path(docker).absolute() if docker else None,
     )
+
+
+def _certificates(environ: Mapping[str, str]) -> Path | None:
+    for name in ("MMDET_JETSON_CERTIFICATES", "SSL_CERT_FILE"):
+        if environ.get(name):
+            return Path(environ[name]).absolute()
+    return next((path for path in map(Path, SYSTEM_CERTIFICATES) if path.is_file()), None)
 
 
 def _variant_of_this_machine() -> Variant:

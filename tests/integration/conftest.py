@@ -1,11 +1,18 @@
 """Real runs of the menu, each on a store of its own; the environments are the user's own."""
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import trials
 from menus import MIRROR, ROOT, BalloonRun, Menu, new_menu
+from needed import absent
 
+from mmdet_jetson.containers.box import EngineError
+from mmdet_jetson.containers.engine import Engine
+from mmdet_jetson.containers.spec import StandIn
 from mmdet_jetson.environments import Environment, python_of
 from mmdet_jetson.settings import read_settings
 
@@ -83,3 +90,30 @@ def sdk_python() -> Path:
     """The Python of the environment that holds MMDeploy's own SDK."""
     environment = Environment("sdk", ROOT / "docker/sdk.lock", ("3.8",))
     return python_of(environment, read_settings(), print)
+
+
+@pytest.fixture(scope="session")
+def local_engine() -> Engine:
+    """This machine's own Docker engine."""
+    try:
+        return Engine()
+    except EngineError as error:
+        absent(f"{error.message}: docker/start-engine")
+
+
+@pytest.fixture(scope="session")
+def trial_engine(local_engine: Engine) -> Engine:
+    """The same, with the small image of the tests' own stages."""
+    if local_engine.find_image(StandIn.reference("amd64")) is None:
+        absent("no stand-in base here: docker/make-stand-in amd64")
+    trials.build(local_engine)
+    return local_engine
+
+
+@pytest.fixture(scope="session")
+def may_start_engines(local_engine: Engine) -> None:
+    """A second engine can be started beside this machine's own."""
+    lacking = [name for name in ("docker", "dockerd", "openssl") if not shutil.which(name)]
+    lacking += [] if os.geteuid() == 0 else ["root"]
+    if lacking:
+        absent(f"starting a second Docker engine needs {', '.join(lacking)}")

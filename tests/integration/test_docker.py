@@ -55,10 +55,8 @@ ESCAPES = {
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    engine = Engine()
-    trials.build(engine)
-    return engine
+def engine(trial_engine: Engine) -> Engine:
+    return trial_engine
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from engines import Line, Remote, second_engine
 from menus import Menu, new_menu
+from needed import absent
 
 from mmdet_jetson.containers.engine import Engine
 from mmdet_jetson.containers.images import find
@@ -21,12 +22,14 @@ STAND_INS = {"MMDET_JETSON_BASES": "stand-in"}
 
 
 @pytest.fixture(scope="module")
-def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+def remote(
+    local_engine: Engine, may_start_engines: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Remote]:
     """A second engine with the Jetson image, as a machine without a registry gets it."""
     settings = read_settings({**os.environ, **STAND_INS})
-    image = find(Engine(), "jp501", settings)
+    image = find(local_engine, "jp501", settings)
     if image is None:
-        pytest.skip("no image jp501 here: invoke images.build")
+        absent("no image jp501 here: invoke images.build")
     with second_engine(tmp_path_factory.mktemp("engine")) as remote:
         remote.load(image.reference, StandIn.reference("arm64"))
         yield remote

@@ -25,8 +25,9 @@ SOME = 5_000_000  # bytes: a quarter of the input, and of the output
 
 
 @pytest.fixture(scope="module")
-def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
-    trials.build(Engine())
+def remote(
+    trial_engine: Engine, may_start_engines: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Remote]:
     with second_engine(tmp_path_factory.mktemp("engine")) as remote:
         remote.load(trials.TAG)
         yield remote

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from needed import absent
 
 from mmdet_jetson.containers import image_tests, images
-from mmdet_jetson.containers.box import EngineError
 from mmdet_jetson.containers.engine import Engine
 from mmdet_jetson.containers.recipe import Recipe
 from mmdet_jetson.settings import Settings, read_settings
@@ -42,11 +42,8 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    try:
-        return Engine()
-    except EngineError as error:
-        pytest.skip(f"{error.message}: docker/start-engine")
+def engine(local_engine: Engine) -> Engine:
+    return local_engine
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +54,7 @@ def build(engine: Engine, settings: Settings) -> Callable[..., tuple[Recipe, str
         try:
             made = images.decide(engine, name, settings)
         except images.NoStandIn as error:
-            pytest.skip(f"{error.message}: {error.hint}")
+            absent(f"{error.message}: {error.hint}")
         return made, images.build(engine, made, settings, print, tests=tests).reference
 
     return build
@@ -123,7 +120,7 @@ def test_no_layer_holds_the_certificates_of_the_build(
     build: Callable[..., tuple[Recipe, str]], settings: Settings, tmp_path: Path, name: str
 ) -> None:
     if settings.certificates is None:
-        pytest.skip("no certificates are handed to builds here: MMDET_JETSON_CERTIFICATES")
+        absent("no certificates are handed to builds here: MMDET_JETSON_CERTIFICATES")
     _, tag = build(name)
     saved = tmp_path / "image.tar"
     with saved.open("wb") as stream:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from mmdet_jetson import settings as settings_module
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.settings import read_settings
 
@@ -41,9 +42,15 @@ def test_bases_come_from_registries_unless_stand_ins_are_asked_for() -> None:
         read_settings({"MMDET_JETSON_BASES": "local"})
 
 
-def test_builds_trust_what_this_machine_does_unless_told_otherwise() -> None:
-    machine = {"SSL_CERT_FILE": "/machine.pem"}
+def test_builds_trust_what_this_machine_does_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = tmp_path / "system.pem"
+    monkeypatch.setattr(settings_module, "SYSTEM_CERTIFICATES", ("/absent.pem", str(system)))
     assert read_settings({}).certificates is None
+    system.touch()
+    assert read_settings({}).certificates == system
+    machine = {"SSL_CERT_FILE": "/machine.pem"}
     assert read_settings(machine).certificates == Path("/machine.pem")
     own = {**machine, "MMDET_JETSON_CERTIFICATES": "/own.pem"}
     assert read_settings(own).certificates == Path("/own.pem")
