@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmdet_jetson.config import flatten
 from mmdet_jetson.keys import Ingredients
 from mmdet_jetson.stage import Runtime, recipe_of
 from mmdet_jetson.steps import Given, Step, missing_inputs
 from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
+from mmdet_jetson.typed_toml import flatten
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ containers. `Machine` says what it is, whichever it is.
 
 from collections.abc import Iterator
 
-from mmdet_jetson.config import Project, Target
+from mmdet_jetson.config import Project
 from mmdet_jetson.containers.spec import Images
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.jetpack import Machine
+from mmdet_jetson.targets import Target
 
 COMPILING = ("engine", "build-jetson-engine")  # these make what need not run on that machine
 ON_ITS_DEVICE = (

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmdet_jetson.archive import unpack
-from mmdet_jetson.config import Project, nearest
+from mmdet_jetson.config import Project
 from mmdet_jetson.digests import sha256_file, tree_digest
 from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.settings import Settings
 from mmdet_jetson.source_lock import recorded_digest
 from mmdet_jetson.sources import fetch
 from mmdet_jetson.steps import Given
+from mmdet_jetson.typed_toml import nearest
 
 Bytes = Callable[[str, int, int | None], None]
 

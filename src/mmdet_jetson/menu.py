@@ -12,7 +12,7 @@ from invoke.exceptions import Exit
 from rich.console import Console
 
 from mmdet_jetson import explain, fit, pipeline, summary
-from mmdet_jetson.config import Project, load_project, nearest, with_precision
+from mmdet_jetson.config import Project, load_project, with_precision
 from mmdet_jetson.containers.spec import load_images
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
 from mmdet_jetson.inputs import Inputs
@@ -23,6 +23,7 @@ from mmdet_jetson.stage import Runtime, Workshop
 from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Artifact, Store
 from mmdet_jetson.store.disk import disk_errors
+from mmdet_jetson.typed_toml import nearest
 from mmdet_jetson.where import Where
 
 CANCELLED = 130

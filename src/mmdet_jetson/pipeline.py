@@ -22,12 +22,14 @@ from typing import Any
 
 import msgspec
 
-from mmdet_jetson.config import Project, Target, flatten
+from mmdet_jetson.config import Project
 from mmdet_jetson.inputs import Inputs
 from mmdet_jetson.stage import Workshop, run_step
 from mmdet_jetson.steps import Given, Made, Step
 from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.targets import Target
 from mmdet_jetson.train_config import config_input
+from mmdet_jetson.typed_toml import flatten
 
 TRAINING = Made("dataset", ("train", "train.json"))
 VALIDATION = Made("dataset", ("val", "val.json"))

@@ -8,12 +8,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmdet_jetson import doctor
-from mmdet_jetson.config import nearest
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.jobs import sweep
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.settings import read_settings
 from mmdet_jetson.store import Store, is_cache_tag
+from mmdet_jetson.typed_toml import nearest
 from mmdet_jetson.where import Where, shelf_of
 
 

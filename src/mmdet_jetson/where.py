@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmdet_jetson.config import nearest
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.jetpack import Machine
 from mmdet_jetson.runtimes.contract import Progress, StageResult
@@ -19,6 +18,7 @@ from mmdet_jetson.settings import Settings
 from mmdet_jetson.stage import Runtime
 from mmdet_jetson.steps import Step
 from mmdet_jetson.store import Store
+from mmdet_jetson.typed_toml import nearest
 
 if TYPE_CHECKING:
     from mmdet_jetson.containers.engine import Engine

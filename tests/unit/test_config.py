@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.config import flatten, load_project
+from mmdet_jetson.config import load_project
 from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.typed_toml import flatten
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

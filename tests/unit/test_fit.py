@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.config import Project, Target, load_project
+from mmdet_jetson.config import Project, load_project
 from mmdet_jetson.containers.spec import load_images
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.fit import can_run, check_targets
 from mmdet_jetson.jetpack import JetPack, Machine
+from mmdet_jetson.targets import Target
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PC = Machine("amd64", has_gpu=False)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmdet_jetson import __version__
-from mmdet_jetson.config import Sources, convert, read_toml
+from mmdet_jetson.config import Sources
 from mmdet_jetson.containers.box import EngineError, Image
 from mmdet_jetson.containers.engine import Engine
 from mmdet_jetson.containers.recipe import CERTIFICATES, Recipe, recipe
@@ -14,6 +14,7 @@ from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.settings import Settings
 from mmdet_jetson.sources import fetch
 from mmdet_jetson.stage import git_commit
+from mmdet_jetson.typed_toml import convert, read_toml
 
 Say = Callable[[str], None]
 USUAL = ("train", "jp501")  # where no name is given: what trains, and the documented device

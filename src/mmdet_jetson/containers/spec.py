@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config import Name, Section, convert, nearest, read_toml
 from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.typed_toml import Name, Section, convert, nearest, read_toml
 
 Digest = Annotated[str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64})?$")]
 Reference = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.:/_-]*:[A-Za-z0-9_.-]+$")]
