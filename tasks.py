@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from invoke import Collection, Context, task
+from invoke import Collection, Context, Task, task
 
 from mmdet_jetson import menu, upkeep
 from mmdet_jetson import preflight as before_opening
@@ -227,7 +227,6 @@ def test(context: Context, quick=False):
     context.run(f"{PYTHON} -m pytest {folder}", echo=True, pty=sys.stdout.isatty())
 
 
-namespace = Collection.from_module(sys.modules[__name__])
-for verb in (images_build, images_test, images_pin):
-    del namespace.tasks[verb.name]
-namespace.add_collection(Collection("images", images_build, images_test, images_pin))
+IMAGES = (images_build, images_test, images_pin)
+TASKS = [each for each in vars().values() if isinstance(each, Task) and each not in IMAGES]
+namespace = Collection(*TASKS, Collection("images", *IMAGES))
