@@ -1,13 +1,20 @@
 """GPU memory by pycuda and by cuda-python, against stand-ins of what each of them offers."""
 
 import ctypes
+import shutil
 import sys
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mmdet_jetson.stages.detection.sessions.cuda import CudaPython, PyCuda, open_cuda
+from mmdet_jetson.stages.detection.sessions.cuda import (
+    TOOLKIT,
+    CannotCompile,
+    CudaPython,
+    PyCuda,
+    open_cuda,
+)
 from mmdet_jetson.stages.job import StageError
 
 
@@ -52,9 +59,31 @@ def pycuda(gpus=1):
     driver.Event = Event
     driver.pagelocked_empty = np.empty
     driver.memcpy_htod_async, driver.memcpy_dtoh_async = upload, download
-    package = ModuleType("pycuda")
-    package.driver = driver
-    return {"pycuda": package, "pycuda.driver": driver}
+    package, compiler = ModuleType("pycuda"), ModuleType("pycuda.compiler")
+    package.driver, package.compiler, compiler.SourceModule = driver, compiler, Module
+    return {"pycuda": package, "pycuda.driver": driver, "pycuda.compiler": compiler}
+
+
+class Module:
+    """As pycuda.compiler.SourceModule; its functions remember how they were launched."""
+
+    def __init__(self, source, nvcc):
+        if "error" in source:
+            raise NoGpu(f"{nvcc} compilation of kernel.cu failed\n[stderr:\nno such type]")
+        self.launched = []
+
+    def get_function(self, name):
+        function = SimpleNamespace()
+
+        def prepare(arguments):
+            assert (name, arguments) == ("blur", "Pi")
+            return function
+
+        def prepared_async_call(grid, block, stream, *values):
+            self.launched.append((grid, block, stream.handle, values))
+
+        function.prepare, function.prepared_async_call = prepare, prepared_async_call
+        return function
 
 
 class Status(int):
@@ -127,7 +156,14 @@ def old_cuda_python(gpus=1):
 @pytest.fixture
 def installed(monkeypatch):
     def install(modules):
-        for name in ("pycuda", "pycuda.driver", "cuda", "cuda.bindings", "cuda.bindings.runtime"):
+        for name in (
+            "pycuda",
+            "pycuda.driver",
+            "pycuda.compiler",
+            "cuda",
+            "cuda.bindings",
+            "cuda.bindings.runtime",
+        ):
             monkeypatch.setitem(sys.modules, name, modules.get(name))
         for name, module in modules.items():
             monkeypatch.setitem(sys.modules, name, module)
@@ -170,3 +206,43 @@ def test_without_either_package_the_sentence_names_both(installed):
 
     with pytest.raises(StageError, match="pycuda or cuda-python"):
         open_cuda()
+
+
+@pytest.fixture
+def nvcc(monkeypatch):
+    """Put nvcc into one folder; None is the PATH, as for `shutil.which`."""
+
+    def put(folder):
+        monkeypatch.setattr(
+            shutil, "which", lambda name, path=None: f"{path}/{name}" if path == folder else None
+        )
+
+    return put
+
+
+@pytest.mark.parametrize("folder", [None, TOOLKIT])
+def test_a_kernel_is_launched_on_the_stream(installed, nvcc, folder):
+    installed(pycuda())
+    nvcc(folder)
+    cuda = open_cuda()
+
+    cuda.compile("source", "blur", "Pi")((2, 1), (32, 8, 1), 4711, 5)
+
+    (module,) = cuda.memory
+    assert module.launched == [((2, 1), (32, 8, 1), 7, (4711, 5))]
+
+
+@pytest.mark.parametrize(
+    ("modules", "folder", "reason"),
+    [
+        (cuda_python, None, "this is cuda-python"),
+        (pycuda, "elsewhere", f"nvcc is neither on the PATH nor in {TOOLKIT}"),
+        (pycuda, None, r"kernel.cu failed \[stderr: no such type\]$"),
+    ],
+)
+def test_why_a_kernel_cannot_be_compiled_is_one_line(installed, nvcc, modules, folder, reason):
+    installed(modules())
+    nvcc(folder)
+
+    with pytest.raises(CannotCompile, match=reason):
+        open_cuda().compile("error", "blur", "Pi")

@@ -8,12 +8,16 @@ import numpy as np
 import onnx
 import pytest
 from fused import fused_folder, fused_model, split_folder
+from kernels_on_cpu import needs_compiler
 from tensorrt_apis import VERSIONS, graph_of, record_of, tensorrt_api, types_of
 from tensorrt_engines import FakeCuda
 
+from mmdet_jetson.stages.detection import detector as detector_module
 from mmdet_jetson.stages.detection.backends import Request
 from mmdet_jetson.stages.detection.backends.comparison import difference_from
+from mmdet_jetson.stages.detection.detector import Detector
 from mmdet_jetson.stages.detection.sessions import gpu
+from mmdet_jetson.stages.detection.sessions.cuda import CannotCompile
 from mmdet_jetson.stages.job import StageError
 
 WITH_FLAGS = [version for version in VERSIONS if not version.startswith("11")]
@@ -242,3 +246,64 @@ def test_an_input_of_another_size_is_one_sentence(backend, request_, version):
 
     with pytest.raises(StageError, match="takes no input of shape 1x3x32x32"):
         network(np.zeros((1, 3, 32, 32), np.float32), np.ones((1, 4), np.float32))
+
+
+@pytest.fixture
+def load_detector(backend, request_, monkeypatch):
+    """Load the detector of an engine that takes a tensor."""
+
+    def load(version):
+        builder, _ = backend(version)
+        asked = request_()
+        built = builder.build(asked)
+        (asked.folder / "graph.json").write_text(json.dumps(asked.graph))
+        passport = {"backend": "tensorrt", "engine": {"file": built.file.name}}
+        monkeypatch.setattr(detector_module, "preflight", lambda folder: passport)
+        return Detector.load(asked.folder)
+
+    return load
+
+
+def without_compiler(*_):
+    raise CannotCompile("nvcc is missing")
+
+
+@needs_compiler
+@pytest.mark.parametrize("version", ["8.4.0.9", "10.3.0.30"])
+def test_where_the_gpu_prepares_pictures_it_finds_the_same(load_detector, monkeypatch, version):
+    pictures = [
+        np.random.default_rng(n).integers(0, 256, (60 * n, 90, 3), np.uint8) for n in (1, 3)
+    ]
+    on_gpu = load_detector(version)
+    monkeypatch.setattr(FakeCuda, "compile", without_compiler)
+    with pytest.warns(UserWarning, match="prepared on the CPU, as nvcc is missing"):
+        on_cpu = load_detector(version)
+
+    for picture in pictures:
+        assert on_gpu.resize(picture) is on_gpu.normalize(picture) is picture
+        for values, others in zip(on_gpu.outputs(picture), on_cpu.outputs(picture), strict=True):
+            assert np.array_equal(values, others)
+        assert on_gpu.detect(picture) == on_cpu.detect(picture) != []
+    assert on_gpu.network.milliseconds == 1.5
+    assert on_cpu.resize(pictures[0]).shape == (64, 64, 3)
+
+
+@needs_compiler
+@pytest.mark.parametrize("shape", [(60, 90), (60, 90, 4), (60, 90, 1)])
+def test_what_is_no_picture_is_one_sentence(load_detector, shape):
+    detector = load_detector("8.4.0.9")
+
+    with pytest.raises(StageError, match="takes no picture of shape 1x60x90"):
+        detector.outputs(np.zeros(shape, np.uint8))
+
+
+@needs_compiler
+def test_a_picture_of_the_same_size_needs_no_new_memory(load_detector):
+    detector = load_detector("8.4.0.9")
+    picture = np.zeros((60, 90, 3), np.uint8)
+
+    detector.detect(picture)
+    allocated = detector.network.session.cuda.allocated
+    detector.detect(picture)
+
+    assert detector.network.session.cuda.allocated == allocated == 6

@@ -15,7 +15,7 @@ from mmdet_jetson.stages.detection.boxes import Detection, clip_boxes
 from mmdet_jetson.stages.detection.feeding import mapping
 from mmdet_jetson.stages.detection.preflight import preflight
 from mmdet_jetson.stages.detection.preprocessing import Preprocessing, Size
-from mmdet_jetson.stages.detection.sessions import Network, sessions
+from mmdet_jetson.stages.detection.sessions import Network, Sessions, sessions
 
 Outputs = Tuple[np.ndarray, ...]
 
@@ -42,8 +42,9 @@ class Detector:
             StageError: `preflight` refuses it, or its preprocessing is not supported.
         """
         passport = preflight(folder)
-        network = sessions(passport["backend"]).open_session(folder / passport["engine"]["file"])
-        return Detector._around(network, folder, passport)
+        backend = sessions(passport["backend"])
+        network = backend.open_session(folder / passport["engine"]["file"])
+        return Detector._around(backend, network, folder, passport)
 
     @staticmethod
     def of_graph(folder: Path) -> "Detector":
@@ -52,17 +53,23 @@ class Detector:
         Raises:
             StageError: its preprocessing or its operators are not supported here.
         """
-        network = sessions("onnxruntime").open_session(folder / "end2end.onnx")
-        return Detector._around(network, folder, {})
+        backend = sessions("onnxruntime")
+        network = backend.open_session(folder / "end2end.onnx")
+        return Detector._around(backend, network, folder, {})
 
     @staticmethod
-    def _around(network: Network, folder: Path, passport: Mapping[str, Any]) -> "Detector":
+    def _around(
+        backend: Sessions, network: Network, folder: Path, passport: Mapping[str, Any]
+    ) -> "Detector":
         graph = _read(folder / "graph.json")
         classes = tuple(graph["classes"])
         preprocessing = Preprocessing.of(folder, graph)
         if graph.get("graph") != "fused":
             return Detector(classes, preprocessing, network, passport)
         fed, limits = Feeding(graph["input"], graph["batch"]), graph["post_processing"]
+        if fed.mode == "tensor":
+            on_gpu = backend.taking_pictures(network, preprocessing, fed.batch)
+            network, fed = (on_gpu, Feeding("image", 1)) if on_gpu else (network, fed)
         return FusedDetector(
             classes, preprocessing, network, passport, fed, limits["keep"], limits["nms_pre"]
         )
@@ -117,7 +124,10 @@ class Detector:
 
 @dataclass(frozen=True)
 class Feeding:
-    """What a fused graph is fed: ``mode`` is "image", "letterboxed" or "tensor"."""
+    """What a fused graph is fed: ``mode`` is "image", "letterboxed" or "tensor".
+
+    With "image", whatever takes the picture prepares it: the graph itself, or a kernel before it.
+    """
 
     mode: str
     batch: int

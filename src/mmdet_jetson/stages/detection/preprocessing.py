@@ -109,20 +109,28 @@ class Preprocessing:
         )
         return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
 
-    def resize(self, picture: np.ndarray) -> np.ndarray:
-        """Scale a BGR uint8 [height, width, 3] picture to the input size, and pad what is left."""
-        import cv2  # noqa: PLC0415
+    def fitted_size(self, width: int, height: int) -> Size:
+        """Give the `resized_size` of a picture that fits into the network's input.
 
-        height, width = picture.shape[:2]
+        Raises:
+            StageError: it does not.
+        """
         size = self.resized_size(width, height)
-        right, below = self.input_size[0] - size[0], self.input_size[1] - size[1]
-        if min(right, below) < 0:
+        if size[0] > self.input_size[0] or size[1] > self.input_size[1]:
             raise StageError(
                 f"a picture of {width}x{height} does not fit a network of "
                 f"{self.input_size[0]}x{self.input_size[1]}: MMDetection scales its longer side to "
                 f"the longer side of the network, which gives {size[0]}x{size[1]}",
                 "train and export with a square input_size",
             )
+        return size
+
+    def resize(self, picture: np.ndarray) -> np.ndarray:
+        """Scale a BGR uint8 [height, width, 3] picture to the input size, and pad what is left."""
+        import cv2  # noqa: PLC0415
+
+        size = self.fitted_size(picture.shape[1], picture.shape[0])
+        right, below = self.input_size[0] - size[0], self.input_size[1] - size[1]
         scaled = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
         padded: np.ndarray = cv2.copyMakeBorder(
             scaled, 0, below, 0, right, cv2.BORDER_CONSTANT, value=self.pad_value

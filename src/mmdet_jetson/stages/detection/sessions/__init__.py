@@ -5,10 +5,11 @@ engine, on a device that has nothing else.
 """
 
 from pathlib import Path
-from typing import Callable, Dict, Protocol, Tuple
+from typing import Any, Callable, Dict, Optional, Protocol, Tuple
 
 import numpy as np
 
+from mmdet_jetson.stages.detection.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageError
 
 # Called with the graph's inputs in order, it gives the graph's outputs, first of them
@@ -21,6 +22,14 @@ class Sessions(Protocol):
 
     def open_session(self, engine: Path) -> Network:
         """Load an engine, ready to run on one batch at a time."""
+
+    def taking_pictures(
+        self, network: Any, preprocessing: Preprocessing, batch: int
+    ) -> Optional[Network]:
+        """Let a network that takes a tensor take one picture instead, uint8 [1, height, width, 3].
+
+        None where the backend or this machine cannot.
+        """
 
     def versions(self) -> Dict[str, str]:
         """Name the libraries that an engine's results depend on."""

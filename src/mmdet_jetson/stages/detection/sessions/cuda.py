@@ -2,11 +2,23 @@
 
 import atexit
 import ctypes
-from typing import Any, List, Protocol
+import shutil
+from typing import Any, Callable, List, Protocol, Tuple
 
 import numpy as np
 
 from mmdet_jetson.stages.job import StageError
+
+# Where JetPack puts nvcc without adding it to the PATH.
+TOOLKIT = "/usr/local/cuda/bin"
+
+# Called with the grid (x, y), the block (x, y, z) and the arguments, it goes to the stream.
+# Arguments are addresses on the GPU and 32-bit integers.
+Kernel = Callable[..., None]
+
+
+class CannotCompile(Exception):
+    """A kernel cannot be compiled on this machine; the message is a clause that says why."""
 
 
 class Cuda(Protocol):
@@ -37,6 +49,15 @@ class Cuda(Protocol):
 
     def elapsed_milliseconds(self) -> float:
         """Give the time between the timer's start and stop, after `synchronize`."""
+
+    def compile(self, source: str, name: str, arguments: str) -> Kernel:
+        """Compile a kernel in CUDA C.
+
+        ``arguments`` has a letter an argument: P for an address, i for an integer.
+
+        Raises:
+            CannotCompile: there is no compiler, or it fails.
+        """
 
 
 def open_cuda() -> Cuda:
@@ -113,6 +134,27 @@ class PyCuda:
         """Give the time between start and stop."""
         return float(self.stop.time_since(self.start))
 
+    def compile(self, source: str, name: str, arguments: str) -> Kernel:
+        """Compile a kernel with nvcc; pycuda keeps what it compiled for the next time."""
+        from pycuda import compiler  # noqa: PLC0415
+
+        nvcc = shutil.which("nvcc") or shutil.which("nvcc", path=TOOLKIT)
+        if nvcc is None:
+            raise CannotCompile(f"nvcc is neither on the PATH nor in {TOOLKIT}")
+        try:
+            module = compiler.SourceModule(source, nvcc=nvcc)
+        except (OSError, self.driver.Error) as error:
+            # nvcc and pycuda write several lines.
+            reason = " ".join(str(error).split())
+            raise CannotCompile(f"nvcc does not compile: {reason}") from error
+        self.memory.append(module)
+        function = module.get_function(name).prepare(arguments)
+
+        def launch(grid: Tuple[int, int], block: Tuple[int, int, int], *values: int) -> None:
+            function.prepared_async_call(grid, block, self.queue, *values)
+
+        return launch
+
 
 class CudaPython:
     """By cuda-python's bindings of the CUDA runtime; memory is freed with the process."""
@@ -160,6 +202,10 @@ class CudaPython:
     def elapsed_milliseconds(self) -> float:
         """Give the time between start and stop."""
         return float(self._call(self.runtime.cudaEventElapsedTime, self.start, self.stop))
+
+    def compile(self, source: str, name: str, arguments: str) -> Kernel:
+        """Refuse: only pycuda compiles here."""
+        raise CannotCompile("kernels need the Python package pycuda, and this is cuda-python")
 
     def _copy(self, to: int, source: int, size: int, kind: str) -> None:
         direction = getattr(self.runtime.cudaMemcpyKind, kind)

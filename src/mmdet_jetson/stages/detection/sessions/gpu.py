@@ -39,7 +39,7 @@ class GpuSession:
 
     def __init__(self, tensors: EngineTensors, cuda: Cuda, keep: Tuple[Any, ...] = ()) -> None:
         self.tensors, self.cuda, self.keep = tensors, cuda, keep
-        self.buffers: Dict[str, _Buffer] = {}
+        self.buffers: Dict[str, Buffer] = {}
         self.milliseconds = 0.0
 
     def __call__(self, *inputs: np.ndarray) -> Tuple[np.ndarray, ...]:
@@ -48,15 +48,30 @@ class GpuSession:
         Raises:
             StageError: an input has a size that the engine does not take, or TensorRT fails.
         """
+        for name, values in zip(self.tensors.inputs, inputs):
+            self.upload(name, values)
+        self.cuda.start_timer()
+        return self.run()
+
+    def upload(self, name: str, values: np.ndarray) -> None:
+        """Fill an input."""
+        self.reserve(name, values.shape).upload(values)
+
+    def reserve(self, name: str, shape: Tuple[int, ...]) -> "Buffer":
+        """Give the buffer of an input that has this shape in the next run."""
+        if not self.tensors.set_shape(name, shape):
+            raise StageError(
+                f"this engine takes no {name} of shape {'x'.join(map(str, shape))}",
+                "graph.json beside it tells the sizes; where it takes any picture, a side may have "
+                "32 to 4096 pixels",
+            )
+        return self._buffer(name, shape)
+
+    def run(self) -> Tuple[np.ndarray, ...]:
+        """Run on inputs that are on the GPU; the timer, which the caller started, stops."""
         tensors, cuda = self.tensors, self.cuda
-        for name, values in zip(tensors.inputs, inputs):
-            self._check_shape(name, values.shape)
-            buffer = self._buffer(name, values.shape)
-            np.copyto(buffer.host, values)
-            cuda.upload(buffer.device, buffer.host)
         outputs = [self._buffer(name, tensors.shape(name)) for name in tensors.outputs]
         addresses = {name: buffer.device for name, buffer in self.buffers.items()}
-        cuda.start_timer()
         if not tensors.execute(addresses, cuda.stream):
             raise StageError("TensorRT failed to run the engine", "read its messages in the log")
         cuda.stop_timer()
@@ -66,28 +81,29 @@ class GpuSession:
         self.milliseconds = cuda.elapsed_milliseconds()
         return tuple(buffer.host.copy() for buffer in outputs)
 
-    def _check_shape(self, name: str, shape: Tuple[int, ...]) -> None:
-        if not self.tensors.set_shape(name, shape):
-            raise StageError(
-                f"this engine takes no {name} of shape {'x'.join(map(str, shape))}",
-                "graph.json beside it tells the sizes; where it takes any picture, a side may have "
-                "32 to 4096 pixels",
-            )
+    def _buffer(self, name: str, shape: Tuple[int, ...]) -> "Buffer":
+        buffer = self.buffers.setdefault(name, Buffer(self.cuda))
+        return buffer.shaped(shape, self.tensors.dtype(name))
 
-    def _buffer(self, name: str, shape: Tuple[int, ...]) -> "_Buffer":
-        """Reuse the buffer of a tensor; it grows when a larger picture comes."""
-        dtype = self.tensors.dtype(name)
+
+class Buffer:
+    """The same tensor in page-locked memory (``host`` has its present shape) and on the GPU."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self.cuda, self.device = cuda, 0
+        self.memory: np.ndarray = np.empty(0, np.uint8)
+        self.host: np.ndarray = self.memory
+
+    def shaped(self, shape: Tuple[int, ...], dtype: "np.dtype[Any]") -> "Buffer":
+        """Reuse the memory for a tensor of this shape; it grows when a larger one comes."""
         size = int(np.prod(shape)) * dtype.itemsize
-        buffer = self.buffers.get(name)
-        if buffer is None or buffer.memory.size < size:
-            buffer = _Buffer(self.cuda.pinned(max(size, 1)), self.cuda.allocate(max(size, 1)))
-            self.buffers[name] = buffer
-        buffer.host = buffer.memory[:size].view(dtype).reshape(shape)
-        return buffer
+        if self.memory.size < max(size, 1):
+            self.memory = self.cuda.pinned(max(size, 1))
+            self.device = self.cuda.allocate(max(size, 1))
+        self.host = self.memory[:size].view(dtype).reshape(shape)
+        return self
 
-
-class _Buffer:
-    """The same tensor in page-locked memory (``host`` is its present shape) and on the GPU."""
-
-    def __init__(self, memory: np.ndarray, device: int) -> None:
-        self.memory, self.device, self.host = memory, device, memory
+    def upload(self, values: np.ndarray) -> None:
+        """Copy to the GPU by way of the page-locked memory."""
+        np.copyto(self.host, values)
+        self.cuda.upload(self.device, self.host)

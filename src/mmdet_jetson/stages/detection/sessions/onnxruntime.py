@@ -1,11 +1,12 @@
 """ONNX Runtime on a CPU."""
 
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 import onnxruntime as ort
 
+from mmdet_jetson.stages.detection.preprocessing import Preprocessing
 from mmdet_jetson.stages.detection.sessions import Network
 from mmdet_jetson.stages.job import StageError
 
@@ -15,6 +16,13 @@ ERRORS_ONLY = 3
 def open_session(engine: Path) -> Network:
     """Load an engine on all cores; the session keeps its threads until it is dropped."""
     return network_of(load(engine, options(ort.GraphOptimizationLevel.ORT_ENABLE_ALL)))
+
+
+def taking_pictures(
+    network: Network, preprocessing: Preprocessing, batch: int
+) -> Optional[Network]:
+    """Leave the picture to OpenCV: there is no GPU to do it on."""
+    return None
 
 
 def versions() -> Dict[str, str]:

@@ -9,7 +9,10 @@ import tensorrt as trt
 from mmdet_jetson.stages.detection.device import gpu_architecture
 from mmdet_jetson.stages.detection.sessions import Network
 from mmdet_jetson.stages.detection.sessions.gpu import open_engine
+from mmdet_jetson.stages.detection.sessions.letterbox_kernel import taking_pictures
 from mmdet_jetson.stages.job import StageError
+
+__all__ = ["can_run", "load_plugin", "open_session", "taking_pictures", "versions"]
 
 PLUGIN = "plugin.so"
 

@@ -9,8 +9,9 @@ import tensorrt_rtx_bindings as trt
 from mmdet_jetson.stages.detection.device import gpu_architecture
 from mmdet_jetson.stages.detection.sessions import Network
 from mmdet_jetson.stages.detection.sessions.gpu import open_engine
+from mmdet_jetson.stages.detection.sessions.letterbox_kernel import taking_pictures
 
-__all__ = ["can_run", "open_session", "trt", "versions"]
+__all__ = ["can_run", "open_session", "taking_pictures", "trt", "versions"]
 
 
 def open_session(engine: Path) -> Network:
