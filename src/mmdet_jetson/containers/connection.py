@@ -70,9 +70,7 @@ def volume(each: Attached) -> Any:
 
     So there is no moment at which a killed client leaves a volume that belongs to no container.
     """
-    return Mount(
-        each.target, each.volume, type="volume", read_only=each.read_only, labels=dict(each.labels)
-    )
+    return Mount(each.target, each.volume, type="volume", read_only=each.read_only)
 
 
 def file_of_the_machine(path: str, shown_as: str) -> Any:

@@ -33,11 +33,12 @@ from mmdet_jetson.containers.connection import (
 from mmdet_jetson.jetpack import MACHINES
 
 STAGE_USER = "10001"
-EMPTY = "mmdet-jetson/empty:1"
+EMPTY = "mmdet-jetson/empty:latest"  # Podman imports under no other tag
 MEMORY_SHARE = 0.9  # of the engine's machine, so that it goes on when a stage takes all it gets
 PROCESSES = 2048  # OpenMP starts a thread a core in each of a training's loading processes
 SHARED_MEMORY = 2 << 30  # bytes; through it a training's loading processes hand over pictures
 SCRATCH = "rw,noexec,nosuid,nodev,size=1g"
+CLOSED = "ro,noexec,nosuid,nodev,size=4k"  # for what Podman leaves open in a read-only container
 
 
 class Engine:
@@ -60,7 +61,7 @@ class Engine:
     def facts(self) -> Facts:
         """What the engine says of itself."""
         with self._talking("asking what it is"):
-            info = self._api.info()
+            info, parts = self._api.info(), self._api.version().get("Components") or ()
         machine = info["Architecture"]
         return Facts(
             name=info["Name"],
@@ -71,6 +72,7 @@ class Engine:
             memory=info["MemTotal"],
             id=info["ID"],
             runtimes=tuple(info.get("Runtimes") or ()),
+            product="Podman" if any("Podman" in each["Name"] for each in parts) else "Docker",
         )
 
     # Images
@@ -171,7 +173,7 @@ class Engine:
             mounts=[volume(each) for each in box.volumes],
             network_mode="none",
             read_only=True,
-            tmpfs={"/tmp": SCRATCH},  # noqa: S108 - inside the container
+            tmpfs={"/tmp": SCRATCH, "/var/tmp": CLOSED},  # noqa: S108 - inside the container
             shm_size=SHARED_MEMORY,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
@@ -193,7 +195,8 @@ class Engine:
         with self._talking("waiting for a container"):
             self._api.wait(container, timeout=SECONDS)
             state = self._api.inspect_container(container)["State"]
-        return Exit(state["ExitCode"], state["OOMKilled"])
+        known = state["OOMKilled"] or self.facts.tells_memory
+        return Exit(state["ExitCode"], state["OOMKilled"] if known else None)
 
     def _frames(self, container: str) -> Iterator[tuple[int, bytes]]:
         streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
@@ -268,7 +271,8 @@ class Engine:
     def containers(self, labels: Mapping[str, str]) -> list[Found]:
         """Every container with all these labels, running or not."""
         with self._talking("listing containers"):
-            found = self._api.containers(all=True, filters={"label": _spelled(labels)})
+            spelled = [f"{name}={value}" for name, value in labels.items()]
+            found = self._api.containers(all=True, filters={"label": spelled})
         return [Found(each["Id"], each["Labels"]) for each in found]
 
     def remove(self, container: str) -> None:
@@ -278,11 +282,11 @@ class Engine:
 
     # Volumes
 
-    def volumes(self, labels: Mapping[str, str]) -> list[Found]:
-        """Every volume with all these labels."""
+    def volumes(self, beginning: str) -> list[str]:
+        """The names of all volumes that begin so."""
         with self._talking("listing volumes"):
-            found = self._api.volumes(filters={"label": _spelled(labels)})["Volumes"] or []
-        return [Found(each["Name"], each["Labels"] or {}) for each in found]
+            found = self._api.volumes()["Volumes"] or []
+        return [each["Name"] for each in found if each["Name"].startswith(beginning)]
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume; one that is gone already is fine."""
@@ -312,7 +316,3 @@ def _read(connection: Any, size: int) -> bytes:
             return b""
         content += more
     return content
-
-
-def _spelled(labels: Mapping[str, str]) -> list[str]:
-    return [f"{name}={value}" for name, value in labels.items()]
