@@ -70,6 +70,16 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """An image in an engine's list. ``created`` is in seconds since 1970."""
+
+    id: str
+    tags: tuple[str, ...]
+    created: float
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Attached:
     """A volume as a container sees it; it is made where it is missing."""
 

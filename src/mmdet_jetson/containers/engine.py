@@ -21,6 +21,7 @@ from mmdet_jetson.containers.box import (
     Facts,
     Found,
     Image,
+    Listed,
     NotThere,
 )
 from mmdet_jetson.containers.connection import (
@@ -90,6 +91,20 @@ class Engine:
                 size=found["Size"],
             )
         return None
+
+    def list_images(self) -> list[Listed]:
+        """Every image with a name, or with none because that went to another one."""
+        with self._talking("listing images"):
+            found = self._api.images()
+        return [
+            Listed(
+                id=each["Id"],
+                tags=tuple(tag for tag in each["RepoTags"] or () if tag != "<none>:<none>"),
+                created=each["Created"],
+                labels=each["Labels"] or {},
+            )
+            for each in found
+        ]
 
     def pull(self, reference: str, platform: str, on_line: Callable[[str], None]) -> Image:
         """Fetch an image from its registry."""
