@@ -5,7 +5,6 @@ and a writable root file system, whatever it is for.
 """
 
 import io
-import struct
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -31,6 +30,7 @@ from mmdet_jetson.containers.connection import (
     file_of_the_machine,
     volume,
 )
+from mmdet_jetson.containers.streams import output_of, pass_on
 from mmdet_jetson.jetpack import MACHINES
 
 STAGE_USER = "10001"
@@ -109,9 +109,8 @@ class Engine:
     def pull(self, reference: str, platform: str, on_line: Callable[[str], None]) -> Image:
         """Fetch an image from its registry."""
         with self._talking(f"pulling {reference}"):
-            lines = self._api.pull(reference, platform=platform, stream=True, decode=True)
-            for line in lines:
-                _say(line, on_line)
+            messages = self._api.pull(reference, platform=platform, stream=True, decode=True)
+            pass_on(messages, on_line)
         return self._image(reference)
 
     def build(
@@ -132,13 +131,12 @@ class Engine:
             EngineError: an instruction failed; the sentence holds the builder's last words.
         """
         with self._talking(f"building {tag}"):
-            lines = self._api.build(
+            messages = self._api.build(
                 fileobj=context, custom_context=True, dockerfile=dockerfile, tag=tag, rm=True,
                 forcerm=True, buildargs=dict(arguments or {}), labels=dict(labels or {}),
                 target=target, platform=platform or None, decode=True,
             )  # fmt: skip
-            for line in lines:
-                _say(line, on_line)
+            pass_on(messages, on_line)
         return self._image(tag)
 
     def remove_image(self, reference: str) -> None:
@@ -205,7 +203,7 @@ class Engine:
         Its input closes with this connection, so whatever watches it ends when we are gone.
         ``on_output`` is called with `box.STDOUT` or `box.STDERR` and what came there.
         """
-        for stream, content in self._frames(container):
+        for stream, content in self._output(container):
             on_output(stream, content)
         with self._talking("waiting for a container"):
             self._api.wait(container, timeout=SECONDS)
@@ -213,19 +211,9 @@ class Engine:
         known = state["OOMKilled"] or self.facts.tells_memory
         return Exit(state["ExitCode"], state["OOMKilled"] if known else None)
 
-    def _frames(self, container: str) -> Iterator[tuple[int, bytes]]:
-        streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+    def _output(self, container: str) -> Iterator[tuple[int, bytes]]:
         with self._talking("running a container"):
-            connection = self._api.attach_socket(container, params=streams)
-            try:
-                self._api._disable_socket_timeout(connection)
-                self._api.start(container)
-                while header := _read(connection, 8):
-                    stream, size = struct.unpack(">BxxxL", header)
-                    yield stream, _read(connection, size)
-            finally:
-                with suppress(OSError):  # over ssh, closing says goodbye to what may be gone
-                    connection.close()
+            yield from output_of(self._api, container)
 
     def put(self, container: str, path: str, tar: Iterable[bytes]) -> None:
         """Unpack a tar into a folder of a container, started or not."""
@@ -307,27 +295,3 @@ class Engine:
         """Remove a volume; one that is gone already is fine."""
         with suppress(NotThere), self._talking(f"removing the volume {name}"):
             self._api.remove_volume(name)
-
-
-def _say(line: Mapping[str, Any], on_line: Callable[[str], None]) -> None:
-    """Pass on one message of a build or a pull; an error among them ends it."""
-    if "error" in line:
-        raise EngineError(str(line["error"]).strip())
-    for text in (str(line.get("stream") or line.get("status") or "")).splitlines():
-        if text.strip():
-            on_line(text)
-
-
-def _read(connection: Any, size: int) -> bytes:
-    """Read exactly so many bytes, or nothing where the stream ends.
-
-    Not the SDK's own reader: it polls, and under TLS what was decrypted already wakes no poll.
-    """
-    read = connection.recv if hasattr(connection, "recv") else connection.read
-    content = b""
-    while len(content) < size:
-        more = read(size - len(content))
-        if not more:
-            return b""
-        content += more
-    return content
