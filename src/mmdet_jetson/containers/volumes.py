@@ -113,7 +113,11 @@ class Shelf:
 
         What a training had made until then comes home first, so that the next run resumes.
         """
-        return sum(self._clear(job) for job in sorted(self._jobs_there()))
+        cleared = sum(self._clear(job) for job in sorted(self._jobs_there()))
+        # Podman may have made a volume of which its container never came to be.
+        for lock in (self.root / "jobs").glob(f"{self.volume('input')}*.lock"):
+            self._drop_unfinished(lock.stem)
+        return cleared
 
     def forget_inputs(self) -> int:
         """Remove the uploaded inputs that no container uses; return how many."""

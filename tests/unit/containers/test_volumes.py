@@ -81,6 +81,21 @@ def test_a_half_upload_is_cleared_and_made_again(
     assert (engine.shelves[mount.volume] / WHOLE).exists()
 
 
+def test_a_half_upload_without_a_container_is_cleared(
+    shelf: Shelf, engine: FolderEngine, data: Path
+) -> None:
+    def cut() -> None:
+        raise ConnectionLost("gone")
+
+    engine.before_put = cut
+    with pytest.raises(ConnectionLost):
+        shelf.upload(JOB, "x", "1", data)
+    assert (len(engine.boxes), len(engine.shelves)) == (0, 1)
+    shelf.sweep()
+    assert engine.shelves == {}
+    assert list((shelf.root / "jobs").iterdir()) == []
+
+
 def leave(shelf: Shelf, engine: FolderEngine, kind: str = "job") -> None:
     """Be killed while a stage runs that has made something."""
     volume = shelf.volume(kind, JOB)
