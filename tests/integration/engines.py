@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from mmdet_jetson.containers.spec import StandIn
 
 SUBJECTS = {
@@ -78,6 +80,17 @@ def second_engine(folder: Path) -> Iterator[Remote]:
 LIMITS = """[containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 """
+
+
+def lacks_podman() -> str:
+    """Why there is no Podman to test with; empty where there is."""
+    if not shutil.which("podman") or not shutil.which("catatonit"):
+        return "no Podman here (podman and catatonit)"
+    said = subprocess.run(
+        ["podman", "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    old = int(said.split()[-1].partition(".")[0]) < 4
+    return f"{said.strip()} is too old: 4.3 is the first that was tested" if old else ""
 
 
 @contextlib.contextmanager
@@ -153,6 +166,8 @@ def docker_answers(remote: Remote) -> bool:
 
 def make_certificates(folder: Path) -> Path:
     """Make an authority, a server's and a client's certificate: ca.pem, cert.pem, key.pem."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl here")
     folder.mkdir(parents=True)
 
     def openssl(*words: str) -> None:

@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import trials
-from engines import podman
+from engines import lacks_podman, podman
 
 from mmdet_jetson.containers import engine as engine_module
 from mmdet_jetson.containers.box import Attached
@@ -61,12 +60,14 @@ def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
     """This machine's own engine, and Podman behind the same kind of socket."""
-    with contextlib.ExitStack() as stack:
-        address = ""
-        if request.param == "podman":
-            if not shutil.which("podman"):
-                pytest.skip("no Podman here (podman and catatonit)")
-            address = stack.enter_context(podman(tmp_path_factory.mktemp("podman")))
+    engine = trials.own_engine()
+    trials.build(engine)
+    if request.param == "docker":
+        yield engine
+        return
+    if missing := lacks_podman():
+        pytest.skip(missing)
+    with podman(tmp_path_factory.mktemp("podman")) as address:
         engine = Engine(address)
         trials.build(engine)
         yield engine

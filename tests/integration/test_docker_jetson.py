@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from engines import Line, Remote, second_engine
 from menus import Menu, new_menu
+from trials import own_engine
 
-from mmdet_jetson.containers.engine import Engine
 from mmdet_jetson.containers.images import find
 from mmdet_jetson.containers.spec import StandIn
 from mmdet_jetson.settings import read_settings
@@ -24,7 +24,7 @@ STAND_INS = {"MMDET_JETSON_BASES": "stand-in"}
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     """A second engine with the Jetson image, as a machine without a registry gets it."""
     settings = read_settings({**os.environ, **STAND_INS})
-    image = find(Engine(), "jp501", settings)
+    image = find(own_engine(), "jp501", settings)
     if image is None:
         pytest.skip("no image jp501 here: invoke images.build")
     with second_engine(tmp_path_factory.mktemp("engine")) as remote:

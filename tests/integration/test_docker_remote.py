@@ -27,7 +27,7 @@ SOME = 5_000_000  # bytes: a quarter of the input, and of the output
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
-    trials.build(Engine())
+    trials.build(trials.own_engine())
     with second_engine(tmp_path_factory.mktemp("engine")) as remote:
         remote.load(trials.TAG)
         yield remote
@@ -145,7 +145,7 @@ def test_a_context_names_it(
 def test_ssh_reaches_it(
     store: Store, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trials.build(Engine())
+    trials.build(trials.own_engine())
     with ssh_to_this_machine(tmp_path / "ssh") as (address, programs):
         monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
         engine = Engine(address)

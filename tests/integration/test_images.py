@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from trials import own_engine
 
 from mmdet_jetson.containers import image_tests, images, leftovers
-from mmdet_jetson.containers.box import Box, EngineError
+from mmdet_jetson.containers.box import Box
 from mmdet_jetson.containers.engine import Engine
 from mmdet_jetson.containers.recipe import Recipe
 from mmdet_jetson.settings import Settings, read_settings
@@ -43,10 +44,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    try:
-        return Engine()
-    except EngineError as error:
-        pytest.skip(f"{error.message}: docker/start-engine")
+    return own_engine()
 
 
 @pytest.fixture(scope="module")
