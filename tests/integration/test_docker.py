@@ -199,6 +199,14 @@ def test_an_input_is_uploaded_once(engine: Engine, store: Store, data: Path) -> 
     assert Shelf(engine, store.root).forget_inputs() == 2
 
 
+def test_files_of_the_engines_machine_are_read(engine: Engine) -> None:
+    assert engine.host_file("/etc/hostname") == Path("/etc/hostname").read_bytes()
+    assert engine.host_file("/etc/no-such-file") is None
+    if engine.facts.product != "Podman":  # which looks inside the container for what a link names
+        assert Path("/etc/os-release").is_symlink()
+        assert engine.host_file("/etc/os-release") == Path("/etc/os-release").read_bytes()
+
+
 def start(
     engine: Engine, store: Store, data: Path, **parameters: object
 ) -> "subprocess.Popen[str]":

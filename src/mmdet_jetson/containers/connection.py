@@ -73,8 +73,8 @@ def volume(each: Attached) -> Any:
     return Mount(each.target, each.volume, type="volume", read_only=each.read_only)
 
 
-def file_of_the_machine(path: str, shown_as: str) -> Any:
-    """The SDK's words for a file of the engine's own machine, to be read."""
+def folder_of_the_machine(path: str, shown_as: str) -> Any:
+    """The SDK's words for a folder of the engine's own machine, to be read."""
     return Mount(shown_as, path, type="bind", read_only=True)
 
 

@@ -5,6 +5,7 @@ and a writable root file system, whatever it is for.
 """
 
 import io
+import posixpath
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,7 +28,7 @@ from mmdet_jetson.containers.connection import (
     SECONDS,
     Connection,
     all_gpus,
-    file_of_the_machine,
+    folder_of_the_machine,
     volume,
 )
 from mmdet_jetson.containers.streams import output_of, pass_on
@@ -243,20 +244,22 @@ class Engine:
     def host_file(self, path: str) -> bytes | None:
         """Read a small file of the engine's own machine; ``None`` if there is none.
 
-        A container that never starts shows it, so no image and no architecture is needed.
+        A container that never starts shows its folder (out of a file Podman reads nothing), so no
+        image and no architecture is needed.
         """
+        folder, name = posixpath.split(path)
+        container = self._hold([folder_of_the_machine(folder, "/shown")], {})
         try:
-            container = self._hold([file_of_the_machine(path, "/shown")], {})
-        except EngineError as error:
-            if "does not exist" in error.message:
-                return None
-            raise
-        try:
-            packed = b"".join(self.get(container, "/shown") or ())
+            packed = b"".join(self.get(container, f"/shown/{name}") or ())
         finally:
             self.remove(container)
+        if not packed:
+            return None
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-            content = tar.extractfile(tar.getmembers()[0])
+            member = tar.next()
+            if member and member.issym():
+                return self.host_file(posixpath.normpath(f"{folder}/{member.linkname}"))
+            content = tar.extractfile(member) if member else None
             return content.read() if content else None
 
     def _hold(self, mounts: Sequence[Any], labels: Mapping[str, str]) -> str:

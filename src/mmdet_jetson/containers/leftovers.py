@@ -16,8 +16,8 @@ from mmdet_jetson.containers.images import NoStandIn, decide, images_of
 from mmdet_jetson.settings import Bases, Settings
 
 DAYS_KEPT = 1.0
-# Stand-ins have names for tags. Podman writes out the registry that it takes a name to be of.
-OURS = re.compile(r"(?:docker\.io/)?(mmdet-jetson/[a-z0-9_-]+:[0-9a-f]{16})")
+# Stand-ins have names for tags. Podman writes out where it takes an image to be from.
+OURS = re.compile(r"(?:docker\.io/|localhost/)?(mmdet-jetson/[a-z0-9_-]+:[0-9a-f]{16})")
 
 
 def outdated(engine: Engine, settings: Settings, days: float = DAYS_KEPT) -> list[str]:

@@ -26,7 +26,7 @@ def engine(*images: Listed, **more: Any) -> FakeEngine:
 
 
 def test_images_of_former_sources_are_outdated(settings: Settings) -> None:
-    there = engine(listed(OLD), listed(f"docker.io/{OLD_TESTS}"))
+    there = engine(listed(f"localhost/{OLD}"), listed(f"docker.io/{OLD_TESTS}"))
     assert leftovers.outdated(there, settings) == [OLD_TESTS, OLD]
 
 
