@@ -159,7 +159,7 @@ def verify(_: Context, mend=False):
 
 @task(
     help={
-        "days": "keep what is younger (default: 30)",
+        "days": "keep what is younger (default: 30; of images always: 1)",
         "dry-run": "only say what would go",
         **WHERE_HELP,
     }
@@ -167,7 +167,7 @@ def verify(_: Context, mend=False):
 @menu.answering
 @placed
 def gc(context: Context, days="30", dry_run=False, *, where):
-    """Remove cached results that no run name holds, and what killed runs left."""
+    """Remove cached results that no run name holds, what killed runs left, and outdated images."""
     upkeep.collect_garbage(days, dry_run or context.config.run.dry, where)
 
 

@@ -8,13 +8,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmdet_jetson import doctor
+from mmdet_jetson.containers.box import EngineError
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.jobs import sweep
 from mmdet_jetson.runtimes.host import HostRuntime
-from mmdet_jetson.settings import read_settings
+from mmdet_jetson.settings import Settings, read_settings
 from mmdet_jetson.store import Store, is_cache_tag
 from mmdet_jetson.typed_toml import nearest
-from mmdet_jetson.where import Where, shelf_of
+from mmdet_jetson.where import Where, connect, shelf_of
 
 
 def checkout(tag: str, into: str) -> None:
@@ -69,7 +70,8 @@ def verify(mend: bool) -> None:
 def collect_garbage(days: str, dry_run: bool, where: Where) -> None:
     """Drop cached results that no run name holds, and what bad ends of runs left, if old enough.
 
-    On an engine, that is the uploaded inputs too.
+    On an engine, that is images that are outdated for a day and, where the words name an engine or
+    the Docker runtime, the uploaded inputs too.
     """
     kept_days = _days(days)
     settings = read_settings()
@@ -85,17 +87,39 @@ def collect_garbage(days: str, dry_run: bool, where: Where) -> None:
         return artifact.digest in held or age.total_seconds() < kept_days * 86400
 
     freed = store.gc(keep, dry_run=dry_run)
-    if where.runtime == "docker" and not dry_run:
+    if _names_engine(where) and not dry_run:
         shelf = shelf_of(where.engine, settings, store, Console(stderr=True).print)
         Console().print(f"removed {shelf.forget_inputs()} uploaded inputs", highlight=False)
+    lines = _outdated_images(where, settings, dry_run=dry_run)
     jobs = sweep(store.root / "jobs", kept_days, dry_run=dry_run)
-    lines = [f"unfinished job {job.name}: {job.size / 1e6:.1f} MB" for job in jobs]
+    lines += [f"unfinished job {job.name}: {job.size / 1e6:.1f} MB" for job in jobs]
     size = freed.size + sum(job.size for job in jobs)
     lines.append(
         f"{'would free' if dry_run else 'freed'} {size / 1e6:.1f} MB: {len(freed.tags)} cached"
         f" results, {freed.blobs} blobs, {len(jobs)} unfinished jobs"
     )
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _names_engine(where: Where) -> bool:
+    return where.runtime == "docker" or bool(where.engine)
+
+
+def _outdated_images(where: Where, settings: Settings, *, dry_run: bool) -> list[str]:
+    """Remove images that are not current any more, and say so; without an engine, say nothing."""
+    from mmdet_jetson.containers import leftovers  # noqa: PLC0415 - imports Docker's SDK
+
+    try:
+        engine = connect(where.engine, settings)
+        found = leftovers.outdated(engine, settings)
+    except EngineError:
+        if _names_engine(where):
+            raise
+        return []
+    lines = [f"outdated image {reference}" for reference in found]
+    if found and not dry_run:
+        lines.append(f"removed {leftovers.remove(engine, found)} of them from {engine.facts.name}")
+    return lines
 
 
 def _days(text: str) -> float:

@@ -1,4 +1,4 @@
-"""A second Docker engine on this machine, reached like one far away, over a line that can be cut."""
+"""Other engines on this machine: a second Docker, reached like one far away, and Podman."""
 
 import contextlib
 import os
@@ -7,9 +7,11 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from mmdet_jetson.containers.spec import StandIn
 
 SUBJECTS = {
     "server": "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",
@@ -40,9 +42,7 @@ class Remote:
 
     def load(self, *images: str) -> None:
         """Copy images from the machine's own engine, as one without a registry does it."""
-        save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
-        subprocess.run(["docker", "load", "-q"], stdin=save.stdout, env=self.environ, check=True)
-        assert save.wait() == 0
+        copy_images(self.environ, *images)
 
 
 @contextlib.contextmanager
@@ -72,6 +72,51 @@ def second_engine(folder: Path) -> Iterator[Remote]:
     finally:
         process.terminate()
         process.wait(60)
+
+
+# Podman raises its containers' limits above those of a machine where root may not do so.
+LIMITS = """[containers]
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+"""
+
+
+def lacks_podman() -> str:
+    """Why there is no Podman to test with; empty where there is."""
+    if not shutil.which("podman") or not shutil.which("catatonit"):
+        return "no Podman here (podman and catatonit)"
+    said = subprocess.run(
+        ["podman", "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    old = int(said.split()[-1].partition(".")[0]) < 4
+    return f"{said.strip()} is too old: 4.3 is the first that was tested" if old else ""
+
+
+@contextlib.contextmanager
+def podman(folder: Path) -> Iterator[str]:
+    """Serve Podman's socket, with images of its own; give its address."""
+    (folder / "containers.conf").write_text(LIMITS)
+    environ = {**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")}
+    command = ["podman", f"--root={folder}/data", f"--runroot={folder}/run"]
+    address = f"unix://{folder}/socket"
+    process = subprocess.Popen(
+        [*command, "system", "service", "--time=0", address],
+        cwd=folder, env=environ, stderr=(folder / "log").open("w"),
+    )  # fmt: skip
+    try:
+        wait_until((folder / "socket").exists)
+        copy_images({**environ, "DOCKER_HOST": address}, StandIn.reference("amd64"))
+        yield address
+    finally:
+        process.terminate()
+        process.wait(60)
+        subprocess.run(["umount", "--quiet", folder / "data/overlay"], check=False)
+
+
+def copy_images(environ: Mapping[str, str], *images: str) -> None:
+    """Copy images of the machine's own engine to the one that `environ` names."""
+    save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
+    subprocess.run(["docker", "load", "-q"], stdin=save.stdout, env=environ, check=True)
+    assert save.wait() == 0
 
 
 SSHD = """

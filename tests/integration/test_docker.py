@@ -1,4 +1,4 @@
-"""Stages in containers of this machine's engine: what they cannot do, and what a killed client leaves."""
+"""Stages in containers of Docker and Podman: what they cannot do, and what a killed client leaves."""
 
 import contextlib
 import json
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import trials
+from engines import lacks_podman, podman
+from needed import absent
 
 from mmdet_jetson.containers import engine as engine_module
 from mmdet_jetson.containers.box import Attached
@@ -54,9 +56,20 @@ ESCAPES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def engine(trial_engine: Engine) -> Engine:
-    return trial_engine
+@pytest.fixture(scope="module", params=["docker", "podman"])
+def engine(
+    request: pytest.FixtureRequest, trial_engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """This machine's own engine, and Podman behind the same kind of socket."""
+    if request.param == "docker":
+        yield trial_engine
+        return
+    if missing := lacks_podman():
+        absent(missing)
+    with podman(tmp_path_factory.mktemp("podman")) as address:
+        engine = Engine(address)
+        trials.build(engine)
+        yield engine
 
 
 @pytest.fixture
@@ -84,13 +97,12 @@ def data(tmp_path: Path) -> Path:
 def left_behind(engine: Engine, store: Store) -> list[str]:
     """Whatever of this store's is on the engine, but for inputs that are whole."""
     shelf = Shelf(engine, store.root)
-    ours = {CLIENT: shelf.client}
-    left = [found.name for found in engine.containers(ours)]
-    for found in engine.volumes(ours):
-        mount = Attached(found.name, "/input")
-        with engine.holder(mount, labels={}) as box:
-            if engine.get(box, f"/input/{WHOLE}") is None:
-                left.append(found.name)
+    left = [found.id for found in engine.containers({CLIENT: shelf.client})]
+    for kind in ("input", "job", "resumable"):
+        for volume in engine.volumes(shelf.volume(kind)):
+            with engine.holder(Attached(volume, "/input"), labels={}) as box:
+                if engine.get(box, f"/input/{WHOLE}") is None:
+                    left.append(volume)
     return left
 
 
@@ -150,12 +162,15 @@ def test_what_links_outside_does_not_come_home(shop: Workshop, store: Store) -> 
 
 
 def test_lack_of_memory_is_told_from_a_kill(
-    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "MEMORY_SHARE", 0.005)
-    with pytest.raises(StageFailed, match="memory ran out"):
+    sure = r"memory ran out on the engine's machine"
+    told = sure if engine.facts.tells_memory else "memory ran out, someone stopped it"
+    with pytest.raises(StageFailed, match=told):
         trials.run(shop, trials.step("code", code="x = [bytearray(1 << 24) for _ in range(99)]"))
-    with pytest.raises(StageFailed, match="killed with memory left"):
+    told = "with memory left" if engine.facts.tells_memory else "someone stopped it"
+    with pytest.raises(StageFailed, match=told):
         trials.run(shop, trials.step("code", code="import os; os.kill(os.getpid(), 9)"))
 
 
@@ -183,11 +198,21 @@ def test_an_input_is_uploaded_once(engine: Engine, store: Store, data: Path) -> 
     assert Shelf(engine, store.root).forget_inputs() == 2
 
 
-def start(store: Store, data: Path, **parameters: object) -> "subprocess.Popen[str]":
+def test_files_of_the_engines_machine_are_read(engine: Engine) -> None:
+    assert engine.host_file("/etc/hostname") == Path("/etc/hostname").read_bytes()
+    assert engine.host_file("/etc/no-such-file") is None
+    if engine.facts.product != "Podman":  # which looks inside the container for what a link names
+        assert Path("/etc/os-release").is_symlink()
+        assert engine.host_file("/etc/os-release") == Path("/etc/os-release").read_bytes()
+
+
+def start(
+    engine: Engine, store: Store, data: Path, **parameters: object
+) -> "subprocess.Popen[str]":
     """Start a client of its own that runs the stage `copy`."""
     options = json.dumps({"folder": str(data), **parameters})
     return subprocess.Popen(
-        [sys.executable, trials.__file__, str(store.root), "", "", options],
+        [sys.executable, trials.__file__, str(store.root), engine.address, "", options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -197,11 +222,11 @@ def start(store: Store, data: Path, **parameters: object) -> "subprocess.Popen[s
 
 def test_a_killed_client_leaves_nothing_for_long(engine: Engine, store: Store, data: Path) -> None:
     began = time.monotonic()
-    assert start(store, data, steps=10, seconds=0.05).wait() == 0
+    assert start(engine, store, data, steps=10, seconds=0.05).wait() == 0
     whole = time.monotonic() - began
     chance = random.Random(0)
     for kill in range(KILLS):
-        client = start(store, data, steps=10, seconds=0.05, kill=kill)
+        client = start(engine, store, data, steps=10, seconds=0.05, kill=kill)
         (data / "small").write_text(f"{kill}")
         with contextlib.suppress(subprocess.TimeoutExpired):
             client.wait(chance.uniform(0.2, whole))
@@ -210,7 +235,7 @@ def test_a_killed_client_leaves_nothing_for_long(engine: Engine, store: Store, d
         time.sleep(0.5)  # what the engine had begun for it comes to light
         trials.workshop(engine, store)
         assert left_behind(engine, store) == []
-        done = start(store, data, steps=10, seconds=0.05, kill=kill)
+        done = start(engine, store, data, steps=10, seconds=0.05, kill=kill)
         said = done.communicate()[0]
         assert done.returncode == 0, said
     assert list((store.root / "jobs").iterdir()) == []
@@ -218,22 +243,23 @@ def test_a_killed_client_leaves_nothing_for_long(engine: Engine, store: Store, d
 
 
 def test_a_stage_ends_with_its_client(engine: Engine, store: Store, data: Path) -> None:
-    client = start(store, data, steps=1000, seconds=1)
+    client = start(engine, store, data, steps=1000, seconds=1)
     assert any("1/1000" in line for line in client.stdout or ())
     (found,) = engine.containers({CLIENT: Shelf(engine, store.root).client})
     client.kill()
     client.communicate()
     deadline = time.monotonic() + 30
-    while running(found.name) == "true":
+    while running(engine, found.id) == "true":
         assert time.monotonic() < deadline
         time.sleep(0.1)
     trials.workshop(engine, store)
     assert left_behind(engine, store) == []
 
 
-def running(container: str) -> str:
+def running(engine: Engine, container: str) -> str:
     return subprocess.run(
         ["docker", "inspect", "--format", "{{.State.Running}}", container],
+        env={**os.environ, "DOCKER_HOST": engine.address},
         capture_output=True, text=True, check=False,
     ).stdout.strip()  # fmt: skip
 
@@ -242,12 +268,12 @@ def running(container: str) -> str:
 def test_a_training_goes_on_where_its_client_was_killed(
     how: signal.Signals, engine: Engine, store: Store, data: Path
 ) -> None:
-    client = start(store, data, steps=40, seconds=0.1)
+    client = start(engine, store, data, steps=40, seconds=0.1)
     assert any("1/40" in line for line in client.stdout or ())
     time.sleep(1)
     client.send_signal(how)
     client.communicate()
-    again = start(store, data, steps=40, seconds=0.1)
+    again = start(engine, store, data, steps=40, seconds=0.1)
     said = again.communicate()[0]
     assert again.returncode == 0, said
     (made,) = store.artifacts()

@@ -1,5 +1,6 @@
 """Stages on another machine's engine: over TLS, through a context, and when the line is cut."""
 
+import itertools
 import os
 import random
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import trials
 from engines import Line, Remote, make_certificates, second_engine, ssh_to_this_machine, wait_until
+from needed import absent
 
 from mmdet_jetson.containers.box import ConnectionLost, EngineError
 from mmdet_jetson.containers.engine import Engine
@@ -64,9 +66,10 @@ class Cutting(Display):
 
 def ours(engine: Engine, store: Store) -> list[str]:
     """Our containers and volumes there, but for uploaded inputs."""
-    label = {CLIENT: Shelf(engine, store.root).client}
-    found = [*engine.containers(label), *engine.volumes(label)]
-    return [each.name for each in found if "-input-" not in each.name]
+    shelf = Shelf(engine, store.root)
+    containers = [found.id for found in engine.containers({CLIENT: shelf.client})]
+    volumes = (engine.volumes(shelf.volume(kind)) for kind in ("job", "resumable"))
+    return [*containers, *itertools.chain(*volumes)]
 
 
 def test_a_second_run_uploads_nothing(remote: Remote, store: Store, data: Path) -> None:
@@ -117,7 +120,7 @@ def test_a_stage_ends_when_its_line_is_cut(
         with pytest.raises((ConnectionLost, StageFailed)):
             trials.run(shop, trials.step("copy", folder=data, steps=1000, seconds=0.1))
     label = {CLIENT: Shelf(engine, store.root).client}
-    wait_until(lambda: not any(is_running(remote, c.name) for c in engine.containers(label)), 30)
+    wait_until(lambda: not any(is_running(remote, c.id) for c in engine.containers(label)), 30)
 
 
 def is_running(remote: Remote, container: str) -> bool:
@@ -140,11 +143,12 @@ def test_a_context_names_it(
         Engine("near")
 
 
-@pytest.mark.skipif(not shutil.which("sshd"), reason="no SSH server here (openssh-server)")
+@pytest.mark.usefixtures("trial_engine")
 def test_ssh_reaches_it(
     store: Store, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trials.build(Engine())
+    if not shutil.which("sshd"):
+        absent("no SSH server here (openssh-server)")
     with ssh_to_this_machine(tmp_path / "ssh") as (address, programs):
         monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
         engine = Engine(address)

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from needed import absent
 
-from mmdet_jetson.containers import image_tests, images
+from mmdet_jetson.containers import image_tests, images, leftovers
+from mmdet_jetson.containers.box import Box
 from mmdet_jetson.containers.engine import Engine
 from mmdet_jetson.containers.recipe import Recipe
 from mmdet_jetson.settings import Settings, read_settings
@@ -69,13 +70,7 @@ def spoiled(
 
     def spoil(name: str, command: str) -> str:
         _, sound = build(name, tests=True)
-        dockerfile = f"FROM {sound}\nUSER root\nRUN {command}\nUSER stage\n".encode()
-        context = io.BytesIO()
-        with tarfile.open(fileobj=context, mode="w") as tar:
-            member = tarfile.TarInfo("Dockerfile")
-            member.size = len(dockerfile)
-            tar.addfile(member, io.BytesIO(dockerfile))
-        context.seek(0)
+        context = packed(f"FROM {sound}\nUSER root\nRUN {command}\nUSER stage\n")
         return engine.build(context, dockerfile="Dockerfile", tag=tag, on_line=print).reference
 
     yield spoil
@@ -149,6 +144,36 @@ def test_the_device_image_adds_at_most_350_mb_to_its_base(
     assert base is not None
     assert image.layers[: len(base.layers)] == base.layers
     assert image.size - base.size <= 350e6
+
+
+def test_outdated_images_are_told_from_current_ones_and_removed(
+    engine: Engine, settings: Settings
+) -> None:
+    tag = "mmdet-jetson/trial:0123456789abcdef"
+    images_made = []
+    for lock in ("former", "latest"):
+        context = packed(f"FROM scratch\nLABEL io.mmdet-jetson.lock={lock}\nCMD x\n")
+        images_made.append(engine.build(context, dockerfile="Dockerfile", tag=tag, on_line=print))
+    untagged = images_made[0].id
+    assert {tag, untagged}.isdisjoint(leftovers.outdated(engine, settings))
+    found = leftovers.outdated(engine, settings, days=0)
+    assert {tag, untagged} <= set(found)
+    assert not [each for each in found if "stand-in" in each]
+    with engine.container(Box(tag, ["x"])):
+        assert leftovers.remove(engine, [untagged, tag]) == 1
+    assert leftovers.remove(engine, [tag]) == 1
+    assert engine.find_image(tag) is engine.find_image(untagged) is None
+
+
+def packed(dockerfile: str) -> io.BytesIO:
+    """A build context that is nothing but a Dockerfile."""
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(dockerfile)
+        tar.addfile(member, io.BytesIO(dockerfile.encode()))
+    context.seek(0)
+    return context
 
 
 def test_a_changed_stage_rebuilds_only_the_last_layer(

@@ -30,8 +30,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 @pytest.fixture
-def menu(capsys: pytest.CaptureFixture[str]) -> Menu:
-    """The menu in this process: takes words, returns the exit code and what was said."""
+def menu(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Menu:
+    """The menu in this process, without an engine: takes words, returns the exit code and what it said."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
     module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
     program = Program(namespace=Collection.from_module(module))
 
@@ -78,6 +79,15 @@ def test_a_dry_gc_names_what_would_go_and_leaves_it(
     assert "unfinished job train-1: 2.5 MB\nwould free 2.5 MB: 1 cached results, 3 blobs" in said
     assert job.exists()
     assert len(store.artifacts()) == 1
+
+
+def test_gc_misses_an_engine_only_where_it_was_told_of_one(store: Store, menu: Menu) -> None:
+    code, said = menu("gc")
+    assert (code, said.count("\n")) == (0, 1)
+    for words in (("--runtime", "docker"), ("--engine", "unix:///nowhere")):
+        code, said = menu("gc", *words)
+        assert code == 1
+        assert "the engine at unix:///nowhere does not answer" in said
 
 
 @pytest.mark.parametrize("days", ["x", "-1", "nan", ""])

@@ -33,6 +33,8 @@ class Facts:
     cores: int
     memory: int
     runtimes: tuple[str, ...]
+    product: str = "Docker"
+    """Or ``Podman``."""
 
     @property
     def is_jetson(self) -> bool:
@@ -43,6 +45,11 @@ class Facts:
     def has_gpu(self) -> bool:
         """Whether containers can be given a GPU."""
         return "nvidia" in self.runtimes
+
+    @property
+    def tells_memory(self) -> bool:
+        """Whether it says of a killed container that memory ran out: Podman does so from 5.0 on."""
+        return self.product != "Podman" or int(self.version.partition(".")[0]) >= 5
 
 
 @dataclass(frozen=True)
@@ -63,13 +70,22 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """An image in an engine's list. ``created`` is in seconds since 1970."""
+
+    id: str
+    tags: tuple[str, ...]
+    created: float
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Attached:
-    """A volume as a container sees it; it is made, with these labels, where it is missing."""
+    """A volume as a container sees it; it is made where it is missing."""
 
     volume: str
     target: str
     read_only: bool = True
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,15 +102,15 @@ class Box:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a container ended."""
+    """How a container ended; whether memory ran out is ``None`` where the engine does not tell."""
 
     code: int
-    out_of_memory: bool
+    out_of_memory: bool | None
 
 
 @dataclass(frozen=True)
 class Found:
-    """A container (by id) or a volume (by name) on the engine."""
+    """A container on the engine."""
 
-    name: str
+    id: str
     labels: Mapping[str, str]

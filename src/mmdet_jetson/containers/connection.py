@@ -70,13 +70,11 @@ def volume(each: Attached) -> Any:
 
     So there is no moment at which a killed client leaves a volume that belongs to no container.
     """
-    return Mount(
-        each.target, each.volume, type="volume", read_only=each.read_only, labels=dict(each.labels)
-    )
+    return Mount(each.target, each.volume, type="volume", read_only=each.read_only)
 
 
-def file_of_the_machine(path: str, shown_as: str) -> Any:
-    """The SDK's words for a file of the engine's own machine, to be read."""
+def folder_of_the_machine(path: str, shown_as: str) -> Any:
+    """The SDK's words for a folder of the engine's own machine, to be read."""
     return Mount(shown_as, path, type="bind", read_only=True)
 
 

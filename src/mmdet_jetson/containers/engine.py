@@ -5,7 +5,7 @@ and a writable root file system, whatever it is for.
 """
 
 import io
-import struct
+import posixpath
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,23 +21,26 @@ from mmdet_jetson.containers.box import (
     Facts,
     Found,
     Image,
+    Listed,
     NotThere,
 )
 from mmdet_jetson.containers.connection import (
     SECONDS,
     Connection,
     all_gpus,
-    file_of_the_machine,
+    folder_of_the_machine,
     volume,
 )
+from mmdet_jetson.containers.streams import output_of, pass_on
 from mmdet_jetson.jetpack import MACHINES
 
 STAGE_USER = "10001"
-EMPTY = "mmdet-jetson/empty:1"
+EMPTY = "mmdet-jetson/empty:latest"  # Podman imports under no other tag
 MEMORY_SHARE = 0.9  # of the engine's machine, so that it goes on when a stage takes all it gets
 PROCESSES = 2048  # OpenMP starts a thread a core in each of a training's loading processes
 SHARED_MEMORY = 2 << 30  # bytes; through it a training's loading processes hand over pictures
 SCRATCH = "rw,noexec,nosuid,nodev,size=1g"
+CLOSED = "ro,noexec,nosuid,nodev,size=4k"  # for what Podman leaves open in a read-only container
 
 
 class Engine:
@@ -60,7 +63,7 @@ class Engine:
     def facts(self) -> Facts:
         """What the engine says of itself."""
         with self._talking("asking what it is"):
-            info = self._api.info()
+            info, parts = self._api.info(), self._api.version().get("Components") or ()
         machine = info["Architecture"]
         return Facts(
             name=info["Name"],
@@ -71,6 +74,7 @@ class Engine:
             memory=info["MemTotal"],
             id=info["ID"],
             runtimes=tuple(info.get("Runtimes") or ()),
+            product="Podman" if any("Podman" in each["Name"] for each in parts) else "Docker",
         )
 
     # Images
@@ -89,12 +93,25 @@ class Engine:
             )
         return None
 
+    def list_images(self) -> list[Listed]:
+        """Every image with a name, or with none because that went to another one."""
+        with self._talking("listing images"):
+            found = self._api.images()
+        return [
+            Listed(
+                id=each["Id"],
+                tags=tuple(tag for tag in each["RepoTags"] or () if tag != "<none>:<none>"),
+                created=each["Created"],
+                labels=each["Labels"] or {},
+            )
+            for each in found
+        ]
+
     def pull(self, reference: str, platform: str, on_line: Callable[[str], None]) -> Image:
         """Fetch an image from its registry."""
         with self._talking(f"pulling {reference}"):
-            lines = self._api.pull(reference, platform=platform, stream=True, decode=True)
-            for line in lines:
-                _say(line, on_line)
+            messages = self._api.pull(reference, platform=platform, stream=True, decode=True)
+            pass_on(messages, on_line)
         return self._image(reference)
 
     def build(
@@ -115,13 +132,12 @@ class Engine:
             EngineError: an instruction failed; the sentence holds the builder's last words.
         """
         with self._talking(f"building {tag}"):
-            lines = self._api.build(
+            messages = self._api.build(
                 fileobj=context, custom_context=True, dockerfile=dockerfile, tag=tag, rm=True,
                 forcerm=True, buildargs=dict(arguments or {}), labels=dict(labels or {}),
                 target=target, platform=platform or None, decode=True,
             )  # fmt: skip
-            for line in lines:
-                _say(line, on_line)
+            pass_on(messages, on_line)
         return self._image(tag)
 
     def remove_image(self, reference: str) -> None:
@@ -171,7 +187,7 @@ class Engine:
             mounts=[volume(each) for each in box.volumes],
             network_mode="none",
             read_only=True,
-            tmpfs={"/tmp": SCRATCH},  # noqa: S108 - inside the container
+            tmpfs={"/tmp": SCRATCH, "/var/tmp": CLOSED},  # noqa: S108 - inside the container
             shm_size=SHARED_MEMORY,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
@@ -188,26 +204,17 @@ class Engine:
         Its input closes with this connection, so whatever watches it ends when we are gone.
         ``on_output`` is called with `box.STDOUT` or `box.STDERR` and what came there.
         """
-        for stream, content in self._frames(container):
+        for stream, content in self._output(container):
             on_output(stream, content)
         with self._talking("waiting for a container"):
             self._api.wait(container, timeout=SECONDS)
             state = self._api.inspect_container(container)["State"]
-        return Exit(state["ExitCode"], state["OOMKilled"])
+        known = state["OOMKilled"] or self.facts.tells_memory
+        return Exit(state["ExitCode"], state["OOMKilled"] if known else None)
 
-    def _frames(self, container: str) -> Iterator[tuple[int, bytes]]:
-        streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+    def _output(self, container: str) -> Iterator[tuple[int, bytes]]:
         with self._talking("running a container"):
-            connection = self._api.attach_socket(container, params=streams)
-            try:
-                self._api._disable_socket_timeout(connection)
-                self._api.start(container)
-                while header := _read(connection, 8):
-                    stream, size = struct.unpack(">BxxxL", header)
-                    yield stream, _read(connection, size)
-            finally:
-                with suppress(OSError):  # over ssh, closing says goodbye to what may be gone
-                    connection.close()
+            yield from output_of(self._api, container)
 
     def put(self, container: str, path: str, tar: Iterable[bytes]) -> None:
         """Unpack a tar into a folder of a container, started or not."""
@@ -237,20 +244,22 @@ class Engine:
     def host_file(self, path: str) -> bytes | None:
         """Read a small file of the engine's own machine; ``None`` if there is none.
 
-        A container that never starts shows it, so no image and no architecture is needed.
+        A container that never starts shows its folder (out of a file Podman reads nothing), so no
+        image and no architecture is needed.
         """
+        folder, name = posixpath.split(path)
+        container = self._hold([folder_of_the_machine(folder, "/shown")], {})
         try:
-            container = self._hold([file_of_the_machine(path, "/shown")], {})
-        except EngineError as error:
-            if "does not exist" in error.message:
-                return None
-            raise
-        try:
-            packed = b"".join(self.get(container, "/shown") or ())
+            packed = b"".join(self.get(container, f"/shown/{name}") or ())
         finally:
             self.remove(container)
+        if not packed:
+            return None
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-            content = tar.extractfile(tar.getmembers()[0])
+            member = tar.next()
+            if member and member.issym():
+                return self.host_file(posixpath.normpath(f"{folder}/{member.linkname}"))
+            content = tar.extractfile(member) if member else None
             return content.read() if content else None
 
     def _hold(self, mounts: Sequence[Any], labels: Mapping[str, str]) -> str:
@@ -268,7 +277,8 @@ class Engine:
     def containers(self, labels: Mapping[str, str]) -> list[Found]:
         """Every container with all these labels, running or not."""
         with self._talking("listing containers"):
-            found = self._api.containers(all=True, filters={"label": _spelled(labels)})
+            spelled = [f"{name}={value}" for name, value in labels.items()]
+            found = self._api.containers(all=True, filters={"label": spelled})
         return [Found(each["Id"], each["Labels"]) for each in found]
 
     def remove(self, container: str) -> None:
@@ -278,41 +288,13 @@ class Engine:
 
     # Volumes
 
-    def volumes(self, labels: Mapping[str, str]) -> list[Found]:
-        """Every volume with all these labels."""
+    def volumes(self, beginning: str) -> list[str]:
+        """The names of all volumes that begin so."""
         with self._talking("listing volumes"):
-            found = self._api.volumes(filters={"label": _spelled(labels)})["Volumes"] or []
-        return [Found(each["Name"], each["Labels"] or {}) for each in found]
+            found = self._api.volumes()["Volumes"] or []
+        return [each["Name"] for each in found if each["Name"].startswith(beginning)]
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume; one that is gone already is fine."""
         with suppress(NotThere), self._talking(f"removing the volume {name}"):
             self._api.remove_volume(name)
-
-
-def _say(line: Mapping[str, Any], on_line: Callable[[str], None]) -> None:
-    """Pass on one message of a build or a pull; an error among them ends it."""
-    if "error" in line:
-        raise EngineError(str(line["error"]).strip())
-    for text in (str(line.get("stream") or line.get("status") or "")).splitlines():
-        if text.strip():
-            on_line(text)
-
-
-def _read(connection: Any, size: int) -> bytes:
-    """Read exactly so many bytes, or nothing where the stream ends.
-
-    Not the SDK's own reader: it polls, and under TLS what was decrypted already wakes no poll.
-    """
-    read = connection.recv if hasattr(connection, "recv") else connection.read
-    content = b""
-    while len(content) < size:
-        more = read(size - len(content))
-        if not more:
-            return b""
-        content += more
-    return content
-
-
-def _spelled(labels: Mapping[str, str]) -> list[str]:
-    return [f"{name}={value}" for name, value in labels.items()]

@@ -1,8 +1,9 @@
 """What we keep on an engine: inputs, uploaded once, and the folder of each job that runs there.
 
-Everything carries the label of this store, its owner, and of the job that it belongs to. While a
-job runs, its lock is held here; what is found there without a holder was left by a run that was
-killed or cut off, and the next command clears it away.
+Containers carry labels, and volumes names, that say which store they are of and which job. While
+a job runs, its lock is held here; what is found there without a holder was left by a run that was
+killed or cut off, and the next command clears it away. Volumes have no labels since Podman gives
+none to those that are made along with a container.
 
 ========= =========================================== =============================================
 kind      what                                        removed
@@ -11,6 +12,7 @@ stage     the container that a stage runs in          when it ended; its volume 
 upload    a container through which an input goes up  when the input is whole
 input     a volume with one input, named by content   by ``invoke gc``
 job       a volume with a job folder                  when its outputs are home
+resumable the same, of a stage that can resume        the same; its work comes home before
 ========= =========================================== =============================================
 """
 
@@ -24,7 +26,7 @@ from pathlib import Path
 
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
-from mmdet_jetson.containers.box import LABEL, Attached, Box, ConnectionLost, EngineError, Found
+from mmdet_jetson.containers.box import LABEL, Attached, Box, ConnectionLost, EngineError
 from mmdet_jetson.containers.engine import Engine
 from mmdet_jetson.containers.transfer import ended, pack, pack_mark, receive
 from mmdet_jetson.errors import UserError
@@ -32,7 +34,7 @@ from mmdet_jetson.jobs import lock_of
 from mmdet_jetson.locks import hold, is_free
 
 CLIENT, KIND, JOB = f"{LABEL}.client", f"{LABEL}.kind", f"{LABEL}.job"
-VOLUME, RESUMABLE = f"{LABEL}.volume", f"{LABEL}.resumable"
+VOLUME = f"{LABEL}.volume"
 CONTENT, WHOLE = "content", ".whole"
 SETTLING = 20  # seconds that an engine gets for what it had begun
 
@@ -58,8 +60,12 @@ class Shelf:
         return path.read_text()
 
     def labels(self, kind: str, job: str, **more: str) -> dict[str, str]:
-        """The labels of something of ours."""
+        """The labels of a container of ours."""
         return {CLIENT: self.client, KIND: kind, JOB: job, **more}
+
+    def volume(self, kind: str, what: str = "") -> str:
+        """The name of a volume of ours, or how the names of all of a kind begin."""
+        return f"mmdet-jetson-{self.client}-{kind}-{what}"
 
     def upload(self, job: str, name: str, digest: str, folder: Path) -> Attached:
         """Bring an input to the engine, unless it is there already; give its read-only volume.
@@ -68,9 +74,8 @@ class Shelf:
         name too, since a digest of a file says nothing of how it is called in its folder.
         """
         listing = hashlib.sha256(f"{digest}\n{_listing(folder)}".encode()).hexdigest()
-        volume = f"mmdet-jetson-input-{self.client}-{listing[:16]}"
-        labels = {CLIENT: self.client, KIND: "input"}
-        mount = Attached(volume, "/input", read_only=False, labels=labels)
+        volume = self.volume("input", listing[:16])
+        mount = Attached(volume, "/input", read_only=False)
         with (
             hold(self._upload_lock(volume)) as lock,
             self.engine.holder(mount, labels=self.labels("upload", job, **{VOLUME: volume})) as box,
@@ -90,13 +95,8 @@ class Shelf:
         first; while the engine is out of reach all stays there, for the sweep of a later command.
         """
         self.clear(job)
-        more = {RESUMABLE: "true"} if resumable else {}
-        volume = Attached(
-            f"mmdet-jetson-job-{self.client}-{job}",
-            "/job",
-            read_only=False,
-            labels=self.labels("job", job, **more),
-        )
+        name = self.volume("resumable" if resumable else "job", job)
+        volume = Attached(name, "/job", read_only=False)
         labels = self.labels("stage", job)
         container = self.engine.create(replace(box, volumes=[*box.volumes, volume], labels=labels))
         try:
@@ -106,20 +106,23 @@ class Shelf:
                 self.clear(job)
             raise
         self.engine.remove(container)
-        self.engine.remove_volume(volume.volume)
+        self.engine.remove_volume(name)
 
     def sweep(self) -> int:
         """Clear away what runs that were killed or cut off left; return of how many jobs.
 
         What a training had made until then comes home first, so that the next run resumes.
         """
-        jobs = {found.labels[JOB] for found in self._everything() if JOB in found.labels}
-        return sum(self._clear(job) for job in sorted(jobs))
+        cleared = sum(self._clear(job) for job in sorted(self._jobs_there()))
+        # Podman may have made a volume of which its container never came to be.
+        for lock in (self.root / "jobs").glob(f"{self.volume('input')}*.lock"):
+            self._drop_unfinished(lock.stem)
+        return cleared
 
     def forget_inputs(self) -> int:
         """Remove the uploaded inputs that no container uses; return how many."""
-        inputs = self.engine.volumes({CLIENT: self.client, KIND: "input"})
-        return sum(self._try_to_remove(found.name) for found in inputs)
+        inputs = self.engine.volumes(self.volume("input"))
+        return sum(self._try_to_remove(volume) for volume in inputs)
 
     @retry(
         retry=retry_if_exception(lambda error: type(error) is EngineError),
@@ -133,17 +136,17 @@ class Shelf:
         Of a client that was just killed, the engine may still be making a container: its volume
         cannot be removed until that one shows up and can be.
         """
-        ours = {CLIENT: self.client, JOB: job}
-        for found in self.engine.containers(ours):
-            self.engine.remove(found.name)
+        for found in self.engine.containers({CLIENT: self.client, JOB: job}):
+            self.engine.remove(found.id)
             if VOLUME in found.labels:
                 self._drop_unfinished(found.labels[VOLUME])
-        for found in self.engine.volumes(ours):
-            if RESUMABLE in found.labels:
-                mount = Attached(found.name, "/job")
-                with self.engine.holder(mount, labels=self.labels("upload", job)) as box:
-                    self.bring_work(box, job)
-            self.engine.remove_volume(found.name)
+        for volume in self.engine.volumes(self.volume("resumable", job)):
+            with self.engine.holder(
+                Attached(volume, "/job"), labels=self.labels("upload", job)
+            ) as box:
+                self.bring_work(box, job)
+            self.engine.remove_volume(volume)
+        self.engine.remove_volume(self.volume("job", job))
 
     def _drop_unfinished(self, volume: str) -> None:
         lock = self._upload_lock(volume)
@@ -175,10 +178,13 @@ class Shelf:
         except UserError as error:
             self.say(f"{job}: what it had made until then is lost: {error.message}")
 
-    def _everything(self) -> Iterator[Found]:
-        ours = {CLIENT: self.client}
-        yield from self.engine.containers(ours)
-        yield from self.engine.volumes(ours)
+    def _jobs_there(self) -> set[str]:
+        """The jobs that anything there belongs to."""
+        found = self.engine.containers({CLIENT: self.client})
+        jobs = {each.labels[JOB] for each in found if JOB in each.labels}
+        for beginning in (self.volume("job"), self.volume("resumable")):
+            jobs |= {name.removeprefix(beginning) for name in self.engine.volumes(beginning)}
+        return jobs
 
     def _clear(self, job: str) -> bool:
         lock = lock_of(self.root / "jobs" / job)

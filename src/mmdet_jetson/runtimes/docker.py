@@ -199,16 +199,17 @@ class DockerRuntime:
     def _signed(self, step: Step, image: Image, result: StageResult) -> StageResult:
         """Add to the result where it was made, and what speaks against trusting it."""
         foreign, tested = self._is_foreign(image), self._is_proven(image)
+        engine = self.engine.facts
         facts = {
             "image": image.reference,
             "image_digest": image.id,
             "image_tested": tested,
             "stand_in": image.is_stand_in,
             "emulated": foreign,
-            "engine": f"{self.engine.facts.name} (Docker {self.engine.facts.version})",
+            "engine": f"{engine.name} ({engine.product} {engine.version})",
         }
         doubts = {
-            f"emulated: {image.architecture} code on {self.engine.facts.architecture}": foreign,
+            f"emulated: {image.architecture} code on {engine.architecture}": foreign,
             f"the base of image {step.image!r} is a stand-in, not the real one": image.is_stand_in,
             f"image {step.image!r} has not passed its own tests": not tested,
         }
@@ -244,8 +245,9 @@ def _outcome(step: Step, job: Path, ended_as: Exit) -> StageResult:
             f"{step.stage}: memory ran out on the engine's machine",
             f"lower train.batch_size or train.workers; the log is {job / 'log.txt'}",
         )
+    unknown = ended_as.out_of_memory is None
+    how = "killed: memory ran out," if unknown else "killed with memory left:"
     raise StageFailed(
-        f"{step.stage}: it was killed with memory left: someone stopped it, or the connection to"
-        " the engine was cut",
+        f"{step.stage}: it was {how} someone stopped it, or the connection to the engine was cut",
         "run again",
     )

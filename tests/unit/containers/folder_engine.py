@@ -30,12 +30,6 @@ Program = Callable[[Path, Callable[[int, bytes], None]], int]
 
 
 @dataclass
-class Volume:
-    folder: Path
-    labels: Mapping[str, str]
-
-
-@dataclass
 class FolderEngine:
     """``program`` gets the job's folder and where to say things; it returns an exit code."""
 
@@ -43,10 +37,10 @@ class FolderEngine:
     program: Program = lambda _job, _say: 0
     facts: Facts = PC
     address: str = "fake"
-    out_of_memory: bool = False
+    out_of_memory: bool | None = False
     host_files: Mapping[str, bytes] = field(default_factory=dict)
     gpu: str = "None"
-    shelves: dict[str, Volume] = field(default_factory=dict)
+    shelves: dict[str, Path] = field(default_factory=dict)
     boxes: dict[str, Box] = field(default_factory=dict)
     created: list[Box] = field(default_factory=list)
     before_put: Callable[[], None] = lambda: None
@@ -57,7 +51,7 @@ class FolderEngine:
         for each in box.volumes:
             if each.volume not in self.shelves:
                 (self.root / each.volume).mkdir(parents=True)
-                self.shelves[each.volume] = Volume(self.root / each.volume, each.labels)
+                self.shelves[each.volume] = self.root / each.volume
         self.boxes[name] = box
         self.created.append(box)
         return name
@@ -108,12 +102,8 @@ class FolderEngine:
             Found(n, b.labels) for n, b in self.boxes.items() if labels.items() <= b.labels.items()
         ]
 
-    def volumes(self, labels: Mapping[str, str]) -> list[Found]:
-        return [
-            Found(n, v.labels)
-            for n, v in self.shelves.items()
-            if labels.items() <= v.labels.items()
-        ]
+    def volumes(self, beginning: str) -> list[str]:
+        return [name for name in self.shelves if name.startswith(beginning)]
 
     def remove(self, container: str) -> None:
         self.boxes.pop(container, None)
@@ -121,11 +111,12 @@ class FolderEngine:
     def remove_volume(self, name: str) -> None:
         if any(each.volume == name for box in self.boxes.values() for each in box.volumes):
             raise EngineError(f"{name} is in use")
-        shutil.rmtree(self.shelves.pop(name).folder)
+        if name in self.shelves:
+            shutil.rmtree(self.shelves.pop(name))
 
     def _place(self, container: str, path: str) -> Path:
         for each in self.boxes[container].volumes:
             if PurePosixPath(path).is_relative_to(each.target):
                 inside = PurePosixPath(path).relative_to(each.target)
-                return self.shelves[each.volume].folder / inside
+                return self.shelves[each.volume] / inside
         return self.root / "nowhere"

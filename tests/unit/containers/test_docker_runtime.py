@@ -234,14 +234,23 @@ def ends(code: int, failure: str = "") -> Callable[[Path, Say], int]:
         (ends(3, "the loss became NaN"), False, r"the loss became NaN\n.*mend it"),
         (ends(137), True, "memory ran out"),
         (ends(137), False, "killed with memory left"),
+        (ends(137), None, "killed: memory ran out, someone"),
         (ends(137, "ran out of memory"), True, "train: ran out of memory"),
         (ends(1), False, "exit code 1; its last words:\nlast words"),
         (ends(0), False, "exit code 0"),
     ],
-    ids=["own-words", "out-of-memory", "killed", "own-words-on-memory", "traceback", "no-result"],
+    ids=[
+        "own-words",
+        "out-of-memory",
+        "killed",
+        "killed-by-podman",
+        "own-words-on-memory",
+        "traceback",
+        "no-result",
+    ],
 )
 def test_a_failure_is_told_apart(
-    program: Any, out_of_memory: bool, told: str, engine: FolderEngine, store: Store
+    program: Any, out_of_memory: bool | None, told: str, engine: FolderEngine, store: Store
 ) -> None:
     engine.program, engine.out_of_memory = program, out_of_memory
     with pytest.raises(StageFailed, match=told):

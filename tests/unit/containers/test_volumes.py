@@ -5,7 +5,7 @@ import pytest
 from folder_engine import FolderEngine
 
 from mmdet_jetson.containers.box import Attached, Box, ConnectionLost, EngineError
-from mmdet_jetson.containers.volumes import CONTENT, RESUMABLE, WHOLE, Shelf
+from mmdet_jetson.containers.volumes import CONTENT, WHOLE, Shelf
 from mmdet_jetson.jobs import lock_of
 from mmdet_jetson.locks import hold
 
@@ -42,7 +42,7 @@ def test_an_input_goes_up_once(
     assert first == second
     assert first.read_only
     assert said == ["uploading weights to pc"]
-    assert (engine.shelves[first.volume].folder / CONTENT / "a.pth").read_text() == "weights"
+    assert (engine.shelves[first.volume] / CONTENT / "a.pth").read_text() == "weights"
     assert engine.boxes == {}
     assert list((shelf.root / "jobs").iterdir()) == []
 
@@ -78,20 +78,36 @@ def test_a_half_upload_is_cleared_and_made_again(
     assert shelf.sweep() == 1
     assert (engine.boxes, engine.shelves) == ({}, {})
     mount = shelf.upload(JOB, "x", "1", data)
-    assert (engine.shelves[mount.volume].folder / WHOLE).exists()
+    assert (engine.shelves[mount.volume] / WHOLE).exists()
 
 
-def leave(shelf: Shelf, engine: FolderEngine, **more: str) -> None:
+def test_a_half_upload_without_a_container_is_cleared(
+    shelf: Shelf, engine: FolderEngine, data: Path
+) -> None:
+    def cut() -> None:
+        raise ConnectionLost("gone")
+
+    engine.before_put = cut
+    with pytest.raises(ConnectionLost):
+        shelf.upload(JOB, "x", "1", data)
+    assert (len(engine.boxes), len(engine.shelves)) == (0, 1)
+    shelf.sweep()
+    assert engine.shelves == {}
+    assert list((shelf.root / "jobs").iterdir()) == []
+
+
+def leave(shelf: Shelf, engine: FolderEngine, kind: str = "job") -> None:
     """Be killed while a stage runs that has made something."""
-    volume = Attached("job", "/job", read_only=False, labels=shelf.labels("job", JOB, **more))
-    engine.create(Box("image", ["run"], [volume], labels=shelf.labels("stage", JOB)))
-    work = engine.shelves["job"].folder / "work"
+    volume = shelf.volume(kind, JOB)
+    mount = Attached(volume, "/job", read_only=False)
+    engine.create(Box("image", ["run"], [mount], labels=shelf.labels("stage", JOB)))
+    work = engine.shelves[volume] / "work"
     work.mkdir()
     (work / "epoch_3.pth").write_text("newest")
 
 
 def test_work_of_a_killed_training_comes_home(shelf: Shelf, engine: FolderEngine) -> None:
-    leave(shelf, engine, **{RESUMABLE: "true"})
+    leave(shelf, engine, "resumable")
     assert shelf.sweep() == 1
     assert (shelf.root / f"jobs/{JOB}/work/epoch_3.pth").read_text() == "newest"
     assert (engine.boxes, engine.shelves) == ({}, {})
@@ -107,16 +123,16 @@ def test_other_work_does_not(shelf: Shelf, engine: FolderEngine) -> None:
 def test_work_with_a_link_is_dropped_and_blocks_nobody(
     shelf: Shelf, engine: FolderEngine, said: list[str]
 ) -> None:
-    leave(shelf, engine, **{RESUMABLE: "true"})
+    leave(shelf, engine, "resumable")
     (volume,) = engine.shelves.values()
-    (volume.folder / "work/link").symlink_to("/etc/passwd")
+    (volume / "work/link").symlink_to("/etc/passwd")
     assert shelf.sweep() == 1
     assert engine.shelves == {}
     assert "is lost" in said[0]
 
 
 def test_a_running_job_is_left_alone(shelf: Shelf, engine: FolderEngine) -> None:
-    leave(shelf, engine, **{RESUMABLE: "true"})
+    leave(shelf, engine, "resumable")
     with hold(lock_of(shelf.root / "jobs" / JOB)):
         assert shelf.sweep() == 0
     assert len(engine.boxes) == len(engine.shelves) == 1
@@ -129,7 +145,7 @@ def test_what_others_have_there_is_left_alone(shelf: Shelf, engine: FolderEngine
 
 
 def test_a_container_that_shows_up_late_is_waited_for(shelf: Shelf, engine: FolderEngine) -> None:
-    leave(shelf, engine, **{RESUMABLE: "true"})
+    leave(shelf, engine, "resumable")
     hidden, refused = engine.containers, threading.Event()
     engine.containers = lambda labels: hidden(labels) if refused.is_set() else []  # type: ignore[method-assign]
     original = engine.remove_volume
