@@ -11,6 +11,7 @@ from engines import Line, Remote, second_engine
 from menus import Menu, new_menu
 from needed import absent
 
+from mmdet_jetson.containers.engine import Engine
 from mmdet_jetson.containers.images import find
 from mmdet_jetson.containers.spec import StandIn
 from mmdet_jetson.settings import read_settings

@@ -203,4 +203,5 @@ def test_a_big_directory_needs_no_more_memory_than_a_small_one(tmp_path):
         tracemalloc.stop()
         return peak
 
-    assert peak_of(1000) < peak_of(200) + 100_000
+    # The 800 files more are 16 MB; other tests' garbage may be collected in between.
+    assert peak_of(1000) < peak_of(200) + 1_000_000
