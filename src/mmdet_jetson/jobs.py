@@ -5,10 +5,12 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.locks import hold, is_free
 from mmdet_jetson.steps import Made, Step
 from mmdet_jetson.store import Artifact, Store
@@ -55,6 +57,23 @@ def prepare(
         "work": "work",
     }
     (job / "job.json").write_text(json.dumps(description, indent=1))
+
+
+def lend_last(job: Path, step: Step, environment: str, store: Store) -> None:
+    """Put the file that a step reuses into its work folder, if an artifact of before has it.
+
+    That is the newest one that the same step made in the same environment. A stage does without
+    where there is none, or where it is damaged.
+    """
+    made_before = [
+        artifact
+        for artifact in store.artifacts()
+        if (artifact.provenance.step, artifact.provenance.environment) == (step.name, environment)
+        and any(layer.title == step.reuses for layer in artifact.layers)
+    ]
+    for last in sorted(made_before, key=lambda artifact: artifact.provenance.created)[-1:]:
+        with suppress(UserError):
+            (job / "work" / step.reuses).write_bytes(store.read(last, step.reuses))
 
 
 def remove(path: Path) -> None:

@@ -198,7 +198,14 @@ def _engine(inputs: Inputs, name: str, target: Target) -> Step:
         given["plugin"] = inputs.plugin(target.plugin, f"targets.toml: {name}.plugin")
     environment = _environment(target)
     return Step(
-        f"engine-{name}", "engine", environment, "engine", parameters, given, **_place(target)
+        f"engine-{name}",
+        "engine",
+        environment,
+        "engine",
+        parameters,
+        given,
+        **_place(target),
+        reuses="timing.cache" if target.backend == "tensorrt" else "",
     )
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.jetpack import Machine
-from mmdet_jetson.jobs import lock_of, prepare, remove
+from mmdet_jetson.jobs import lend_last, lock_of, prepare, remove
 from mmdet_jetson.keys import Ingredients, ingredients
 from mmdet_jetson.locks import hold
 from mmdet_jetson.processes import ProcessFailed, output_of
@@ -96,6 +96,8 @@ def run_step(step: Step, shop: Workshop, made: Mapping[str, Artifact]) -> Artifa
             shop.runtime.prepare(step)
             began = time.monotonic()
             prepare(job, step, recipe.parameters, shop.store, made)
+            if step.reuses:
+                lend_last(job, step, recipe.environment, shop.store)
             result = _run(step, shop, job, recipe.inputs, held.fileno())
             if recipe_of(step, shop.runtime, made) != recipe:
                 raise UserError(f"{step.name}: an input changed while it was read", "run again")

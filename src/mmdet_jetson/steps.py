@@ -44,6 +44,7 @@ class Step:
     judges: str = ""  # the step whose artifact it refers to as its subject
     measures_device: bool = False  # its result belongs to this very machine
     reads_provenance: bool = False
+    reuses: str = ""  # a file of its last artifact that only makes it faster, so it is in no key
 
 
 def missing_inputs(step: Step, made: Mapping[str, object]) -> list[str]:

@@ -3,6 +3,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import FakeRuntime, Quiet
@@ -106,6 +107,35 @@ def test_only_a_resumable_stage_finds_its_work_again(shop: Workshop, resumable: 
     run_step(step, shop, {})
     assert seen == [resumable]
     assert list((shop.store.root / "jobs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "lent"), [("lock-1", "what 2 measured"), ("another device", "")]
+)
+def test_a_step_finds_what_it_reuses_of_its_last_artifact(
+    environment: str, lent: str, tmp_path: Path
+) -> None:
+    """The newest one of the same environment, and the key does not depend on it."""
+    found: list[str] = []
+
+    class Measuring(FakeRuntime):
+        def run(self, step: Step, job: Path, *rest: Any, **more: Any) -> StageResult:
+            earlier = job / "work/timing.cache"
+            found.append(earlier.read_text() if earlier.exists() else "")
+            measured = f"what {step.parameters['seed']} measured"
+            (job / "output/timing.cache").write_text(measured)
+            return super().run(step, job, *rest, **more)
+
+    runtime = Measuring()
+    shop = Workshop(runtime, Store(tmp_path / "artifacts"), Quiet())
+    for seed in (1, 2):
+        run_step(replace(first(seed=seed), reuses="timing.cache"), shop, {})
+    run_step(replace(first(seed=3), name="another"), shop, {})
+    runtime.environment = environment
+    last = run_step(replace(first(seed=4), reuses="timing.cache"), shop, {})
+    assert found == ["", "what 1 measured", "", lent]
+    plain = ingredients(first(seed=4), last.provenance.environment, {})
+    assert last.provenance.key == plain.key
 
 
 def test_inputs_are_read_only(shop: Workshop, store: Store) -> None:

@@ -9,6 +9,7 @@ from mmdet_jetson.config import Project, load_project, with_precision
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.inputs import Inputs
 from mmdet_jetson.settings import Settings
+from mmdet_jetson.stages.detection.backends import TIMING_CACHE
 from mmdet_jetson.steps import Given, Made, Step
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -45,6 +46,13 @@ def test_tensorrt_for_rtx_has_an_environment_of_its_own(folder: Path, settings: 
     assert places.pop("export-pc-rtx") == "train"
     assert set(places.values()) == {"deploy-rtx"}
     assert steps["engine-pc-rtx"].parameters["compute_capabilities"] == [86, 89]
+
+
+def test_tensorrt_alone_reuses_its_timings(folder: Path, settings: Settings) -> None:
+    for target, reused in (("orin", TIMING_CACHE), ("pc-rtx", ""), ("pc-onnxruntime", "")):
+        project = project_of(folder, target)
+        (folder / "libmmdeploy_tensorrt_ops.so").write_bytes(b"a library")
+        assert steps_of(project, settings)[f"engine-{target}"].reuses == reused
 
 
 def test_int8_alone_reads_pictures(folder: Path, settings: Settings) -> None:

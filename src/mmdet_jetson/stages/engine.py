@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 
 import onnx
 
-from mmdet_jetson.stages.detection.backends import Built, Request, builder
+from mmdet_jetson.stages.detection.backends import TIMING_CACHE, Built, Request, builder
 from mmdet_jetson.stages.detection.backends.comparison import difference_from
 from mmdet_jetson.stages.detection.calibration import Calibration, choose
 from mmdet_jetson.stages.detection.machine import cpu_name
@@ -82,7 +82,11 @@ def choose_calibration(job: Job) -> Optional[Calibration]:
 def request_for(
     job: Job, source: Path, folder: Path, calibration: Optional[Calibration]
 ) -> Request:
-    """Say what is to be built."""
+    """Say what is to be built.
+
+    The work folder holds the timings of an earlier build where there was one.
+    """
+    timings = job.work / TIMING_CACHE
     return Request(
         onnx=source / "end2end.onnx",
         folder=folder,
@@ -91,6 +95,7 @@ def request_for(
         calibration=calibration.pictures if calibration else (),
         compute_capabilities=job.parameters["compute_capabilities"],
         plugin=folder / PLUGIN if "plugin" in job.inputs else None,
+        timings=timings if timings.exists() else None,
     )
 
 

@@ -29,9 +29,14 @@ NANOSECONDS_PER_MS = 1e6
 
 @dataclass(frozen=True)
 class Timings:
-    """``nanoseconds`` [repeats, steps]; ``others`` is the CPU share of others, 0 to 1."""
+    """``nanoseconds`` [repeats, steps]; ``others`` is the CPU share of others, 0 to 1.
+
+    ``gpu`` are milliseconds of each repeat between two CUDA events around the network, so without
+    copies; it is empty where the backend has no GPU.
+    """
 
     nanoseconds: np.ndarray
+    gpu: Sequence[float]
     others: Optional[float]
 
 
@@ -43,7 +48,7 @@ def run(job: Job) -> Result:
     validation = Validation.read(job.inputs["dataset"])
     pictures = [validation.path(image) for image in validation.images]
     timings = time_steps(job, detector, pictures)
-    summary = summarize(timings.nanoseconds)
+    summary = summarize(timings.nanoseconds, timings.gpu)
     versions = sessions(detector.passport["backend"]).versions()
     profile = {
         "backend": detector.passport["backend"],
@@ -82,15 +87,18 @@ def time_steps(job: Job, detector: Detector, pictures: Sequence[Path]) -> Timing
     for index in range(warmup):
         time_once(detector, pictures[index % len(pictures)])
     rows: List[List[int]] = []
+    gpu: List[float] = []
     before = BusyTime.now()
     with no_garbage_collection():
         for index in range(repeats):
             rows.append(time_once(detector, pictures[index % len(pictures)]))
+            if hasattr(detector.network, "milliseconds"):
+                gpu.append(detector.network.milliseconds)
             if (index + 1) % 20 == 0 or index + 1 == repeats:
                 job.progress(index + 1, repeats, "repeats")
     after = BusyTime.now()
     others = before.share_of_others(after) if before and after else None
-    return Timings(np.array(rows), others)
+    return Timings(np.array(rows), gpu, others)
 
 
 def time_once(detector: Detector, path: Path) -> List[int]:
@@ -125,11 +133,15 @@ def no_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def summarize(nanoseconds: np.ndarray) -> Dict[str, Any]:
-    """Give mean and percentiles in milliseconds, for each step and for each repeat's total."""
+def summarize(nanoseconds: np.ndarray, gpu: Sequence[float] = ()) -> Dict[str, Any]:
+    """Give mean and percentiles in milliseconds, for each step and for each repeat's total.
+
+    What the GPU was busy is no step of its own: it is a part of "network".
+    """
     milliseconds = nanoseconds / NANOSECONDS_PER_MS
     steps = {name: _spread(milliseconds[:, index]) for index, name in enumerate(STEPS)}
-    return {"steps": steps, "total": _spread(milliseconds.sum(axis=1))}
+    summary = {"steps": steps, "total": _spread(milliseconds.sum(axis=1))}
+    return {**summary, "gpu": _spread(np.array(gpu))} if gpu else summary
 
 
 def doubts(summary: Dict[str, Any], others: Optional[float]) -> List[str]:

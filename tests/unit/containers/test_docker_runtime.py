@@ -95,6 +95,20 @@ def test_a_stage_finds_its_inputs_where_they_are_there(
     assert (job.target, job.read_only) == ("/job", False)
 
 
+def test_what_a_step_reuses_travels_in_its_work_folder(engine: FolderEngine, store: Store) -> None:
+    def measure(job: Path, say: Say) -> int:
+        earlier = job / "work/timing.cache"
+        seen.append(earlier.read_text() if earlier.exists() else None)
+        (job / "output/timing.cache").write_text("measured")
+        return stage(job, say)
+
+    seen: list[str | None] = []
+    engine.program = measure
+    for seed in (1, 2):
+        run(engine, store, replace(ENGINE, parameters={"seed": seed}, reuses="timing.cache"))
+    assert seen == [None, "measured"]
+
+
 @pytest.mark.parametrize("uses_gpu", [True, False])
 def test_a_gpu_is_asked_for_where_the_step_uses_one(
     uses_gpu: bool, engine: FolderEngine, store: Store

@@ -18,6 +18,7 @@ from tensorrt_engines import FakeCuda, NamedEngine, NumberedAndNamedEngine, Numb
 
 VERSIONS = ("8.4.0.9", "8.5.2.2", "8.6.2.3", "10.3.0.30", "10.13.3.9", "11.4.0.106")
 RECORD = b"\0record\0"
+TIMINGS = b"timings of this GPU"
 Severity = IntEnum("Severity", "INTERNAL_ERROR ERROR WARNING INFO VERBOSE", start=0)
 MemoryPool = IntEnum("MemoryPool", "WORKSPACE DLA_MANAGED_SRAM", start=0)
 
@@ -37,9 +38,14 @@ class Profile:
         self.shapes[name] = [list(smallest), list(best), list(largest)]
 
 
+@dataclass
 class TimingCache:
+    """``content`` is what it started from; a device refuses timings but its own."""
+
+    content: bytes
+
     def serialize(self) -> bytes:
-        return b"timings"
+        return TIMINGS
 
 
 class Network:
@@ -83,11 +89,13 @@ class Config:
         self._profiles.append(profile)
         return 0
 
-    def create_timing_cache(self, content: bytes) -> TimingCache:
-        assert content == b""
-        return TimingCache()
+    def create_timing_cache(self, content: bytes) -> TimingCache | None:
+        is_one = content == b"" or content.startswith(b"timings")
+        return TimingCache(content) if is_one else None
 
     def set_timing_cache(self, cache: TimingCache, ignore_mismatch: bool) -> bool:
+        if cache.content not in (b"", TIMINGS) and not ignore_mismatch:
+            return False
         self._cache = cache
         return True
 
@@ -160,6 +168,7 @@ def _builder(trt: Any, config: type[Config]) -> type:
                     x.name for x in network.layers if getattr(x, "precision", None) is not None
                 ],
                 "calibrated": _calibrate(setup, network),
+                "timings": setup._cache.content.decode(),
             }
             return network.content + RECORD + json.dumps(record).encode()
 

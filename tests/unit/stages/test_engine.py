@@ -8,8 +8,9 @@ from engines import DETS, engine_job, fixed_network, onnx_folder
 from fused import fused_folder, split_folder
 from onnx import helper, numpy_helper
 
+from mmdet_jetson.stages.detection.backends import TIMING_CACHE
 from mmdet_jetson.stages.detection.sessions import onnxruntime as onnxruntime_sessions
-from mmdet_jetson.stages.engine import check_difference, run
+from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
 from mmdet_jetson.stages.job import StageError
 
 NMS = helper.make_node("TRTBatchedNMS", ["fixed_dets"], ["boxes"], domain="mmdeploy")
@@ -53,6 +54,19 @@ def test_the_same_graph_gives_the_same_engine(tmp_path, exported):
 
     a, b = (tmp_path / name / "engine" / "engine.onnx" for name in "ab")
     assert a.read_bytes() == b.read_bytes()
+
+
+@pytest.mark.parametrize("has_earlier", [True, False])
+def test_the_builder_is_given_the_timings_in_the_work_folder(tmp_path, exported, has_earlier):
+    job = engine_job(tmp_path, exported)
+    job.work.mkdir()
+    if has_earlier:
+        (job.work / TIMING_CACHE).write_bytes(b"timings")
+    copy_descriptions(job, exported, job.outputs["engine"])
+
+    request = request_for(job, exported, job.outputs["engine"], None)
+
+    assert request.timings == (job.work / TIMING_CACHE if has_earlier else None)
 
 
 def corrupt(model):

@@ -1,10 +1,13 @@
 import gc
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from engines import dataset_folder, engine_folder, job
 
+from mmdet_jetson.stages import profile as stage
+from mmdet_jetson.stages.detection.detector import Detector
 from mmdet_jetson.stages.job import StageError
 from mmdet_jetson.stages.profile import STEPS, doubts, no_garbage_collection, run, summarize
 
@@ -39,6 +42,35 @@ def test_every_step_is_timed_and_the_machine_is_named(profile_job):
         profile["machine"]
     )
     assert result.metrics == profile["total"]
+    assert "gpu" not in profile
+
+
+class OnGpu:
+    """A network whose n-th call takes n milliseconds on the GPU."""
+
+    def __init__(self, network):
+        self.network, self.milliseconds = network, 0
+
+    def __call__(self, *inputs):
+        self.milliseconds += 1
+        return self.network(*inputs)
+
+
+def test_the_time_on_the_gpu_is_beside_the_steps(profile_job, monkeypatch):
+    def load(folder):
+        detector = Detector.load(folder)
+        return replace(detector, network=OnGpu(detector.network))
+
+    monkeypatch.setattr(stage, "Detector", type("OnAGpu", (), {"load": staticmethod(load)}))
+    made = profile_job()
+
+    run(made)
+
+    profile = json.loads((made.outputs["profile"] / "profile.json").read_text())
+    assert tuple(profile["steps"]) == STEPS
+    # 200 calls follow 3 to warm up.
+    expected = {"mean": 103.5, "p50": 103.5, "p90": 183.1, "p99": 201.01}
+    assert profile["gpu"] == pytest.approx(expected)
 
 
 def test_too_few_repeats_are_refused(profile_job):

@@ -235,6 +235,16 @@ def test_the_grade_of_the_evidence_is_beside_the_figures(job):
     assert accuracy.count("emulated, stand-in base") == len(TARGETS)
 
 
+def test_time_on_the_gpu_is_shown_where_it_was_measured(job):
+    path = job.inputs["profile-edge"] / "profile.json"
+    gpu = {"mean": 7.125, "p50": 7, "p90": 8, "p99": 9}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "gpu": gpu}))
+    rows = re.findall(r"without copies</th>(.*?)</tr>", page(job), re.DOTALL)
+    assert [re.findall(r"<td>(.*?)</td>", row) for row in rows] == [
+        ["7.12", "7.00", "8.00", "9.00"]
+    ]
+
+
 def test_unknown_figures_are_dashes(job):
     row = re.search(r'<th scope="row">AP large</th>.*?</tr>', page(job), re.DOTALL).group()
     assert re.findall(r"<td[^>]*>(.*?)</td>", row)[1:] == 6 * ["–"]

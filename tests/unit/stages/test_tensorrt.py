@@ -9,7 +9,7 @@ import onnx
 import pytest
 from fused import fused_folder, fused_model, split_folder
 from kernels_on_cpu import needs_compiler
-from tensorrt_apis import VERSIONS, graph_of, record_of, tensorrt_api, types_of
+from tensorrt_apis import TIMINGS, VERSIONS, graph_of, record_of, tensorrt_api, types_of
 from tensorrt_engines import FakeCuda
 
 from mmdet_jetson.stages.detection import detector as detector_module
@@ -91,8 +91,23 @@ def test_fp32_is_exact_and_its_log_and_timings_are_kept(backend, request_, tmp_p
     assert record["workspace"] == 1 << 30
     assert record["creation"] == 1
     assert built.runs_on == {"sm": 87, "l4t": "35.4.1", "tensorrt": version}
-    assert (tmp_path / "engine/timing.cache").read_bytes() == b"timings"
+    assert (tmp_path / "engine/timing.cache").read_bytes() == TIMINGS
     assert (tmp_path / "engine/builder.log").read_text() == "info: compiling\n"
+
+
+@pytest.mark.parametrize("earlier", [TIMINGS, b"timings of another GPU", b"no timings"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_earlier_builds_timings_are_used_where_they_are_of_this_device(
+    backend, request_, tmp_path, version, earlier
+):
+    builder, _ = backend(version)
+    (tmp_path / "timing.cache").write_bytes(earlier)
+
+    built = builder.build(request_(timings=tmp_path / "timing.cache"))
+
+    fit = earlier == TIMINGS
+    assert built.settings["timings_reused"] is fit
+    assert record_of(built.file.read_bytes())["timings"] == (earlier.decode() if fit else "")
 
 
 @pytest.mark.parametrize("version", WITH_FLAGS)

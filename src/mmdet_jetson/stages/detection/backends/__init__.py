@@ -6,6 +6,9 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from mmdet_jetson.stages.detection.sessions import sessions
 
+# How long each way to compute a layer takes on a device, as TensorRT measured it.
+TIMING_CACHE = "timing.cache"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -14,7 +17,7 @@ class Request:
     ``graph`` is the content of the graph.json beside ``onnx``; ``folder`` takes the engine and what
     belongs to it. ``calibration`` are pictures, for int8 only. ``compute_capabilities`` are GPU
     architectures without their dot, for a builder that needs no such GPU. ``plugin`` is the library
-    of the custom operators in the graph.
+    of the custom operators in the graph. ``timings`` is the timing cache of an earlier build.
     """
 
     onnx: Path
@@ -24,6 +27,7 @@ class Request:
     calibration: Sequence[Path] = ()
     compute_capabilities: Sequence[int] = ()
     plugin: Optional[Path] = None
+    timings: Optional[Path] = None
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ before 10.1, where that was deprecated, and by Quantize and Dequantize nodes fro
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import onnx
 import tensorrt as trt
 
-from mmdet_jetson.stages.detection.backends import Built, Request
+from mmdet_jetson.stages.detection.backends import TIMING_CACHE, Built, Request
 from mmdet_jetson.stages.detection.backends.compiler import ENGINE, LOG, Compiler
 from mmdet_jetson.stages.detection.backends.lower_precision import (
     NETWORK,
@@ -24,7 +24,6 @@ from mmdet_jetson.stages.detection.backends.tensorrt_calibrator import calibrato
 from mmdet_jetson.stages.detection.device import gpu_architecture, l4t_release
 from mmdet_jetson.stages.detection.sessions.tensorrt import load_plugin, versions
 
-TIMING_CACHE = "timing.cache"
 CALIBRATION_CACHE = "calibration.cache"
 # Scratch memory that one layer may ask for; convolutions are slower with less.
 WORKSPACE = 1 << 30
@@ -47,13 +46,26 @@ def build(request: Request) -> Built:
     compiler.add_profile((width, height))
     config = compiler.config
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
-    config.set_timing_cache(config.create_timing_cache(b""), False)
     settings = _set_precision(compiler, request, model)
+    settings["timings_reused"] = _set_timing_cache(config, request.timings)
     engine = request.folder / ENGINE
     engine.write_bytes(compiler.compile())
     timing = config.get_timing_cache().serialize()
     (request.folder / TIMING_CACHE).write_bytes(bytes(memoryview(timing)))
     return Built(engine, {"workspace": WORKSPACE, **settings}, _runs_on())
+
+
+def _set_timing_cache(config: Any, earlier: Optional[Path]) -> bool:
+    """Start from an earlier build's timings; return whether TensorRT took them.
+
+    It knows by itself which ones are of another GPU or of another TensorRT.
+    """
+    if earlier:
+        cache = config.create_timing_cache(earlier.read_bytes())
+        if cache is not None and config.set_timing_cache(cache, False):
+            return True
+    config.set_timing_cache(config.create_timing_cache(b""), False)
+    return False
 
 
 def has_precision_flags() -> bool:
