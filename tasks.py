@@ -19,7 +19,7 @@ HELP = {
     **WHERE_HELP,
 }
 BY_IMAGE = {
-    "name": "a name in images.toml (repeatable; default: train and jp501)",
+    "name": "a name in images.toml (repeatable; default: train, pc and jp501)",
     "engine": WHERE_HELP["engine"],
 }
 BY_TARGET = {**HELP, "target": "a name in targets.toml, instead of the config's (repeatable)"}

@@ -17,7 +17,8 @@ from mmdet_jetson.stage import git_commit
 from mmdet_jetson.typed_toml import convert, read_toml
 
 Say = Callable[[str], None]
-USUAL = ("train", "jp501")  # where no name is given: what trains, and the documented device
+# Where no name is given: what trains, what `make demo` is for, and the documented device.
+USUAL = ("train", "pc", "jp501")
 
 
 def images_of(settings: Settings) -> Images:
