@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import trials
-from engines import lacks_podman, podman
+from docker_engines import lacks_podman, podman
 from needed import absent
 
 from mmdet_jetson.containers import engine as engine_module

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engines import Line, Remote, second_engine
+from docker_engines import Line, Remote, second_engine
 from menus import Menu, new_menu
 from needed import absent
 

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 import trials
-from engines import Line, Remote, make_certificates, second_engine, ssh_to_this_machine, wait_until
+from docker_engines import (
+    Line,
+    Remote,
+    make_certificates,
+    second_engine,
+    ssh_to_this_machine,
+    wait_until,
+)
 from needed import absent
 
 from mmdet_jetson.containers.box import ConnectionLost, EngineError
