@@ -5,6 +5,7 @@ As a program, it runs the stage `copy` once: python trials.py STORE ENGINE CERTI
 
 import io
 import json
+import signal
 import sys
 import tarfile
 from pathlib import Path
@@ -69,6 +70,8 @@ def run(shop: Workshop, chosen: Step) -> Artifact:
 
 
 def main() -> None:
+    # What a shell starts in the background, CI perhaps, would ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     root, address, certificates, parameters = sys.argv[1:]
     options = json.loads(parameters)
     folder = Path(options.pop("folder")) if "folder" in options else None
