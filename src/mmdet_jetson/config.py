@@ -168,7 +168,7 @@ def with_precision(project: Project, precision: str) -> Project:
     """Return the project with another precision for all its targets.
 
     Raises:
-        ConfigError: there is no such precision.
+        ConfigError: there is no such precision, or a target cannot have it.
     """
     if precision not in get_args(Precision):
         raise ConfigError(
@@ -178,7 +178,10 @@ def with_precision(project: Project, precision: str) -> Project:
         name: msgspec.structs.replace(target, precision=precision)
         for name, target in project.targets.items()
     }
-    return msgspec.structs.replace(project, targets=targets)
+    changed = msgspec.structs.replace(project, targets=targets)
+    for name, target in changed.used_targets.items():
+        check_target(name, target)
+    return changed
 
 
 def _check(project: Project, path: Path) -> None:

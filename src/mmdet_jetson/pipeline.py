@@ -65,6 +65,7 @@ def needed_for(steps: Sequence[Step], goals: Iterable[str]) -> tuple[Step, ...]:
 def run(steps: Sequence[Step], shop: Workshop, name: str) -> dict[str, Artifact]:
     """Run the steps in order and tag each artifact ``<name>.<step>``; return them by step."""
     made: dict[str, Artifact] = {}
+    shop.runtime.check(steps)
     for step in steps:
         made[step.name] = run_step(step, shop, made)
         _tag(shop.store, made[step.name], f"{name}.{step.name}")

@@ -36,6 +36,9 @@ class Runtime(Protocol):
     def device(self, step: Step) -> str:
         """What tells the machine that a step runs on from another one when time is measured."""
 
+    def check(self, steps: Sequence[Step]) -> None:
+        """Refuse, before anything starts, what could not run here."""
+
     def prepare(self, step: Step) -> object:
         """Make a step's environment ready to run; may take minutes the first time."""
 

@@ -49,6 +49,12 @@ def check_target(name: str, target: Target) -> None:
             f"targets.toml: {name}.compute_capabilities: needed for backend 'tensorrt_rtx'",
             "list the GPUs to compile for, as in [86, 89]",
         )
+    if target.backend == "onnxruntime" and target.precision == "fp16":
+        raise ConfigError(
+            f"targets.toml: {name}.precision: ONNX Runtime computes fp16 on a CPU by way of fp32, "
+            "slower than fp32 alone",
+            'set it to "fp32" or "int8"',
+        )
     if target.graph == "fused" and target.input == "image" and target.batch > 1:
         raise ConfigError(
             f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",

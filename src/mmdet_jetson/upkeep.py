@@ -74,6 +74,7 @@ def collect_garbage(days: str, dry_run: bool, where: Where) -> None:
     the Docker runtime, the uploaded inputs too.
     """
     kept_days = _days(days)
+    where.check_runtime()
     settings = read_settings()
     store = _existing_store()
     held = {named.digest for tag, named in store.tags().items() if not is_cache_tag(tag)}
@@ -86,11 +87,12 @@ def collect_garbage(days: str, dry_run: bool, where: Where) -> None:
         age = now - datetime.fromisoformat(artifact.provenance.created)
         return artifact.digest in held or age.total_seconds() < kept_days * 86400
 
-    freed = store.gc(keep, dry_run=dry_run)
+    # First what can fail: an engine that does not answer.
     if _names_engine(where) and not dry_run:
         shelf = shelf_of(where.engine, settings, store, Console(stderr=True).print)
         Console().print(f"removed {shelf.forget_inputs()} uploaded inputs", highlight=False)
     lines = _outdated_images(where, settings, dry_run=dry_run)
+    freed = store.gc(keep, dry_run=dry_run)
     jobs = sweep(store.root / "jobs", kept_days, dry_run=dry_run)
     lines += [f"unfinished job {job.name}: {job.size / 1e6:.1f} MB" for job in jobs]
     size = freed.size + sum(job.size for job in jobs)

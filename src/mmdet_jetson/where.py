@@ -71,16 +71,27 @@ class Where:
             UserError: the words make no sense together, or no engine answers.
         """
         if self.only_deploy:
-            here = replace(self, engine="", only_deploy=False)
+            here = replace(
+                self,
+                engine="",
+                untested=self.untested and self.runtime == "docker",
+                only_deploy=False,
+            )
             there = replace(self, runtime="docker", only_deploy=False)
             return Divided(here.choose(settings, store, say), there.choose(settings, store, say))
-        if self.runtime not in RUNTIMES:
-            raise UserError(f"--runtime {self.runtime}", nearest(self.runtime, RUNTIMES))
+        self.check_runtime()
         if self.runtime == "docker":
             return _in_containers(self, settings, store, say)
         if self.engine:
             raise UserError("--engine says where containers run", "add --runtime docker")
+        if self.untested:
+            raise UserError("--untested is about containers' images", "add --runtime docker")
         return HostRuntime(settings, say)
+
+    def check_runtime(self) -> None:
+        """Refuse a runtime that does not exist."""
+        if self.runtime not in RUNTIMES:
+            raise UserError(f"--runtime {self.runtime}", nearest(self.runtime, RUNTIMES))
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,11 @@ class Divided:
     def device(self, step: Step) -> str:
         """As the step's own runtime has it."""
         return self._of(step).device(step)
+
+    def check(self, steps: Sequence[Step]) -> None:
+        """Let each runtime look at its own steps."""
+        for runtime in (self.training, self.device_side):
+            runtime.check([step for step in steps if self._of(step) is runtime])
 
     def prepare(self, step: Step) -> object:
         """As the step's own runtime does it."""

@@ -48,6 +48,9 @@ class FakeRuntime:
     def device(self, step: Step) -> str:
         return "fake device"
 
+    def check(self, steps: Sequence[Step]) -> None:
+        pass
+
     def prepare(self, step: Step) -> None:
         """Nothing to build."""
 

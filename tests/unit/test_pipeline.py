@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from fakes import FakeRuntime, Quiet
 
 from mmdet_jetson import pipeline
 from mmdet_jetson.config import Project, load_project
-from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.inputs import Inputs
 from mmdet_jetson.settings import Settings
 from mmdet_jetson.stage import Workshop
@@ -125,6 +126,21 @@ def test_a_run_tags_every_artifact_by_its_step(settings: Settings, tmp_path: Pat
     index = (store.root / "index.json").stat().st_mtime_ns
     pipeline.run(steps, Workshop(FakeRuntime(), store, Quiet()), "mine")
     assert (store.root / "index.json").stat().st_mtime_ns == index
+
+
+def test_nothing_starts_where_a_later_step_cannot_run(tmp_path: Path) -> None:
+    class Picky(FakeRuntime):
+        def check(self, steps: Sequence[Step]) -> None:
+            raise UserError(f"no image for {steps[-1].name}")
+
+    steps = (
+        Step("dataset", "dataset", "train", "dataset", {}),
+        Step("train", "train", "train", "checkpoint", {}, {"dataset": Made("dataset")}),
+    )
+    runtime = Picky()
+    with pytest.raises(UserError, match="no image for train"):
+        pipeline.run(steps, Workshop(runtime, Store(tmp_path), Quiet()), "mine")
+    assert runtime.runs == []
 
 
 def test_steps_say_where_they_run(settings: Settings) -> None:

@@ -72,6 +72,11 @@ def test_an_unknown_precision_is_named(folder: Path) -> None:
     assert "fp" in caught.value.hint
 
 
+def test_onnxruntime_has_no_fp16(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"pc-onnxruntime\.precision: .* fp16"):
+        with_precision(project_of(folder, "pc-onnxruntime"), "fp16")
+
+
 def test_tensorrt_for_rtx_needs_to_know_its_gpus(folder: Path) -> None:
     path = folder / "targets.toml"
     path.write_text(path.read_text().replace("compute_capabilities = [86, 89]", ""))

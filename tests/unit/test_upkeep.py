@@ -90,6 +90,16 @@ def test_gc_misses_an_engine_only_where_it_was_told_of_one(store: Store, menu: M
         assert "the engine at unix:///nowhere does not answer" in said
 
 
+def test_gc_drops_nothing_where_its_words_are_wrong(store: Store, menu: Menu) -> None:
+    (tag,) = (tag for tag in store.tags() if tag.startswith("mugs"))
+    store.untag(tag)
+    before = sorted(path.name for path in store.root.rglob("*"))
+    for words in (("--engine", "unix:///nowhere"), ("--runtime", "dokcer")):
+        code, _ = menu("gc", "--days=0", *words)
+        assert code == 1
+        assert sorted(path.name for path in store.root.rglob("*")) == before
+
+
 @pytest.mark.parametrize("days", ["x", "-1", "nan", ""])
 def test_gc_refuses_what_is_no_number_of_days(store: Store, menu: Menu, days: str) -> None:
     code, said = menu("gc", f"--days={days}")

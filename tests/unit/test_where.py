@@ -38,6 +38,7 @@ def test_an_entry_of_the_menu_gets_the_words() -> None:
     [
         (Where("doker"), "did you mean 'docker'"),
         (Where("host", "ssh://orin"), "add --runtime docker"),
+        (Where("host", untested=True), "add --runtime docker"),
     ],
 )
 def test_words_that_make_no_sense_are_answered(

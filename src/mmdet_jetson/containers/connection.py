@@ -41,7 +41,7 @@ class Connection:
         options = _options(address, certificates)
         self.address = str(options["base_url"])
         with self.talking("connecting"):
-            self.api: Any = _Client(version="auto", timeout=SECONDS, use_ssh_client=True, **options)
+            self.api = _client(options)
 
     @contextmanager
     def talking(self, doing: str) -> Iterator[None]:
@@ -63,6 +63,18 @@ class Connection:
                 f"{doing}: the engine at {self.address} does not answer: {_innermost(error)}",
                 "look whether it runs and can be reached, then run again",
             ) from error
+
+
+def _client(options: Mapping[str, Any]) -> Any:
+    """Make the SDK's client, which asks the engine for its version.
+
+    Raises:
+        EngineError: the address is none.
+    """
+    try:
+        return _Client(version="auto", timeout=SECONDS, use_ssh_client=True, **options)
+    except ValueError as error:  # a port of 99999
+        raise EngineError(f"{options['base_url']} is not an engine's address: {error}") from error
 
 
 def volume(each: Attached) -> Any:
@@ -110,11 +122,18 @@ def _options(address: str, certificates: Path | None) -> dict[str, Any]:
 
 
 def _context_options(name: str) -> dict[str, Any]:
-    context = ContextAPI.get_context(name or None)
-    if context is None:
+    try:
+        context = ContextAPI.get_context(name or None)
         known = ", ".join(each.name for each in ContextAPI.contexts())
+    except DockerException as error:
         raise EngineError(
-            f"{name!r} is neither an engine's address nor a Docker context",
+            f"Docker's contexts cannot be read: {error}", "docker context ls shows them"
+        ) from error
+    if context is None:
+        raise EngineError(
+            f"{name!r} is neither an engine's address nor a Docker context"
+            if name
+            else "the Docker context in use does not exist",
             f"one of: {known} (contexts are found where ~/.docker/config.json exists)",
         )
     options = {"base_url": context.Host}

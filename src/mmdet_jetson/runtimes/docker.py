@@ -101,7 +101,7 @@ class DockerRuntime:
         if not self.untested and not self._is_proven(image):
             raise EngineError(
                 f"the image {image.reference} has not passed its own tests",
-                f"invoke images.test {step.image}, or --untested to do without",
+                f"invoke images.test --name {step.image}, or --untested to do without",
             )
         machine = self._answer(image.id, NAME_MACHINE) if self._is_foreign(image) else ""
         if self._is_foreign(image) and MACHINES.get(machine) != image.architecture:
@@ -111,6 +111,11 @@ class DockerRuntime:
                 "install an emulator there: apt-get install qemu-user-static",
             )
         return image
+
+    def check(self, steps: Sequence[Step]) -> None:
+        """Look at every image that the steps need, as `prepare` does."""
+        for step in {step.image: step for step in steps}.values():
+            self.prepare(step)
 
     def run(
         self,
@@ -148,7 +153,7 @@ class DockerRuntime:
             raise EngineError(
                 f"the engine at {self.engine.address} has no image {step.image!r}, as its sources"
                 " are now",
-                f"invoke images.build {step.image}",
+                f"invoke images.build --name {step.image}",
             )
         return image
 

@@ -54,6 +54,9 @@ class HostRuntime:
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         return f"{models[0] if models else platform.processor()} x {os.cpu_count()}"
 
+    def check(self, steps: Sequence[Step]) -> None:
+        """Say nothing: `prepare` makes what is missing."""
+
     def prepare(self, step: Step) -> Path:
         """Build the environment if it is missing, which takes minutes; return its Python."""
         return python_of(self.environments[step.environment], self.settings, self.say)

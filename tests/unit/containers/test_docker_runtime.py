@@ -208,7 +208,9 @@ def test_a_target_without_an_image_runs_in_no_container(engine: FolderEngine, st
 
 
 def test_an_unproven_image_is_refused(engine: FolderEngine, store: Store) -> None:
-    with pytest.raises(EngineError, match=r"has not passed its own tests\n.*images.test train"):
+    with pytest.raises(
+        EngineError, match=r"has not passed its own tests\n.*images.test --name train"
+    ):
         run(engine, store, proven=False)
     assert engine.created == []
     made, _ = run(engine, store, proven=False, untested=True)
@@ -219,8 +221,19 @@ def test_an_unproven_image_is_refused(engine: FolderEngine, store: Store) -> Non
 def test_a_missing_image_is_named_with_the_command_that_builds_it(
     engine: FolderEngine, store: Store
 ) -> None:
-    with pytest.raises(EngineError, match=r"has no image 'jp501'(.|\n)*images.build jp501"):
+    with pytest.raises(EngineError, match=r"has no image 'jp501'(.|\n)*images.build --name jp501"):
         run(engine, store, ENGINE, image=None)
+
+
+def test_every_image_is_looked_at_before_anything_starts(
+    engine: FolderEngine, store: Store
+) -> None:
+    images = {"train": IMAGE}
+    shelf = Shelf(engine, store.root, lambda _: None)  # type: ignore[arg-type]
+    docker = DockerRuntime(shelf, images.get, lambda _: True)
+    docker.check([TRAIN])
+    with pytest.raises(EngineError, match=r"has no image 'jp501'"):
+        docker.check([TRAIN, ENGINE])
 
 
 def test_an_engine_without_an_emulator_is_refused_before_any_upload(

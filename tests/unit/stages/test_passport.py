@@ -55,7 +55,15 @@ def test_a_missing_file_is_refused(engine):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "holds no engine"), ("{", "is not JSON"), ("{}", "names no engine")],
+    [
+        (None, "holds no engine"),
+        ("{", "is not JSON"),
+        ("[]", "names no engine"),
+        ("{}", "names no engine"),
+        ('{"engine": null}', "names no engine"),
+        ('{"engine": {"sha256": "a"}, "backend": "onnxruntime"}', "names no engine"),
+        ('{"engine": {"file": "a", "sha256": "a"}}', "names no engine"),
+    ],
 )
 def test_a_passport_that_is_missing_or_damaged_is_refused(engine, content, message):
     path = engine / "passport.json"
@@ -63,6 +71,21 @@ def test_a_passport_that_is_missing_or_damaged_is_refused(engine, content, messa
 
     with pytest.raises(StageError, match=message):
         read_passport(engine)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_damaged_graph_json_that_no_digest_protects_is_refused(engine, content):
+    edit(engine, files={})
+    path = engine / "graph.json"
+    path.unlink() if content is None else path.write_text(content)
+
+    with pytest.raises(StageError, match=r"graph\.json is missing or damaged"):
+        preflight(engine)
+
+
+def test_an_onnx_file_that_is_none_is_refused(engine, tmp_path):
+    with pytest.raises(StageError, match="is not a file"):
+        preflight(engine, tmp_path)
 
 
 def test_a_passport_of_another_checkpoint_is_stale(engine):

@@ -35,6 +35,12 @@ def main(folder: Path, arguments: Optional[List[str]] = None) -> None:
 def _detect(detector: Detector, options: argparse.Namespace) -> None:
     from mmdet_jetson.stages.detection.drawing import draw, write_jpeg  # noqa: PLC0415
 
+    try:
+        options.into.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StageError(
+            f"--into {options.into}: {error.strerror}", "name a folder that can be written"
+        ) from error
     for path in options.pictures:
         picture = read_picture(path)
         began = perf_counter()

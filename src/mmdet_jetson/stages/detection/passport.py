@@ -35,9 +35,17 @@ def read_passport(folder: Path) -> Dict[str, Any]:
         raise StageError(f"{folder} holds no engine: there is no {PASSPORT} in it", hint) from error
     except ValueError as error:
         raise StageError(f"{folder / PASSPORT} is damaged: it is not JSON", hint) from error
-    if "sha256" not in passport.get("engine", {}):
+    if not _is_passport(passport):
         raise StageError(f"{folder / PASSPORT} is damaged: it names no engine", hint)
     return passport
+
+
+def _is_passport(content: Any) -> bool:
+    """Whether this names an engine's file and digest, and its backend."""
+    engine = content.get("engine") if isinstance(content, dict) else None
+    if not isinstance(engine, dict) or not isinstance(content.get("backend"), str):
+        return False
+    return all(isinstance(engine.get(key), str) for key in ("file", "sha256"))
 
 
 def check_files(folder: Path, passport: Mapping[str, Any], onnx: Optional[Path] = None) -> None:
@@ -60,9 +68,11 @@ def check_files(folder: Path, passport: Mapping[str, Any], onnx: Optional[Path] 
                 f"{name} is not the file that its passport describes: at least one byte differs",
                 "copy the folder again; invoke checkout TAG FOLDER gets it out of the store",
             )
-    graph = json.loads((folder / "graph.json").read_text(encoding="utf-8"))
+    graph = _read_graph(folder)
     sources = [("checkpoint", graph.get("checkpoint", {}).get("sha256"))]
     if onnx:
+        if not onnx.is_file():
+            raise StageError(f"{onnx} is not a file", "name the ONNX file that the engine is of")
         sources.append(("onnx", sha256(onnx)))
     for source, digest in sources:
         described = passport.get(source) or {}
@@ -71,6 +81,20 @@ def check_files(folder: Path, passport: Mapping[str, Any], onnx: Optional[Path] 
                 f"the passport is stale: the engine was built from another {SOURCES[source]}",
                 "build the engine again: invoke engine --target {target}".format_map(passport),
             )
+
+
+def _read_graph(folder: Path) -> Dict[str, Any]:
+    path = folder / "graph.json"
+    try:
+        graph = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        graph = None
+    if not isinstance(graph, dict):
+        raise StageError(
+            f"{path} is missing or damaged",
+            "invoke checkout TAG FOLDER gets a whole engine out of the store",
+        )
+    return graph
 
 
 def check_device(passport: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

@@ -172,6 +172,10 @@ def read_picture(path: Path) -> np.ndarray:
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except FileNotFoundError:
         raise StageError(f"there is no picture {path.name}", f"looked in {path.parent}") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise StageError(
+            f"{path} cannot be read: {error.strerror}", "name a picture file"
+        ) from error
     decoded: Optional[np.ndarray] = (
         cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     )

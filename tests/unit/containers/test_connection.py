@@ -1,0 +1,24 @@
+"""Addresses that are none; what answers is tested with real engines."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmdet_jetson.containers.box import EngineError
+from mmdet_jetson.containers.connection import Connection
+
+
+def test_a_port_that_cannot_be_is_one_sentence() -> None:
+    with pytest.raises(EngineError, match="ssh://localhost:99999 is not an engine's address"):
+        Connection("ssh://localhost:99999", None)
+
+
+def test_a_damaged_context_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    meta = tmp_path / ".docker/contexts/meta/abc"
+    meta.mkdir(parents=True)
+    (meta / "meta.json").write_text("{")
+    (tmp_path / ".docker/config.json").write_text(json.dumps({"currentContext": "gone"}))
+    with pytest.raises(EngineError, match="ontext"):
+        Connection("", None)
