@@ -6,8 +6,7 @@
 Takes the checkpoint of a finished run (``make demo``), exports it at ``--size`` and builds engines
 for ONNX Runtime in fp32 and int8. Each contender is a process that waits for its turn; one after
 the other detects on the same ten pictures, on the same cores, and who begins changes with every
-round. Ten, since a device sees one picture after the other: right after another process had the
-caches, the first one takes longer.
+round. Ten, since a device sees one picture after the other; in turns of one, ours takes longer.
 The SDK (``mmdeploy-runtime``, with the ONNX Runtime in its wheel) reads the documented graph.
 """
 
