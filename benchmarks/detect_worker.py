@@ -15,7 +15,6 @@ from time import perf_counter_ns
 
 import cv2
 
-STEPS = ("resize", "normalize", "format", "network", "postprocess")
 WARMUP = 5
 
 
@@ -30,9 +29,8 @@ def main(kind, folder, size, *pictures):
         detect(decoded[0])
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
-        stamps = [stamp / 1e6 for stamp in detect(decoded[int(line)])]
-        steps = [end - start for start, end in zip(stamps, stamps[1:])]  # noqa: B905, RUF007 - 3.8
-        print(json.dumps(steps), file=answers, flush=True)
+        milliseconds = [step / 1e6 for step in detect(decoded[int(line)])]
+        print(json.dumps(milliseconds), file=answers, flush=True)
 
 
 def sdk(folder):
@@ -44,7 +42,7 @@ def sdk(folder):
     def detect(picture):
         began = perf_counter_ns()
         detector(picture)
-        return [began, perf_counter_ns()]
+        return [perf_counter_ns() - began]
 
     return detect
 
@@ -53,25 +51,10 @@ def ours(folder):
     """Our runner, step by step as the stage `profile` times it."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
     from mmdet_jetson.stages.detection.detector import Detector  # noqa: PLC0415
+    from mmdet_jetson.stages.profile import time_detection  # noqa: PLC0415
 
     detector = Detector.load(Path(folder))
-
-    def detect(picture):
-        stamps = [perf_counter_ns()]
-
-        def stamped(result):
-            stamps.append(perf_counter_ns())
-            return result
-
-        size = (picture.shape[1], picture.shape[0])
-        scaled = stamped(detector.resize(picture))
-        normalized = stamped(detector.normalize(scaled))
-        batch = stamped(detector.format(normalized))
-        outputs = stamped(detector.infer(batch, size))
-        stamped(detector.postprocess(outputs, size))
-        return stamps
-
-    return detect
+    return lambda picture: time_detection(detector, picture)
 
 
 if __name__ == "__main__":
