@@ -6,9 +6,10 @@ from pathlib import Path
 
 from invoke import Collection, Context, Task, task
 
-from mmdet_jetson import menu, upkeep
-from mmdet_jetson import preflight as before_opening
-from mmdet_jetson.where import WHERE_HELP, placed
+from mmdet_jetson.cli import preflight as before_opening
+from mmdet_jetson.cli import upkeep
+from mmdet_jetson.cli import verbs as menu
+from mmdet_jetson.runtimes.selection import WHERE_HELP, placed
 
 PYTHON = shlex.quote(sys.executable)
 CONFIG = "configs/pipeline.toml"
@@ -175,7 +176,7 @@ def gc(context: Context, days="30", dry_run=False, *, where):
 @menu.answering
 def images_build(_: Context, name=None, engine=""):
     """Build container images where they are missing."""
-    from mmdet_jetson.containers import verbs  # noqa: PLC0415 - imports Docker's SDK
+    from mmdet_jetson.cli import images as verbs  # noqa: PLC0415 - imports Docker's SDK
 
     verbs.build(name, engine)
 
@@ -188,7 +189,7 @@ def images_build(_: Context, name=None, engine=""):
 @menu.answering
 def images_test(_: Context, name=None, engine="", again=False):
     """Run each image's own tests inside it, and keep the result."""
-    from mmdet_jetson.containers import verbs  # noqa: PLC0415 - imports Docker's SDK
+    from mmdet_jetson.cli import images as verbs  # noqa: PLC0415 - imports Docker's SDK
 
     verbs.test(name, engine, again=again)
 
@@ -197,7 +198,7 @@ def images_test(_: Context, name=None, engine="", again=False):
 @menu.answering
 def images_pin(_: Context):
     """Resolve the tags of the base images to digests, in configs/images.toml."""
-    from mmdet_jetson.containers import verbs  # noqa: PLC0415 - imports Docker's SDK
+    from mmdet_jetson.cli import images as verbs  # noqa: PLC0415 - imports Docker's SDK
 
     verbs.pin()
 

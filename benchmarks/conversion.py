@@ -18,11 +18,11 @@ from statistics import mean
 
 from end_to_end import finished
 
-from mmdet_jetson.environments import Environment, python_of, train_environment
-from mmdet_jetson.menu import Session, session
-from mmdet_jetson.settings import ROOT, read_settings
-from mmdet_jetson.stage import Workshop, run_step
-from mmdet_jetson.where import Where
+from mmdet_jetson.cli.verbs import Session, session
+from mmdet_jetson.config.settings import ROOT, read_settings
+from mmdet_jetson.environments.packages import Environment, python_of, train_environment
+from mmdet_jetson.running.run_step import Workshop, run_step
+from mmdet_jetson.runtimes.selection import Where
 
 FLOW = Path(__file__).with_name("mmdeploy_flow.py")
 TARGET = "pc-onnxruntime"

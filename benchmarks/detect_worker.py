@@ -50,7 +50,7 @@ def sdk(folder):
 def ours(folder):
     """Our runner, step by step as the stage `profile` times it."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-    from mmdet_jetson.stages.detection.detector import Detector  # noqa: PLC0415
+    from mmdet_jetson.stages.inference.detector import Detector  # noqa: PLC0415
     from mmdet_jetson.stages.profile import time_detection  # noqa: PLC0415
 
     detector = Detector.load(Path(folder))

@@ -21,12 +21,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from mmdet_jetson.environments import Environment, deploy_environment, python_of, train_environment
-from mmdet_jetson.menu import Session, session
-from mmdet_jetson.settings import ROOT, read_settings
-from mmdet_jetson.stage import Workshop, run_step
+from mmdet_jetson.cli.verbs import Session, session
+from mmdet_jetson.config.settings import ROOT, read_settings
+from mmdet_jetson.environments.packages import (
+    Environment,
+    deploy_environment,
+    python_of,
+    train_environment,
+)
+from mmdet_jetson.running.run_step import Workshop, run_step
+from mmdet_jetson.runtimes.selection import Where
 from mmdet_jetson.store import Artifact
-from mmdet_jetson.where import Where
 
 WORKER = Path(__file__).with_name("detect_worker.py")
 PLOT = Path(__file__).with_name("plot_steps.py")

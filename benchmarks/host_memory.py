@@ -15,7 +15,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from mmdet_jetson.settings import ROOT
+from mmdet_jetson.config.settings import ROOT
 
 INVOKE = str(Path(sys.executable).with_name("invoke"))
 CONFIG = """

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmdet_jetson import pipeline
-from mmdet_jetson.config import load_project
-from mmdet_jetson.inputs import Inputs
-from mmdet_jetson.settings import ROOT, read_settings
-from mmdet_jetson.steps import Made, Step
+from mmdet_jetson.config.pipeline import load_project
+from mmdet_jetson.config.settings import ROOT, read_settings
+from mmdet_jetson.planning import pipeline
+from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.steps import Made, Step
 from mmdet_jetson.store import Store
 
 DEMO = ROOT / "configs/demo.toml"

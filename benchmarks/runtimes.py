@@ -8,8 +8,8 @@ Prints the AP of each checkpoint in PyTorch. Needs the image: ``invoke images.te
 import argparse
 import statistics
 
-from mmdet_jetson.menu import make, session
-from mmdet_jetson.where import RUNTIMES, Where
+from mmdet_jetson.cli.verbs import make, session
+from mmdet_jetson.runtimes.selection import RUNTIMES, Where
 
 GOAL = "evaluate-checkpoint"
 

@@ -17,9 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from mmdet_jetson.environments import python_of, train_environment
+from mmdet_jetson.config.settings import ROOT, read_settings
+from mmdet_jetson.environments.packages import python_of, train_environment
 from mmdet_jetson.runtimes.host import SPIN_COUNT
-from mmdet_jetson.settings import ROOT, read_settings
 from mmdet_jetson.store import Store
 
 INVOKE = str(Path(sys.executable).with_name("invoke"))

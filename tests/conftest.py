@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.settings import Settings
+from mmdet_jetson.config.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 

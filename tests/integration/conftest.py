@@ -10,11 +10,11 @@ import trials
 from menus import MIRROR, ROOT, BalloonRun, Menu, new_menu
 from needed import absent
 
-from mmdet_jetson.containers.box import EngineError
-from mmdet_jetson.containers.engine import Engine
-from mmdet_jetson.containers.spec import StandIn
-from mmdet_jetson.environments import Environment, python_of
-from mmdet_jetson.settings import read_settings
+from mmdet_jetson.config.images import StandIn
+from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.containers.docker_host import Engine
+from mmdet_jetson.containers.objects import EngineError
+from mmdet_jetson.environments.packages import Environment, python_of
 
 # The documented settings continue from COCO weights over 40 epochs; these let one epoch, which is 16
 # iterations from the demo's checkpoint, learn enough to detect something.

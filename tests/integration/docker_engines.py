@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmdet_jetson.containers.spec import StandIn
+from mmdet_jetson.config.images import StandIn
 
 SUBJECTS = {
     "server": "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",

@@ -242,8 +242,8 @@ def weights_of_something_else(mine: Mine) -> None:
 
 
 def train_python() -> str:
-    from mmdet_jetson.environments import python_of, train_environment  # noqa: PLC0415
-    from mmdet_jetson.settings import read_settings  # noqa: PLC0415
+    from mmdet_jetson.config.settings import read_settings  # noqa: PLC0415
+    from mmdet_jetson.environments.packages import python_of, train_environment  # noqa: PLC0415
 
     settings = read_settings()
     return str(python_of(train_environment(ROOT, settings.variant), settings, print))

@@ -17,12 +17,12 @@ import trials
 from docker_engines import lacks_podman, podman
 from needed import absent
 
-from mmdet_jetson.containers import engine as engine_module
-from mmdet_jetson.containers.box import Attached
-from mmdet_jetson.containers.engine import Engine
-from mmdet_jetson.containers.volumes import CLIENT, WHOLE, Shelf
-from mmdet_jetson.runtimes.contract import StageFailed
-from mmdet_jetson.stage import Workshop
+from mmdet_jetson.containers import docker_host as engine_module
+from mmdet_jetson.containers.docker_host import Engine
+from mmdet_jetson.containers.objects import Attached
+from mmdet_jetson.containers.workspace import CLIENT, WHOLE, Shelf
+from mmdet_jetson.running.run_step import Workshop
+from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.store import Store
 
 KILLS = 10

@@ -11,11 +11,12 @@ import msgspec
 import pytest
 from needed import absent
 
-from mmdet_jetson.containers import image_tests, images, leftovers
-from mmdet_jetson.containers.box import Box
-from mmdet_jetson.containers.engine import Engine
-from mmdet_jetson.containers.recipe import Recipe
-from mmdet_jetson.settings import Settings, read_settings
+from mmdet_jetson.config.settings import Settings, read_settings
+from mmdet_jetson.containers import image_tests, images
+from mmdet_jetson.containers import outdated as leftovers
+from mmdet_jetson.containers.docker_host import Engine
+from mmdet_jetson.containers.image_build import Recipe
+from mmdet_jetson.containers.objects import Box
 from mmdet_jetson.store import Artifact, Store
 
 PACKAGES = "/opt/environment/lib/python*/site-packages"

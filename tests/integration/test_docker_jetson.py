@@ -11,10 +11,10 @@ from docker_engines import Line, Remote, second_engine
 from menus import Menu, new_menu
 from needed import absent
 
-from mmdet_jetson.containers.engine import Engine
+from mmdet_jetson.config.images import StandIn
+from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.containers.docker_host import Engine
 from mmdet_jetson.containers.images import find
-from mmdet_jetson.containers.spec import StandIn
-from mmdet_jetson.settings import read_settings
 from mmdet_jetson.store import Store
 
 TARGET = "jetson-onnxruntime"

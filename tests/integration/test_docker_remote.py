@@ -21,12 +21,12 @@ from docker_engines import (
 )
 from needed import absent
 
-from mmdet_jetson.containers.box import ConnectionLost, EngineError
-from mmdet_jetson.containers.engine import Engine
-from mmdet_jetson.containers.volumes import CLIENT, Shelf
-from mmdet_jetson.progress import Display
-from mmdet_jetson.runtimes.contract import Progress, StageFailed
-from mmdet_jetson.steps import Step
+from mmdet_jetson.cli.progress import Display
+from mmdet_jetson.containers.docker_host import Engine
+from mmdet_jetson.containers.objects import ConnectionLost, EngineError
+from mmdet_jetson.containers.workspace import CLIENT, Shelf
+from mmdet_jetson.planning.steps import Step
+from mmdet_jetson.runtimes.outcome import Progress, StageFailed
 from mmdet_jetson.store import Store
 
 pytestmark = pytest.mark.timeout(240)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from menus import ROOT
 
-from mmdet_jetson.environments import Environment, python_of, train_environment
-from mmdet_jetson.settings import read_settings
+from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.environments.packages import Environment, python_of, train_environment
 
 
 def test_the_suite_of_environment_train(tmp_path: Path) -> None:

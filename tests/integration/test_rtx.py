@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from menus import ROOT, Menu
 
-from mmdet_jetson.environments import python_of, rtx_environment, train_environment
+from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.environments.packages import python_of, rtx_environment, train_environment
 from mmdet_jetson.processes import output_of
-from mmdet_jetson.settings import read_settings
 
 pytestmark = pytest.mark.skipif(
     platform.machine() != "x86_64", reason="TensorRT for RTX exists for x86-64 only"

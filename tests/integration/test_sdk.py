@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.stages.detection.detector import Detector
-from mmdet_jetson.stages.detection.preprocessing import read_picture
+from mmdet_jetson.stages.inference.detector import Detector
+from mmdet_jetson.stages.inference.preprocessing import read_picture
 
 SCRIPT = Path(__file__).with_name("sdk_detect.py")
 # Fainter detections are noise, of which another runtime's rounding picks others.

@@ -13,15 +13,15 @@ from typing import Any
 
 from rich.console import Console
 
-from mmdet_jetson import keys
-from mmdet_jetson.containers.box import Image
-from mmdet_jetson.containers.engine import Engine
-from mmdet_jetson.containers.volumes import Shelf
-from mmdet_jetson.digests import tree_digest
-from mmdet_jetson.progress import Display
+from mmdet_jetson.cli.progress import Display
+from mmdet_jetson.containers.docker_host import Engine
+from mmdet_jetson.containers.objects import Image
+from mmdet_jetson.containers.workspace import Shelf
+from mmdet_jetson.fetching.digests import tree_digest
+from mmdet_jetson.planning import keys
+from mmdet_jetson.planning.steps import Given, Step
+from mmdet_jetson.running.run_step import Workshop, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
-from mmdet_jetson.stage import Workshop, run_step
-from mmdet_jetson.steps import Given, Step
 from mmdet_jetson.store import Artifact, Store
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 
+from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.jetpack import Machine
-from mmdet_jetson.runtimes.contract import Progress, StageResult
-from mmdet_jetson.steps import Step
+from mmdet_jetson.planning.steps import Step
+from mmdet_jetson.runtimes.outcome import Progress, StageResult
 from mmdet_jetson.store import Artifact
 
 

@@ -63,7 +63,7 @@ def test_one_module_imports_the_sdk_of_docker() -> None:
 
 def test_the_menu_starts_without_the_sdk() -> None:
     """It takes half a second to import, which a run where nothing changed does not have."""
-    code = "import sys, mmdet_jetson.menu, mmdet_jetson.upkeep; sys.exit('docker' in sys.modules)"
+    code = "import sys, mmdet_jetson.cli.verbs, mmdet_jetson.cli.upkeep; sys.exit('docker' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, cwd=PACKAGE.parent).returncode
         == 0

@@ -17,7 +17,7 @@ from docker.tls import TLSConfig
 from docker.types import DeviceRequest, Mount
 from urllib3.exceptions import HTTPError
 
-from mmdet_jetson.containers.box import Attached, ConnectionLost, EngineError, NotThere
+from mmdet_jetson.containers.objects import Attached, ConnectionLost, EngineError, NotThere
 
 SECONDS = 120  # without an answer; builds and runs may be silent for longer
 

@@ -10,15 +10,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from xml.etree import ElementTree
 
-from mmdet_jetson.containers.box import Attached, Box, Image
-from mmdet_jetson.containers.engine import Engine
+from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.containers.docker_host import Engine
+from mmdet_jetson.containers.image_build import Recipe
 from mmdet_jetson.containers.images import Say, build, decide
-from mmdet_jetson.containers.recipe import Recipe
+from mmdet_jetson.containers.objects import Attached, Box, Image
 from mmdet_jetson.containers.transfer import receive
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.running.run_step import git_commit
 from mmdet_jetson.runtimes.docker import ENVIRON
-from mmdet_jetson.settings import Settings
-from mmdet_jetson.stage import git_commit
 from mmdet_jetson.store import Artifact, Provenance, Store
 
 KIND = "image-tests"

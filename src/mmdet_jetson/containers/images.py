@@ -4,17 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmdet_jetson import __version__
-from mmdet_jetson.config import Sources
-from mmdet_jetson.containers.box import EngineError, Image
-from mmdet_jetson.containers.engine import Engine
-from mmdet_jetson.containers.recipe import CERTIFICATES, Recipe, recipe
-from mmdet_jetson.containers.spec import Images, StandIn, load_images
-from mmdet_jetson.environments import pins, wheel_folder
+from mmdet_jetson.config.images import Images, StandIn, load_images
+from mmdet_jetson.config.pipeline import Sources
+from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.config.toml import convert, read_toml
+from mmdet_jetson.containers.docker_host import Engine
+from mmdet_jetson.containers.image_build import CERTIFICATES, Recipe, recipe
+from mmdet_jetson.containers.objects import EngineError, Image
+from mmdet_jetson.environments.packages import pins, wheel_folder
 from mmdet_jetson.errors import ConfigError
-from mmdet_jetson.settings import Settings
-from mmdet_jetson.sources import fetch
-from mmdet_jetson.stage import git_commit
-from mmdet_jetson.typed_toml import convert, read_toml
+from mmdet_jetson.fetching.sources import fetch
+from mmdet_jetson.running.run_step import git_commit
 
 Say = Callable[[str], None]
 # Where no name is given: what trains, what `make demo` is for, and the documented device.

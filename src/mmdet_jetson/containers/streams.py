@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from mmdet_jetson.containers.box import EngineError
+from mmdet_jetson.containers.objects import EngineError
 
 
 def output_of(api: Any, container: str) -> Iterator[tuple[int, bytes]]:

@@ -6,8 +6,8 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mmdet_jetson.archive import unpack
-from mmdet_jetson.jobs import remove
+from mmdet_jetson.fetching.archive import unpack
+from mmdet_jetson.running.jobs import remove
 
 _CHUNK = 1 << 20
 

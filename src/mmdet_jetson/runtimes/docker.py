@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from mmdet_jetson.containers.box import STDOUT, Attached, Box, EngineError, Exit, Image
+from mmdet_jetson.containers.objects import STDOUT, Attached, Box, EngineError, Exit, Image
 from mmdet_jetson.containers.transfer import ended, pack, pack_file, receive
-from mmdet_jetson.containers.volumes import CONTENT, Shelf
-from mmdet_jetson.jetpack import MACHINES, RELEASE_FILE, Machine, release_of
-from mmdet_jetson.runtimes.contract import KILLED, Progress, StageFailed, StageResult, hear, outcome
+from mmdet_jetson.containers.workspace import CONTENT, Shelf
+from mmdet_jetson.environments.this_machine import MACHINES, RELEASE_FILE, Machine, release_of
+from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.runtimes.host import SPIN_COUNT
-from mmdet_jetson.steps import Step
+from mmdet_jetson.runtimes.outcome import KILLED, Progress, StageFailed, StageResult, hear, outcome
 
 STAGE_ID = 10001
 ENVIRON = {
@@ -31,7 +31,7 @@ ENVIRON = {
     "MMDET_JETSON_WATCH_STDIN": "1",
 }
 NAME_MACHINE = "import platform; print(platform.machine())"
-NAME_GPU = "from mmdet_jetson.stages.detection.device import gpu_architecture as a; print(a())"
+NAME_GPU = "from mmdet_jetson.stages.inference.device import gpu_architecture as a; print(a())"
 
 
 class DockerRuntime:

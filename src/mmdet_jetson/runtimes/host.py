@@ -5,7 +5,8 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mmdet_jetson.environments import (
+from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.environments.packages import (
     Environment,
     deploy_environment,
     jetpack_environment,
@@ -13,11 +14,10 @@ from mmdet_jetson.environments import (
     rtx_environment,
     train_environment,
 )
-from mmdet_jetson.jetpack import this_machine
+from mmdet_jetson.environments.this_machine import this_machine
+from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.processes import run_logged
-from mmdet_jetson.runtimes.contract import Progress, StageResult, hear, outcome
-from mmdet_jetson.settings import Settings
-from mmdet_jetson.steps import Step
+from mmdet_jetson.runtimes.outcome import Progress, StageResult, hear, outcome
 
 SOURCE = Path(__file__).resolve().parents[2]
 # OpenMP's threads wait for each other in a busy loop. Beside other busy processes they wait mostly

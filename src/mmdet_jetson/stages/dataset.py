@@ -18,11 +18,11 @@ import PIL
 import shapely
 
 from mmdet_jetson.stages.annotations import drawn, pictures
-from mmdet_jetson.stages.annotations.coco import read_coco, to_coco
 from mmdet_jetson.stages.annotations.examples import WORKERS, Split, compare, examine
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.formats.coco import read_coco, to_coco
+from mmdet_jetson.stages.annotations.formats.via import Labels, read_via
 from mmdet_jetson.stages.annotations.records import Example, Record
-from mmdet_jetson.stages.annotations.via import Labels, read_via
 from mmdet_jetson.stages.job import Job, Result, StageError, main
 
 SPLITS = ("train", "val")

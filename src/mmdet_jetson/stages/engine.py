@@ -8,13 +8,13 @@ from typing import Any, Dict, Optional
 
 import onnx
 
-from mmdet_jetson.stages.detection.backends import TIMING_CACHE, Built, Request, builder
-from mmdet_jetson.stages.detection.backends.comparison import difference_from
-from mmdet_jetson.stages.detection.calibration import Calibration, choose
-from mmdet_jetson.stages.detection.machine import cpu_name
-from mmdet_jetson.stages.detection.passport import PASSPORT, sha256
-from mmdet_jetson.stages.detection.runner_file import write_runner
-from mmdet_jetson.stages.detection.sessions import sessions
+from mmdet_jetson.stages.backends import sessions
+from mmdet_jetson.stages.building import TIMING_CACHE, Built, Request, builder
+from mmdet_jetson.stages.building.calibration import Calibration, choose
+from mmdet_jetson.stages.engines.comparison import difference_from
+from mmdet_jetson.stages.engines.runner_file import write_runner
+from mmdet_jetson.stages.inference.machine import cpu_name
+from mmdet_jetson.stages.inference.passport import PASSPORT, sha256
 from mmdet_jetson.stages.job import Job, Result, StageError, main
 
 # A documented graph has all of these, a fused one only the last.

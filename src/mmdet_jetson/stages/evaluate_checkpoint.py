@@ -17,19 +17,19 @@ from mmengine.dataset import Compose
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import set_random_seed
 
-from mmdet_jetson.stages.conversion.trained_model import load_trained_model
+from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
+from mmdet_jetson.stages.checkpoints.weights import find_weights, fit_weights, read_weights
 from mmdet_jetson.stages.conversion.trained_preprocessing import trained_preprocessing
-from mmdet_jetson.stages.detection.boxes import Detection, clip_boxes
-from mmdet_jetson.stages.detection.evaluation import (
+from mmdet_jetson.stages.evaluation.evaluation import (
     Validation,
     evaluate,
     write_evaluation,
     write_pictures,
 )
+from mmdet_jetson.stages.inference.boxes import Detection, clip_boxes
 from mmdet_jetson.stages.job import Job, Result, StageError, main
 from mmdet_jetson.stages.training.mmdet_config import input_size
 from mmdet_jetson.stages.training.torch_device import use_device
-from mmdet_jetson.stages.training.weights import find_weights, fit_weights, read_weights
 
 # What the base's class layers are drawn from, where its classes are others.
 SEED = 0

@@ -4,15 +4,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import List
 
-from mmdet_jetson.stages.detection.boxes import Detection
-from mmdet_jetson.stages.detection.detector import Detector
-from mmdet_jetson.stages.detection.evaluation import (
+from mmdet_jetson.stages.evaluation.evaluation import (
     Validation,
     evaluate,
     write_evaluation,
     write_pictures,
 )
-from mmdet_jetson.stages.detection.preprocessing import read_picture
+from mmdet_jetson.stages.inference.boxes import Detection
+from mmdet_jetson.stages.inference.detector import Detector
+from mmdet_jetson.stages.inference.preprocessing import read_picture
 from mmdet_jetson.stages.job import Job, Result, StageError, main
 
 

@@ -15,12 +15,12 @@ import onnx
 import torch
 from mmengine import Config
 
+from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel, load_trained_model
 from mmdet_jetson.stages.conversion import documented_graph
 from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
 from mmdet_jetson.stages.conversion.fused_graph import FusedInput, fused_graph
 from mmdet_jetson.stages.conversion.onnx_graph import read_fused_graph, read_graph
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
-from mmdet_jetson.stages.conversion.trained_model import TrainedModel, load_trained_model
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
     test_pipeline,
     trained_preprocessing,

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mmdet_jetson.stages.detection.device import device_facts
-from mmdet_jetson.stages.detection.preflight import preflight
-from mmdet_jetson.stages.detection.sessions import sessions
+from mmdet_jetson.stages.backends import sessions
+from mmdet_jetson.stages.engines.preflight import preflight
+from mmdet_jetson.stages.inference.device import device_facts
 from mmdet_jetson.stages.job import Job, Result, main
 
 

@@ -11,11 +11,11 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import cv2
 import numpy as np
 
-from mmdet_jetson.stages.detection.detector import Detector
-from mmdet_jetson.stages.detection.evaluation import Validation
-from mmdet_jetson.stages.detection.machine import BusyTime, machine_facts
-from mmdet_jetson.stages.detection.preprocessing import read_picture
-from mmdet_jetson.stages.detection.sessions import sessions
+from mmdet_jetson.stages.backends import sessions
+from mmdet_jetson.stages.evaluation.evaluation import Validation
+from mmdet_jetson.stages.inference.detector import Detector
+from mmdet_jetson.stages.inference.machine import BusyTime, machine_facts
+from mmdet_jetson.stages.inference.preprocessing import read_picture
 from mmdet_jetson.stages.job import Job, Result, StageError, main
 
 STEPS = ("load", "resize", "normalize", "format", "network", "postprocess")

@@ -13,11 +13,11 @@ from typing import Any, Dict, List, Mapping
 
 import numpy as np
 
-from mmdet_jetson.stages.detection.coco_figures import coco_figures
-from mmdet_jetson.stages.detection.detector import Detector
-from mmdet_jetson.stages.detection.evaluation import Validation, prediction
-from mmdet_jetson.stages.detection.preprocessing import read_picture
-from mmdet_jetson.stages.detection.sessions import sessions
+from mmdet_jetson.stages.backends import sessions
+from mmdet_jetson.stages.evaluation.coco_figures import coco_figures
+from mmdet_jetson.stages.evaluation.evaluation import Validation, prediction
+from mmdet_jetson.stages.inference.detector import Detector
+from mmdet_jetson.stages.inference.preprocessing import read_picture
 from mmdet_jetson.stages.job import Job, Result, main
 from mmdet_jetson.stages.proving.matching import (
     LEAST_SCORE,
@@ -110,7 +110,7 @@ def _compare_networks(job: Job) -> Dict[str, Any]:
     """Compare the networks, where ``onnx`` is installed: a Jetson may lack it."""
     if not importlib.util.find_spec("onnx"):
         return {}
-    from mmdet_jetson.stages.proving.trunks import compare_files  # noqa: PLC0415
+    from mmdet_jetson.stages.proving.networks import compare_files  # noqa: PLC0415
 
     graph: Mapping[str, Any] = _read(job.inputs["onnx"] / "graph.json")
     std = None if graph["input"] == "tensor" else graph["preprocessing"]["std"]

@@ -8,9 +8,9 @@ from typing import Any, Dict, List
 import jinja2
 import matplotlib
 
+from mmdet_jetson.stages.gates.gates import Gate, judge, verdict
 from mmdet_jetson.stages.job import Job, Result, main
 from mmdet_jetson.stages.reporting import report_page
-from mmdet_jetson.stages.reporting.gates import Gate, judge, verdict
 from mmdet_jetson.stages.reporting.subjects import (
     CHECKPOINT,
     Subject,

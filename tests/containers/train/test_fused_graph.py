@@ -33,17 +33,17 @@ from test_export import (
 )
 
 from mmdet_jetson.stages import evaluate_checkpoint, export
+from mmdet_jetson.stages.backends.onnxruntime import network_of
+from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
 from mmdet_jetson.stages.conversion import trained_preprocessing
 from mmdet_jetson.stages.conversion.fused_graph import FusedInput, fused_graph
 from mmdet_jetson.stages.conversion.fused_preprocessing import preprocessing_graph
 from mmdet_jetson.stages.conversion.head_decoding import DecodedNetwork
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
-from mmdet_jetson.stages.conversion.trained_model import load_trained_model
-from mmdet_jetson.stages.detection.detector import Feeding, FusedDetector
-from mmdet_jetson.stages.detection.drawing import Detection
-from mmdet_jetson.stages.detection.feeding import feed
-from mmdet_jetson.stages.detection.preprocessing import Preprocessing
-from mmdet_jetson.stages.detection.sessions.onnxruntime import network_of
+from mmdet_jetson.stages.inference.detector import Feeding, FusedDetector
+from mmdet_jetson.stages.inference.drawing import Detection
+from mmdet_jetson.stages.inference.feeding import feed
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import Job, StageError
 
 RTMDET = "rtmdet/rtmdet_tiny_8xb32-300e_coco.py"

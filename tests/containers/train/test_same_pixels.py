@@ -21,8 +21,8 @@ from test_export import PACK, base_config
 from mmdet_jetson.stages.annotations.pictures import inspect, write
 from mmdet_jetson.stages.conversion.fused_preprocessing import INPUTS, preprocessing_graph
 from mmdet_jetson.stages.conversion.trained_preprocessing import trained_preprocessing
-from mmdet_jetson.stages.detection.feeding import feed
-from mmdet_jetson.stages.detection.preprocessing import Preprocessing, read_picture
+from mmdet_jetson.stages.inference.feeding import feed
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
 
 SIDE = 320
 SIZES = [

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from mmdet_jetson.stages.job import StageError
-from mmdet_jetson.stages.training.weights import (
+from mmdet_jetson.stages.checkpoints.weights import (
     find_weights,
     fit_weights,
     newest_whole,
     publish,
     read_weights,
 )
+from mmdet_jetson.stages.job import StageError
 
 
 def network(classes: int) -> torch.nn.Sequential:

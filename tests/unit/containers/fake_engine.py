@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmdet_jetson.containers.box import EngineError, Image, Listed
+from mmdet_jetson.containers.objects import EngineError, Image, Listed
 
 
 def image(reference: str, **changes: Any) -> Image:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from mmdet_jetson.containers.box import (
+from mmdet_jetson.containers.objects import (
     STDERR,
     STDOUT,
     Attached,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.containers.box import EngineError
 from mmdet_jetson.containers.connection import Connection
+from mmdet_jetson.containers.objects import EngineError
 
 
 def test_a_port_that_cannot_be_is_one_sentence() -> None:

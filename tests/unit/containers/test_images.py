@@ -6,11 +6,11 @@ import msgspec
 import pytest
 from fake_engine import FakeEngine, image
 
+from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import images
-from mmdet_jetson.containers.box import EngineError
-from mmdet_jetson.environments import wheel_folder
+from mmdet_jetson.containers.objects import EngineError
+from mmdet_jetson.environments.packages import wheel_folder
 from mmdet_jetson.errors import ConfigError
-from mmdet_jetson.settings import Settings
 
 STAND_INS = {f"mmdet-jetson/stand-in:{name}": image(name) for name in ("train", "arm64")}
 

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 from kernels_on_cpu import compiled
 
-from mmdet_jetson.stages.detection.sessions.engine_tensors import NUMPY_TYPES
+from mmdet_jetson.stages.inference.engine_tensors import NUMPY_TYPES
 
 TensorMode = IntEnum("TensorMode", "NONE INPUT OUTPUT", start=0)
 

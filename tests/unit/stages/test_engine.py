@@ -8,8 +8,8 @@ from engines import DETS, engine_job, fixed_network, onnx_folder
 from fused import fused_folder, split_folder
 from onnx import helper, numpy_helper
 
-from mmdet_jetson.stages.detection.backends import TIMING_CACHE
-from mmdet_jetson.stages.detection.sessions import onnxruntime as onnxruntime_sessions
+from mmdet_jetson.stages.backends import onnxruntime as onnxruntime_sessions
+from mmdet_jetson.stages.building import TIMING_CACHE
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
 from mmdet_jetson.stages.job import StageError
 

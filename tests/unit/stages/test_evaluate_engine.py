@@ -5,8 +5,8 @@ import cv2
 import pytest
 from engines import dataset_folder, engine_folder, job
 
-from mmdet_jetson.stages.detection.detector import Detector
 from mmdet_jetson.stages.evaluate_engine import run
+from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.job import StageError
 
 PARAMETERS = {"target": "pc", "pictures": 2, "draw_threshold": 0.3, "evidence": "emulated"}

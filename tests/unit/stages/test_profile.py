@@ -7,7 +7,7 @@ import pytest
 from engines import dataset_folder, engine_folder, job
 
 from mmdet_jetson.stages import profile as stage
-from mmdet_jetson.stages.detection.detector import Detector
+from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.job import StageError
 from mmdet_jetson.stages.profile import STEPS, doubts, no_garbage_collection, run, summarize
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmdet_jetson.stages import report
-from mmdet_jetson.stages.detection.coco_figures import FIGURES, coco_figures
+from mmdet_jetson.stages.evaluation.coco_figures import FIGURES, coco_figures
 from mmdet_jetson.stages.job import Job
 from mmdet_jetson.stages.reporting.report_page import difference, duration, filesize, number
 

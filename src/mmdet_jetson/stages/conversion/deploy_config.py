@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, Mapping, Tuple
 from mmdeploy.utils import Backend
 from mmengine import Config
 
-from mmdet_jetson.stages.conversion.foreign_errors import reason_of
+from mmdet_jetson.stages.foreign_errors import reason_of
 from mmdet_jetson.stages.job import StageError
 
 TABLES = ("backend_config", "onnx_config", "codebase_config")

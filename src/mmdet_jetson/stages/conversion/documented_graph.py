@@ -18,13 +18,13 @@ from mmdeploy.apis.utils import utils as mmdeploy_guards
 from mmdeploy.backend.sdk.export_info import export2SDK
 from mmengine import Config
 
-from mmdet_jetson.stages.conversion.foreign_errors import reason_of
-from mmdet_jetson.stages.conversion.trained_model import TrainedModel
+from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
     check_pipeline,
     mend_pipeline,
     trained_preprocessing,
 )
+from mmdet_jetson.stages.foreign_errors import reason_of
 from mmdet_jetson.stages.job import StageError
 
 

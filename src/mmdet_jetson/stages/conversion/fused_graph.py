@@ -13,7 +13,6 @@ import torch
 from onnx import helper
 from torch import nn
 
-from mmdet_jetson.stages.conversion.foreign_errors import reason_of
 from mmdet_jetson.stages.conversion.fused_nms import IR_VERSION, OPSET, NmsLimits, nms_graph
 from mmdet_jetson.stages.conversion.fused_preprocessing import (
     check_input,
@@ -21,7 +20,8 @@ from mmdet_jetson.stages.conversion.fused_preprocessing import (
     preprocessing_graph,
 )
 from mmdet_jetson.stages.conversion.head_decoding import DecodedNetwork
-from mmdet_jetson.stages.detection.preprocessing import Preprocessing
+from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageError
 
 

@@ -19,7 +19,7 @@ import onnx
 from onnx import numpy_helper, parser
 
 from mmdet_jetson.stages.conversion.fused_nms import IR_VERSION, OPSET
-from mmdet_jetson.stages.detection.preprocessing import Preprocessing
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageError
 
 INPUTS = ("image", "letterboxed", "tensor")

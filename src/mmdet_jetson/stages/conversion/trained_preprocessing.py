@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 from mmengine import Config, ConfigDict
 
-from mmdet_jetson.stages.detection.preprocessing import Preprocessing
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageError
 
 TRANSFORMS = ("LoadImageFromFile", "Resize", "Pad", "LoadAnnotations", "PackDetInputs")

@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmdet_jetson.stages.reporting.gates import Interval
+from mmdet_jetson.stages.gates.gates import Interval
 
 RESAMPLES = 200
 # Below this a resample repeats so few pictures that the interval is far too narrow.

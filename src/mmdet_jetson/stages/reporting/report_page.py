@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import cv2
 import jinja2
 
+from mmdet_jetson.stages.gates.gates import FAIL, INCONCLUSIVE, PASS, Gate
 from mmdet_jetson.stages.reporting.charts import Chart, draw_chart
-from mmdet_jetson.stages.reporting.gates import FAIL, INCONCLUSIVE, PASS, Gate
 from mmdet_jetson.stages.reporting.subjects import BASE, CHECKPOINT, Subject
 
 PICTURE_WIDTH = 480

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
-from mmdet_jetson.stages.reporting.gates import Evidence
+from mmdet_jetson.stages.gates.gates import Evidence
 from mmdet_jetson.stages.reporting.intervals import ap50_interval
 
 BASE, CHECKPOINT = "base", "checkpoint"

@@ -23,7 +23,15 @@ from mmengine import Config
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
-from mmdet_jetson.stages.conversion.foreign_errors import reason_of
+from mmdet_jetson.stages.checkpoints.weights import (
+    find_weights,
+    fit_weights,
+    newest_whole,
+    publish,
+    read_weights,
+    save,
+)
+from mmdet_jetson.stages.foreign_errors import reason_of
 from mmdet_jetson.stages.job import Job, Result, StageError
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
@@ -34,14 +42,6 @@ from mmdet_jetson.stages.training.training_watch import (
     diverged,
     training_curve,
     validations,
-)
-from mmdet_jetson.stages.training.weights import (
-    find_weights,
-    fit_weights,
-    newest_whole,
-    publish,
-    read_weights,
-    save,
 )
 
 BEST = "coco/bbox_mAP"

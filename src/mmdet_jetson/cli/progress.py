@@ -1,0 +1,106 @@
+"""What a person sees while steps run: a live bar at a terminal, sparse lines elsewhere."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from mmdet_jetson.planning.steps import Step
+from mmdet_jetson.runtimes.outcome import Progress as StageProgress
+from mmdet_jetson.store import Artifact
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class Display:
+    """Tells how each step goes; use it as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._last_line = 0.0
+        self._task: TaskID | None = None
+        self._bar = Progress(
+            TextColumn("{task.description:<28}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[numbers]}", style="dim"),
+            console=console,
+            transient=True,
+        )
+
+    def __enter__(self) -> "Display":
+        if self.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, sentence: str) -> None:
+        """Print one line above whatever is live."""
+        self.console.print(sentence, highlight=False)
+
+    def started(self, step: Step) -> None:
+        """Show that a step begins."""
+        self._show(step.name)
+        if not self.console.is_terminal:
+            self.say(f"{step.name:<28} started")
+
+    def waiting(self, step: Step) -> None:
+        """Show that another run of ours is making this very result."""
+        self.say(f"{step.name:<28} waiting: another run is making it")
+
+    def progress(self, step: Step, progress: StageProgress) -> None:
+        """Show how far a stage is."""
+        numbers = "  ".join(
+            f"{name} {value:.4g}" for name, value in progress.metrics.items() if value is not None
+        )
+        self._advance(
+            step.name, progress.step, progress.total, f"{progress.label} {numbers}".strip()
+        )
+
+    def bytes_fetched(self, name: str, done: int, total: int | None) -> None:
+        """Show how far a download is, in bytes."""
+        if self._task is None:
+            self._show(f"fetching {name}")
+        of = f" of {total / 1e6:.0f}" if total else ""
+        self._advance(f"fetching {name}", done, total or 0, f"{done / 1e6:.0f}{of} MB")
+
+    def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None:
+        """Show a step's result and what it warns of."""
+        self._hide()
+        took = _duration(artifact.provenance.seconds)
+        how = f"cached (took {took})" if cached else f"done in {took}"
+        self.say(f"[green]✓[/] {step.name:<26} {how}  [dim]{artifact.digest[:19]}[/]")
+        for warning in artifact.provenance.warnings:
+            self.console.print(
+                f"  warning: {warning}", style="yellow", markup=False, soft_wrap=True
+            )
+
+    def _show(self, description: str) -> None:
+        self._hide()
+        self._task = self._bar.add_task(description, total=None, numbers="")
+
+    def _hide(self) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+
+    def _advance(self, name: str, step: int, total: int, numbers: str) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, completed=step, total=total or None, numbers=numbers)
+        if self.console.is_terminal or time.monotonic() - self._last_line < SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = time.monotonic()
+        self.say(f"{name:<28} {step}/{total or '?'} {numbers}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

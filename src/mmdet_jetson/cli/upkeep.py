@@ -1,0 +1,149 @@
+"""Looking after the store and the machine: what the menu offers beside the pipeline."""
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mmdet_jetson.cli import doctor
+from mmdet_jetson.config.settings import Settings, read_settings
+from mmdet_jetson.config.toml import nearest
+from mmdet_jetson.containers.objects import EngineError
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.running.jobs import sweep
+from mmdet_jetson.runtimes.host import HostRuntime
+from mmdet_jetson.runtimes.selection import Where, connect, shelf_of
+from mmdet_jetson.store import Store, is_cache_tag
+
+
+def checkout(tag: str, into: str) -> None:
+    """Copy the files of a tag's or digest's artifact into a folder that does not exist yet."""
+    store = _existing_store()
+    artifact = store.find(tag)
+    if artifact is None:
+        raise _not_found(store, tag)
+    folder = Path(into).absolute()
+    if folder.exists():
+        raise UserError(f"{folder} exists already", "name a folder that does not")
+    store.checkout(artifact, folder)
+    Console().print(f"{artifact.kind} {artifact.digest[:19]} is in {into}", soft_wrap=True)
+
+
+def _existing_store() -> Store:
+    store = Store(read_settings().artifacts)
+    if not store.exists():
+        raise UserError(
+            f"there is no store at {store.root}",
+            "`invoke demo` makes one; MMDET_JETSON_ARTIFACTS says where",
+        )
+    return store
+
+
+def _not_found(store: Store, name: str) -> UserError:
+    if flaw := store.damage(name):
+        return UserError(f"{name} is damaged: {flaw}", "run again, or `invoke verify --mend`")
+    names = [tag for tag in store.tags() if not is_cache_tag(tag)]
+    hint = nearest(name, names) if names else "nothing has a name yet: run `invoke demo`"
+    return UserError(f"no artifact is tagged {name!r}", hint)
+
+
+def verify(mend: bool) -> None:
+    """Read everything in the store again; fail when a digest does not hold."""
+    store = _existing_store()
+    console = Console(stderr=True)
+    with console.status("reading the store") as status:
+        found = store.verify(
+            lambda done, total: status.update(f"read {done / 1e6:.0f} of {total / 1e6:.0f} MB"),
+            mend=mend,
+        )
+    for problem in found.problems:
+        Console().print(f"{problem.where}: {problem.what}", markup=False, soft_wrap=True)
+    summary_line = f"{found.blobs} blobs, {found.size / 1e6:.1f} MB"
+    if found.problems:
+        hint = "run again: what was damaged is removed" if mend else "invoke verify --mend"
+        raise UserError(f"{len(found.problems)} problems in {summary_line}", hint)
+    Console().print(f"clean: {summary_line}", highlight=False)
+
+
+def collect_garbage(days: str, dry_run: bool, where: Where) -> None:
+    """Drop cached results that no run name holds, and what bad ends of runs left, if old enough.
+
+    On an engine, that is images that are outdated for a day and, where the words name an engine or
+    the Docker runtime, the uploaded inputs too.
+    """
+    kept_days = _days(days)
+    where.check_runtime()
+    settings = read_settings()
+    store = _existing_store()
+    held = {named.digest for tag, named in store.tags().items() if not is_cache_tag(tag)}
+    now = datetime.now(timezone.utc)
+
+    def keep(tag: str) -> bool:
+        artifact = store.find(tag)
+        if artifact is None or not is_cache_tag(tag):
+            return True
+        age = now - datetime.fromisoformat(artifact.provenance.created)
+        return artifact.digest in held or age.total_seconds() < kept_days * 86400
+
+    # First what can fail: an engine that does not answer.
+    if _names_engine(where) and not dry_run:
+        shelf = shelf_of(where.engine, settings, store, Console(stderr=True).print)
+        Console().print(f"removed {shelf.forget_inputs()} uploaded inputs", highlight=False)
+    lines = _outdated_images(where, settings, dry_run=dry_run)
+    freed = store.gc(keep, dry_run=dry_run)
+    jobs = sweep(store.root / "jobs", kept_days, dry_run=dry_run)
+    lines += [f"unfinished job {job.name}: {job.size / 1e6:.1f} MB" for job in jobs]
+    size = freed.size + sum(job.size for job in jobs)
+    lines.append(
+        f"{'would free' if dry_run else 'freed'} {size / 1e6:.1f} MB: {len(freed.tags)} cached"
+        f" results, {freed.blobs} blobs, {len(jobs)} unfinished jobs"
+    )
+    Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _names_engine(where: Where) -> bool:
+    return where.runtime == "docker" or bool(where.engine)
+
+
+def _outdated_images(where: Where, settings: Settings, *, dry_run: bool) -> list[str]:
+    """Remove images that are not current any more, and say so; without an engine, say nothing."""
+    from mmdet_jetson.containers import outdated as leftovers  # noqa: PLC0415 - imports Docker's SDK
+
+    try:
+        engine = connect(where.engine, settings)
+        found = leftovers.outdated(engine, settings)
+    except EngineError:
+        if _names_engine(where):
+            raise
+        return []
+    lines = [f"outdated image {reference}" for reference in found]
+    if found and not dry_run:
+        lines.append(f"removed {leftovers.remove(engine, found)} of them from {engine.facts.name}")
+    return lines
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1
+    if not days >= 0:  # refuses "nan" too
+        raise UserError(f"--days {text}: not a number of days", "a number from 0 on: --days 30")
+    return days
+
+
+def show_doctor() -> None:
+    """Tabulate what was looked at; fail when something is missing that a demo needs."""
+    settings = read_settings()
+    findings = doctor.examine(settings, HostRuntime(settings))
+    table = Table(show_header=False, box=None)
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.good else "[red]✗[/]" if finding.needed else "[yellow]–[/]"
+        mend = "" if finding.good or not finding.mend else f"\n[dim]{escape(finding.mend)}[/]"
+        table.add_row(mark, finding.what, escape(finding.detail) + mend)
+    Console().print(table)
+    missing = [finding for finding in findings if finding.needed and not finding.good]
+    if missing:
+        raise UserError(f"missing: {missing[0].what}: {missing[0].detail}", missing[0].mend)

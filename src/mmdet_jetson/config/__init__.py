@@ -1,0 +1,1 @@
+"""What users and machines decide: TOML files and environment variables, parsed once and frozen."""

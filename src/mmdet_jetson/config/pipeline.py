@@ -1,0 +1,221 @@
+"""The configuration of one run: what may stand in its files, and what they must agree on.
+
+Paths inside the files are relative to the project's root.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+
+from mmdet_jetson.config.targets import Precision, Target, check_target
+from mmdet_jetson.config.toml import (
+    Name,
+    Positive,
+    Section,
+    convert,
+    nearest,
+    overridden,
+    read_toml,
+)
+from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.fetching.sources import Source
+
+Word = Annotated[str, msgspec.Meta(min_length=1)]
+Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
+Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+RESERVED = ("base", "checkpoint", "documented")  # as in evaluate-base and export-documented
+
+
+class Split(Section, frozen=True):
+    """Where the pictures and the annotations of one split lie inside the dataset's source."""
+
+    pictures: str
+    annotations: str
+
+
+class Drawn(Section, frozen=True):
+    """How many pictures to draw, and how large (width, height in pixels)."""
+
+    train: Positive
+    val: Positive
+    size: tuple[Pixels, Pixels] = (320, 240)
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class Dataset(Section, frozen=True):
+    """What to learn from: a source in VIA or COCO format, or pictures that we draw."""
+
+    classes: Annotated[tuple[Word, ...], msgspec.Meta(min_length=1)]
+    format: Literal["via", "coco", "drawn"] = "via"
+    source: Word | None = None
+    label_attribute: str = "label"
+    default_class: str | None = None
+    train: Split | None = None
+    val: Split | None = None
+    drawn: Drawn | None = None
+
+
+class Train(Section, frozen=True):
+    """How to train: an MMDetection config, and what to change in it."""
+
+    config: Word
+    weights: str | None = None
+    epochs: Positive | None = None
+    batch_size: Positive | None = None
+    seed: int = 0
+    workers: Annotated[int, msgspec.Meta(ge=0)] = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    overrides: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Export(Section, frozen=True):
+    """The MMDeploy config for each backend, and the NMS of fused graphs.
+
+    ``thresholds`` says whose: those of the model's own test, or of the deploy config.
+    """
+
+    onnxruntime: Word = "configs/deploy/detection_onnxruntime_static.py"
+    tensorrt: Word = "configs/deploy/detection_tensorrt_static.py"
+    thresholds: Literal["model", "deploy"] = "model"
+    candidates: Annotated[int, msgspec.Meta(ge=1, le=3840)] = 1000  # TensorRT's TopK has no more
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 16
+
+
+class Evaluate(Section, frozen=True):
+    """How many validation pictures to draw, and from which score on."""
+
+    pictures: Annotated[int, msgspec.Meta(ge=1, le=50)] = 4
+    draw_threshold: Fraction = 0.3
+
+
+class Profile(Section, frozen=True):
+    """How often to time the engine."""
+
+    repeats: Annotated[int, msgspec.Meta(ge=200)] = 200
+    warmup: Annotated[int, msgspec.Meta(ge=1)] = 20
+
+
+class Gates(Section, frozen=True):
+    """What an engine must reach; a gate that is left out is not judged."""
+
+    min_AP50: Fraction | None = None  # noqa: N815 - the metric's own name
+    max_AP_drop: Fraction | None = None  # noqa: N815
+
+
+class Pipeline(Section, frozen=True):
+    """``pipeline.toml``: the one file a user edits."""
+
+    name: Name
+    input_size: tuple[Side, Side]
+    targets: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
+    dataset: Dataset
+    train: Train
+    export: Export = Export()
+    evaluate: Evaluate = Evaluate()
+    profile: Profile = Profile()
+    gates: Gates = Gates()
+
+
+class Sources(Section, frozen=True):
+    """``sources.toml``: what may be fetched, and the mirrors that everyone here shares."""
+
+    mirrors: tuple[str, ...] = ()
+    sources: dict[str, Source] = msgspec.field(default_factory=dict)
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """All configuration of one run, checked as a whole."""
+
+    pipeline: Pipeline
+    targets: dict[str, Target]
+    sources: Sources
+    folder: Path
+
+    @property
+    def used_targets(self) -> dict[str, Target]:
+        """The targets that this pipeline builds for, in its order."""
+        return {name: self.targets[name] for name in self.pipeline.targets}
+
+
+def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
+    """Read ``path`` and the ``targets.toml`` and ``sources.toml`` beside it.
+
+    ``overrides`` are ``dotted.key=value`` assignments in TOML (a bare word is a string).
+
+    Raises:
+        ConfigError: something in the files or the overrides is wrong; names file and field.
+    """
+    raw = overridden(read_toml(path), overrides)
+    targets, sources = path.parent / "targets.toml", path.parent / "sources.toml"
+    beside = f"{path} needs it beside it: keep your configs in configs/, or copy it from there"
+    project = Project(
+        pipeline=convert(raw, Pipeline, path),
+        targets={
+            name: convert(table, Target, targets, name)
+            for name, table in read_toml(targets, beside).items()
+        },
+        sources=convert(read_toml(sources, beside), Sources, sources),
+        folder=path.parent,
+    )
+    _check(project, path)
+    return project
+
+
+def with_precision(project: Project, precision: str) -> Project:
+    """Return the project with another precision for all its targets.
+
+    Raises:
+        ConfigError: there is no such precision, or a target cannot have it.
+    """
+    if precision not in get_args(Precision):
+        raise ConfigError(
+            f"--precision {precision}: unknown", nearest(precision, get_args(Precision))
+        )
+    targets = {
+        name: msgspec.structs.replace(target, precision=precision)
+        for name, target in project.targets.items()
+    }
+    changed = msgspec.structs.replace(project, targets=targets)
+    for name, target in changed.used_targets.items():
+        check_target(name, target)
+    return changed
+
+
+def _check(project: Project, path: Path) -> None:
+    """Check what no single field can tell."""
+    pipeline, dataset = project.pipeline, project.pipeline.dataset
+    if pipeline.name == "cache":
+        raise ConfigError(f"{path}: name: 'cache' is what cached results are tagged with")
+    for name in pipeline.targets:
+        if name in RESERVED:
+            raise ConfigError(
+                f"{path}: targets: {name!r} is what a step is called", "rename the target"
+            )
+        if name not in project.targets:
+            raise ConfigError(
+                f"{path}: targets: {name!r} is not in targets.toml", nearest(name, project.targets)
+            )
+    for name, target in project.used_targets.items():
+        check_target(name, target)
+    for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
+        if len(set(values)) != len(values):
+            raise ConfigError(f"{path}: {field}: a name stands there twice", "remove one of them")
+    if dataset.default_class not in (None, *dataset.classes):
+        raise ConfigError(
+            f"{path}: dataset.default_class: {dataset.default_class!r} is not in dataset.classes",
+            nearest(str(dataset.default_class), dataset.classes),
+        )
+    given, drawn = ("source", "train", "val"), ("drawn",)
+    needed, senseless = (drawn, given) if dataset.format == "drawn" else (given, drawn)
+    for field in needed:
+        if getattr(dataset, field) is None:
+            raise ConfigError(f"{path}: dataset.{field}: needed for format {dataset.format!r}")
+    for field in senseless:
+        if getattr(dataset, field) is not None:
+            raise ConfigError(
+                f"{path}: dataset.{field}: means nothing for format {dataset.format!r}",
+                "remove it, or change dataset.format",
+            )

@@ -1,0 +1,94 @@
+"""What this machine's owner decides, read once from the environment.
+
+============================= ===================================================================
+``MMDET_JETSON_CACHE``        environments, wheels and downloads (default: the user's cache folder)
+``MMDET_JETSON_ARTIFACTS``    the store (default: ``artifacts/`` of the project)
+``MMDET_JETSON_MIRRORS``      folders or URLs tried before the original address, set apart by spaces
+``MMDET_JETSON_OFFLINE``      ``1``: never open a connection; use the cache and mirrored folders
+``MMDET_JETSON_PYTHON38``     a Python 3.8 to use for the environment ``train``
+``MMDET_JETSON_TRAIN``        ``cpu`` or ``cu113``: which lock environment ``train`` is built from
+                              (default: ``cu113`` where an NVIDIA driver is loaded)
+``MMDET_JETSON_BASES``        ``stand-in``: build images on bases of docker/make-stand-in, instead
+                              of pulling the real ones (``registry``, the default)
+``MMDET_JETSON_CERTIFICATES`` a bundle that image builds trust, behind a proxy that inspects TLS; it
+                              never enters an image (default: what ``SSL_CERT_FILE`` names, else
+                              this machine's own)
+``DOCKER_HOST``               the engine for ``--runtime docker`` where ``--engine`` names none;
+                              else the Docker context in use
+``DOCKER_CERT_PATH``          a folder with ca.pem, cert.pem and key.pem, for an engine at tcp://...
+============================= ===================================================================
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, cast
+
+import msgspec
+import platformdirs
+
+from mmdet_jetson.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[3]
+# Of Debian and Ubuntu; of Fedora and Red Hat.
+SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+Variant = Literal["cpu", "cu113"]
+Bases = Literal["registry", "stand-in"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things live on this machine and what may be reached from it."""
+
+    root: Path
+    cache: Path
+    artifacts: Path
+    mirrors: tuple[str, ...]
+    offline: bool
+    python38: str
+    variant: Variant
+    bases: Bases
+    certificates: Path | None
+    engine: str = ""
+    engine_certificates: Path | None = None
+
+
+def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Settings:
+    """Read the settings of the project at ``root``, by default the one this file is part of.
+
+    Raises:
+        ConfigError: a variable has a value that means nothing.
+    """
+    variant = environ.get("MMDET_JETSON_TRAIN") or _variant_of_this_machine()
+    if variant not in ("cpu", "cu113"):
+        raise ConfigError(f"MMDET_JETSON_TRAIN is {variant!r}", "set it to cpu or cu113")
+    bases = environ.get("MMDET_JETSON_BASES") or "registry"
+    if bases not in ("registry", "stand-in"):
+        raise ConfigError(f"MMDET_JETSON_BASES is {bases!r}", "set it to registry or stand-in")
+    docker = environ.get("DOCKER_CERT_PATH")
+    cache = environ.get("MMDET_JETSON_CACHE") or platformdirs.user_cache_dir("mmdet-jetson")
+    return Settings(
+        root=root,
+        cache=Path(cache).expanduser().absolute(),
+        artifacts=Path(environ.get("MMDET_JETSON_ARTIFACTS") or root / "artifacts").absolute(),
+        mirrors=tuple(environ.get("MMDET_JETSON_MIRRORS", "").split()),
+        offline=environ.get("MMDET_JETSON_OFFLINE", "0") not in ("", "0"),
+        python38=environ.get("MMDET_JETSON_PYTHON38", ""),
+        variant=cast("Variant", variant),
+        bases=cast("Bases", bases),
+        certificates=_certificates(environ),
+        engine=environ.get("DOCKER_HOST", ""),
+        engine_certificates=Path(docker).absolute() if docker else None,
+    )
+
+
+def _certificates(environ: Mapping[str, str]) -> Path | None:
+    for name in ("MMDET_JETSON_CERTIFICATES", "SSL_CERT_FILE"):
+        if environ.get(name):
+            return Path(environ[name]).absolute()
+    return next((path for path in map(Path, SYSTEM_CERTIFICATES) if path.is_file()), None)
+
+
+def _variant_of_this_machine() -> Variant:
+    """Guess without starting anything: a driver is there when its device file is."""
+    return "cu113" if Path("/dev/nvidia0").exists() and shutil.which("nvidia-smi") else "cpu"

@@ -1,0 +1,72 @@
+"""Device classes: what an engine is built for and with, as ``targets.toml`` says."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from mmdet_jetson.config.toml import Name, Positive, Section
+from mmdet_jetson.errors import ConfigError
+
+Backend = Literal["onnxruntime", "tensorrt", "tensorrt_rtx"]
+Precision = Literal["fp32", "fp16", "int8"]
+Capability = Annotated[int, msgspec.Meta(ge=50, le=199)]
+Version = Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)*$")]
+
+
+class Target(Section, frozen=True):
+    """A device class and how to build for it.
+
+    ``input`` of a fused graph: an ``image`` of any size, one that is ``letterboxed`` to the input
+    size already, or a normalised ``tensor``. ``batch`` is how many pictures it takes at a time.
+    ``compute_capabilities`` are the GPUs that TensorRT for RTX compiles for, without their dot.
+    ``plugin`` is MMDeploy's library, which a documented graph needs in TensorRT.
+    """
+
+    description: str
+    backend: Backend
+    graph: Literal["fused", "documented"] = "fused"
+    input: Literal["image", "letterboxed", "tensor"] = "image"
+    batch: Positive = 1
+    precision: Precision = "fp32"
+    compute_capabilities: tuple[Capability, ...] = ()
+    calibration_pictures: Positive = 64
+    plugin: str | None = None
+    image: Name | None = None
+    """The container image of ``images.toml`` that its engine is built and measured in, if any."""
+    jetpack: Version | None = None
+    l4t: Version | None = None
+    """The release that the device must run; "38" stands for any 38.x."""
+    cuda: Version | None = None
+    tensorrt: Version | None = None
+    sm: Capability | None = None
+    """Compute capability without its dot: 87 for Orin."""
+
+
+def check_target(name: str, target: Target) -> None:
+    """Check what fields of a target ask of each other."""
+    if target.backend == "tensorrt_rtx" and not target.compute_capabilities:
+        raise ConfigError(
+            f"targets.toml: {name}.compute_capabilities: needed for backend 'tensorrt_rtx'",
+            "list the GPUs to compile for, as in [86, 89]",
+        )
+    if target.backend == "onnxruntime" and target.precision == "fp16":
+        raise ConfigError(
+            f"targets.toml: {name}.precision: ONNX Runtime computes fp16 on a CPU by way of fp32, "
+            "slower than fp32 alone",
+            'set it to "fp32" or "int8"',
+        )
+    if target.graph == "fused" and target.input == "image" and target.batch > 1:
+        raise ConfigError(
+            f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
+            'set its input to "letterboxed"',
+        )
+    if target.graph == "fused" and target.input != "tensor" and _is(target.tensorrt, "8.4"):
+        raise ConfigError(
+            f"targets.toml: {name}.input: TensorRT {target.tensorrt} takes no 8-bit pictures",
+            'set it to "tensor"',
+        )
+
+
+def _is(version: str | None, release: str) -> bool:
+    """Whether a version is that release, or one of its patches."""
+    return f"{version}.".startswith(f"{release}.")

@@ -1,0 +1,1 @@
+"""Getting files from elsewhere: mirrors, downloads, digests, archives."""

@@ -1,0 +1,1 @@
+"""What would run: steps, the keys of their results, and why one would run again."""

@@ -1,0 +1,79 @@
+"""Whether a target's engine can be built and run where a run goes: told before anything starts.
+
+That machine is the one of environment `deploy`: this one, or the one of the engine that runs its
+containers. `Machine` says what it is, whichever it is.
+"""
+
+from collections.abc import Iterator
+
+from mmdet_jetson.config.images import Images
+from mmdet_jetson.config.pipeline import Project
+from mmdet_jetson.config.targets import Target
+from mmdet_jetson.environments.this_machine import Machine
+from mmdet_jetson.errors import UserError
+
+COMPILING = ("engine", "build-jetson-engine")  # these make what need not run on that machine
+ON_ITS_DEVICE = (
+    "invoke build-jetson-engine --target {0} builds it on its device, started there or with "
+    "--engine ssh://user@jetson; here: invoke export --target {0} makes its ONNX file"
+)
+ELSEWHERE = (
+    "add --runtime docker, which emulates it, or go to such a machine: "
+    "invoke build-jetson-engine --target {0} --engine ssh://user@jetson"
+)
+
+
+def check_targets(project: Project, goal: str, machine: Machine, images: Images) -> None:
+    """Refuse to start what cannot be finished on that machine.
+
+    ``goal`` is the verb that was asked for.
+
+    Raises:
+        UserError: a target does not fit; says why, and what does.
+    """
+    for name, target in project.used_targets.items():
+        platform = images.image(target.image).platform if target.image else ""
+        for problem, hint in _misfits(target, goal, machine, platform.removeprefix("linux/")):
+            raise UserError(
+                f"{goal}: {machine.name} does not fit target {name!r}: {problem}",
+                hint.format(name),
+            )
+
+
+def can_run(target: Target, machine: Machine) -> bool:
+    """Whether what that machine builds for the target runs on it, too."""
+    return target.backend != "tensorrt_rtx" or machine.has_gpu
+
+
+def _misfits(
+    target: Target, goal: str, machine: Machine, architecture: str
+) -> Iterator[tuple[str, str]]:
+    """What speaks against it, and what to do about it; ``architecture`` of its image, if any."""
+    if machine.in_containers and not target.image:
+        yield "there is no container image for it", "leave out --runtime docker and --engine"
+    if target.backend == "tensorrt":
+        for problem in _no_such_jetson(target, machine):
+            yield problem, ON_ITS_DEVICE
+    elif architecture not in ("", machine.architecture) and not machine.in_containers:
+        yield f"it is {machine.architecture}, and needed is {architecture}", ELSEWHERE
+    if goal not in COMPILING and not can_run(target, machine):
+        yield (
+            "such an engine runs on a GPU only, and there is none",
+            "invoke engine --target {0} compiles it all the same",
+        )
+
+
+def _no_such_jetson(target: Target, machine: Machine) -> Iterator[str]:
+    """What is missing where TensorRT should build for one of NVIDIA's boards."""
+    if machine.architecture != "arm64":
+        yield f"it is {machine.architecture}, and a Jetson is arm64"
+    if not machine.l4t:
+        yield "it tells no release of Jetson Linux (L4T), so it is no Jetson"
+    if target.l4t and not f"{machine.l4t}.".startswith(f"{target.l4t}."):
+        yield f"it runs L4T {machine.l4t}, and needed is {target.l4t}"
+    if machine.in_containers and not machine.has_gpu:
+        yield "it has no NVIDIA runtime, which gives containers the GPU"
+    if not machine.in_containers and not machine.jetpack:
+        yield "its Python has no TensorRT (apt-get install python3-libnvinfer)"
+    if machine.jetpack and target.sm and machine.jetpack.sm not in (None, target.sm):
+        yield f"its GPU is of architecture {machine.jetpack.sm}, and needed is {target.sm}"

@@ -1,0 +1,125 @@
+"""Inputs from outside the pipeline: sources by name, and the user's own folders and files."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from mmdet_jetson.config.pipeline import Project
+from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.config.toml import nearest
+from mmdet_jetson.errors import ConfigError, UserError
+from mmdet_jetson.fetching.archive import unpack
+from mmdet_jetson.fetching.digests import sha256_file, tree_digest
+from mmdet_jetson.fetching.source_lock import recorded_digest
+from mmdet_jetson.fetching.sources import fetch
+from mmdet_jetson.planning.steps import Given
+
+Bytes = Callable[[str, int, int | None], None]
+
+
+class Inputs:
+    """Turns what a config names into inputs of steps; fetches only when a step asks."""
+
+    def __init__(self, project: Project, settings: Settings, on_bytes: Bytes) -> None:
+        self.project = project
+        self.settings = settings
+        self.on_bytes = on_bytes
+
+    def dataset(self, named: str) -> Given:
+        """Return a folder of pictures: the user's own, or an archive's."""
+        path = self._own(named, "dataset.source")
+        if path and path.is_dir():
+            folder = path
+            return Given(lambda: self._tree(folder), lambda _: folder)
+        return self._file(named, path, _unpack)
+
+    def weights(self, named: str) -> Given:
+        """Return a folder with one checkpoint file."""
+        path = self._own(named, "train.weights")
+        if path and path.is_dir():
+            raise ConfigError(f"train.weights: {named!r} is a folder", "name the .pth file in it")
+        return self._file(named, path, _put)
+
+    def plugin(self, named: str, field: str) -> Given:
+        """Return a folder with the library of TensorRT plugins, which only its device has."""
+        path = self.settings.root / Path(named).expanduser()
+
+        def found() -> Path:
+            if not path.is_file():
+                raise ConfigError(
+                    f"{field}: {path} is no file",
+                    'compile it on the device, or set graph = "fused", which needs none',
+                )
+            return path
+
+        return Given(lambda: sha256_file(found()), lambda into: _put(found(), into), path.is_file)
+
+    def _file(self, named: str, path: Path | None, place: Callable[[Path, Path], Path]) -> Given:
+        return Given(
+            lambda: self._digest(named, path),
+            lambda into: place(path, into) if path else self._fetched(named, place, into),
+            lambda: bool(path or self._known_digest(named)),
+        )
+
+    def _fetched(self, named: str, place: Callable[[Path, Path], Path], into: Path) -> Path:
+        file = self._fetch(named)
+        try:
+            return place(file, into)
+        except UserError as error:
+            if self.project.sources.sources[named].sha256:
+                raise
+            again = (
+                f"if that was never the right file, delete it and {named!r} in {self._lock_file}"
+            )
+            raise UserError(error.message, f"{error.hint}; {again}") from error
+
+    def _own(self, named: str, field: str) -> Path | None:
+        """Return the user's own path; None when the name is one of ``sources.toml``."""
+        if named in self.project.sources.sources:
+            return None
+        path = self.settings.root / Path(named).expanduser()
+        if path.exists():
+            return path
+        hint = nearest(named, self.project.sources.sources)
+        raise ConfigError(
+            f"{field}: {named!r} is neither a name in sources.toml nor a path that exists", hint
+        )
+
+    def _digest(self, named: str, path: Path | None) -> str:
+        """Return the SHA-256 of a file; one whose digest is known need not be here for that."""
+        if path:
+            return sha256_file(path)
+        return self._known_digest(named) or sha256_file(self._fetch(named))
+
+    def _known_digest(self, named: str) -> str | None:
+        source = self.project.sources.sources[named]
+        return source.sha256 or recorded_digest(self._lock_file, named, source.url)
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.project.folder / "sources.lock"
+
+    def _fetch(self, named: str) -> Path:
+        return fetch(
+            named,
+            self.project.sources.sources[named],
+            downloads=self.settings.cache / "downloads",
+            mirrors=(*self.settings.mirrors, *self.project.sources.mirrors),
+            lock_file=self._lock_file,
+            offline=self.settings.offline,
+            progress=lambda done, total: self.on_bytes(named, done, total),
+        )
+
+    def _tree(self, folder: Path) -> str:
+        return tree_digest(folder, self.settings.cache / "digests.sqlite")
+
+
+def _unpack(archive: Path, into: Path) -> Path:
+    unpack(archive, into)
+    return into
+
+
+def _put(file: Path, into: Path) -> Path:
+    into.mkdir(parents=True)
+    shutil.copyfile(file, into / file.name)
+    return into

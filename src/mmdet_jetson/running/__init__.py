@@ -1,0 +1,1 @@
+"""Running a step: its job folder, its runtime, its place in the store."""

@@ -1,0 +1,1 @@
+"""The annotation formats that are read: one module for each."""

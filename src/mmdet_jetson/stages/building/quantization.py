@@ -1,0 +1,104 @@
+"""An INT8 copy of a graph: convolutions between Quantize and Dequantize nodes, calibrated.
+
+Pictures say how large the values get that each convolution reads.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, Mapping, Optional
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+
+from mmdet_jetson.stages.building import Request
+from mmdet_jetson.stages.building.lower_precision import lowered_nodes
+from mmdet_jetson.stages.inference.feeding import feed
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
+from mmdet_jetson.stages.job import StageError
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a backend wants values in 8 bits."""
+
+    activations: QuantType
+    options: Mapping[str, Any]
+
+
+# A zero point of its own uses all 256 steps for values that are mostly positive.
+FOR_ONNXRUNTIME = Scheme(QuantType.QUInt8, {"WeightSymmetric": True})
+# TensorRT knows no zero point but 0, and adds the bias in floating point.
+FOR_TENSORRT = Scheme(
+    QuantType.QInt8,
+    {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+)
+
+
+def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
+    """Write an INT8 copy of the request's graph to ``into`` and return that.
+
+    Raises:
+        StageError: there is no picture to calibrate with, no node that may be lowered, or a range
+            that cannot be quantized.
+    """
+    if not request.calibration:
+        raise StageError(
+            "int8 needs pictures to calibrate with, and there are none",
+            "give the dataset training pictures",
+        )
+    model = onnx.load(str(request.onnx))
+    lowered = lowered_nodes(model)
+    convolutions = [n.name for n in model.graph.node if n.op_type == "Conv" and n.name in lowered]
+    logging.getLogger().setLevel(logging.ERROR)  # it recommends what an exported graph has had
+    try:
+        quantize_static(
+            str(request.onnx),
+            str(into),
+            _Reader(feeds(request, model)),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=scheme.activations,
+            weight_type=QuantType.QInt8,
+            nodes_to_quantize=convolutions,
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options=dict(scheme.options),
+        )
+    except AssertionError as error:  # how onnxruntime.quantization refuses ranges
+        raise StageError(
+            f"the ranges of values in the network cannot be put into 8 bits: {error}",
+            "values that are endless or not a number are the usual cause: evaluate the fp32 engine",
+        ) from error
+    return into
+
+
+def feeds(
+    request: Request, model: onnx.ModelProto, *, same_size: bool = False
+) -> Iterator[Dict[str, np.ndarray]]:
+    """Yield the inputs of the graph, by name, for each calibration picture.
+
+    ``same_size``: give all pictures the network's size, also where the graph takes any. What the
+    graph then computes is the same: a picture of that size is not scaled again.
+    """
+    preprocessing = Preprocessing.of(request.onnx.parent, request.graph)
+    names = [value.name for value in model.graph.input]
+    for path in request.calibration:
+        picture = read_picture(path)
+        if same_size:
+            picture = preprocessing.resize(picture)
+        yield dict(zip(names, feed(request.graph, preprocessing, picture)))
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has no types
+    def __init__(self, inputs: Iterator[Dict[str, np.ndarray]]) -> None:
+        self.inputs = inputs
+
+    def get_next(self) -> Optional[Dict[str, np.ndarray]]:
+        return next(self.inputs, None)

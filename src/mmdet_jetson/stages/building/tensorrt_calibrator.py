@@ -1,0 +1,43 @@
+"""INT8 calibration by TensorRT before 10.1: it asks for pictures and keeps what it learns."""
+
+from pathlib import Path
+from typing import Any, List, Optional, Sequence
+
+import onnx
+
+from mmdet_jetson.stages.building import Request
+from mmdet_jetson.stages.building.quantization import feeds
+from mmdet_jetson.stages.inference.cuda import open_cuda
+
+
+def calibrator(trt: Any, request: Request, model: onnx.ModelProto, cache: Path) -> Any:
+    """Give the calibrator for a request; it writes what it learns to ``cache``."""
+    cuda = open_cuda()
+    inputs = feeds(request, model, same_size=True)
+
+    class Pictures(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IInt8EntropyCalibrator2.__init__(self)
+            self.addresses: List[int] = []
+
+        def get_batch_size(self) -> int:
+            return int(request.graph.get("batch", 1))
+
+        def get_batch(self, names: Sequence[str]) -> Optional[List[int]]:
+            values = next(inputs, None)
+            if values is None:
+                return None
+            if not self.addresses:
+                self.addresses = [cuda.allocate(values[name].nbytes) for name in names]
+            for name, address in zip(names, self.addresses):
+                cuda.upload(address, values[name])
+            cuda.synchronize()
+            return self.addresses
+
+        def read_calibration_cache(self) -> None:
+            """Learn anew: the pictures may have changed."""
+
+        def write_calibration_cache(self, learnt: bytes) -> None:
+            cache.write_bytes(bytes(learnt))
+
+    return Pictures()

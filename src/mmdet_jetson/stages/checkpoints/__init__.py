@@ -1,0 +1,1 @@
+"""Weights in files, and the models that they belong to."""

@@ -1,1 +1,0 @@
-"""What a device runs, and how well it does."""

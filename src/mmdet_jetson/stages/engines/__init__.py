@@ -1,0 +1,1 @@
+"""A finished engine in its folder: opened with care, compared, carried in one file."""

@@ -1,0 +1,147 @@
+"""The `evaluation` artifact: figures, predictions and drawn pictures, whatever was evaluated."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+
+from mmdet_jetson.stages.evaluation.coco_figures import Figures, coco_figures
+from mmdet_jetson.stages.inference.boxes import Detection
+from mmdet_jetson.stages.inference.drawing import draw, write_jpeg
+from mmdet_jetson.stages.inference.preprocessing import read_picture
+from mmdet_jetson.stages.job import Job, StageError
+
+Detect = Callable[[Path], List[Detection]]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The validation split of a `dataset` artifact; ``images`` are COCO's, by file name."""
+
+    folder: Path
+    images: Tuple[Mapping[str, Any], ...]
+    classes: Tuple[str, ...]
+    truth: Mapping[int, Tuple[Detection, ...]]
+
+    @classmethod
+    def read(cls, dataset: Path) -> "Validation":
+        """Read ``val.json`` of a `dataset` artifact.
+
+        Raises:
+            StageError: there is no picture in it.
+        """
+        content = json.loads((dataset / "val.json").read_text(encoding="utf-8"))
+        if not content["images"]:
+            raise StageError(
+                "the validation split has no pictures, so there is nothing to evaluate",
+                "add pictures to the dataset's val split",
+            )
+        categories = sorted(content["categories"], key=lambda category: category["id"])
+        return cls(
+            folder=dataset / "val",
+            images=tuple(sorted(content["images"], key=lambda image: image["file_name"])),
+            classes=tuple(category["name"] for category in categories),
+            truth=_truth(content["images"], content["annotations"]),
+        )
+
+    @property
+    def annotations(self) -> Path:
+        """The COCO file itself."""
+        return self.folder.parent / "val.json"
+
+    def path(self, image: Mapping[str, Any]) -> Path:
+        """Where a picture lies."""
+        return self.folder / str(image["file_name"])
+
+
+def evaluate(job: Job, validation: Validation, detect: Detect) -> Dict[int, List[Detection]]:
+    """Detect on every validation picture, by image id, telling how far it is."""
+    found: Dict[int, List[Detection]] = {}
+    total = len(validation.images)
+    for step, image in enumerate(validation.images, start=1):
+        found[image["id"]] = detect(validation.path(image))
+        if step % 10 == 0 or step == total:
+            job.progress(step, total, "pictures")
+    return found
+
+
+def write_evaluation(
+    folder: Path,
+    validation: Validation,
+    found: Mapping[int, Sequence[Detection]],
+    description: Mapping[str, Any],
+) -> Figures:
+    """Write ``predictions.json`` and ``metrics.json``; return the figures in the latter.
+
+    ``description`` (subject, evidence grade, preprocessing) goes into ``metrics.json`` as it is.
+    """
+    predictions = [
+        prediction(identifier, detection)
+        for identifier, detections in found.items()
+        for detection in detections
+    ]
+    figures = coco_figures(validation.annotations, predictions)
+    metrics = {
+        **description,
+        "figures": figures.figures,
+        "per_class": figures.per_class,
+        "pictures": len(validation.images),
+        "detections": len(predictions),
+    }
+    (folder / "predictions.json").write_text(json.dumps(predictions))
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    return figures
+
+
+def write_pictures(
+    folder: Path,
+    validation: Validation,
+    found: Mapping[int, Sequence[Detection]],
+    parameters: Mapping[str, Any],
+    first_name: str,
+) -> None:
+    """Draw the first pictures by file name into ``pictures/``, the first as ``first_name`` too.
+
+    ``parameters`` are the stage's: how many ``pictures``, and the ``draw_threshold`` of scores.
+    """
+    (folder / "pictures").mkdir(exist_ok=True)
+    for index, image in enumerate(validation.images[: max(1, parameters["pictures"])]):
+        drawn = draw(
+            read_picture(validation.path(image)),
+            [d for d in found[image["id"]] if d.score >= parameters["draw_threshold"]],
+            validation.classes,
+            validation.truth[image["id"]],
+        )
+        if index == 0:
+            write_jpeg(folder / first_name, drawn)
+        if index < parameters["pictures"]:
+            write_jpeg(folder / "pictures" / drawn_name(image["file_name"]), drawn)
+
+
+def drawn_name(file_name: str) -> str:
+    """Name the drawing of a picture: one flat folder holds them all, as JPEG."""
+    flat = file_name.replace("%", "%25").replace("/", "%2F")
+    return flat if flat.endswith(".jpg") else f"{flat}.jpg"
+
+
+def prediction(identifier: int, detection: Detection) -> Dict[str, Any]:
+    """Write a detection in COCO's results format; ``identifier`` is the picture's."""
+    left, top, right, bottom = detection.box
+    box = [left, top, right - left, bottom - top]
+    return {
+        "image_id": identifier,
+        "category_id": detection.label + 1,
+        "bbox": [round(value, 3) for value in box],
+        "score": round(detection.score, 6),
+    }
+
+
+def _truth(
+    images: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]]
+) -> Dict[int, Tuple[Detection, ...]]:
+    truth: Dict[int, List[Detection]] = {image["id"]: [] for image in images}
+    for annotation in annotations:
+        left, top, width, height = annotation["bbox"]
+        box = (left, top, left + width, top + height)
+        truth[annotation["image_id"]].append(Detection(box, 1.0, annotation["category_id"] - 1))
+    return {identifier: tuple(detections) for identifier, detections in truth.items()}

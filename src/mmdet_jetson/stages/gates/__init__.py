@@ -1,0 +1,1 @@
+"""What an engine must reach: checks that pass, fail or are inconclusive."""

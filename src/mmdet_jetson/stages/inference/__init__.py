@@ -1,0 +1,1 @@
+"""Running an engine: from a picture to boxes in it."""

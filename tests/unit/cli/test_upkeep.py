@@ -1,0 +1,235 @@
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes import FakeRuntime, Quiet
+from invoke import Collection, Program
+from invoke.loader import FilesystemLoader
+
+from mmdet_jetson.cli import doctor, summary
+from mmdet_jetson.config.settings import ROOT, read_settings
+from mmdet_jetson.planning import pipeline
+from mmdet_jetson.planning.explain import State, states
+from mmdet_jetson.planning.steps import Step
+from mmdet_jetson.running.run_step import Workshop
+from mmdet_jetson.store import Store
+
+DATASET = Step("dataset", "dataset", "train", "dataset", {})
+Said = tuple[int, str]
+Menu = Callable[..., Said]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store with one artifact, ``mugs.dataset``."""
+    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "artifacts"))
+    store = Store(tmp_path / "artifacts")
+    pipeline.run([DATASET], Workshop(FakeRuntime(), store, Quiet()), "mugs")
+    return store
+
+
+@pytest.fixture
+def menu(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Menu:
+    """The menu in this process, without an engine: takes words, returns the exit code and what it said."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
+    program = Program(namespace=Collection.from_module(module))
+
+    def run(*words: str) -> Said:
+        code = 0
+        try:
+            program.run(["invoke", *words])
+        except SystemExit as exited:
+            code = int(exited.code or 0)
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run
+
+
+def unfinished(store: Store, name: str, days: float) -> Path:
+    """A training that was killed some days ago."""
+    job = store.root / "jobs" / name
+    (job / "work").mkdir(parents=True)
+    checkpoint = job / "work/epoch_8.pth"
+    checkpoint.write_bytes(bytes(2_500_000))
+    for path in (checkpoint, job / "work", job):
+        os.utime(path, (time.time() - days * 86400,) * 2)
+    return checkpoint
+
+
+def test_gc_keeps_a_young_unfinished_training(store: Store, menu: Menu) -> None:
+    young, old = unfinished(store, "train-1", 20), unfinished(store, "train-2", 40)
+    code, said = menu("gc")
+    assert code == 0
+    assert "unfinished job train-2: 2.5 MB\nfreed 2.5 MB: 0 cached results" in said
+    assert young.exists()
+    assert not old.exists()
+
+
+@pytest.mark.parametrize("words", [("--dry", "gc"), ("gc", "--dry"), ("gc", "--dry-run")])
+def test_a_dry_gc_names_what_would_go_and_leaves_it(
+    store: Store, menu: Menu, words: tuple[str, ...]
+) -> None:
+    store.untag("mugs.dataset")
+    job = unfinished(store, "train-1", 1)
+    code, said = menu(*words, "--days", "0")
+    assert code == 0
+    assert "unfinished job train-1: 2.5 MB\nwould free 2.5 MB: 1 cached results, 3 blobs" in said
+    assert job.exists()
+    assert len(store.artifacts()) == 1
+
+
+def test_gc_misses_an_engine_only_where_it_was_told_of_one(store: Store, menu: Menu) -> None:
+    code, said = menu("gc")
+    assert (code, said.count("\n")) == (0, 1)
+    for words in (("--runtime", "docker"), ("--engine", "unix:///nowhere")):
+        code, said = menu("gc", *words)
+        assert code == 1
+        assert "the engine at unix:///nowhere does not answer" in said
+
+
+def test_gc_drops_nothing_where_its_words_are_wrong(store: Store, menu: Menu) -> None:
+    (tag,) = (tag for tag in store.tags() if tag.startswith("mugs"))
+    store.untag(tag)
+    before = sorted(path.name for path in store.root.rglob("*"))
+    for words in (("--engine", "unix:///nowhere"), ("--runtime", "dokcer")):
+        code, _ = menu("gc", "--days=0", *words)
+        assert code == 1
+        assert sorted(path.name for path in store.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("days", ["x", "-1", "nan", ""])
+def test_gc_refuses_what_is_no_number_of_days(store: Store, menu: Menu, days: str) -> None:
+    code, said = menu("gc", f"--days={days}")
+    assert code == 1
+    assert f"error: --days {days}: not a number of days" in said
+
+
+def test_a_very_long_time_keeps_everything(store: Store, menu: Menu) -> None:
+    store.untag("mugs.dataset")
+    assert "0 cached results" in menu("gc", "--days", "1e300")[1]
+
+
+@pytest.mark.parametrize("words", [("verify",), ("gc",), ("checkout", "mugs.dataset", "out")])
+@pytest.mark.parametrize("place", ["typo", "file"])
+def test_a_store_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, menu: Menu, *, words: list[str], place: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / place))
+    code, said = menu(*words)
+    assert code == 1
+    assert f"error: there is no store at {tmp_path / place}\n" in said
+
+
+def test_checkout_takes_a_digest(store: Store, menu: Menu, tmp_path: Path) -> None:
+    digest = store.tags()["mugs.dataset"].digest
+    for number, name in enumerate((digest, digest[7:19], digest[:19])):
+        assert menu("checkout", name, str(tmp_path / str(number)))[0] == 0
+        assert (tmp_path / str(number) / "out.txt").exists()
+
+
+@pytest.mark.parametrize("into", ["file/x", "/proc/x", ""])
+def test_checkout_says_where_it_cannot_write(
+    store: Store, menu: Menu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, into: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    code, said = menu("checkout", "mugs.dataset", into)
+    assert code == 1
+    assert said.count("error: ") == 1
+    assert str((tmp_path / into).parent if into else tmp_path) in said
+
+
+def test_checkout_says_what_is_damaged(store: Store, menu: Menu, tmp_path: Path) -> None:
+    digest = store.tags()["mugs.dataset"].digest
+    (store.root / "blobs/sha256" / digest[7:]).unlink()
+    code, said = menu("checkout", "mugs.dataset", str(tmp_path / "out"))
+    assert code == 1
+    assert f"mugs.dataset is damaged: blob {digest[:19]} is missing" in said
+    assert "verify --mend" in said
+
+
+def test_checkout_from_a_store_without_names_says_what_makes_one(
+    store: Store, menu: Menu, tmp_path: Path
+) -> None:
+    store.untag("mugs.dataset")
+    assert (
+        "try: nothing has a name yet: run `invoke demo`"
+        in menu("checkout", "mugs.dataset", str(tmp_path / "out"))[1]
+    )
+
+
+def test_verify_mends_once(store: Store, menu: Menu) -> None:
+    (store.root / "index.json").write_text("{")
+    assert "`invoke verify --mend` rebuilds it" in menu("verify")[1]
+    code, said = menu("verify", "--mend")
+    assert code == 1
+    assert "rebuilt from the 1 artifacts" in said
+    code, said = menu("verify")
+    assert (code, said.split(":")[0]) == (0, "clean")
+
+
+@pytest.mark.parametrize("place", ["file", "file/x", "/proc/x"])
+@pytest.mark.parametrize("verb", ["dataset", "status"])
+def test_a_store_where_none_can_be(
+    menu: Menu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, *, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / place))
+    code, said = menu(verb, "--config", str(ROOT / "configs/demo.toml"))
+    may_look = verb == "status" and place == "/proc/x"
+    assert code == (0 if may_look else 1), said
+    assert may_look or str(tmp_path / place) in said
+
+
+def test_the_letter_s_sets_a_field_everywhere(menu: Menu) -> None:
+    for verb in ("demo", "dataset", "export", "profile", "status", "why"):
+        assert "-s, --set" in menu("--help", verb)[1]
+
+
+def test_the_demo_names_its_own_configuration(menu: Menu) -> None:
+    assert "(default: configs/demo.toml)" in " ".join(menu("--help", "demo")[1].split())
+
+
+def test_a_status_of_80_columns_keeps_every_step_whole(store: Store) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    (state,) = states([DATASET], FakeRuntime(), store, "mugs")
+    step = Step("evaluate-pc-onnxruntime", "evaluate", "deploy", "evaluation", {})
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(summary.status("mugs", [state, State(step, "cached", (), state.artifact)]))
+    (line,) = [line for line in captured.get().splitlines() if step.name in line]
+    digest = store.tags()["mugs.dataset"].digest[7:19]
+    assert [cell.strip() for cell in line.split("│")][:3] == [step.name, "cached", digest]
+    assert "MB" in line
+
+
+def test_the_doctor_says_how_to_own_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    finding = look_at(tmp_path / "a b")
+    assert not finding.good
+    assert f"sudo chown $USER '{tmp_path / 'a b'}'" in finding.mend
+
+
+def test_the_doctor_sees_that_a_folder_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder, why in ((Path("/proc/x"), "no disk"), (tmp_path / "file/x", "is a file")):
+        finding = look_at(folder)
+        assert not finding.good
+        assert why in finding.detail
+        assert "MMDET_JETSON_ARTIFACTS" in finding.mend
+
+
+def look_at(artifacts: Path) -> doctor.Finding:
+    from mmdet_jetson.runtimes.host import HostRuntime  # noqa: PLC0415
+
+    settings = read_settings({"MMDET_JETSON_ARTIFACTS": str(artifacts)})
+    findings = doctor.examine(settings, HostRuntime(settings))
+    return next(finding for finding in findings if finding.what == "store folder")

@@ -1,0 +1,127 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmdet_jetson.config.pipeline import load_project
+from mmdet_jetson.config.toml import flatten
+from mmdet_jetson.errors import ConfigError
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    for name in ("pipeline.toml", "demo.toml", "targets.toml", "sources.toml"):
+        shutil.copy(CONFIGS / name, tmp_path)
+    return tmp_path / "pipeline.toml"
+
+
+def test_the_shipped_configs_are_valid() -> None:
+    for name in ("pipeline.toml", "demo.toml"):
+        project = load_project(CONFIGS / name)
+        assert project.pipeline.name == {"pipeline.toml": "balloon", "demo.toml": "demo"}[name]
+        assert set(project.pipeline.targets) <= set(project.targets)
+
+
+def test_a_project_is_frozen(config: Path) -> None:
+    project = load_project(config)
+    with pytest.raises(AttributeError):
+        project.pipeline.train.epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "field", "value"),
+    [
+        ("train.epochs=3", "epochs", 3),
+        ("train.device=cpu", "device", "cpu"),
+        ('train.device="cpu"', "device", "cpu"),
+        ("train.weights=", "weights", ""),
+        ('train.overrides."optim_wrapper.optimizer.lr"=0.1', "overrides", {"optim_wrapper.optimizer.lr": 0.1}),
+        ("train.overrides.optim_wrapper.optimizer.lr=0.1", "overrides", {"optim_wrapper": {"optimizer": {"lr": 0.1}}}),
+    ],
+)  # fmt: skip
+def test_any_field_can_be_set(config: Path, assignment: str, field: str, value: object) -> None:
+    assert getattr(load_project(config, [assignment]).pipeline.train, field) == value
+
+
+def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> None:
+    train = load_project(config, ["dataset.train.pictures=elsewhere"]).pipeline.dataset.train
+    assert train is not None
+    assert (train.pictures, train.annotations) == (
+        "elsewhere",
+        "balloon/train/via_region_data.json",
+    )
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.epohcs=3", "unknown key 'train.epohcs'; did you mean 'epochs'?"),
+        ("trian.epochs=3", "unknown key 'trian'; did you mean 'train'?"),
+        ("dataset.val.picture=x", "unknown key 'dataset.val.picture'; did you mean 'pictures'?"),
+        ("dataset.qqq=1", "unknown key 'dataset.qqq'; one of: classes, format"),
+        ("train.epochs=many", "train.epochs: expected `int"),
+        ("train.epochs=0", "train.epochs: expected `int` >= 1"),
+        ("input_size=[640,650]", "input_size[1]: expected `int` that's a multiple of 32"),
+        ("input_size=[640]", "input_size: expected `array` of length 2"),
+        ("gates.min_AP50=1.5", "gates.min_AP50: expected `float` <= 1"),
+        ("profile.repeats=10", "profile.repeats: expected `int` >= 200"),
+        ("name=a b", "name: a name has letters, digits"),
+        ("name=cache", "name: 'cache' is what cached results are tagged with"),
+        ("targets=[]", "targets: must not be empty"),
+        ('targets=["pc-onxruntime"]', "'pc-onxruntime' is not in targets.toml\n  try: did you mean 'pc-onnxruntime'?"),
+        ('targets=["pc-onnxruntime","pc-onnxruntime"]', "targets: a name stands there twice"),
+        ('dataset.classes=["a","a"]', "dataset.classes: a name stands there twice"),
+        ("dataset.classes=[]", "dataset.classes: must not be empty"),
+        ("dataset.default_class=baloon", "'baloon' is not in dataset.classes\n  try: did you mean 'balloon'?"),
+        ("dataset.format=drawn", "dataset.drawn: needed for format 'drawn'"),
+        ("dataset.format=voc", "dataset.format: 'voc' is unknown; did you mean 'coco'?"),
+        ("train.device=gpu", "train.device: 'gpu' is unknown; did you mean 'cpu'?"),
+        ("dataset.source=", "dataset.source: must not be empty"),
+        ('dataset.classes=[""]', "dataset.classes[0]: must not be empty"),
+        ("dataset.drawn={train=1,val=1}", "dataset.drawn: means nothing for format 'via'"),
+        ("train.epochs", "--set train.epochs: not an assignment"),
+        ("=3", "--set =3: not an assignment"),
+        ("a b=3", "--set a b=3: 'a b' is not a key"),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_is_named(config: Path, assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_project(config, [assignment])
+    assert message in str(caught.value)
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("pipeline.toml", b"name = ", "pipeline.toml: not valid TOML"),
+        ("pipeline.toml", b"\xff\xfe", "pipeline.toml: not valid TOML"),
+        ("pipeline.toml", b"", "object missing required field `name`"),
+        ("targets.toml", b'[pc-onnxruntime]\nbackend = "onnx"\ndescription = ""', "pc-onnxruntime"),
+        ("targets.toml", b"[pc-onnxruntime]\nbakcend = 1", "did you mean 'backend'?"),
+        (
+            "targets.toml",
+            b'[pc-onnxruntime]\nbackend = "onnxruntime"\ndescription = ""\nbatch = 2',
+            "pc-onnxruntime: pictures of any size cannot share a batch of 2",
+        ),
+        ("sources.toml", b"[sources.x]\nulr = 'a'", "did you mean 'url'?"),
+        ("sources.toml", b"[source.x]\nurl = 'a'", "did you mean 'sources'?"),
+    ],
+)
+def test_a_broken_file_is_named(config: Path, file: str, content: bytes, message: str) -> None:
+    (config.parent / file).write_bytes(content)
+    with pytest.raises(ConfigError, match=r"\.toml: ") as caught:
+        load_project(config)
+    assert message in str(caught.value)
+    assert file in caught.value.message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing\.toml: no such file"):
+        load_project(tmp_path / "nothing.toml")
+
+
+def test_flatten_keeps_lists_and_empty_tables() -> None:
+    assert flatten({"a": {"b": [1], "c": {}}, "d": 2}) == {"a.b": [1], "a.c": {}, "d": 2}

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from mmdet_jetson.config import settings as settings_module
+from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.errors import ConfigError
+
+
+def test_defaults_lie_in_the_project_and_the_users_cache() -> None:
+    settings = read_settings({}, Path("/project"))
+    assert settings.artifacts == Path("/project/artifacts")
+    assert settings.cache.name == "mmdet-jetson"
+    assert (settings.mirrors, settings.offline, settings.python38) == ((), False, "")
+
+
+def test_the_environment_decides() -> None:
+    settings = read_settings(
+        {
+            "MMDET_JETSON_CACHE": "/c",
+            "MMDET_JETSON_ARTIFACTS": "/a",
+            "MMDET_JETSON_MIRRORS": "/mirror https://host/m",
+            "MMDET_JETSON_OFFLINE": "1",
+            "MMDET_JETSON_PYTHON38": "/py",
+            "MMDET_JETSON_TRAIN": "cu113",
+        }
+    )
+    assert (settings.cache, settings.artifacts) == (Path("/c"), Path("/a"))
+    assert settings.mirrors == ("/mirror", "https://host/m")
+    assert (settings.offline, settings.python38, settings.variant) == (True, "/py", "cu113")
+
+
+def test_a_variant_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match="MMDET_JETSON_TRAIN is 'cu118'"):
+        read_settings({"MMDET_JETSON_TRAIN": "cu118"})
+
+
+def test_bases_come_from_registries_unless_stand_ins_are_asked_for() -> None:
+    assert read_settings({}).bases == "registry"
+    assert read_settings({"MMDET_JETSON_BASES": "stand-in"}).bases == "stand-in"
+    with pytest.raises(ConfigError, match="MMDET_JETSON_BASES is 'local'"):
+        read_settings({"MMDET_JETSON_BASES": "local"})
+
+
+def test_builds_trust_what_this_machine_does_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = tmp_path / "system.pem"
+    monkeypatch.setattr(settings_module, "SYSTEM_CERTIFICATES", ("/absent.pem", str(system)))
+    assert read_settings({}).certificates is None
+    system.touch()
+    assert read_settings({}).certificates == system
+    machine = {"SSL_CERT_FILE": "/machine.pem"}
+    assert read_settings(machine).certificates == Path("/machine.pem")
+    own = {**machine, "MMDET_JETSON_CERTIFICATES": "/own.pem"}
+    assert read_settings(own).certificates == Path("/own.pem")

@@ -1,0 +1,108 @@
+"""What targets.toml says, and what it does to the steps."""
+
+from pathlib import Path
+
+import pytest
+
+from mmdet_jetson.config.pipeline import Project, load_project, with_precision
+from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.planning import pipeline
+from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.steps import Given, Made, Step
+from mmdet_jetson.stages.building import TIMING_CACHE
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+JETSON = """
+[orin]
+description = "a Jetson"
+backend = "tensorrt"
+graph = "documented"
+plugin = "{folder}/libmmdeploy_tensorrt_ops.so"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("pipeline.toml", "sources.toml"):
+        (tmp_path / name).write_text((CONFIGS / name).read_text())
+    shipped = (CONFIGS / "targets.toml").read_text()
+    (tmp_path / "targets.toml").write_text(shipped + JETSON.replace("{folder}", str(tmp_path)))
+    return tmp_path
+
+
+def project_of(folder: Path, target: str) -> Project:
+    return load_project(folder / "pipeline.toml", [f'targets=["{target}"]'])
+
+
+def steps_of(project: Project, settings: Settings) -> dict[str, Step]:
+    inputs = Inputs(project, settings, lambda name, done, total: None)
+    return {step.name: step for step in pipeline.plan(project, inputs)}
+
+
+def test_tensorrt_for_rtx_has_an_environment_of_its_own(folder: Path, settings: Settings) -> None:
+    steps = steps_of(project_of(folder, "pc-rtx"), settings)
+    places = {name: step.environment for name, step in steps.items() if name.endswith("pc-rtx")}
+    assert places.pop("export-pc-rtx") == "train"
+    assert set(places.values()) == {"deploy-rtx"}
+    assert steps["engine-pc-rtx"].parameters["compute_capabilities"] == [86, 89]
+
+
+def test_tensorrt_alone_reuses_its_timings(folder: Path, settings: Settings) -> None:
+    for target, reused in (("orin", TIMING_CACHE), ("pc-rtx", ""), ("pc-onnxruntime", "")):
+        project = project_of(folder, target)
+        (folder / "libmmdeploy_tensorrt_ops.so").write_bytes(b"a library")
+        assert steps_of(project, settings)[f"engine-{target}"].reuses == reused
+
+
+def test_int8_alone_reads_pictures(folder: Path, settings: Settings) -> None:
+    project = project_of(folder, "pc-onnxruntime")
+    fp32 = steps_of(project, settings)["engine-pc-onnxruntime"]
+    int8 = steps_of(with_precision(project, "int8"), settings)["engine-pc-onnxruntime"]
+    assert set(fp32.inputs) == {"onnx"}
+    assert int8.inputs["training"] == Made("dataset", ("train", "train.json"))
+    assert int8.inputs["validation"] == Made("dataset", ("val", "val.json"))
+    assert int8.parameters["precision"] == "int8"
+    assert int8.parameters["calibration_pictures"] == 64
+
+
+def test_an_unknown_precision_is_named(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="--precision fp8: unknown") as caught:
+        with_precision(project_of(folder, "pc-rtx"), "fp8")
+    assert "fp" in caught.value.hint
+
+
+def test_onnxruntime_has_no_fp16(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"pc-onnxruntime\.precision: .* fp16"):
+        with_precision(project_of(folder, "pc-onnxruntime"), "fp16")
+
+
+def test_tensorrt_for_rtx_needs_to_know_its_gpus(folder: Path) -> None:
+    path = folder / "targets.toml"
+    path.write_text(path.read_text().replace("compute_capabilities = [86, 89]", ""))
+    with pytest.raises(ConfigError, match=r"pc-rtx\.compute_capabilities: needed"):
+        project_of(folder, "pc-rtx")
+
+
+def test_a_plugin_is_an_input_whose_content_counts(folder: Path, settings: Settings) -> None:
+    step = steps_of(project_of(folder, "orin"), settings)["engine-orin"]
+    plugin = step.inputs["plugin"]
+    assert isinstance(plugin, Given)
+    assert not plugin.is_known()
+    with pytest.raises(ConfigError, match=r"orin\.plugin: .* is no file"):
+        plugin.digest()
+    (folder / "libmmdeploy_tensorrt_ops.so").write_bytes(b"a library")
+    placed = plugin.place(folder / "placed")
+    assert [path.name for path in placed.iterdir()] == ["libmmdeploy_tensorrt_ops.so"]
+    assert plugin.digest()
+
+
+@pytest.mark.parametrize("version", ["8.4", "8.4.1"])
+def test_tensorrt_84_takes_no_pictures(folder: Path, version: str) -> None:
+    path = folder / "targets.toml"
+    added = f'[old]\ndescription = ""\nbackend = "tensorrt"\ntensorrt = "{version}"\n'
+    path.write_text(path.read_text() + added)
+    with pytest.raises(ConfigError, match=r"old\.input: TensorRT 8\.4.* takes no 8-bit pictures"):
+        project_of(folder, "old")
+    path.write_text(path.read_text() + 'graph = "documented"\n')
+    project_of(folder, "old")

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from mmdet_jetson.environments import this_machine as jetpack
+from mmdet_jetson.environments.packages import jetpack_environment
+from mmdet_jetson.environments.this_machine import JetPack, Machine, release_of, this_machine
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.processes import ProcessFailed
+
+ROOT = Path(__file__).resolve().parents[3]
+RELEASE = "# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI: aarch64\n"
+
+
+@pytest.fixture
+def jetson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of a Jetson Orin with JetPack 5.1.2."""
+    answers = {"dpkg-query": "8.5.2-1+cuda11.4", "python3": "3.8"}
+    monkeypatch.setattr(jetpack, "output_of", lambda command: answers[Path(command[0]).name])
+    for name in ("etc", "dev", "proc/device-tree"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "etc/nv_tegra_release").write_text(RELEASE)
+    (tmp_path / "dev/nvhost-gpu").touch()
+    compatible = b"nvidia,p3737-0000+p3701-0000\0nvidia,tegra234\0"
+    (tmp_path / "proc/device-tree/compatible").write_bytes(compatible)
+    return tmp_path
+
+
+def test_a_jetson_tells_all_that_an_engine_depends_on(jetson: Path) -> None:
+    found = this_machine(jetson)
+    assert found.has_gpu
+    assert found.jetpack == JetPack(
+        "35.4.1", jetson / "usr/bin/python3", "3.8", "8.5.2-1+cuda11.4", 87
+    )
+
+
+def test_a_release_is_read_in_its_parts() -> None:
+    assert release_of("# R36 (release), REVISION: 4.3, GCID: 1") == "36.4.3"
+    assert release_of("\ufffd?") == ""
+
+
+def test_a_pc_is_no_jetson(tmp_path: Path) -> None:
+    found = this_machine(tmp_path)
+    assert found == Machine(found.architecture, has_gpu=False)
+    assert found.architecture in ("amd64", "arm64")
+
+
+def test_a_pc_with_an_nvidia_gpu_has_one(tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/nvidia0").touch()
+    assert this_machine(tmp_path).has_gpu
+
+
+def test_a_jetson_may_lack_tensorrt(jetson: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(command: list[str]) -> str:
+        raise ProcessFailed(command, 1, "no packages found", None)
+
+    monkeypatch.setattr(jetpack, "output_of", fail)
+    found = this_machine(jetson)
+    assert (found.jetpack, found.l4t) == (None, "35.4.1")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("l4t", "35.3.1"), ("tensorrt", "8.5.2-2"), ("sm", 72)]
+)
+def test_no_device_is_handed_an_engine_of_another(jetson: Path, field: str, value: object) -> None:
+    here = this_machine(jetson).jetpack
+    assert here
+    other = JetPack(**{**here.__dict__, field: value})
+    identities = [jetpack_environment(ROOT, each).identity for each in (here, other)]
+    assert identities[0] != identities[1]
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.10", "3.12"])
+def test_jetpacks_own_python_has_its_locks(jetson: Path, version: str) -> None:
+    here = this_machine(jetson).jetpack
+    assert here
+    environment = jetpack_environment(ROOT, JetPack(**{**here.__dict__, "python_version": version}))
+    assert environment.python == version
+    packages = "".join(lock.read_text() for lock in (environment.lock, *environment.more_locks))
+    assert {"numpy==", "pycuda==", "onnx=="} <= {
+        f"{name}==" for name in ("numpy", "pycuda", "onnx") if f"{name}==" in packages
+    }
+
+
+def test_another_python_is_refused(jetson: Path) -> None:
+    here = this_machine(jetson).jetpack
+    assert here
+    with pytest.raises(UserError, match=r"JetPack's Python is 3\.6"):
+        jetpack_environment(ROOT, JetPack(**{**here.__dict__, "python_version": "3.6"}))

@@ -1,0 +1,103 @@
+"""Which engines can be built and run where: on a PC, on a Jetson, in containers here and there."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mmdet_jetson.config.images import load_images
+from mmdet_jetson.config.pipeline import Project, load_project
+from mmdet_jetson.config.targets import Target
+from mmdet_jetson.environments.this_machine import JetPack, Machine
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.planning.compatibility import can_run, check_targets
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+PC = Machine("amd64", has_gpu=False)
+GPU = replace(PC, has_gpu=True)
+LOCAL = replace(PC, in_containers=True, name="the engine at unix:///docker.sock")
+JETPACK = JetPack("34.1.1", Path("/usr/bin/python3"), "3.8", "8.4.0-1+cuda11.4", 87)
+ORIN = Machine("arm64", has_gpu=True, l4t="34.1.1", jetpack=JETPACK)
+REMOTE = replace(ORIN, jetpack=None, in_containers=True, name="the engine at ssh://orin")
+
+
+def project(*targets: str) -> Project:
+    names = ", ".join(f'"{name}"' for name in targets)
+    return load_project(CONFIGS / "pipeline.toml", [f"targets=[{names}]"])
+
+
+def check(target: str, machine: Machine, goal: str = "pipeline") -> None:
+    check_targets(
+        project("pc-onnxruntime", target), goal, machine, load_images(CONFIGS / "images.toml")
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "machine", "goal"),
+    [
+        ("pc-onnxruntime-int8", PC, "pipeline"),
+        ("jetson-onnxruntime", LOCAL, "pipeline"),
+        ("pc-rtx", PC, "engine"),
+        ("pc-rtx", PC, "build-jetson-engine"),
+        ("pc-rtx", GPU, "pipeline"),
+    ],
+)
+def test_what_fits(target: str, machine: Machine, goal: str) -> None:
+    check(target, machine, goal)
+
+
+@pytest.mark.parametrize(
+    "machine", [ORIN, REMOTE, replace(ORIN, jetpack=replace(JETPACK, sm=None))]
+)
+def test_a_jetson_builds_for_itself(machine: Machine) -> None:
+    images = load_images(CONFIGS / "images.toml")
+    check_targets(project("agx-orin-jp501"), "profile", machine, images)
+
+
+@pytest.mark.parametrize(
+    ("target", "machine", "told"),
+    [
+        ("jetson-onnxruntime", PC, "it is amd64, and needed is arm64"),
+        ("agx-orin-jp501", PC, "it is amd64, and a Jetson is arm64"),
+        ("agx-orin-jp501", LOCAL, "it is amd64, and a Jetson is arm64"),
+        ("pc-rtx", PC, "runs on a GPU only"),
+        ("pc-rtx", LOCAL, "there is no container image for it"),
+    ],
+)
+def test_what_a_pc_cannot_do_is_one_sentence(target: str, machine: Machine, told: str) -> None:
+    with pytest.raises(UserError, match=told) as refused:
+        check(target, machine)
+    assert "\n" not in refused.value.message
+    assert f"pipeline: {machine.name} does not fit target '{target}'" in refused.value.message
+    assert "{" not in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("machine", "told"),
+    [
+        (replace(REMOTE, has_gpu=False), "no NVIDIA runtime"),
+        (replace(REMOTE, l4t=""), "so it is no Jetson"),
+        (replace(REMOTE, l4t="35.4.1"), r"runs L4T 35\.4\.1, and needed is 34\.1\.1"),
+        (replace(REMOTE, l4t="34.1.10"), r"runs L4T 34\.1\.10"),
+        (replace(ORIN, jetpack=None), "python3-libnvinfer"),
+        (replace(ORIN, jetpack=replace(JETPACK, sm=72)), "architecture 72, and needed is 87"),
+    ],
+    ids=["no-runtime", "other-board", "other-release", "by-its-parts", "no-tensorrt", "other-gpu"],
+)
+def test_another_jetson_is_one_sentence(machine: Machine, told: str) -> None:
+    with pytest.raises(UserError, match=told) as refused:
+        check_targets(
+            project("agx-orin-jp501"), "engine", machine, load_images(CONFIGS / "images.toml")
+        )
+    assert "invoke build-jetson-engine --target agx-orin-jp501" in refused.value.hint
+
+
+@pytest.mark.parametrize("release", ["38", "38.2.0"])
+def test_a_target_may_leave_the_minor_release_open(release: str) -> None:
+    machine = replace(REMOTE, l4t=release)
+    check_targets(project("thor-jp7"), "engine", machine, load_images(CONFIGS / "images.toml"))
+
+
+def test_only_what_needs_a_gpu_cannot_run_without() -> None:
+    rtx, other = (Target(description="", backend=each) for each in ("tensorrt_rtx", "onnxruntime"))
+    assert (can_run(rtx, PC), can_run(rtx, GPU), can_run(other, PC)) == (False, True, True)

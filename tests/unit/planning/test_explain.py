@@ -1,0 +1,91 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import FakeRuntime, Quiet
+
+from mmdet_jetson.planning import keys, pipeline
+from mmdet_jetson.planning.explain import states
+from mmdet_jetson.planning.steps import Made, Step
+from mmdet_jetson.running.run_step import Workshop
+from mmdet_jetson.store import Store
+
+DATASET = Step("dataset", "dataset", "train", "dataset", {"classes": ("a", "b")})
+TRAIN = Step(
+    "train", "train", "train", "checkpoint", {"epochs": 40, "seed": 0}, {"dataset": Made("dataset")}
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "artifacts")
+
+
+def run(store: Store, *steps: Step) -> None:
+    pipeline.run(steps, Workshop(FakeRuntime(), store, Quiet()), "mine")
+
+
+def why(store: Store, *steps: Step, runtime: FakeRuntime | None = None) -> list[tuple[str, ...]]:
+    found = states(steps, runtime or FakeRuntime(), store, "mine")
+    return [(state.word, *state.reasons) for state in found]
+
+
+def test_nothing_ran_yet(store: Store) -> None:
+    assert why(store, DATASET, TRAIN) == [
+        ("missing", "it never ran under the name 'mine'"),
+        ("waiting", "needs dataset, which would run first"),
+    ]
+
+
+def test_everything_is_cached(store: Store) -> None:
+    run(store, DATASET, TRAIN)
+    assert [word for word, *_ in why(store, DATASET, TRAIN)] == ["cached", "cached"]
+
+
+def test_a_changed_parameter_is_named_with_both_values(store: Store) -> None:
+    run(store, DATASET, TRAIN)
+    changed = replace(TRAIN, parameters={"epochs": 80, "seed": 0, "workers": 2})
+    assert why(store, DATASET, changed)[1] == (
+        "missing",
+        "parameter epochs: was 40, is 80",
+        "parameter workers: was absent, is 2",
+    )
+
+
+def test_a_changed_environment_is_named(store: Store) -> None:
+    run(store, DATASET)
+    assert why(store, DATASET, runtime=FakeRuntime("lock-2")) == [
+        ("missing", "environment: was train:lock-1, is train:lock-2")
+    ]
+
+
+def test_a_changed_source_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(store, DATASET)
+    monkeypatch.setattr(keys, "source_digest", lambda name: "changed")
+    assert why(store, DATASET) == [("missing", "the stage's own source changed")]
+
+
+def test_a_changed_input_is_named(store: Store) -> None:
+    run(store, DATASET, TRAIN)
+    other = replace(DATASET, parameters={"classes": ("a",)})
+    pipeline.run((other,), Workshop(FakeRuntime(), store, Quiet()), "mine")
+    (_, train) = why(store, other, TRAIN)
+    assert train[0] == "missing"
+    assert train[1].startswith("input dataset: was sha256:")
+
+
+def test_a_lost_artifact_is_said_to_be_lost(store: Store) -> None:
+    run(store, DATASET)
+    (tag,) = [tag for tag in store.tags() if tag.startswith("cache.")]
+    store.untag(tag)
+    assert why(store, DATASET) == [("missing", "its artifact is no longer in the store")]
+
+
+@pytest.mark.parametrize("tag", ["cache", "name"])
+def test_a_damaged_artifact_is_said_to_be_damaged(store: Store, tag: str) -> None:
+    run(store, DATASET)
+    layer = next(iter(store.artifacts())).layers[0]
+    (store.root / "blobs/sha256" / layer.blob.digest[7:]).unlink()
+    runtime = FakeRuntime("lock-1" if tag == "cache" else "lock-2")
+    says = f"blob {layer.blob.digest[:19]} is missing; run again, or `invoke verify --mend`"
+    assert why(store, DATASET, runtime=runtime) == [("damaged", says)]

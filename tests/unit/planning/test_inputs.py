@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mmdet_jetson.config.pipeline import load_project
+from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.planning.inputs import Inputs
+
+CONFIG = Path(__file__).resolve().parents[3] / "configs/pipeline.toml"
+
+
+def test_a_wrong_file_on_first_use_can_be_taken_back(settings: Settings, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "balloon_dataset.zip").write_bytes(b"oops")
+    for name in ("pipeline.toml", "targets.toml", "sources.toml"):
+        (tmp_path / name).write_bytes((CONFIG.parent / name).read_bytes())
+    project = load_project(tmp_path / "pipeline.toml")
+    mirrored = msgspec.structs.replace(settings, mirrors=(str(mirror),), offline=True)
+    given = Inputs(project, mirrored, lambda name, done, total: None).dataset("balloon")
+    with pytest.raises(UserError, match="neither a zip nor a tar") as caught:
+        given.place(tmp_path / "unpacked")
+    assert f"delete it and 'balloon' in {tmp_path}/sources.lock" in caught.value.hint

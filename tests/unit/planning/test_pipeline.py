@@ -1,0 +1,159 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from fakes import FakeRuntime, Quiet
+
+from mmdet_jetson.config.pipeline import Project, load_project
+from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.errors import ConfigError, UserError
+from mmdet_jetson.planning import pipeline
+from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.steps import Given, Made, Step
+from mmdet_jetson.running.run_step import Workshop
+from mmdet_jetson.store import Store
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+STEPS = [
+    "dataset", "train", "evaluate-base", "evaluate-checkpoint", "export-documented",
+    "export-pc-onnxruntime", "engine-pc-onnxruntime", "evaluate-pc-onnxruntime",
+    "prove-pc-onnxruntime", "profile-pc-onnxruntime", "report",
+]  # fmt: skip
+
+
+def planned(settings: Settings, *overrides: str) -> tuple[Project, tuple[Step, ...]]:
+    project = load_project(CONFIGS / "pipeline.toml", overrides)
+    inputs = Inputs(project, settings, lambda name, done, total: None)
+    return project, pipeline.plan(project, inputs)
+
+
+def test_the_plan_is_in_order_and_touches_nothing(settings: Settings) -> None:
+    _, steps = planned(settings)
+    assert [step.name for step in steps] == STEPS
+    assert not settings.cache.exists()
+    assert not settings.artifacts.exists()
+
+
+def test_every_step_reads_only_what_stands_before_it(settings: Settings) -> None:
+    seen: set[str] = set()
+    for step in planned(settings)[1]:
+        assert {given.step for given in step.inputs.values() if isinstance(given, Made)} <= seen
+        seen.add(step.name)
+
+
+def test_without_weights_there_is_no_base_to_evaluate(settings: Settings) -> None:
+    _, steps = planned(settings, "train.weights=")
+    assert "evaluate-base" not in [step.name for step in steps]
+    assert "weights" not in steps[1].inputs
+
+
+def test_each_target_has_its_own_steps(settings: Settings) -> None:
+    _, steps = planned(settings, 'targets=["pc-onnxruntime", "agx-orin-jp501"]')
+    exports = {step.name: step.parameters["backend"] for step in steps if step.stage == "export"}
+    assert exports == {
+        "export-documented": "onnxruntime",
+        "export-pc-onnxruntime": "onnxruntime",
+        "export-agx-orin-jp501": "tensorrt",
+    }
+    assert {"engine-agx-orin-jp501", "profile-pc-onnxruntime"} <= set(steps[-1].inputs)
+
+
+def test_goals_pull_in_what_they_need_and_no_more(settings: Settings) -> None:
+    _, steps = planned(settings, "train.weights=")
+    names = [step.name for step in pipeline.needed_for(steps, ["export-pc-onnxruntime"])]
+    assert names == ["dataset", "train", "export-pc-onnxruntime"]
+
+
+def test_engines_read_only_the_validation_split(settings: Settings) -> None:
+    for step in planned(settings)[1]:
+        if step.stage in ("evaluate_checkpoint", "evaluate_engine", "profile"):
+            assert step.inputs["dataset"] == Made("dataset", ("val", "val.json"))
+
+
+def test_a_targets_name_may_hold_a_verb(settings: Settings, tmp_path: Path) -> None:
+    """The report looks its inputs up by kind and target, whatever the target is called."""
+    for name in ("pipeline.toml", "sources.toml"):
+        (tmp_path / name).write_text((CONFIGS / name).read_text())
+    target = '[nano-export-evaluate-1]\ndescription = ""\nbackend = "onnxruntime"\n'
+    (tmp_path / "targets.toml").write_text(target)
+    override = 'targets=["nano-export-evaluate-1"]'
+    project = load_project(tmp_path / "pipeline.toml", [override])
+    steps = pipeline.plan(project, Inputs(project, settings, lambda name, done, total: None))
+    assert set(steps[-1].inputs) == {
+        "dataset", "checkpoint", "evaluation-base", "evaluation-checkpoint", "onnx-documented",
+        *(
+            f"{kind}-nano-export-evaluate-1"
+            for kind in ("onnx", "engine", "evaluation", "proof", "profile")
+        ),
+    }  # fmt: skip
+
+
+def test_a_source_that_was_never_fetched_is_not_fetched_to_look(settings: Settings) -> None:
+    _, steps = planned(settings)
+    dataset = steps[0].inputs["source"]
+    assert isinstance(dataset, Given)
+    assert not dataset.is_known()
+
+
+def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
+    _, steps = planned(settings, "train.overrides.optim_wrapper.optimizer.lr=0.1")
+    assert steps[1].parameters["overrides"] == {"optim_wrapper.optimizer.lr": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset.source=baloon", "'baloon' is neither a name in sources.toml nor a path"),
+        ("train.weights=absent.pth", "train.weights: 'absent.pth' is neither"),
+        ("train.weights=configs", "train.weights: 'configs' is a folder"),
+        ("train.config=configs/train/absent.py", "absent.py: no such config"),
+        ("export.onnxruntime=configs/deploy/absent.py", "absent.py: no such config"),
+    ],
+)
+def test_what_is_not_there_is_named(settings: Settings, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        planned(settings, override)
+
+
+def test_a_run_tags_every_artifact_by_its_step(settings: Settings, tmp_path: Path) -> None:
+    steps = (
+        Step("dataset", "dataset", "train", "dataset", {}),
+        Step("train", "train", "train", "checkpoint", {}, {"dataset": Made("dataset")}),
+    )
+    store = Store(tmp_path / "artifacts")
+    made = pipeline.run(steps, Workshop(FakeRuntime(), store, Quiet()), "mine")
+    assert store.tags()["mine.train"].digest == made["train"].digest
+    index = (store.root / "index.json").stat().st_mtime_ns
+    pipeline.run(steps, Workshop(FakeRuntime(), store, Quiet()), "mine")
+    assert (store.root / "index.json").stat().st_mtime_ns == index
+
+
+def test_nothing_starts_where_a_later_step_cannot_run(tmp_path: Path) -> None:
+    class Picky(FakeRuntime):
+        def check(self, steps: Sequence[Step]) -> None:
+            raise UserError(f"no image for {steps[-1].name}")
+
+    steps = (
+        Step("dataset", "dataset", "train", "dataset", {}),
+        Step("train", "train", "train", "checkpoint", {}, {"dataset": Made("dataset")}),
+    )
+    runtime = Picky()
+    with pytest.raises(UserError, match="no image for train"):
+        pipeline.run(steps, Workshop(runtime, Store(tmp_path), Quiet()), "mine")
+    assert runtime.runs == []
+
+
+def test_steps_say_where_they_run(settings: Settings) -> None:
+    names = ["pc-onnxruntime", "jetson-onnxruntime", "agx-orin-jp501", "pc-rtx"]
+    overrides = [f"targets={names}"]
+    steps = {step.name: step for step in planned(settings, *overrides)[1]}
+    images = {name: step.image for name, step in steps.items() if step.environment == "deploy"}
+    assert images["profile-pc-onnxruntime"] == "pc"
+    assert images["engine-jetson-onnxruntime"] == images["evaluate-agx-orin-jp501"] == "jp501"
+    assert {step.image for step in steps.values() if step.environment == "train"} == {"train"}
+    assert steps["engine-pc-rtx"].image == ""
+    gpu = {name for name, step in steps.items() if step.uses_gpu}
+    assert {"train", "evaluate-checkpoint", "profile-agx-orin-jp501", "prove-pc-rtx"} <= gpu
+    assert not {"dataset", "export-agx-orin-jp501", "engine-pc-onnxruntime", "report"} & gpu
+    judged = {name for name, step in steps.items() if step.is_evidence}
+    assert judged == {name for name in steps if name.startswith(("evaluate", "prove", "profile"))}

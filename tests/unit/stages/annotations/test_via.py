@@ -1,0 +1,235 @@
+import json
+import math
+
+import pytest
+from labelled import entry, polygon, rect, region, save, via
+
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.formats.via import Labels, read_via
+from mmdet_jetson.stages.job import StageError
+
+CLASSES = ("balloon", "kite")
+SQUARE = [(1, 2), (11, 2), (11, 12), (1, 12)]
+
+
+def read(tmp_path, content, attribute="label", default=None):
+    save(tmp_path / "via.json", content)
+    findings = Findings()
+    labels = Labels(CLASSES, attribute, default)
+    return read_via(tmp_path / "via.json", "via.json", labels, findings), findings
+
+
+def outline_of(tmp_path, shape):
+    records, findings = read(tmp_path, via(entry("a.png", region(shape, label="kite"))))
+    findings.raise_defects()
+    return records[0].regions[0].outlines[0]
+
+
+def label_of(tmp_path, attributes, **options):
+    raw = {"shape_attributes": rect(), "region_attributes": attributes}
+    records, findings = read(tmp_path, via(entry("a.png", raw)), **options)
+    findings.raise_defects()
+    return records[0].regions[0].label
+
+
+def as_version_1(content):
+    return {
+        key: {**item, "regions": {str(i): raw for i, raw in enumerate(item["regions"])}}
+        for key, item in content.items()
+    }
+
+
+def as_project(content):
+    return {"_via_settings": {}, "_via_img_metadata": content, "_via_attributes": {}}
+
+
+@pytest.mark.parametrize(
+    "form", [as_version_1, lambda content: content, as_project], ids=["1.x", "2.x", "2.x-project"]
+)
+def test_every_form_gives_the_same_records(tmp_path, form):
+    content = via(
+        entry("a b.png", region(label="kite"), region(polygon(*SQUARE), label="balloon")),
+        entry("empty.png"),
+    )
+    records, findings = read(tmp_path, form(content))
+    findings.raise_defects()
+    first, second = records
+    assert (first.name, second.name, second.regions) == ("a b.png", "empty.png", ())
+    assert [(item.where, item.label) for item in first.regions] == [
+        ("region 1", "kite"),
+        ("region 2", "balloon"),
+    ]
+    assert first.regions[1].outlines == (tuple(SQUARE),)
+
+
+def test_rect_becomes_its_corners(tmp_path):
+    assert outline_of(tmp_path, rect(1, 2, 3, 4)) == ((1, 2), (4, 2), (4, 6), (1, 6))
+
+
+def test_circle_has_its_radius_everywhere(tmp_path):
+    points = outline_of(tmp_path, {"name": "circle", "cx": 20, "cy": 10, "r": 5})
+    assert {round(math.dist(point, (20, 10)), 6) for point in points} == {5}
+
+
+def test_ellipse_turns_by_theta_in_radians_clockwise_on_the_screen(tmp_path):
+    shape = {"name": "ellipse", "cx": 20, "cy": 10, "rx": 8, "ry": 2, "theta": math.pi / 6}
+    points = outline_of(tmp_path, shape)
+    assert points[0] == pytest.approx((20 + 8 * math.cos(math.pi / 6), 14))
+
+
+def test_ellipse_of_version_1_has_no_theta(tmp_path):
+    points = outline_of(tmp_path, {"name": "ellipse", "cx": 20, "cy": 10, "rx": 8, "ry": 2})
+    assert points[0] == (28, 10)
+
+
+def test_polyline_is_closed_with_a_warning(tmp_path):
+    shape = {**polygon(*SQUARE), "name": "polyline"}
+    records, findings = read(tmp_path, via(entry("a.png", region(shape, label="kite"))))
+    assert records[0].regions[0].outlines == (tuple(SQUARE),)
+    assert findings.warnings() == [
+        "an open polyline was closed to a polygon: via.json, a.png, region 1"
+    ]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"label": "kite"},
+        {"label": " kite "},
+        {"label": {"kite": True}},
+        {"label": {"balloon": False, "kite": True}},
+    ],
+    ids=["text-dropdown-or-radio", "spaces-around", "checkbox", "unticked-checkbox"],
+)
+def test_label_comes_from_the_attribute(tmp_path, attributes):
+    assert label_of(tmp_path, attributes, default="balloon") == "kite"
+
+
+def test_label_attribute_has_any_name(tmp_path):
+    assert label_of(tmp_path, {"what": "kite", "label": "x"}, attribute="what") == "kite"
+
+
+@pytest.mark.parametrize("attributes", [{}, None, {"label": ""}, {"label": {}}, {"other": "x"}])
+def test_unlabelled_region_gets_the_default_class(tmp_path, attributes):
+    assert label_of(tmp_path, attributes, default="balloon") == "balloon"
+
+
+BAD_FILES = {
+    "not-json": ("{'a': 1}", "is not JSON (line 1"),
+    "cut-off": (json.dumps(via(entry("a.png", region())))[:60], "is not JSON"),
+    "empty-file": ("", "is not JSON"),
+    "csv-export": ("filename,file_size,file_attributes\n", "is not JSON"),
+    "nested-without-end": ("[" * 200_000, "is nested too deeply"),
+    "number-without-end": ('{"a": ' + "1" * 5000 + "}", "is"),
+    "a-list": ([1], "is a JSON list, not a VIA export"),
+    "null": (None, "is a JSON null, not a VIA export"),
+    "other-json": ({"version": 1}, "no entry has a file name"),
+    "coco": ({"images": [], "annotations": []}, "is a COCO file"),
+    "via-3": ({"project": {}, "metadata": {}}, "is a VIA 3 project"),
+    "key-twice": ('{"a": {"filename": "a"}, "a": {"filename": "a"}}', 'the key "a" twice'),
+}
+
+
+@pytest.mark.parametrize(("content", "sentence"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_unreadable_file_is_one_defect_with_a_hint(tmp_path, content, sentence):
+    text = content if isinstance(content, str) else json.dumps(content)
+    with pytest.raises(Defect) as caught:
+        read(tmp_path, text)
+    assert sentence in caught.value.what
+    assert caught.value.hint
+
+
+def test_wrong_encoding_is_a_defect(tmp_path):
+    path = tmp_path / "via.json"
+    path.write_bytes('{"a": "ä"}'.encode("latin-1"))
+    with pytest.raises(Defect, match="is not UTF-8 text"):
+        read_via(path, "via.json", Labels(CLASSES, "label", None), Findings())
+
+
+def test_byte_order_mark_is_allowed(tmp_path):
+    records, _ = read(tmp_path, "\ufeff" + json.dumps(via(entry("ä.png"))))
+    assert records[0].name == "ä.png"
+
+
+BAD_ENTRIES = {
+    "no-regions-field": ({"filename": "a.png"}, "has no list of regions"),
+    "regions-not-a-list": ({"filename": "a.png", "regions": "x"}, "has no list of regions"),
+    "file-name-not-text": ({"filename": 1, "regions": []}, "has no file name"),
+}
+
+
+@pytest.mark.parametrize(("bad", "sentence"), BAD_ENTRIES.values(), ids=BAD_ENTRIES.keys())
+def test_bad_entry_names_its_key(tmp_path, bad, sentence):
+    records, findings = read(tmp_path, {"k1": bad, "k2": entry("b.png")})
+    assert [record.name for record in records] == ["b.png"]
+    with pytest.raises(StageError, match='via.json, entry "k1": ' + sentence):
+        findings.raise_defects()
+
+
+def circle(**changes):
+    return {"name": "circle", "cx": 9, "cy": 9, "r": 5, **changes}
+
+
+BAD_REGIONS = {
+    "no-shape": ({"region_attributes": {"label": "kite"}}, "has no shape"),
+    "not-an-object": (5, "has no shape"),
+    "point": (region({"name": "point", "cx": 1, "cy": 1}), 'the shape "point" has no area'),
+    "shape-without-name": (region({"x": 1}), 'the shape "None" has no area'),
+    "shape-name-a-list": (region({"name": []}), 'the shape "[]" has no area'),
+    "two-points": (region(polygon((1, 1), (5, 5))), "has 2 different points, it needs"),
+    "three-times-one-point": (region(polygon(*[(1, 1)] * 3)), "has 1 different point, it"),
+    "more-x-than-y": (
+        region({"name": "polygon", "all_points_x": [1, 2, 3, 4], "all_points_y": [1, 2, 3]}),
+        "has 4 x and 3 y coordinates",
+    ),
+    "no-points": (region({"name": "polygon"}), "all_points_x is missing, not a list"),
+    "nan": (region(circle(cx=math.nan)), "cx is NaN, no possible coordinate"),
+    "infinite": (region(rect(x=math.inf)), "x is Infinity, no possible coordinate"),
+    "far-too-large": (region(rect(x=10**400)), "no possible coordinate"),
+    "text-coordinate": (region(rect(x="4")), 'x is "4", not a number'),
+    "true-coordinate": (region(rect(x=True)), "x is true, not a number"),
+    "null-coordinate": (region(rect(x=None)), "x is missing, not a number"),
+    "bad-polygon-coordinate": (
+        region(polygon((1, 1), (5, None), (3, 3))),
+        "all_points_y[1] is missing",
+    ),
+    "negative-width": (region(rect(width=-3)), "width is -3, it must be above 0"),
+    "zero-height": (region(rect(height=0)), "height is 0, it must be above 0"),
+    "zero-radius": (region(circle(r=0)), "r is 0, it must be above 0"),
+    "negative-half-axis": (
+        region({"name": "ellipse", "cx": 9, "cy": 9, "rx": -5, "ry": 2}),
+        "rx is -5, it must be above 0",
+    ),
+    "unknown-class": (region(label="baloon"), 'unknown class "baloon"'),
+    "no-label": (region(), 'the region has no "label" attribute'),
+    "two-boxes-ticked": (
+        region(label={"kite": True, "balloon": True}),
+        "2 classes are ticked: kite, balloon",
+    ),
+    "label-a-list": (region(label=["kite"]), 'the attribute "label" is not text'),
+}
+
+
+@pytest.mark.parametrize(("bad", "sentence"), BAD_REGIONS.values(), ids=BAD_REGIONS.keys())
+def test_bad_region_is_one_sentence_with_its_place_and_a_hint(tmp_path, bad, sentence):
+    _, findings = read(tmp_path, via(entry("a.png", region(label="kite"), bad)))
+    with pytest.raises(StageError) as caught:
+        findings.raise_defects()
+    assert caught.value.message.startswith("via.json, a.png, region 2: ")
+    assert sentence in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+
+
+def test_unknown_class_names_the_nearest(tmp_path):
+    _, findings = read(tmp_path, via(entry("a.png", region(label="Baloon"))))
+    with pytest.raises(StageError) as caught:
+        findings.raise_defects()
+    assert 'the nearest class is "balloon"' in caught.value.hint
+
+
+def test_missing_label_names_the_attributes_there_are(tmp_path):
+    _, findings = read(tmp_path, via(entry("a.png", region(type="kite"))))
+    with pytest.raises(StageError) as caught:
+        findings.raise_defects()
+    assert 'label_attribute may have to be one of "type"' in caught.value.hint

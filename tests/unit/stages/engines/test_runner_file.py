@@ -1,0 +1,123 @@
+"""``infer.py`` as a device runs it: a program of its own, without the project."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from engines import DETS, engine_folder, engine_job
+from fused import fused_folder
+
+from mmdet_jetson.stages.engine import run
+from mmdet_jetson.stages.engines.runner_file import BACKENDS, bundled
+from mmdet_jetson.stages.inference.detector import Detector
+
+# What a device need not have, hidden from the program.
+HIDE = """
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {hidden!r}:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Hidden())
+sys.path.insert(0, {folder!r})
+"""
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "balloon.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8))
+    return path
+
+
+def python(*words, cwd):
+    return subprocess.run(
+        [sys.executable, "-I", *map(str, words)],
+        cwd=cwd, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_it_draws_what_the_detector_finds(tmp_path, picture):
+    engine = engine_folder(tmp_path)
+
+    done = python(engine / "infer.py", picture, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "2 detected" in done.stdout
+    assert f"balloon {DETS[1][4]:.3f}  64.0 32.0 96.0 96.0" in done.stdout
+    assert cv2.imread(str(tmp_path / "balloon_detected.jpg")).shape[1] == 128
+
+
+def test_it_can_be_imported_without_anything_but_numpy_and_the_backend(tmp_path):
+    job = engine_job(tmp_path, fused_folder(tmp_path / "onnx"))
+    run(job)
+    engine = job.outputs["engine"]
+    hide = HIDE.format(hidden=("cv2", "onnx", "mmdet_jetson", "pycocotools"), folder=str(engine))
+    use = "import infer, numpy; print(infer.load().network(numpy.zeros((1, 64, 64, 3), 'uint8'), numpy.ones((1, 4), 'float32'))[0].tolist())"
+    script = tmp_path / "use.py"
+    script.write_text(hide + use)
+
+    done = python(script, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    inputs = np.zeros((1, 64, 64, 3), np.uint8), np.ones((1, 4), np.float32)
+    assert done.stdout.strip() == str(Detector.load(engine).network(*inputs)[0].tolist())
+
+
+def test_a_picture_without_opencv_is_one_sentence(tmp_path, picture):
+    engine = engine_folder(tmp_path)
+    script = tmp_path / "use.py"
+    use = f"import infer, pathlib; infer.main(pathlib.Path({str(engine)!r}), [{str(picture)!r}])"
+    script.write_text(HIDE.format(hidden=("cv2",), folder=str(engine)) + use)
+
+    done = python(script, cwd=tmp_path)
+
+    assert done.returncode == 3
+    assert "needs OpenCV" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda engine: (engine / "engine.onnx").write_bytes(b"x"), "engine.onnx is not the file"),
+        (lambda engine: (engine / "passport.json").unlink(), "holds no engine"),
+    ],
+)
+def test_it_refuses_a_damaged_engine_in_a_sentence(tmp_path, picture, damage, message):
+    engine = engine_folder(tmp_path)
+    damage(engine)
+
+    done = python(engine / "infer.py", picture, cwd=tmp_path)
+
+    assert done.returncode == 3
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_inside_tells_module_and_line(tmp_path):
+    engine = engine_folder(tmp_path)
+    script = tmp_path / "use.py"
+    hide = HIDE.format(hidden=(), folder=str(engine))
+    script.write_text(hide + "import infer; infer.load().detect(None)")
+
+    done = python(script, cwd=tmp_path)
+
+    assert 'infer.py:mmdet_jetson_infer.inference.detector", line ' in done.stderr
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_it_holds_one_backend_only_and_nothing_of_the_package(backend):
+    sources = bundled(backend)
+
+    assert next(iter(sources)) == "mmdet_jetson_infer"
+    modules = [name.rpartition(".")[2] for name in sources]
+    assert [name for name in modules if name in BACKENDS] == [backend]
+    on_gpu = {"gpu", "letterbox_kernel"} & set(modules)
+    assert len(on_gpu) == (0 if backend == "onnxruntime" else 2)
+    assert not any("mmdet_jetson.stages" in text for text in sources.values())
+    assert not any(name.endswith(("evaluation", "building")) for name in sources)

@@ -1,0 +1,85 @@
+import json
+
+import pytest
+
+from mmdet_jetson.stages.evaluation.coco_figures import FIGURES, coco_figures
+
+BOX = [10, 10, 50, 50]
+
+
+@pytest.fixture
+def write_truth(tmp_path):
+    def write(boxes, categories=("balloon", "kite")):
+        content = {
+            "images": [{"id": 1, "width": 200, "height": 200}],
+            "categories": [{"id": i, "name": n} for i, n in enumerate(categories, start=1)],
+            "annotations": [
+                {
+                    "id": number,
+                    "image_id": 1,
+                    "category_id": 1,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": 0,
+                }
+                for number, box in enumerate(boxes, start=1)
+            ],
+        }
+        path = tmp_path / "val.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+def prediction(box, score=0.9, category=1):
+    return {"image_id": 1, "category_id": category, "bbox": box, "score": score}
+
+
+def test_perfect_predictions_reach_1_and_sizes_without_objects_are_unknown(write_truth):
+    result = coco_figures(write_truth([BOX]), [prediction(BOX)])
+
+    assert tuple(result.figures) == FIGURES
+    assert result.figures["AP"] == pytest.approx(1)
+    assert result.figures["AR_1"] == pytest.approx(1)
+    assert result.figures["AP_medium"] == pytest.approx(1)
+    assert result.figures["AP_small"] is None
+    assert result.per_class == {"balloon": pytest.approx(1), "kite": None}
+
+
+def test_a_shifted_box_counts_up_to_its_overlap(write_truth):
+    # 50x50 boxes 10 pixels apart: IoU = 40 / 60 = 0.667, so 4 of the 10 thresholds accept it.
+    result = coco_figures(write_truth([BOX]), [prediction([20, 10, 50, 50])])
+
+    assert result.figures["AP50"] == pytest.approx(1)
+    assert result.figures["AP75"] == pytest.approx(0)
+    assert result.figures["AP"] == pytest.approx(0.4)
+
+
+def test_a_wrong_class_does_not_count(write_truth):
+    assert coco_figures(write_truth([BOX]), [prediction(BOX, category=2)]).figures["AP"] == 0
+
+
+def test_nothing_found_is_zero_and_not_an_error(write_truth):
+    result = coco_figures(write_truth([BOX]), [])
+
+    assert result.figures["AP"] == 0
+    assert result.figures["AP_large"] is None
+    assert result.per_class == {"balloon": 0, "kite": None}
+
+
+@pytest.mark.parametrize("predictions", [[], [prediction(BOX)]])
+def test_nothing_to_find_is_unknown(write_truth, predictions):
+    result = coco_figures(write_truth([]), predictions)
+
+    assert set(result.figures.values()) == {None}
+    assert result.per_class == {"balloon": None, "kite": None}
+
+
+def test_it_is_quiet_and_leaves_the_predictions_alone(write_truth, capfd):
+    predictions = [prediction(BOX)]
+
+    coco_figures(write_truth([BOX]), predictions)
+
+    assert capfd.readouterr() == ("", "")
+    assert predictions == [prediction(BOX)]

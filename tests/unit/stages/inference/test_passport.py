@@ -1,0 +1,159 @@
+import json
+
+import pytest
+from engines import engine_job
+from fused import fused_folder
+
+from mmdet_jetson.stages.backends import onnxruntime
+from mmdet_jetson.stages.engine import run
+from mmdet_jetson.stages.engines import preflight as checks
+from mmdet_jetson.stages.engines.preflight import preflight
+from mmdet_jetson.stages.inference.detector import Detector
+from mmdet_jetson.stages.inference.passport import check_device, check_files, read_passport
+from mmdet_jetson.stages.job import StageError
+
+ORIN = {"sm": 87, "l4t": "35.4.1", "tensorrt": "8.5.2.2"}
+
+
+@pytest.fixture
+def onnx(tmp_path):
+    return fused_folder(tmp_path / "onnx")
+
+
+@pytest.fixture
+def engine(tmp_path, onnx):
+    job = engine_job(tmp_path, onnx)
+    run(job)
+    return job.outputs["engine"]
+
+
+def edit(engine, **changed):
+    path = engine / "passport.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+
+
+def test_a_fresh_engine_may_be_opened(engine, onnx):
+    assert preflight(engine, onnx / "end2end.onnx")["target"] == "pc"
+
+
+@pytest.mark.parametrize("name", ["engine.onnx", "graph.json", "infer.py"])
+def test_one_changed_byte_is_refused(engine, name):
+    content = bytearray((engine / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (engine / name).write_bytes(content)
+
+    with pytest.raises(StageError, match=f"{name} is not the file that its passport describes"):
+        preflight(engine)
+
+
+def test_a_missing_file_is_refused(engine):
+    (engine / "engine.onnx").unlink()
+
+    with pytest.raises(StageError, match=r"engine\.onnx is missing"):
+        preflight(engine)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "holds no engine"),
+        ("{", "is not JSON"),
+        ("[]", "names no engine"),
+        ("{}", "names no engine"),
+        ('{"engine": null}', "names no engine"),
+        ('{"engine": {"sha256": "a"}, "backend": "onnxruntime"}', "names no engine"),
+        ('{"engine": {"file": "a", "sha256": "a"}}', "names no engine"),
+    ],
+)
+def test_a_passport_that_is_missing_or_damaged_is_refused(engine, content, message):
+    path = engine / "passport.json"
+    path.unlink() if content is None else path.write_text(content)
+
+    with pytest.raises(StageError, match=message):
+        read_passport(engine)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_damaged_graph_json_that_no_digest_protects_is_refused(engine, content):
+    edit(engine, files={})
+    path = engine / "graph.json"
+    path.unlink() if content is None else path.write_text(content)
+
+    with pytest.raises(StageError, match=r"graph\.json is missing or damaged"):
+        preflight(engine)
+
+
+def test_an_onnx_file_that_is_none_is_refused(engine, tmp_path):
+    with pytest.raises(StageError, match="is not a file"):
+        preflight(engine, tmp_path)
+
+
+def test_a_passport_of_another_checkpoint_is_stale(engine):
+    edit(engine, checkpoint={"sha256": "d" * 64})
+
+    with pytest.raises(StageError, match="stale: the engine was built from another checkpoint"):
+        preflight(engine)
+
+
+def test_a_passport_of_another_onnx_file_is_stale(engine, onnx):
+    with (onnx / "end2end.onnx").open("ab") as stream:
+        stream.write(b"\0")
+
+    with pytest.raises(StageError, match="stale: the engine was built from another ONNX file"):
+        check_files(engine, read_passport(engine), onnx / "end2end.onnx")
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "message"),
+    [
+        ("sm", 72, "built for GPU architecture 87, and this device has 72"),
+        ("sm", None, "built for GPU architecture 87, and this device has none"),
+        ("tensorrt", "8.5.2.3", r"built for TensorRT 8\.5\.2\.2, and this device has 8\.5\.2\.3"),
+        ("l4t", "35.3.1", r"built for Jetson Linux \(L4T\) 35\.4\.1, and this device has 35\.3\.1"),
+    ],
+)
+def test_another_device_is_refused_with_what_to_do(fact, value, message):
+    passport = {"target": "orin", "runs_on": ORIN}
+    check_device(passport, ORIN)
+
+    with pytest.raises(StageError, match=message) as caught:
+        check_device(passport, {**ORIN, fact: value})
+
+    assert "invoke build-jetson-engine --target orin" in caught.value.hint
+
+
+@pytest.mark.parametrize(("sm", "is_good"), [(86, True), (89, True), (75, False)])
+def test_any_of_several_gpus_does(sm, is_good):
+    passport = {"target": "pc", "runs_on": {"sm": [86, 89]}}
+
+    if is_good:
+        check_device(passport, {"sm": sm})
+    else:
+        with pytest.raises(StageError, match="86 or 89"):
+            check_device(passport, {"sm": sm})
+
+
+def test_the_device_is_asked_before_the_engine_is_opened(engine, monkeypatch):
+    opened = []
+    edit(engine, runs_on=ORIN)
+    monkeypatch.setattr(checks, "device_facts", lambda versions: {**ORIN, "sm": 72})
+    monkeypatch.setattr(onnxruntime, "open_session", opened.append)
+
+    with pytest.raises(StageError, match="GPU architecture 87"):
+        Detector.load(engine)
+
+    assert opened == []
+
+
+def test_another_plugin_library_is_refused(tmp_path, onnx):
+    job = engine_job(tmp_path, onnx)
+    plugin = tmp_path / "plugin"
+    plugin.mkdir()
+    (plugin / "libmmdeploy_tensorrt_ops.so").write_bytes(b"for TensorRT 8.4")
+    job.inputs["plugin"] = plugin
+    run(job)
+    engine = job.outputs["engine"]
+    (engine / "plugin.so").write_bytes(b"for TensorRT 8.5")
+
+    with pytest.raises(StageError, match=r"plugin\.so is not the file"):
+        preflight(engine)

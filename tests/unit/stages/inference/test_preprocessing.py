@@ -1,0 +1,170 @@
+import cv2
+import numpy as np
+import pytest
+from engines import MEAN, STD, transforms
+
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
+from mmdet_jetson.stages.job import StageError
+
+SIZES = [(1, 1), (1, 64), (64, 64), (65, 64), (1024, 768), (768, 1024), (333, 501), (1, 2000)]
+SIZES += [tuple(map(int, pair)) for pair in np.random.default_rng(0).integers(1, 3000, (100, 2))]
+
+
+def letterbox(side=64, **options):
+    return Preprocessing.parse(transforms(side, **options), (side, side))
+
+
+def noise(width, height):
+    return np.random.default_rng(width * height).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_letterboxed_picture_touches_one_side_and_keeps_its_ratio(size):
+    width, height = letterbox(640).resized_size(*size)
+
+    assert max(width, height) == 640
+    scale = 640 / max(size)
+    assert width == max(1, int(size[0] * scale + 0.5))
+    assert height == max(1, int(size[1] * scale + 0.5))
+
+
+@pytest.mark.parametrize("size", [(128, 96), (50, 120), (64, 64), (1, 2000)])
+def test_what_the_picture_leaves_is_padded_right_and_below(size):
+    preprocessing = letterbox()
+    picture = noise(*size)
+
+    padded = preprocessing.resize(picture)
+
+    width, height = preprocessing.resized_size(*size)
+    assert padded.shape == (64, 64, 3)
+    assert np.array_equal(padded[:height, :width], cv2.resize(picture, (width, height)))
+    assert np.all(padded[height:] == 114)
+    assert np.all(padded[:, width:] == 114)
+
+
+def test_without_keep_ratio_the_picture_is_stretched():
+    picture = noise(128, 32)
+
+    stretched = letterbox(keep_ratio=False).resize(picture)
+
+    assert np.array_equal(stretched, cv2.resize(picture, (64, 64)))
+
+
+@pytest.mark.parametrize("to_rgb", [False, True])
+def test_every_value_is_normalised_in_the_channel_order_of_the_model(to_rgb):
+    picture = np.arange(256 * 3, dtype=np.uint16).reshape(16, 16, 3).astype(np.uint8)
+    ordered = picture[..., ::-1] if to_rgb else picture
+
+    normalized = letterbox(to_rgb=to_rgb).normalize(picture)
+
+    expected = (ordered.astype(np.float32) - np.float32(MEAN)) / np.float32(STD)
+    assert normalized.dtype == np.float32
+    assert np.array_equal(normalized, expected)
+
+
+def test_the_network_gets_contiguous_planes():
+    picture = noise(8, 4).astype(np.float32)
+
+    batch = letterbox().format(picture)
+
+    assert batch.shape == (1, 3, 4, 8)
+    assert batch.flags["C_CONTIGUOUS"]
+    assert batch[0, 2, 3, 7] == picture[3, 7, 2]
+
+
+def test_a_portrait_picture_that_a_wide_network_cannot_take_is_named():
+    wide = transforms()
+    wide[1]["size"] = wide[2]["size"] = [64, 32]
+    preprocessing = Preprocessing.parse(wide, (64, 32))
+
+    assert preprocessing.resize(noise(128, 64)).shape == (32, 64, 3)
+    with pytest.raises(StageError, match="30x90 does not fit a network of 64x32"):
+        preprocessing.resize(noise(30, 90))
+
+
+def changed(index, **values):
+    steps = transforms()
+    steps[index] = {**steps[index], **values}
+    return steps
+
+
+def without(index):
+    steps = transforms()
+    del steps[index]
+    return steps
+
+
+REFUSED = {
+    "unknown transform": (changed(1, type="RandomCenterCropPad"), "is not supported"),
+    "padding after the mean": (
+        [transforms()[i] for i in (0, 1, 3, 2, 4, 5, 6)],
+        "is not supported",
+    ),
+    "no mean": (without(3), "is not supported"),
+    "no padding": (without(2), "pads nothing"),
+    "another size": (changed(1, size=[32, 32]), "resizes to"),
+    "another padding": (changed(2, size=[32, 64]), "pads to"),
+    "padding to multiples": (changed(4, size_divisor=48), "is not supported"),
+    "grey": (changed(0, color_type="grayscale"), "color_type = 'grayscale'"),
+    "another interpolation": (changed(1, interpolation="area"), "interpolation = 'area'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_would_be_another_picture_is_refused(case):
+    steps, message = REFUSED[case]
+
+    with pytest.raises(StageError, match=message) as caught:
+        Preprocessing.parse(steps, (64, 64))
+
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "pad",
+    [
+        {"pad_val": 114},
+        {"pad_val": {"img": 114}},
+        {"pad_val": [114, 114, 114]},
+        {"pad_val": 114, "size": None, "pad_to_square": True},
+    ],
+)
+def test_the_ways_to_write_the_same_padding(pad):
+    assert Preprocessing.parse(changed(2, **pad), (64, 64)) == letterbox()
+
+
+def rotated_jpeg(path):
+    """Write a JPEG 40 wide and 20 high whose EXIF says: turn it by 90 degrees to look at it."""
+    _, content = cv2.imencode(".jpg", noise(40, 20))
+    orientation = b"\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00"
+    tiff = b"II*\x00\x08\x00\x00\x00\x01\x00" + orientation + b"\x00\x00\x00\x00"
+    body = b"Exif\x00\x00" + tiff
+    segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+    data = content.tobytes()
+    path.write_bytes(data[:2] + segment + data[2:])
+
+
+def test_pictures_are_turned_as_exif_says(tmp_path):
+    rotated_jpeg(tmp_path / "turned.jpg")
+
+    assert read_picture(tmp_path / "turned.jpg").shape == (40, 20, 3)
+
+
+@pytest.mark.parametrize(
+    "picture", [noise(5, 4)[..., 0], np.dstack([noise(5, 4), noise(5, 4)[..., :1]])]
+)
+def test_grey_and_transparent_pictures_get_three_channels(tmp_path, picture):
+    cv2.imwrite(str(tmp_path / "picture.png"), picture)
+
+    assert read_picture(tmp_path / "picture.png").shape == (4, 5, 3)
+
+
+def test_missing_and_broken_pictures_are_named(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("not a picture")
+
+    with pytest.raises(StageError, match=r"no picture missing\.jpg"):
+        read_picture(tmp_path / "missing.jpg")
+    for name in ("empty.jpg", "text.jpg"):
+        with pytest.raises(StageError, match=f"{name} cannot be decoded"):
+            read_picture(tmp_path / name)

@@ -1,0 +1,114 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+from mmdet_jetson.stages.proving.networks import compare_files
+
+# The same network as two exporters write it: constants as nodes or as weights, absent inputs as
+# empty tensors or as empty names, other names, and something else before and behind.
+FIRST = """<ir_version: 7, opset_import: ["" : 13]>
+first (float[1, 3, 8, 8] input) => (float[1, 2, 8, 8] dets)
+{
+  one = Conv <strides = [2, 2], pads = [1, 1, 1, 1]> (input, w0)
+  active = Relu (one)
+  roi = Constant <value = float[0] {}> ()
+  scales = Constant <value = float[4] {1.0, 1.0, 2.0, 2.0}> ()
+  large = Resize <mode = "nearest"> (active, roi, scales)
+  two = Conv (large, w1)
+  dets = Sigmoid (two)
+}"""
+SECOND = """<ir_version: 7, opset_import: ["" : 13]>
+second (uint8[1, 8, 8, 3] picture) => (float[1, 2, 8, 8] scores)
+<float[4] s = {1.0, 1.0, 2.0, 2.0}>
+{
+  values = Cast <to = 1> (picture)
+  pixels = Transpose <perm = [0, 3, 1, 2]> (values)
+  a = Conv <strides = [2, 2], pads = [1, 1, 1, 1]> (pixels, w0)
+  b = Relu (a)
+  c = Resize <mode = "nearest"> (b, , s)
+  d = Conv (c, w1)
+  e = Exp (d)
+  scores = Neg (e)
+}"""
+STD = [2.0, 3.0, 5.0]
+
+
+def weights():
+    random = np.random.default_rng(0)
+    return {
+        "w0": random.standard_normal((4, 3, 3, 3)).astype(np.float32),
+        "w1": random.standard_normal((2, 4, 1, 1)).astype(np.float32),
+    }
+
+
+def save(path, text, **tensors):
+    model = parser.parse_model(text)
+    for name, values in tensors.items():
+        model.graph.initializer.append(numpy_helper.from_array(values, name))
+    onnx.save(model, str(path))
+    return path
+
+
+@pytest.fixture
+def first(tmp_path):
+    return save(tmp_path / "first.onnx", FIRST, **weights())
+
+
+def test_the_same_network_written_twice_agrees(first, tmp_path):
+    second = save(tmp_path / "second.onnx", SECOND, **weights())
+
+    assert compare_files(first, second, None) == (4, [])
+
+
+def test_a_deviation_in_the_first_weights_is_taken_into_account(first, tmp_path):
+    own = weights()
+    own["w0"] = own["w0"] / np.array(STD, np.float32).reshape(1, 3, 1, 1)
+    second = save(tmp_path / "second.onnx", SECOND, **own)
+
+    assert compare_files(first, second, STD) == (4, [])
+    assert len(compare_files(first, second, None)[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("b = Relu (a)", "b = Sigmoid (a)", "Relu is not Sigmoid"),
+        ("strides = [2, 2]", "strides = [1, 1]", "the attributes"),
+        ("c = Resize <mode = \"nearest\"> (b, , s)", "c = Resize <mode = \"nearest\"> (a, , s)", "4 nodes against 3"),
+        ("{1.0, 1.0, 2.0, 2.0}", "{1.0, 1.0, 2.0, 1.0}", "the weights scales are not s"),
+        ("d = Conv (c, w1)", "x = Relu (c)\n  d = Conv (x, w1)", "4 nodes against 5"),
+        ("c, w1)\n", "c, w1)\n  z = Conv (c, w1)\n", "4 nodes against 5"),
+    ],
+)  # fmt: skip
+def test_what_differs_is_named(first, tmp_path, old, new, sentence):
+    assert old in SECOND
+    second = save(tmp_path / "second.onnx", SECOND.replace(old, new), **weights())
+
+    differences = compare_files(first, second, None)[1]
+
+    assert sentence in differences[0]
+
+
+def test_one_changed_weight_is_seen(first, tmp_path):
+    own = weights()
+    own["w1"][1, 2] += 1e-4
+    second = save(tmp_path / "second.onnx", SECOND, **own)
+
+    assert compare_files(first, second, None)[1] == ["Conv against : the weights w1 are not w1"]
+
+
+def test_another_wiring_is_seen(tmp_path):
+    text = """<ir_version: 7, opset_import: ["" : 13]>
+    g (float[1, 3, 8, 8] input) => (float[1, 2, 8, 8] dets)
+    {
+      a = Conv (input, w0)
+      b = Relu (a)
+      c = Sigmoid (a)
+      d = Add (b, c)
+      dets = Conv (d, w1)
+    }"""
+    first = save(tmp_path / "a.onnx", text, **weights())
+    second = save(tmp_path / "b.onnx", text.replace("Add (b, c)", "Add (c, b)"), **weights())
+
+    assert compare_files(first, second, None)[1] == ["Add against : it reads b, the other c"]
