@@ -2,141 +2,271 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from invoke import Collection, Context, Task, task
 
 from mmdet_jetson.cli import preflight as before_opening
-from mmdet_jetson.cli import upkeep
-from mmdet_jetson.cli import verbs as menu
-from mmdet_jetson.runtimes.selection import WHERE_HELP, placed
+from mmdet_jetson.cli import upkeep, verbs
+from mmdet_jetson.cli.verbs import Request
+from mmdet_jetson.runtimes.selection import RuntimeOptions
 
 PYTHON = shlex.quote(sys.executable)
 CONFIG = "configs/pipeline.toml"
 DEMO = "configs/demo.toml"
+DOCKER_HOST = (
+    "ssh://user@host, tcp://host:port or a context (default: DOCKER_HOST, or the one in use)"
+)
+WHERE = {
+    "runtime": "host or docker: where stages run (default: host)",
+    "docker-host": DOCKER_HOST,
+    "untested": "use container images that have not passed their own tests",
+}
 HELP = {
     "config": f"the pipeline's TOML file (default: {CONFIG})",
     "set": "change a field: --set train.epochs=3 (may be repeated)",
-    **WHERE_HELP,
+    **WHERE,
 }
 BY_IMAGE = {
     "name": "a name in images.toml (repeatable; default: train, pc and jp501)",
-    "engine": WHERE_HELP["engine"],
+    "docker-host": DOCKER_HOST,
 }
 BY_TARGET = {**HELP, "target": "a name in targets.toml, instead of the config's (repeatable)"}
 
 
+def asked(
+    config: str,
+    set: Sequence[str] | None,
+    where: RuntimeOptions,
+    target: Sequence[str] | None = None,
+) -> Request:
+    """Put the options that most tasks share together."""
+    return Request(config=config, overrides=set or (), where=where, targets=target or ())
+
+
 @task(help={**HELP, "config": f"the pipeline's TOML file (default: {DEMO})"}, iterable=["set"])
-@menu.answering
-@placed
-def demo(_: Context, config=DEMO, set=None, *, where):
+@verbs.answering
+def demo(
+    _: Context,
+    *,
+    config: str = DEMO,
+    set: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Run the whole pipeline on drawn pictures: no GPU, no Docker, no download of data."""
-    menu.run_pipeline(config, set, where)
+    where = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_pipeline(asked(config, set, where))
 
 
 @task(help=HELP, iterable=["set"])
-@menu.answering
-@placed
-def pipeline(_: Context, config=CONFIG, set=None, *, where):
+@verbs.answering
+def pipeline(
+    _: Context,
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Run every stage, from the dataset to the report."""
-    menu.run_pipeline(config, set, where)
+    where = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_pipeline(asked(config, set, where))
 
 
 @task(help=HELP, iterable=["set"])
-@menu.answering
-@placed
-def dataset(_: Context, config=CONFIG, set=None, *, where):
+@verbs.answering
+def dataset(
+    _: Context,
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Convert and check the dataset."""
-    menu.run_verb("dataset", config, set, where)
+    where = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("dataset", asked(config, set, where))
 
 
 @task(help=HELP, iterable=["set"])
-@menu.answering
-@placed
-def train(_: Context, config=CONFIG, set=None, *, where):
+@verbs.answering
+def train(
+    _: Context,
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Train the detector and keep its best checkpoint."""
-    menu.run_verb("train", config, set, where)
+    where = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("train", asked(config, set, where))
 
 
 @task(help=BY_TARGET, iterable=["set", "target"])
-@menu.answering
-@placed
-def export(_: Context, config=CONFIG, set=None, target=None, *, where):
+@verbs.answering
+def export(
+    _: Context,
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    target: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Turn the checkpoint into an ONNX file for each target."""
-    menu.run_verb("export", config, set, where, target)
+    where = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("export", asked(config, set, where, target))
 
 
 @task(help=BY_TARGET, iterable=["set", "target"])
-@menu.answering
-@placed
-def engine(_: Context, config=CONFIG, set=None, target=None, *, where):
+@verbs.answering
+def engine(
+    _: Context,
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    target: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Build an engine for each target."""
-    menu.run_verb("engine", config, set, where, target)
+    where = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("engine", asked(config, set, where, target))
 
 
 @task(help={"engine": "the folder of an engine", "onnx": "the ONNX file it should be made from"})
-@menu.answering
-def preflight(_: Context, engine, onnx=""):
+@verbs.answering
+def preflight(_: Context, engine: str, onnx: str = "") -> None:
     """Say whether an engine may be opened on this machine, and what to do where not."""
     before_opening.preflight(engine, onnx)
 
 
 @task(help=BY_TARGET, iterable=["set", "target"])
-@menu.answering
-@placed
-def evaluate(_: Context, config=CONFIG, set=None, target=None, *, where):
+@verbs.answering
+def evaluate(
+    _: Context,
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    target: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Measure the COCO figures of the checkpoints and of each engine."""
-    menu.run_verb("evaluate", config, set, where, target)
+    where = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("evaluate", asked(config, set, where, target))
 
 
 @task(
-    help={**BY_TARGET, "again": "time it anew, even if nothing changed"},
-    iterable=["set", "target"],
+    help={**BY_TARGET, "again": "time it anew, even if nothing changed"}, iterable=["set", "target"]
 )
-@menu.answering
-@placed
-def profile(_: Context, config=CONFIG, set=None, target=None, again=False, *, where):
+@verbs.answering
+def profile(
+    _: Context,
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    target: list[str] | None = None,
+    again: bool = False,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Time each engine, step by step."""
-    menu.run_verb("profile", config, set, where, target, again=again)
+    where = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("profile", asked(config, set, where, target), again=again)
 
 
 @task(
     help={
         **HELP,
         "target": "a name in targets.toml",
-        "precision": "fp32, fp16 or int8, instead of the target's",
+        "precision": "fp32, fp16, bf16 or int8, instead of the target's",
+        "docker-host": f"the device's, where it is another machine: {DOCKER_HOST}",
     },
     iterable=["set"],
 )
-@menu.answering
-@placed
-def build_jetson_engine(_: Context, target, precision="", config=CONFIG, set=None, *, where):
-    """Build, evaluate and profile a target's engine, here or there (--engine ssh://user@jetson)."""
-    menu.build_jetson_engine(target, config, set, where, precision=precision)
+@verbs.answering
+def build_jetson_engine(
+    _: Context,
+    *,
+    target: str,
+    precision: str = "",
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
+    """Build, evaluate and profile a target's engine, on this device or on a Docker host's."""
+    where = RuntimeOptions(runtime, docker_host, untested)
+    request = replace(
+        asked(config, set, where, [target]), precision=precision, divided=bool(docker_host)
+    )
+    verbs.build_jetson_engine(target, request)
 
 
 @task(help=HELP, iterable=["set"])
-@menu.answering
-@placed
-def report(_: Context, config=CONFIG, set=None, *, where):
+@verbs.answering
+def report(
+    _: Context,
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Judge the gates and write the report."""
-    menu.run_pipeline(config, set, where)
+    where = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_pipeline(asked(config, set, where))
 
 
 @task(help=HELP, iterable=["set"])
-@menu.answering
-@placed
-def status(_: Context, config=CONFIG, set=None, *, where):
+@verbs.answering
+def status(
+    _: Context,
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Show what is made already and what would run."""
-    menu.show_status(config, set, where)
+    where = RuntimeOptions(runtime, docker_host, untested)
+    verbs.show_status(asked(config, set, where))
 
 
-@task(help={"name": "a step or a stage, as `invoke status` names it", **HELP}, iterable=["set"])
-@menu.answering
-@placed
-def why(_: Context, name, config=CONFIG, set=None, *, where):
+@task(
+    help={"name": "a step, or what several share: evaluate, evaluate_engine", **HELP},
+    iterable=["set"],
+)
+@verbs.answering
+def why(
+    _: Context,
+    *,
+    name: str,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Explain why a step would run again, or would not."""
-    menu.show_why(name, config, set, where)
+    where = RuntimeOptions(runtime, docker_host, untested)
+    verbs.show_why(name, asked(config, set, where))
 
 
 @task(
@@ -145,15 +275,15 @@ def why(_: Context, name, config=CONFIG, set=None, *, where):
         "into": "a folder that is not there yet",
     }
 )
-@menu.answering
-def checkout(_: Context, tag, into):
+@verbs.answering
+def checkout(_: Context, tag: str, into: str) -> None:
     """Copy an artifact's files out of the store, verified."""
     upkeep.checkout(tag, into)
 
 
 @task(help={"mend": "remove what is damaged, so that the next run makes it again"})
-@menu.answering
-def verify(_: Context, mend=False):
+@verbs.answering
+def verify(_: Context, mend: bool = False) -> None:
     """Read every artifact again and compare it with its digest."""
     upkeep.verify(mend)
 
@@ -162,23 +292,31 @@ def verify(_: Context, mend=False):
     help={
         "days": "keep what is younger (default: 30; of images always: 1)",
         "dry-run": "only say what would go",
-        **WHERE_HELP,
+        **WHERE,
     }
 )
-@menu.answering
-@placed
-def gc(context: Context, days="30", dry_run=False, *, where):
+@verbs.answering
+def gc(
+    context: Context,
+    *,
+    days: str = "30",
+    dry_run: bool = False,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
     """Remove cached results that no run name holds, what killed runs left, and outdated images."""
+    where = RuntimeOptions(runtime, docker_host, untested)
     upkeep.collect_garbage(days, dry_run or context.config.run.dry, where)
 
 
 @task(name="build", help=BY_IMAGE, iterable=["name"])
-@menu.answering
-def images_build(_: Context, name=None, engine=""):
+@verbs.answering
+def images_build(_: Context, name: list[str] | None = None, docker_host: str = "") -> None:
     """Build container images where they are missing."""
-    from mmdet_jetson.cli import images as verbs  # noqa: PLC0415 - imports Docker's SDK
+    from mmdet_jetson.cli import images  # noqa: PLC0415 - imports Docker's SDK
 
-    verbs.build(name, engine)
+    images.build(name or (), docker_host)
 
 
 @task(
@@ -186,32 +324,34 @@ def images_build(_: Context, name=None, engine=""):
     help={**BY_IMAGE, "again": "run them even where they have passed"},
     iterable=["name"],
 )
-@menu.answering
-def images_test(_: Context, name=None, engine="", again=False):
+@verbs.answering
+def images_test(
+    _: Context, name: list[str] | None = None, docker_host: str = "", again: bool = False
+) -> None:
     """Run each image's own tests inside it, and keep the result."""
-    from mmdet_jetson.cli import images as verbs  # noqa: PLC0415 - imports Docker's SDK
+    from mmdet_jetson.cli import images  # noqa: PLC0415 - imports Docker's SDK
 
-    verbs.test(name, engine, again=again)
+    images.test(name or (), docker_host, again=again)
 
 
-@task(name="pin")
-@menu.answering
-def images_pin(_: Context):
-    """Resolve the tags of the base images to digests, in configs/images.toml."""
-    from mmdet_jetson.cli import images as verbs  # noqa: PLC0415 - imports Docker's SDK
+@task(name="pin", help={"docker-host": f"which asks the registries: {DOCKER_HOST}"})
+@verbs.answering
+def images_pin(_: Context, docker_host: str = "") -> None:
+    """Resolve the tags of the base images to digests, in configs/images.lock."""
+    from mmdet_jetson.cli import images  # noqa: PLC0415 - imports Docker's SDK
 
-    verbs.pin()
+    images.pin(docker_host)
 
 
 @task
-@menu.answering
-def doctor(_: Context):
+@verbs.answering
+def doctor(_: Context) -> None:
     """Tell what this machine can do and what is missing, with the command that mends it."""
     upkeep.show_doctor()
 
 
 @task
-def lint(context: Context):
+def lint(context: Context) -> None:
     """Check style, types and the lock files."""
     for command in ("ruff check .", "ruff format --check .", "mypy"):
         context.run(f"{PYTHON} -m {command}", echo=True)
@@ -222,7 +362,7 @@ def lint(context: Context):
 
 
 @task(help={"quick": "unit tests only: seconds, no environment needed"})
-def test(context: Context, quick=False):
+def test(context: Context, quick: bool = False) -> None:
     """Run the tests."""
     folder = "tests/unit" if quick else ""
     context.run(f"{PYTHON} -m pytest {folder}", echo=True, pty=sys.stdout.isatty())

@@ -21,7 +21,7 @@ from end_to_end import finished
 from mmdet_jetson.cli.verbs import Session, session
 from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.environments.packages import Environment, python_of, train_environment
-from mmdet_jetson.running.run_step import Workshop, run_step
+from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.selection import Where
 
 FLOW = Path(__file__).with_name("mmdeploy_flow.py")
@@ -53,7 +53,7 @@ def main() -> None:
 def ours(now: Session) -> None:
     """Make the engine anew from the checkpoint."""
     names = (f"export-{TARGET}", f"engine-{TARGET}")
-    shop = Workshop(now.runtime, now.store, now.display, frozenset(names))
+    shop = RunContext(now.runtime, now.store, now.display, frozenset(names))
     made = {"train": finished(now, "train")}
     for step in now.steps:
         if step.name in names:

@@ -29,7 +29,7 @@ from mmdet_jetson.environments.packages import (
     python_of,
     train_environment,
 )
-from mmdet_jetson.running.run_step import Workshop, run_step
+from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.selection import Where
 from mmdet_jetson.store import Artifact
 
@@ -81,7 +81,7 @@ def build(config: str, size: int, folder: Path) -> None:
     """Put the documented graph, our engines and the dataset into folders."""
     settings = [f"input_size=[{size}, {size}]", f"targets={json.dumps(list(TARGETS.values()))}"]
     with session(config, settings, Where()) as now:
-        shop = Workshop(now.runtime, now.store, now.display)
+        shop = RunContext(now.runtime, now.store, now.display)
         made = {step: finished(now, step) for step in ("dataset", "train")}
         steps = {step.name: step for step in now.steps}
         chosen = {SDK: "export-documented"}

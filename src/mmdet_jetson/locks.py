@@ -1,29 +1,31 @@
-"""Locks between processes: one computes, the others wait and then find the result."""
+"""Locks between processes: one computes, the others wait and then find the result.
 
-import os
+A lock is a file that stays where it is. Removing one that is free would be a race: somebody may
+have opened it already, and hold what the next one does not see.
+"""
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import TextIO
 
 import portalocker
 
 
 @contextmanager
-def hold(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[IO[Any]]:
+def hold(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[TextIO]:
     """Hold an exclusive lock on ``path``; ``on_wait`` is called once if another holds it now.
 
     The kernel releases the lock when its last holder dies, so a killed process blocks nobody.
     A child process that inherits the file descriptor shares the lock: it stays held until both
-    are gone. Whoever holds the lock may delete the file.
+    are gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with path.open("a") as stream:
-            _acquire(stream, on_wait)
-            if _still_there(path, stream):
-                yield stream
-                return
+    with path.open("a") as stream:
+        if not _try(stream):
+            on_wait()
+            portalocker.lock(stream, portalocker.LockFlags.EXCLUSIVE)
+        yield stream
 
 
 def is_free(path: Path) -> bool:
@@ -34,24 +36,15 @@ def is_free(path: Path) -> bool:
         return _try(stream)
 
 
-def _acquire(stream: IO[Any], on_wait: Callable[[], None]) -> None:
-    if not _try(stream):
-        on_wait()
-        portalocker.lock(stream, portalocker.LockFlags.EXCLUSIVE)
+def lock_beside(path: Path) -> Path:
+    """Name the lock of whoever works in a folder or on a file: it lies beside that."""
+    return path.with_name(f"{path.name}.lock")
 
 
-def _try(stream: IO[Any]) -> bool:
+def _try(stream: TextIO) -> bool:
     flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
     try:
         portalocker.lock(stream, flags)
     except portalocker.LockException:
         return False
     return True
-
-
-def _still_there(path: Path, stream: IO[Any]) -> bool:
-    """A lock whose file was deleted while we waited guards nothing any more."""
-    try:
-        return path.stat().st_ino == os.fstat(stream.fileno()).st_ino
-    except FileNotFoundError:
-        return False

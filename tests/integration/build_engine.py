@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "src"))
 def main(onnx: Path, folder: Path, precision: str) -> None:
     """Run the stage."""
     from mmdet_jetson.stages import engine  # noqa: PLC0415
-    from mmdet_jetson.stages.job import Job  # noqa: PLC0415
+    from mmdet_jetson.stages.job import StageJob  # noqa: PLC0415
 
     parameters = {
         "target": "pc-rtx",
@@ -32,7 +32,7 @@ def main(onnx: Path, folder: Path, precision: str) -> None:
     }
     made = folder / "engine"
     made.mkdir()
-    engine.run(Job("engine", parameters, inputs, {"engine": made}, folder, io.StringIO()))
+    engine.run(StageJob("engine", parameters, inputs, {"engine": made}, folder, io.StringIO()))
 
 
 def noise(dataset: Path, split: str, seed: int) -> Path:

@@ -12,8 +12,8 @@ from needed import absent
 
 from mmdet_jetson.config.images import StandIn
 from mmdet_jetson.config.settings import read_settings
-from mmdet_jetson.containers.docker_host import Engine
-from mmdet_jetson.containers.objects import EngineError
+from mmdet_jetson.containers.docker_host import DockerHost
+from mmdet_jetson.containers.objects import DockerHostError
 from mmdet_jetson.environments.packages import Environment, python_of
 
 # The documented settings continue from COCO weights over 40 epochs; these let one epoch, which is 16
@@ -93,16 +93,16 @@ def sdk_python() -> Path:
 
 
 @pytest.fixture(scope="session")
-def local_engine() -> Engine:
+def local_engine() -> DockerHost:
     """This machine's own Docker engine."""
     try:
-        return Engine()
-    except EngineError as error:
+        return DockerHost()
+    except DockerHostError as error:
         absent(f"{error.message}: docker/start-engine")
 
 
 @pytest.fixture(scope="session")
-def trial_engine(local_engine: Engine) -> Engine:
+def trial_engine(local_engine: DockerHost) -> DockerHost:
     """The same, with the small image of the tests' own stages."""
     if local_engine.find_image(StandIn.reference("amd64")) is None:
         absent("no stand-in base here: docker/make-stand-in amd64")
@@ -111,7 +111,7 @@ def trial_engine(local_engine: Engine) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def may_start_engines(local_engine: Engine) -> None:
+def may_start_engines(local_engine: DockerHost) -> None:
     """A second engine can be started beside this machine's own."""
     lacking = [name for name in ("docker", "dockerd", "openssl") if not shutil.which(name)]
     lacking += [] if os.geteuid() == 0 else ["root"]

@@ -20,7 +20,7 @@ def main(base: str, folder: Path) -> None:
     from mmengine.model import revert_sync_batchnorm  # noqa: PLC0415
 
     from mmdet_jetson.stages import export  # noqa: PLC0415
-    from mmdet_jetson.stages.job import Job  # noqa: PLC0415
+    from mmdet_jetson.stages.job import StageJob  # noqa: PLC0415
 
     register_all_modules()
     torch.manual_seed(0)
@@ -53,7 +53,7 @@ def main(base: str, folder: Path) -> None:
         "input_size": list(side["scale"]),
     }
     inputs = {"checkpoint": checkpoint, "config": ROOT}
-    export.run(Job("export", parameters, inputs, {"onnx": folder}, folder, io.StringIO()))
+    export.run(StageJob("export", parameters, inputs, {"onnx": folder}, folder, io.StringIO()))
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ from docker_engines import lacks_podman, podman
 from needed import absent
 
 from mmdet_jetson.containers import docker_host as engine_module
-from mmdet_jetson.containers.docker_host import Engine
-from mmdet_jetson.containers.objects import Attached
-from mmdet_jetson.containers.workspace import CLIENT, WHOLE, Shelf
-from mmdet_jetson.running.run_step import Workshop
+from mmdet_jetson.containers.docker_host import DockerHost
+from mmdet_jetson.containers.objects import VolumeMount
+from mmdet_jetson.containers.workspace import CLIENT, WHOLE, Workspace
+from mmdet_jetson.running.run_step import RunContext
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.store import Store
 
@@ -58,8 +58,8 @@ ESCAPES = {
 
 @pytest.fixture(scope="module", params=["docker", "podman"])
 def engine(
-    request: pytest.FixtureRequest, trial_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Engine]:
+    request: pytest.FixtureRequest, trial_engine: DockerHost, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DockerHost]:
     """This machine's own engine, and Podman behind the same kind of socket."""
     if request.param == "docker":
         yield trial_engine
@@ -67,21 +67,21 @@ def engine(
     if missing := lacks_podman():
         absent(missing)
     with podman(tmp_path_factory.mktemp("podman")) as address:
-        engine = Engine(address)
+        engine = DockerHost(address)
         trials.build(engine)
         yield engine
 
 
 @pytest.fixture
-def store(engine: Engine, tmp_path: Path) -> Iterator[Store]:
+def store(engine: DockerHost, tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "artifacts")
     yield store
-    Shelf(engine, store.root).forget_inputs()
+    Workspace(engine, store.root).forget_inputs()
 
 
 @pytest.fixture
-def shop(engine: Engine, store: Store) -> Workshop:
-    return trials.workshop(engine, store)
+def shop(engine: DockerHost, store: Store) -> RunContext:
+    return trials.run_context(engine, store)
 
 
 @pytest.fixture
@@ -94,20 +94,20 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def left_behind(engine: Engine, store: Store) -> list[str]:
+def left_behind(engine: DockerHost, store: Store) -> list[str]:
     """Whatever of this store's is on the engine, but for inputs that are whole."""
-    shelf = Shelf(engine, store.root)
+    shelf = Workspace(engine, store.root)
     left = [found.id for found in engine.containers({CLIENT: shelf.client})]
     for kind in ("input", "job", "resumable"):
         for volume in engine.volumes(shelf.volume(kind)):
-            with engine.holder(Attached(volume, "/input"), labels={}) as box:
+            with engine.holder(VolumeMount(volume, "/input"), labels={}) as box:
                 if engine.get(box, f"/input/{WHOLE}") is None:
                     left.append(volume)
     return left
 
 
 @pytest.mark.parametrize("escape", ESCAPES)
-def test_a_stage_cannot(escape: str, shop: Workshop, data: Path) -> None:
+def test_a_stage_cannot(escape: str, shop: RunContext, data: Path) -> None:
     code, refusal = ESCAPES[escape]
     route = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
     code = code.replace("{host}", str(os.getpid())).replace("{gateway}", route.split()[2])
@@ -137,7 +137,7 @@ class Hostile:
 
 
 def test_a_hostile_checkpoint_reaches_only_its_outputs(
-    engine: Engine, shop: Workshop, store: Store, tmp_path: Path
+    engine: DockerHost, shop: RunContext, store: Store, tmp_path: Path
 ) -> None:
     folder = tmp_path / "weights"
     folder.mkdir()
@@ -154,7 +154,7 @@ def test_a_hostile_checkpoint_reaches_only_its_outputs(
     assert left_behind(engine, store) == []
 
 
-def test_what_links_outside_does_not_come_home(shop: Workshop, store: Store) -> None:
+def test_what_links_outside_does_not_come_home(shop: RunContext, store: Store) -> None:
     code = "import os; os.symlink('/etc/passwd', '/job/output/link')"
     with pytest.raises(Exception, match="is a symbolic link"):
         trials.run(shop, trials.step("code", code=code))
@@ -162,7 +162,7 @@ def test_what_links_outside_does_not_come_home(shop: Workshop, store: Store) -> 
 
 
 def test_lack_of_memory_is_told_from_a_kill(
-    engine: Engine, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+    engine: DockerHost, shop: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "MEMORY_SHARE", 0.005)
     sure = r"memory ran out on the engine's machine"
@@ -175,7 +175,7 @@ def test_lack_of_memory_is_told_from_a_kill(
 
 
 def test_a_failure_keeps_its_log_here_and_nothing_there(
-    engine: Engine, shop: Workshop, store: Store
+    engine: DockerHost, shop: RunContext, store: Store
 ) -> None:
     with pytest.raises(StageFailed, match=r"last words:(.|\n)*ZeroDivisionError(.|\n)*read .*log"):
         trials.run(shop, trials.step("code", code="print('before'); 1 / 0"))
@@ -184,9 +184,9 @@ def test_a_failure_keeps_its_log_here_and_nothing_there(
     assert left_behind(engine, store) == []
 
 
-def test_an_input_is_uploaded_once(engine: Engine, store: Store, data: Path) -> None:
+def test_an_input_is_uploaded_once(engine: DockerHost, store: Store, data: Path) -> None:
     said: list[str] = []
-    shop = trials.workshop(engine, store, said.append)
+    shop = trials.run_context(engine, store, said.append)
     for steps in (1, 2):
         trials.run(shop, trials.step("copy", folder=data, steps=steps))
     assert [line for line in said if "upload" in line] == [f"uploading data to {engine.facts.name}"]
@@ -195,10 +195,10 @@ def test_an_input_is_uploaded_once(engine: Engine, store: Store, data: Path) -> 
     assert len(said) == 2
     store.checkout(made, data.parent / "out")
     assert (data.parent / "out/data/small").read_text() == "other"
-    assert Shelf(engine, store.root).forget_inputs() == 2
+    assert Workspace(engine, store.root).forget_inputs() == 2
 
 
-def test_files_of_the_engines_machine_are_read(engine: Engine) -> None:
+def test_files_of_the_engines_machine_are_read(engine: DockerHost) -> None:
     assert engine.host_file("/etc/hostname") == Path("/etc/hostname").read_bytes()
     assert engine.host_file("/etc/no-such-file") is None
     if engine.facts.product != "Podman":  # which looks inside the container for what a link names
@@ -207,7 +207,7 @@ def test_files_of_the_engines_machine_are_read(engine: Engine) -> None:
 
 
 def start(
-    engine: Engine, store: Store, data: Path, **parameters: object
+    engine: DockerHost, store: Store, data: Path, **parameters: object
 ) -> "subprocess.Popen[str]":
     """Start a client of its own that runs the stage `copy`."""
     options = json.dumps({"folder": str(data), **parameters})
@@ -220,7 +220,7 @@ def start(
     )
 
 
-def test_a_killed_client_leaves_nothing_for_long(engine: Engine, store: Store, data: Path) -> None:
+def test_a_killed_client_leaves_nothing_for_long(engine: DockerHost, store: Store, data: Path) -> None:
     began = time.monotonic()
     assert start(engine, store, data, steps=10, seconds=0.05).wait() == 0
     whole = time.monotonic() - began
@@ -233,7 +233,7 @@ def test_a_killed_client_leaves_nothing_for_long(engine: Engine, store: Store, d
         client.send_signal(signal.SIGKILL if kill % 2 else signal.SIGINT)
         client.communicate()
         time.sleep(0.5)  # what the engine had begun for it comes to light
-        trials.workshop(engine, store)
+        trials.run_context(engine, store)
         assert left_behind(engine, store) == []
         done = start(engine, store, data, steps=10, seconds=0.05, kill=kill)
         said = done.communicate()[0]
@@ -242,21 +242,21 @@ def test_a_killed_client_leaves_nothing_for_long(engine: Engine, store: Store, d
     assert store.verify().problems == ()
 
 
-def test_a_stage_ends_with_its_client(engine: Engine, store: Store, data: Path) -> None:
+def test_a_stage_ends_with_its_client(engine: DockerHost, store: Store, data: Path) -> None:
     client = start(engine, store, data, steps=1000, seconds=1)
     assert any("1/1000" in line for line in client.stdout or ())
-    (found,) = engine.containers({CLIENT: Shelf(engine, store.root).client})
+    (found,) = engine.containers({CLIENT: Workspace(engine, store.root).client})
     client.kill()
     client.communicate()
     deadline = time.monotonic() + 30
     while running(engine, found.id) == "true":
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    trials.workshop(engine, store)
+    trials.run_context(engine, store)
     assert left_behind(engine, store) == []
 
 
-def running(engine: Engine, container: str) -> str:
+def running(engine: DockerHost, container: str) -> str:
     return subprocess.run(
         ["docker", "inspect", "--format", "{{.State.Running}}", container],
         env={**os.environ, "DOCKER_HOST": engine.address},
@@ -266,7 +266,7 @@ def running(engine: Engine, container: str) -> str:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_training_goes_on_where_its_client_was_killed(
-    how: signal.Signals, engine: Engine, store: Store, data: Path
+    how: signal.Signals, engine: DockerHost, store: Store, data: Path
 ) -> None:
     client = start(engine, store, data, steps=40, seconds=0.1)
     assert any("1/40" in line for line in client.stdout or ())

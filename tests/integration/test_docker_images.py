@@ -14,9 +14,9 @@ from needed import absent
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.containers import image_tests, images
 from mmdet_jetson.containers import outdated as leftovers
-from mmdet_jetson.containers.docker_host import Engine
-from mmdet_jetson.containers.image_build import Recipe
-from mmdet_jetson.containers.objects import Box
+from mmdet_jetson.containers.docker_host import DockerHost
+from mmdet_jetson.containers.image_build import ImageBuild
+from mmdet_jetson.containers.objects import ContainerSpec
 from mmdet_jetson.store import Artifact, Store
 
 PACKAGES = "/opt/environment/lib/python*/site-packages"
@@ -44,15 +44,15 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="module")
-def engine(local_engine: Engine) -> Engine:
+def engine(local_engine: DockerHost) -> DockerHost:
     return local_engine
 
 
 @pytest.fixture(scope="module")
-def build(engine: Engine, settings: Settings) -> Callable[..., tuple[Recipe, str]]:
+def build(engine: DockerHost, settings: Settings) -> Callable[..., tuple[ImageBuild, str]]:
     """Give an image, or the one with its suite on top."""
 
-    def build(name: str, *, tests: bool = False) -> tuple[Recipe, str]:
+    def build(name: str, *, tests: bool = False) -> tuple[ImageBuild, str]:
         try:
             made = images.decide(engine, name, settings)
         except images.NoStandIn as error:
@@ -64,7 +64,7 @@ def build(engine: Engine, settings: Settings) -> Callable[..., tuple[Recipe, str
 
 @pytest.fixture
 def spoiled(
-    engine: Engine, build: Callable[..., tuple[Recipe, str]]
+    engine: DockerHost, build: Callable[..., tuple[ImageBuild, str]]
 ) -> Iterator[Callable[..., str]]:
     """Make an image with its suite and one defect."""
     tag = "mmdet-jetson/spoiled:test"
@@ -80,7 +80,7 @@ def spoiled(
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_fails_and_is_named(
-    engine: Engine, build: Callable[..., tuple[Recipe, str]], spoiled: Callable[..., str],
+    engine: DockerHost, build: Callable[..., tuple[ImageBuild, str]], spoiled: Callable[..., str],
     tmp_path: Path, defect: str,
 ) -> None:  # fmt: skip
     name, command, said = DEFECTS[defect]
@@ -96,7 +96,7 @@ def test_a_defect_fails_and_is_named(
     assert said in "\n".join(lines)
 
 
-def test_a_writable_root_fails_and_is_named(build: Callable[..., tuple[Recipe, str]]) -> None:
+def test_a_writable_root_fails_and_is_named(build: Callable[..., tuple[ImageBuild, str]]) -> None:
     _, tag = build("jp501", tests=True)
     done = subprocess.run(
         [
@@ -113,7 +113,7 @@ def test_a_writable_root_fails_and_is_named(build: Callable[..., tuple[Recipe, s
 
 @pytest.mark.parametrize("name", ["train", "jp501"])
 def test_no_layer_holds_the_certificates_of_the_build(
-    build: Callable[..., tuple[Recipe, str]], settings: Settings, tmp_path: Path, name: str
+    build: Callable[..., tuple[ImageBuild, str]], settings: Settings, tmp_path: Path, name: str
 ) -> None:
     if settings.certificates is None:
         absent("no certificates are handed to builds here: MMDET_JETSON_CERTIFICATES")
@@ -137,7 +137,7 @@ def test_no_layer_holds_the_certificates_of_the_build(
 
 
 def test_the_device_image_adds_at_most_350_mb_to_its_base(
-    engine: Engine, build: Callable[..., tuple[Recipe, str]]
+    engine: DockerHost, build: Callable[..., tuple[ImageBuild, str]]
 ) -> None:
     made, tag = build("jp501")
     image, base = engine.find_image(tag), engine.find_image(made.arguments["BASE_IMAGE"])
@@ -148,7 +148,7 @@ def test_the_device_image_adds_at_most_350_mb_to_its_base(
 
 
 def test_outdated_images_are_told_from_current_ones_and_removed(
-    engine: Engine, settings: Settings
+    engine: DockerHost, settings: Settings
 ) -> None:
     tag = "mmdet-jetson/trial:0123456789abcdef"
     images_made = []
@@ -160,7 +160,7 @@ def test_outdated_images_are_told_from_current_ones_and_removed(
     found = leftovers.outdated(engine, settings, days=0)
     assert {tag, untagged} <= set(found)
     assert not [each for each in found if "stand-in" in each]
-    with engine.container(Box(tag, ["x"])):
+    with engine.container(ContainerSpec(tag, ["x"])):
         assert leftovers.remove(engine, [untagged, tag]) == 1
     assert leftovers.remove(engine, [tag]) == 1
     assert engine.find_image(tag) is engine.find_image(untagged) is None
@@ -178,7 +178,7 @@ def packed(dockerfile: str) -> io.BytesIO:
 
 
 def test_a_changed_stage_rebuilds_only_the_last_layer(
-    engine: Engine, build: Callable[..., tuple[Recipe, str]], settings: Settings, tmp_path: Path
+    engine: DockerHost, build: Callable[..., tuple[ImageBuild, str]], settings: Settings, tmp_path: Path
 ) -> None:
     made, tag = build("jp501")
     before = engine.find_image(tag)

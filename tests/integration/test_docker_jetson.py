@@ -13,7 +13,7 @@ from needed import absent
 
 from mmdet_jetson.config.images import StandIn
 from mmdet_jetson.config.settings import read_settings
-from mmdet_jetson.containers.docker_host import Engine
+from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.images import find
 from mmdet_jetson.store import Store
 
@@ -23,7 +23,7 @@ STAND_INS = {"MMDET_JETSON_BASES": "stand-in"}
 
 @pytest.fixture(scope="module")
 def remote(
-    local_engine: Engine, may_start_engines: None, tmp_path_factory: pytest.TempPathFactory
+    local_engine: DockerHost, may_start_engines: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Remote]:
     """A second engine with the Jetson image, as a machine without a registry gets it."""
     settings = read_settings({**os.environ, **STAND_INS})

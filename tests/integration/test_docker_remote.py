@@ -22,9 +22,9 @@ from docker_engines import (
 from needed import absent
 
 from mmdet_jetson.cli.progress import Display
-from mmdet_jetson.containers.docker_host import Engine
-from mmdet_jetson.containers.objects import ConnectionLost, EngineError
-from mmdet_jetson.containers.workspace import CLIENT, Shelf
+from mmdet_jetson.containers.docker_host import DockerHost
+from mmdet_jetson.containers.objects import ConnectionLost, DockerHostError
+from mmdet_jetson.containers.workspace import CLIENT, Workspace
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.runtimes.outcome import Progress, StageFailed
 from mmdet_jetson.store import Store
@@ -35,7 +35,7 @@ SOME = 5_000_000  # bytes: a quarter of the input, and of the output
 
 @pytest.fixture(scope="module")
 def remote(
-    trial_engine: Engine, may_start_engines: None, tmp_path_factory: pytest.TempPathFactory
+    trial_engine: DockerHost, may_start_engines: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Remote]:
     with second_engine(tmp_path_factory.mktemp("engine")) as remote:
         remote.load(trials.TAG)
@@ -43,8 +43,8 @@ def remote(
 
 
 @pytest.fixture(scope="module")
-def engine(remote: Remote) -> Engine:
-    return Engine(remote.address, remote.certificates)
+def engine(remote: Remote) -> DockerHost:
+    return DockerHost(remote.address, remote.certificates)
 
 
 @pytest.fixture
@@ -71,9 +71,9 @@ class Cutting(Display):
             self.line.cut()
 
 
-def ours(engine: Engine, store: Store) -> list[str]:
+def ours(engine: DockerHost, store: Store) -> list[str]:
     """Our containers and volumes there, but for uploaded inputs."""
-    shelf = Shelf(engine, store.root)
+    shelf = Workspace(engine, store.root)
     containers = [found.id for found in engine.containers({CLIENT: shelf.client})]
     volumes = (engine.volumes(shelf.volume(kind)) for kind in ("job", "resumable"))
     return [*containers, *itertools.chain(*volumes)]
@@ -84,7 +84,7 @@ def test_a_second_run_uploads_nothing(remote: Remote, store: Store, data: Path) 
     for steps in (1, 2):
         line = Line(remote)
         with line.open() as far:
-            shop = trials.workshop(Engine(far.address, far.certificates), store)
+            shop = trials.run_context(DockerHost(far.address, far.certificates), store)
             trials.run(shop, trials.step("copy", folder=data, steps=steps))
         sent.append(line.up)
     assert sent[0] > 20_000_000
@@ -95,18 +95,18 @@ def test_a_second_run_uploads_nothing(remote: Remote, store: Store, data: Path) 
     "ends", [{"most_up": SOME}, {}, {"most_down": SOME}], ids=["upload", "run", "download"]
 )
 def test_a_cut_line_leaves_both_sides_clean(
-    ends: dict[str, int], remote: Remote, engine: Engine, store: Store, data: Path
+    ends: dict[str, int], remote: Remote, engine: DockerHost, store: Store, data: Path
 ) -> None:
     line = Line(remote, **ends)
     step = trials.step("copy", folder=data, resumable=True, steps=20, seconds=0.05)
     with line.open() as far:
-        shop = trials.workshop(Engine(far.address, far.certificates), store)
+        shop = trials.run_context(DockerHost(far.address, far.certificates), store)
         shop = replace(shop, listener=Cutting(shop.listener, line) if not ends else shop.listener)
         with pytest.raises((ConnectionLost, StageFailed)):
             trials.run(shop, step)
     assert line.is_cut
     assert store.artifacts() == []
-    shop = trials.workshop(engine, store)
+    shop = trials.run_context(engine, store)
     assert ours(engine, store) == []
     made = trials.run(shop, step)
     store.checkout(made, data.parent / "out")
@@ -118,15 +118,15 @@ def test_a_cut_line_leaves_both_sides_clean(
 
 
 def test_a_stage_ends_when_its_line_is_cut(
-    remote: Remote, engine: Engine, store: Store, data: Path
+    remote: Remote, engine: DockerHost, store: Store, data: Path
 ) -> None:
     line = Line(remote)
     with line.open() as far:
-        shop = trials.workshop(Engine(far.address, far.certificates), store)
+        shop = trials.run_context(DockerHost(far.address, far.certificates), store)
         shop = replace(shop, listener=Cutting(shop.listener, line))
         with pytest.raises((ConnectionLost, StageFailed)):
             trials.run(shop, trials.step("copy", folder=data, steps=1000, seconds=0.1))
-    label = {CLIENT: Shelf(engine, store.root).client}
+    label = {CLIENT: Workspace(engine, store.root).client}
     wait_until(lambda: not any(is_running(remote, c.id) for c in engine.containers(label)), 30)
 
 
@@ -145,9 +145,9 @@ def test_a_context_names_it(
     words = ["docker", "context", "create", "far", "--docker", f"host={remote.address},{files}"]
     subprocess.run(words, capture_output=True, check=True)
     subprocess.run(["docker", "context", "use", "far"], capture_output=True, check=True)
-    assert Engine("far").address == Engine().address == remote.address
-    with pytest.raises(EngineError, match=r"'near' is neither .*\n.*far"):
-        Engine("near")
+    assert DockerHost("far").address == DockerHost().address == remote.address
+    with pytest.raises(DockerHostError, match=r"'near' is neither .*\n.*far"):
+        DockerHost("near")
 
 
 @pytest.mark.usefixtures("trial_engine")
@@ -158,19 +158,19 @@ def test_ssh_reaches_it(
         absent("no SSH server here (openssh-server)")
     with ssh_to_this_machine(tmp_path / "ssh") as (address, programs):
         monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
-        engine = Engine(address)
-        made = trials.run(trials.workshop(engine, store), trials.step("copy", folder=data, steps=3))
-        assert Shelf(engine, store.root).forget_inputs() == 1
+        engine = DockerHost(address)
+        made = trials.run(trials.run_context(engine, store), trials.step("copy", folder=data, steps=3))
+        assert Workspace(engine, store.root).forget_inputs() == 1
         assert ours(engine, store) == []
     store.checkout(made, tmp_path / "out")
     assert (tmp_path / "out/data/large").read_bytes() == (data / "large").read_bytes()
 
 
 def test_tcp_needs_certificates_and_the_right_ones(remote: Remote, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="without TLS"):
-        Engine(remote.address)
-    with pytest.raises(EngineError, match="certificate verify failed"):
-        Engine(remote.address, make_certificates(tmp_path / "other"))
+    with pytest.raises(DockerHostError, match="without TLS"):
+        DockerHost(remote.address)
+    with pytest.raises(DockerHostError, match="certificate verify failed"):
+        DockerHost(remote.address, make_certificates(tmp_path / "other"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(EngineError, match="empty"):
-        Engine(remote.address, tmp_path / "empty")
+    with pytest.raises(DockerHostError, match="empty"):
+        DockerHost(remote.address, tmp_path / "empty")

@@ -61,7 +61,7 @@ def test_a_failed_gate_is_an_exit_code(tiny_run: Menu) -> None:
 
 
 def test_too_little_evidence_is_an_exit_code_of_its_own(tiny_run: Menu) -> None:
-    unproven = tiny_run.run("pipeline", "--set", "gates.max_AP_drop=1.0")
+    unproven = tiny_run.run("pipeline", "--set", "gates.max_AP_difference=1.0")
     assert unproven.returncode == 4
     assert "error: the verdict is inconclusive" in unproven.stderr
 

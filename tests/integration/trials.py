@@ -14,13 +14,13 @@ from typing import Any
 from rich.console import Console
 
 from mmdet_jetson.cli.progress import Display
-from mmdet_jetson.containers.docker_host import Engine
+from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.objects import Image
-from mmdet_jetson.containers.workspace import Shelf
+from mmdet_jetson.containers.workspace import Workspace
 from mmdet_jetson.fetching.digests import tree_digest
 from mmdet_jetson.planning import keys
 from mmdet_jetson.planning.steps import Given, Step
-from mmdet_jetson.running.run_step import Workshop, run_step
+from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.store import Artifact, Store
 
@@ -29,7 +29,7 @@ TRIAL = Path(__file__).parent / "trial"
 TAG = "mmdet-jetson/trial:1"
 
 
-def build(engine: Engine) -> Image:
+def build(engine: DockerHost) -> Image:
     """Build the small image; unchanged it is one look at the engine's cache."""
     stages = {f"stages/{path.name}": path for path in TRIAL.glob("*.py")}
     package = ROOT / "src/mmdet_jetson/stages"
@@ -42,12 +42,12 @@ def build(engine: Engine) -> Image:
     return engine.build(packed, dockerfile="Dockerfile", tag=TAG, on_line=lambda _: None)
 
 
-def workshop(engine: Engine, store: Store, say: Any = print) -> Workshop:
-    """A workshop whose every step runs in the small image."""
-    shelf = Shelf(engine, store.root, say)
+def run_context(engine: DockerHost, store: Store, say: Any = print) -> RunContext:
+    """A run_context whose every step runs in the small image."""
+    shelf = Workspace(engine, store.root, say)
     shelf.sweep()
     runtime = DockerRuntime(shelf, lambda _: engine.find_image(TAG), lambda _: True)
-    return Workshop(runtime, store, Display(Console(file=sys.stdout)))
+    return RunContext(runtime, store, Display(Console(file=sys.stdout)))
 
 
 def step(
@@ -63,7 +63,7 @@ def folder_input(folder: Path) -> Given:
     return Given(lambda: tree_digest(folder, cache), lambda _: folder)
 
 
-def run(shop: Workshop, chosen: Step) -> Artifact:
+def run(shop: RunContext, chosen: Step) -> Artifact:
     """Run a step of the trial stages, whose sources are not among the package's."""
     keys.STAGES = TRIAL
     return run_step(chosen, shop, {})
@@ -75,9 +75,9 @@ def main() -> None:
     root, address, certificates, parameters = sys.argv[1:]
     options = json.loads(parameters)
     folder = Path(options.pop("folder")) if "folder" in options else None
-    engine = Engine(address, Path(certificates) if certificates else None)
+    engine = DockerHost(address, Path(certificates) if certificates else None)
     made = run(
-        workshop(engine, Store(Path(root))), step("copy", resumable=True, folder=folder, **options)
+        run_context(engine, Store(Path(root))), step("copy", resumable=True, folder=folder, **options)
     )
     print("made", made.digest)
 

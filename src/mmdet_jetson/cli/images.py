@@ -6,30 +6,30 @@ from rich.console import Console
 
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.containers import images
-from mmdet_jetson.containers.image_tests import prove
+from mmdet_jetson.containers.docker_host import connect
+from mmdet_jetson.containers.image_tests import ensure_tested
 from mmdet_jetson.containers.pins import pin_all
-from mmdet_jetson.runtimes.selection import connect
 from mmdet_jetson.store import Store
 
 
-def build(names: Sequence[str], engine: str) -> None:
+def build(names: Sequence[str], docker_host: str) -> None:
     """Build images where they are missing, and say what they are called and how large they are."""
     settings = read_settings()
-    connection = connect(engine, settings)
+    host = connect(docker_host, settings)
     for name in names or images.USUAL:
-        made = images.decide(connection, name, settings)
-        image = images.build(connection, made, settings, _log)
+        made = images.decide(host, name, settings)
+        image = images.build(host, made, settings, _log)
         size = f"{image.size / 1e6:.0f} MB"
         _say(f"image {name}: {image.reference}, {size}{', stand-in base' * image.is_stand_in}")
 
 
-def test(names: Sequence[str], engine: str, *, again: bool) -> None:
+def test(names: Sequence[str], docker_host: str, *, again: bool) -> None:
     """Run images' own suites inside them, where they have not passed yet, and keep the results."""
     settings = read_settings()
-    connection = connect(engine, settings)
+    host = connect(docker_host, settings)
     store = Store(settings.artifacts)
     for name in names or images.USUAL:
-        artifact = prove(connection, name, settings, store, _log, again=again)
+        artifact = ensure_tested(host, name, settings, store, _log, again=again)
         tests = artifact.provenance.metrics["tests"]
         _say(f"image {name}: {tests} tests passed; {artifact.kind} {artifact.digest}")
 

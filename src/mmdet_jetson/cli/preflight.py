@@ -7,9 +7,17 @@ from pathlib import Path
 from rich.console import Console
 
 from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.job import OUTPUT, WORK, Job, write_job
+from mmdet_jetson.contract.parameters import PreflightParameters
+from mmdet_jetson.contract.records import encode
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.locks import hold, lock_beside
+from mmdet_jetson.planning.stages import PREFLIGHT
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.runtimes.host import HostRuntime
+from mmdet_jetson.runtimes.protocol import StageRun
+from mmdet_jetson.runtimes.selection import DEPLOY
 
 
 def preflight(engine: str, onnx: str = "") -> None:
@@ -25,21 +33,18 @@ def preflight(engine: str, onnx: str = "") -> None:
         if not Path(path).exists():
             raise UserError(f"{path} does not exist", "invoke checkout TAG FOLDER gets an engine")
     runtime = HostRuntime(read_settings(), Console(stderr=True).print)
+    parameters = PreflightParameters(str(Path(onnx).absolute()) if onnx else None)
+    step = Step(stage=PREFLIGHT, parameters=parameters, environment=_environment(folder))
     with tempfile.TemporaryDirectory() as scratch:
-        job = Path(scratch)
-        (job / "job.json").write_text(
-            json.dumps(
-                {
-                    "stage": "preflight",
-                    "parameters": {"onnx": str(Path(onnx).absolute()) if onnx else None},
-                    "inputs": {"engine": str(folder)},
-                    "outputs": {},
-                    "work": "work",
-                }
+        job = Path(scratch, "job")
+        for name in (OUTPUT, WORK):
+            (job / name).mkdir(parents=True)
+        write_job(job, Job(PREFLIGHT.module, encode(parameters), inputs={"engine": str(folder)}))
+        with hold(lock_beside(job)) as lock:
+            run = StageRun(
+                step=step, folder=job, inputs={}, on_progress=lambda _: None, lock=lock.fileno()
             )
-        )
-        step = Step("preflight", "preflight", _environment(folder), "preflight", {})
-        facts = runtime.run(step, job, {}, lambda progress: None).facts
+            facts = runtime.run(run).facts
     shown = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
     Console().print(f"this engine may be opened here: {shown}", highlight=False, soft_wrap=True)
 
@@ -48,6 +53,6 @@ def _environment(folder: Path) -> str:
     """Choose where the engine's backend is installed; the stage itself says what is damaged."""
     try:
         backend = json.loads((folder / "passport.json").read_text())["backend"]
+        return BACKENDS[backend].environment
     except (OSError, ValueError, KeyError, TypeError):
-        return "deploy"
-    return "deploy-rtx" if backend == "tensorrt_rtx" else "deploy"
+        return DEPLOY

@@ -6,8 +6,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from mmdet_jetson.contract.job import Progress as StageProgress
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.runtimes.outcome import Progress as StageProgress
 from mmdet_jetson.store import Artifact
 
 SECONDS_BETWEEN_LINES = 15.0

@@ -1,35 +1,22 @@
 """What is shown of a pipeline: the state of its steps, and what a run ends with."""
 
-import os
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import msgspec
 from rich.table import Table
 
+from mmdet_jetson.contract.files import write_whole
+from mmdet_jetson.contract.records import decode
+from mmdet_jetson.contract.report import EvaluationMetrics, ProfileMetrics, Verdict
+from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.explain import State
+from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.store import Artifact, Store
 
-
-class GateOutcome(msgspec.Struct, frozen=True):
-    """One gate of ``verdict.json``."""
-
-    name: str
-    outcome: str
-    sentence: str
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """``verdict.json``: pass, fail or inconclusive, and the gates that say so."""
-
-    verdict: str
-    gates: list[GateOutcome]
-
-    def sentences(self, outcome: str) -> list[str]:
-        """What the gates with this outcome say."""
-        return [gate.sentence for gate in self.gates if gate.outcome == outcome]
+T = TypeVar("T")
 
 
 def status(name: str, states: Sequence[State]) -> Table:
@@ -53,7 +40,7 @@ def _facts(artifact: Artifact | None) -> tuple[str, str, str]:
 
 def read_verdict(store: Store, report: Artifact) -> Verdict:
     """Read the verdict of a report artifact."""
-    return msgspec.json.decode(store.read(report, "verdict.json"), type=Verdict)
+    return _read(store, report, "verdict.json", Verdict)
 
 
 def place_report(store: Store, report: Artifact, name: str) -> Path:
@@ -62,42 +49,47 @@ def place_report(store: Store, report: Artifact, name: str) -> Path:
     content = store.read(report, "report.html")
     if not page.exists() or page.read_bytes() != content:
         page.parent.mkdir(exist_ok=True)
-        temporary = page.with_suffix(f".{os.getpid()}.partial")
-        temporary.write_bytes(content)
-        temporary.replace(page)
+        write_whole(page, content)
     return page
 
 
-def table(store: Store, made: Mapping[str, Artifact], page: Path) -> Table:
-    """Tabulate AP of every model and latency of every engine, between verdict and page."""
-    verdict = read_verdict(store, made["report"])
+def table(
+    store: Store, steps: Sequence[Step], artifacts: Mapping[str, Artifact], page: Path
+) -> Table:
+    """Tabulate AP of every model and latency of every engine, between verdict and page.
+
+    ``artifacts`` are those of the steps.
+    """
+    verdict = read_verdict(store, artifacts[stages.REPORT.verb])
     lines = Table(title=f"verdict: {verdict.verdict}", caption=f"report: {page}")
     lines.add_column("model")
     for column in ("AP", "AP50", "latency p50", "evidence"):
         lines.add_column(column, justify="right")
-    for step, artifact in made.items():
-        if artifact.kind == "evaluation":
-            lines.add_row(*_row(store, made, step, artifact))
+    latencies = {
+        step.subject: _latency(store, artifacts[step.name])
+        for step in steps
+        if step.stage is stages.PROFILE
+    }
+    for step in steps:
+        if step.stage.makes == stages.EVALUATE_ENGINE.makes:
+            metrics = _read(store, artifacts[step.name], "metrics.json", EvaluationMetrics)
+            lines.add_row(
+                f"engine {step.subject}" if step.subject in latencies else step.subject,
+                _figure(metrics.figures["AP"]),
+                _figure(metrics.figures["AP50"]),
+                latencies.get(step.subject, ""),
+                metrics.evidence,
+            )
     return lines
 
 
-def _row(
-    store: Store, made: Mapping[str, Artifact], step: str, artifact: Artifact
-) -> tuple[str, ...]:
-    metrics = _json(store, artifact, "metrics.json")
-    figures = metrics["figures"]
-    name = step.removeprefix("evaluate-")
-    profile = made.get(f"profile-{name}")
-    latency = ""
-    if profile:
-        latency = f"{_json(store, profile, 'profile.json')['total']['p50']:.1f} ms"
-        name = f"engine {name}"
-    return name, _figure(figures["AP"]), _figure(figures["AP50"]), latency, metrics["evidence"]
+def _latency(store: Store, profile: Artifact) -> str:
+    return f"{_read(store, profile, 'profile.json', ProfileMetrics).total.p50:.1f} ms"
 
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _json(store: Store, artifact: Artifact, file: str) -> Any:
-    return msgspec.json.decode(store.read(artifact, file))
+def _read(store: Store, artifact: Artifact, file: str, kind: type[T]) -> T:
+    return decode(kind, json.loads(store.read(artifact, file)), file)

@@ -1,4 +1,4 @@
-"""Looking after the store and the machine: what the menu offers beside the pipeline."""
+"""Looking after the store and the machine: the commands beside the pipeline."""
 
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,11 +10,11 @@ from rich.table import Table
 from mmdet_jetson.cli import doctor
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
-from mmdet_jetson.containers.objects import EngineError
+from mmdet_jetson.containers.objects import DockerHostError
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.running.jobs import sweep
 from mmdet_jetson.runtimes.host import HostRuntime
-from mmdet_jetson.runtimes.selection import Where, connect, shelf_of
+from mmdet_jetson.runtimes.selection import RuntimeOptions
 from mmdet_jetson.store import Store, is_cache_tag
 
 
@@ -67,14 +67,14 @@ def verify(mend: bool) -> None:
     Console().print(f"clean: {summary_line}", highlight=False)
 
 
-def collect_garbage(days: str, dry_run: bool, where: Where) -> None:
+def collect_garbage(days: str, dry_run: bool, where: RuntimeOptions) -> None:
     """Drop cached results that no run name holds, and what bad ends of runs left, if old enough.
 
-    On an engine, that is images that are outdated for a day and, where the words name an engine or
-    the Docker runtime, the uploaded inputs too.
+    On a Docker host, that is images that are outdated for a day and, where the options name a
+    Docker host or the Docker runtime, the uploaded inputs too.
     """
     kept_days = _days(days)
-    where.check_runtime()
+    where.check()
     settings = read_settings()
     store = _existing_store()
     held = {named.digest for tag, named in store.tags().items() if not is_cache_tag(tag)}
@@ -87,10 +87,9 @@ def collect_garbage(days: str, dry_run: bool, where: Where) -> None:
         age = now - datetime.fromisoformat(artifact.provenance.created)
         return artifact.digest in held or age.total_seconds() < kept_days * 86400
 
-    # First what can fail: an engine that does not answer.
-    if _names_engine(where) and not dry_run:
-        shelf = shelf_of(where.engine, settings, store, Console(stderr=True).print)
-        Console().print(f"removed {shelf.forget_inputs()} uploaded inputs", highlight=False)
+    # First what can fail: a Docker host that does not answer.
+    if where.uses_docker and not dry_run:
+        print_removed_inputs(where, settings, store)
     lines = _outdated_images(where, settings, dry_run=dry_run)
     freed = store.gc(keep, dry_run=dry_run)
     jobs = sweep(store.root / "jobs", kept_days, dry_run=dry_run)
@@ -103,24 +102,28 @@ def collect_garbage(days: str, dry_run: bool, where: Where) -> None:
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def _names_engine(where: Where) -> bool:
-    return where.runtime == "docker" or bool(where.engine)
+def print_removed_inputs(where: RuntimeOptions, settings: Settings, store: Store) -> None:
+    """Remove the inputs that this store has uploaded to a Docker host, and say how many."""
+    from mmdet_jetson.containers import workspace  # noqa: PLC0415 - imports Docker's SDK
+
+    ours = workspace.open_workspace(where.docker_host, settings, store, Console(stderr=True).print)
+    Console().print(f"removed {ours.forget_inputs()} uploaded inputs", highlight=False)
 
 
-def _outdated_images(where: Where, settings: Settings, *, dry_run: bool) -> list[str]:
-    """Remove images that are not current any more, and say so; without an engine, say nothing."""
-    from mmdet_jetson.containers import outdated as leftovers  # noqa: PLC0415 - imports Docker's SDK
+def _outdated_images(where: RuntimeOptions, settings: Settings, *, dry_run: bool) -> list[str]:
+    """Remove images that are not current any more, and say so; nothing without a host."""
+    from mmdet_jetson.containers import docker_host, outdated  # noqa: PLC0415 - Docker's SDK
 
     try:
-        engine = connect(where.engine, settings)
-        found = leftovers.outdated(engine, settings)
-    except EngineError:
-        if _names_engine(where):
+        host = docker_host.connect(where.docker_host, settings)
+        found = outdated.outdated(host, settings)
+    except DockerHostError:
+        if where.uses_docker:
             raise
         return []
     lines = [f"outdated image {reference}" for reference in found]
     if found and not dry_run:
-        lines.append(f"removed {leftovers.remove(engine, found)} of them from {engine.facts.name}")
+        lines.append(f"removed {outdated.remove(host, found)} of them from {host.facts.name}")
     return lines
 
 

@@ -1,12 +1,12 @@
-"""What the menu's entries do: each verb is one function here, called by ``tasks.py``."""
+"""What the commands of the pipeline do: each is one function here, called by ``tasks.py``."""
 
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 from invoke.exceptions import Exit
 from rich.console import Console
@@ -17,27 +17,29 @@ from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
+from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
-from mmdet_jetson.planning import compatibility as fit
-from mmdet_jetson.planning import explain, pipeline
+from mmdet_jetson.files import disk_errors
+from mmdet_jetson.planning import compatibility, explain, pipeline, stages
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.running.jobs import sweep
-from mmdet_jetson.running.run_step import Runtime, Workshop
-from mmdet_jetson.runtimes.selection import Where
+from mmdet_jetson.running.run_step import RunContext, ingredients_on, run_steps
+from mmdet_jetson.runtimes.protocol import Runtimes
+from mmdet_jetson.runtimes.selection import DEPLOY, RuntimeOptions, open_divided, open_runtimes
 from mmdet_jetson.store import Artifact, Store
-from mmdet_jetson.store.disk import disk_errors
 
 CANCELLED = 130
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def answering(verb: F) -> F:
+def answering(verb: Callable[P, R]) -> Callable[P, R]:
     """Turn our errors into one sentence and an exit code, in this one place; bugs pass through."""
 
     @functools.wraps(verb)
-    def run(*arguments: Any, **options: Any) -> Any:
+    def run(*arguments: P.args, **options: P.kwargs) -> R:
         try:
             with disk_errors(Path("the store or the cache")):
                 return verb(*arguments, **options)
@@ -46,18 +48,34 @@ def answering(verb: F) -> F:
         except KeyboardInterrupt:
             raise Exit("cancelled; run it again to go on from there", CANCELLED) from None
 
-    return run  # type: ignore[return-value]
+    return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a command was asked for: a configuration, changes to it, and where to run.
+
+    ``targets`` and ``precision`` replace those of the configuration. With ``divided`` a Docker host
+    that is named stands for the device alone.
+    """
+
+    config: str
+    overrides: Sequence[str] = ()
+    where: RuntimeOptions = field(default_factory=RuntimeOptions)
+    targets: Sequence[str] = ()
+    precision: str = ""
+    divided: bool = False
 
 
 @dataclass(frozen=True)
 class Session:
-    """One call of the menu: the project as configured, and the workshop its steps run in."""
+    """One command at work: the project as configured, its steps and what they run on."""
 
     project: Project
     settings: Settings
     steps: tuple[Step, ...]
     store: Store
-    runtime: Runtime
+    runtimes: Runtimes
     display: Display
 
     @property
@@ -65,122 +83,116 @@ class Session:
         """The run name; each artifact is tagged ``<name>.<step>``."""
         return self.project.pipeline.name
 
+    def steps_of(self, verb: str) -> list[Step]:
+        """The steps that a command of that name makes."""
+        return [step for step in self.steps if step.stage.verb == verb]
+
+    def states(self) -> list[explain.State]:
+        """What the store knows of every step."""
+        ingredients = functools.partial(ingredients_on, self.runtimes)
+        return explain.states(self.steps, ingredients, self.store, self.name)
+
 
 @contextmanager
-def session(
-    config: str,
-    overrides: Sequence[str],
-    where: Where,
-    targets: Sequence[str] = (),
-    precision: str = "",
-) -> Iterator[Session]:
-    """Read the configuration, plan the steps and open the store; nothing runs yet.
-
-    ``targets`` and ``precision`` replace those of the configuration.
-    """
+def session(asked: Request) -> Iterator[Session]:
+    """Read the configuration, plan the steps and open the store; nothing runs yet."""
     settings = read_settings()
-    if targets:
-        overrides = [*overrides, f"targets={json.dumps(list(targets))}"]
-    project = load_project(Path(config), overrides)
-    if precision:
-        project = with_precision(project, precision)
+    overrides = list(asked.overrides)
+    if asked.targets:
+        overrides.append(f"targets={json.dumps(list(asked.targets))}")
+    project = load_project(Path(asked.config), overrides)
+    if asked.precision:
+        project = with_precision(project, asked.precision)
     display = Display(Console(stderr=True))
     steps = pipeline.plan(project, Inputs(project, settings, display.bytes_fetched))
     with display:
         store = Store(settings.artifacts)
-        runtime = where.choose(settings, store, display.say)
-        yield Session(project, settings, steps, store, runtime, display)
+        choose = open_divided if asked.divided else open_runtimes
+        runtimes = choose(asked.where, settings, store, display.say)
+        yield Session(project, settings, steps, store, runtimes, display)
 
 
-def make(now: Session, goals: Iterable[str], again: Iterable[str] = ()) -> dict[str, Artifact]:
-    """Make the artifacts of the goals and of all they need; those of ``again`` even if known."""
+def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[str, Artifact]:
+    """Make the goals and all they need; with ``again`` the goals even if they are known."""
+    goals = list(goals)
     steps = pipeline.needed_for(now.steps, goals)
-    shop = Workshop(now.runtime, now.store, now.display, frozenset(again))
-    made = pipeline.run(steps, shop, now.name)
+    names = frozenset(goal.name for goal in goals) if again else frozenset[str]()
+    made = run_steps(steps, RunContext(now.runtimes, now.store, now.display, names), now.name)
     sweep(now.store.root / "jobs")
     return made
 
 
-def run_pipeline(config: str, overrides: Sequence[str], where: Where) -> None:
+def run_pipeline(asked: Request) -> None:
     """Make everything up to the report, show the result, and fail where a gate fails."""
-    with session(config, overrides, where) as now:
+    with session(asked) as now:
         _check_targets(now, "pipeline")
-        made = make(now, ["report"])
-    page = summary.place_report(now.store, made["report"], now.name)
-    Console().print(summary.table(now.store, made, page))
-    verdict = summary.read_verdict(now.store, made["report"])
-    for outcome, error in (("fail", GateFailed), ("inconclusive", NotProven)):
+        made = make(now, now.steps_of(stages.REPORT.verb))
+    report = made[stages.REPORT.verb]
+    page = summary.place_report(now.store, report, now.name)
+    Console().print(summary.table(now.store, now.steps, made, page))
+    verdict = summary.read_verdict(now.store, report)
+    for outcome, error in ((FAIL, GateFailed), (INCONCLUSIVE, NotProven)):
         if sentences := verdict.sentences(outcome):
             raise error(f"the verdict is {outcome}: {sentences[0]}", f"read {page}")
 
 
-def run_verb(
-    verb: str,
-    config: str,
-    overrides: Sequence[str],
-    where: Where,
-    targets: Sequence[str] = (),
-    *,
-    again: bool = False,
-) -> None:
-    """Make one verb's artifacts, for every target where it has one, and say where they are."""
-    with session(config, overrides, where, targets) as now:
-        if verb in ("engine", "evaluate", "profile"):
+def run_verb(verb: str, asked: Request, *, again: bool = False) -> None:
+    """Make one command's artifacts, for every target where it has one, and say where they are."""
+    with session(asked) as now:
+        goals = now.steps_of(verb)
+        if any(goal.stage.runs_engines for goal in goals):
             _check_targets(now, verb)
-        goals = [step.name for step in now.steps if step.name.split("-")[0] == verb]
-        made = make(now, goals, goals if again else ())
+        made = make(now, goals, again=again)
     _tell(now, made, goals)
 
 
-def build_jetson_engine(
-    target: str, config: str, overrides: Sequence[str], where: Where, *, precision: str = ""
-) -> None:
+def build_jetson_engine(target: str, asked: Request) -> None:
     """Make a target's engine, and its evidence where it can be run, on a machine that fits it.
 
-    That machine is this one, unless ``where`` names an engine: then all before the engine is made
-    here, and the rest there.
+    That machine is this one, unless the request names a Docker host.
     """
-    where = replace(where, only_deploy=bool(where.engine))
-    with session(config, overrides, where, [target], precision) as now:
+    with session(asked) as now:
         _check_targets(now, "build-jetson-engine")
-        verbs = ["engine"]
-        if fit.can_run(now.project.targets[target], now.runtime.machine):
-            verbs += ["evaluate", "profile"]
-        goals = [f"{verb}-{target}" for verb in verbs]
+        wanted = [stages.ENGINE]
+        if compatibility.can_run(now.project.targets[target], now.runtimes[DEPLOY].machine):
+            wanted += [stages.EVALUATE_ENGINE, stages.PROFILE]
+        goals = [step for step in now.steps if step.subject == target and step.stage in wanted]
         made = make(now, goals)
     _tell(now, made, goals)
 
 
 def _check_targets(now: Session, goal: str) -> None:
     images = load_images(now.settings.root / "configs/images.toml")
-    fit.check_targets(now.project, goal, now.runtime.machine, images)
+    compatibility.check_targets(now.project, goal, now.runtimes[DEPLOY].machine, images)
 
 
-def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[str]) -> None:
+def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> None:
     """Say of each goal what it is called and how to get at its files."""
     for goal in goals:
-        tag = f"{now.name}.{goal}"
+        tag = f"{now.name}.{goal.name}"
         Console().print(
-            f"{made[goal].kind} {tag}: {made[goal].digest}\n"
+            f"{made[goal.name].kind} {tag}: {made[goal.name].digest}\n"
             f"  its files: invoke checkout {tag} FOLDER",
             highlight=False,
             soft_wrap=True,
         )
 
 
-def show_status(config: str, overrides: Sequence[str], where: Where) -> None:
+def show_status(asked: Request) -> None:
     """Tabulate every step: cached, missing or waiting for one before it."""
-    with session(config, overrides, where) as now:
-        states = explain.states(now.steps, now.runtime, now.store, now.name)
+    with session(asked) as now:
+        states = now.states()
     Console().print(summary.status(now.name, states))
 
 
-def show_why(name: str, config: str, overrides: Sequence[str], where: Where) -> None:
-    """Say of one step, or of all steps of a stage, why it would run or not."""
-    with session(config, overrides, where) as now:
-        states = explain.states(now.steps, now.runtime, now.store, now.name)
-    chosen = [s for s in states if name in (s.step.name, s.step.stage)]
-    chosen = chosen or [s for s in states if s.step.name.split("-")[0] == name]
+def show_why(name: str, asked: Request) -> None:
+    """Say of one step, or of all steps of a stage or a command, why it would run or not."""
+    with session(asked) as now:
+        states = now.states()
+    chosen = [state for state in states if state.step.name == name]
+    chosen = chosen or [
+        state for state in states if name in (state.step.stage.verb, state.step.stage.module)
+    ]
     if not chosen:
         names = [step.name for step in now.steps]
         raise UserError(f"{name!r} is no step of this pipeline", nearest(name, names))

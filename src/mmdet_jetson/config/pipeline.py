@@ -5,28 +5,31 @@ Paths inside the files are relative to the project's root.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config.targets import Precision, Target, check_target
+from mmdet_jetson.config.sources import Sources
+from mmdet_jetson.config.targets import PRECISIONS, Target, check_target
 from mmdet_jetson.config.toml import (
     Name,
     Positive,
     Section,
+    check_choice,
     convert,
     nearest,
     overridden,
     read_toml,
 )
+from mmdet_jetson.contract.choices import DRAWN, FORMATS, GATES
+from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.errors import ConfigError
-from mmdet_jetson.fetching.sources import Source
 
 Word = Annotated[str, msgspec.Meta(min_length=1)]
 Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
 Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
-RESERVED = ("base", "checkpoint", "documented")  # as in evaluate-base and export-documented
+RESERVED = (BASE, CHECKPOINT, DOCUMENTED)  # as in evaluate-base and export-documented
 
 
 class Split(Section, frozen=True):
@@ -49,7 +52,7 @@ class Dataset(Section, frozen=True):
     """What to learn from: a source in VIA or COCO format, or pictures that we draw."""
 
     classes: Annotated[tuple[Word, ...], msgspec.Meta(min_length=1)]
-    format: Literal["via", "coco", "drawn"] = "via"
+    format: str = "via"
     source: Word | None = None
     label_attribute: str = "label"
     default_class: str | None = None
@@ -68,7 +71,7 @@ class Train(Section, frozen=True):
     seed: int = 0
     workers: Annotated[int, msgspec.Meta(ge=0)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    overrides: dict[str, Any] = msgspec.field(default_factory=dict)
+    overrides: dict[str, object] = msgspec.field(default_factory=dict)
 
 
 class Export(Section, frozen=True):
@@ -98,13 +101,6 @@ class Profile(Section, frozen=True):
     warmup: Annotated[int, msgspec.Meta(ge=1)] = 20
 
 
-class Gates(Section, frozen=True):
-    """What an engine must reach; a gate that is left out is not judged."""
-
-    min_AP50: Fraction | None = None  # noqa: N815 - the metric's own name
-    max_AP_drop: Fraction | None = None  # noqa: N815
-
-
 class Pipeline(Section, frozen=True):
     """``pipeline.toml``: the one file a user edits."""
 
@@ -116,14 +112,8 @@ class Pipeline(Section, frozen=True):
     export: Export = Export()
     evaluate: Evaluate = Evaluate()
     profile: Profile = Profile()
-    gates: Gates = Gates()
-
-
-class Sources(Section, frozen=True):
-    """``sources.toml``: what may be fetched, and the mirrors that everyone here shares."""
-
-    mirrors: tuple[str, ...] = ()
-    sources: dict[str, Source] = msgspec.field(default_factory=dict)
+    gates: dict[str, Fraction] = msgspec.field(default_factory=dict)
+    """Limits by the name of their gate; a gate that is left out is not judged."""
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,10 +160,8 @@ def with_precision(project: Project, precision: str) -> Project:
     Raises:
         ConfigError: there is no such precision, or a target cannot have it.
     """
-    if precision not in get_args(Precision):
-        raise ConfigError(
-            f"--precision {precision}: unknown", nearest(precision, get_args(Precision))
-        )
+    if precision not in PRECISIONS:
+        raise ConfigError(f"--precision {precision}: unknown", nearest(precision, PRECISIONS))
     targets = {
         name: msgspec.structs.replace(target, precision=precision)
         for name, target in project.targets.items()
@@ -189,7 +177,23 @@ def _check(project: Project, path: Path) -> None:
     pipeline, dataset = project.pipeline, project.pipeline.dataset
     if pipeline.name == "cache":
         raise ConfigError(f"{path}: name: 'cache' is what cached results are tagged with")
-    for name in pipeline.targets:
+    _check_targets(project, path)
+    check_choice(f"{path}: dataset.format", dataset.format, (*FORMATS, DRAWN))
+    for gate in pipeline.gates:
+        check_choice(f"{path}: gates", gate, GATES)
+    for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
+        if len(set(values)) != len(values):
+            raise ConfigError(f"{path}: {field}: a name stands there twice", "remove one of them")
+    if dataset.default_class not in (None, *dataset.classes):
+        raise ConfigError(
+            f"{path}: dataset.default_class: {dataset.default_class!r} is not in dataset.classes",
+            nearest(str(dataset.default_class), dataset.classes),
+        )
+    _check_format(dataset, path)
+
+
+def _check_targets(project: Project, path: Path) -> None:
+    for name in project.pipeline.targets:
         if name in RESERVED:
             raise ConfigError(
                 f"{path}: targets: {name!r} is what a step is called", "rename the target"
@@ -200,16 +204,12 @@ def _check(project: Project, path: Path) -> None:
             )
     for name, target in project.used_targets.items():
         check_target(name, target)
-    for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
-        if len(set(values)) != len(values):
-            raise ConfigError(f"{path}: {field}: a name stands there twice", "remove one of them")
-    if dataset.default_class not in (None, *dataset.classes):
-        raise ConfigError(
-            f"{path}: dataset.default_class: {dataset.default_class!r} is not in dataset.classes",
-            nearest(str(dataset.default_class), dataset.classes),
-        )
-    given, drawn = ("source", "train", "val"), ("drawn",)
-    needed, senseless = (drawn, given) if dataset.format == "drawn" else (given, drawn)
+
+
+def _check_format(dataset: Dataset, path: Path) -> None:
+    """Check that the fields of a dataset are those that its format has."""
+    files, drawn = ("source", "train", "val"), ("drawn",)
+    needed, senseless = (drawn, files) if dataset.format == DRAWN else (files, drawn)
     for field in needed:
         if getattr(dataset, field) is None:
             raise ConfigError(f"{path}: dataset.{field}: needed for format {dataset.format!r}")

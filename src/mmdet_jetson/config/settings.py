@@ -13,9 +13,9 @@
 ``MMDET_JETSON_CERTIFICATES`` a bundle that image builds trust, behind a proxy that inspects TLS; it
                               never enters an image (default: what ``SSL_CERT_FILE`` names, else
                               this machine's own)
-``DOCKER_HOST``               the engine for ``--runtime docker`` where ``--engine`` names none;
+``DOCKER_HOST``               where ``--runtime docker`` runs if ``--docker-host`` names nothing;
                               else the Docker context in use
-``DOCKER_CERT_PATH``          a folder with ca.pem, cert.pem and key.pem, for an engine at tcp://...
+``DOCKER_CERT_PATH``          a folder with ca.pem, cert.pem and key.pem, for a host at tcp://...
 ============================= ===================================================================
 """
 
@@ -49,8 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     variant: Variant
     bases: Bases
     certificates: Path | None
-    engine: str = ""
-    engine_certificates: Path | None = None
+    docker_host: str = ""
+    docker_certificates: Path | None = None
 
 
 def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Settings:
@@ -77,8 +77,8 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
         variant=cast("Variant", variant),
         bases=cast("Bases", bases),
         certificates=_certificates(environ),
-        engine=environ.get("DOCKER_HOST", ""),
-        engine_certificates=Path(docker).absolute() if docker else None,
+        docker_host=environ.get("DOCKER_HOST", ""),
+        docker_certificates=Path(docker).absolute() if docker else None,
     )
 
 

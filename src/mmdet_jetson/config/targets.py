@@ -1,14 +1,15 @@
 """Device classes: what an engine is built for and with, as ``targets.toml`` says."""
 
+import json
 from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config.toml import Name, Positive, Section
+from mmdet_jetson.config.toml import Name, Positive, Section, check_choice
+from mmdet_jetson.contract.choices import BACKENDS
 from mmdet_jetson.errors import ConfigError
 
-Backend = Literal["onnxruntime", "tensorrt", "tensorrt_rtx"]
-Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
 Capability = Annotated[int, msgspec.Meta(ge=50, le=199)]
 Version = Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)*$")]
 
@@ -23,11 +24,11 @@ class Target(Section, frozen=True):
     """
 
     description: str
-    backend: Backend
+    backend: str
     graph: Literal["fused", "documented"] = "fused"
     input: Literal["image", "letterboxed", "tensor"] = "image"
     batch: Positive = 1
-    precision: Precision = "fp32"
+    precision: str = "fp32"
     compute_capabilities: tuple[Capability, ...] = ()
     calibration_pictures: Positive = 64
     plugin: str | None = None
@@ -43,17 +44,20 @@ class Target(Section, frozen=True):
 
 
 def check_target(name: str, target: Target) -> None:
-    """Check what fields of a target ask of each other."""
-    if target.backend == "tensorrt_rtx" and not target.compute_capabilities:
+    """Check what no field of a target can tell alone."""
+    check_choice(f"targets.toml: {name}.backend", target.backend, BACKENDS)
+    check_choice(f"targets.toml: {name}.precision", target.precision, PRECISIONS)
+    backend = BACKENDS[target.backend]
+    if target.precision not in backend.precisions:
         raise ConfigError(
-            f"targets.toml: {name}.compute_capabilities: needed for backend 'tensorrt_rtx'",
-            "list the GPUs to compile for, as in [86, 89]",
+            f"targets.toml: {name}.precision: backend {target.backend!r} builds no engines in "
+            f"{target.precision}",
+            f"set it to {' or '.join(map(json.dumps, backend.precisions))}",
         )
-    if target.backend == "onnxruntime" and target.precision == "fp16":
+    if backend.lists_gpus and not target.compute_capabilities:
         raise ConfigError(
-            f"targets.toml: {name}.precision: ONNX Runtime computes fp16 on a CPU by way of fp32, "
-            "slower than fp32 alone",
-            'set it to "fp32" or "int8"',
+            f"targets.toml: {name}.compute_capabilities: needed for backend {target.backend!r}",
+            "list the GPUs to compile for, as in [86, 89]",
         )
     if target.graph == "fused" and target.input == "image" and target.batch > 1:
         raise ConfigError(

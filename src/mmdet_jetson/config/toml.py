@@ -7,7 +7,7 @@ nearest valid one.
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -128,7 +128,17 @@ def _merge(base: dict[str, Any], extra: Mapping[str, Any]) -> None:
             base[key] = value
 
 
-def nearest(name: str, valid: Sequence[str] | Mapping[str, Any]) -> str:
+def check_choice(field: str, value: str, valid: Collection[str]) -> None:
+    """Refuse a value that is none of the valid ones.
+
+    Raises:
+        ConfigError: names the field, and the nearest that is valid.
+    """
+    if value not in valid:
+        raise ConfigError(f"{field}: {value!r} is unknown; {nearest(value, valid)}")
+
+
+def nearest(name: str, valid: Collection[str]) -> str:
     """Name the nearest valid word, or list them all, as a hint."""
     near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(valid) or 'none yet'}"

@@ -17,7 +17,7 @@ from docker.tls import TLSConfig
 from docker.types import DeviceRequest, Mount
 from urllib3.exceptions import HTTPError
 
-from mmdet_jetson.containers.objects import Attached, ConnectionLost, EngineError, NotThere
+from mmdet_jetson.containers.objects import ConnectionLost, DockerHostError, NotThere, VolumeMount
 
 SECONDS = 120  # without an answer; builds and runs may be silent for longer
 
@@ -49,13 +49,13 @@ class Connection:
 
         Raises:
             NotThere: what was asked for does not exist.
-            EngineError: the engine refuses.
+            DockerHostError: the engine refuses.
             ConnectionLost: it does not answer, or no longer.
         """
         try:
             yield
         except APIError as error:
-            kind = NotThere if isinstance(error, NotFound) else EngineError
+            kind = NotThere if isinstance(error, NotFound) else DockerHostError
             reason = str(error.explanation or error).strip()
             raise kind(f"{doing}: the engine at {self.address} refused: {reason}") from error
         except (DockerException, requests.RequestException, HTTPError, OSError) as error:
@@ -69,15 +69,17 @@ def _client(options: Mapping[str, Any]) -> Any:
     """Make the SDK's client, which asks the engine for its version.
 
     Raises:
-        EngineError: the address is none.
+        DockerHostError: the address is none.
     """
     try:
         return _Client(version="auto", timeout=SECONDS, use_ssh_client=True, **options)
     except ValueError as error:  # a port of 99999
-        raise EngineError(f"{options['base_url']} is not an engine's address: {error}") from error
+        raise DockerHostError(
+            f"{options['base_url']} is not an engine's address: {error}"
+        ) from error
 
 
-def volume(each: Attached) -> Any:
+def volume(each: VolumeMount) -> Any:
     """The SDK's words for a mounted volume; one that is missing is made along with its container.
 
     So there is no moment at which a killed client leaves a volume that belongs to no container.
@@ -107,7 +109,7 @@ def _options(address: str, certificates: Path | None) -> dict[str, Any]:
     if not address.startswith("tcp://"):
         return {"base_url": address}
     if certificates is None:
-        raise EngineError(
+        raise DockerHostError(
             f"{address}: without TLS anyone on the network can command it",
             "set DOCKER_CERT_PATH to a folder with ca.pem, cert.pem and key.pem",
         )
@@ -115,7 +117,7 @@ def _options(address: str, certificates: Path | None) -> dict[str, Any]:
     try:
         tls = TLSConfig(client_cert=(pair[0], pair[1]), ca_cert=ca, verify=True)
     except DockerException as error:
-        raise EngineError(
+        raise DockerHostError(
             f"{certificates}: {error}", "it needs ca.pem, cert.pem, key.pem"
         ) from error
     return {"base_url": address, "tls": tls}
@@ -126,11 +128,11 @@ def _context_options(name: str) -> dict[str, Any]:
         context = ContextAPI.get_context(name or None)
         known = ", ".join(each.name for each in ContextAPI.contexts())
     except DockerException as error:
-        raise EngineError(
+        raise DockerHostError(
             f"Docker's contexts cannot be read: {error}", "docker context ls shows them"
         ) from error
     if context is None:
-        raise EngineError(
+        raise DockerHostError(
             f"{name!r} is neither an engine's address nor a Docker context"
             if name
             else "the Docker context in use does not exist",

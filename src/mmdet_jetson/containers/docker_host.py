@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers.connection import (
     SECONDS,
     Connection,
@@ -21,15 +22,15 @@ from mmdet_jetson.containers.connection import (
     volume,
 )
 from mmdet_jetson.containers.objects import (
-    Attached,
-    Box,
-    EngineError,
+    ContainerSpec,
+    ContainerSummary,
+    DockerHostError,
     Exit,
-    Facts,
-    Found,
+    HostFacts,
     Image,
-    Listed,
+    ImageSummary,
     NotThere,
+    VolumeMount,
 )
 from mmdet_jetson.containers.streams import output_of, pass_on
 from mmdet_jetson.environments.this_machine import MACHINES
@@ -43,7 +44,12 @@ SCRATCH = "rw,noexec,nosuid,nodev,size=1g"
 CLOSED = "ro,noexec,nosuid,nodev,size=4k"  # for what Podman leaves open in a read-only container
 
 
-class Engine:
+def connect(address: str, settings: Settings) -> "DockerHost":
+    """Connect to the Docker host of that name, or else to the one that the settings name."""
+    return DockerHost(address or settings.docker_host, settings.docker_certificates)
+
+
+class DockerHost:
     """A connection to one engine."""
 
     def __init__(self, address: str = "", certificates: Path | None = None) -> None:
@@ -53,19 +59,19 @@ class Engine:
         folder with ca.pem, cert.pem and key.pem; tcp needs one.
 
         Raises:
-            EngineError: there is no such context, no certificate, or nobody answers.
+            DockerHostError: there is no such context, no certificate, or nobody answers.
         """
         connection = Connection(address, certificates)
         self.address = connection.address
         self._api, self._talking = connection.api, connection.talking
 
     @cached_property
-    def facts(self) -> Facts:
+    def facts(self) -> HostFacts:
         """What the engine says of itself."""
         with self._talking("asking what it is"):
             info, parts = self._api.info(), self._api.version().get("Components") or ()
         machine = info["Architecture"]
-        return Facts(
+        return HostFacts(
             name=info["Name"],
             architecture=MACHINES.get(machine, machine),
             kernel=info["KernelVersion"],
@@ -93,12 +99,12 @@ class Engine:
             )
         return None
 
-    def list_images(self) -> list[Listed]:
+    def list_images(self) -> list[ImageSummary]:
         """Every image with a name, or with none because that went to another one."""
         with self._talking("listing images"):
             found = self._api.images()
         return [
-            Listed(
+            ImageSummary(
                 id=each["Id"],
                 tags=tuple(tag for tag in each["RepoTags"] or () if tag != "<none>:<none>"),
                 created=each["Created"],
@@ -129,7 +135,7 @@ class Engine:
         """Build an image from a tar with the classic builder; its output goes to ``on_line``.
 
         Raises:
-            EngineError: an instruction failed; the sentence holds the builder's last words.
+            DockerHostError: an instruction failed; the sentence holds the builder's last words.
         """
         with self._talking(f"building {tag}"):
             messages = self._api.build(
@@ -148,13 +154,15 @@ class Engine:
     def _image(self, reference: str) -> Image:
         found = self.find_image(reference)
         if found is None:
-            raise EngineError(f"the engine at {self.address} has no {reference} after making it")
+            raise DockerHostError(
+                f"the engine at {self.address} has no {reference} after making it"
+            )
         return found
 
     # Containers
 
     @contextmanager
-    def container(self, box: Box) -> Iterator[str]:
+    def container(self, box: ContainerSpec) -> Iterator[str]:
         """Create a container, not started yet, and remove it in the end, running or not."""
         container = self.create(box)
         try:
@@ -162,7 +170,7 @@ class Engine:
         finally:
             self.remove(container)
 
-    def create(self, box: Box) -> str:
+    def create(self, box: ContainerSpec) -> str:
         """Create a container and return its id."""
         with self._talking(f"creating a container of {box.image}"):
             made = self._api.create_container(
@@ -178,7 +186,7 @@ class Engine:
             container: str = made["Id"]
             return container
 
-    def _hardened(self, box: Box) -> Any:
+    def _hardened(self, box: ContainerSpec) -> Any:
         options: dict[str, Any] = {}
         if box.gpu and self.facts.has_gpu:
             options = dict(all_gpus(self.facts.architecture))
@@ -233,7 +241,7 @@ class Engine:
             yield from chunks
 
     @contextmanager
-    def holder(self, *mounts: Attached, labels: Mapping[str, str]) -> Iterator[str]:
+    def holder(self, *mounts: VolumeMount, labels: Mapping[str, str]) -> Iterator[str]:
         """Create a container that never starts, to move files in and out of volumes through it."""
         container = self._hold([volume(each) for each in mounts], labels)
         try:
@@ -274,12 +282,12 @@ class Engine:
             container: str = made["Id"]
             return container
 
-    def containers(self, labels: Mapping[str, str]) -> list[Found]:
+    def containers(self, labels: Mapping[str, str]) -> list[ContainerSummary]:
         """Every container with all these labels, running or not."""
         with self._talking("listing containers"):
             spelled = [f"{name}={value}" for name, value in labels.items()]
             found = self._api.containers(all=True, filters={"label": spelled})
-        return [Found(each["Id"], each["Labels"]) for each in found]
+        return [ContainerSummary(each["Id"], each["Labels"]) for each in found]
 
     def remove(self, container: str) -> None:
         """Stop a container at once and remove it; one that is gone already is fine."""

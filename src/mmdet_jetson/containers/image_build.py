@@ -18,7 +18,11 @@ from mmdet_jetson.config.images import Image, Images, StandIn
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.errors import ConfigError
 
-SOURCES = ("src/mmdet_jetson/__init__.py", "src/mmdet_jetson/stages")
+SOURCES = (
+    "src/mmdet_jetson/__init__.py",
+    "src/mmdet_jetson/contract",
+    "src/mmdet_jetson/stages",
+)
 TESTS = (
     "tests/containers",
     "tests/unit/stages/engines.py",
@@ -31,7 +35,7 @@ CERTIFICATES = "certificates.pem"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ImageBuild:
     """One image, ready to be built.
 
     ``base_id`` is what identifies the base: its pinned reference or, for a stand-in, its image id.
@@ -98,7 +102,7 @@ class Recipe:
         return packed
 
 
-def recipe(name: str, images: Images, settings: Settings, base_id: str = "") -> Recipe:
+def image_build(name: str, images: Images, settings: Settings, base_id: str = "") -> ImageBuild:
     """Decide how the image ``name`` is built under these settings.
 
     ``base_id`` is the stand-in's image id, where one is used.
@@ -109,7 +113,7 @@ def recipe(name: str, images: Images, settings: Settings, base_id: str = "") -> 
     image = images.image(name)
     standing_in = settings.bases == "stand-in"
     arguments = _stand_in(images.stand_ins[image.stand_in], image) if standing_in else _real(image)
-    return Recipe(
+    return ImageBuild(
         name=name,
         root=settings.root,
         platform=image.platform,

@@ -1,4 +1,4 @@
-"""An image proves itself: its own suite runs inside it, hardened as a stage is, and is kept.
+"""An image is tested by itself: its own suite runs inside it, hardened as a stage is, and is kept.
 
 The suite lies in a layer on top of the image, so that what is tested is the image itself. Its
 result is an artifact of kind ``image-tests`` that names the image's digest, passed or not.
@@ -11,17 +11,19 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.containers.docker_host import Engine
-from mmdet_jetson.containers.image_build import Recipe
+from mmdet_jetson.containers.docker_host import DockerHost
+from mmdet_jetson.containers.image_build import ImageBuild
 from mmdet_jetson.containers.images import Say, build, decide
-from mmdet_jetson.containers.objects import Attached, Box, Image
+from mmdet_jetson.containers.objects import ContainerSpec, Image, VolumeMount
 from mmdet_jetson.containers.transfer import receive
+from mmdet_jetson.contract.process import ENVIRON, WATCH_STDIN
+from mmdet_jetson.environments.commit import git_commit
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.running.run_step import git_commit
-from mmdet_jetson.runtimes.docker import ENVIRON
 from mmdet_jetson.store import Artifact, Provenance, Store
 
 KIND = "image-tests"
+# Where its user may write.
+OF_SUITE = {"HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib"}  # noqa: S108 - inside the container
 SUITES = {"Dockerfile.train": "train", "Dockerfile.l4t": "l4t"}
 RESULT = "junit.xml"
 LONGEST = 300  # characters of a failure that fit a sentence
@@ -31,21 +33,27 @@ class ImageTestsFailed(UserError):
     """An image is not what it should be; says what its suite found."""
 
 
-def proof(store: Store, image: Image) -> Artifact | None:
+def passed_tests(store: Store, image: Image) -> Artifact | None:
     """The passed tests of exactly this image; ``None`` where there are none."""
     artifact = store.find(_tag(image))
     return artifact if artifact and not artifact.provenance.metrics["failed"] else None
 
 
-def prove(
-    engine: Engine, name: str, settings: Settings, store: Store, say: Say, *, again: bool = False
+def ensure_tested(
+    engine: DockerHost,
+    name: str,
+    settings: Settings,
+    store: Store,
+    say: Say,
+    *,
+    again: bool = False,
 ) -> Artifact:
     """Build an image where it is missing, run its suite inside it and keep the result.
 
     Where this very image passed this very suite, that result is returned, unless ``again``.
 
     Raises:
-        EngineError: it could not be built or run.
+        DockerHostError: it could not be built or run.
         ImageTestsFailed: a test failed; the result is in the store all the same.
     """
     made = decide(engine, name, settings)
@@ -55,7 +63,7 @@ def prove(
         # The builder forgot its layers in between, and made others with the same content.
         engine.remove_image(made.tag)
         image = build(engine, made, settings, say)
-    known = proof(store, image)
+    known = passed_tests(store, image)
     if known and known.provenance.environment == with_suite.id and not again:
         return known
     artifact = run_suite(engine, made, image, with_suite, store=store, say=say)
@@ -70,7 +78,7 @@ def prove(
 
 
 def run_suite(
-    engine: Engine, made: Recipe, image: Image, with_suite: Image, *, store: Store, say: Say
+    engine: DockerHost, made: ImageBuild, image: Image, with_suite: Image, *, store: Store, say: Say
 ) -> Artifact:
     """Run the suite that lies in ``with_suite`` and store what it said of ``image``."""
     began = time.monotonic()
@@ -100,7 +108,7 @@ def run_suite(
         return store.put(KIND, Path(folder), provenance, [_tag(image)])
 
 
-def _run(engine: Engine, image: Image, suite: str, result: Path, say: Say) -> None:
+def _run(engine: DockerHost, image: Image, suite: str, result: Path, say: Say) -> None:
     """Run pytest as the stage user without network; its output is passed on line by line."""
     command = [
         "python", "-m", "pytest", "-c", "tests/containers/pytest.ini",
@@ -109,8 +117,8 @@ def _run(engine: Engine, image: Image, suite: str, result: Path, say: Say) -> No
     ]  # fmt: skip
     said = _Lines(say)
     # The suite runs stages inside itself, where they have no standard input of their own to watch.
-    environ = {**ENVIRON, "MMDET_JETSON_WATCH_STDIN": ""}
-    box = Box(image.id, command, [Attached("", "/job", read_only=False)], environ)
+    environ = {**ENVIRON, **OF_SUITE, WATCH_STDIN: ""}
+    box = ContainerSpec(image.id, command, [VolumeMount("", "/job", read_only=False)], environ)
     with engine.container(box) as container:
         ended = engine.run(container, said)
         packed = engine.get(container, f"/job/{RESULT}")

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from mmdet_jetson import __version__
 from mmdet_jetson.config.images import Images, StandIn, load_images
-from mmdet_jetson.config.pipeline import Sources
 from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.config.sources import Sources
 from mmdet_jetson.config.toml import convert, read_toml
-from mmdet_jetson.containers.docker_host import Engine
-from mmdet_jetson.containers.image_build import CERTIFICATES, Recipe, recipe
-from mmdet_jetson.containers.objects import EngineError, Image
+from mmdet_jetson.containers.docker_host import DockerHost
+from mmdet_jetson.containers.image_build import CERTIFICATES, ImageBuild, image_build
+from mmdet_jetson.containers.objects import DockerHostError, Image
+from mmdet_jetson.environments.commit import git_commit
 from mmdet_jetson.environments.packages import pins, wheel_folder
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.fetching.sources import fetch
-from mmdet_jetson.running.run_step import git_commit
 
 Say = Callable[[str], None]
 # Where no name is given: what trains, what `make demo` is for, and the documented device.
@@ -26,7 +26,7 @@ def images_of(settings: Settings) -> Images:
     return load_images(settings.root / "configs/images.toml")
 
 
-def find(engine: Engine, name: str, settings: Settings) -> Image | None:
+def find(engine: DockerHost, name: str, settings: Settings) -> Image | None:
     """The image as its sources are now; ``None`` if the engine does not have it.
 
     Raises:
@@ -38,7 +38,7 @@ def find(engine: Engine, name: str, settings: Settings) -> Image | None:
         return None
 
 
-def decide(engine: Engine, name: str, settings: Settings) -> Recipe:
+def decide(engine: DockerHost, name: str, settings: Settings) -> ImageBuild:
     """Decide how an image is built on this engine.
 
     Raises:
@@ -56,20 +56,20 @@ def decide(engine: Engine, name: str, settings: Settings) -> Recipe:
                 f"docker/make-stand-in {stand_in}",
             )
         base_id = base.id
-    return recipe(name, images, settings, base_id)
+    return image_build(name, images, settings, base_id)
 
 
-class NoStandIn(EngineError):
+class NoStandIn(DockerHostError):
     """The stand-in base that the settings ask for was not made on the engine."""
 
 
 def build(
-    engine: Engine, made: Recipe, settings: Settings, say: Say, *, tests: bool = False
+    engine: DockerHost, made: ImageBuild, settings: Settings, say: Say, *, tests: bool = False
 ) -> Image:
     """Return the image, or with ``tests`` the one with its suite on top; built if it is missing.
 
     Raises:
-        EngineError: a base cannot be had, or an instruction of the Dockerfile failed.
+        DockerHostError: a base cannot be had, or an instruction of the Dockerfile failed.
     """
     tag, target = (made.test_tag, "test") if tests else (made.tag, "final")
     image = engine.find_image(tag)
@@ -89,7 +89,7 @@ def build(
     )
 
 
-def _need_bases(engine: Engine, made: Recipe, say: Say) -> None:
+def _need_bases(engine: DockerHost, made: ImageBuild, say: Say) -> None:
     """Pull real bases before the build does, so that a failure can be told apart and explained."""
     if made.is_stand_in:
         return
@@ -99,15 +99,15 @@ def _need_bases(engine: Engine, made: Recipe, say: Say) -> None:
             say(f"pulling {reference}")
             try:
                 engine.pull(reference, made.platform, say)
-            except EngineError as error:
-                raise EngineError(
+            except DockerHostError as error:
+                raise DockerHostError(
                     f"image {made.name!r}: its base {reference} cannot be pulled: {error.message}",
                     "where no registry is reachable: docker/make-stand-in, and"
                     " MMDET_JETSON_BASES=stand-in",
                 ) from error
 
 
-def _helpful(made: Recipe, settings: Settings) -> dict[str, Path]:
+def _helpful(made: ImageBuild, settings: Settings) -> dict[str, Path]:
     """What this machine has that spares the build work or lets it reach a registry."""
     helpful = {}
     if settings.certificates:
@@ -139,7 +139,7 @@ def _fetch(name: str, settings: Settings) -> Path:
     )
 
 
-def _wheels(made: Recipe, settings: Settings) -> list[Path]:
+def _wheels(made: ImageBuild, settings: Settings) -> list[Path]:
     """Wheels of mmcv: this machine's own, else whatever a mirrored folder has."""
     lock = made.root / made.lock
     python = made.arguments["PYTHON"].removeprefix("python")
@@ -157,7 +157,7 @@ def _wheels(made: Recipe, settings: Settings) -> list[Path]:
     )
 
 
-def _labels(made: Recipe) -> dict[str, str]:
+def _labels(made: ImageBuild) -> dict[str, str]:
     """What the image says of itself; a stand-in's label it has from its base."""
     prefix = "org.opencontainers.image"
     versions = pins(made.root / made.lock)

@@ -9,20 +9,20 @@ LABEL = "io.mmdet-jetson"
 STDOUT, STDERR = 1, 2
 
 
-class EngineError(UserError):
+class DockerHostError(UserError):
     """The engine cannot be used, refuses something, or is out of reach."""
 
 
-class NotThere(EngineError):
+class NotThere(DockerHostError):
     """The engine knows nothing of that name."""
 
 
-class ConnectionLost(EngineError):
+class ConnectionLost(DockerHostError):
     """Nothing answers any more; what was going on there ends by itself."""
 
 
 @dataclass(frozen=True)
-class Facts:
+class HostFacts:
     """What an engine says of its machine; ``architecture`` as images spell it: amd64, arm64."""
 
     id: str
@@ -70,7 +70,7 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ImageSummary:
     """An image in an engine's list. ``created`` is in seconds since 1970."""
 
     id: str
@@ -80,7 +80,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Attached:
+class VolumeMount:
     """A volume as a container sees it; it is made where it is missing."""
 
     volume: str
@@ -89,12 +89,12 @@ class Attached:
 
 
 @dataclass(frozen=True)
-class Box:
+class ContainerSpec:
     """A container to be, without anything that a stage does not need."""
 
     image: str
     command: Sequence[str]
-    volumes: Sequence[Attached] = ()
+    volumes: Sequence[VolumeMount] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     gpu: bool = False
@@ -109,7 +109,7 @@ class Exit:
 
 
 @dataclass(frozen=True)
-class Found:
+class ContainerSummary:
     """A container on the engine."""
 
     id: str

@@ -11,16 +11,16 @@ from collections.abc import Iterator
 import msgspec
 
 from mmdet_jetson.config.settings import Bases, Settings
-from mmdet_jetson.containers.docker_host import Engine
+from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.images import NoStandIn, decide, images_of
-from mmdet_jetson.containers.objects import LABEL, ConnectionLost, EngineError, Listed
+from mmdet_jetson.containers.objects import LABEL, ConnectionLost, DockerHostError, ImageSummary
 
 DAYS_KEPT = 1.0
 # Stand-ins have names for tags. Podman writes out where it takes an image to be from.
 OURS = re.compile(r"(?:docker\.io/|localhost/)?(mmdet-jetson/[a-z0-9_-]+:[0-9a-f]{16})")
 
 
-def outdated(engine: Engine, settings: Settings, days: float = DAYS_KEPT) -> list[str]:
+def outdated(engine: DockerHost, settings: Settings, days: float = DAYS_KEPT) -> list[str]:
     """References of our images that are not current, and made more than ``days`` ago.
 
     Current is what the sources of this clone make now, on real bases and on stand-ins. Other clones
@@ -33,12 +33,12 @@ def outdated(engine: Engine, settings: Settings, days: float = DAYS_KEPT) -> lis
     return sorted(set(found) - current)
 
 
-def remove(engine: Engine, references: list[str]) -> int:
+def remove(engine: DockerHost, references: list[str]) -> int:
     """Remove images, but for those that a container or another image needs; return how many."""
     return sum(_try_to_remove(engine, reference) for reference in references)
 
 
-def _current(engine: Engine, settings: Settings) -> Iterator[str]:
+def _current(engine: DockerHost, settings: Settings) -> Iterator[str]:
     bases: tuple[Bases, ...] = ("registry", "stand-in")
     for each in bases:
         chosen = msgspec.structs.replace(settings, bases=each)
@@ -50,7 +50,7 @@ def _current(engine: Engine, settings: Settings) -> Iterator[str]:
             yield from (made.tag, made.test_tag)
 
 
-def _ours(image: Listed, oldest: float) -> Iterator[str]:
+def _ours(image: ImageSummary, oldest: float) -> Iterator[str]:
     if image.created > oldest:
         return
     if not image.tags and f"{LABEL}.lock" in image.labels:
@@ -60,11 +60,11 @@ def _ours(image: Listed, oldest: float) -> Iterator[str]:
             yield match[1]
 
 
-def _try_to_remove(engine: Engine, reference: str) -> bool:
+def _try_to_remove(engine: DockerHost, reference: str) -> bool:
     try:
         engine.remove_image(reference)
     except ConnectionLost:
         raise
-    except EngineError:
+    except DockerHostError:
         return False
     return True

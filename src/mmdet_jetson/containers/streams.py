@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from mmdet_jetson.containers.objects import EngineError
+from mmdet_jetson.containers.objects import DockerHostError
 
 
 def output_of(api: Any, container: str) -> Iterator[tuple[int, bytes]]:
@@ -30,11 +30,11 @@ def pass_on(messages: Iterable[Mapping[str, Any]], on_line: Callable[[str], None
     """Hand the lines of a build's or a pull's messages to ``on_line``.
 
     Raises:
-        EngineError: one of them is an error, which ends it.
+        DockerHostError: one of them is an error, which ends it.
     """
     for message in messages:
         if "error" in message:
-            raise EngineError(str(message["error"]).strip())
+            raise DockerHostError(str(message["error"]).strip())
         for text in str(message.get("stream") or message.get("status") or "").splitlines():
             if text.strip():
                 on_line(text)

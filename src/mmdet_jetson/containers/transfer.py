@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mmdet_jetson.fetching.archive import unpack
-from mmdet_jetson.running.jobs import remove
+from mmdet_jetson.files import remove
 
 _CHUNK = 1 << 20
 

@@ -26,24 +26,32 @@ from pathlib import Path
 
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
-from mmdet_jetson.containers.docker_host import Engine
-from mmdet_jetson.containers.objects import LABEL, Attached, Box, ConnectionLost, EngineError
+from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.containers.docker_host import DockerHost, connect
+from mmdet_jetson.containers.objects import (
+    LABEL,
+    ConnectionLost,
+    ContainerSpec,
+    DockerHostError,
+    VolumeMount,
+)
 from mmdet_jetson.containers.transfer import ended, pack, pack_mark, receive
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.locks import hold, is_free
-from mmdet_jetson.running.jobs import lock_of
+from mmdet_jetson.locks import hold, is_free, lock_beside
+from mmdet_jetson.store import Store
 
 CLIENT, KIND, JOB = f"{LABEL}.client", f"{LABEL}.kind", f"{LABEL}.job"
 VOLUME = f"{LABEL}.volume"
 CONTENT, WHOLE = "content", ".whole"
+UPLOADING = ".uploading"
 SETTLING = 20  # seconds that an engine gets for what it had begun
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Workspace:
     """What one store has on one engine."""
 
-    engine: Engine
+    host: DockerHost
     root: Path
     """The store's folder."""
     say: Callable[[str], None] = print
@@ -67,7 +75,7 @@ class Shelf:
         """The name of a volume of ours, or how the names of all of a kind begin."""
         return f"mmdet-jetson-{self.client}-{kind}-{what}"
 
-    def upload(self, job: str, name: str, digest: str, folder: Path) -> Attached:
+    def upload(self, job: str, name: str, digest: str, folder: Path) -> VolumeMount:
         """Bring an input to the engine, unless it is there already; give its read-only volume.
 
         ``digest`` stands for the content; names and sizes of the files are part of the volume's
@@ -75,20 +83,24 @@ class Shelf:
         """
         listing = hashlib.sha256(f"{digest}\n{_listing(folder)}".encode()).hexdigest()
         volume = self.volume("input", listing[:16])
-        mount = Attached(volume, "/input", read_only=False)
-        with (
-            hold(self._upload_lock(volume)) as lock,
-            self.engine.holder(mount, labels=self.labels("upload", job, **{VOLUME: volume})) as box,
-        ):
-            if self.engine.get(box, f"/input/{WHOLE}") is None:
-                self.say(f"uploading {name} to {self.engine.facts.name}")
-                self.engine.put(box, "/input", ended(pack(folder, CONTENT)))
-                self.engine.put(box, "/input", ended(pack_mark(WHOLE)))
-            Path(lock.name).unlink(missing_ok=True)
-        return Attached(volume, f"/inputs/{name}")
+        mount = VolumeMount(volume, "/input", read_only=False)
+        labels = self.labels("upload", job, **{VOLUME: volume})
+        with hold(self._upload_lock(volume)):
+            # Before the volume is there: what is found without a holder of its lock was cut off.
+            self._uploading(volume).touch()
+            with self.host.holder(mount, labels=labels) as container:
+                self._fill(container, name, folder)
+            self._uploading(volume).unlink()
+        return VolumeMount(volume, f"/inputs/{name}")
+
+    def _fill(self, container: str, name: str, folder: Path) -> None:
+        if self.host.get(container, f"/input/{WHOLE}") is None:
+            self.say(f"uploading {name} to {self.host.facts.name}")
+            self.host.put(container, "/input", ended(pack(folder, CONTENT)))
+            self.host.put(container, "/input", ended(pack_mark(WHOLE)))
 
     @contextmanager
-    def stage(self, box: Box, job: str, *, resumable: bool) -> Iterator[str]:
+    def stage(self, box: ContainerSpec, job: str, *, resumable: bool) -> Iterator[str]:
         """Create a stage's container, not started yet, with an empty volume at /job.
 
         In the end both are gone. If that end is an error, the work of a resumable stage comes home
@@ -96,17 +108,17 @@ class Shelf:
         """
         self.clear(job)
         name = self.volume("resumable" if resumable else "job", job)
-        volume = Attached(name, "/job", read_only=False)
+        volume = VolumeMount(name, "/job", read_only=False)
         labels = self.labels("stage", job)
-        container = self.engine.create(replace(box, volumes=[*box.volumes, volume], labels=labels))
+        container = self.host.create(replace(box, volumes=[*box.volumes, volume], labels=labels))
         try:
             yield container
         except BaseException:
             with suppress(ConnectionLost):
                 self.clear(job)
             raise
-        self.engine.remove(container)
-        self.engine.remove_volume(name)
+        self.host.remove(container)
+        self.host.remove_volume(name)
 
     def sweep(self) -> int:
         """Clear away what runs that were killed or cut off left; return of how many jobs.
@@ -115,17 +127,17 @@ class Shelf:
         """
         cleared = sum(self._clear(job) for job in sorted(self._jobs_there()))
         # Podman may have made a volume of which its container never came to be.
-        for lock in (self.root / "jobs").glob(f"{self.volume('input')}*.lock"):
-            self._drop_unfinished(lock.stem)
+        for mark in (self.root / "jobs").glob(f"{self.volume('input')}*{UPLOADING}"):
+            self._drop_unfinished(mark.stem)
         return cleared
 
     def forget_inputs(self) -> int:
         """Remove the uploaded inputs that no container uses; return how many."""
-        inputs = self.engine.volumes(self.volume("input"))
+        inputs = self.host.volumes(self.volume("input"))
         return sum(self._try_to_remove(volume) for volume in inputs)
 
     @retry(
-        retry=retry_if_exception(lambda error: type(error) is EngineError),
+        retry=retry_if_exception(lambda error: type(error) is DockerHostError),
         stop=stop_after_delay(SETTLING),
         wait=wait_fixed(0.2),
         reraise=True,
@@ -136,40 +148,43 @@ class Shelf:
         Of a client that was just killed, the engine may still be making a container: its volume
         cannot be removed until that one shows up and can be.
         """
-        for found in self.engine.containers({CLIENT: self.client, JOB: job}):
-            self.engine.remove(found.id)
+        for found in self.host.containers({CLIENT: self.client, JOB: job}):
+            self.host.remove(found.id)
             if VOLUME in found.labels:
                 self._drop_unfinished(found.labels[VOLUME])
-        for volume in self.engine.volumes(self.volume("resumable", job)):
-            with self.engine.holder(
-                Attached(volume, "/job"), labels=self.labels("upload", job)
+        for volume in self.host.volumes(self.volume("resumable", job)):
+            with self.host.holder(
+                VolumeMount(volume, "/job"), labels=self.labels("upload", job)
             ) as box:
                 self.bring_work(box, job)
-            self.engine.remove_volume(volume)
-        self.engine.remove_volume(self.volume("job", job))
+            self.host.remove_volume(volume)
+        self.host.remove_volume(self.volume("job", job))
 
     def _drop_unfinished(self, volume: str) -> None:
-        lock = self._upload_lock(volume)
-        if is_free(lock):
-            lock.unlink(missing_ok=True)
+        if is_free(self._upload_lock(volume)):
+            self._uploading(volume).unlink(missing_ok=True)
             self._try_to_remove(volume)
 
     def _try_to_remove(self, volume: str) -> bool:
         """Remove a volume, unless a container uses it."""
         try:
-            self.engine.remove_volume(volume)
+            self.host.remove_volume(volume)
         except ConnectionLost:
             raise
-        except EngineError:
+        except DockerHostError:
             return False
         return True
 
     def _upload_lock(self, volume: str) -> Path:
-        return self.root / f"jobs/{volume}.lock"
+        return lock_beside(self._uploading(volume))
+
+    def _uploading(self, volume: str) -> Path:
+        """What tells that an upload began and is not known to have ended."""
+        return self.root / f"jobs/{volume}{UPLOADING}"
 
     def bring_work(self, container: str, job: str) -> None:
         """Replace the job's local work by what its stage has made of it."""
-        packed = self.engine.get(container, "/job/work")
+        packed = self.host.get(container, "/job/work")
         try:
             if packed is not None:
                 receive(packed, self.root / "jobs" / job / "work")
@@ -180,23 +195,31 @@ class Shelf:
 
     def _jobs_there(self) -> set[str]:
         """The jobs that anything there belongs to."""
-        found = self.engine.containers({CLIENT: self.client})
+        found = self.host.containers({CLIENT: self.client})
         jobs = {each.labels[JOB] for each in found if JOB in each.labels}
         for beginning in (self.volume("job"), self.volume("resumable")):
-            jobs |= {name.removeprefix(beginning) for name in self.engine.volumes(beginning)}
+            jobs |= {name.removeprefix(beginning) for name in self.host.volumes(beginning)}
         return jobs
 
     def _clear(self, job: str) -> bool:
-        lock = lock_of(self.root / "jobs" / job)
+        lock = lock_beside(self.root / "jobs" / job)
         if not is_free(lock):
             return False
         with hold(lock):
             self.clear(job)
-            lock.unlink(missing_ok=True)
-        return True
+            return True
 
 
 def _listing(folder: Path) -> str:
     """Names and sizes of all files, sorted."""
     files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
     return "\n".join(sorted(f"{each.relative_to(folder)} {each.stat().st_size}" for each in files))
+
+
+def open_workspace(
+    address: str, settings: Settings, store: Store, say: Callable[[str], None]
+) -> Workspace:
+    """What this store has on a Docker host, swept of what runs that were killed left there."""
+    workspace = Workspace(connect(address, settings), store.root, say)
+    workspace.sweep()
+    return workspace

@@ -58,18 +58,13 @@ def train_environment(root: Path, variant: Variant) -> Environment:
     return Environment(name, root / f"docker/{name}.lock", ("3.8",), compiled="mmcv", index=index)
 
 
-def deploy_environment(root: Path) -> Environment:
-    """What a device needs: ONNX Runtime, OpenCV, COCO figures; no PyTorch."""
-    return Environment("deploy", root / "docker/deploy.lock", ("3.12", "3.11"))
-
-
-def rtx_environment(root: Path) -> Environment:
-    """The same, and TensorRT for RTX."""
-    return Environment("deploy-rtx", root / "docker/deploy-rtx.lock", ("3.12", "3.11"))
+def device_environment(root: Path, name: str) -> Environment:
+    """What builds and runs engines on this machine: ``deploy``, or it and a backend's library."""
+    return Environment(name, root / f"docker/{name}.lock", ("3.12", "3.11"))
 
 
 def jetpack_environment(root: Path, jetpack: JetPack) -> Environment:
-    """The same on a Jetson: JetPack's Python and TensorRT, and pycuda.
+    """Environment `deploy` on a Jetson: JetPack's Python and TensorRT, and pycuda.
 
     Raises:
         UserError: there is no lock for JetPack's Python.
@@ -108,7 +103,6 @@ def python_of(environment: Environment, settings: Settings, say: Say) -> Path:
                 uv = Uv(log, settings, held.fileno())
                 _build(environment, folder, settings, uv, say)
                 log.unlink(missing_ok=True)
-            lock.unlink(missing_ok=True)
     return folder / "bin/python"
 
 

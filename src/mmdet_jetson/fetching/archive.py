@@ -106,7 +106,6 @@ def unpack(
                 unfinished.rename(into)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-            lock.unlink()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import msgspec
 import requests
 import tenacity
 
-from mmdet_jetson.fetching.places import PlaceFailed, Progress, WrongFile
+from mmdet_jetson.fetching.places import OnBytes, PlaceFailed, WrongFile
 
 _CHUNK = 1 << 20
 # What a connection loses when it breaks off; urllib3 hands out whole packets only.
@@ -83,7 +83,7 @@ class _NoGrowth:
         return self.vain >= _ATTEMPTS
 
 
-def download(url: str, target: Path, *, size: int | None, progress: Progress) -> str:
+def download(url: str, target: Path, *, size: int | None, progress: OnBytes) -> str:
     """Download ``url`` to ``target``, continuing what is there, and return its SHA-256.
 
     Args:
@@ -106,7 +106,7 @@ def download(url: str, target: Path, *, size: int | None, progress: Progress) ->
     return retrying(_attempt, url, partial, size, progress)
 
 
-def _attempt(url: str, partial: _Partial, size: int | None, progress: Progress) -> str:
+def _attempt(url: str, partial: _Partial, size: int | None, progress: OnBytes) -> str:
     if partial.is_complete():
         return partial.digest().hexdigest()
     with _answer(url, _range_headers(partial)) as response:
@@ -179,7 +179,7 @@ def _continues(response: requests.Response, partial: _Partial) -> bool:
 
 
 def _receive(
-    response: requests.Response, partial: _Partial, total: int | None, progress: Progress
+    response: requests.Response, partial: _Partial, total: int | None, progress: OnBytes
 ) -> str:
     digest = partial.digest()
     done = partial.size

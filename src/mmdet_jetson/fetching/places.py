@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-Progress = Callable[[int, "int | None"], None]
+from mmdet_jetson.config.sources import filename_of
+
+OnBytes = Callable[[int, "int | None"], None]
 
 _CHUNK = 1 << 20
 
@@ -41,14 +43,6 @@ class Place:
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def filename_of(address: str) -> str:
-    """Return the last part of a path or web address; empty if it does not name a file."""
-    name = address.rpartition("/")[2]
-    if "://" in address:
-        name = unquote(urlsplit(address).path.rpartition("/")[2])
-    return "" if name in (".", "..") or set(name) & set("/\\\0") else name
-
-
 def places(url: str, mirrors: Sequence[str]) -> list[Place]:
     """Return where to look for the file of ``url``, in order: each mirror, then the url itself."""
     filename = filename_of(url)
@@ -59,7 +53,7 @@ def places(url: str, mirrors: Sequence[str]) -> list[Place]:
     return [*found, Place(url)]
 
 
-def copy(path: Path, target: Path, progress: Progress) -> str:
+def copy(path: Path, target: Path, progress: OnBytes) -> str:
     """Copy a local file and return its SHA-256.
 
     Raises:

@@ -8,19 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import msgspec
-
+from mmdet_jetson.config.sources import Source
 from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.fetching.digests import Stamp, sha256_file
 from mmdet_jetson.fetching.places import (
+    OnBytes,
     Place,
     PlaceFailed,
-    Progress,
     WrongFile,
     copy,
-    filename_of,
     places,
 )
 from mmdet_jetson.fetching.source_lock import record, recorded_digest
@@ -30,28 +27,6 @@ from mmdet_jetson.locks import hold
 _DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file that comes from elsewhere."""
-
-    url: str
-    """http, https or file URL, or an absolute path."""
-    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
-    """None: recorded on first use in the lock file, and enforced from then on."""
-    size: Annotated[int, msgspec.Meta(gt=0)] | None = None
-    """Bytes."""
-
-    def __post_init__(self) -> None:
-        if not re.match(r"https?://|file:///|/", self.url):
-            raise ValueError(f"{self.url!r} is not an http, https or file URL or an absolute path")
-        if not self.filename:
-            raise ValueError(f"{self.url!r} does not end in a file name")
-
-    @property
-    def filename(self) -> str:
-        """The last part of the url."""
-        return filename_of(self.url)
-
-
 def fetch(
     name: str,
     source: Source,
@@ -59,7 +34,7 @@ def fetch(
     downloads: Path,
     mirrors: Sequence[str],
     lock_file: Path,
-    progress: Progress,
+    progress: OnBytes,
     offline: bool = False,
 ) -> Path:
     """Return the source's file as ``<downloads>/sha256/<digest>/<filename>``, fetched if needed.
@@ -108,7 +83,7 @@ class _Fetching:
     def kept(self, digest: str) -> Path:
         return self.downloads / "sha256" / digest / self.source.filename
 
-    def run(self, tried: Sequence[Place], progress: Progress, *, offline: bool) -> Path:
+    def run(self, tried: Sequence[Place], progress: OnBytes, *, offline: bool) -> Path:
         digest = self.digest()
         if digest and _is_whole(self.kept(digest), digest):
             return self.kept(digest)
@@ -120,7 +95,7 @@ class _Fetching:
                 failures.append((place, failure))
         raise self._given_up(failures, offline=offline)
 
-    def _from(self, place: Place, progress: Progress, *, offline: bool) -> Path:
+    def _from(self, place: Place, progress: OnBytes, *, offline: bool) -> Path:
         partials = self.downloads / "partial" / _key(self.source.url)
         partials.mkdir(parents=True, exist_ok=True)
         partial = partials / f"{_key(place.address)}.partial"
@@ -237,12 +212,8 @@ def _key(text: str) -> str:
 @contextmanager
 def _alone(downloads: Path, what: str) -> Iterator[None]:
     """Keep other processes from doing the same; the second finds what the first one did."""
-    path = downloads / "locks" / f"{_key(what)}.lock"
-    with hold(path):
-        try:
-            yield
-        finally:
-            path.unlink()
+    with hold(downloads / "locks" / f"{_key(what)}.lock"):
+        yield
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Whether a target's engine can be built and run where a run goes: told before anything starts.
 
-That machine is the one of environment `deploy`: this one, or the one of the engine that runs its
-containers. `Machine` says what it is, whichever it is.
+That machine is the one of environment `deploy`: this one, or the one of the Docker host that runs
+its containers. `Machine` says what it is, whichever it is.
 """
 
 from collections.abc import Iterator
@@ -9,24 +9,25 @@ from collections.abc import Iterator
 from mmdet_jetson.config.images import Images
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
+from mmdet_jetson.contract.choices import BACKENDS
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.errors import UserError
 
 COMPILING = ("engine", "build-jetson-engine")  # these make what need not run on that machine
 ON_ITS_DEVICE = (
     "invoke build-jetson-engine --target {0} builds it on its device, started there or with "
-    "--engine ssh://user@jetson; here: invoke export --target {0} makes its ONNX file"
+    "--docker-host ssh://user@jetson; here: invoke export --target {0} makes its ONNX file"
 )
 ELSEWHERE = (
     "add --runtime docker, which emulates it, or go to such a machine: "
-    "invoke build-jetson-engine --target {0} --engine ssh://user@jetson"
+    "invoke build-jetson-engine --target {0} --docker-host ssh://user@jetson"
 )
 
 
 def check_targets(project: Project, goal: str, machine: Machine, images: Images) -> None:
     """Refuse to start what cannot be finished on that machine.
 
-    ``goal`` is the verb that was asked for.
+    ``goal`` is the command that was asked for.
 
     Raises:
         UserError: a target does not fit; says why, and what does.
@@ -42,7 +43,8 @@ def check_targets(project: Project, goal: str, machine: Machine, images: Images)
 
 def can_run(target: Target, machine: Machine) -> bool:
     """Whether what that machine builds for the target runs on it, too."""
-    return target.backend != "tensorrt_rtx" or machine.has_gpu
+    backend = BACKENDS[target.backend]
+    return backend.builds_on_its_device or not backend.needs_gpu or machine.has_gpu
 
 
 def _misfits(
@@ -50,15 +52,18 @@ def _misfits(
 ) -> Iterator[tuple[str, str]]:
     """What speaks against it, and what to do about it; ``architecture`` of its image, if any."""
     if machine.in_containers and not target.image:
-        yield "there is no container image for it", "leave out --runtime docker and --engine"
-    if target.backend == "tensorrt":
+        yield "there is no container image for it", "leave out --runtime docker and --docker-host"
+    if BACKENDS[target.backend].builds_on_its_device:
         for problem in _no_such_jetson(target, machine):
             yield problem, ON_ITS_DEVICE
     elif architecture not in ("", machine.architecture) and not machine.in_containers:
-        yield f"it is {machine.architecture}, and needed is {architecture}", ELSEWHERE
+        yield (
+            f"its processor is {machine.architecture}, and the target needs {architecture}",
+            ELSEWHERE,
+        )
     if goal not in COMPILING and not can_run(target, machine):
         yield (
-            "such an engine runs on a GPU only, and there is none",
+            "such an engine runs on a GPU only, and this machine has none",
             "invoke engine --target {0} compiles it all the same",
         )
 
@@ -66,14 +71,14 @@ def _misfits(
 def _no_such_jetson(target: Target, machine: Machine) -> Iterator[str]:
     """What is missing where TensorRT should build for one of NVIDIA's boards."""
     if machine.architecture != "arm64":
-        yield f"it is {machine.architecture}, and a Jetson is arm64"
+        yield f"its processor is {machine.architecture}, and a Jetson's is arm64"
     if not machine.l4t:
-        yield "it tells no release of Jetson Linux (L4T), so it is no Jetson"
+        yield "it reports no release of Jetson Linux (L4T), so it is not a Jetson"
     if target.l4t and not f"{machine.l4t}.".startswith(f"{target.l4t}."):
-        yield f"it runs L4T {machine.l4t}, and needed is {target.l4t}"
+        yield f"it runs L4T {machine.l4t}, and the target needs L4T {target.l4t}"
     if machine.in_containers and not machine.has_gpu:
         yield "it has no NVIDIA runtime, which gives containers the GPU"
     if not machine.in_containers and not machine.jetpack:
         yield "its Python has no TensorRT (apt-get install python3-libnvinfer)"
     if machine.jetpack and target.sm and machine.jetpack.sm not in (None, target.sm):
-        yield f"its GPU is of architecture {machine.jetpack.sm}, and needed is {target.sm}"
+        yield f"its GPU has compute capability {machine.jetpack.sm}, the target needs {target.sm}"

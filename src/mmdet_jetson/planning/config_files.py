@@ -10,17 +10,19 @@ import shutil
 from pathlib import Path
 
 from mmdet_jetson.errors import ConfigError
-from mmdet_jetson.planning.steps import Given
+from mmdet_jetson.planning.steps import ExternalInput
 
 
-def config_input(root: Path, config: str) -> Given:
+def config_input(root: Path, config: str) -> ExternalInput:
     """Make the config at ``root / config``, with its local bases, the input of a step.
 
     Raises:
         ConfigError: a file is missing, lies outside ``root`` or is not valid Python.
     """
     files = _closure(root.resolve(), (root / config).resolve())
-    return Given(lambda: _digest(root.resolve(), files), lambda into: _copy(root, files, into))
+    return ExternalInput(
+        lambda: _digest(root.resolve(), files), lambda into: _copy(root, files, into)
+    )
 
 
 def _closure(root: Path, first: Path) -> list[Path]:

@@ -12,35 +12,35 @@ from mmdet_jetson.fetching.archive import unpack
 from mmdet_jetson.fetching.digests import sha256_file, tree_digest
 from mmdet_jetson.fetching.source_lock import recorded_digest
 from mmdet_jetson.fetching.sources import fetch
-from mmdet_jetson.planning.steps import Given
+from mmdet_jetson.planning.steps import ExternalInput
 
-Bytes = Callable[[str, int, int | None], None]
+OnBytes = Callable[[str, int, int | None], None]
 
 
 class Inputs:
     """Turns what a config names into inputs of steps; fetches only when a step asks."""
 
-    def __init__(self, project: Project, settings: Settings, on_bytes: Bytes) -> None:
+    def __init__(self, project: Project, settings: Settings, on_bytes: OnBytes) -> None:
         self.project = project
         self.settings = settings
         self.on_bytes = on_bytes
 
-    def dataset(self, named: str) -> Given:
+    def dataset(self, named: str) -> ExternalInput:
         """Return a folder of pictures: the user's own, or an archive's."""
         path = self._own(named, "dataset.source")
         if path and path.is_dir():
             folder = path
-            return Given(lambda: self._tree(folder), lambda _: folder)
+            return ExternalInput(lambda: self._tree(folder), lambda _: folder)
         return self._file(named, path, _unpack)
 
-    def weights(self, named: str) -> Given:
+    def weights(self, named: str) -> ExternalInput:
         """Return a folder with one checkpoint file."""
         path = self._own(named, "train.weights")
         if path and path.is_dir():
             raise ConfigError(f"train.weights: {named!r} is a folder", "name the .pth file in it")
         return self._file(named, path, _put)
 
-    def plugin(self, named: str, field: str) -> Given:
+    def plugin(self, named: str, field: str) -> ExternalInput:
         """Return a folder with the library of TensorRT plugins, which only its device has."""
         path = self.settings.root / Path(named).expanduser()
 
@@ -52,10 +52,14 @@ class Inputs:
                 )
             return path
 
-        return Given(lambda: sha256_file(found()), lambda into: _put(found(), into), path.is_file)
+        return ExternalInput(
+            lambda: sha256_file(found()), lambda into: _put(found(), into), path.is_file
+        )
 
-    def _file(self, named: str, path: Path | None, place: Callable[[Path, Path], Path]) -> Given:
-        return Given(
+    def _file(
+        self, named: str, path: Path | None, place: Callable[[Path, Path], Path]
+    ) -> ExternalInput:
+        return ExternalInput(
             lambda: self._digest(named, path),
             lambda into: place(path, into) if path else self._fetched(named, place, into),
             lambda: bool(path or self._known_digest(named)),

@@ -3,26 +3,33 @@
 import ast
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from mmdet_jetson.planning.steps import Given, Made, Step
+from mmdet_jetson.contract.job import ArtifactSummary
+from mmdet_jetson.contract.records import encode
+from mmdet_jetson.planning.steps import ExternalInput, Input, Step, StepOutput
 from mmdet_jetson.store import Artifact
 
-STAGES = Path(__file__).resolve().parents[1] / "stages"
+PACKAGE = Path(__file__).resolve().parents[1]
+STAGE_SIDE = ("stages", "contract")
+"""The folders that a stage's source can be in."""
 
 
 @dataclass(frozen=True)
 class Ingredients:
-    """All that a step's result depends on; its digest is the cache key."""
+    """All that a step's result depends on; its digest is the cache key.
+
+    ``parameters`` are plain JSON: the stage's own, and what the runtime adds to them (``evidence``,
+    ``artifacts``).
+    """
 
     stage: str
     source: str
     environment: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, object]
     inputs: Mapping[str, str]
 
     @property
@@ -32,65 +39,70 @@ class Ingredients:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def ingredients(step: Step, environment: str, made: Mapping[str, Artifact]) -> Ingredients:
-    """Collect what decides a step's result, given the artifacts made before it.
+def ingredients(
+    step: Step, *, environment: str, evidence: str, artifacts: Mapping[str, Artifact]
+) -> Ingredients:
+    """Collect what decides a step's result, given the artifacts of the steps before it.
 
-    ``environment`` is the identity of the environment it would run in.
+    ``environment`` is the identity of the environment it would run in; ``evidence`` how near to its
+    target that is, or empty.
     """
+    parameters = encode(step.parameters)
+    if evidence:
+        parameters["evidence"] = evidence
+    if told := provenance_read(step, artifacts):
+        parameters["artifacts"] = [encode(each) for each in told]
     return Ingredients(
-        stage=step.stage,
-        source=source_digest(step.stage),
+        stage=step.stage.module,
+        source=source_digest(step.stage.module),
         environment=environment,
-        parameters=_parameters(step, made),
-        inputs={name: _digest(given, made) for name, given in step.inputs.items()},
+        # As it comes back from the store, where a tuple is a list.
+        parameters=json.loads(json.dumps(parameters)),
+        inputs={name: _digest(each, artifacts) for name, each in step.inputs.items()},
     )
 
 
-def _parameters(step: Step, made: Mapping[str, Artifact]) -> dict[str, Any]:
-    parameters = dict(step.parameters)
-    if step.reads_provenance:
-        parameters["artifacts"] = [_describe(made[name]) for name in _sources_of(step, made)]
-    return parameters
+def provenance_read(step: Step, artifacts: Mapping[str, Artifact]) -> tuple[ArtifactSummary, ...]:
+    """What a step is told of the artifacts that it reads, if its stage asks for that."""
+    if not step.stage.reads_provenance:
+        return ()
+    read = {each.step for each in step.inputs.values() if isinstance(each, StepOutput)}
+    return tuple(_summary(artifact) for name, artifact in artifacts.items() if name in read)
 
 
-def _sources_of(step: Step, made: Mapping[str, Artifact]) -> list[str]:
-    read = {given.step for given in step.inputs.values() if isinstance(given, Made)}
-    return [name for name in made if name in read]
-
-
-def _describe(artifact: Artifact) -> dict[str, Any]:
+def _summary(artifact: Artifact) -> ArtifactSummary:
     provenance = artifact.provenance
-    return {
-        "step": provenance.step,
-        "kind": artifact.kind,
-        "digest": artifact.digest,
-        "created": provenance.created,
-        "environment": provenance.environment,
-        "commit": provenance.commit,
-        "seconds": provenance.seconds,
-        "size": artifact.size,
-        "warnings": provenance.warnings,
-    }
+    return ArtifactSummary(
+        step=provenance.step,
+        kind=artifact.kind,
+        digest=artifact.digest,
+        created=provenance.created,
+        environment=provenance.environment,
+        commit=provenance.commit,
+        seconds=provenance.seconds,
+        size=artifact.size,
+        warnings=tuple(provenance.warnings),
+    )
 
 
-def _digest(given: Made | Given, made: Mapping[str, Artifact]) -> str:
-    if isinstance(given, Given):
-        return given.digest()
-    return made[given.step].content_of(given.parts or None)
+def _digest(each: Input, artifacts: Mapping[str, Artifact]) -> str:
+    if isinstance(each, ExternalInput):
+        return each.digest()
+    return artifacts[each.step].content_of(each.parts or None)
 
 
 @cache
 def source_digest(stage: str) -> str:
-    """Digest of a stage's own source: its module and the stage modules that it imports."""
+    """Digest of a stage's own source: its module, and all of ours that it imports."""
     digest = hashlib.sha256()
     for path in _closure(stage):
-        digest.update(path.relative_to(STAGES).as_posix().encode() + b"\0" + path.read_bytes())
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
 def _closure(stage: str) -> list[Path]:
-    """The stage's module, every stage module it reaches, and the templates beside them."""
-    todo, seen = [STAGES / f"{stage}.py"], set[Path]()
+    """The stage's module, every module of ours that it reaches, and the templates beside them."""
+    todo, seen = [PACKAGE / f"stages/{stage}.py"], set[Path]()
     while todo:
         path = todo.pop()
         if path in seen:
@@ -99,20 +111,26 @@ def _closure(stage: str) -> list[Path]:
         seen.update(path.parent.glob(f"{path.stem}.*.j2"))
         if path.suffix == ".py":
             todo += _imports(path)
+        if path.name == "__init__.py":
+            # A package that something imports from loads its modules by their names.
+            todo += path.parent.glob("*.py")
     return sorted(seen)
 
 
-def _imports(path: Path) -> list[Path]:
-    prefix = "mmdet_jetson.stages"
-    names: list[str] = []
+def _imports(path: Path) -> Iterator[Path]:
+    for name in _imported_names(path):
+        package, *parts = name.split(".")
+        if package == "mmdet_jetson" and parts[:1] and parts[0] in STAGE_SIDE:
+            target = PACKAGE.joinpath(*parts)
+            yield from (
+                p for p in (target.with_suffix(".py"), target / "__init__.py") if p.exists()
+            )
+
+
+def _imported_names(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(prefix):
-            names.append(str(node.module))
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names if alias.name.startswith(prefix)]
-    found = []
-    for name in names:
-        target = STAGES.joinpath(*name.split(".")[2:])
-        found += [p for p in (target.with_suffix(".py"), target / "__init__.py") if p.exists()]
-    return found
+            yield from (alias.name for alias in node.names)

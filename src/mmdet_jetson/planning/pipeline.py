@@ -1,39 +1,29 @@
-"""The pipeline as data: every step in order, with its environment, inputs and outputs.
+"""The pipeline as data: every step that a configuration asks for, in order.
 
-======================== =========== ============================== ==============
-step                     environment reads                          makes
-======================== =========== ============================== ==============
-``dataset``              train       the source                     dataset
-``train``                train       dataset, config, weights       checkpoint
-``evaluate-base``        train       weights, config, validation    evaluation
-``evaluate-checkpoint``  train       checkpoint, validation         evaluation
-``export-documented``    train       checkpoint, deploy config      onnx
-``export-TARGET``        train       checkpoint, deploy config      onnx
-``engine-TARGET``        deploy      onnx                           engine
-``evaluate-TARGET``      deploy      engine, validation             evaluation
-``prove-TARGET``         deploy      graphs, engine, PyTorch's boxes proof
-``profile-TARGET``       deploy      engine, validation             profile
-``report``               train       all of these                   report
-======================== =========== ============================== ==============
+What the stages are is `stages.STAGES`; here is what each step is told and what it reads.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-import msgspec
-
-from mmdet_jetson.config.pipeline import Project
+from mmdet_jetson.config.pipeline import Dataset, Project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.config.toml import flatten
+from mmdet_jetson.contract import parameters as told
+from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, input_name
+from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import config_input
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.steps import Given, Made, Step
-from mmdet_jetson.running.run_step import Workshop, run_step
-from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.planning.steps import ExternalInput, Input, Step, StepOutput
 
-TRAINING = Made("dataset", ("train", "train.json"))
-VALIDATION = Made("dataset", ("val", "val.json"))
-CHECKPOINT = Made("train", ("best.pth", "config.py"))
+# What the report reads of each kind: neither pictures by the thousand nor weights.
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    "dataset": ("summary.json", "val.json"),
+    "checkpoint": ("metrics.json",),
+    "onnx": ("graph.json",),
+    "engine": ("passport.json",),
+}
 
 
 def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
@@ -42,262 +32,269 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
     Raises:
         ConfigError: a config file that a step needs is missing or broken.
     """
-    steps = [_dataset(project, inputs), _train(project, inputs)]
+    dataset = _dataset(project, inputs)
+    train = _train(project, inputs, dataset)
+    planner = _Planner(project, inputs, dataset, train)
+    steps = [dataset, train]
     if project.pipeline.train.weights:
-        steps.append(_evaluate_checkpoint(project, "base", {"weights": _weights(project, inputs)}))
-    steps.append(_evaluate_checkpoint(project, "checkpoint", {}))
-    if any(target.graph == "fused" for target in project.used_targets.values()):
-        steps.append(_export_documented(project, inputs))
+        weights = inputs.weights(project.pipeline.train.weights)
+        steps.append(planner.evaluate_checkpoint(BASE, {"weights": weights}))
+    reference = planner.evaluate_checkpoint(CHECKPOINT, {})
+    steps.append(reference)
+    documented = planner.documented()
+    steps += documented
     for name, target in project.used_targets.items():
-        steps += _target_steps(project, inputs, name, target)
+        steps += planner.of_target(name, target, [reference, *documented])
     return (*steps, _report(project, steps))
 
 
-def needed_for(steps: Sequence[Step], goals: Iterable[str]) -> tuple[Step, ...]:
-    """Keep the steps named by ``goals`` and all that they are made from, in order."""
-    wanted = set(goals)
+def needed_for(steps: Sequence[Step], goals: Iterable[Step]) -> tuple[Step, ...]:
+    """Keep the goals and all that they are made from, in order."""
+    wanted = {goal.name for goal in goals}
     for step in reversed(steps):
         if step.name in wanted:
-            wanted |= {given.step for given in step.inputs.values() if isinstance(given, Made)}
+            outputs = (each for each in step.inputs.values() if isinstance(each, StepOutput))
+            wanted |= {output.step for output in outputs}
     return tuple(step for step in steps if step.name in wanted)
-
-
-def run(steps: Sequence[Step], shop: Workshop, name: str) -> dict[str, Artifact]:
-    """Run the steps in order and tag each artifact ``<name>.<step>``; return them by step."""
-    made: dict[str, Artifact] = {}
-    shop.runtime.check(steps)
-    for step in steps:
-        made[step.name] = run_step(step, shop, made)
-        _tag(shop.store, made[step.name], f"{name}.{step.name}")
-    return made
-
-
-def _tag(store: Store, artifact: Artifact, tag: str) -> None:
-    """Move a run name; where it already names the artifact nothing is written."""
-    named = store.tags().get(tag)
-    if named is None or named.digest != artifact.digest:
-        store.tag(artifact, tag)
 
 
 def _dataset(project: Project, inputs: Inputs) -> Step:
     dataset = project.pipeline.dataset
-    parameters = msgspec.to_builtins(dataset)
-    source = parameters.pop("source")
-    given = {} if source is None else {"source": inputs.dataset(source)}
-    return Step("dataset", "dataset", "train", "dataset", parameters, given)
+    source = {} if dataset.source is None else {"source": inputs.dataset(dataset.source)}
+    return Step(stage=stages.DATASET, parameters=_dataset_parameters(dataset), inputs=source)
 
 
-def _train(project: Project, inputs: Inputs) -> Step:
+def _dataset_parameters(dataset: Dataset) -> told.DatasetParameters:
+    train, val, drawn = dataset.train, dataset.val, dataset.drawn
+    return told.DatasetParameters(
+        classes=dataset.classes,
+        format=dataset.format,
+        label_attribute=dataset.label_attribute,
+        default_class=dataset.default_class,
+        train=told.SplitLocation(train.pictures, train.annotations) if train else None,
+        val=told.SplitLocation(val.pictures, val.annotations) if val else None,
+        drawn=(
+            told.DrawnPictures(drawn.train, drawn.val, drawn.size, drawn.seed) if drawn else None
+        ),
+    )
+
+
+def _train(project: Project, inputs: Inputs, dataset: Step) -> Step:
     train = project.pipeline.train
-    parameters = {
-        **msgspec.to_builtins(train),
-        "overrides": flatten(train.overrides),
-        "classes": list(project.pipeline.dataset.classes),
-        "input_size": list(project.pipeline.input_size),
-    }
-    given: dict[str, Made | Given] = {
-        "dataset": Made("dataset"),
+    read: dict[str, Input] = {
+        "dataset": dataset.output(),
         "config": config_input(inputs.settings.root, train.config),
     }
-    if parameters.pop("weights"):
-        given["weights"] = _weights(project, inputs)
+    if train.weights:
+        read["weights"] = inputs.weights(train.weights)
     return Step(
-        "train",
-        "train",
-        "train",
-        "checkpoint",
-        parameters,
-        given,
+        stage=stages.TRAINING,
+        parameters=told.TrainParameters(
+            config=train.config,
+            epochs=train.epochs,
+            batch_size=train.batch_size,
+            seed=train.seed,
+            workers=train.workers,
+            device=train.device,
+            overrides=flatten(train.overrides),
+            classes=project.pipeline.dataset.classes,
+            input_size=project.pipeline.input_size,
+        ),
+        inputs=read,
         uses_gpu=train.device != "cpu",
-        resumable=True,
     )
 
 
-def _weights(project: Project, inputs: Inputs) -> Given:
-    return inputs.weights(str(project.pipeline.train.weights))
+@dataclass(frozen=True)
+class _Planner:
+    """Plans the steps behind a training."""
 
+    project: Project
+    inputs: Inputs
+    dataset: Step
+    train: Step
 
-def _evaluate_checkpoint(project: Project, subject: str, extra: Mapping[str, Given]) -> Step:
-    parameters = {
-        "subject": subject,
-        "device": project.pipeline.train.device,
-        **msgspec.to_builtins(project.pipeline.evaluate),
-    }
-    return Step(
-        f"evaluate-{subject}",
-        "evaluate_checkpoint",
-        "train",
-        "evaluation",
-        parameters,
-        {"checkpoint": CHECKPOINT, "dataset": VALIDATION, **extra},
-        uses_gpu=project.pipeline.train.device != "cpu",
-        is_evidence=True,
-        judges="train",
-    )
+    @property
+    def checkpoint(self) -> StepOutput:
+        return self.train.output("best.pth", "config.py")
 
+    @property
+    def validation(self) -> StepOutput:
+        return self.dataset.output("val", "val.json")
 
-def _target_steps(project: Project, inputs: Inputs, name: str, target: Target) -> tuple[Step, ...]:
-    steps = (
-        _export(project, inputs, name, target),
-        _engine(inputs, name, target),
-        _evaluate_engine(project, name, target),
-    )
-    proof = (_prove(name, target),) if target.graph == "fused" else ()
-    return (*steps, *proof, _profile(project, name, target))
+    @property
+    def drawing(self) -> told.DrawingParameters:
+        evaluate = self.project.pipeline.evaluate
+        return told.DrawingParameters(evaluate.pictures, evaluate.draw_threshold)
 
+    def evaluate_checkpoint(self, subject: str, weights: Mapping[str, ExternalInput]) -> Step:
+        device = self.project.pipeline.train.device
+        return Step(
+            stage=stages.EVALUATE_CHECKPOINT,
+            subject=subject,
+            parameters=told.EvaluateCheckpointParameters(subject, device, self.drawing),
+            inputs={"checkpoint": self.checkpoint, "dataset": self.validation, **weights},
+            uses_gpu=device != "cpu",
+            judges=self.train.name,
+        )
 
-def _export(project: Project, inputs: Inputs, name: str, target: Target) -> Step:
-    parameters = _export_parameters(project, target.backend, target.graph)
-    if target.graph == "fused":
-        export = project.pipeline.export
-        parameters |= {
-            "input": target.input,
-            "batch": target.batch,
-            "thresholds": export.thresholds,
-            "candidates": export.candidates,
-            "rounds": export.rounds,
-        }
-    return _export_step(name, parameters, inputs)
+    def documented(self) -> list[Step]:
+        """MMDeploy's graph, which fused ones are compared with: for ONNX Runtime, without a plugin.
 
+        It is run where engines are, in the image of the first target that is compared with it.
+        """
+        compared = [each for each in self.project.used_targets.values() if each.graph == "fused"]
+        if not compared:
+            return []
+        export = self._export(DOCUMENTED, "onnxruntime", None)
+        evaluate = Step(
+            stage=stages.EVALUATE_ENGINE,
+            subject=DOCUMENTED,
+            parameters=told.EvaluateEngineParameters("", self.drawing),
+            inputs={"onnx": export.output(), "dataset": self.validation},
+            environment=BACKENDS["onnxruntime"].environment,
+            image=compared[0].image or "",
+            judges=export.name,
+        )
+        return [export, evaluate]
 
-def _export_documented(project: Project, inputs: Inputs) -> Step:
-    """The graph that fused ones are compared with: the one ONNX Runtime needs no plugin for."""
-    parameters = _export_parameters(project, "onnxruntime", "documented")
-    return _export_step("documented", parameters, inputs)
+    def of_target(self, name: str, target: Target, references: Sequence[Step]) -> list[Step]:
+        """A target's graph, its engine and the evidence of it.
 
+        ``references`` are the checkpoint's evaluation, the documented graph and its evaluation.
+        """
+        export = self._export(name, target.backend, self._fused(target))
+        engine = self._engine(name, target, export)
+        evaluate = self._on_device(
+            stages.EVALUATE_ENGINE,
+            name,
+            target,
+            told.EvaluateEngineParameters(name, self.drawing),
+            engine,
+        )
+        timing = self.project.pipeline.profile
+        profile = self._on_device(
+            stages.PROFILE,
+            name,
+            target,
+            told.ProfileParameters(name, timing.repeats, timing.warmup),
+            engine,
+        )
+        proof = [self._prove(name, export, engine, evaluate, references)]
+        return [export, engine, evaluate, *(proof if target.graph == "fused" else []), profile]
 
-def _export_parameters(project: Project, backend: str, graph: str) -> dict[str, Any]:
-    return {
-        "backend": backend,
-        "graph": graph,
-        "deploy_config": getattr(project.pipeline.export, backend.removesuffix("_rtx")),
-        "input_size": list(project.pipeline.input_size),
-    }
+    def _fused(self, target: Target) -> told.FusedParameters | None:
+        if target.graph != "fused":
+            return None
+        export = self.project.pipeline.export
+        return told.FusedParameters(
+            input=target.input,
+            batch=target.batch,
+            thresholds=export.thresholds,
+            candidates=export.candidates,
+            rounds=export.rounds,
+        )
 
+    def _export(self, subject: str, backend: str, fused: told.FusedParameters | None) -> Step:
+        deploy_config: str = getattr(self.project.pipeline.export, BACKENDS[backend].deploy_config)
+        return Step(
+            stage=stages.EXPORT,
+            subject=subject,
+            parameters=told.ExportParameters(
+                backend=backend,
+                deploy_config=deploy_config,
+                input_size=self.project.pipeline.input_size,
+                fused=fused,
+            ),
+            inputs={
+                "checkpoint": self.checkpoint,
+                "config": config_input(self.inputs.settings.root, deploy_config),
+            },
+        )
 
-def _export_step(name: str, parameters: dict[str, Any], inputs: Inputs) -> Step:
-    given: dict[str, Made | Given] = {
-        "checkpoint": CHECKPOINT,
-        "config": config_input(inputs.settings.root, parameters["deploy_config"]),
-    }
-    return Step(f"export-{name}", "export", "train", "onnx", parameters, given)
+    def _engine(self, name: str, target: Target, export: Step) -> Step:
+        backend = BACKENDS[target.backend]
+        read: dict[str, Input] = {"onnx": export.output()}
+        if target.precision == "int8":
+            # The validation split is there to be kept out: the stage compares pictures of the two.
+            read["training"] = self.dataset.output("train", "train.json")
+            read["validation"] = self.validation
+        if target.plugin and target.graph == "documented":
+            read["plugin"] = self.inputs.plugin(target.plugin, f"targets.toml: {name}.plugin")
+        return Step(
+            stage=stages.ENGINE,
+            subject=name,
+            parameters=told.EngineParameters(
+                target=name,
+                backend=target.backend,
+                precision=target.precision,
+                compute_capabilities=target.compute_capabilities,
+                calibration_pictures=(
+                    target.calibration_pictures if target.precision == "int8" else None
+                ),
+            ),
+            inputs=read,
+            environment=backend.environment,
+            image=target.image or "",
+            uses_gpu=backend.needs_gpu,
+            reuses=backend.reuses,
+        )
 
+    def _on_device(
+        self,
+        stage: stages.Stage,
+        name: str,
+        target: Target,
+        parameters: told.Parameters,
+        engine: Step,
+    ) -> Step:
+        """A step that runs an engine on the validation pictures."""
+        return Step(
+            stage=stage,
+            subject=name,
+            parameters=parameters,
+            inputs={"engine": engine.output(), "dataset": self.validation},
+            environment=engine.environment,
+            image=engine.image,
+            uses_gpu=engine.uses_gpu,
+            judges=engine.name,
+        )
 
-def _engine(inputs: Inputs, name: str, target: Target) -> Step:
-    parameters: dict[str, Any] = {
-        "target": name,
-        "backend": target.backend,
-        "precision": target.precision,
-        "compute_capabilities": list(target.compute_capabilities),
-    }
-    given: dict[str, Made | Given] = {"onnx": Made(f"export-{name}")}
-    if target.precision == "int8":
-        # The validation split is there to be kept out: the stage compares the pictures of the two.
-        given |= {"training": TRAINING, "validation": VALIDATION}
-        parameters["calibration_pictures"] = target.calibration_pictures
-    if target.plugin and target.graph == "documented":
-        given["plugin"] = inputs.plugin(target.plugin, f"targets.toml: {name}.plugin")
-    environment = _environment(target)
-    return Step(
-        f"engine-{name}",
-        "engine",
-        environment,
-        "engine",
-        parameters,
-        given,
-        **_place(target),
-        reuses="timing.cache" if target.backend == "tensorrt" else "",
-    )
-
-
-def _environment(target: Target) -> str:
-    """TensorRT for RTX is large, so it is installed for targets that use it, only."""
-    return "deploy-rtx" if target.backend == "tensorrt_rtx" else "deploy"
-
-
-def _place(target: Target) -> dict[str, Any]:
-    """Where a target's steps run when they run in containers."""
-    return {"image": target.image or "", "uses_gpu": target.backend != "onnxruntime"}
-
-
-def _evaluate_engine(project: Project, name: str, target: Target) -> Step:
-    parameters = {"target": name, **msgspec.to_builtins(project.pipeline.evaluate)}
-    given = {"engine": Made(f"engine-{name}"), "dataset": VALIDATION}
-    return Step(
-        f"evaluate-{name}",
-        "evaluate_engine",
-        _environment(target),
-        "evaluation",
-        parameters,
-        given,
-        **_place(target),
-        is_evidence=True,
-        judges=f"engine-{name}",
-    )
-
-
-def _prove(name: str, target: Target) -> Step:
-    given: dict[str, Made | Given] = {
-        "onnx": Made(f"export-{name}"),
-        "documented": Made("export-documented"),
-        "engine": Made(f"engine-{name}"),
-        "dataset": VALIDATION,
-        "reference": Made("evaluate-checkpoint", ("predictions.json", "metrics.json")),
-    }
-    return Step(
-        f"prove-{name}",
-        "prove",
-        _environment(target),
-        "proof",
-        {"target": name},
-        given,
-        **_place(target),
-        is_evidence=True,
-        judges=f"engine-{name}",
-    )
-
-
-def _profile(project: Project, name: str, target: Target) -> Step:
-    timing = msgspec.to_builtins(project.pipeline.profile)
-    parameters = {"target": name, **timing}
-    given = {"engine": Made(f"engine-{name}"), "dataset": VALIDATION}
-    return Step(
-        f"profile-{name}",
-        "profile",
-        _environment(target),
-        "profile",
-        parameters,
-        given,
-        **_place(target),
-        is_evidence=True,
-        judges=f"engine-{name}",
-        measures_device=True,
-    )
+    def _prove(
+        self, name: str, export: Step, engine: Step, evaluate: Step, references: Sequence[Step]
+    ) -> Step:
+        """Compare what was detected already with PyTorch's detections, and the two graphs."""
+        pytorch, documented, evaluate_documented = references
+        found = ("predictions.json", "metrics.json")
+        return Step(
+            stage=stages.PROVE,
+            subject=name,
+            parameters=told.ProveParameters(name),
+            inputs={
+                "dataset": self.dataset.output("val.json"),
+                "graph": export.output(),
+                "documented_graph": documented.output(),
+                CHECKPOINT: pytorch.output(*found),
+                DOCUMENTED: evaluate_documented.output(*found),
+                "engine": evaluate.output(*found),
+            },
+            judges=engine.name,
+        )
 
 
 def _report(project: Project, steps: Sequence[Step]) -> Step:
     """Judge and show everything: one input a step, named by what it shows."""
-    parameters = {
-        "name": project.pipeline.name,
-        "gates": msgspec.to_builtins(project.pipeline.gates),
-        "targets": list(project.pipeline.targets),
-    }
-    given = {_shown_as(step): Made(step.name, _shown(step)) for step in steps}
-    return Step("report", "report", "train", "report", parameters, given, reads_provenance=True)
-
-
-def _shown_as(step: Step) -> str:
-    """Name a report's input: its kind, and the target or checkpoint that it is of."""
-    of = step.name.partition("-")[2]
-    return f"{step.kind}-{of}" if of else step.kind
-
-
-def _shown(step: Step) -> tuple[str, ...]:
-    """What the report reads of a step: neither pictures by the thousand nor weights."""
-    parts = {
-        "dataset": ("summary.json", "val.json"),
-        "checkpoint": ("metrics.json",),
-        "onnx": ("graph.json",),
-        "engine": ("passport.json",),
-    }
-    return parts.get(step.kind, ())
+    return Step(
+        stage=stages.REPORT,
+        parameters=told.ReportParameters(
+            name=project.pipeline.name,
+            gates=project.pipeline.gates,
+            targets=project.pipeline.targets,
+        ),
+        inputs={
+            input_name(step.stage.makes, step.subject): step.output(
+                *SHOWN.get(step.stage.makes, ())
+            )
+            for step in steps
+        },
+    )

@@ -1,13 +1,15 @@
-"""What a step is: the nodes that the pipeline is made of."""
+"""What a step is: a stage with its parameters and inputs, about one target or one checkpoint."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from mmdet_jetson.contract.parameters import Parameters
+from mmdet_jetson.planning.stages import TRAIN, Stage
 
 
 @dataclass(frozen=True)
-class Made:
+class StepOutput:
     """An input that an earlier step makes; ``parts`` limits it to some of its entries."""
 
     step: str
@@ -15,7 +17,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Given:
+class ExternalInput:
     """An input from outside: how to know its content, and how to put it into a folder.
 
     ``place`` is handed an absent folder and returns the folder to read: that one, filled, or
@@ -27,27 +29,46 @@ class Given:
     is_known: Callable[[], bool] = lambda: True  # whether `digest` needs to fetch nothing
 
 
-@dataclass(frozen=True)
+Input = StepOutput | ExternalInput
+
+
+@dataclass(frozen=True, kw_only=True)
 class Step:
-    """One node of the pipeline: a stage, where it runs, what it reads and what it makes."""
+    """One node of the pipeline.
 
-    name: str
-    stage: str
-    environment: str
-    kind: str
-    parameters: Mapping[str, Any]
-    inputs: Mapping[str, Made | Given] = field(default_factory=dict)
-    image: str = "train"  # its environment as a container: a name in images.toml; empty for none
+    Raises:
+        TypeError: the parameters are those of another stage, which is a bug in a plan.
+    """
+
+    stage: Stage
+    parameters: Parameters
+    subject: str = ""
+    """What it is about: a target, or a name of `contract.report`; empty where there is one only."""
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    environment: str = TRAIN
+    image: str = "train"
+    """Its environment as a container: a name in images.toml; empty for none."""
     uses_gpu: bool = False
-    is_evidence: bool = False  # its result tells how near to its target it was taken
-    resumable: bool = False
-    judges: str = ""  # the step whose artifact it refers to as its subject
-    measures_device: bool = False  # its result belongs to this very machine
-    reads_provenance: bool = False
-    reuses: str = ""  # a file of its last artifact that only makes it faster, so it is in no key
+    judges: str = ""
+    """The step whose artifact it refers to as its subject."""
+    reuses: str = ""
+    """A file of its last artifact that only makes it faster, so it is in no key."""
+
+    def __post_init__(self) -> None:
+        if type(self.parameters) is not self.stage.parameters:
+            raise TypeError(f"{self.name}: not the parameters of {self.stage.module}")
+
+    @property
+    def name(self) -> str:
+        """What people call it and its artifact. Programs read ``stage`` and ``subject``."""
+        return f"{self.stage.verb}-{self.subject}" if self.subject else self.stage.verb
+
+    def output(self, *parts: str) -> StepOutput:
+        """What it makes, or some of the entries of that, as an input of a later step."""
+        return StepOutput(self.name, parts)
 
 
-def missing_inputs(step: Step, made: Mapping[str, object]) -> list[str]:
+def missing_inputs(step: Step, artifacts: Mapping[str, object]) -> list[str]:
     """Name the earlier steps whose artifact is not there yet."""
-    needed = {given.step for given in step.inputs.values() if isinstance(given, Made)}
-    return sorted(needed - set(made))
+    needed = {each.step for each in step.inputs.values() if isinstance(each, StepOutput)}
+    return sorted(needed - set(artifacts))

@@ -1,18 +1,18 @@
 """The job folder: what a runtime hands to a stage, laid out and cleared away."""
 
-import json
-import os
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from mmdet_jetson.contract.job import INPUTS, LOG, OUTPUT, WORK, Job, write_job
+from mmdet_jetson.contract.records import encode
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.locks import hold, is_free
-from mmdet_jetson.planning.steps import Made, Step
+from mmdet_jetson.files import remove
+from mmdet_jetson.locks import hold, is_free, lock_beside
+from mmdet_jetson.planning.keys import provenance_read
+from mmdet_jetson.planning.steps import Step, StepOutput
 from mmdet_jetson.store import Artifact, Store
 
 DAYS_KEPT = 7
@@ -27,39 +27,37 @@ class Abandoned:
 
 
 def prepare(
-    job: Path,
-    step: Step,
-    parameters: Mapping[str, Any],
-    store: Store,
-    made: Mapping[str, Artifact],
+    folder: Path, step: Step, *, evidence: str, store: Store, artifacts: Mapping[str, Artifact]
 ) -> None:
     """Lay out the job folder; what an earlier, killed run left is kept only where it is of use."""
-    for entry in job.glob("*"):
-        if not (step.resumable and entry.name == "work"):
+    for entry in folder.glob("*"):
+        if not (step.stage.may_resume and entry.name == WORK):
             remove(entry)
-    (job / "output").mkdir(parents=True)
-    (job / "work").mkdir(exist_ok=True)
-    (job / "inputs").mkdir()
+    (folder / OUTPUT).mkdir(parents=True)
+    (folder / WORK).mkdir(exist_ok=True)
+    (folder / INPUTS).mkdir()
     inputs = {}
-    for name, given in step.inputs.items():
-        folder = job / "inputs" / name
-        if isinstance(given, Made):
-            store.checkout(made[given.step], folder, given.parts or None)
+    for name, each in step.inputs.items():
+        place = folder / INPUTS / name
+        if isinstance(each, StepOutput):
+            store.checkout(artifacts[each.step], place, each.parts or None)
         else:
-            folder = given.place(folder)
-        own = folder.is_relative_to(job)
-        inputs[name] = str(folder.relative_to(job) if own else folder.resolve())
-    description = {
-        "stage": step.stage,
-        "parameters": dict(parameters),
-        "inputs": inputs,
-        "outputs": {step.kind: "output"},
-        "work": "work",
-    }
-    (job / "job.json").write_text(json.dumps(description, indent=1))
+            place = each.place(place)
+        is_ours = place.is_relative_to(folder)
+        inputs[name] = str(place.relative_to(folder) if is_ours else place.resolve())
+    write_job(
+        folder,
+        Job(
+            stage=step.stage.module,
+            parameters=encode(step.parameters),
+            inputs=inputs,
+            evidence=evidence,
+            artifacts=provenance_read(step, artifacts),
+        ),
+    )
 
 
-def lend_last(job: Path, step: Step, environment: str, store: Store) -> None:
+def reuse_last(folder: Path, step: Step, environment: str, store: Store) -> None:
     """Put the file that a step reuses into its work folder, if an artifact of before has it.
 
     That is the newest one that the same step made in the same environment. A stage does without
@@ -73,22 +71,7 @@ def lend_last(job: Path, step: Step, environment: str, store: Store) -> None:
     ]
     for last in sorted(made_before, key=lambda artifact: artifact.provenance.created)[-1:]:
         with suppress(UserError):
-            (job / "work" / step.reuses).write_bytes(store.read(last, step.reuses))
-
-
-def remove(path: Path) -> None:
-    """Remove a job folder or a part of it, read-only inputs included."""
-    if path.is_dir() and not path.is_symlink():
-        for folder, _, _ in os.walk(path):
-            Path(folder).chmod(0o755)
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def lock_of(job: Path) -> Path:
-    """Name the lock that whoever works in a job folder holds."""
-    return job.with_name(f"{job.name}.lock")
+            (folder / WORK / step.reuses).write_bytes(store.read(last, step.reuses))
 
 
 def sweep(jobs: Path, days: float = DAYS_KEPT, *, dry_run: bool = False) -> list[Abandoned]:
@@ -98,23 +81,22 @@ def sweep(jobs: Path, days: float = DAYS_KEPT, *, dry_run: bool = False) -> list
     read. Returns those that went, or that would have gone without ``dry_run``.
     """
     swept = []
-    for job in [path for path in sorted(jobs.glob("*")) if path.is_dir()]:
-        lock = lock_of(job)
-        if time.time() - _last_touched(job) < days * 86400 or not is_free(lock):
+    for folder in [path for path in sorted(jobs.glob("*")) if path.is_dir()]:
+        lock = lock_beside(folder)
+        if time.time() - _last_touched(folder) < days * 86400 or not is_free(lock):
             continue
-        swept.append(Abandoned(job.name, _size(job)))
+        swept.append(Abandoned(folder.name, _size(folder)))
         if not dry_run:
             with hold(lock):
-                remove(job)
-                lock.unlink(missing_ok=True)
+                remove(folder)
     return swept
 
 
-def _size(job: Path) -> int:
-    return sum(path.lstat().st_size for path in job.rglob("*") if not path.is_dir())
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
 
-def _last_touched(job: Path) -> float:
+def _last_touched(folder: Path) -> float:
     """When a stage last left anything: its log grows and its work changes, not the folder."""
-    signs = (job, *job.glob("log.txt"), *job.glob("work/*"))
+    signs = (folder, *folder.glob(LOG), *folder.glob(f"{WORK}/*"))
     return max(path.lstat().st_mtime for path in signs)

@@ -1,60 +1,22 @@
-"""One stage, run once: its key, its job folder, its place in the store."""
+"""One step, run once: its key, its job folder, its place in the store; and all steps in order."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from mmdet_jetson.config.settings import ROOT
-from mmdet_jetson.environments.this_machine import Machine
+from mmdet_jetson.contract.job import OUTPUT, Progress, Result
+from mmdet_jetson.environments.commit import git_commit
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.locks import hold
+from mmdet_jetson.files import remove
+from mmdet_jetson.locks import hold, lock_beside
 from mmdet_jetson.planning.keys import Ingredients, ingredients
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.processes import ProcessFailed, output_of
-from mmdet_jetson.running.jobs import lend_last, lock_of, prepare, remove
-from mmdet_jetson.runtimes.outcome import Progress, StageResult
+from mmdet_jetson.running.jobs import prepare, reuse_last
+from mmdet_jetson.runtimes.protocol import Runtimes, StageRun, check
 from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
-
-
-class Runtime(Protocol):
-    """What runs a stage: a process here, or a container elsewhere."""
-
-    @property
-    def machine(self) -> Machine:
-        """The machine that engines are built and measured on."""
-
-    def identity(self, step: Step) -> str:
-        """What a cache key needs to know of the environment that a step runs in."""
-
-    def evidence(self, step: Step) -> str:
-        """How near to its target a step's result is taken: measured, emulated or proxy."""
-
-    def device(self, step: Step) -> str:
-        """What tells the machine that a step runs on from another one when time is measured."""
-
-    def check(self, steps: Sequence[Step]) -> None:
-        """Refuse, before anything starts, what could not run here."""
-
-    def prepare(self, step: Step) -> object:
-        """Make a step's environment ready to run; may take minutes the first time."""
-
-    def run(
-        self,
-        step: Step,
-        job: Path,
-        inputs: Mapping[str, str],
-        on_progress: Callable[[Progress], None],
-        *,
-        keep_open: Sequence[int] = (),
-    ) -> StageResult:
-        """Run a step's stage on a job folder and read its result.
-
-        ``inputs`` maps each input's name to the digest of its content.
-        """
 
 
 class Listener(Protocol):
@@ -67,100 +29,140 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True)
-class Workshop:
+class RunContext:
     """What every step of a run shares: where it runs, where results go, who is told."""
 
-    runtime: Runtime
+    runtimes: Runtimes
     store: Store
     listener: Listener
-    again: frozenset[str] = frozenset()  # steps to run even if their result is known
+    again: frozenset[str] = frozenset()
+    """Steps to run even if their result is known."""
 
 
-def run_step(step: Step, shop: Workshop, made: Mapping[str, Artifact]) -> Artifact:
+def run_steps(steps: Sequence[Step], context: RunContext, name: str) -> dict[str, Artifact]:
+    """Run the steps in order and tag each artifact ``<name>.<step>``; return them by step.
+
+    Raises:
+        UserError: a step cannot run here, or failed.
+    """
+    check(context.runtimes, steps)
+    artifacts: dict[str, Artifact] = {}
+    for step in steps:
+        artifacts[step.name] = run_step(step, context, artifacts)
+        _tag(context.store, artifacts[step.name], f"{name}.{step.name}")
+    return artifacts
+
+
+def _tag(store: Store, artifact: Artifact, tag: str) -> None:
+    """Move a run name; where it already names the artifact nothing is written."""
+    named = store.tags().get(tag)
+    if named is None or named.digest != artifact.digest:
+        store.tag(artifact, tag)
+
+
+def run_step(step: Step, context: RunContext, artifacts: Mapping[str, Artifact]) -> Artifact:
     """Return the step's artifact: from the store when its key is known, else made now.
+
+    ``artifacts`` are those of the steps before it.
 
     Raises:
         UserError: the stage failed, an input could not be had, or the store could not be written.
     """
-    recipe = recipe_of(step, shop.runtime, made)
-    tag = cache_tag(recipe.key)
-    artifact = None if step.name in shop.again else shop.store.find(tag)
+    now = ingredients_on(context.runtimes, step, artifacts)
+    artifact = _known(step, context, now)
     if artifact:
-        shop.listener.finished(step, artifact, cached=True)
+        context.listener.finished(step, artifact, cached=True)
         return artifact
-    shop.store.create()
-    job = shop.store.root / "jobs" / f"{step.name}-{recipe.key[:16]}"
-    lock = lock_of(job)
-    with hold(lock, lambda: shop.listener.waiting(step)) as held:
-        artifact = None if step.name in shop.again else shop.store.find(tag)
+    context.store.create()
+    folder = context.store.root / "jobs" / f"{step.name}-{now.key[:16]}"
+    with hold(lock_beside(folder), lambda: context.listener.waiting(step)) as held:
+        artifact = _known(step, context, now)
         was_made_meanwhile = artifact is not None
         if artifact is None:
-            shop.listener.started(step)
-            shop.runtime.prepare(step)
-            began = time.monotonic()
-            prepare(job, step, recipe.parameters, shop.store, made)
-            if step.reuses:
-                lend_last(job, step, recipe.environment, shop.store)
-            result = _run(step, shop, job, recipe.inputs, held.fileno())
-            if recipe_of(step, shop.runtime, made) != recipe:
-                raise UserError(f"{step.name}: an input changed while it was read", "run again")
-            provenance = _provenance(step, recipe, result, time.monotonic() - began)
-            subject = made[step.judges].descriptor if step.judges else None
-            artifact = shop.store.put(step.kind, job / "output", provenance, [tag], subject)
-            remove(job)
-        lock.unlink(missing_ok=True)
-    shop.listener.finished(step, artifact, cached=was_made_meanwhile)
+            artifact = _Attempt(step, context, artifacts, now, folder).run(held.fileno())
+            remove(folder)
+    context.listener.finished(step, artifact, cached=was_made_meanwhile)
     return artifact
 
 
-def recipe_of(step: Step, runtime: Runtime, made: Mapping[str, Artifact]) -> Ingredients:
-    """Collect what decides a step's result on this runtime."""
+def ingredients_on(
+    runtimes: Runtimes, step: Step, artifacts: Mapping[str, Artifact]
+) -> Ingredients:
+    """Collect what decides a step's result on these runtimes."""
+    runtime = runtimes[step.environment]
     environment = runtime.identity(step)
-    if step.measures_device:
+    if step.stage.measures_device:
         environment += f":{runtime.device(step)}"
-    if step.is_evidence:
-        graded = {**step.parameters, "evidence": runtime.evidence(step)}
-        step = replace(step, parameters=graded)
-    return ingredients(step, environment, made)
-
-
-def _run(
-    step: Step, shop: Workshop, job: Path, inputs: Mapping[str, str], lock: int
-) -> StageResult:
-    """Start the stage; it inherits the lock, so that a killed run's stage still holds it."""
-    return shop.runtime.run(
-        step,
-        job,
-        inputs,
-        lambda progress: shop.listener.progress(step, progress),
-        keep_open=[lock],
+    return ingredients(
+        step, environment=environment, evidence=_evidence(runtimes, step), artifacts=artifacts
     )
 
 
-def _provenance(step: Step, recipe: Ingredients, result: StageResult, seconds: float) -> Provenance:
+def _evidence(runtimes: Runtimes, step: Step) -> str:
+    return runtimes[step.environment].evidence(step) if step.stage.is_evidence else ""
+
+
+def _known(step: Step, context: RunContext, now: Ingredients) -> Artifact | None:
+    return None if step.name in context.again else context.store.find(cache_tag(now.key))
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A step whose result is not known, about to be run in a folder that is locked."""
+
+    step: Step
+    context: RunContext
+    artifacts: Mapping[str, Artifact]
+    ingredients: Ingredients
+    folder: Path
+
+    def run(self, lock: int) -> Artifact:
+        """Run the step's stage and store what it made.
+
+        It inherits the lock, so that a killed run's stage still holds it.
+        """
+        step, store, now = self.step, self.context.store, self.ingredients
+        self.context.listener.started(step)
+        self.context.runtimes[step.environment].prepare(step)
+        began = time.monotonic()
+        evidence = _evidence(self.context.runtimes, step)
+        prepare(self.folder, step, evidence=evidence, store=store, artifacts=self.artifacts)
+        if step.reuses:
+            reuse_last(self.folder, step, now.environment, store)
+        result = self._result(lock)
+        if ingredients_on(self.context.runtimes, step, self.artifacts) != now:
+            raise UserError(f"{step.name}: an input changed while it was read", "run again")
+        provenance = _provenance(step, now, result, time.monotonic() - began)
+        subject = self.artifacts[step.judges].descriptor if step.judges else None
+        made = self.folder / OUTPUT
+        return store.put(step.stage.makes, made, provenance, [cache_tag(now.key)], subject)
+
+    def _result(self, lock: int) -> Result:
+        listener, step = self.context.listener, self.step
+        return self.context.runtimes[step.environment].run(
+            StageRun(
+                step=step,
+                folder=self.folder,
+                inputs=self.ingredients.inputs,
+                on_progress=lambda progress: listener.progress(step, progress),
+                lock=lock,
+            )
+        )
+
+
+def _provenance(step: Step, now: Ingredients, result: Result, seconds: float) -> Provenance:
     return Provenance(
-        stage=step.stage,
+        stage=step.stage.module,
         step=step.name,
-        source=recipe.source,
-        parameters=dict(recipe.parameters),
-        inputs=dict(recipe.inputs),
-        environment=recipe.environment,
-        key=recipe.key,
+        source=now.source,
+        parameters=dict(now.parameters),
+        inputs=dict(now.inputs),
+        environment=now.environment,
+        key=now.key,
         commit=git_commit(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
-        metrics=result.metrics,
-        facts=result.facts,
-        warnings=result.warnings,
+        metrics=dict(result.metrics),
+        facts=dict(result.facts),
+        warnings=list(result.warnings),
     )
-
-
-@cache
-def git_commit() -> str:
-    """The commit that is checked out, with ``+`` when the tree differs from it; "" outside git."""
-    try:
-        commit = output_of(["git", "-C", str(ROOT), "rev-parse", "HEAD"])
-        changed = output_of(["git", "-C", str(ROOT), "status", "--porcelain"])
-    except ProcessFailed:
-        return ""
-    return commit + ("+" if changed else "")

@@ -5,66 +5,101 @@ job folder is a volume too, and what a stage made comes back as an archive that 
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 
-import msgspec
-
-from mmdet_jetson.containers.objects import STDOUT, Attached, Box, EngineError, Exit, Image
+from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.containers import image_tests, images
+from mmdet_jetson.containers.objects import (
+    STDOUT,
+    ContainerSpec,
+    DockerHostError,
+    Exit,
+    Image,
+    VolumeMount,
+)
 from mmdet_jetson.containers.transfer import ended, pack, pack_file, receive
-from mmdet_jetson.containers.workspace import CONTENT, Shelf
+from mmdet_jetson.containers.workspace import CONTENT, Workspace, open_workspace
+from mmdet_jetson.contract.job import (
+    FAILURE,
+    JOB,
+    LOG,
+    OUTPUT,
+    RESULT,
+    WORK,
+    Result,
+    read_failure,
+    read_job,
+    read_result,
+    stage_module,
+    write_job,
+)
+from mmdet_jetson.contract.process import ENVIRON
 from mmdet_jetson.environments.this_machine import MACHINES, RELEASE_FILE, Machine, release_of
+from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.runtimes.host import SPIN_COUNT
-from mmdet_jetson.runtimes.outcome import KILLED, Progress, StageFailed, StageResult, hear, outcome
+from mmdet_jetson.runtimes.outcome import KILLED, StageFailed, hear, outcome
+from mmdet_jetson.runtimes.protocol import OnProgress, StageRun
+from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
+from mmdet_jetson.store import Store
 
 STAGE_ID = 10001
-ENVIRON = {
-    "GOMP_SPINCOUNT": SPIN_COUNT,
+INSIDE: Mapping[str, str] = {
+    **ENVIRON,
     "HOME": "/tmp",  # noqa: S108 - inside the container
-    "MPLBACKEND": "Agg",
     "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108
-    "PYTHONHASHSEED": "0",
-    "MMDET_JETSON_WATCH_STDIN": "1",
 }
 NAME_MACHINE = "import platform; print(platform.machine())"
 NAME_GPU = "from mmdet_jetson.stages.inference.device import gpu_architecture as a; print(a())"
 
 
+def open_runtime(
+    options: RuntimeOptions, settings: Settings, store: Store, say: Say
+) -> "DockerRuntime":
+    """Connect to the Docker host, and clear away what runs that were killed left there."""
+    workspace = open_workspace(options.docker_host, settings, store, say)
+    return DockerRuntime(
+        workspace,
+        find=lambda name: images.find(workspace.host, name, settings),
+        has_passed=lambda image: image_tests.passed_tests(store, image) is not None,
+        untested=options.untested,
+    )
+
+
 class DockerRuntime:
     """Runs stages in containers, each in the image of its step.
 
-    ``find`` looks up the image of a name in ``images.toml``; ``is_proven`` tells whether an image
+    ``find`` looks up the image of a name in ``images.toml``; ``has_passed`` tells whether an image
     has passed its own tests, which ``untested`` waives.
     """
 
     def __init__(
         self,
-        shelf: Shelf,
+        workspace: Workspace,
         find: Callable[[str], Image | None],
-        is_proven: Callable[[Image], bool],
+        has_passed: Callable[[Image], bool],
         *,
         untested: bool = False,
     ) -> None:
-        self.shelf, self.engine = shelf, shelf.engine
+        self.workspace, self.host = workspace, workspace.host
         self.untested = untested
-        self._find, self._is_proven = cache(find), is_proven
+        self._find, self._has_passed = cache(find), has_passed
         self._answer = cache(self._answer_inside)
 
     @cached_property
     def machine(self) -> Machine:
-        """The engine's; on a Jetson its release file is read."""
-        facts = self.engine.facts
-        release = self.engine.host_file(f"/{RELEASE_FILE}") if facts.is_jetson else None
+        """The Docker host's; on a Jetson its release file is read."""
+        facts = self.host.facts
+        release = self.host.host_file(f"/{RELEASE_FILE}") if facts.is_jetson else None
         return Machine(
             architecture=facts.architecture,
             has_gpu=facts.has_gpu,
             l4t=release_of((release or b"").decode(errors="replace")),
             in_containers=True,
-            name=f"the engine at {self.engine.address}",
+            name=f"the Docker host at {self.host.address}",
         )
 
     def identity(self, step: Step) -> str:
@@ -76,7 +111,7 @@ class DockerRuntime:
         digest = hashlib.sha256("\n".join(image.layers[:-1]).encode()).hexdigest()
         base = ":stand-in" if image.is_stand_in else ""
         identity = f"{step.image}:{digest[:16]}:{image.architecture}{base}"
-        if not (step.uses_gpu and step.environment != "train" and self.machine.has_gpu):
+        if not (step.uses_gpu and step.environment != TRAIN and self.machine.has_gpu):
             return identity
         return f"{identity}:l4t{self.machine.l4t}:sm{self._answer(image.id, NAME_GPU, gpu=True)}"
 
@@ -87,26 +122,26 @@ class DockerRuntime:
         return f"{grade}, stand-in base" if image.is_stand_in else grade
 
     def device(self, step: Step) -> str:
-        """Name the engine's machine."""
-        facts = self.engine.facts
+        """Name the Docker host's machine."""
+        facts = self.host.facts
         return f"{facts.name} {facts.id} {facts.architecture} x {facts.cores}"
 
     def prepare(self, step: Step) -> Image:
         """Look whether the step's image is there, has passed its tests, and runs there.
 
         Raises:
-            EngineError: one of these is not so; says which command mends it.
+            DockerHostError: one of these is not so; says which command mends it.
         """
         image = self._image(step)
-        if not self.untested and not self._is_proven(image):
-            raise EngineError(
+        if not self.untested and not self._has_passed(image):
+            raise DockerHostError(
                 f"the image {image.reference} has not passed its own tests",
                 f"invoke images.test --name {step.image}, or --untested to do without",
             )
         machine = self._answer(image.id, NAME_MACHINE) if self._is_foreign(image) else ""
         if self._is_foreign(image) and MACHINES.get(machine) != image.architecture:
-            raise EngineError(
-                f"the engine at {self.engine.address} is {self.engine.facts.architecture} and runs"
+            raise DockerHostError(
+                f"the Docker host at {self.host.address} is {self.host.facts.architecture} and runs"
                 f" no {image.architecture} programs, as {image.reference} has them",
                 "install an emulator there: apt-get install qemu-user-static",
             )
@@ -117,52 +152,51 @@ class DockerRuntime:
         for step in {step.image: step for step in steps}.values():
             self.prepare(step)
 
-    def run(
-        self,
-        step: Step,
-        job: Path,
-        inputs: Mapping[str, str],
-        on_progress: Callable[[Progress], None],
-        *,
-        keep_open: Sequence[int] = (),
-    ) -> StageResult:
-        """Run a step's stage in a container and read its result.
+    def run(self, stage: StageRun) -> Result:
+        """Run a stage in a container and read its result.
 
         Raises:
-            StageFailed: there is no ``result.json``, whatever the exit code.
-            EngineError: the engine refuses something or is out of reach.
+            StageFailed: it left no result, whatever its exit code.
+            DockerHostError: the Docker host refuses something or is out of reach.
         """
+        step, folder = stage.step, stage.folder
         image = self.prepare(step)
-        command = ["python", "-m", f"mmdet_jetson.stages.{step.stage}", "/job"]
-        box = Box(image.id, command, self._upload(job, inputs), ENVIRON, gpu=step.uses_gpu)
-        with self.shelf.stage(box, job.name, resumable=step.resumable) as container:
-            self._put(container, job)
-            ended_as = self.engine.run(container, _Output(job / "log.txt", on_progress))
-            self._fetch(container, job)
-            result = _outcome(step, job, ended_as)
+        container_spec = ContainerSpec(
+            image.id,
+            ["python", "-m", stage_module(step.stage.module), "/job"],
+            self._upload(folder, stage.inputs),
+            INSIDE,
+            gpu=step.uses_gpu,
+        )
+        may_resume = step.stage.may_resume
+        with self.workspace.stage(container_spec, folder.name, resumable=may_resume) as container:
+            self._put(container, folder)
+            ended_as = self.host.run(container, _Output(folder / LOG, stage.on_progress))
+            self._fetch(container, folder)
+            result = _outcome(step, folder, ended_as)
         return self._signed(step, image, result)
 
     def _image(self, step: Step) -> Image:
         if not step.image:
-            raise EngineError(
+            raise DockerHostError(
                 f"{step.name}: there is no container image for its target",
                 "leave out --runtime docker and --engine",
             )
         image = self._find(step.image)
         if image is None:
-            raise EngineError(
-                f"the engine at {self.engine.address} has no image {step.image!r}, as its sources"
-                " are now",
+            raise DockerHostError(
+                f"the Docker host at {self.host.address} has no image {step.image!r}, as its"
+                " sources are now",
                 f"invoke images.build --name {step.image}",
             )
         return image
 
     def _is_foreign(self, image: Image) -> bool:
-        return image.architecture != self.engine.facts.architecture
+        return image.architecture != self.host.facts.architecture
 
     def _is_at_home(self, step: Step, image: Image) -> bool:
-        facts = self.engine.facts
-        for_jetsons = step.environment == "deploy" and image.architecture == "arm64"
+        facts = self.host.facts
+        for_jetsons = step.environment != TRAIN and image.architecture == "arm64"
         return not self._is_foreign(image) and (facts.is_jetson or not for_jetsons)
 
     def _answer_inside(self, image: str, question: str, *, gpu: bool = False) -> str:
@@ -172,62 +206,64 @@ class DockerRuntime:
         def listen(stream: int, content: bytes) -> None:
             said[stream] += content
 
-        with self.engine.container(Box(image, ["python", "-c", question], gpu=gpu)) as container:
-            self.engine.run(container, listen)
+        with self.host.container(
+            ContainerSpec(image, ["python", "-c", question], gpu=gpu)
+        ) as container:
+            self.host.run(container, listen)
         return said[STDOUT].decode(errors="replace").strip()
 
-    def _upload(self, job: Path, digests: Mapping[str, str]) -> list[Attached]:
-        """Bring the inputs to the engine, and tell the stage where it finds them there."""
-        description = json.loads((job / "job.json").read_text())
+    def _upload(self, folder: Path, digests: Mapping[str, str]) -> list[VolumeMount]:
+        """Bring the inputs to the Docker host, and tell the stage where it finds them there."""
+        job = read_job(folder)
         mounts = {
-            name: self.shelf.upload(job.name, name, digests[name], job / folder)
-            for name, folder in description["inputs"].items()
+            name: self.workspace.upload(folder.name, name, digests[name], folder / path)
+            for name, path in job.inputs.items()
         }
-        description["inputs"] = {name: f"{each.target}/{CONTENT}" for name, each in mounts.items()}
-        (job / "job.json").write_text(json.dumps(description, indent=1))
+        inside = {name: f"{mount.target}/{CONTENT}" for name, mount in mounts.items()}
+        write_job(folder, replace(job, inputs=inside))
         return list(mounts.values())
 
-    def _put(self, container: str, job: Path) -> None:
-        files = pack_file(job / "job.json", "job.json", STAGE_ID)
-        folders = [pack(job / name, name, STAGE_ID) for name in ("output", "work")]
-        self.engine.put(container, "/job", ended(files, *folders))
+    def _put(self, container: str, folder: Path) -> None:
+        files = pack_file(folder / JOB, JOB, STAGE_ID)
+        folders = [pack(folder / name, name, STAGE_ID) for name in (OUTPUT, WORK)]
+        self.host.put(container, "/job", ended(files, *folders))
 
-    def _fetch(self, container: str, job: Path) -> None:
+    def _fetch(self, container: str, folder: Path) -> None:
         """Bring home what the stage said and, if it came to a result, what it made."""
-        for name in ("failure.json", "output", "result.json"):
-            packed = self.engine.get(container, f"/job/{name}")
-            if packed is None and name == "output":
+        for name in (FAILURE, OUTPUT, RESULT):
+            packed = self.host.get(container, f"/job/{name}")
+            if packed is None and name == OUTPUT:
                 return  # without its output a result is none
             if packed is not None:
-                receive(packed, job / name)
+                receive(packed, folder / name)
 
-    def _signed(self, step: Step, image: Image, result: StageResult) -> StageResult:
+    def _signed(self, step: Step, image: Image, result: Result) -> Result:
         """Add to the result where it was made, and what speaks against trusting it."""
-        foreign, tested = self._is_foreign(image), self._is_proven(image)
-        engine = self.engine.facts
+        foreign, tested = self._is_foreign(image), self._has_passed(image)
+        host = self.host.facts
         facts = {
             "image": image.reference,
             "image_digest": image.id,
             "image_tested": tested,
             "stand_in": image.is_stand_in,
             "emulated": foreign,
-            "engine": f"{engine.name} ({engine.product} {engine.version})",
+            "docker_host": f"{host.name} ({host.product} {host.version})",
         }
         doubts = {
-            f"emulated: {image.architecture} code on {engine.architecture}": foreign,
+            f"emulated: {image.architecture} code on {host.architecture}": foreign,
             f"the base of image {step.image!r} is a stand-in, not the real one": image.is_stand_in,
             f"image {step.image!r} has not passed its own tests": not tested,
         }
-        warnings = [sentence for sentence, holds in doubts.items() if holds]
-        return msgspec.structs.replace(
-            result, facts={**result.facts, **facts}, warnings=[*result.warnings, *warnings]
+        warnings = tuple(sentence for sentence, holds in doubts.items() if holds)
+        return replace(
+            result, facts={**result.facts, **facts}, warnings=(*result.warnings, *warnings)
         )
 
 
 class _Output:
     """Takes what a stage says: progress line by line, everything else into the log."""
 
-    def __init__(self, log: Path, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(self, log: Path, on_progress: OnProgress) -> None:
         self.log, self.on_progress = log, on_progress
         self._line = b""
 
@@ -241,18 +277,18 @@ class _Output:
             hear(f"{line.decode(errors='replace')}\n", self.log, self.on_progress)
 
 
-def _outcome(step: Step, job: Path, ended_as: Exit) -> StageResult:
-    said_something = (job / "result.json").exists() or (job / "failure.json").exists()
+def _outcome(step: Step, folder: Path, ended_as: Exit) -> Result:
+    said_something = read_result(folder) or read_failure(folder)
     if ended_as.code not in KILLED or said_something:
-        return outcome(step.stage, ended_as.code, job)
+        return outcome(step.stage.module, ended_as.code, folder)
     if ended_as.out_of_memory:
         raise StageFailed(
-            f"{step.stage}: memory ran out on the engine's machine",
-            f"lower train.batch_size or train.workers; the log is {job / 'log.txt'}",
+            f"{step.stage.module}: memory ran out on the Docker host",
+            f"lower train.batch_size or train.workers; the log is {folder / LOG}",
         )
     unknown = ended_as.out_of_memory is None
     how = "killed: memory ran out," if unknown else "killed with memory left:"
     raise StageFailed(
-        f"{step.stage}: it was {how} someone stopped it, or the connection to the engine was cut",
+        f"{step.stage.module}: it was {how} someone stopped it, or the connection was cut",
         "run again",
     )

@@ -2,28 +2,43 @@
 
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.job import LOG, Result, stage_module
+from mmdet_jetson.contract.process import ENVIRON
 from mmdet_jetson.environments.packages import (
     Environment,
-    deploy_environment,
+    device_environment,
     jetpack_environment,
     python_of,
-    rtx_environment,
     train_environment,
 )
 from mmdet_jetson.environments.this_machine import this_machine
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.processes import run_logged
-from mmdet_jetson.runtimes.outcome import Progress, StageResult, hear, outcome
+from mmdet_jetson.runtimes.outcome import hear, outcome
+from mmdet_jetson.runtimes.protocol import StageRun
+from mmdet_jetson.runtimes.selection import DEPLOY, RuntimeOptions, Say
+from mmdet_jetson.store import Store
 
 SOURCE = Path(__file__).resolve().parents[2]
-# OpenMP's threads wait for each other in a busy loop. Beside other busy processes they wait mostly
-# for a core: a training step that takes 0.2 s alone then takes over 4 s. With a shorter loop it
-# takes 0.6 s there, and still 0.2 s alone (2 cores, RTMDet-tiny).
-SPIN_COUNT = "3000"
+SPINS = "GOMP_SPINCOUNT"
+
+
+def open_runtime(
+    options: RuntimeOptions, settings: Settings, store: Store, say: Say
+) -> "HostRuntime":
+    """Refuse what options of containers mean nothing to, and give the runtime."""
+    if options.docker_host:
+        raise UserError("--docker-host says where containers run", "add --runtime docker")
+    if options.untested:
+        raise UserError("--untested is about container images", "add --runtime docker")
+    return HostRuntime(settings, say)
 
 
 class HostRuntime:
@@ -34,11 +49,13 @@ class HostRuntime:
         self.say = say
         self.machine = this_machine()
         root, jetpack = settings.root, self.machine.jetpack
+        names = sorted({backend.environment for backend in BACKENDS.values()})
         self.environments: dict[str, Environment] = {
-            "train": train_environment(root, settings.variant),
-            "deploy": jetpack_environment(root, jetpack) if jetpack else deploy_environment(root),
-            "deploy-rtx": rtx_environment(root),
+            TRAIN: train_environment(root, settings.variant),
+            **{name: device_environment(root, name) for name in names},
         }
+        if jetpack:
+            self.environments[DEPLOY] = jetpack_environment(root, jetpack)
 
     def identity(self, step: Step) -> str:
         """What a cache key needs to know of the step's environment."""
@@ -61,31 +78,23 @@ class HostRuntime:
         """Build the environment if it is missing, which takes minutes; return its Python."""
         return python_of(self.environments[step.environment], self.settings, self.say)
 
-    def run(
-        self,
-        step: Step,
-        job: Path,
-        inputs: Mapping[str, str],
-        on_progress: Callable[[Progress], None],
-        *,
-        keep_open: Sequence[int] = (),
-    ) -> StageResult:
-        """Run a step's stage on a job folder and read its result.
+    def run(self, stage: StageRun) -> Result:
+        """Run a stage on its job folder and read its result.
 
         Raises:
-            StageFailed: there is no ``result.json``, whatever the exit code.
+            StageFailed: it left no result, whatever its exit code.
         """
-        python = self.prepare(step)
-        log = job / "log.txt"
+        python = self.prepare(stage.step)
+        module, log = stage.step.stage.module, stage.folder / LOG
         code = run_logged(
-            [str(python), "-m", f"mmdet_jetson.stages.{step.stage}", str(job)],
+            [str(python), "-m", stage_module(module), str(stage.folder)],
             log,
             env=_environ(self.settings.cache),
-            cwd=job,
-            on_line=lambda line: hear(line, log, on_progress),
-            keep_open=keep_open,
+            cwd=stage.folder,
+            on_line=lambda line: hear(line, log, stage.on_progress),
+            keep_open=[stage.lock],
         )
-        return outcome(step.stage, code, job)
+        return outcome(module, code, stage.folder)
 
 
 def _environ(cache: Path) -> dict[str, str]:
@@ -94,14 +103,14 @@ def _environ(cache: Path) -> dict[str, str]:
     Matplotlib searches the machine for fonts, which takes a second, and remembers what it found.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    # A person may know better how long threads should wait for each other.
+    ours = {name: value for name, value in ENVIRON.items() if name != SPINS}
     return {
-        "GOMP_SPINCOUNT": SPIN_COUNT,
+        **ENVIRON,
         **kept,
+        **ours,
         "PYTHONPATH": str(SOURCE),
-        "PYTHONHASHSEED": "0",
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
-        "MPLBACKEND": "Agg",
         "MPLCONFIGDIR": str(cache / "matplotlib"),
-        "MMDET_JETSON_WATCH_STDIN": "1",
     }

@@ -17,23 +17,27 @@ import numpy as np
 import PIL
 import shapely
 
+from mmdet_jetson.contract.choices import DRAWN
+from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.parameters import DatasetParameters
 from mmdet_jetson.stages.annotations import drawn, pictures
 from mmdet_jetson.stages.annotations.examples import WORKERS, Split, compare, examine
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.formats.coco import read_coco, to_coco
 from mmdet_jetson.stages.annotations.formats.via import Labels, read_via
 from mmdet_jetson.stages.annotations.records import Example, Record
-from mmdet_jetson.stages.job import Job, Result, StageError, main
+from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.job import StageJob, main
 
 SPLITS = ("train", "val")
 
 
-def run(job: Job) -> Result:
+def run(job: StageJob[DatasetParameters]) -> Result:
     """Make the artifact ``dataset``: two COCO files, two folders of pictures, a summary."""
     labels = _labels(job.parameters)
-    splits = _drawn(job) if job.parameters["format"] == "drawn" else _given(job)
+    splits = _drawn(job) if job.parameters.format == DRAWN else _given(job)
     findings = Findings()
-    records = {split: _read(split, job.parameters["format"], labels, findings) for split in splits}
+    records = {split: _read(split, job.parameters.format, labels, findings) for split in splits}
     if not findings.defects:
         _check_filled(records, findings)
     advance = _progress(job, 2 * sum(len(listed) for listed in records.values()))
@@ -45,19 +49,18 @@ def run(job: Job) -> Result:
     findings.raise_defects()
     _warn_of_gaps(examples, labels.classes, findings)
     for split, made in examples.items():
-        _write(job.outputs["dataset"], split.name, made, labels.classes, advance)
-    return _finish(job.outputs["dataset"], examples, labels.classes, findings.warnings())
+        _write(job.output, split.name, made, labels.classes, advance)
+    return _finish(job.output, examples, labels.classes, findings.warnings())
 
 
-def _labels(parameters: Mapping[str, Any]) -> Labels:
-    classes = list(parameters["classes"])
-    default = parameters.get("default_class")
+def _labels(parameters: DatasetParameters) -> Labels:
+    classes, default = list(parameters.classes), parameters.default_class
     if not classes or len(set(classes)) != len(classes):
         raise StageError("the classes are empty or name one twice", "give each class once")
     if default is not None and default not in classes:
         listed = ", ".join(classes)
         raise StageError(f'the default class "{default}" is not a class', f"choose from {listed}")
-    if parameters["format"] == "drawn":
+    if parameters.format == DRAWN:
         if set(drawn.CLASSES) - set(classes):
             raise StageError(
                 f"the drawn dataset shows {' and '.join(drawn.CLASSES)}, "
@@ -65,47 +68,44 @@ def _labels(parameters: Mapping[str, Any]) -> Labels:
                 f"set classes to {json.dumps(list(drawn.CLASSES))}",
             )
         return Labels(classes, drawn.LABEL_ATTRIBUTE, None)
-    return Labels(classes, parameters.get("label_attribute") or "label", default)
+    return Labels(classes, parameters.label_attribute, default)
 
 
-def _drawn(job: Job) -> List[Split]:
+def _drawn(job: StageJob[DatasetParameters]) -> List[Split]:
     """Draw the pictures, anew each time: a killed run may have left half of them."""
-    wanted = job.parameters["drawn"]
-    if min(wanted["train"], wanted["val"]) < 1 or min(wanted["size"]) < 32 or wanted["seed"] < 0:
-        raise StageError(
-            f"cannot draw {json.dumps(wanted)}",
-            "ask for at least 1 picture a split, 32 pixels a side and a seed of at least 0",
-        )
+    wanted = job.parameters.drawn
+    if wanted is None:
+        raise StageError("it is not said what to draw", "set dataset.drawn")
     folder = job.work / "drawn"
     shutil.rmtree(folder, ignore_errors=True)
-    width, height = wanted["size"]
-    drawn.draw_dataset(folder, wanted["train"], wanted["val"], (width, height), wanted["seed"])
+    drawn.draw_dataset(folder, wanted.train, wanted.val, wanted.size, wanted.seed)
     return [
         Split(name, folder / name, folder / name / drawn.ANNOTATIONS, f"{name}/{drawn.ANNOTATIONS}")
         for name in SPLITS
     ]
 
 
-def _given(job: Job) -> List[Split]:
+def _given(job: StageJob[DatasetParameters]) -> List[Split]:
     """The splits the user named, all of whose folders and files exist."""
     source = job.inputs["source"]
     splits = []
-    for name in SPLITS:
-        where = job.parameters[name]
-        if not (source / where["pictures"]).is_dir():
+    for name, where in (("train", job.parameters.train), ("val", job.parameters.val)):
+        if where is None:
+            raise StageError(f"it is not said where the {name} split is", f"set dataset.{name}")
+        if not (source / where.pictures).is_dir():
             folders = sorted(path.name for path in source.iterdir() if path.is_dir())
             raise StageError(
-                f"the {name} split's pictures folder {where['pictures']} does not exist",
+                f"the {name} split's pictures folder {where.pictures} does not exist",
                 f"the source has the folders: {', '.join(folders) or 'none'}",
             )
-        if not (source / where["annotations"]).is_file():
+        if not (source / where.annotations).is_file():
             files = sorted(path.relative_to(source).as_posix() for path in source.rglob("*.json"))
             raise StageError(
-                f"the {name} split's annotation file {where['annotations']} does not exist",
+                f"the {name} split's annotation file {where.annotations} does not exist",
                 f"the source has the files: {', '.join(files[:5]) or 'none that end in .json'}",
             )
-        annotations = source / where["annotations"]
-        splits.append(Split(name, source / where["pictures"], annotations, where["annotations"]))
+        annotations = source / where.annotations
+        splits.append(Split(name, source / where.pictures, annotations, where.annotations))
     return splits
 
 
@@ -128,7 +128,7 @@ def _check_filled(records: Mapping[Split, Sequence[Record]], findings: Findings)
                 raise Defect(f"the {split.name} split has no annotations", "label some pictures")
 
 
-def _progress(job: Job, total: int) -> Callable[[], None]:
+def _progress(job: StageJob[DatasetParameters], total: int) -> Callable[[], None]:
     """A function to call once a picture when it was checked, and again when it was written."""
     steps = iter(range(1, total + 1))
 
@@ -199,7 +199,7 @@ def _finish(
         "pillow": PIL.__version__,
         "shapely": shapely.__version__,
     }
-    return Result(metrics=counts, facts=facts, warnings=warnings)
+    return Result(metrics=counts, facts=facts, warnings=tuple(warnings))
 
 
 def _dump(path: Path, content: Mapping[str, Any], indent: Optional[int] = None) -> None:
@@ -207,4 +207,4 @@ def _dump(path: Path, content: Mapping[str, Any], indent: Optional[int] = None) 
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, DatasetParameters)

@@ -8,14 +8,17 @@ from typing import Any, Dict, Optional
 
 import onnx
 
+from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.parameters import EngineParameters
 from mmdet_jetson.stages.backends import sessions
 from mmdet_jetson.stages.building import TIMING_CACHE, Built, Request, builder
 from mmdet_jetson.stages.building.calibration import Calibration, choose
 from mmdet_jetson.stages.engines.comparison import difference_from
 from mmdet_jetson.stages.engines.runner_file import write_runner
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.machine import cpu_name
 from mmdet_jetson.stages.inference.passport import PASSPORT, sha256
-from mmdet_jetson.stages.job import Job, Result, StageError, main
+from mmdet_jetson.stages.job import StageJob, main
 
 # A documented graph has all of these, a fused one only the last.
 COPIED = ("deploy.json", "pipeline.json", "detail.json", "graph.json")
@@ -26,25 +29,25 @@ MAX_DIFFERENCE = 1e-3
 STEPS = 3
 
 
-def run(job: Job) -> Result:
+def run(job: StageJob[EngineParameters]) -> Result:
     """Build the engine, compare it with the ONNX file, and write its passport."""
-    source, folder = job.inputs["onnx"], job.outputs["engine"]
+    source, folder = job.inputs["onnx"], job.output
     job.progress(0, STEPS, "checking the graph")
     check_model(source / "end2end.onnx")
     copy_descriptions(job, source, folder)
     calibration = choose_calibration(job)
     request = request_for(job, source, folder, calibration)
-    job.progress(1, STEPS, f"building for {job.parameters['target']}")
-    built = builder(job.parameters["backend"])(request)
+    job.progress(1, STEPS, f"building for {job.parameters.target}")
+    built = builder(job.parameters.backend)(request)
     job.progress(2, STEPS, "comparing it with the graph")
-    difference = compare(job.parameters["backend"], built, request)
+    difference = compare(job.parameters.backend, built, request)
     check_difference(difference, request.precision)
-    write_runner(folder, job.parameters["backend"])
+    write_runner(folder, job.parameters.backend)
     described = passport(job, built, request, difference, calibration)
     (folder / PASSPORT).write_text(json.dumps(described, indent=1))
     job.progress(STEPS, STEPS, "built")
     metrics = {"bytes": built.file.stat().st_size, "max_difference": difference}
-    warnings = [] if difference is not None else [not_compared(job.parameters)]
+    warnings = () if difference is not None else (not_compared(job.parameters.target),)
     facts = {**described["versions"], **built.settings}
     return Result(metrics=metrics, facts=facts, warnings=warnings)
 
@@ -61,7 +64,7 @@ def check_model(model: Path) -> None:
         raise StageError(f"{model.name} is not a valid ONNX file: {reason}", hint) from error
 
 
-def copy_descriptions(job: Job, source: Path, folder: Path) -> None:
+def copy_descriptions(job: StageJob[EngineParameters], source: Path, folder: Path) -> None:
     """Put what belongs to the engine beside it: what the export wrote, and the plugin library."""
     for name in COPIED:
         if (source / name).exists():
@@ -70,17 +73,16 @@ def copy_descriptions(job: Job, source: Path, folder: Path) -> None:
         shutil.copyfile(next(job.inputs["plugin"].glob("*.so*")), folder / PLUGIN)
 
 
-def choose_calibration(job: Job) -> Optional[Calibration]:
+def choose_calibration(job: StageJob[EngineParameters]) -> Optional[Calibration]:
     """Choose calibration pictures where the precision needs some."""
-    if job.parameters["precision"] != "int8":
+    count = job.parameters.calibration_pictures
+    if count is None:
         return None
-    return choose(
-        job.inputs["training"], job.inputs["validation"], job.parameters["calibration_pictures"]
-    )
+    return choose(job.inputs["training"], job.inputs["validation"], count)
 
 
 def request_for(
-    job: Job, source: Path, folder: Path, calibration: Optional[Calibration]
+    job: StageJob[EngineParameters], source: Path, folder: Path, calibration: Optional[Calibration]
 ) -> Request:
     """Say what is to be built.
 
@@ -90,10 +92,10 @@ def request_for(
     return Request(
         onnx=source / "end2end.onnx",
         folder=folder,
-        precision=job.parameters["precision"],
+        precision=job.parameters.precision,
         graph=json.loads((folder / "graph.json").read_text(encoding="utf-8")),
         calibration=calibration.pictures if calibration else (),
-        compute_capabilities=job.parameters["compute_capabilities"],
+        compute_capabilities=job.parameters.compute_capabilities,
         plugin=folder / PLUGIN if "plugin" in job.inputs else None,
         timings=timings if timings.exists() else None,
     )
@@ -119,16 +121,16 @@ def check_difference(difference: Optional[float], precision: str) -> None:
         )
 
 
-def not_compared(parameters: Any) -> str:
+def not_compared(target: str) -> str:
     """Say that nobody has seen this engine detect anything yet."""
     return (
-        f"the engine for {parameters['target']} was compiled but not run here, so its detections "
+        f"the engine for {target} was compiled but not run here, so its detections "
         "were not compared with the ONNX file's: evaluate it on its device"
     )
 
 
 def passport(
-    job: Job,
+    job: StageJob[EngineParameters],
     built: Built,
     request: Request,
     difference: Optional[float],
@@ -141,10 +143,10 @@ def passport(
         "bytes": built.file.stat().st_size,
     }
     beside = [path for path in sorted(request.folder.iterdir()) if path != built.file]
-    versions = sessions(job.parameters["backend"]).versions()
+    versions = sessions(job.parameters.backend).versions()
     return {
-        "target": job.parameters["target"],
-        "backend": job.parameters["backend"],
+        "target": job.parameters.target,
+        "backend": job.parameters.backend,
         "precision": request.precision,
         "engine": engine,
         "files": {path.name: sha256(path) for path in beside},
@@ -164,4 +166,4 @@ def passport(
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, EngineParameters)

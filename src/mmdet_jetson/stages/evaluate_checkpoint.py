@@ -3,7 +3,6 @@
 The pictures take the config's own test pipeline, one at a time: what an engine of it will do too.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -17,17 +16,22 @@ from mmengine.dataset import Compose
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import set_random_seed
 
+from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.parameters import EvaluateCheckpointParameters
 from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
 from mmdet_jetson.stages.checkpoints.weights import find_weights, fit_weights, read_weights
 from mmdet_jetson.stages.conversion.trained_preprocessing import trained_preprocessing
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluation.evaluation import (
+    Described,
     Validation,
     evaluate,
     write_evaluation,
     write_pictures,
 )
 from mmdet_jetson.stages.inference.boxes import Detection, clip_boxes
-from mmdet_jetson.stages.job import Job, Result, StageError, main
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing
+from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.training.mmdet_config import input_size
 from mmdet_jetson.stages.training.torch_device import use_device
 
@@ -35,25 +39,21 @@ from mmdet_jetson.stages.training.torch_device import use_device
 SEED = 0
 
 
-def run(job: Job) -> Result:
+def run(job: StageJob[EvaluateCheckpointParameters]) -> Result:
     """Detect on every validation picture, then judge, write and draw."""
-    device = use_device(job.parameters["device"])
+    device = use_device(job.parameters.device)
     trained = load_trained_model(job.inputs["checkpoint"])
     validation = Validation.read(job.inputs["dataset"])
     _check_classes(trained.classes, validation.classes)
-    of_base = job.parameters["subject"] == "base"
+    of_base = job.parameters.subject == "base"
     weights = find_weights(job.inputs["weights"]) if of_base else trained.weights
     model, warnings = load_model(trained.config, weights)
     found = evaluate(job, validation, detector(model.to(device), trained.config))
-    folder = job.outputs["evaluation"]
-    description = {
-        "subject": job.parameters["subject"],
-        "evidence": job.parameters["evidence"],
-        "preprocessing": _preprocessing(trained.config),
-    }
-    figures = write_evaluation(folder, validation, found, description)
-    write_pictures(folder, validation, found, job.parameters, "output_pytorch.jpg")
-    return Result(metrics=figures.figures, facts=_facts(device), warnings=warnings)
+    folder = job.output
+    described = Described(job.parameters.subject, job.evidence, _preprocessing(trained.config))
+    figures = write_evaluation(folder, validation, found, described)
+    write_pictures(folder, validation, found, job.parameters.drawing, "output_pytorch.jpg")
+    return Result(metrics=figures.figures, facts=_facts(device), warnings=tuple(warnings))
 
 
 def load_model(config: Config, path: Path) -> Tuple[torch.nn.Module, List[str]]:
@@ -107,10 +107,9 @@ def _check_classes(trained: Tuple[str, ...], validation: Tuple[str, ...]) -> Non
         )
 
 
-def _preprocessing(config: Config) -> Dict[str, Any]:
+def _preprocessing(config: Config) -> Preprocessing:
     steps = config.test_dataloader.dataset.pipeline
-    described = trained_preprocessing(steps, config.model.data_preprocessor, input_size(config))
-    return asdict(described)
+    return trained_preprocessing(steps, config.model.data_preprocessor, input_size(config))
 
 
 def _facts(device: str) -> Dict[str, str]:
@@ -123,4 +122,4 @@ def _facts(device: str) -> Dict[str, str]:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, EvaluateCheckpointParameters)

@@ -1,10 +1,15 @@
 """Stage `evaluate_engine`: the COCO figures of an engine, with its own preprocessing."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import List
 
+from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.parameters import EvaluateEngineParameters
+from mmdet_jetson.contract.report import DOCUMENTED
+from mmdet_jetson.stages.backends import sessions
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluation.evaluation import (
+    Described,
     Validation,
     evaluate,
     write_evaluation,
@@ -13,15 +18,16 @@ from mmdet_jetson.stages.evaluation.evaluation import (
 from mmdet_jetson.stages.inference.boxes import Detection
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.preprocessing import read_picture
-from mmdet_jetson.stages.job import Job, Result, StageError, main
+from mmdet_jetson.stages.job import StageJob, main
 
 
-def run(job: Job) -> Result:
+def run(job: StageJob[EvaluateEngineParameters]) -> Result:
     """Detect on every validation picture, then judge, write and draw."""
-    detector = Detector.load(job.inputs["engine"])
+    engine = job.inputs.get("engine")
+    detector = Detector.load(engine) if engine else Detector.of_graph(job.inputs["onnx"])
     validation = Validation.read(job.inputs["dataset"])
     check_classes(detector, validation)
-    folder = job.outputs["evaluation"]
+    folder = job.output
 
     incomplete: List[str] = []
 
@@ -33,18 +39,16 @@ def run(job: Job) -> Result:
         return detector.postprocess(outputs, (picture.shape[1], picture.shape[0]))
 
     found = evaluate(job, validation, detect)
-    description = {
-        "subject": "engine",
-        "evidence": job.parameters["evidence"],
-        "preprocessing": asdict(detector.preprocessing),
-    }
-    figures = write_evaluation(folder, validation, found, description)
-    first_name = f"output_{detector.passport['backend']}.jpg"
-    write_pictures(folder, validation, found, job.parameters, first_name)
+    subject = "engine" if "engine" in job.inputs else DOCUMENTED
+    described = Described(subject, job.evidence, detector.preprocessing)
+    figures = write_evaluation(folder, validation, found, described)
+    backend = detector.passport.get("backend", "onnxruntime")
+    drawing = job.parameters.drawing
+    write_pictures(folder, validation, found, drawing, f"output_{backend}.jpg")
     return Result(
         metrics=figures.figures,
-        facts=dict(detector.passport["versions"]),
-        warnings=doubts(incomplete, len(validation.images)),
+        facts=dict(detector.passport.get("versions") or sessions(backend).versions()),
+        warnings=tuple(doubts(incomplete, len(validation.images))),
     )
 
 
@@ -70,4 +74,4 @@ def check_classes(detector: Detector, validation: Validation) -> None:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, EvaluateEngineParameters)

@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Tuple
 
 import mmdeploy
 import mmdet
@@ -15,6 +15,9 @@ import onnx
 import torch
 from mmengine import Config
 
+from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.parameters import ExportParameters, Size
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel, load_trained_model
 from mmdet_jetson.stages.conversion import documented_graph
 from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
@@ -25,7 +28,8 @@ from mmdet_jetson.stages.conversion.trained_preprocessing import (
     test_pipeline,
     trained_preprocessing,
 )
-from mmdet_jetson.stages.job import Job, Result, StageError, main
+from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.job import StageJob, main
 
 # The coarsest feature map of RTMDet and YOLOX has one cell for 32 x 32 pixels.
 STRIDE = 32
@@ -33,32 +37,36 @@ STEPS = 3
 ONNX = "end2end.onnx"
 
 
-def run(job: Job) -> Result:
+def run(job: StageJob[ExportParameters]) -> Result:
     """Export the ``checkpoint`` for one backend into ``onnx``."""
-    parameters, folder = job.parameters, job.outputs["onnx"]
-    size = _input_size(parameters["input_size"])
+    parameters, folder = job.parameters, job.output
+    size = _input_size(parameters.input_size)
     job.progress(0, STEPS, "reading the checkpoint")
-    # A deploy config for TensorRT for RTX does not exist.
-    backend = parameters["backend"].replace("tensorrt_rtx", "tensorrt")
+    backend = BACKENDS[parameters.backend].deploy_config
     deploy_config = load_deploy_config(
-        job.inputs["config"] / parameters["deploy_config"], backend, size
+        job.inputs["config"] / parameters.deploy_config, backend, size
     )
     model = load_trained_model(job.inputs["checkpoint"])
     warnings = _warnings(model.config, size)
     model.config.test_pipeline = test_pipeline(model.config, size)
-    job.progress(1, STEPS, f"writing the {parameters['graph']} graph")
-    write = {"fused": _write_fused, "documented": _write_documented}[parameters["graph"]]
+    job.progress(1, STEPS, f"writing the {graph_kind(parameters)} graph")
+    write = _write_fused if parameters.fused else _write_documented
     described = write(model, deploy_config, parameters, folder)
     _write_graph(described, parameters, model, folder)
     job.progress(STEPS, STEPS, "exported")
     metrics = {"bytes": (folder / ONNX).stat().st_size}
-    return Result(metrics=metrics, facts=_versions(), warnings=warnings)
+    return Result(metrics=metrics, facts=_versions(), warnings=tuple(warnings))
+
+
+def graph_kind(parameters: ExportParameters) -> str:
+    """Name the graph that is asked for: "fused" or "documented"."""
+    return "fused" if parameters.fused else "documented"
 
 
 def _write_documented(
-    model: TrainedModel, deploy_config: Config, parameters: Mapping[str, Any], folder: Path
+    model: TrainedModel, deploy_config: Config, parameters: ExportParameters, folder: Path
 ) -> Dict[str, Any]:
-    backend, size = parameters["backend"], _input_size(parameters["input_size"])
+    backend, size = parameters.backend, parameters.input_size
     documented_graph.write_sdk_files(model, deploy_config, size, folder)
     documented_graph.trace(model, deploy_config, size, folder)
     deploy_config.dump(str(folder / "deploy_config.py"))
@@ -66,25 +74,27 @@ def _write_documented(
 
 
 def _write_fused(
-    model: TrainedModel, deploy_config: Config, parameters: Mapping[str, Any], folder: Path
+    model: TrainedModel, deploy_config: Config, parameters: ExportParameters, folder: Path
 ) -> Dict[str, Any]:
+    fused = parameters.fused
+    assert fused is not None  # the caller chose this graph for it
     network = model.network()
     preprocessing = trained_preprocessing(
         model.config.test_pipeline,
         model.config.model.data_preprocessor,
-        _input_size(parameters["input_size"]),
+        parameters.input_size,
     )
     limits = nms_limits(
         network,
         deploy_config.codebase_config.post_processing,
-        parameters["thresholds"],
-        parameters["candidates"],
-        parameters["rounds"],
+        fused.thresholds,
+        fused.candidates,
+        fused.rounds,
     )
-    fed = FusedInput(parameters["input"], parameters["batch"])
+    fed = FusedInput(fused.input, fused.batch)
     onnx.save(fused_graph(network, fed, preprocessing, limits), str(folder / ONNX))
     graph = asdict(read_fused_graph(folder / ONNX))
-    graph["post_processing"]["from"] = parameters["thresholds"]
+    graph["post_processing"]["from"] = fused.thresholds
     return {
         **graph,
         "input": fed.mode,
@@ -93,9 +103,9 @@ def _write_fused(
     }
 
 
-def _input_size(value: List[int]) -> Tuple[int, int]:
-    width, height = value
-    if min(value) < STRIDE or width % STRIDE or height % STRIDE:
+def _input_size(size: Size) -> Size:
+    width, height = size
+    if min(size) < STRIDE or width % STRIDE or height % STRIDE:
         raise StageError(
             f"the input size {width}x{height} is not a multiple of {STRIDE} in both directions",
             f"try {_rounded(width)}x{_rounded(height)}: set input_size",
@@ -128,16 +138,16 @@ def _warnings(config: Config, size: Tuple[int, int]) -> List[str]:
 
 def _write_graph(
     described: Dict[str, Any],
-    parameters: Mapping[str, Any],
+    parameters: ExportParameters,
     model: TrainedModel,
     folder: Path,
 ) -> None:
     content = {
-        "graph": parameters["graph"],
-        "backend": parameters["backend"],
+        "graph": graph_kind(parameters),
+        "backend": parameters.backend,
         **described,
         "classes": list(model.classes),
-        "input_size": list(parameters["input_size"]),
+        "input_size": list(parameters.input_size),
         "checkpoint": {"sha256": hashlib.sha256(model.weights.read_bytes()).hexdigest()},
     }
     (folder / "graph.json").write_text(json.dumps(content, indent=1) + "\n")
@@ -149,4 +159,4 @@ def _versions() -> Dict[str, str]:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, ExportParameters)

@@ -2,19 +2,21 @@
 
 from pathlib import Path
 
+from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.parameters import PreflightParameters
 from mmdet_jetson.stages.backends import sessions
 from mmdet_jetson.stages.engines.preflight import preflight
 from mmdet_jetson.stages.inference.device import device_facts
-from mmdet_jetson.stages.job import Job, Result, main
+from mmdet_jetson.stages.job import StageJob, main
 
 
-def run(job: Job) -> Result:
+def run(job: StageJob[PreflightParameters]) -> Result:
     """Check the ``engine`` folder; ``onnx`` may name the file it should have been built from."""
-    onnx = job.parameters.get("onnx")
+    onnx = job.parameters.onnx
     passport = preflight(job.inputs["engine"], Path(onnx) if onnx else None)
     facts = device_facts(sessions(passport["backend"]).versions())
     return Result(facts={**facts, "target": passport["target"], "backend": passport["backend"]})
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, PreflightParameters)

@@ -1,22 +1,26 @@
 """Stage `profile`: how long each step from a picture file to boxes takes, one picture at a time."""
 
 import gc
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 import cv2
 import numpy as np
 
+from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.parameters import ProfileParameters
+from mmdet_jetson.contract.records import encode, write_record
+from mmdet_jetson.contract.report import ProfileMetrics, Spread
 from mmdet_jetson.stages.backends import sessions
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluation.evaluation import Validation
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.machine import BusyTime, machine_facts
 from mmdet_jetson.stages.inference.preprocessing import read_picture
-from mmdet_jetson.stages.job import Job, Result, StageError, main
+from mmdet_jetson.stages.job import StageJob, main
 
 STEPS = ("load", "resize", "normalize", "format", "network", "postprocess")
 # Below this the 99th percentile is the mean of one or two samples.
@@ -40,35 +44,39 @@ class Timings:
     others: Optional[float]
 
 
-def run(job: Job) -> Result:
+def run(job: StageJob[ProfileParameters]) -> Result:
     """Time every step on validation pictures in turn; write ``profile.json``."""
-    check_repeats(job.parameters["repeats"])
+    check_repeats(job.parameters.repeats)
     facts = machine_facts()
     detector = Detector.load(job.inputs["engine"])
     validation = Validation.read(job.inputs["dataset"])
     pictures = [validation.path(image) for image in validation.images]
     timings = time_steps(job, detector, pictures)
-    summary = summarize(timings.nanoseconds, timings.gpu)
+    milliseconds = timings.nanoseconds / NANOSECONDS_PER_MS
     versions = sessions(detector.passport["backend"]).versions()
-    profile = {
-        "backend": detector.passport["backend"],
-        "precision": detector.passport["precision"],
-        "repeats": job.parameters["repeats"],
-        "warmup": job.parameters["warmup"],
-        "unit": "ms",
-        **summary,
-        "pictures": len(pictures),
-        "machine": {
+    profile = ProfileMetrics(
+        backend=detector.passport["backend"],
+        precision=detector.passport["precision"],
+        repeats=job.parameters.repeats,
+        warmup=job.parameters.warmup,
+        unit="ms",
+        steps={name: spread(milliseconds[:, index]) for index, name in enumerate(STEPS)},
+        total=spread(milliseconds.sum(axis=1)),
+        gpu=spread(np.array(timings.gpu)) if timings.gpu else None,
+        pictures=len(pictures),
+        machine={
             **facts,
             **versions,
             "opencv": cv2.__version__,
             "busy_with_others": timings.others,
         },
-        "evidence": job.parameters["evidence"],
-    }
-    (job.outputs["profile"] / "profile.json").write_text(json.dumps(profile, indent=1))
+        evidence=job.evidence,
+    )
+    write_record(job.output / "profile.json", profile)
     return Result(
-        metrics=summary["total"], facts=profile["machine"], warnings=doubts(summary, timings.others)
+        metrics=encode(profile.total),
+        facts=profile.machine,
+        warnings=tuple(doubts(profile.total, timings.others)),
     )
 
 
@@ -81,9 +89,11 @@ def check_repeats(repeats: int) -> None:
         )
 
 
-def time_steps(job: Job, detector: Detector, pictures: Sequence[Path]) -> Timings:
+def time_steps(
+    job: StageJob[ProfileParameters], detector: Detector, pictures: Sequence[Path]
+) -> Timings:
     """Warm up, then time ``repeats`` rounds, cycling through the pictures."""
-    repeats, warmup = job.parameters["repeats"], job.parameters["warmup"]
+    repeats, warmup = job.parameters.repeats, job.parameters.warmup
     for index in range(warmup):
         time_once(detector, pictures[index % len(pictures)])
     rows: List[List[int]] = []
@@ -139,18 +149,7 @@ def no_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def summarize(nanoseconds: np.ndarray, gpu: Sequence[float] = ()) -> Dict[str, Any]:
-    """Give mean and percentiles in milliseconds, for each step and for each repeat's total.
-
-    What the GPU was busy is no step of its own: it is a part of "network".
-    """
-    milliseconds = nanoseconds / NANOSECONDS_PER_MS
-    steps = {name: _spread(milliseconds[:, index]) for index, name in enumerate(STEPS)}
-    summary = {"steps": steps, "total": _spread(milliseconds.sum(axis=1))}
-    return {**summary, "gpu": _spread(np.array(gpu))} if gpu else summary
-
-
-def doubts(summary: Dict[str, Any], others: Optional[float]) -> List[str]:
+def doubts(total: Spread, others: Optional[float]) -> List[str]:
     """Say in sentences why these numbers may not be those of an idle machine."""
     warnings = []
     if others is not None and others > BUSY_SHARE:
@@ -158,19 +157,19 @@ def doubts(summary: Dict[str, Any], others: Optional[float]) -> List[str]:
             f"other processes took {others:.0%} of the CPU while timing: "
             "the latencies are higher than on an idle machine"
         )
-    total = summary["total"]
-    if total["p99"] > UNSTEADY_RATIO * total["p50"]:
+    if total.p99 > UNSTEADY_RATIO * total.p50:
         warnings.append(
-            f"the slowest pictures took {total['p99'] / total['p50']:.1f} times as long as the "
+            f"the slowest pictures took {total.p99 / total.p50:.1f} times as long as the "
             "middle one (p99 over p50): measure again on a quiet machine"
         )
     return warnings
 
 
-def _spread(values: np.ndarray) -> Dict[str, float]:
-    p50, p90, p99 = np.percentile(values, [50, 90, 99]).tolist()
-    return {"mean": float(values.mean()), "p50": p50, "p90": p90, "p99": p99}
+def spread(milliseconds: np.ndarray) -> Spread:
+    """Give mean and percentiles of times."""
+    p50, p90, p99 = np.percentile(milliseconds, [50, 90, 99]).tolist()
+    return Spread(mean=float(milliseconds.mean()), p50=p50, p90=p90, p99=p99)
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, ProfileParameters)

@@ -1,12 +1,14 @@
 """Stage `train`: fine-tune an MMDetection detector on a `dataset` artifact."""
 
-from mmdet_jetson.stages.job import Job, Result, main
+from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.parameters import TrainParameters
+from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.training.torch_device import use_device
 
 
-def run(job: Job) -> Result:
+def run(job: StageJob[TrainParameters]) -> Result:
     """Choose the device, then train."""
-    device = use_device(job.parameters["device"])
+    device = use_device(job.parameters.device)
     # MMEngine settles on a device when it is imported, so it comes after the choice.
     from mmdet_jetson.stages.training.training import train  # noqa: PLC0415
 
@@ -14,4 +16,4 @@ def run(job: Job) -> Result:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, TrainParameters)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mmdet_jetson.stages.job import Job
+from mmdet_jetson.stages.job import StageJob
 
 ROOT = Path(__file__).parents[3]
 CLASSES = ["ellipse", "rectangle"]
@@ -70,7 +70,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, write_split: Callable[...,
 
 
 @pytest.fixture(scope="session")
-def train_job(dataset: Path) -> Callable[..., Job]:
+def train_job(dataset: Path) -> Callable[..., StageJob]:
     """Prepare a job of a short training in ``folder``; keywords replace its parameters."""
 
     def prepare(folder: Path, data: Path = dataset, weights: Path | None = None, **wanted: Any):

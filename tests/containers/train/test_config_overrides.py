@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine import Config
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
 
 BALLOON = Path(__file__).parents[3] / "configs/train/rtmdet_tiny_1xb12-40e_balloon.py"

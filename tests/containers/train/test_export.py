@@ -17,11 +17,13 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine import Config
 
+from mmdet_jetson.contract.job import Result
 from mmdet_jetson.stages import export
 from mmdet_jetson.stages.conversion import documented_graph
 from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
 from mmdet_jetson.stages.conversion.onnx_graph import read_graph
-from mmdet_jetson.stages.job import Job, Result, StageError
+from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.job import StageJob
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = {
@@ -118,7 +120,7 @@ def run(checkpoint: Path, backend: str, folder: Path, **changed: Any) -> tuple[P
         **changed,
     }
     inputs = {"checkpoint": checkpoint, "config": parameters.pop("config", ROOT)}
-    job = Job("export", parameters, inputs, {"onnx": onnx}, work, io.StringIO())
+    job = StageJob("export", parameters, inputs, {"onnx": onnx}, work, io.StringIO())
     return onnx, export.run(job)
 
 

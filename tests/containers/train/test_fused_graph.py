@@ -40,11 +40,12 @@ from mmdet_jetson.stages.conversion.fused_graph import FusedInput, fused_graph
 from mmdet_jetson.stages.conversion.fused_preprocessing import preprocessing_graph
 from mmdet_jetson.stages.conversion.head_decoding import DecodedNetwork
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.detector import Feeding, FusedDetector
 from mmdet_jetson.stages.inference.drawing import Detection
 from mmdet_jetson.stages.inference.feeding import feed
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
-from mmdet_jetson.stages.job import Job, StageError
+from mmdet_jetson.stages.job import StageJob
 
 RTMDET = "rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
 YOLOX = "yolox/yolox_tiny_8xb8-300e_coco.py"
@@ -75,7 +76,7 @@ def fuse(checkpoint: Path, folder: Path, **changed: Any) -> Path:
         **changed,
     }
     inputs = {"checkpoint": checkpoint, "config": ROOT}
-    export.run(Job("export", parameters, inputs, {"onnx": onnx_folder}, folder, io.StringIO()))
+    export.run(StageJob("export", parameters, inputs, {"onnx": onnx_folder}, folder, io.StringIO()))
     return onnx_folder
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mmengine import Config
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.training import mmdet_config
 
 ROOT = Path(__file__).parents[3]

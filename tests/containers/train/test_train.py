@@ -16,20 +16,24 @@ import torch
 from mmdet.apis import inference_detector
 from mmengine import Config
 
+from mmdet_jetson.contract.job import Result
 from mmdet_jetson.stages import evaluate_checkpoint, train
-from mmdet_jetson.stages.job import Job, Result, StageError
+from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.job import StageJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    TrainJob = Callable[..., Job]
+    TrainJob = Callable[..., StageJob]
 
 CLASSES = ["ellipse", "rectangle"]
 FIGURES = {"AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"}
 
 
 @pytest.fixture(scope="module")
-def trained(train_job: TrainJob, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Result]:
+def trained(
+    train_job: TrainJob, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[StageJob, Result]:
     """Two epochs, of which MMEngine by itself would validate none, and every box is shown."""
     every_box = {"model.test_cfg.score_thr": 0.0, "model.test_cfg.min_bbox_size": -1}
     overrides = {"train_cfg.val_interval": 5, **every_box}
@@ -37,19 +41,21 @@ def trained(train_job: TrainJob, tmp_path_factory: pytest.TempPathFactory) -> tu
     return job, train.run(job)
 
 
-def progress(job: Job) -> list[dict[str, Any]]:
+def progress(job: StageJob) -> list[dict[str, Any]]:
     path = Path(job.channel.name)
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_the_artifact_has_exactly_its_files(trained: tuple[Job, Result]) -> None:
-    folder = trained[0].outputs["checkpoint"]
+def test_the_artifact_has_exactly_its_files(trained: tuple[StageJob, Result]) -> None:
+    folder = trained[0].output
     names = {path.name for path in folder.iterdir()}
     assert names == {"best.pth", "last.pth", "config.py", "train.log", "metrics.json"}
 
 
-def test_the_last_epoch_is_validated_whatever_the_interval(trained: tuple[Job, Result]) -> None:
-    metrics = json.loads((trained[0].outputs["checkpoint"] / "metrics.json").read_text())
+def test_the_last_epoch_is_validated_whatever_the_interval(
+    trained: tuple[StageJob, Result],
+) -> None:
+    metrics = json.loads((trained[0].output / "metrics.json").read_text())
     (validated,) = metrics["curves"]["val"]
     assert validated.keys() == {"epoch", *FIGURES}
     assert metrics["best"] == {"epoch": 2, "AP": validated["AP"]}
@@ -59,14 +65,14 @@ def test_the_last_epoch_is_validated_whatever_the_interval(trained: tuple[Job, R
     assert all(point["loss"] > 0 and point["lr"] > 0 for point in steps)
 
 
-def test_progress_counts_every_iteration(trained: tuple[Job, Result]) -> None:
+def test_progress_counts_every_iteration(trained: tuple[StageJob, Result]) -> None:
     lines = [line for line in progress(trained[0]) if line["label"].startswith("epoch")]
     assert [(line["step"], line["total"]) for line in lines] == [(1, 2), (2, 2)]
     assert {"loss", "lr"} <= lines[0]["metrics"].keys()
 
 
-def test_the_config_is_flat_and_fits_the_weights(trained: tuple[Job, Result]) -> None:
-    folder = trained[0].outputs["checkpoint"]
+def test_the_config_is_flat_and_fits_the_weights(trained: tuple[StageJob, Result]) -> None:
+    folder = trained[0].output
     text = (folder / "config.py").read_text()
     for local in (trained[0].inputs["dataset"], trained[0].work, Path.home()):
         assert str(local) not in text
@@ -78,9 +84,9 @@ def test_the_config_is_flat_and_fits_the_weights(trained: tuple[Job, Result]) ->
     assert tuple(meta["dataset_meta"]["classes"]) == tuple(CLASSES)
 
 
-def evaluate_job(trained: Job, folder: Path, **inputs: Path) -> Job:
+def evaluate_job(trained: StageJob, folder: Path, **inputs: Path) -> StageJob:
     (folder / "out").mkdir()
-    return Job(
+    return StageJob(
         stage="evaluate_checkpoint",
         parameters={
             "subject": "base" if inputs else "checkpoint",
@@ -90,7 +96,7 @@ def evaluate_job(trained: Job, folder: Path, **inputs: Path) -> Job:
             "evidence": "measured",
         },
         inputs={
-            "checkpoint": trained.outputs["checkpoint"],
+            "checkpoint": trained.output,
             "dataset": trained.inputs["dataset"],
             **inputs,
         },
@@ -101,7 +107,7 @@ def evaluate_job(trained: Job, folder: Path, **inputs: Path) -> Job:
 
 
 def test_a_checkpoint_is_evaluated_as_mmdetection_did(
-    trained: tuple[Job, Result], tmp_path: Path
+    trained: tuple[StageJob, Result], tmp_path: Path
 ) -> None:
     job = evaluate_job(trained[0], tmp_path)
     result = evaluate_checkpoint.run(job)
@@ -122,9 +128,9 @@ def test_a_checkpoint_is_evaluated_as_mmdetection_did(
 
 
 def test_detections_are_those_of_mmdetection_inside_the_picture(
-    trained: tuple[Job, Result],
+    trained: tuple[StageJob, Result],
 ) -> None:
-    folder, picture = trained[0].outputs["checkpoint"], trained[0].inputs["dataset"] / "val/1.ppm"
+    folder, picture = trained[0].output, trained[0].inputs["dataset"] / "val/1.ppm"
     config = Config.fromfile(str(folder / "config.py"))
     model, _ = evaluate_checkpoint.load_model(config, folder / "best.pth")
     ours = evaluate_checkpoint.detector(model, config)(picture)
@@ -140,9 +146,9 @@ def test_detections_are_those_of_mmdetection_inside_the_picture(
 
 
 def test_a_base_of_other_classes_gets_new_class_layers(
-    trained: tuple[Job, Result], tmp_path: Path
+    trained: tuple[StageJob, Result], tmp_path: Path
 ) -> None:
-    state = torch.load(str(trained[0].outputs["checkpoint"] / "best.pth"))["state_dict"]
+    state = torch.load(str(trained[0].output / "best.pth"))["state_dict"]
     for key in [key for key in state if "rtm_cls" in key]:
         state[key] = torch.zeros(80, *state[key].shape[1:])
     (tmp_path / "base").mkdir()
@@ -155,17 +161,17 @@ def test_a_base_of_other_classes_gets_new_class_layers(
 
 
 def test_training_from_weights_starts_there(
-    trained: tuple[Job, Result], train_job: TrainJob, tmp_path: Path
+    trained: tuple[StageJob, Result], train_job: TrainJob, tmp_path: Path
 ) -> None:
     (tmp_path / "base").mkdir()
-    source = trained[0].outputs["checkpoint"] / "last.pth"
+    source = trained[0].output / "last.pth"
     (tmp_path / "base/base.pth").write_bytes(source.read_bytes())
     overrides = {"optim_wrapper.optimizer.lr": 0.0}
     job = train_job(tmp_path / "job", weights=tmp_path / "base", overrides=overrides)
     assert train.run(job).warnings == trained[1].warnings
     before, after = (
         torch.load(str(path))["state_dict"]["backbone.stem.0.conv.weight"]
-        for path in (source, job.outputs["checkpoint"] / "last.pth")
+        for path in (source, job.output / "last.pth")
     )
     assert torch.equal(before, after)
 
@@ -211,7 +217,7 @@ def test_a_killed_training_goes_on_from_its_newest_whole_checkpoint(
     # Validation of the epoch that was saved, but perhaps not validated, comes first.
     assert labels[0].startswith(f"validating epoch {whole}/")
     assert labels[1] == f"epoch {whole + 1}/{whole + 2}"
-    metrics = json.loads((resumed.outputs["checkpoint"] / "metrics.json").read_text())
+    metrics = json.loads((resumed.output / "metrics.json").read_text())
     epochs = list(range(1, whole + 3))
     assert [entry["epoch"] for entry in metrics["curves"]["val"]] == epochs
     assert [point["epoch"] for point in metrics["curves"]["train"]] == epochs

@@ -16,7 +16,7 @@ from mmdet_jetson.stages.checkpoints.weights import (
     publish,
     read_weights,
 )
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 
 def network(classes: int) -> torch.nn.Sequential:

@@ -3,10 +3,11 @@
 import shutil
 import time
 
-from mmdet_jetson.stages.job import Job, Result, main
+from mmdet_jetson.contract.job import Result
+from mmdet_jetson.stages.job import StageJob, main
 
 
-def run(job: Job) -> Result:
+def run(job: StageJob) -> Result:
     steps = job.parameters.get("steps", 1)
     done = job.work / "done"
     first = int(done.read_text()) if done.exists() else 0
@@ -16,8 +17,8 @@ def run(job: Job) -> Result:
         (job.work / "next").write_text(str(step + 1))
         (job.work / "next").replace(done)
     for name, folder in job.inputs.items():
-        shutil.copytree(str(folder), str(job.outputs["checkpoint"] / name))
-    (job.outputs["checkpoint"] / "began").write_text(str(first))
+        shutil.copytree(str(folder), str(job.output / name))
+    (job.output / "began").write_text(str(first))
     return Result(metrics={"steps": steps})
 
 

@@ -13,7 +13,7 @@ from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.explain import State, states
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.running.run_step import Workshop
+from mmdet_jetson.running.run_step import RunContext
 from mmdet_jetson.store import Store
 
 DATASET = Step("dataset", "dataset", "train", "dataset", {})
@@ -26,7 +26,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store with one artifact, ``mugs.dataset``."""
     monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "artifacts"))
     store = Store(tmp_path / "artifacts")
-    pipeline.run([DATASET], Workshop(FakeRuntime(), store, Quiet()), "mugs")
+    pipeline.run([DATASET], RunContext(FakeRuntime(), store, Quiet()), "mugs")
     return store
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmdet_jetson.containers.objects import EngineError, Image, Listed
+from mmdet_jetson.containers.objects import DockerHostError, Image, ImageSummary
 
 
 def image(reference: str, **changes: Any) -> Image:
@@ -25,22 +25,22 @@ class FakeEngine:
     built: list[dict[str, Any]] = field(default_factory=list)
     pulled: list[str] = field(default_factory=list)
     address: str = "fake"
-    listed: list[Listed] = field(default_factory=list)
+    listed: list[ImageSummary] = field(default_factory=list)
     needed: Iterable[str] = ()
 
     def find_image(self, reference: str) -> Image | None:
         return self.images.get(reference)
 
-    def list_images(self) -> list[Listed]:
+    def list_images(self) -> list[ImageSummary]:
         return self.listed
 
     def remove_image(self, reference: str) -> None:
         if reference in self.needed:
-            raise EngineError(f"{reference} is in use")
+            raise DockerHostError(f"{reference} is in use")
 
     def pull(self, reference: str, platform: str, on_line: object) -> Image:
         if reference not in self.reachable:
-            raise EngineError("no such host")
+            raise DockerHostError("no such host")
         self.pulled.append(reference)
         return image(reference)
 

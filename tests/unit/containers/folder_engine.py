@@ -12,16 +12,16 @@ from pathlib import Path, PurePosixPath
 from mmdet_jetson.containers.objects import (
     STDERR,
     STDOUT,
-    Attached,
-    Box,
-    EngineError,
+    VolumeMount,
+    ContainerSpec,
+    DockerHostError,
     Exit,
-    Facts,
-    Found,
+    HostFacts,
+    ContainerSummary,
     Image,
 )
 
-PC = Facts(
+PC = HostFacts(
     id="ID", name="pc", architecture="amd64", kernel="6.1", version="20.10", cores=2, memory=8 << 30,
     runtimes=("runc",),
 )  # fmt: skip
@@ -41,12 +41,12 @@ class FolderEngine:
     host_files: Mapping[str, bytes] = field(default_factory=dict)
     gpu: str = "None"
     shelves: dict[str, Path] = field(default_factory=dict)
-    boxes: dict[str, Box] = field(default_factory=dict)
-    created: list[Box] = field(default_factory=list)
+    boxes: dict[str, ContainerSpec] = field(default_factory=dict)
+    created: list[ContainerSpec] = field(default_factory=list)
     before_put: Callable[[], None] = lambda: None
     _ids: Iterator[int] = field(default_factory=itertools.count)
 
-    def create(self, box: Box) -> str:
+    def create(self, box: ContainerSpec) -> str:
         name = f"box-{next(self._ids)}"
         for each in box.volumes:
             if each.volume not in self.shelves:
@@ -57,7 +57,7 @@ class FolderEngine:
         return name
 
     @contextmanager
-    def container(self, box: Box) -> Iterator[str]:
+    def container(self, box: ContainerSpec) -> Iterator[str]:
         name = self.create(box)
         try:
             yield name
@@ -65,8 +65,8 @@ class FolderEngine:
             self.remove(name)
 
     @contextmanager
-    def holder(self, *mounts: Attached, labels: Mapping[str, str]) -> Iterator[str]:
-        with self.container(Box("empty", [], mounts, labels=labels)) as name:
+    def holder(self, *mounts: VolumeMount, labels: Mapping[str, str]) -> Iterator[str]:
+        with self.container(ContainerSpec("empty", [], mounts, labels=labels)) as name:
             yield name
 
     def run(self, container: str, on_output: Callable[[int, bytes], None]) -> Exit:
@@ -97,9 +97,9 @@ class FolderEngine:
     def host_file(self, path: str) -> bytes | None:
         return self.host_files.get(path)
 
-    def containers(self, labels: Mapping[str, str]) -> list[Found]:
+    def containers(self, labels: Mapping[str, str]) -> list[ContainerSummary]:
         return [
-            Found(n, b.labels) for n, b in self.boxes.items() if labels.items() <= b.labels.items()
+            ContainerSummary(n, b.labels) for n, b in self.boxes.items() if labels.items() <= b.labels.items()
         ]
 
     def volumes(self, beginning: str) -> list[str]:
@@ -110,7 +110,7 @@ class FolderEngine:
 
     def remove_volume(self, name: str) -> None:
         if any(each.volume == name for box in self.boxes.values() for each in box.volumes):
-            raise EngineError(f"{name} is in use")
+            raise DockerHostError(f"{name} is in use")
         if name in self.shelves:
             shutil.rmtree(self.shelves.pop(name))
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from mmdet_jetson.containers.connection import Connection
-from mmdet_jetson.containers.objects import EngineError
+from mmdet_jetson.containers.objects import DockerHostError
 
 
 def test_a_port_that_cannot_be_is_one_sentence() -> None:
-    with pytest.raises(EngineError, match="ssh://localhost:99999 is not an engine's address"):
+    with pytest.raises(DockerHostError, match="ssh://localhost:99999 is not an engine's address"):
         Connection("ssh://localhost:99999", None)
 
 
@@ -20,5 +20,5 @@ def test_a_damaged_context_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
     meta.mkdir(parents=True)
     (meta / "meta.json").write_text("{")
     (tmp_path / ".docker/config.json").write_text(json.dumps({"currentContext": "gone"}))
-    with pytest.raises(EngineError, match="ontext"):
+    with pytest.raises(DockerHostError, match="ontext"):
         Connection("", None)

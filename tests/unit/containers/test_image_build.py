@@ -7,7 +7,7 @@ import pytest
 
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.containers.image_build import Recipe, recipe
+from mmdet_jetson.containers.image_build import ImageBuild, recipe
 
 ROOT = Path(__file__).resolve().parents[3]
 COPIED = ("docker", "configs", "src", "tests", "Dockerfile.train", "Dockerfile.l4t")
@@ -24,7 +24,7 @@ def copy(settings: Settings, tmp_path: Path) -> Settings:
     return msgspec.structs.replace(settings, root=root)
 
 
-def decide(settings: Settings, name: str = "jp501", base_id: str = "sha256:1") -> Recipe:
+def decide(settings: Settings, name: str = "jp501", base_id: str = "sha256:1") -> ImageBuild:
     images = load_images(settings.root / "configs/images.toml")
     return recipe(name, images, settings, base_id)
 

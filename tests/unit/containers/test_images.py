@@ -8,7 +8,7 @@ from fake_engine import FakeEngine, image
 
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import images
-from mmdet_jetson.containers.objects import EngineError
+from mmdet_jetson.containers.objects import DockerHostError
 from mmdet_jetson.environments.packages import wheel_folder
 from mmdet_jetson.errors import ConfigError
 
@@ -40,7 +40,7 @@ def test_a_built_image_is_found_and_not_built_again(engine: FakeEngine, settings
 
 
 def test_a_missing_stand_in_is_answered_with_the_command_that_makes_it(settings: Settings) -> None:
-    with pytest.raises(EngineError, match=r"docker/make-stand-in arm64"):
+    with pytest.raises(DockerHostError, match=r"docker/make-stand-in arm64"):
         images.decide(FakeEngine(), "jp501", settings)
 
 
@@ -50,7 +50,7 @@ def test_without_its_stand_in_an_image_is_not_there(settings: Settings) -> None:
 
 def test_a_base_that_cannot_be_pulled_is_answered_with_stand_ins(settings: Settings) -> None:
     real = msgspec.structs.replace(settings, bases="registry")
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(DockerHostError) as caught:
         build(FakeEngine(), real)
     assert "l4t-tensorrt:r8.4.0-runtime cannot be pulled: no such host" in str(caught.value)
     assert "MMDET_JETSON_BASES=stand-in" in str(caught.value)

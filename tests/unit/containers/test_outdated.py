@@ -8,18 +8,18 @@ from fake_engine import FakeEngine, image
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import outdated as leftovers
 from mmdet_jetson.containers.images import decide
-from mmdet_jetson.containers.objects import Listed
+from mmdet_jetson.containers.objects import ImageSummary
 
 OLD = "mmdet-jetson/train:0123456789abcdef"
 OLD_TESTS = "mmdet-jetson/jp501-tests:0123456789abcdef"
 
 
-def listed(*tags: str, days: float = 2, **labels: str) -> Listed:
+def listed(*tags: str, days: float = 2, **labels: str) -> ImageSummary:
     spelled = {f"io.mmdet-jetson.{name}": value for name, value in labels.items()}
-    return Listed(f"sha256:{days}", tags, time.time() - days * 86400, spelled)
+    return ImageSummary(f"sha256:{days}", tags, time.time() - days * 86400, spelled)
 
 
-def engine(*images: Listed, **more: Any) -> FakeEngine:
+def engine(*images: ImageSummary, **more: Any) -> FakeEngine:
     stand_ins = ("train", "amd64", "arm64")
     known = {f"mmdet-jetson/stand-in:{name}": image(name) for name in stand_ins}
     return FakeEngine(known, listed=list(images), **more)

@@ -7,7 +7,7 @@ from fakes import FakeRuntime, Quiet
 from mmdet_jetson.planning import keys, pipeline
 from mmdet_jetson.planning.explain import states
 from mmdet_jetson.planning.steps import Made, Step
-from mmdet_jetson.running.run_step import Workshop
+from mmdet_jetson.running.run_step import RunContext
 from mmdet_jetson.store import Store
 
 DATASET = Step("dataset", "dataset", "train", "dataset", {"classes": ("a", "b")})
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def run(store: Store, *steps: Step) -> None:
-    pipeline.run(steps, Workshop(FakeRuntime(), store, Quiet()), "mine")
+    pipeline.run(steps, RunContext(FakeRuntime(), store, Quiet()), "mine")
 
 
 def why(store: Store, *steps: Step, runtime: FakeRuntime | None = None) -> list[tuple[str, ...]]:
@@ -68,7 +68,7 @@ def test_a_changed_source_is_named(store: Store, monkeypatch: pytest.MonkeyPatch
 def test_a_changed_input_is_named(store: Store) -> None:
     run(store, DATASET, TRAIN)
     other = replace(DATASET, parameters={"classes": ("a",)})
-    pipeline.run((other,), Workshop(FakeRuntime(), store, Quiet()), "mine")
+    pipeline.run((other,), RunContext(FakeRuntime(), store, Quiet()), "mine")
     (_, train) = why(store, other, TRAIN)
     assert train[0] == "missing"
     assert train[1].startswith("input dataset: was sha256:")

@@ -10,7 +10,7 @@ from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.steps import Given, Made, Step
-from mmdet_jetson.running.run_step import Workshop
+from mmdet_jetson.running.run_step import RunContext
 from mmdet_jetson.store import Store
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -121,10 +121,10 @@ def test_a_run_tags_every_artifact_by_its_step(settings: Settings, tmp_path: Pat
         Step("train", "train", "train", "checkpoint", {}, {"dataset": Made("dataset")}),
     )
     store = Store(tmp_path / "artifacts")
-    made = pipeline.run(steps, Workshop(FakeRuntime(), store, Quiet()), "mine")
+    made = pipeline.run(steps, RunContext(FakeRuntime(), store, Quiet()), "mine")
     assert store.tags()["mine.train"].digest == made["train"].digest
     index = (store.root / "index.json").stat().st_mtime_ns
-    pipeline.run(steps, Workshop(FakeRuntime(), store, Quiet()), "mine")
+    pipeline.run(steps, RunContext(FakeRuntime(), store, Quiet()), "mine")
     assert (store.root / "index.json").stat().st_mtime_ns == index
 
 
@@ -139,7 +139,7 @@ def test_nothing_starts_where_a_later_step_cannot_run(tmp_path: Path) -> None:
     )
     runtime = Picky()
     with pytest.raises(UserError, match="no image for train"):
-        pipeline.run(steps, Workshop(runtime, Store(tmp_path), Quiet()), "mine")
+        pipeline.run(steps, RunContext(runtime, Store(tmp_path), Quiet()), "mine")
     assert runtime.runs == []
 
 

@@ -14,7 +14,7 @@ from mmdet_jetson.planning import keys
 from mmdet_jetson.planning.keys import ingredients
 from mmdet_jetson.planning.steps import Given, Made, Step, missing_inputs
 from mmdet_jetson.running.jobs import Abandoned, lock_of, sweep
-from mmdet_jetson.running.run_step import Workshop, run_step
+from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.outcome import StageResult
 from mmdet_jetson.store import Store
 
@@ -25,8 +25,8 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def shop(store: Store) -> Workshop:
-    return Workshop(FakeRuntime(), store, Quiet())
+def shop(store: Store) -> RunContext:
+    return RunContext(FakeRuntime(), store, Quiet())
 
 
 def first(**parameters: object) -> Step:
@@ -37,7 +37,7 @@ def second() -> Step:
     return Step("train", "train", "train", "checkpoint", {}, {"dataset": Made("dataset")})
 
 
-def test_a_result_is_made_once(shop: Workshop) -> None:
+def test_a_result_is_made_once(shop: RunContext) -> None:
     made = run_step(first(seed=1), shop, {})
     again = run_step(first(seed=1), shop, {})
     assert made.digest == again.digest
@@ -47,7 +47,7 @@ def test_a_result_is_made_once(shop: Workshop) -> None:
     ]  # fmt: skip
 
 
-def test_an_artifact_names_its_origin(shop: Workshop) -> None:
+def test_an_artifact_names_its_origin(shop: RunContext) -> None:
     dataset = run_step(first(seed=1), shop, {})
     origin = run_step(second(), shop, {"dataset": dataset}).provenance
     assert origin.stage == "train"
@@ -58,7 +58,7 @@ def test_an_artifact_names_its_origin(shop: Workshop) -> None:
     assert origin.created.endswith("+00:00")
 
 
-def test_every_ingredient_changes_the_key(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_ingredient_changes_the_key(shop: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     made = {"dataset": run_step(first(seed=1), shop, {})}
     other = {"dataset": run_step(first(seed=2), shop, {})}
     base = ingredients(second(), "lock-1", made).key
@@ -70,7 +70,7 @@ def test_every_ingredient_changes_the_key(shop: Workshop, monkeypatch: pytest.Mo
     assert ingredients(second(), "lock-1", made).key != base
 
 
-def test_equal_content_cuts_off_what_follows(shop: Workshop) -> None:
+def test_equal_content_cuts_off_what_follows(shop: RunContext) -> None:
     """A dataset that is made again by other means but comes out the same trains nothing anew."""
     run_step(second(), shop, {"dataset": run_step(first(), shop, {})})
     shop.runtime.environment = "lock-1"  # type: ignore[attr-defined]
@@ -79,7 +79,7 @@ def test_equal_content_cuts_off_what_follows(shop: Workshop) -> None:
     assert shop.runtime.runs == ["dataset", "train", "export"]  # type: ignore[attr-defined]
 
 
-def test_a_failed_stage_stores_nothing_and_keeps_its_folder(shop: Workshop, store: Store) -> None:
+def test_a_failed_stage_stores_nothing_and_keeps_its_folder(shop: RunContext, store: Store) -> None:
     shop.runtime.fails = True  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="broke"):
         run_step(first(), shop, {})
@@ -89,7 +89,7 @@ def test_a_failed_stage_stores_nothing_and_keeps_its_folder(shop: Workshop, stor
 
 
 @pytest.mark.parametrize("resumable", [True, False])
-def test_only_a_resumable_stage_finds_its_work_again(shop: Workshop, resumable: bool) -> None:
+def test_only_a_resumable_stage_finds_its_work_again(shop: RunContext, resumable: bool) -> None:
     step = replace(first(), resumable=resumable)
     shop.runtime.fails = True  # type: ignore[attr-defined]
     with pytest.raises(UserError):
@@ -127,7 +127,7 @@ def test_a_step_finds_what_it_reuses_of_its_last_artifact(
             return super().run(step, job, *rest, **more)
 
     runtime = Measuring()
-    shop = Workshop(runtime, Store(tmp_path / "artifacts"), Quiet())
+    shop = RunContext(runtime, Store(tmp_path / "artifacts"), Quiet())
     for seed in (1, 2):
         run_step(replace(first(seed=seed), reuses="timing.cache"), shop, {})
     run_step(replace(first(seed=3), name="another"), shop, {})
@@ -138,7 +138,7 @@ def test_a_step_finds_what_it_reuses_of_its_last_artifact(
     assert last.provenance.key == plain.key
 
 
-def test_inputs_are_read_only(shop: Workshop, store: Store) -> None:
+def test_inputs_are_read_only(shop: RunContext, store: Store) -> None:
     made = {"dataset": run_step(first(), shop, {})}
     shop.runtime.fails = True  # type: ignore[attr-defined]
     with pytest.raises(UserError):
@@ -147,7 +147,7 @@ def test_inputs_are_read_only(shop: Workshop, store: Store) -> None:
     assert not file.stat().st_mode & 0o222
 
 
-def test_a_given_folder_is_read_where_it_is(shop: Workshop, tmp_path: Path) -> None:
+def test_a_given_folder_is_read_where_it_is(shop: RunContext, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "out.txt").write_text("my pictures")
@@ -158,7 +158,7 @@ def test_a_given_folder_is_read_where_it_is(shop: Workshop, tmp_path: Path) -> N
 
 
 def test_an_input_that_changes_while_it_is_read_is_not_stored(
-    shop: Workshop, tmp_path: Path
+    shop: RunContext, tmp_path: Path
 ) -> None:
     """The user edits an annotation while the stage reads: neither version may get this result."""
     mine = tmp_path / "mine"
@@ -171,7 +171,7 @@ def test_an_input_that_changes_while_it_is_read_is_not_stored(
     assert shop.store.tags() == {}
 
 
-def test_again_runs_what_is_known(shop: Workshop) -> None:
+def test_again_runs_what_is_known(shop: RunContext) -> None:
     old = run_step(first(), shop, {})
     new = run_step(first(), replace(shop, again=frozenset({"dataset"})), {})
     assert shop.runtime.runs == ["dataset", "dataset"]  # type: ignore[attr-defined]
@@ -179,7 +179,7 @@ def test_again_runs_what_is_known(shop: Workshop) -> None:
     assert shop.store.tags()[f"cache.{new.provenance.key}"].digest == new.digest
 
 
-def test_a_measurement_of_time_belongs_to_its_device(shop: Workshop) -> None:
+def test_a_measurement_of_time_belongs_to_its_device(shop: RunContext) -> None:
     step = replace(first(), measures_device=True)
     run_step(step, shop, {})
     shop.runtime.device = lambda _: "another"  # type: ignore[method-assign]
@@ -188,7 +188,7 @@ def test_a_measurement_of_time_belongs_to_its_device(shop: Workshop) -> None:
     assert len(shop.runtime.runs) == 3  # type: ignore[attr-defined]
 
 
-def test_evidence_refers_to_what_it_judges(shop: Workshop) -> None:
+def test_evidence_refers_to_what_it_judges(shop: RunContext) -> None:
     made = {"dataset": run_step(first(), shop, {})}
     judged = run_step(replace(second(), judges="dataset"), shop, made)
     assert judged.subject is not None
@@ -200,7 +200,7 @@ def test_two_runs_at_once_compute_once(store: Store) -> None:
     results: list[str] = []
 
     def one(quiet: Quiet) -> None:
-        shop = Workshop(runtime, Store(store.root), quiet)
+        shop = RunContext(runtime, Store(store.root), quiet)
         results.append(run_step(first(), shop, {}).digest)
 
     threads = [threading.Thread(target=one, args=[quiet]) for quiet in heard]
@@ -232,7 +232,7 @@ def test_sweep_removes_only_old_jobs_that_nobody_holds(tmp_path: Path) -> None:
     assert kept == ["held", "resumed", "young"]
 
 
-def test_missing_inputs_names_the_steps_before(shop: Workshop) -> None:
+def test_missing_inputs_names_the_steps_before(shop: RunContext) -> None:
     assert missing_inputs(second(), {}) == ["dataset"]
     assert missing_inputs(second(), {"dataset": run_step(first(), shop, {})}) == []
 
@@ -262,7 +262,7 @@ def test_the_source_digest_follows_imports(tmp_path: Path, monkeypatch: pytest.M
     keys.source_digest.cache_clear()
 
 
-def test_evidence_says_what_the_runtime_says(shop: Workshop, store: Store) -> None:
+def test_evidence_says_what_the_runtime_says(shop: RunContext, store: Store) -> None:
     step = replace(first(), is_evidence=True)
     made = run_step(step, shop, {})
     assert made.provenance.parameters == {"evidence": "measured"}

@@ -8,11 +8,11 @@ import pytest
 from fakes import Quiet
 from folder_engine import IMAGE, PC, FolderEngine
 
-from mmdet_jetson.containers.objects import STDERR, STDOUT, EngineError, Image
-from mmdet_jetson.containers.workspace import Shelf
+from mmdet_jetson.containers.objects import STDERR, STDOUT, DockerHostError, Image
+from mmdet_jetson.containers.workspace import Workspace
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.planning.steps import Given, Step
-from mmdet_jetson.running.run_step import Workshop, run_step
+from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.store import Store
@@ -55,14 +55,14 @@ def runtime(
     proven: bool = True,
     **more: Any,
 ) -> DockerRuntime:
-    shelf = Shelf(engine, store.root, lambda _: None)  # type: ignore[arg-type]
+    shelf = Workspace(engine, store.root, lambda _: None)  # type: ignore[arg-type]
     return DockerRuntime(shelf, lambda _: image, lambda _: proven, **more)
 
 
 def run(engine: FolderEngine, store: Store, step: Step = TRAIN, **options: Any) -> Any:
     listener = Quiet()
     return run_step(
-        step, Workshop(runtime(engine, store, **options), store, listener), {}
+        step, RunContext(runtime(engine, store, **options), store, listener), {}
     ), listener
 
 
@@ -203,13 +203,13 @@ def test_the_engines_machine_is_described(engine: FolderEngine, store: Store) ->
 
 
 def test_a_target_without_an_image_runs_in_no_container(engine: FolderEngine, store: Store) -> None:
-    with pytest.raises(EngineError, match="engine-orin: there is no container image"):
+    with pytest.raises(DockerHostError, match="engine-orin: there is no container image"):
         run(engine, store, replace(ENGINE, image=""))
 
 
 def test_an_unproven_image_is_refused(engine: FolderEngine, store: Store) -> None:
     with pytest.raises(
-        EngineError, match=r"has not passed its own tests\n.*images.test --name train"
+        DockerHostError, match=r"has not passed its own tests\n.*images.test --name train"
     ):
         run(engine, store, proven=False)
     assert engine.created == []
@@ -221,7 +221,7 @@ def test_an_unproven_image_is_refused(engine: FolderEngine, store: Store) -> Non
 def test_a_missing_image_is_named_with_the_command_that_builds_it(
     engine: FolderEngine, store: Store
 ) -> None:
-    with pytest.raises(EngineError, match=r"has no image 'jp501'(.|\n)*images.build --name jp501"):
+    with pytest.raises(DockerHostError, match=r"has no image 'jp501'(.|\n)*images.build --name jp501"):
         run(engine, store, ENGINE, image=None)
 
 
@@ -229,17 +229,17 @@ def test_every_image_is_looked_at_before_anything_starts(
     engine: FolderEngine, store: Store
 ) -> None:
     images = {"train": IMAGE}
-    shelf = Shelf(engine, store.root, lambda _: None)  # type: ignore[arg-type]
+    shelf = Workspace(engine, store.root, lambda _: None)  # type: ignore[arg-type]
     docker = DockerRuntime(shelf, images.get, lambda _: True)
     docker.check([TRAIN])
-    with pytest.raises(EngineError, match=r"has no image 'jp501'"):
+    with pytest.raises(DockerHostError, match=r"has no image 'jp501'"):
         docker.check([TRAIN, ENGINE])
 
 
 def test_an_engine_without_an_emulator_is_refused_before_any_upload(
     engine: FolderEngine, store: Store
 ) -> None:
-    with pytest.raises(EngineError, match=r"runs no arm64 programs(.|\n)*qemu-user-static"):
+    with pytest.raises(DockerHostError, match=r"runs no arm64 programs(.|\n)*qemu-user-static"):
         run(engine, store, ENGINE, image=replace(IMAGE, architecture="arm64"))
     assert engine.shelves == {}
 

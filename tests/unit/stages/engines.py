@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mmdet_jetson.stages.engine import run as build_engine
-from mmdet_jetson.stages.job import Job
+from mmdet_jetson.stages.job import StageJob
 
 # x1, y1, x2, y2, score in pixels of the network's input; the last row only fills up.
 DETS = [[8, 8, 24, 24, 0.5], [32, 16, 48, 48, 0.9], [0, 0, 0, 0, 0]]
@@ -112,7 +112,7 @@ def job(tmp_path, stage, parameters, inputs, output):
     made = tmp_path / output
     made.mkdir()
     channel = (tmp_path / f"{stage}.progress").open("w")
-    return Job(stage, parameters, inputs, {output: made}, tmp_path / "work", channel)
+    return StageJob(stage, parameters, inputs, {output: made}, tmp_path / "work", channel)
 
 
 def engine_job(tmp_path, onnx, **parameters):
@@ -131,4 +131,4 @@ def engine_folder(tmp_path, **network):
     """Build an `engine` artifact."""
     made = engine_job(tmp_path, onnx_folder(tmp_path / "onnx", **network))
     build_engine(made)
-    return made.outputs["engine"]
+    return made.output

@@ -6,7 +6,7 @@ import json
 import cv2
 import numpy as np
 
-from mmdet_jetson.stages.job import Job
+from mmdet_jetson.stages.job import StageJob
 
 WIDTH, HEIGHT = 40, 30
 
@@ -78,7 +78,7 @@ def job(folder, source, **changes):
     }
     for name in ("out", "work"):
         (folder / name).mkdir(parents=True)
-    return Job(
+    return StageJob(
         stage="dataset",
         parameters=parameters,
         inputs={"source": source} if source else {},

@@ -28,7 +28,7 @@ from labelled import (
 from PIL import Image
 
 from mmdet_jetson.stages import dataset
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 ROOT = Path(__file__).resolve().parents[3]
 MIRROR = Path(os.environ.get("MMDET_JETSON_TEST_MIRROR", ROOT.parent / "shared/mirror"))
@@ -53,7 +53,7 @@ def relabel(folder, *entries, split="train"):
 
 def convert(tmp_path, folder, **changes):
     task = job(tmp_path / "job", folder, **changes)
-    return dataset.run(task), task.outputs["dataset"]
+    return dataset.run(task), task.output
 
 
 def test_artifact_has_exactly_its_files(tmp_path):
@@ -274,7 +274,7 @@ def test_bad_data_is_one_sentence_with_a_hint_and_nothing_is_written(tmp_path, s
     assert caught.value.message.startswith(sentence)
     assert "\n" not in caught.value.message
     assert caught.value.hint
-    assert list(task.outputs["dataset"].iterdir()) == []
+    assert list(task.output.iterdir()) == []
 
 
 BAD_SETTINGS = {
@@ -377,7 +377,7 @@ def test_drawn_dataset_is_the_same_bytes_every_time_even_after_a_killed_run(tmp_
     (task.work / "drawn/train").mkdir(parents=True)
     (task.work / "drawn/train/half.jpg").write_bytes(b"half")
     dataset.run(task)
-    assert digests(first) == digests(task.outputs["dataset"])
+    assert digests(first) == digests(task.output)
     assert (result.metrics["train"]["pictures"], result.metrics["val"]["pictures"]) == (12, 4)
     assert min(result.metrics["train"]["per_class"].values()) > 0
     assert not [warning for warning in result.warnings if "no annotations" not in warning]

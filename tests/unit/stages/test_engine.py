@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from mmdet_jetson.stages.backends import onnxruntime as onnxruntime_sessions
 from mmdet_jetson.stages.building import TIMING_CACHE
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 NMS = helper.make_node("TRTBatchedNMS", ["fixed_dets"], ["boxes"], domain="mmdeploy")
 
@@ -26,7 +26,7 @@ def test_the_passport_names_what_the_engine_is_and_was_built_from(tmp_path, expo
 
     result = run(job)
 
-    folder = job.outputs["engine"]
+    folder = job.output
     passport = json.loads((folder / "passport.json").read_text())
     engine = folder / passport["engine"]["file"]
     digest = hashlib.sha256((exported / "end2end.onnx").read_bytes()).hexdigest()
@@ -62,9 +62,9 @@ def test_the_builder_is_given_the_timings_in_the_work_folder(tmp_path, exported,
     job.work.mkdir()
     if has_earlier:
         (job.work / TIMING_CACHE).write_bytes(b"timings")
-    copy_descriptions(job, exported, job.outputs["engine"])
+    copy_descriptions(job, exported, job.output)
 
-    request = request_for(job, exported, job.outputs["engine"], None)
+    request = request_for(job, exported, job.output, None)
 
     assert request.timings == (job.work / TIMING_CACHE if has_earlier else None)
 
@@ -157,7 +157,7 @@ def test_int8_is_calibrated_with_training_pictures_and_says_with_which(int8_job)
 
     result = run(made)
 
-    folder = made.outputs["engine"]
+    folder = made.output
     passport = json.loads((folder / "passport.json").read_text())
     operators = [node.op_type for node in onnx.load(str(folder / "engine.onnx")).graph.node]
     assert operators.count("QLinearConv") == 2
@@ -188,7 +188,7 @@ def test_an_engine_that_cannot_run_here_was_not_compared(tmp_path, exported, mon
 
     result = run(job)
 
-    passport = json.loads((job.outputs["engine"] / "passport.json").read_text())
+    passport = json.loads((job.output / "passport.json").read_text())
     assert passport["compared"] == {"max_difference": None}
     assert result.metrics["max_difference"] is None
     assert "not run here" in result.warnings[0]

@@ -5,9 +5,9 @@ import cv2
 import pytest
 from engines import dataset_folder, engine_folder, job
 
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluate_engine import run
 from mmdet_jetson.stages.inference.detector import Detector
-from mmdet_jetson.stages.job import StageError
 
 PARAMETERS = {"target": "pc", "pictures": 2, "draw_threshold": 0.3, "evidence": "emulated"}
 
@@ -29,7 +29,7 @@ def test_an_engine_that_finds_the_truth_has_ap_1(evaluation):
 
     result = run(made)
 
-    folder = made.outputs["evaluation"]
+    folder = made.output
     metrics = json.loads((folder / "metrics.json").read_text())
     assert result.metrics == metrics["figures"]
     assert metrics["figures"]["AP"] == pytest.approx(1)
@@ -45,7 +45,7 @@ def test_predictions_are_in_the_pictures_pixels(evaluation):
 
     run(made)
 
-    first = json.loads((made.outputs["evaluation"] / "predictions.json").read_text())[0]
+    first = json.loads((made.output / "predictions.json").read_text())[0]
     assert first == {"image_id": 1, "category_id": 1, "bbox": [64, 32, 32, 64], "score": 0.9}
 
 
@@ -54,7 +54,7 @@ def test_the_first_pictures_by_name_are_drawn(evaluation):
 
     run(made)
 
-    folder = made.outputs["evaluation"]
+    folder = made.output
     drawn = sorted(path.name for path in (folder / "pictures").iterdir())
     assert drawn == ["1.png.jpg", "2.png.jpg"]
     assert (folder / "output_onnxruntime.jpg").read_bytes() == (

@@ -7,8 +7,8 @@ import pytest
 from engines import dataset_folder, engine_folder, job
 
 from mmdet_jetson.stages import profile as stage
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.detector import Detector
-from mmdet_jetson.stages.job import StageError
 from mmdet_jetson.stages.profile import STEPS, doubts, no_garbage_collection, run, summarize
 
 PARAMETERS = {"target": "pc", "repeats": 200, "warmup": 3, "evidence": "measured"}
@@ -31,7 +31,7 @@ def test_every_step_is_timed_and_the_machine_is_named(profile_job):
 
     result = run(made)
 
-    profile = json.loads((made.outputs["profile"] / "profile.json").read_text())
+    profile = json.loads((made.output / "profile.json").read_text())
     assert tuple(profile["steps"]) == STEPS
     for spread in [*profile["steps"].values(), profile["total"]]:
         assert 0 < spread["p50"] <= spread["p90"] <= spread["p99"]
@@ -66,7 +66,7 @@ def test_the_time_on_the_gpu_is_beside_the_steps(profile_job, monkeypatch):
 
     run(made)
 
-    profile = json.loads((made.outputs["profile"] / "profile.json").read_text())
+    profile = json.loads((made.output / "profile.json").read_text())
     assert tuple(profile["steps"]) == STEPS
     # 200 calls follow 3 to warm up.
     expected = {"mean": 103.5, "p50": 103.5, "p90": 183.1, "p99": 201.01}

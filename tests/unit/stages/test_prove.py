@@ -43,7 +43,7 @@ def proof(tmp_path):
             "evaluation",
         )
         evaluate(made)
-        reference = made.outputs["evaluation"]
+        reference = made.output
         predictions = json.loads((reference / "predictions.json").read_text())
         change(predictions)
         (reference / "predictions.json").write_text(json.dumps(predictions))
@@ -56,7 +56,7 @@ def proof(tmp_path):
         }
         proving = job(tmp_path, "prove", TARGET, inputs, "proof")
         result = run(proving)
-        return json.loads((proving.outputs["proof"] / "proof.json").read_text()), result
+        return json.loads((proving.output / "proof.json").read_text()), result
 
     return prove
 

@@ -10,7 +10,7 @@ import pytest
 
 from mmdet_jetson.stages import report
 from mmdet_jetson.stages.evaluation.coco_figures import FIGURES, coco_figures
-from mmdet_jetson.stages.job import Job
+from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.reporting.report_page import difference, duration, filesize, number
 
 CLASSES = ["<script>alert(1)</script>", "jug & cup"]
@@ -137,21 +137,23 @@ def job(tmp_path):
     }
     parameters = {
         "name": "cups <and> jugs",
-        "gates": {"min_AP50": 0.6, "max_AP_drop": 0.002},
+        "gates": {"min_AP50": 0.6, "max_AP_difference": 0.002},
         "targets": TARGETS,
         "artifacts": [artifact],
     }
-    return Job("report", parameters, inputs, {"report": tmp_path / "report"}, tmp_path / "work")
+    return StageJob(
+        "report", parameters, inputs, {"report": tmp_path / "report"}, tmp_path / "work"
+    )
 
 
 def page(job):
     report.run(job)
-    return (job.outputs["report"] / "report.html").read_text()
+    return (job.output / "report.html").read_text()
 
 
 def judged(job):
     report.run(job)
-    content = json.loads((job.outputs["report"] / "verdict.json").read_text())
+    content = json.loads((job.output / "verdict.json").read_text())
     return content["verdict"], {gate["name"]: gate["outcome"] for gate in content["gates"]}
 
 
@@ -260,7 +262,7 @@ def test_charts_take_their_colours_from_the_page(job):
 
 
 def test_equal_inputs_give_an_equal_page(job, tmp_path):
-    again = Job("report", job.parameters, job.inputs, {"report": tmp_path / "again"}, job.work)
+    again = StageJob("report", job.parameters, job.inputs, {"report": tmp_path / "again"}, job.work)
     assert page(job) == page(again)
 
 
@@ -298,14 +300,14 @@ def test_a_missing_evaluation_fails(job):
     assert outcome == "fail"
     assert [name for name, result in gates.items() if result == "fail"] == [
         "min_AP50:edge",
-        "max_AP_drop:edge",
+        "max_AP_difference:edge",
     ]
 
 
 def test_not_a_number_in_a_file_fails(job):
     path = job.inputs["evaluation-pc"] / "metrics.json"
     path.write_text(re.sub(r'"AP": [\d.]+', '"AP": NaN', path.read_text(), count=1))
-    assert judged(job)[1]["max_AP_drop:pc"] == "fail"
+    assert judged(job)[1]["max_AP_difference:pc"] == "fail"
 
 
 def test_predictions_that_are_not_the_figures_fail(job):
@@ -322,9 +324,9 @@ def test_missing_predictions_are_no_interval(job):
 def test_swapped_evaluations_fail(job):
     one, other = job.inputs["evaluation-checkpoint"], job.inputs["evaluation-pc"]
     swapped = {**job.inputs, "evaluation-checkpoint": other, "evaluation-pc": one}
-    outcome, gates = judged(Job("report", job.parameters, swapped, job.outputs, job.work))
+    outcome, gates = judged(StageJob("report", job.parameters, swapped, job.outputs, job.work))
     assert outcome == "fail"
-    assert gates["min_AP50:checkpoint"] == gates["max_AP_drop:pc"] == "fail"
+    assert gates["min_AP50:checkpoint"] == gates["max_AP_difference:pc"] == "fail"
 
 
 def test_a_report_of_little_is_still_a_page(job):
@@ -332,7 +334,7 @@ def test_a_report_of_little_is_still_a_page(job):
     (inputs["checkpoint"] / "metrics.json").unlink()
     (inputs["dataset"] / "summary.json").unlink()
     parameters = {**job.parameters, "artifacts": []}
-    text = page(Job("report", parameters, inputs, job.outputs, job.work))
+    text = page(StageJob("report", parameters, inputs, job.outputs, job.work))
     Reader(text)
     assert 'class="verdict fail"' in text
     for sentence in ("No curves were recorded.", "No pictures", "No engine was profiled."):

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from typing import Dict, Iterator, List, Tuple
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 _DEFECTS_SHOWN = 20
 _PLACES_SHOWN = 3

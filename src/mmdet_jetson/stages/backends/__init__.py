@@ -9,8 +9,8 @@ from typing import Any, Callable, Dict, Optional, Protocol, Tuple
 
 import numpy as np
 
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
-from mmdet_jetson.stages.job import StageError
 
 # Called with the graph's inputs in order, it gives the graph's outputs, first of them
 # dets float32 [batch, n, 5] (x1, y1, x2, y2, score) and labels [batch, n].

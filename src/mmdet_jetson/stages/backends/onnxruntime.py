@@ -7,8 +7,8 @@ import numpy as np
 import onnxruntime as ort
 
 from mmdet_jetson.stages.backends import Network
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
-from mmdet_jetson.stages.job import StageError
 
 ERRORS_ONLY = 3
 

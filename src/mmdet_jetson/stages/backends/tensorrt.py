@@ -7,10 +7,10 @@ from typing import Any, Dict
 import tensorrt as trt
 
 from mmdet_jetson.stages.backends import Network
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
 from mmdet_jetson.stages.inference.letterbox_kernel import taking_pictures
-from mmdet_jetson.stages.job import StageError
 
 __all__ = ["can_run", "load_plugin", "open_session", "taking_pictures", "versions"]
 

@@ -5,7 +5,7 @@ from typing import Any, List, Sequence, Tuple
 
 import onnx
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 LOG = "builder.log"
 ENGINE = "engine.plan"

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 NETWORK = "network/"
 # Their type is an attribute, not that of their inputs; a Cast behind them is as good.

@@ -9,7 +9,7 @@ from mmdet_jetson.stages.backends.onnxruntime import load, options
 from mmdet_jetson.stages.building import Built, Request
 from mmdet_jetson.stages.building.operators import check_operators
 from mmdet_jetson.stages.building.quantization import FOR_ONNXRUNTIME, quantize
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 ENGINE = "engine.onnx"
 

@@ -5,7 +5,7 @@ from typing import Any, Iterator, List
 
 import onnx as onnx_format
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 # Operator sets that ONNX Runtime's CPU build computes without a library of custom operators.
 NATIVE_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")

@@ -20,9 +20,9 @@ from onnxruntime.quantization import (
 
 from mmdet_jetson.stages.building import Request
 from mmdet_jetson.stages.building.lower_precision import lowered_nodes
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.feeding import feed
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
-from mmdet_jetson.stages.job import StageError
 
 
 @dataclass(frozen=True)

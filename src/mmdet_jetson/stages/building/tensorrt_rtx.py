@@ -11,7 +11,7 @@ from mmdet_jetson.stages.building import Built, Request
 from mmdet_jetson.stages.building.compiler import ENGINE, LOG, Compiler
 from mmdet_jetson.stages.building.lower_precision import to_half
 from mmdet_jetson.stages.building.quantization import FOR_TENSORRT, quantize
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 
 def build(request: Request) -> Built:

@@ -20,9 +20,9 @@ from mmdet_jetson.stages.conversion.fused_preprocessing import (
     preprocessing_graph,
 )
 from mmdet_jetson.stages.conversion.head_decoding import DecodedNetwork
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.foreign_errors import reason_of
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
-from mmdet_jetson.stages.job import StageError
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ import onnx
 from onnx import numpy_helper, parser
 
 from mmdet_jetson.stages.conversion.fused_nms import IR_VERSION, OPSET
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
-from mmdet_jetson.stages.job import StageError
 
 INPUTS = ("image", "letterboxed", "tensor")
 

@@ -12,7 +12,7 @@ from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.detectors import SingleStageDetector
 from torch import Tensor, nn
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 Maps = Sequence[Sequence[Tensor]]
 Boxes = Tuple[Tensor, Tensor]

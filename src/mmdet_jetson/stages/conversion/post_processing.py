@@ -6,7 +6,7 @@ from mmdet.models.dense_heads import YOLOXHead
 from torch import nn
 
 from mmdet_jetson.stages.conversion.fused_nms import NmsLimits
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 ADVICE = "change the model's test_cfg in the training config and train again"
 

@@ -11,8 +11,8 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 from mmengine import Config, ConfigDict
 
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
-from mmdet_jetson.stages.job import StageError
 
 TRANSFORMS = ("LoadImageFromFile", "Resize", "Pad", "LoadAnnotations", "PackDetInputs")
 ADVICE = "change the test pipeline of the training config and train again"

@@ -6,9 +6,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import List, Optional
 
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.preprocessing import read_picture
-from mmdet_jetson.stages.job import StageError
 
 FAILED = 3
 

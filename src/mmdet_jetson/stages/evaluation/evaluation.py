@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
+from mmdet_jetson.contract.parameters import DrawingParameters
+from mmdet_jetson.contract.records import encode, write_record
+from mmdet_jetson.contract.report import EvaluationMetrics
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluation.coco_figures import Figures, coco_figures
 from mmdet_jetson.stages.inference.boxes import Detection
 from mmdet_jetson.stages.inference.drawing import draw, write_jpeg
-from mmdet_jetson.stages.inference.preprocessing import read_picture
-from mmdet_jetson.stages.job import Job, StageError
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
+from mmdet_jetson.stages.job import P, StageJob
 
 Detect = Callable[[Path], List[Detection]]
 
@@ -54,7 +58,18 @@ class Validation:
         return self.folder / str(image["file_name"])
 
 
-def evaluate(job: Job, validation: Validation, detect: Detect) -> Dict[int, List[Detection]]:
+@dataclass(frozen=True)
+class Described:
+    """What was evaluated: a name of `contract.report` or "engine", and how it sees pictures."""
+
+    subject: str
+    evidence: str
+    preprocessing: Preprocessing
+
+
+def evaluate(
+    job: StageJob[P], validation: Validation, detect: Detect
+) -> Dict[int, List[Detection]]:
     """Detect on every validation picture, by image id, telling how far it is."""
     found: Dict[int, List[Detection]] = {}
     total = len(validation.images)
@@ -69,27 +84,26 @@ def write_evaluation(
     folder: Path,
     validation: Validation,
     found: Mapping[int, Sequence[Detection]],
-    description: Mapping[str, Any],
+    described: Described,
 ) -> Figures:
-    """Write ``predictions.json`` and ``metrics.json``; return the figures in the latter.
-
-    ``description`` (subject, evidence grade, preprocessing) goes into ``metrics.json`` as it is.
-    """
+    """Write ``predictions.json`` and ``metrics.json``; return the figures in the latter."""
     predictions = [
         prediction(identifier, detection)
         for identifier, detections in found.items()
         for detection in detections
     ]
     figures = coco_figures(validation.annotations, predictions)
-    metrics = {
-        **description,
-        "figures": figures.figures,
-        "per_class": figures.per_class,
-        "pictures": len(validation.images),
-        "detections": len(predictions),
-    }
+    metrics = EvaluationMetrics(
+        subject=described.subject,
+        evidence=described.evidence,
+        preprocessing=encode(described.preprocessing),
+        figures=figures.figures,
+        per_class=figures.per_class,
+        pictures=len(validation.images),
+        detections=len(predictions),
+    )
     (folder / "predictions.json").write_text(json.dumps(predictions))
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    write_record(folder / "metrics.json", metrics)
     return figures
 
 
@@ -97,24 +111,24 @@ def write_pictures(
     folder: Path,
     validation: Validation,
     found: Mapping[int, Sequence[Detection]],
-    parameters: Mapping[str, Any],
+    drawing: DrawingParameters,
     first_name: str,
 ) -> None:
     """Draw the first pictures by file name into ``pictures/``, the first as ``first_name`` too.
 
-    ``parameters`` are the stage's: how many ``pictures``, and the ``draw_threshold`` of scores.
+    ``drawing`` says how many, and from which score on.
     """
     (folder / "pictures").mkdir(exist_ok=True)
-    for index, image in enumerate(validation.images[: max(1, parameters["pictures"])]):
+    for index, image in enumerate(validation.images[: max(1, drawing.pictures)]):
         drawn = draw(
             read_picture(validation.path(image)),
-            [d for d in found[image["id"]] if d.score >= parameters["draw_threshold"]],
+            [d for d in found[image["id"]] if d.score >= drawing.draw_threshold],
             validation.classes,
             validation.truth[image["id"]],
         )
         if index == 0:
             write_jpeg(folder / first_name, drawn)
-        if index < parameters["pictures"]:
+        if index < drawing.pictures:
             write_jpeg(folder / "pictures" / drawn_name(image["file_name"]), drawn)
 
 

@@ -1,24 +1,26 @@
 """Gates: checks of the evidence that pass, fail or are inconclusive. Pure: no files, no clock.
 
 Two gates exist. ``min_AP50`` asks of the checkpoint and of each engine that AP50 reaches a limit.
-``max_AP_drop`` asks of each engine that its AP differs from the checkpoint's by at most a limit.
+``max_AP_difference`` asks of each engine that its AP differs from the checkpoint's by at most a
+limit.
 
 A gate passes on evidence alone: a figure that is missing, null or not a number fails it, and so
 does an evaluation of the wrong subject, of another set of pictures, or without one detection.
 
 When is a gate inconclusive? ``min_AP50`` is a claim about pictures to come, judged on a sample of
 them: where the 95% interval over resampled pictures holds the limit, or the pictures are too few
-for an interval, the sample cannot tell. ``max_AP_drop`` compares two runs over the same pictures,
-so the choice of pictures cancels and the plain difference decides; it is inconclusive only where
-the checkpoint's AP is no higher than the limit, because then no drop could exceed it.
+for an interval, the sample cannot tell. ``max_AP_difference`` compares two runs over the same
+pictures, so the choice of pictures cancels and the plain difference decides; it is inconclusive
+only where the checkpoint's AP is no higher than the limit, because then no drop could exceed it.
 """
 
 import math
 from dataclasses import dataclass
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
-PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
-GATES = ("min_AP50", "max_AP_drop")
+from mmdet_jetson.contract.choices import GATES
+from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, GateResult
+
 # How far AP50 recomputed from the stored predictions may lie from the stored figure.
 SAME_FIGURE = 1e-3
 
@@ -43,23 +45,12 @@ class Evidence:
     interval: Optional[Interval] = None
 
 
-@dataclass(frozen=True)
-class Gate:
-    """A judged gate: ``outcome`` is pass, fail or inconclusive, and ``sentence`` says why."""
-
-    name: str
-    outcome: str
-    measured: Optional[float]
-    limit: float
-    sentence: str
-
-
 def judge(
     limits: Mapping[str, Optional[float]],
     checkpoint: Optional[Evidence],
     engines: Mapping[str, Optional[Evidence]],
     pictures: int,
-) -> List[Gate]:
+) -> List[GateResult]:
     """Judge every gate that has a limit.
 
     ``engines`` maps each target to its evidence; None stands for an evaluation that is missing.
@@ -69,8 +60,8 @@ def judge(
     unknown = sorted(set(limits) - set(GATES))
     if unknown:
         raise ValueError(f"unknown gate {unknown[0]!r}; the gates are {', '.join(GATES)}")
-    gates: List[Gate] = []
-    floor, drop = limits.get("min_AP50"), limits.get("max_AP_drop")
+    gates: List[GateResult] = []
+    floor, drop = limits.get("min_AP50"), limits.get("max_AP_difference")
     if floor is not None:
         gates.append(_min_ap50("checkpoint", checkpoint, floor, pictures))
         gates.extend(_min_ap50(target, engines[target], floor, pictures) for target in engines)
@@ -81,7 +72,7 @@ def judge(
     return gates
 
 
-def verdict(gates: Sequence[Gate]) -> str:
+def verdict(gates: Sequence[GateResult]) -> str:
     """Any failed gate fails the whole; nothing judged is inconclusive, never a pass."""
     outcomes = {gate.outcome for gate in gates}
     if FAIL in outcomes:
@@ -89,14 +80,16 @@ def verdict(gates: Sequence[Gate]) -> str:
     return PASS if outcomes == {PASS} else INCONCLUSIVE
 
 
-def _min_ap50(subject: str, evidence: Optional[Evidence], limit: float, pictures: int) -> Gate:
+def _min_ap50(
+    subject: str, evidence: Optional[Evidence], limit: float, pictures: int
+) -> GateResult:
     name, who = f"min_AP50:{subject}", _who(subject)
     problem = _problem(who, subject, evidence, "AP50", pictures)
     if problem or evidence is None:
-        return Gate(name, FAIL, None, limit, problem)
+        return GateResult(name, FAIL, None, limit, problem)
     measured = float(evidence.figures["AP50"])
     outcome, reason = _weigh(measured, evidence.interval, limit, pictures)
-    return Gate(name, outcome, measured, limit, f"AP50 of {who} is {measured:.3f}{reason}.")
+    return GateResult(name, outcome, measured, limit, f"AP50 of {who} is {measured:.3f}{reason}.")
 
 
 def _weigh(
@@ -122,24 +115,24 @@ def _max_drop(
     engine: Optional[Evidence],
     limit: float,
     pictures: int,
-) -> Gate:
-    name, who = f"max_AP_drop:{target}", _who(target)
+) -> GateResult:
+    name, who = f"max_AP_difference:{target}", _who(target)
     problem = _problem(_who("checkpoint"), "checkpoint", checkpoint, "AP", pictures) or _problem(
         who, target, engine, "AP", pictures
     )
     if problem or checkpoint is None or engine is None:
-        return Gate(name, FAIL, None, limit, problem)
+        return GateResult(name, FAIL, None, limit, problem)
     before, after = float(checkpoint.figures["AP"]), float(engine.figures["AP"])
     difference = abs(before - after)
     compared = f"AP of {who} is {after:.4f} and of the checkpoint {before:.4f}"
     if difference > limit:
         far = f"{compared}: {difference:.4f} apart, more than {limit:.4f}."
-        return Gate(name, FAIL, difference, limit, far)
+        return GateResult(name, FAIL, difference, limit, far)
     if before <= limit:
         low = f"{compared}: too low for a drop of more than {limit:.4f} to show."
-        return Gate(name, INCONCLUSIVE, difference, limit, low)
+        return GateResult(name, INCONCLUSIVE, difference, limit, low)
     near = f"{compared}: {difference:.4f} apart, at most {limit:.4f}."
-    return Gate(name, PASS, difference, limit, near)
+    return GateResult(name, PASS, difference, limit, near)
 
 
 def _problem(

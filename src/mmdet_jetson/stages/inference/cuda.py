@@ -7,7 +7,7 @@ from typing import Any, Callable, List, Protocol, Tuple
 
 import numpy as np
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 # Where JetPack puts nvcc without adding it to the PATH.
 TOOLKIT = "/usr/local/cuda/bin"

@@ -6,9 +6,9 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from mmdet_jetson.stages.backends import Network
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.cuda import Cuda, open_cuda
 from mmdet_jetson.stages.inference.engine_tensors import EngineTensors, tensors_of
-from mmdet_jetson.stages.job import StageError
 
 
 def open_engine(trt: Any, file: Path) -> Network:

@@ -12,11 +12,11 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 
 from mmdet_jetson.stages.backends import Network
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.cuda import CannotCompile, Kernel
 from mmdet_jetson.stages.inference.feeding import mapping
 from mmdet_jetson.stages.inference.gpu import Buffer, GpuSession
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
-from mmdet_jetson.stages.job import StageError
 
 KERNEL = "letterbox"
 ARGUMENTS = "PiiiiP"

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 PASSPORT = "passport.json"
 BLOCK = 1 << 20

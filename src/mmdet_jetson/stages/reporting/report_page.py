@@ -8,9 +8,10 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import cv2
 import jinja2
 
-from mmdet_jetson.stages.gates.gates import FAIL, INCONCLUSIVE, PASS, Gate
+from mmdet_jetson.contract.job import ArtifactSummary
+from mmdet_jetson.contract.report import BASE, CHECKPOINT, FAIL, INCONCLUSIVE, PASS, GateResult
 from mmdet_jetson.stages.reporting.charts import Chart, draw_chart
-from mmdet_jetson.stages.reporting.subjects import BASE, CHECKPOINT, Subject
+from mmdet_jetson.stages.reporting.subjects import Subject
 
 PICTURE_WIDTH = 480
 JPEG_QUALITY = 82
@@ -47,11 +48,11 @@ def render(
     *,
     name: str,
     verdict: str,
-    gates: Sequence[Gate],
+    gates: Sequence[GateResult],
     subjects: Sequence[Subject],
     summary: Mapping[str, Any],
     training: Mapping[str, Any],
-    artifacts: Sequence[Mapping[str, Any]],
+    artifacts: Sequence[ArtifactSummary],
 ) -> str:
     """One HTML page that needs nothing beside itself: no file, no network, no script.
 
@@ -77,7 +78,7 @@ def render(
             pictures=_pictures([subject for subject in subjects if subject.name != BASE]),
             latencies=_latencies(subjects),
             artifacts=artifacts,
-            finished=max((str(artifact["created"]) for artifact in artifacts), default=None),
+            finished=max((artifact.created for artifact in artifacts), default=None),
         )
     )
 

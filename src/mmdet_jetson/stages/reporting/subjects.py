@@ -3,12 +3,11 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from mmdet_jetson.contract.report import BASE, CHECKPOINT, input_name
 from mmdet_jetson.stages.gates.gates import Evidence
 from mmdet_jetson.stages.reporting.intervals import ap50_interval
-
-BASE, CHECKPOINT = "base", "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,9 @@ class Subject:
         return self.metrics.get("figures", {}).get(key)
 
 
-def read_subjects(inputs: Mapping[str, Path], targets: List[str]) -> List[Subject]:
+def read_subjects(inputs: Mapping[str, Path], targets: Sequence[str]) -> List[Subject]:
     """The base (where it was evaluated), the checkpoint, then every target in the given order."""
-    first = [BASE] if f"evaluation-{BASE}" in inputs else []
+    first = [BASE] if input_name("evaluation", BASE) in inputs else []
     return [_read_subject(inputs, name) for name in [*first, CHECKPOINT, *targets]]
 
 
@@ -75,10 +74,10 @@ def read_json(folder: Optional[Path], name: str) -> Any:
 
 
 def _read_subject(inputs: Mapping[str, Path], name: str) -> Subject:
-    evaluation = inputs.get(f"evaluation-{name}")
+    evaluation = inputs.get(input_name("evaluation", name))
 
     def read(artifact: str, file: str) -> Dict[str, Any]:
-        return dict(read_json(inputs.get(f"{artifact}-{name}"), file))
+        return dict(read_json(inputs.get(input_name(artifact, name)), file))
 
     return Subject(
         name=name,

@@ -5,7 +5,7 @@ from typing import Any, List, Mapping, Sequence
 
 from mmengine import Config, ConfigDict
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 
 def apply_overrides(config: Config, overrides: Mapping[str, Any]) -> None:

@@ -10,8 +10,8 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine import Config
 
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.foreign_errors import reason_of
-from mmdet_jetson.stages.job import StageError
 
 Size = Tuple[int, int]
 

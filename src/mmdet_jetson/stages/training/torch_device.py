@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 
 def use_device(wanted: str) -> str:

@@ -23,6 +23,8 @@ from mmengine import Config
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
+from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.parameters import TrainParameters
 from mmdet_jetson.stages.checkpoints.weights import (
     find_weights,
     fit_weights,
@@ -31,8 +33,9 @@ from mmdet_jetson.stages.checkpoints.weights import (
     read_weights,
     save,
 )
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.foreign_errors import reason_of
-from mmdet_jetson.stages.job import Job, Result, StageError
+from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
 from mmdet_jetson.stages.training.settled_config import SettledConfig
@@ -47,14 +50,14 @@ from mmdet_jetson.stages.training.training_watch import (
 BEST = "coco/bbox_mAP"
 
 
-def train(job: Job, device: str) -> Result:
+def train(job: StageJob[TrainParameters], device: str) -> Result:
     """Train on "cuda" or "cpu", then write the `checkpoint` artifact."""
     register_all_modules()
     config = configure(job, device)
-    warnings = check_data(job.inputs["dataset"], job.parameters["classes"], config)
+    warnings = check_data(job.inputs["dataset"], job.parameters.classes, config)
     downloads = mmdet_config.drop_downloads(config.model)
     start, remarks = _starting_weights(job, config, downloads)
-    published = mmdet_config.portable(config, job.parameters["classes"])
+    published = mmdet_config.portable(config, job.parameters.classes)
     runner = _build_runner(job, config, start)
     began = time.monotonic()
     with _explained(runner):
@@ -64,32 +67,32 @@ def train(job: Job, device: str) -> Result:
     return Result(
         metrics={**metrics, "seconds": seconds},
         facts=_facts(device),
-        warnings=[*warnings, *remarks, *more],
+        warnings=(*warnings, *remarks, *more),
     )
 
 
-def configure(job: Job, device: str) -> Config:
+def configure(job: StageJob[TrainParameters], device: str) -> Config:
     """Read the training config and fit it to the job's parameters.
 
     The user's overrides have the last word on everything but the data.
     """
     wanted = job.parameters
-    config = mmdet_config.load_config(job.inputs["config"] / wanted["config"])
-    config = mmdet_config.set_input_size(config, tuple(wanted["input_size"]))
-    mmdet_config.set_class_count(config, len(wanted["classes"]))
-    if wanted.get("epochs"):
-        mmdet_config.set_epochs(config, wanted["epochs"])
-    if wanted.get("batch_size"):
-        mmdet_config.set_batch_size(config, wanted["batch_size"])
-    mmdet_config.set_workers(config, wanted["workers"], pin_memory=device == "cuda")
-    config.randomness = {"seed": wanted["seed"]}
-    apply_overrides(config, wanted["overrides"])
-    mmdet_config.set_dataset(config, str(job.inputs["dataset"]), wanted["classes"])
+    config = mmdet_config.load_config(job.inputs["config"] / wanted.config)
+    config = mmdet_config.set_input_size(config, wanted.input_size)
+    mmdet_config.set_class_count(config, len(wanted.classes))
+    if wanted.epochs:
+        mmdet_config.set_epochs(config, wanted.epochs)
+    if wanted.batch_size:
+        mmdet_config.set_batch_size(config, wanted.batch_size)
+    mmdet_config.set_workers(config, wanted.workers, pin_memory=device == "cuda")
+    config.randomness = {"seed": wanted.seed}
+    apply_overrides(config, wanted.overrides)
+    mmdet_config.set_dataset(config, str(job.inputs["dataset"]), wanted.classes)
     return config
 
 
 def _starting_weights(
-    job: Job, config: Config, downloads: List[str]
+    job: StageJob[TrainParameters], config: Config, downloads: List[str]
 ) -> Tuple[Optional[Path], List[str]]:
     """Give the file to start from, if there is one, and what the user should know about it."""
     model = _build_model(config)
@@ -128,7 +131,7 @@ def _build_model(config: Config) -> torch.nn.Module:
         ) from error
 
 
-def _build_runner(job: Job, config: Config, start: Optional[Path]) -> Runner:
+def _build_runner(job: StageJob[TrainParameters], config: Config, start: Optional[Path]) -> Runner:
     resumable = newest_whole(job.work)
     config.work_dir = str(job.work)
     config.resume = resumable is not None
@@ -180,10 +183,10 @@ def _explanation(error: Exception, runner: Runner) -> Optional[StageError]:
 
 
 def _write_outputs(
-    job: Job, runner: Runner, config: Config, device: str
+    job: StageJob[TrainParameters], runner: Runner, config: Config, device: str
 ) -> Tuple[Dict[str, Any], List[str]]:
     """Write the artifact; return the best epoch's figures and warnings."""
-    folder, hub = job.outputs["checkpoint"], runner.message_hub
+    folder, hub = job.output, runner.message_hub
     last = job.work / f"epoch_{runner.max_epochs}.pth"
     best = Path(hub.runtime_info.get("best_ckpt", last))
     publish(last, folder / "last.pth")

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence
 
 from mmengine import Config
 
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 
 def check_data(dataset: Path, classes: Sequence[str], config: Config) -> List[str]:

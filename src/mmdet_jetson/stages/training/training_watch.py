@@ -7,7 +7,9 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 
-from mmdet_jetson.stages.job import Job, StageError
+from mmdet_jetson.contract.parameters import TrainParameters
+from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.job import StageJob
 
 VALIDATIONS = "validations"
 # CocoMetric's names, and ours.
@@ -34,7 +36,7 @@ class TrainingWatch(Hook):  # type: ignore[misc]  # mmengine has no types
     # After MMEngine's own hooks, so that their figures and files are there.
     priority = "LOWEST"
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: StageJob[TrainParameters]) -> None:
         self._job = job
         self._metrics: Dict[str, float] = {}
 

@@ -10,7 +10,7 @@ from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.formats.coco import mask_extent, read_coco, to_coco
 from mmdet_jetson.stages.annotations.geometry import place
 from mmdet_jetson.stages.annotations.records import Annotation, Example
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 CLASSES = ("balloon", "kite")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 
 def with_defects(count):

@@ -6,7 +6,7 @@ from labelled import entry, polygon, rect, region, save, via
 
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.formats.via import Labels, read_via
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 CLASSES = ("balloon", "kite")
 SQUARE = [(1, 2), (11, 2), (11, 12), (1, 12)]

@@ -14,11 +14,11 @@ from tensorrt_engines import FakeCuda
 
 from mmdet_jetson.stages.building import Request
 from mmdet_jetson.stages.engines.comparison import difference_from
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference import detector as detector_module
 from mmdet_jetson.stages.inference import gpu
 from mmdet_jetson.stages.inference.cuda import CannotCompile
 from mmdet_jetson.stages.inference.detector import Detector
-from mmdet_jetson.stages.job import StageError
 
 WITH_FLAGS = [version for version in VERSIONS if not version.startswith("11")]
 WITH_UINT8 = [version for version in VERSIONS if not version.startswith("8.4")]

@@ -5,7 +5,7 @@ import pytest
 from fused import split_folder
 
 from mmdet_jetson.stages.building.calibration import choose
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from onnx import TensorProto, numpy_helper
 
 from mmdet_jetson.stages.building.lower_precision import lowered_nodes, to_half
 from mmdet_jetson.stages.engines.comparison import example_inputs
-from mmdet_jetson.stages.job import StageError
+from mmdet_jetson.stages.errors import StageError
 
 
 def test_only_convolutions_and_what_one_still_follows_are_lowered():

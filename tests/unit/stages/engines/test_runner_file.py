@@ -55,7 +55,7 @@ def test_it_draws_what_the_detector_finds(tmp_path, picture):
 def test_it_can_be_imported_without_anything_but_numpy_and_the_backend(tmp_path):
     job = engine_job(tmp_path, fused_folder(tmp_path / "onnx"))
     run(job)
-    engine = job.outputs["engine"]
+    engine = job.output
     hide = HIDE.format(hidden=("cv2", "onnx", "mmdet_jetson", "pycocotools"), folder=str(engine))
     use = "import infer, numpy; print(infer.load().network(numpy.zeros((1, 64, 64, 3), 'uint8'), numpy.ones((1, 4), 'float32'))[0].tolist())"
     script = tmp_path / "use.py"

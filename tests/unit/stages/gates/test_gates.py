@@ -20,7 +20,7 @@ from mmdet_jetson.stages.gates.gates import (
 )
 from mmdet_jetson.stages.reporting.intervals import ap50_interval
 
-LIMITS = {"min_AP50": 0.6, "max_AP_drop": 0.002}
+LIMITS = {"min_AP50": 0.6, "max_AP_difference": 0.002}
 SURE = Interval(0.9, 0.85, 0.95)
 
 
@@ -40,8 +40,8 @@ def test_good_evidence_passes_every_gate():
         "min_AP50:checkpoint",
         "min_AP50:pc",
         "min_AP50:orin",
-        "max_AP_drop:pc",
-        "max_AP_drop:orin",
+        "max_AP_difference:pc",
+        "max_AP_difference:orin",
     ]
     assert {gate.outcome for gate in gates} == {PASS}
     assert verdict(gates) == PASS
@@ -86,7 +86,7 @@ def test_good_evidence_passes_every_gate():
 )
 def test_evidence_that_proves_nothing_fails_both_gates(engine):
     result = outcomes(evidence("checkpoint"), engine)
-    assert result == {"min_AP50:checkpoint": PASS, "min_AP50:pc": FAIL, "max_AP_drop:pc": FAIL}
+    assert result == {"min_AP50:checkpoint": PASS, "min_AP50:pc": FAIL, "max_AP_difference:pc": FAIL}
 
 
 def test_checkpoint_and_engine_swapped_fail_everything():
@@ -95,7 +95,7 @@ def test_checkpoint_and_engine_swapped_fail_everything():
 
 def test_a_missing_checkpoint_fails_the_drop_of_a_good_engine():
     result = outcomes(None, evidence())
-    assert result == {"min_AP50:checkpoint": FAIL, "min_AP50:pc": PASS, "max_AP_drop:pc": FAIL}
+    assert result == {"min_AP50:checkpoint": FAIL, "min_AP50:pc": PASS, "max_AP_difference:pc": FAIL}
 
 
 def test_an_empty_validation_set_fails():
@@ -148,13 +148,13 @@ def test_min_ap50_under_the_limit_needs_an_interval_under_the_limit(interval, ou
 )
 def test_max_drop_compares_points(before, after, outcome):
     result = outcomes(evidence("checkpoint", ap=before), evidence(ap=after))
-    assert result["max_AP_drop:pc"] == outcome
+    assert result["max_AP_difference:pc"] == outcome
 
 
 def test_a_gate_without_a_limit_is_not_judged():
-    gates = outcomes(None, None, {"min_AP50": None, "max_AP_drop": 0.002})
-    assert gates == {"max_AP_drop:pc": FAIL}
-    assert judge({"min_AP50": None, "max_AP_drop": None}, None, {}, 0) == []
+    gates = outcomes(None, None, {"min_AP50": None, "max_AP_difference": 0.002})
+    assert gates == {"max_AP_difference:pc": FAIL}
+    assert judge({"min_AP50": None, "max_AP_difference": None}, None, {}, 0) == []
 
 
 def test_a_gate_that_does_not_exist_is_an_error():

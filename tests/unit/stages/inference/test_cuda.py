@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.cuda import (
     TOOLKIT,
     CannotCompile,
@@ -15,7 +16,6 @@ from mmdet_jetson.stages.inference.cuda import (
     PyCuda,
     open_cuda,
 )
-from mmdet_jetson.stages.job import StageError
 
 
 class NoGpu(Exception):

@@ -8,9 +8,9 @@ from mmdet_jetson.stages.backends import onnxruntime
 from mmdet_jetson.stages.engine import run
 from mmdet_jetson.stages.engines import preflight as checks
 from mmdet_jetson.stages.engines.preflight import preflight
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.passport import check_device, check_files, read_passport
-from mmdet_jetson.stages.job import StageError
 
 ORIN = {"sm": 87, "l4t": "35.4.1", "tensorrt": "8.5.2.2"}
 
@@ -24,7 +24,7 @@ def onnx(tmp_path):
 def engine(tmp_path, onnx):
     job = engine_job(tmp_path, onnx)
     run(job)
-    return job.outputs["engine"]
+    return job.output
 
 
 def edit(engine, **changed):
@@ -152,7 +152,7 @@ def test_another_plugin_library_is_refused(tmp_path, onnx):
     (plugin / "libmmdeploy_tensorrt_ops.so").write_bytes(b"for TensorRT 8.4")
     job.inputs["plugin"] = plugin
     run(job)
-    engine = job.outputs["engine"]
+    engine = job.output
     (engine / "plugin.so").write_bytes(b"for TensorRT 8.5")
 
     with pytest.raises(StageError, match=r"plugin\.so is not the file"):

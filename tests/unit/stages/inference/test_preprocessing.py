@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from engines import MEAN, STD, transforms
 
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
-from mmdet_jetson.stages.job import StageError
 
 SIZES = [(1, 1), (1, 64), (64, 64), (65, 64), (1024, 768), (768, 1024), (333, 501), (1, 2000)]
 SIZES += [tuple(map(int, pair)) for pair in np.random.default_rng(0).integers(1, 3000, (100, 2))]

@@ -1,0 +1,59 @@
+"""What a configuration can choose from: a line for each, and the module of that name does it.
+
+The host side checks names and plans by these tables before anything starts. A stage imports the
+module: of ``stages/backends``, of ``stages/annotations/formats``, of ``stages/gates``.
+"""
+
+from dataclasses import dataclass
+from typing import Mapping, Tuple
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What plans need to know of a backend."""
+
+    precisions: Tuple[str, ...]
+    environment: str = "deploy"
+    """The environment that its library is in: ``docker/ENVIRONMENT.lock``."""
+    deploy_config: str = "onnxruntime"
+    """Whose deploy config of ``[export]`` its graphs are exported with."""
+    needs_gpu: bool = False
+    """Whether its engines run on an NVIDIA GPU only."""
+    builds_on_its_device: bool = False
+    """Whether it compiles for the machine that it runs on; else it can compile anywhere."""
+    lists_gpus: bool = False
+    """Whether a target lists the GPUs to compile for (``compute_capabilities``)."""
+    reuses: str = ""
+    """A file of the last engine that makes the next build faster and changes nothing else."""
+
+
+BACKENDS: Mapping[str, Backend] = {
+    "onnxruntime": Backend(("fp32", "int8")),
+    "tensorrt": Backend(
+        ("fp32", "fp16", "int8"),
+        deploy_config="tensorrt",
+        needs_gpu=True,
+        builds_on_its_device=True,
+        reuses="timing.cache",
+    ),
+    "tensorrt_rtx": Backend(
+        ("fp32", "fp16", "int8"),
+        environment="deploy-rtx",
+        deploy_config="tensorrt",
+        needs_gpu=True,
+        lists_gpus=True,
+    ),
+}
+
+# A gate's name in [gates], and the module that judges it. A limit is a number from 0 to 1.
+GATES: Mapping[str, str] = {
+    "min_AP50": "min_ap50",
+    "max_AP_difference": "max_ap_difference",
+}
+
+# A format's name in [dataset], and what it is called in sentences. `drawn` pictures have no source.
+FORMATS: Mapping[str, str] = {
+    "via": "VIA (VGG Image Annotator 1.x and 2.x)",
+    "coco": "COCO",
+}
+DRAWN = "drawn"

@@ -1,0 +1,85 @@
+"""What a report reads and what it decides, as far as both sides speak of it."""
+
+from dataclasses import dataclass
+from typing import Mapping, Optional, Tuple
+
+BASE, CHECKPOINT, DOCUMENTED = "base", "checkpoint", "documented"
+"""What an evaluation can be of besides a target's engine; no target may be called so."""
+
+PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
+
+
+def input_name(kind: str, subject: str = "") -> str:
+    """Name a report's input: its kind, and the target or checkpoint that it is of."""
+    return f"{kind}-{subject}" if subject else kind
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """A judged gate: ``outcome`` is pass, fail or inconclusive, and ``sentence`` says why."""
+
+    name: str
+    outcome: str
+    measured: Optional[float]
+    limit: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``verdict.json``: what all gates together say."""
+
+    verdict: str
+    gates: Tuple[GateResult, ...]
+
+    def sentences(self, outcome: str) -> Tuple[str, ...]:
+        """What the gates with this outcome say."""
+        return tuple(gate.sentence for gate in self.gates if gate.outcome == outcome)
+
+
+@dataclass(frozen=True)
+class EvaluationMetrics:
+    """``metrics.json`` of an evaluation.
+
+    ``subject`` is what was evaluated: base, checkpoint, documented or engine. ``figures`` are the
+    12 of COCO, between 0 and 1, None where nothing could be judged; ``per_class`` is AP.
+    """
+
+    subject: str
+    evidence: str
+    preprocessing: Mapping[str, object]
+    figures: Mapping[str, Optional[float]]
+    per_class: Mapping[str, Optional[float]]
+    pictures: int
+    detections: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and percentiles of times, in milliseconds."""
+
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class ProfileMetrics:
+    """``profile.json``: the time of each step and of all, in milliseconds.
+
+    ``gpu`` is the part of the network's time between two CUDA events; None where there is no GPU.
+    ``machine`` describes where it was measured.
+    """
+
+    backend: str
+    precision: str
+    repeats: int
+    warmup: int
+    unit: str
+    steps: Mapping[str, Spread]
+    total: Spread
+    gpu: Optional[Spread]
+    pictures: int
+    machine: Mapping[str, object]
+    evidence: str

@@ -1,0 +1,127 @@
+"""The pipeline's stages, in order: one table that says what each is."""
+
+from dataclasses import dataclass
+
+from mmdet_jetson.contract import parameters
+from mmdet_jetson.contract.parameters import Parameters
+
+TRAIN = "train"
+"""The environment with PyTorch and MMDetection."""
+OF_TARGET = ""
+"""The environment that the target's backend names (`choices.BACKENDS`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One kind of step."""
+
+    verb: str
+    """What a user calls it, as in ``invoke evaluate``; two stages may share one."""
+    module: str
+    """What runs it: ``mmdet_jetson.stages.MODULE``."""
+    parameters: type[Parameters]
+    makes: str
+    """The kind of artifact."""
+    environment: str = TRAIN
+    is_evidence: bool = False
+    """Whether its result tells how near to its target it was taken."""
+    may_resume: bool = False
+    """Whether a killed run goes on from what it left in its work folder."""
+    trains: bool = False
+    """Whether it computes with PyTorch, on a GPU where the training may use one."""
+    runs_engines: bool = False
+    """Whether it builds or runs an engine, on a GPU where its backend needs one."""
+    measures_device: bool = False
+    """Whether its result belongs to this very machine."""
+    reads_provenance: bool = False
+    """Whether it is told where the artifacts that it reads come from."""
+
+
+DATASET = Stage(
+    verb="dataset",
+    module="dataset",
+    parameters=parameters.DatasetParameters,
+    makes="dataset",
+)
+TRAINING = Stage(
+    verb="train",
+    module="train",
+    parameters=parameters.TrainParameters,
+    makes="checkpoint",
+    trains=True,
+    may_resume=True,
+)
+EVALUATE_CHECKPOINT = Stage(
+    verb="evaluate",
+    module="evaluate_checkpoint",
+    parameters=parameters.EvaluateCheckpointParameters,
+    makes="evaluation",
+    trains=True,
+    is_evidence=True,
+)
+EXPORT = Stage(
+    verb="export",
+    module="export",
+    parameters=parameters.ExportParameters,
+    makes="onnx",
+)
+ENGINE = Stage(
+    verb="engine",
+    module="engine",
+    parameters=parameters.EngineParameters,
+    makes="engine",
+    environment=OF_TARGET,
+    runs_engines=True,
+)
+EVALUATE_ENGINE = Stage(
+    verb="evaluate",
+    module="evaluate_engine",
+    parameters=parameters.EvaluateEngineParameters,
+    makes="evaluation",
+    environment=OF_TARGET,
+    runs_engines=True,
+    is_evidence=True,
+)
+PROVE = Stage(
+    verb="prove",
+    module="prove",
+    parameters=parameters.ProveParameters,
+    makes="proof",
+)
+PROFILE = Stage(
+    verb="profile",
+    module="profile",
+    parameters=parameters.ProfileParameters,
+    makes="profile",
+    environment=OF_TARGET,
+    runs_engines=True,
+    is_evidence=True,
+    measures_device=True,
+)
+REPORT = Stage(
+    verb="report",
+    module="report",
+    parameters=parameters.ReportParameters,
+    makes="report",
+    reads_provenance=True,
+)
+STAGES = (
+    DATASET,
+    TRAINING,
+    EVALUATE_CHECKPOINT,
+    EXPORT,
+    ENGINE,
+    EVALUATE_ENGINE,
+    PROVE,
+    PROFILE,
+    REPORT,
+)
+# Not of the pipeline: `invoke preflight` asks it about a folder that may come from anywhere.
+PREFLIGHT = Stage(
+    verb="preflight",
+    module="preflight",
+    parameters=parameters.PreflightParameters,
+    makes="preflight",
+    environment=OF_TARGET,
+    runs_engines=True,
+)

@@ -1,0 +1,71 @@
+"""What a runtime is: whatever can run a stage, here or elsewhere."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mmdet_jetson.contract.job import Progress, Result
+from mmdet_jetson.environments.this_machine import Machine
+from mmdet_jetson.planning.steps import Step
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRun:
+    """A job that lies in its folder, ready to be run.
+
+    ``inputs`` maps each input's name to the digest of its content; ``lock`` is the descriptor of
+    the lock on the folder, which whatever runs the stage here should inherit.
+    """
+
+    step: Step
+    folder: Path
+    inputs: Mapping[str, str]
+    on_progress: OnProgress
+    lock: int
+
+
+class Runtime(Protocol):
+    """What runs a stage: a process here, or a container elsewhere."""
+
+    @property
+    def machine(self) -> Machine:
+        """The machine that it runs stages on."""
+
+    def identity(self, step: Step) -> str:
+        """What a cache key needs to know of the environment that a step runs in."""
+
+    def evidence(self, step: Step) -> str:
+        """How near to its target a step's result is taken: measured, emulated or proxy."""
+
+    def device(self, step: Step) -> str:
+        """What tells the machine that a step runs on from another one when time is measured."""
+
+    def check(self, steps: Sequence[Step]) -> None:
+        """Refuse, before anything starts, what could not run here."""
+
+    def prepare(self, step: Step) -> object:
+        """Make a step's environment ready to run; may take minutes the first time."""
+
+    def run(self, stage: StageRun) -> Result:
+        """Run a stage on its job folder and read its result.
+
+        Raises:
+            StageFailed: it left no result, whatever its exit code.
+        """
+
+
+Runtimes = Mapping[str, Runtime]
+"""Which runtime has which environment."""
+
+
+def check(runtimes: Runtimes, steps: Sequence[Step]) -> None:
+    """Let each runtime look at the steps that would run on it.
+
+    Raises:
+        UserError: one of them refuses.
+    """
+    for runtime in {id(each): each for each in runtimes.values()}.values():
+        runtime.check([step for step in steps if runtimes[step.environment] is runtime])
