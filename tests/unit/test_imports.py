@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from mmdet_jetson.planning import stages
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src/mmdet_jetson"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 STAGES = [path for path in MODULES if path.is_relative_to(PACKAGE / "stages")]
 CONTRACT = [path for path in MODULES if path.is_relative_to(PACKAGE / "contract")]
 HOST = [path for path in MODULES if path not in STAGES]
+ENTRY_POINTS = [
+    PACKAGE / f"stages/{stage.module}.py" for stage in (*stages.STAGES, stages.PREFLIGHT)
+]
 ONLY_IN_STAGES = {
     "cv2", "mmcv", "mmdeploy", "mmdet", "mmengine", "numpy", "onnx", "onnxruntime", "openvino",
     "pycocotools", "pycuda", "shapely", "tensorrt", "torch", "torchvision",
@@ -46,8 +51,8 @@ def imported(path: Path) -> set[str]:
 def orders() -> tuple[list[str], list[str]]:
     """The folders of the host side and those of the stages, lowest first, as the document has them."""
     text = (ROOT / "docs/architecture.md").read_text()
-    host, stages = (line.split(" < ") for line in ENTRIES.findall(text))
-    return host, stages
+    host, inside = (line.split(" < ") for line in ENTRIES.findall(text))
+    return host, inside
 
 
 def folder(parts: tuple[str, ...]) -> str:
@@ -55,41 +60,49 @@ def folder(parts: tuple[str, ...]) -> str:
 
 
 def upward(top: Path, order: list[str]) -> Iterator[str]:
-    """The imports between the folders below ``top`` that point to a folder further up."""
+    """The imports between the folders below ``top`` that point to a folder further up.
+
+    The stages themselves lie beside the folders of ``stages/`` and stand on all of them.
+    """
     prefix = ".".join(("mmdet_jetson", *top.relative_to(PACKAGE).parts)) + "."
     for path in sorted(top.rglob("*.py")):
         here = folder(path.relative_to(top).parts)
+        if here not in order or path in ENTRY_POINTS:
+            continue
         for name in imported(path):
-            parts = tuple(name.removeprefix(prefix).split("."))
-            if not name.startswith(prefix) or here not in order:
-                continue
-            there = parts[0] if (top / parts[0]).is_dir() else FLAT
-            if there in order and order.index(there) > order.index(here):
+            first = name.removeprefix(prefix).split(".")[0]
+            there = first if (top / first).is_dir() else FLAT
+            is_ours = name.startswith(prefix) and there in order
+            if is_ours and order.index(there) > order.index(here):
                 yield f"{shown(path)} imports {name}"
 
 
 def test_the_document_names_every_folder() -> None:
-    host, stages = orders()
+    host, inside = orders()
     here = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
     assert set(host) == (here - {"stages"}) | {FLAT}
-    inside = {
-        path.name for path in (PACKAGE / "stages").iterdir() if (path / "__init__.py").exists()
-    }
-    assert set(stages) == inside | {FLAT}
+    lying = (PACKAGE / "stages").iterdir()
+    folders = {path.name for path in lying if (path / "__init__.py").exists()}
+    assert set(inside) == folders | {FLAT}
 
 
 def test_no_folder_imports_one_further_up() -> None:
-    host, stages = orders()
+    host, inside = orders()
     assert list(upward(PACKAGE, host)) == []
-    # The modules beside the folders of stages/ are of two kinds: what all stand on, and the stages.
-    below = [*stages]
-    assert list(upward(PACKAGE / "stages", below)) == []
+    assert list(upward(PACKAGE / "stages", inside)) == []
+
+
+def test_nothing_imports_a_stage() -> None:
+    names = {f"mmdet_jetson.stages.{path.stem}" for path in ENTRY_POINTS}
+    for path in MODULES:
+        modules = {name.rpartition(".")[0] for name in imported(path)} | imported(path)
+        assert modules & names == set(), shown(path)
 
 
 def test_an_import_that_points_up_is_seen() -> None:
-    host, stages = orders()
+    host, inside = orders()
     assert any("running/run_step.py" in line for line in upward(PACKAGE, host[::-1]))
-    assert list(upward(PACKAGE / "stages", stages[::-1]))
+    assert list(upward(PACKAGE / "stages", inside[::-1]))
 
 
 def test_few_modules_lie_beside_the_folders() -> None:
