@@ -1,4 +1,4 @@
-"""The menu: `invoke --list` shows it, `invoke --help VERB` explains one entry."""
+"""The commands: `invoke --list` shows them, `invoke --help COMMAND` explains one."""
 
 import shlex
 import sys
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from invoke import Collection, Context, Task, task
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import upkeep, verbs

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/host_memory.py [MANY]
 
-Runs ``invoke dataset`` and reads the high-water mark of the command's own process (VmHWM), without the
-stage that it starts.
+Runs ``invoke dataset`` and reads the high-water mark of the command's own process (VmHWM), without
+the stage that it starts.
 """
 
 import json

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeRuntime, Quiet, dataset_step, everywhere
-from invoke import Collection, Program
+from invoke.collection import Collection
 from invoke.loader import FilesystemLoader
+from invoke.program import Program
 
 from mmdet_jetson.cli import doctor, summary
 from mmdet_jetson.config.settings import ROOT, read_settings
