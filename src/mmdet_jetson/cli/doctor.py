@@ -60,7 +60,7 @@ def examine(settings: Settings, runtime: HostRuntime) -> list[Finding]:
 
 
 def _environments(settings: Settings, runtime: HostRuntime) -> Iterator[Finding]:
-    yield Finding("Python of the menu", True, f"{sys.version.split()[0]} at {sys.executable}")
+    yield Finding("Python of Invoke", True, f"{sys.version.split()[0]} at {sys.executable}")
     for environment in runtime.environments.values():
         folder = environment_folder(environment, settings)
         if folder.exists():
