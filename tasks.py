@@ -21,7 +21,7 @@ DEMO = "configs/demo.toml"
 DOCKER_HOST = (
     "ssh://user@host, tcp://host:port or a context (default: DOCKER_HOST, or the one in use)"
 )
-WHERE = {
+RUNTIME = {
     "runtime": "host or docker: where stages run (default: host)",
     "docker-host": DOCKER_HOST,
     "untested": "use container images that have not passed their own tests",
@@ -29,7 +29,7 @@ WHERE = {
 HELP = {
     "config": f"the pipeline's TOML file (default: {CONFIG})",
     "set": "change a field: --set train.epochs=3 (may be repeated)",
-    **WHERE,
+    **RUNTIME,
 }
 BY_IMAGE = {
     "name": "a name in images.toml (repeatable; default: train, pc and jp501)",
@@ -38,14 +38,14 @@ BY_IMAGE = {
 BY_TARGET = {**HELP, "target": "a name in targets.toml, instead of the config's (repeatable)"}
 
 
-def asked(
+def request_of(
     config: str,
     set: Sequence[str] | None,
-    where: RuntimeOptions,
+    options: RuntimeOptions,
     target: Sequence[str] | None = None,
 ) -> Request:
     """Put the options that most tasks share together."""
-    return Request(config=config, overrides=set or (), where=where, targets=target or ())
+    return Request(config=config, overrides=set or (), runtime=options, targets=target or ())
 
 
 @task(help={**HELP, "config": f"the pipeline's TOML file (default: {DEMO})"}, iterable=["set"])
@@ -60,8 +60,8 @@ def demo(
     untested: bool = False,
 ) -> None:
     """Run the whole pipeline on drawn pictures: no GPU, no Docker, no download of data."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_pipeline(asked(config, set, where))
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_pipeline(request_of(config, set, options))
 
 
 @task(help=HELP, iterable=["set"])
@@ -76,8 +76,8 @@ def pipeline(
     untested: bool = False,
 ) -> None:
     """Run every stage, from the dataset to the report."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_pipeline(asked(config, set, where))
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_pipeline(request_of(config, set, options))
 
 
 @task(help=HELP, iterable=["set"])
@@ -92,8 +92,8 @@ def dataset(
     untested: bool = False,
 ) -> None:
     """Convert and check the dataset."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("dataset", asked(config, set, where))
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("dataset", request_of(config, set, options))
 
 
 @task(help=HELP, iterable=["set"])
@@ -108,8 +108,8 @@ def train(
     untested: bool = False,
 ) -> None:
     """Train the detector and keep its best checkpoint."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("train", asked(config, set, where))
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("train", request_of(config, set, options))
 
 
 @task(help=BY_TARGET, iterable=["set", "target"])
@@ -125,8 +125,8 @@ def export(
     untested: bool = False,
 ) -> None:
     """Turn the checkpoint into an ONNX file for each target."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("export", asked(config, set, where, target))
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("export", request_of(config, set, options, target))
 
 
 @task(help=BY_TARGET, iterable=["set", "target"])
@@ -142,8 +142,8 @@ def engine(
     untested: bool = False,
 ) -> None:
     """Build an engine for each target."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("engine", asked(config, set, where, target))
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("engine", request_of(config, set, options, target))
 
 
 @task(help={"engine": "the folder of an engine", "onnx": "the ONNX file it should be made from"})
@@ -166,8 +166,8 @@ def evaluate(
     untested: bool = False,
 ) -> None:
     """Measure the COCO figures of the checkpoints and of each engine."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("evaluate", asked(config, set, where, target))
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("evaluate", request_of(config, set, options, target))
 
 
 @task(
@@ -186,8 +186,8 @@ def profile(
     untested: bool = False,
 ) -> None:
     """Time each engine, step by step."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("profile", asked(config, set, where, target), again=again)
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_verb("profile", request_of(config, set, options, target), again=again)
 
 
 @task(
@@ -212,9 +212,9 @@ def build_jetson_engine(
     untested: bool = False,
 ) -> None:
     """Build, evaluate and profile a target's engine, on this device or on a Docker host's."""
-    where = RuntimeOptions(runtime, docker_host, untested)
+    options = RuntimeOptions(runtime, docker_host, untested)
     request = replace(
-        asked(config, set, where, [target]), precision=precision, divided=bool(docker_host)
+        request_of(config, set, options, [target]), precision=precision, divided=bool(docker_host)
     )
     verbs.build_jetson_engine(target, request)
 
@@ -231,8 +231,8 @@ def report(
     untested: bool = False,
 ) -> None:
     """Judge the gates and write the report."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_pipeline(asked(config, set, where))
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.run_pipeline(request_of(config, set, options))
 
 
 @task(help=HELP, iterable=["set"])
@@ -247,8 +247,8 @@ def status(
     untested: bool = False,
 ) -> None:
     """Show what is made already and what would run."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.show_status(asked(config, set, where))
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.show_status(request_of(config, set, options))
 
 
 @task(
@@ -267,8 +267,8 @@ def why(
     untested: bool = False,
 ) -> None:
     """Explain why a step would run again, or would not."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.show_why(name, asked(config, set, where))
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.show_why(name, request_of(config, set, options))
 
 
 @task(
@@ -294,7 +294,7 @@ def verify(_: Context, mend: bool = False) -> None:
     help={
         "days": "keep what is younger (default: 30; of images always: 1)",
         "dry-run": "only say what would go",
-        **WHERE,
+        **RUNTIME,
     }
 )
 @verbs.answering
@@ -308,8 +308,8 @@ def gc(
     untested: bool = False,
 ) -> None:
     """Remove cached results that no run name holds, what killed runs left, and outdated images."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    upkeep.collect_garbage(days, dry_run or context.config.run.dry, where)
+    options = RuntimeOptions(runtime, docker_host, untested)
+    upkeep.collect_garbage(days, dry_run or context.config.run.dry, options)
 
 
 @task(name="build", help=BY_IMAGE, iterable=["name"])

@@ -36,8 +36,8 @@ def main() -> None:
     options = parser.parse_args()
     settings = [f"input_size=[{options.size}, {options.size}]", f'targets=["{TARGET}"]']
     seconds: dict[str, list[float]] = {OURS: [], THEIRS: []}
-    asked = Request(config=options.config, overrides=settings)
-    with tempfile.TemporaryDirectory() as name, session(asked) as now:
+    request = Request(config=options.config, overrides=settings)
+    with tempfile.TemporaryDirectory() as name, session(request) as now:
         folder = Path(name)
         contenders = [(OURS, lambda: ours(now)), (THEIRS, their_flow(now, options.size, folder))]
         for number in range(options.rounds):

@@ -36,8 +36,8 @@ def main() -> None:
 
 def ap(config: str, settings: list[str], runtime: str) -> float:
     """Make the checkpoint's evaluation, and return its AP."""
-    asked = Request(config=config, overrides=settings, where=RuntimeOptions(runtime))
-    with session(asked) as now:
+    request = Request(config=config, overrides=settings, runtime=RuntimeOptions(runtime))
+    with session(request) as now:
         (goal,) = (step for step in now.steps_of("evaluate") if step.subject == CHECKPOINT)
         return float(str(make(now, [goal])[goal.name].provenance.metrics["AP"]))
 
