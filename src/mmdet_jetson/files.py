@@ -29,9 +29,7 @@ def disk_errors(what: Path | str) -> Iterator[None]:
         if error.errno not in _REFUSALS:
             raise
         reason, hint = _REFUSALS[error.errno]
-        raise UserError(
-            f"cannot read or write {error.filename or what}: {reason}", hint
-        ) from error
+        raise UserError(f"cannot read or write {error.filename or what}: {reason}", hint) from error
 
 
 def make_folder(folder: Path) -> None:

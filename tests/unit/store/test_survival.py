@@ -52,7 +52,8 @@ def test_killed_twenty_times(
         survivor = Store(store.root)
         assert survivor.verify().problems == (), round_
         assert all(survivor.find(tag) for tag in survivor.tags())
-        assert len(list(store.root.glob(".tmp/*"))) <= 1
+        # What this writer left, and one that died before it while it made the store.
+        assert len(list(store.root.glob(".tmp/*"))) <= 2
         assert {path.name for path in store.root.iterdir()} <= ENTRIES
 
     artifact = store.put("dataset", dataset, provenance, ["end"])
