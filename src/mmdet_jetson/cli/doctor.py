@@ -11,7 +11,7 @@ from pathlib import Path
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.environments.packages import Environment, environment_folder
 from mmdet_jetson.environments.pythons import installed_python
-from mmdet_jetson.fetching.places import Place
+from mmdet_jetson.fetching.locations import Location
 from mmdet_jetson.processes import ProcessFailed, output_of
 from mmdet_jetson.runtimes.host import HostRuntime
 
@@ -121,7 +121,7 @@ def _memory() -> Finding:
 def _mirrors(settings: Settings) -> Iterator[Finding]:
     for mirror in settings.mirrors:
         if "://" in mirror and not mirror.startswith("file://"):
-            yield Finding("mirror", True, f"{Place(mirror)} (not asked)")
+            yield Finding("mirror", True, f"{Location(mirror)} (not asked)")
             continue
         folder = Path(mirror.removeprefix("file://"))
         yield Finding("mirror", folder.is_dir(), mirror, "correct MMDET_JETSON_MIRRORS")

@@ -50,8 +50,8 @@ def check_target(name: str, target: Target) -> None:
     backend = BACKENDS[target.backend]
     if target.precision not in backend.precisions:
         raise ConfigError(
-            f"targets.toml: {name}.precision: backend {target.backend!r} builds no engines in "
-            f"{target.precision}",
+            f"targets.toml: {name}.precision: backend {target.backend!r} does not build "
+            f"engines in {target.precision}",
             f"set it to {' or '.join(map(json.dumps, backend.precisions))}",
         )
     if backend.lists_gpus and not target.compute_capabilities:

@@ -193,8 +193,10 @@ class _Planner:
             ProfileParameters(name, timing.repeats, timing.warmup),
             engine,
         )
-        proof = [self._prove(name, export, engine, evaluate, references)]
-        return [export, engine, evaluate, *(proof if target.graph == "fused" else []), profile]
+        if target.graph != "fused":
+            return [export, engine, evaluate, profile]
+        prove = self._prove(name, export, engine, evaluate, references)
+        return [export, engine, evaluate, prove, profile]
 
     def _fused(self, target: Target) -> FusedParameters | None:
         if target.graph != "fused":
