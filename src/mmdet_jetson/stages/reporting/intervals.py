@@ -4,13 +4,14 @@ import contextlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import List, Mapping, Optional, Sequence
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmdet_jetson.stages.gates.gates import Interval
+from mmdet_jetson.stages.annotations.coco_file import Prediction
+from mmdet_jetson.stages.gates.evidence import Interval
 
 RESAMPLES = 200
 # Below this a resample repeats so few pictures that the interval is far too narrow.
@@ -25,13 +26,13 @@ class _Matches:
     it found an object); ``objects`` has the number of objects in each picture.
     """
 
-    picture: "np.ndarray[Any, Any]"
-    correct: "np.ndarray[Any, Any]"
-    objects: "np.ndarray[Any, Any]"
+    picture: np.ndarray
+    correct: np.ndarray
+    objects: np.ndarray
 
 
 def ap50_interval(
-    annotations: Path, predictions: List[Dict[str, Any]], resamples: int = RESAMPLES
+    annotations: Path, predictions: List[Prediction], resamples: int = RESAMPLES
 ) -> Optional[Interval]:
     """Resample the pictures with replacement; return AP50 and its 2.5% and 97.5% percentiles.
 
@@ -57,7 +58,7 @@ def ap50_interval(
     return Interval(point=point, low=float(low), high=float(high))
 
 
-def _evaluate(annotations: Path, predictions: List[Dict[str, Any]]) -> Any:
+def _evaluate(annotations: Path, predictions: List[Prediction]) -> COCOeval:
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(annotations))
         # loadRes writes into the dictionaries it is given.
@@ -70,7 +71,7 @@ def _evaluate(annotations: Path, predictions: List[Dict[str, Any]]) -> Any:
     return evaluation
 
 
-def _collect(images: Sequence[Any]) -> _Matches:
+def _collect(images: Sequence[Optional[Mapping[str, np.ndarray]]]) -> _Matches:
     """Join what COCOeval found in each picture; None is a picture without anything."""
     objects = np.array([0 if i is None else np.sum(i["gtIgnore"] == 0) for i in images])
     found = [(index, image) for index, image in enumerate(images) if image is not None]
@@ -87,7 +88,7 @@ def _collect(images: Sequence[Any]) -> _Matches:
     return _Matches(picture[order], correct[order], objects)
 
 
-def _ap50(classes: Sequence[_Matches], counts: Any, levels: Any) -> float:
+def _ap50(classes: Sequence[_Matches], counts: np.ndarray, levels: np.ndarray) -> float:
     """AP50 where picture i counts ``counts[i]`` times; NaN where that leaves no object.
 
     The mean over classes of the precision at COCO's 101 recall levels, as COCOeval interpolates
@@ -99,7 +100,9 @@ def _ap50(classes: Sequence[_Matches], counts: Any, levels: Any) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _average_precision(matches: _Matches, counts: Any, levels: Any) -> Optional[float]:
+def _average_precision(
+    matches: _Matches, counts: np.ndarray, levels: np.ndarray
+) -> Optional[float]:
     objects = int(np.sum(matches.objects * counts))
     if objects == 0:
         return None
