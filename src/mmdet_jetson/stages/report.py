@@ -52,8 +52,9 @@ def run(job: StageJob[ReportParameters]) -> Result:
 
 def _measured(dataset: Path, subjects: Sequence[Subject]) -> Measured:
     annotations = dataset / "val.json"
-    evidence = {each.name: read_evidence(each, annotations) for each in subjects}
-    engines = [each for each in subjects if each.is_engine]
+    judged = [each for each in subjects if each.is_engine or each.name == CHECKPOINT]
+    evidence = {each.name: read_evidence(each, annotations) for each in judged}
+    engines = [each for each in judged if each.is_engine]
     return Measured(
         checkpoint=evidence[CHECKPOINT],
         engines={engine.name: evidence[engine.name] for engine in engines},

@@ -4,7 +4,7 @@ import contextlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence
+from typing import Callable, List, Mapping, Optional, Sequence
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -31,15 +31,24 @@ class _Matches:
     objects: np.ndarray
 
 
+def draw_pictures(pictures: int) -> np.ndarray:
+    """Draw as many pictures as there are, with replacement, `RESAMPLES` times: [resamples, n].
+
+    The seed is fixed, so the draws are always the same.
+    """
+    return np.random.default_rng(0).integers(0, pictures, size=(RESAMPLES, pictures))
+
+
 def ap50_interval(
-    annotations: Path, predictions: List[Prediction], resamples: int = RESAMPLES
+    annotations: Path,
+    predictions: List[Prediction],
+    draw: Callable[[int], np.ndarray] = draw_pictures,
 ) -> Optional[Interval]:
     """Resample the pictures with replacement; return AP50 and its 2.5% and 97.5% percentiles.
 
     ``annotations`` is the COCO file, ``predictions`` are in COCO's results format. COCOeval
-    matches the pictures once; in a resample each of them counts as often as it was drawn. The
-    seed is fixed, so equal inputs give equal intervals. None where pictures or predictions are
-    too few to resample.
+    matches the pictures once; in a resample each of them counts as often as ``draw`` drew it. None
+    where pictures or predictions are too few to resample.
     """
     if not predictions:
         return None
@@ -51,8 +60,8 @@ def ap50_interval(
     starts = range(0, len(evaluation.evalImgs), pictures)
     classes = [_collect(evaluation.evalImgs[start : start + pictures]) for start in starts]
     levels = evaluation.params.recThrs
-    draws = np.random.default_rng(0).integers(0, pictures, size=(resamples, pictures))
-    values = [_ap50(classes, np.bincount(draw, minlength=pictures), levels) for draw in draws]
+    counts = [np.bincount(drawn, minlength=pictures) for drawn in draw(pictures)]
+    values = [_ap50(classes, each, levels) for each in counts]
     low, high = np.nanpercentile(values, [2.5, 97.5])
     point = _ap50(classes, np.ones(pictures, dtype=int), levels)
     return Interval(point=point, low=float(low), high=float(high))
