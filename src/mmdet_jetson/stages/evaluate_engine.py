@@ -48,11 +48,11 @@ def run(job: StageJob[EvaluateEngineParameters]) -> Result:
     return Result(
         metrics=figures.figures,
         facts=dict(detector.passport.get("versions") or sessions(backend).versions()),
-        warnings=tuple(nms_warnings(incomplete, len(validation.images))),
+        warnings=tuple(doubts(incomplete, len(validation.images))),
     )
 
 
-def nms_warnings(incomplete: List[str], pictures: int) -> List[str]:
+def doubts(incomplete: List[str], pictures: int) -> List[str]:
     """Say where the engine's NMS may have found less than NMS over all boxes would."""
     if not incomplete:
         return []
