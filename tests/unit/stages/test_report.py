@@ -15,11 +15,18 @@ import pytest
 from mmdet_jetson.contract.job import ArtifactSummary
 from mmdet_jetson.contract.parameters import ReportParameters
 from mmdet_jetson.contract.records import ContractError, read_record, write_record
-from mmdet_jetson.contract.report import EvaluationMetrics, ProfileMetrics, Spread, Verdict
+from mmdet_jetson.contract.report import (
+    EvaluationMetrics,
+    GateResult,
+    ProfileMetrics,
+    Spread,
+    Verdict,
+)
 from mmdet_jetson.stages import report
 from mmdet_jetson.stages.annotations.coco_file import Prediction
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.evaluation.coco_figures import FIGURES, coco_figures
+from mmdet_jetson.stages.gates.evidence import Measured
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.proving.matching import Deviation
 from mmdet_jetson.stages.proving.proof import ComparedModel, NetworkComparison, Proof
@@ -456,3 +463,31 @@ def test_what_gates_find_is_the_result_of_the_stage(job: Job) -> None:
 def test_a_report_without_gates_is_no_pass(job: Job) -> None:
     parameters = replace(job.parameters, gates={})
     assert judged(replace(job, parameters=parameters)) == ("inconclusive", {})
+
+
+def test_gates_may_judge_all_that_was_measured(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Measured] = []
+
+    def judge(_: Mapping[str, float], measured: Measured) -> list[GateResult]:
+        seen.append(measured)
+        return []
+
+    monkeypatch.setattr(report, "judge", judge)
+    report.run(with_proof(job, tmp_path / "proof", "pc", NetworkComparison(1, ())))
+
+    (measured,) = seen
+    assert measured.pictures == PICTURES
+    assert measured.checkpoint is not None
+    assert measured.checkpoint.metrics.subject == "checkpoint"
+    for target in TARGETS:
+        engine, profile = measured.engines[target], measured.profiles[target]
+        assert engine is not None
+        assert engine.interval is not None
+        assert profile is not None
+        assert profile.total.p50 == 17.4
+    assert {name: proof and proof.target for name, proof in measured.proofs.items()} == {
+        "pc": "pc",
+        "edge": None,
+    }
