@@ -20,26 +20,25 @@ class Gate(Protocol):
 
 
 def load_gate(name: str) -> Gate:
-    """Give the module of a gate.
-
-    Raises:
-        ValueError: there is no such gate.
-    """
-    if name not in GATES:
-        raise ValueError(f"unknown gate {name!r}; the gates are {', '.join(GATES)}")
+    """Give the module of a gate."""
     return cast("Gate", import_module(f"{__name__}.{GATES[name]}"))
 
 
 def judge(limits: Mapping[str, float], measured: Measured) -> List[GateResult]:
-    """Judge every gate that has a limit; one that finds nothing to judge is inconclusive.
+    """Judge every gate that has a limit, in the order of `choices.GATES`.
+
+    A gate that finds nothing to judge is inconclusive.
 
     Raises:
         ValueError: there is no such gate: one that is skipped would look passed.
     """
+    unknown = sorted(set(limits) - set(GATES))
+    if unknown:
+        raise ValueError(f"unknown gate {unknown[0]!r}; the gates are {', '.join(GATES)}")
     results: List[GateResult] = []
-    for name, limit in limits.items():
-        judged = load_gate(name).judge(Case(name, limit, measured))
-        results += judged or [_nothing_judged(name, limit)]
+    for name in (name for name in GATES if name in limits):
+        judged = load_gate(name).judge(Case(name, limits[name], measured))
+        results += judged or [_nothing_judged(name, limits[name])]
     return results
 
 

@@ -32,6 +32,11 @@ def test_good_evidence_passes_every_gate() -> None:
     assert verdict(results) == PASS
 
 
+def test_gates_are_judged_in_one_order_whatever_that_of_their_limits() -> None:
+    backwards = dict(reversed(LIMITS.items()))
+    assert judge(backwards, GOOD) == judge(LIMITS, GOOD)
+
+
 def test_every_module_is_registered_and_every_gate_has_one() -> None:
     modules = {path.stem for path in Path(gates.__file__).parent.glob("*.py")}
     assert modules == {"__init__", "evidence", *GATES.values()}
