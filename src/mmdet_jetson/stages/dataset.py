@@ -60,7 +60,7 @@ def run(job: StageJob[DatasetParameters]) -> Result:
 def _labels(parameters: DatasetParameters) -> Labels:
     classes, default = list(parameters.classes), parameters.default_class
     if not classes or len(set(classes)) != len(classes):
-        raise StageError("the classes are empty or name one twice", "give each class once")
+        raise StageError("the list of classes is empty or names one twice", "name each class once")
     if default is not None and default not in classes:
         listed = ", ".join(classes)
         raise StageError(f'the default class "{default}" is not a class', f"choose from {listed}")
@@ -128,7 +128,9 @@ def _check_filled(records: Mapping[Split, Sequence[Record]], findings: Findings)
     for split, listed in records.items():
         with findings.at(split.shown):
             if not listed:
-                raise Defect(f"the {split.name} split has no pictures", "add some or mend its path")
+                raise Defect(
+                    f"the {split.name} split has no pictures", "add some or correct its path"
+                )
             if not any(record.regions for record in listed):
                 raise Defect(f"the {split.name} split has no annotations", "label some pictures")
 

@@ -316,8 +316,8 @@ DRAWN = DatasetParameters(
 )
 
 BAD_SETTINGS = {
-    "no-classes": (replace(PARAMETERS, classes=()), "the classes are empty"),
-    "class-twice": (replace(PARAMETERS, classes=("balloon",) * 2), "name one twice"),
+    "no-classes": (replace(PARAMETERS, classes=()), "the list of classes is empty"),
+    "class-twice": (replace(PARAMETERS, classes=("balloon",) * 2), "names one twice"),
     "default-not-a-class": (
         replace(PARAMETERS, default_class="x"),
         'the default class "x" is not a class',

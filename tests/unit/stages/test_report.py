@@ -456,7 +456,7 @@ def test_what_gates_find_is_the_result_of_the_stage(job: Job) -> None:
     result = report.run(job)
     assert result.metrics["verdict"] == "inconclusive"
     assert result.warnings == (
-        "AP50 of the engine for pc is 1.000, but 12 pictures are too few to hold it against 0.600.",
+        "AP50 of the engine for pc is 1.000, but 12 pictures are too few to compare it with 0.600.",
     )
 
 

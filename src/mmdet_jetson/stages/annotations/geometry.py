@@ -84,7 +84,7 @@ def place(outlines: Sequence[Outline], width: int, height: int) -> Placement:
     if inside.area < _SMALLEST_AREA:
         raise Defect(
             f"the region lies outside the picture, which is {width} × {height} pixels",
-            "was the picture resized or exchanged after it was labelled?",
+            "was the picture resized or replaced after it was labelled?",
         )
     clipped = not box(0, 0, width, height).covers(whole)
     kept = [list(outline) for outline in outlines]

@@ -59,7 +59,9 @@ def number(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Defect(f"{name} is {_shown(value)}, not a number", "draw the region again")
     if not abs(value) <= _LARGEST:
-        raise Defect(f"{name} is {_shown(value)}, no possible coordinate", "draw the region again")
+        raise Defect(
+            f"{name} is {_shown(value)}, which cannot be a coordinate", "draw the region again"
+        )
     return float(value)
 
 

@@ -67,7 +67,7 @@ class Measured:
                 f"but the validation set has {self.pictures}."
             )
         if metrics.detections < 1:
-            raise UnusableEvidenceError(f"The evaluation of {who} holds no detection.")
+            raise UnusableEvidenceError(f"The evaluation of {who} contains no detections.")
         value = metrics.figures.get(name)
         if value is None or not 0 <= value <= 1:
             raise UnusableEvidenceError(

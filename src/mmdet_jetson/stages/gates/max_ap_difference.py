@@ -25,10 +25,10 @@ def _judge(case: Case, target: str) -> GateResult:
     difference, limit = abs(before - after), case.limit
     compared = f"AP of {title(target)} is {after:.4f} and of the checkpoint {before:.4f}"
     if difference > limit:
-        far = f"{compared}: {difference:.4f} apart, more than {limit:.4f}."
+        far = f"{compared}: they differ by {difference:.4f}, more than {limit:.4f}."
         return case.result(target, FAIL, difference, far)
     if before <= limit:
         low = f"{compared}: too low for a drop of more than {limit:.4f} to show."
         return case.result(target, INCONCLUSIVE, difference, low)
-    near = f"{compared}: {difference:.4f} apart, at most {limit:.4f}."
+    near = f"{compared}: they differ by {difference:.4f}, at most {limit:.4f}."
     return case.result(target, PASS, difference, near)

@@ -36,7 +36,7 @@ def _weigh(
 ) -> Tuple[str, str]:
     """Hold a measured AP50 against its limit; return the outcome and the end of its sentence."""
     if interval is None:
-        return INCONCLUSIVE, f", but {pictures} pictures are too few to hold it against {limit:.3f}"
+        return INCONCLUSIVE, f", but {pictures} pictures are too few to compare it with {limit:.3f}"
     if not math.isclose(interval.point, measured, abs_tol=SAME_FIGURE):
         return FAIL, f", but its stored predictions give {interval.point:.3f}"
     low, high = min(interval.low, measured), max(interval.high, measured)
@@ -45,4 +45,4 @@ def _weigh(
         return PASS, f"{spread}, at least {limit:.3f}"
     if limit > high:
         return FAIL, f"{spread}, below {limit:.3f}"
-    return INCONCLUSIVE, f"{spread}, too uncertain to hold against {limit:.3f}"
+    return INCONCLUSIVE, f"{spread}, too uncertain to compare with {limit:.3f}"

@@ -18,7 +18,7 @@ UNUSABLE = {
     "base": (evidence("base"), "given for the engine for pc is one of the base."),
     "other-pictures": (evidence(pictures=19), "covers 19 pictures, but the validation set has 20."),
     "no-pictures": (evidence(pictures=0), "covers 0 pictures, but the validation set has 20."),
-    "no-detections": (evidence(detections=0), "of the engine for pc holds no detection."),
+    "no-detections": (evidence(detections=0), "of the engine for pc contains no detections."),
 }
 
 

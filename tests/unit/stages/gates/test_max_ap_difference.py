@@ -34,7 +34,7 @@ def test_the_sentence_holds_both_figures_and_the_limit() -> None:
     checkpoint = evidence("checkpoint", figures={"AP": 0.5})
     assert judged(checkpoint, evidence(figures={"AP": 0.51})).sentence == (
         "AP of the engine for pc is 0.5100 and of the checkpoint 0.5000: "
-        "0.0100 apart, more than 0.0020."
+        "they differ by 0.0100, more than 0.0020."
     )
 
 
