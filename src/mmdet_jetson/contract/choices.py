@@ -53,7 +53,7 @@ GATES: Mapping[str, str] = {
 
 # A format's name in [dataset], and what it is called in sentences. `drawn` pictures have no source.
 FORMATS: Mapping[str, str] = {
-    "via": "VIA (VGG Image Annotator 1.x and 2.x)",
+    "via": "VIA",  # VGG Image Annotator, 1.x and 2.x
     "coco": "COCO",
 }
 DRAWN = "drawn"
