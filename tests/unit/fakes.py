@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from mmdet_jetson.contract.job import Progress, Result, read_job
-from mmdet_jetson.contract.parameters import DatasetParameters, DrawnPictures, TrainParameters
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures
+from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages

@@ -21,7 +21,8 @@ from mmdet_jetson.config.toml import (
     overridden,
     read_toml,
 )
-from mmdet_jetson.contract.choices import DRAWN, FORMATS, GATES
+from mmdet_jetson.contract.formats import DRAWN, FORMATS
+from mmdet_jetson.contract.gates import GATES
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.errors import ConfigError
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from mmdet_jetson.config.toml import Name, Positive, Section, check_choice
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))

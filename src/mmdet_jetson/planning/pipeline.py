@@ -9,23 +9,20 @@ from dataclasses import dataclass
 from mmdet_jetson.config.pipeline import Dataset, Project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.config.toml import flatten
-from mmdet_jetson.contract.choices import BACKENDS
-from mmdet_jetson.contract.parameters import (
-    DatasetParameters,
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.parameters.base import Parameters
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures, SplitLocation
+from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.contract.parameters.evaluate import (
     DrawingParameters,
-    DrawnPictures,
-    EngineParameters,
     EvaluateCheckpointParameters,
     EvaluateEngineParameters,
-    ExportParameters,
-    FusedParameters,
-    Parameters,
-    ProfileParameters,
-    ProveParameters,
-    ReportParameters,
-    SplitLocation,
-    TrainParameters,
 )
+from mmdet_jetson.contract.parameters.export import ExportParameters, FusedParameters
+from mmdet_jetson.contract.parameters.profile import ProfileParameters
+from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.parameters.report import ReportParameters
+from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, input_name
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import config_input

@@ -17,9 +17,9 @@ import numpy as np
 import PIL
 import shapely
 
-from mmdet_jetson.contract.choices import DRAWN
+from mmdet_jetson.contract.formats import DRAWN
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import DatasetParameters, SplitLocation
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters, SplitLocation
 from mmdet_jetson.contract.records import encode, write_record
 from mmdet_jetson.stages.annotations import drawn, pictures
 from mmdet_jetson.stages.annotations.coco_writing import to_coco

@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional
 import onnx
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import EngineParameters
+from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.stages.backends import sessions
 from mmdet_jetson.stages.building import TIMING_CACHE, Built, Request, builder
 from mmdet_jetson.stages.building.calibration import Calibration, choose

@@ -17,7 +17,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import set_random_seed
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import EvaluateCheckpointParameters
+from mmdet_jetson.contract.parameters.evaluate import EvaluateCheckpointParameters
 from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
 from mmdet_jetson.stages.checkpoints.weights import find_weights, fit_weights, read_weights
 from mmdet_jetson.stages.conversion.trained_preprocessing import trained_preprocessing

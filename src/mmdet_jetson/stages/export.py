@@ -15,9 +15,10 @@ import onnx
 import torch
 from mmengine import Config
 
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import ExportParameters, Size
+from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel, load_trained_model
 from mmdet_jetson.stages.conversion import documented_graph
 from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config

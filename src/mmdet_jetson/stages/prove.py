@@ -14,7 +14,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, TypedDict
 import numpy as np
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import ProveParameters
+from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.records import read_record, write_record
 from mmdet_jetson.contract.report import CHECKPOINT, DOCUMENTED, EvaluationMetrics
 from mmdet_jetson.stages.annotations.coco_file import read_predictions, read_split

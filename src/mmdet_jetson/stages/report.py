@@ -7,7 +7,7 @@ import jinja2
 import matplotlib
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import ReportParameters
+from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.records import write_record
 from mmdet_jetson.contract.report import CHECKPOINT, GateResult, Verdict
 from mmdet_jetson.stages.annotations.coco_file import read_split

@@ -6,8 +6,8 @@ import pytest
 
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.contract.choices import BACKENDS
-from mmdet_jetson.contract.parameters import EngineParameters
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.inputs import Inputs

@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 from mmdet_jetson.containers.objects import (
     STDERR,
     STDOUT,
-    VolumeMount,
     ContainerSpec,
+    ContainerSummary,
     DockerHostError,
     Exit,
     HostFacts,
-    ContainerSummary,
     Image,
+    VolumeMount,
 )
 
 PC = HostFacts(

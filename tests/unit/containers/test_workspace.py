@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 from folder_engine import FolderEngine
 
-from mmdet_jetson.containers.objects import VolumeMount, ContainerSpec, ConnectionLost, DockerHostError
+from mmdet_jetson.containers.objects import (
+    ConnectionLost,
+    ContainerSpec,
+    DockerHostError,
+    VolumeMount,
+)
 from mmdet_jetson.containers.workspace import CONTENT, WHOLE, Workspace
 from mmdet_jetson.locks import hold
 from mmdet_jetson.running.jobs import lock_of

@@ -19,7 +19,9 @@ from mmdet_jetson.contract.job import (
     write_job,
     write_result,
 )
-from mmdet_jetson.contract.parameters import FusedParameters, ProfileParameters, ProveParameters
+from mmdet_jetson.contract.parameters.export import FusedParameters
+from mmdet_jetson.contract.parameters.profile import ProfileParameters
+from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.records import ContractError, encode
 from mmdet_jetson.planning.stages import PREFLIGHT, STAGES
 from mmdet_jetson.stages.job import StageJob

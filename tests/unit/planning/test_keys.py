@@ -120,3 +120,13 @@ def test_the_source_digest_follows_imports(package: Path, name: str) -> None:
 def test_every_stage_has_a_source() -> None:
     for stage in stages.STAGES:
         assert len(keys.source_digest(stage.module)) == 64
+
+
+def test_a_stage_does_not_depend_on_what_others_are_told() -> None:
+    """Else a new gate, or a new parameter of the profile, would train everything anew."""
+    modules = {path.relative_to(keys.PACKAGE).as_posix() for path in keys._closure("train")}
+    assert "contract/parameters/train.py" in modules
+    others = {"contract/gates.py", "contract/backends.py", "contract/parameters/profile.py"}
+    assert modules & others == set()
+    gates = {path.name for path in keys._closure("report")}
+    assert {"gates.py", "min_ap50.py"} <= gates

@@ -5,12 +5,10 @@ import pytest
 
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.contract.parameters import (
-    DatasetParameters,
-    ExportParameters,
-    ProveParameters,
-    TrainParameters,
-)
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters
+from mmdet_jetson.contract.parameters.export import ExportParameters
+from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import pipeline, stages
 from mmdet_jetson.planning.inputs import Inputs

@@ -7,7 +7,7 @@ import pytest
 from fakes import dataset_step
 
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import Job, Progress, write_job
 from mmdet_jetson.contract.records import encode
 from mmdet_jetson.locks import hold, lock_beside

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmdet_jetson.contract.parameters import DatasetParameters, SplitLocation
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters, SplitLocation
 from mmdet_jetson.stages.job import StageJob
 
 WIDTH, HEIGHT = 40, 30

@@ -30,7 +30,7 @@ from labelled import (
 )
 from PIL import Image
 
-from mmdet_jetson.contract import choices
+from mmdet_jetson.contract.formats import DRAWN
 from mmdet_jetson.contract.job import (
     Job,
     Progress,
@@ -40,7 +40,7 @@ from mmdet_jetson.contract.job import (
     read_result,
     write_job,
 )
-from mmdet_jetson.contract.parameters import DatasetParameters, DrawnPictures, SplitLocation
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures, SplitLocation
 from mmdet_jetson.contract.records import encode, read_record
 from mmdet_jetson.stages import dataset
 from mmdet_jetson.stages.annotations.coco_file import CocoFile, read_split
@@ -306,7 +306,7 @@ def test_bad_data_is_one_sentence_with_a_hint_and_nothing_is_written(
 
 
 DRAWN = DatasetParameters(
-    format=choices.DRAWN,
+    format=DRAWN,
     classes=("ellipse", "rectangle"),
     default_class=None,
     label_attribute="label",

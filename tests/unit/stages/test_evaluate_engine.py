@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from built_engines import dataset_folder, engine_folder, job, onnx_folder
 
-from mmdet_jetson.contract.parameters import DrawingParameters, EvaluateEngineParameters
+from mmdet_jetson.contract.parameters.evaluate import DrawingParameters, EvaluateEngineParameters
 from mmdet_jetson.contract.records import read_record
 from mmdet_jetson.contract.report import EvaluationMetrics
 from mmdet_jetson.stages.annotations.coco_file import read_predictions

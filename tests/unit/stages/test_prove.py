@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 from mmdet_jetson.contract.job import Progress, Result, parse_progress
-from mmdet_jetson.contract.parameters import ProveParameters
+from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.records import read_record, write_record
 from mmdet_jetson.contract.report import EvaluationMetrics
 from mmdet_jetson.stages.annotations.coco_file import Prediction

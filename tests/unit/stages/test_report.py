@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mmdet_jetson.contract.job import ArtifactSummary
-from mmdet_jetson.contract.parameters import ReportParameters
+from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.records import ContractError, read_record, write_record
 from mmdet_jetson.contract.report import (
     EvaluationMetrics,

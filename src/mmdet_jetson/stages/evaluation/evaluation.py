@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
-from mmdet_jetson.contract.parameters import DrawingParameters
+from mmdet_jetson.contract.parameters.evaluate import DrawingParameters
 from mmdet_jetson.contract.records import encode, write_record
 from mmdet_jetson.contract.report import EvaluationMetrics
 from mmdet_jetson.stages.annotations.coco_file import (

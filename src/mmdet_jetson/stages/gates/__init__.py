@@ -1,13 +1,13 @@
 """Gates: checks of the evidence that pass, fail or are inconclusive. Pure: no files, no clock.
 
 A gate passes on evidence alone: what is missing fails it. Each is a module of this folder, which
-`choices.GATES` names.
+`contract.gates.GATES` names.
 """
 
 from importlib import import_module
 from typing import List, Mapping, Protocol, Sequence, cast
 
-from mmdet_jetson.contract.choices import GATES
+from mmdet_jetson.contract.gates import GATES
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, GateResult
 from mmdet_jetson.stages.gates.evidence import Case, Measured
 
@@ -25,7 +25,7 @@ def load_gate(name: str) -> Gate:
 
 
 def judge(limits: Mapping[str, float], measured: Measured) -> List[GateResult]:
-    """Judge every gate that has a limit, in the order of `choices.GATES`.
+    """Judge every gate that has a limit, in the order of `contract.gates.GATES`.
 
     A gate that finds nothing to judge is inconclusive.
 

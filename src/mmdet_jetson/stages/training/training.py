@@ -24,7 +24,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import TrainParameters
+from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.stages.checkpoints.weights import (
     find_weights,
     fit_weights,

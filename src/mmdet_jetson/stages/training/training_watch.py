@@ -7,7 +7,7 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 
-from mmdet_jetson.contract.parameters import TrainParameters
+from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob
 

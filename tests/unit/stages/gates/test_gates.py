@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from measured import evidence, measured
 
-from mmdet_jetson.contract.choices import GATES
+from mmdet_jetson.contract.gates import GATES
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, GateResult
 from mmdet_jetson.stages import gates
 from mmdet_jetson.stages.gates import judge, load_gate, verdict

@@ -1,10 +1,10 @@
-"""The annotation formats that are read: one module for each, of its name in `choices.FORMATS`."""
+"""The annotation formats that are read: one module for each, of its name in `FORMATS`."""
 
 from importlib import import_module
 from pathlib import Path
 from typing import List, Protocol, cast
 
-from mmdet_jetson.contract.choices import FORMATS
+from mmdet_jetson.contract.formats import FORMATS
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.records import Labels, Record
 from mmdet_jetson.stages.errors import StageError

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from labelled import coco, entry, region, save, via
 
-from mmdet_jetson.contract.choices import FORMATS
+from mmdet_jetson.contract.formats import FORMATS
 from mmdet_jetson.stages.annotations import formats
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.formats import Format, annotation_format, read_annotations
