@@ -38,7 +38,7 @@ from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
 from mmdet_jetson.stages.conversion import trained_preprocessing
 from mmdet_jetson.stages.conversion.fused_graph import FusedInput, fused_graph
 from mmdet_jetson.stages.conversion.fused_preprocessing import preprocessing_graph
-from mmdet_jetson.stages.conversion.head_decoding import DecodedNetwork
+from mmdet_jetson.stages.conversion.decoded_network import DecodedNetwork
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.detector import Feeding, FusedDetector

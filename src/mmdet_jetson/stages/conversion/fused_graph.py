@@ -19,7 +19,7 @@ from mmdet_jetson.stages.conversion.fused_preprocessing import (
     fold_into_first_convolution,
     preprocessing_graph,
 )
-from mmdet_jetson.stages.conversion.head_decoding import DecodedNetwork
+from mmdet_jetson.stages.conversion.decoded_network import DecodedNetwork
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.foreign_errors import reason_of
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
