@@ -14,8 +14,7 @@ from mmdet.utils import register_all_modules
 from mmengine import Config
 from mmengine.model import revert_sync_batchnorm
 
-from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.errors import StageError, reason_of
 
 
 @dataclass(frozen=True)

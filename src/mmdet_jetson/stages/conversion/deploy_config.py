@@ -7,8 +7,7 @@ from typing import Any, Dict, Iterable, Mapping, Tuple
 from mmdeploy.utils import Backend
 from mmengine import Config
 
-from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.errors import StageError, reason_of
 
 TABLES = ("backend_config", "onnx_config", "codebase_config")
 # What MMDeploy 1.0.0 cannot do without, or what the `onnx` artifact promises: None is any value.

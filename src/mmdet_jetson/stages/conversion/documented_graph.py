@@ -24,8 +24,7 @@ from mmdet_jetson.stages.conversion.trained_preprocessing import (
     mend_pipeline,
     trained_preprocessing,
 )
-from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.errors import StageError, reason_of
 
 
 def write_sdk_files(

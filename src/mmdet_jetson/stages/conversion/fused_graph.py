@@ -20,8 +20,7 @@ from mmdet_jetson.stages.conversion.fused_preprocessing import (
     preprocessing_graph,
 )
 from mmdet_jetson.stages.conversion.decoded_network import DecodedNetwork
-from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.errors import StageError, reason_of
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 

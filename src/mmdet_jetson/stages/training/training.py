@@ -33,8 +33,7 @@ from mmdet_jetson.stages.checkpoints.weights import (
     read_weights,
     save,
 )
-from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.errors import StageError, reason_of
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
