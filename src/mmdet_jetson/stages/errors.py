@@ -15,6 +15,6 @@ class StageError(Exception):
 
 
 def reason_of(error: BaseException) -> str:
-    """Say what a library's exception is and the first line of its text, short enough for a sentence."""
+    """Give an exception's kind and the first line of its text, short enough for a sentence."""
     text = str(error).strip() or "(no message)"
     return shorten(f"{type(error).__name__}: {text.splitlines()[0]}", LONGEST, placeholder=" ...")
