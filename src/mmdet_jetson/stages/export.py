@@ -22,7 +22,7 @@ from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel, load_tra
 from mmdet_jetson.stages.conversion import documented_graph
 from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
 from mmdet_jetson.stages.conversion.fused_graph import fused_graph
-from mmdet_jetson.stages.conversion.onnx_graph import read_fused_graph, read_graph
+from mmdet_jetson.stages.conversion.onnx_graph import read_documented_graph, read_fused_graph
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
     test_pipeline,
@@ -71,7 +71,7 @@ def _write_documented(
     documented_graph.write_sdk_files(model, deploy_config, size, folder)
     documented_graph.trace(model, deploy_config, size, folder)
     deploy_config.dump(str(folder / "deploy_config.py"))
-    return asdict(read_graph(folder / ONNX, backend, len(model.classes)))
+    return asdict(read_documented_graph(folder / ONNX, backend, len(model.classes)))
 
 
 def _write_fused(

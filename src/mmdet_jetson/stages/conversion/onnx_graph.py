@@ -16,7 +16,7 @@ Shape = List[Optional[int]]
 
 
 @dataclass(frozen=True)
-class PostProcessing:
+class NmsSettings:
     """The thresholds of the NMS, and how many detections a picture can have (``keep``).
 
     ``nms_pre`` is how many boxes go into the NMS at most; None lets all of them in.
@@ -29,7 +29,7 @@ class PostProcessing:
 
 
 @dataclass(frozen=True)
-class FusedPostProcessing(PostProcessing):
+class FusedNmsSettings(NmsSettings):
     """The same of a fused graph, and the ``rounds`` of its NMS."""
 
     rounds: int
@@ -45,17 +45,17 @@ class CustomOperator:
 
 
 @dataclass(frozen=True)
-class Graph:
+class GraphContent:
     """A graph by its names. A dimension that the file leaves open is None."""
 
     opset: int
     inputs: Dict[str, Shape]
     outputs: Dict[str, Shape]
     custom_ops: List[CustomOperator]
-    post_processing: PostProcessing
+    post_processing: NmsSettings
 
 
-def read_graph(path: Path, backend: str, classes: int) -> Graph:
+def read_documented_graph(path: Path, backend: str, classes: int) -> GraphContent:
     """Read and check a graph that MMDeploy wrote for ``backend``.
 
     Raises:
@@ -74,8 +74,8 @@ def read_graph(path: Path, backend: str, classes: int) -> Graph:
     return _graph(model, custom, post)
 
 
-def read_fused_graph(path: Path) -> Graph:
-    """Read a fused graph; its post-processing is a `FusedPostProcessing`.
+def read_fused_graph(path: Path) -> GraphContent:
+    """Read a fused graph; its post-processing is a `FusedNmsSettings`.
 
     Raises:
         StageError: the file is no valid ONNX.
@@ -83,7 +83,7 @@ def read_fused_graph(path: Path) -> Graph:
     model = _checked(path)
     limits = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     rounds = [node for node in model.graph.node if node.name.startswith("nms/MatMul")]
-    post = FusedPostProcessing(
+    post = FusedNmsSettings(
         score_threshold=_decimal(limits["nms/score_threshold"][0]),
         iou_threshold=_decimal(limits["nms/iou_threshold"][0]),
         keep=int(limits["nms/keep_count"][0]),
@@ -105,9 +105,9 @@ def _checked(path: Path) -> onnx.ModelProto:
 
 
 def _graph(
-    model: onnx.ModelProto, custom: List[onnx.NodeProto], post_processing: PostProcessing
-) -> Graph:
-    return Graph(
+    model: onnx.ModelProto, custom: List[onnx.NodeProto], post_processing: NmsSettings
+) -> GraphContent:
+    return GraphContent(
         opset=next(o.version for o in model.opset_import if o.domain in STANDARD_DOMAINS),
         inputs={value.name: _shape(value) for value in model.graph.input},
         outputs={value.name: _shape(value) for value in model.graph.output},
@@ -157,9 +157,9 @@ def _decimal(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-def _plugin(node: onnx.NodeProto) -> PostProcessing:
+def _plugin(node: onnx.NodeProto) -> NmsSettings:
     given: Dict[str, onnx.AttributeProto] = {item.name: item for item in node.attribute}
-    return PostProcessing(
+    return NmsSettings(
         score_threshold=_decimal(given["score_threshold"].f),
         iou_threshold=_decimal(given["iou_threshold"].f),
         keep=given["keep_topk"].i,
@@ -178,14 +178,14 @@ class _Standard:
             if node.op_type == "Constant":
                 self.constants[node.output[0]] = node.attribute[0].t
 
-    def read(self, classes: int) -> PostProcessing:
+    def read(self, classes: int) -> NmsSettings:
         """Read the limits of the one NMS and of the TopK on either side of it."""
         kinds = [node.op_type for node in self.nodes]
         nms = kinds.index("NonMaxSuppression")
         per_class, iou, score = (self._limit(name) for name in self.nodes[nms].input[2:5])
         before, after = self._top_k(self.nodes[:nms]), self._top_k(self.nodes[nms:])
         most = int(per_class) * classes
-        return PostProcessing(
+        return NmsSettings(
             score_threshold=_decimal(score),
             iou_threshold=_decimal(iou),
             keep=most if after is None else min(most, after),

@@ -130,7 +130,7 @@ def check_pipeline(path: Path, trained: Preprocessing) -> None:
     Raises:
         StageError: a field differs; the sentence names the fields with both values.
     """
-    written = Preprocessing.parse(_transforms(json.loads(path.read_text())), trained.input_size)
+    written = Preprocessing.read(path, trained.input_size)
     differences = [
         f"{field.name} is {getattr(written, field.name)!r}, not {getattr(trained, field.name)!r}"
         for field in fields(Preprocessing)
