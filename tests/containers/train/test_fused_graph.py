@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import cv2
-import mmdet
 import numpy as np
 import onnx
 import onnxruntime
@@ -28,7 +27,6 @@ from mmdet_jetson.stages import evaluate_checkpoint
 from mmdet_jetson.stages.backends.onnxruntime import network_of
 from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
 from mmdet_jetson.stages.conversion import trained_preprocessing
-from mmdet_jetson.stages.conversion.decoded_network import DecodedNetwork
 from mmdet_jetson.stages.conversion.fused_graph import fused_graph
 from mmdet_jetson.stages.conversion.fused_preprocessing import preprocessing_graph
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
@@ -369,49 +367,6 @@ def test_another_nms_is_one_sentence(checkpoints: dict[str, Path], tmp_path: Pat
     changed = variant(checkpoints["rtmdet"], tmp_path / "checkpoint", soft_nms)
     with pytest.raises(StageError, match="another NMS than the greedy one per class"):
         fuse(changed, tmp_path / "job")
-
-
-@pytest.mark.parametrize(
-    ("base", "head"),
-    [
-        ("fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py", "a FCOS with a FCOSHead"),
-        ("gfl/gfl_r50_fpn_1x_coco.py", "a GFL with a GFLHead"),
-        ("faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py", "a FasterRCNN with a head of its own"),
-    ],
-)
-def test_a_head_that_cannot_be_fused_is_one_sentence(base: str, head: str) -> None:
-    with pytest.raises(StageError, match=f"^{head} cannot be fused") as caught:
-        DecodedNetwork(untrained(base), 1, SIZE)
-    assert 'graph = "documented"' in caught.value.hint
-
-
-def test_an_anchor_head_is_decoded_as_mmdetection_does() -> None:
-    model = untrained("retinanet/retinanet_r50_fpn_1x_coco.py")
-    network = DecodedNetwork(model, 1, SIZE)
-    random = torch.Generator().manual_seed(0)
-    batch = torch.randn(network.example.shape, generator=random)
-    with torch.no_grad():
-        boxes, scores = network(batch)
-        outputs = model.bbox_head(model.extract_feat(batch))
-        found = model.bbox_head.predict_by_feat(
-            *outputs,
-            batch_img_metas=[{"img_shape": SIZE[::-1]}],
-            cfg=Config({"score_thr": 0.0, "nms_pre": 10**6}),
-            with_nms=False,
-        )[0]
-    order = scores[0].flatten().sort(descending=True)[1]
-    assert torch.equal(scores[0].flatten()[order], found.scores.sort(descending=True)[0])
-    theirs = torch.cat([found.bboxes, found.scores[:, None]], 1).unique(dim=0)
-    pairs = boxes[0].repeat_interleave(scores.shape[2], 0)
-    ours = torch.cat([pairs, scores[0].reshape(-1, 1)], 1).unique(dim=0)
-    assert (ours - theirs).abs().max() < 1e-4
-
-
-def untrained(base: str) -> torch.nn.Module:
-    register_all_modules()
-    config = Config.fromfile(str(Path(mmdet.__file__).parent / ".mim/configs" / base))
-    config.model.backbone.pop("init_cfg")
-    return MODELS.build(config.model).eval()
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def find_head(model: nn.Module) -> Head:
         StageError: it is not a detector of one stage, or none knows its head.
     """
     head = getattr(model, "bbox_head", None)
-    known = [_load(name) for name in HEADS]
+    known = [load(name) for name in HEADS]
     if isinstance(model, SingleStageDetector):
         for each in known:
             if each.matches(head):
@@ -66,5 +66,6 @@ def find_head(model: nn.Module) -> Head:
     )
 
 
-def _load(name: str) -> Head:
+def load(name: str) -> Head:
+    """Give the module of a name in `HEADS`."""
     return cast("Head", import_module(f"{__name__}.{name}"))
