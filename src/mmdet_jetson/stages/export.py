@@ -122,8 +122,8 @@ def _warnings(config: Config, size: Size) -> List[str]:
         )
     if steps["Resize"].get("keep_ratio", False) and size[0] != size[1]:
         found.append(
-            f"MMDetection fits the longer side of a picture to {max(size)}, so with "
-            f"{size[0]}x{size[1]} pictures of the other orientation do not fit the engine"
+            f"MMDetection scales the longer side of a picture to {max(size)}, so a picture of the "
+            f"other orientation does not fit an engine of {size[0]}x{size[1]}"
         )
     return found
 

@@ -295,7 +295,7 @@ def test_an_oblong_input_is_padded_in_the_sdks_order_and_warned_about(
     assert (steps["Resize"]["size"], steps["Pad"]["size"]) == ([160, 128], [128, 160])
     assert [warning.split(",")[0] for warning in result.warnings] == [
         "trained at 128x128",
-        "MMDetection fits the longer side of a picture to 160",
+        "MMDetection scales the longer side of a picture to 160",
     ]
 
 
@@ -442,7 +442,7 @@ BAD_CHECKPOINTS = {
     ),
     "unknown-transform": (
         set_config(with_pipeline([*pipeline(True, PAD)[:2], {"type": "RandomFlip"}, PACK])),
-        "has a RandomFlip, which no engine does",
+        "has a RandomFlip, which no engine can do",
     ),
     "keeps-ratio-without-pad": (set_config(with_pipeline(pipeline(True))), "has no Pad"),
     "no-resize": (
@@ -464,7 +464,7 @@ def test_a_bad_checkpoint_is_one_sentence(defect: str, rtmdet: Path, tmp_path: P
 
 def test_a_graph_for_another_backend_is_refused(exported: dict[str, Path]) -> None:
     for made, asked in (("onnxruntime", "tensorrt"), ("tensorrt", "onnxruntime")):
-        with pytest.raises(StageError, match=f"is no {asked} detector"):
+        with pytest.raises(StageError, match=f"is not a detector for {asked}"):
             read_documented_graph(exported[made] / "end2end.onnx", asked, classes=1)
 
 

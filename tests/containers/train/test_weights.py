@@ -74,7 +74,7 @@ def test_layers_of_other_classes_are_counted_and_left_out() -> None:
     assert matched.missing == ("2.weight", "2.bias")
     (warning,) = matched.warnings("base.pth")
     assert "2 of 9 weights" in warning
-    assert warning.endswith("random numbers: 2")
+    assert warning.endswith("random values: 2")
 
 
 def test_matching_weights_need_no_warning() -> None:

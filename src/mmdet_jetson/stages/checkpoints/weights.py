@@ -14,7 +14,7 @@ StateDict = Dict[str, torch.Tensor]
 
 # Below this share of a model's numbers, the file belongs to another model.
 ENOUGH = 0.5
-ADVICE = "check train.weights, or leave it out to start from random numbers"
+ADVICE = "check train.weights, or leave it out to start from random weights"
 # Every BatchNorm counts its batches; older files lack the counters, which nothing depends on.
 COUNTER = "num_batches_tracked"
 # Metadata that MMDetection and a reader use; the rest is paths and times of one machine's run.
@@ -63,14 +63,14 @@ class MatchedWeights:
             )
 
     def warnings(self, name: str) -> List[str]:
-        """Say which parts start from random numbers because ``name`` lacks them, if any."""
+        """Say which layers start from random values because ``name`` lacks them, if any."""
         missing = [key for key in self.missing if not key.endswith(COUNTER)]
         if not missing:
             return []
         layers = sorted({key.rpartition(".")[0] for key in missing})
         return [
             f"{len(missing)} of {self.total} weights are not in {name} or have another "
-            f"shape there, so they start from random numbers: {_listed(layers)}"
+            f"shape there, so they start from random values: {_listed(layers)}"
         ]
 
 

@@ -71,7 +71,7 @@ def _check_tables(config: Config, name: str) -> None:
     if config.onnx_config.get("dynamic_axes"):
         raise StageError(
             f"the deploy config {name} has onnx_config.dynamic_axes, but an engine has one size",
-            "take a static deploy config, such as those in configs/deploy",
+            "use a static deploy config, such as those in configs/deploy",
         )
     for where, keys in REQUIRED.items():
         table, _, inner = where.partition(".")

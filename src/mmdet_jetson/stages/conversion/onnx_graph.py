@@ -124,9 +124,9 @@ def _check(
     expected = ([PLUGIN], 0) if backend == "tensorrt" else ([], 1)
     if (names, standard_nms) != expected or outputs != ["dets", "labels"]:
         raise StageError(
-            f"the exported graph is no {backend} detector: its outputs are {', '.join(outputs)}, "
-            f"its custom operators are {', '.join(sorted(names)) or '(none)'}, and it has "
-            f"{standard_nms} NonMaxSuppression",
+            f"the exported graph is not a detector for {backend}: it has the outputs "
+            f"{', '.join(outputs)}, the custom operators {', '.join(sorted(names)) or '(none)'} "
+            f"and {standard_nms} NonMaxSuppression",
             "MMDeploy 1.0.0 does not rewrite this model's head; RTMDet and YOLOX are known to work",
         )
 

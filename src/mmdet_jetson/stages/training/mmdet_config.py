@@ -64,13 +64,13 @@ def _check_kind(config: Config, name: str) -> None:
         if not isinstance(config[key], dict):
             raise StageError(
                 f"{key} of the training config {name} is a list of evaluators",
-                "leave the one CocoMetric in it",
+                "keep only its CocoMetric",
             )
     for key in DATALOADERS:
         if "datasets" in innermost(config[key].dataset):
             raise StageError(
                 f"{key} of the training config {name} joins several datasets",
-                "one dataset comes from the pipeline: name one, without ConcatDataset",
+                "use a single one, without ConcatDataset: the pipeline provides one dataset",
             )
 
 

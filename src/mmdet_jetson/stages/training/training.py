@@ -111,14 +111,14 @@ def _starting_weights(
 
 def _without_weights(config: Config, downloads: List[str]) -> List[str]:
     remarks = [
-        f"the training starts from random numbers: a stage does not fetch {address}; "
+        f"the training starts from random weights: a stage has no network to download {address}; "
         "set train.weights to start from trained ones"
         for address in downloads
     ]
     if config.model.get("backbone", {}).get("frozen_stages", -1) > 0:
         remarks.append(
-            "the training config freezes stages of the backbone, which without train.weights "
-            "keep random numbers"
+            "the training config freezes stages of the backbone: without train.weights their "
+            "weights stay random"
         )
     return remarks
 
@@ -165,7 +165,7 @@ def _explanation(error: Exception, runner: Runner) -> Optional[StageError]:
         )
     if "dataloader worker" in text:
         return StageError(
-            "a process that loads pictures was ended from outside, most likely for lack of memory",
+            "a process that loads pictures was killed, most likely because memory ran out",
             "set train.workers to 0, or to less than it was",
         )
     if not all(torch.isfinite(weight).all() for weight in runner.model.parameters()):
@@ -209,7 +209,7 @@ def _remarks(best: Path, hub: MessageHub) -> List[str]:
         return []
     return [
         "no validation found an object, so best.pth is no better than any other checkpoint; "
-        "train for longer, or look whether the annotations fit the pictures"
+        "train for longer, or check that the annotations match the pictures"
     ]
 
 

@@ -16,7 +16,7 @@ from mmdet_jetson.stages.errors import StageError
 
 # A model belongs to the first that knows its head.
 HEADS = ("yolox", "base_dense")
-ADVICE = 'set graph = "documented" for the target in targets.toml, which takes MMDeploy\'s way'
+ADVICE = 'set graph = "documented" for the target in targets.toml, to export it with MMDeploy alone'
 
 Maps = Sequence[Sequence[Tensor]]
 """What a head makes of features: for each kind of output its levels [batch, channels, y, x]."""
@@ -27,7 +27,7 @@ Boxes = Tuple[Tensor, Tensor]
 class Head(Protocol):
     """What a module says about its kind of head; ``head`` is a model's ``bbox_head``."""
 
-    PREDICTS_AS: str
+    PREDICTS_LIKE: str
     """The prediction in MMDetection that it repeats, as a sentence names it."""
 
     def matches(self, head: nn.Module) -> bool:
@@ -60,8 +60,8 @@ def find_head(model: nn.Module) -> Head:
                 return each
     kind = type(head).__name__ if head else "head of its own"
     raise StageError(
-        f"a {type(model).__name__} with a {kind} cannot be fused: only heads that predict as "
-        f"MMDetection's {' or '.join(each.PREDICTS_AS for each in known)} are known",
+        f"a {type(model).__name__} with a {kind} cannot be fused: its head must predict like "
+        f"MMDetection's {' or '.join(each.PREDICTS_LIKE for each in known)}",
         ADVICE,
     )
 

@@ -14,7 +14,7 @@ from mmdet_jetson.stages.conversion.fused_nms import NmsLimits
 from mmdet_jetson.stages.conversion.heads import Boxes, Maps
 from mmdet_jetson.stages.conversion.heads.maps import clip, flat
 
-PREDICTS_AS = "BaseDenseHead without a score factor"
+PREDICTS_LIKE = "BaseDenseHead without a score factor"
 PARTS = ("predict_by_feat", "_predict_by_feat_single", "_bbox_post_process")
 
 

@@ -12,7 +12,7 @@ from mmdet_jetson.stages.conversion.fused_nms import NmsLimits
 from mmdet_jetson.stages.conversion.heads import Boxes, Maps
 from mmdet_jetson.stages.conversion.heads.maps import flat
 
-PREDICTS_AS = "YOLOXHead"
+PREDICTS_LIKE = "YOLOXHead"
 
 
 def matches(head: nn.Module) -> bool:
