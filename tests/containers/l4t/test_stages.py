@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import dataset_folder, engine_folder, engine_job, job
+from built_engines import dataset_folder, engine_folder, engine_job, job
 from fused import fused_folder, split_folder
 
 from mmdet_jetson.stages import engine, evaluate_engine, profile

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import onnx
 import pytest
-from engines import DETS, engine_job, fixed_network, onnx_folder
+from built_engines import DETS, engine_job, fixed_network, onnx_folder
 from fused import fused_folder, split_folder
 from onnx import helper, numpy_helper
 

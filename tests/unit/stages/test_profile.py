@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engines import dataset_folder, engine_folder, job
+from built_engines import dataset_folder, engine_folder, job
 
 from mmdet_jetson.stages import profile as stage
 from mmdet_jetson.stages.errors import StageError

@@ -2,7 +2,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from engines import fixed_network
+from built_engines import fixed_network
 from fused import fused_model
 from onnx import TensorProto, numpy_helper
 

@@ -1,7 +1,7 @@
 import numpy as np
 import onnx
 import pytest
-from engines import fixed_network
+from built_engines import fixed_network
 from fused import fused_model
 
 from mmdet_jetson.stages.engines.comparison import (

@@ -6,7 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from engines import DETS, engine_folder, engine_job
+from built_engines import DETS, engine_folder, engine_job
 from fused import fused_folder
 
 from mmdet_jetson.stages.engine import run

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from engines import CLASSES, engine_folder
+from built_engines import CLASSES, engine_folder
 
 from mmdet_jetson.stages.inference.detector import Detector
 

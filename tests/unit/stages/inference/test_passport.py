@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from engines import engine_job
+from built_engines import engine_job
 from fused import fused_folder
 
 from mmdet_jetson.stages.backends import onnxruntime

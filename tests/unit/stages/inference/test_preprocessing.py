@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from engines import MEAN, STD, transforms
+from built_engines import MEAN, STD, transforms
 
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
