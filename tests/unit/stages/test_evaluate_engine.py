@@ -3,7 +3,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from engines import dataset_folder, engine_folder, job
+from built_engines import dataset_folder, engine_folder, job
 
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluate_engine import run

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import onnx
 import pytest
-from engines import dataset_folder, engine_folder, job, onnx_folder
+from built_engines import dataset_folder, engine_folder, job, onnx_folder
 from onnx import numpy_helper
 
 from mmdet_jetson.stages.evaluate_engine import run as evaluate
