@@ -32,8 +32,9 @@ from mmdet_jetson.stages.conversion.fused_preprocessing import preprocessing_gra
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.boxes import Detection
-from mmdet_jetson.stages.inference.detector import Feeding, FusedDetector
-from mmdet_jetson.stages.inference.feeding import feed
+from mmdet_jetson.stages.inference.detector import FusedDetector, detector_of
+from mmdet_jetson.stages.inference.feeding import Feeding
+from mmdet_jetson.stages.inference.graph import preprocessing_of, read_graph
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
 
 RTMDET = "rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
@@ -148,19 +149,18 @@ def detector(
 ) -> FusedDetector:
     """Open a fused graph in this environment's ONNX Runtime."""
     network = network_of(onnxruntime.InferenceSession(graph))
-    fed = Feeding(fused.input, fused.batch)
-    return FusedDetector(CLASSES, prepared, network, {}, fed, keep, candidates)
+    feeding = Feeding(prepared, fused.input, fused.batch)
+    return FusedDetector(CLASSES, feeding, network, None, keep=keep, candidates=candidates)
 
 
 def exported_detector(folder: Path) -> FusedDetector:
     """Open what the stage wrote, as its graph.json says."""
-    graph = described(folder)
-    fused = replace(FUSED, input=str(graph["input"]), batch=int(str(graph["batch"])))
-    keep, candidates = (at(graph, f"post_processing.{name}") for name in ("keep", "nms_pre"))
-    assert isinstance(keep, int)
-    assert isinstance(candidates, int)
-    prepared = Preprocessing.of(folder, graph)
-    return detector((folder / "end2end.onnx").read_bytes(), prepared, fused, keep, candidates)
+    graph = read_graph(folder)
+    network = network_of(onnxruntime.InferenceSession(str(folder / "end2end.onnx")))
+    feeding = Feeding(preprocessing_of(folder, graph), graph.input, graph.batch)
+    found = detector_of(graph, feeding, network, None)
+    assert isinstance(found, FusedDetector)
+    return found
 
 
 def in_pytorch(checkpoint: Path) -> Callable[[Path], list[Detection]]:
@@ -195,12 +195,12 @@ def assert_same_detections(
     ours: FusedDetector, theirs: Callable[[Path], list[Detection]], photos: list[Path]
 ) -> None:
     """Show a graph all photos, as many at a time as it takes."""
-    labels, batch = set(), ours.fed.batch
+    labels, batch = set(), ours.feeding.batch
     for start in range(0, len(photos), batch):
         paths = photos[start : start + batch]
         pictures = [read_picture(path) for path in paths]
-        graph = {"input": ours.fed.mode, "batch": 1}
-        fed = zip(*(feed(graph, ours.preprocessing, picture) for picture in pictures))
+        one = replace(ours.feeding, batch=1)
+        fed = zip(*map(one, pictures))
         outputs = ours.network(*map(np.concatenate, fed))
         for number, (path, picture) in enumerate(zip(paths, pictures)):
             own = tuple(values[number : number + 1] for values in outputs)

@@ -20,7 +20,7 @@ from untrained import PACK, base_config
 from mmdet_jetson.stages.annotations.pictures import inspect, write
 from mmdet_jetson.stages.conversion.fused_preprocessing import INPUTS, preprocessing_graph
 from mmdet_jetson.stages.conversion.trained_preprocessing import trained_preprocessing
-from mmdet_jetson.stages.inference.feeding import feed
+from mmdet_jetson.stages.inference.feeding import Feeding
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
 
 SIDE = 320
@@ -85,7 +85,7 @@ def session(mode: str, preprocessing: Preprocessing) -> onnxruntime.InferenceSes
 
 def in_engine(mode: str, preprocessing: Preprocessing, path: Path) -> np.ndarray:
     """Give what the network sees of a file where the graph has an input of this mode."""
-    fed = feed({"input": mode, "batch": 1}, preprocessing, read_picture(path))[0]
+    fed = Feeding(preprocessing, mode)(read_picture(path))[0]
     if mode == "tensor":
         tensor: np.ndarray = fed[0]
         return tensor
