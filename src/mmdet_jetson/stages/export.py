@@ -29,6 +29,7 @@ from mmdet_jetson.stages.conversion.trained_preprocessing import (
     trained_preprocessing,
 )
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.graph import DOCUMENTED, FUSED, GRAPH
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.training.mmdet_config import input_size
 
@@ -61,7 +62,7 @@ def run(job: StageJob[ExportParameters]) -> Result:
 
 def graph_kind(parameters: ExportParameters) -> str:
     """Name the graph that is asked for: "fused" or "documented"."""
-    return "fused" if parameters.fused else "documented"
+    return FUSED if parameters.fused else DOCUMENTED
 
 
 def _write_documented(
@@ -142,7 +143,7 @@ def _write_graph(
         "input_size": list(parameters.input_size),
         "checkpoint": {"sha256": hashlib.sha256(model.weights.read_bytes()).hexdigest()},
     }
-    (folder / "graph.json").write_text(json.dumps(content, indent=1) + "\n")
+    (folder / GRAPH).write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _versions() -> Dict[str, str]:

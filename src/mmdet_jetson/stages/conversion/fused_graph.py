@@ -21,6 +21,7 @@ from mmdet_jetson.stages.conversion.fused_preprocessing import (
     preprocessing_graph,
 )
 from mmdet_jetson.stages.errors import StageError, reason_of
+from mmdet_jetson.stages.inference.graph import TENSOR
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 
@@ -42,7 +43,7 @@ def fused_graph(
     network = trace(decoded)
     nms = nms_graph(limits, fused.batch, decoded.boxes, decoded.classes)
     parts = {"network": network, "nms": nms}
-    if fused.input != "tensor":
+    if fused.input != TENSOR:
         folded = fold_into_first_convolution(network, preprocessing)
         before = preprocessing_graph(fused.input, preprocessing, fused.batch, folded)
         parts = {"preprocessing": before, **parts}
