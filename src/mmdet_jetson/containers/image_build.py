@@ -25,7 +25,7 @@ SOURCES = (
 )
 TESTS = (
     "tests/containers",
-    "tests/unit/stages/engines.py",
+    "tests/unit/stages/built_engines.py",
     "tests/unit/stages/fused.py",
     "configs",
     "docker/inside.lock",

@@ -1,23 +1,33 @@
 """Stage `engine`: compile an exported network for one target."""
 
-import json
 import platform
 import shutil
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Optional
 
 import onnx
 
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.engine import EngineParameters
-from mmdet_jetson.stages.backends import sessions
-from mmdet_jetson.stages.building import TIMING_CACHE, Built, Request, builder
+from mmdet_jetson.contract.records import write_record
+from mmdet_jetson.stages.backends import Backend, load_backend
 from mmdet_jetson.stages.building.calibration import Calibration, choose
+from mmdet_jetson.stages.building.request import Built, Request
 from mmdet_jetson.stages.engines.comparison import difference_from
 from mmdet_jetson.stages.engines.runner_file import write_runner
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.graph import read_graph
 from mmdet_jetson.stages.inference.machine import cpu_name
-from mmdet_jetson.stages.inference.passport import PASSPORT, sha256
+from mmdet_jetson.stages.inference.passport import (
+    PASSPORT,
+    Compared,
+    EngineFile,
+    OnnxFile,
+    Passport,
+    Platform,
+    sha256,
+)
 from mmdet_jetson.stages.job import StageJob, main
 
 # A documented graph has all of these, a fused one only the last.
@@ -32,23 +42,24 @@ STEPS = 3
 def run(job: StageJob[EngineParameters]) -> Result:
     """Build the engine, compare it with the ONNX file, and write its passport."""
     source, folder = job.inputs["onnx"], job.output
+    backend = load_backend(job.parameters.backend)
     job.progress(0, STEPS, "checking the graph")
     check_model(source / "end2end.onnx")
     copy_descriptions(job, source, folder)
     calibration = choose_calibration(job)
     request = request_for(job, source, folder, calibration)
     job.progress(1, STEPS, f"building for {job.parameters.target}")
-    built = builder(job.parameters.backend)(request)
+    built = backend.build(request)
     job.progress(2, STEPS, "comparing it with the graph")
-    difference = compare(job.parameters.backend, built, request)
+    difference = compare(backend, built, request)
     check_difference(difference, request.precision)
     write_runner(folder, job.parameters.backend)
     described = passport(job, built, request, difference, calibration)
-    (folder / PASSPORT).write_text(json.dumps(described, indent=1))
+    write_record(folder / PASSPORT, described)
     job.progress(STEPS, STEPS, "built")
-    metrics = {"bytes": built.file.stat().st_size, "max_difference": difference}
+    metrics = {"bytes": described.engine.bytes, "max_difference": difference}
     warnings = () if difference is not None else (not_compared(job.parameters.target),)
-    facts = {**described["versions"], **built.settings}
+    facts = {**described.versions, **built.settings}
     return Result(metrics=metrics, facts=facts, warnings=warnings)
 
 
@@ -86,27 +97,27 @@ def request_for(
 ) -> Request:
     """Say what is to be built.
 
-    The work folder holds the timings of an earlier build where there was one.
+    The work folder holds what an earlier build left for this one, where there was one.
     """
-    timings = job.work / TIMING_CACHE
+    reuses = BACKENDS[job.parameters.backend].reuses
+    earlier = job.work / reuses
     return Request(
         onnx=source / "end2end.onnx",
         folder=folder,
         precision=job.parameters.precision,
-        graph=json.loads((folder / "graph.json").read_text(encoding="utf-8")),
+        graph=read_graph(folder),
         calibration=calibration.pictures if calibration else (),
         compute_capabilities=job.parameters.compute_capabilities,
         plugin=folder / PLUGIN if "plugin" in job.inputs else None,
-        timings=timings if timings.exists() else None,
+        reused=earlier if reuses and earlier.exists() else None,
     )
 
 
-def compare(backend: str, built: Built, request: Request) -> Optional[float]:
+def compare(backend: Backend, built: Built, request: Request) -> Optional[float]:
     """Give the engine's largest difference from the ONNX file; None where it cannot run here."""
-    running = sessions(backend)
-    if not running.can_run():
+    if not backend.can_run():
         return None
-    return difference_from(request.onnx, running.open_session(built.file))
+    return difference_from(request.onnx, backend.open_session(built.file, request.precision))
 
 
 def check_difference(difference: Optional[float], precision: str) -> None:
@@ -135,34 +146,32 @@ def passport(
     request: Request,
     difference: Optional[float],
     calibration: Optional[Calibration],
-) -> Dict[str, Any]:
+) -> Passport:
     """Say what an engine is, what it was built from, with what, where, and where it may run."""
-    engine = {
-        "file": built.file.name,
-        "sha256": sha256(built.file),
-        "bytes": built.file.stat().st_size,
-    }
     beside = [path for path in sorted(request.folder.iterdir()) if path != built.file]
-    versions = sessions(job.parameters.backend).versions()
-    return {
-        "target": job.parameters.target,
-        "backend": job.parameters.backend,
-        "precision": request.precision,
-        "engine": engine,
-        "files": {path.name: sha256(path) for path in beside},
-        "onnx": {"sha256": sha256(request.onnx)},
-        "checkpoint": request.graph.get("checkpoint", {}),
-        "calibration": calibration.described() if calibration else None,
-        "runs_on": built.runs_on,
-        "compared": {"max_difference": difference},
-        "versions": {"python": platform.python_version(), "onnx": onnx.__version__, **versions},
-        "settings": built.settings,
-        "platform": {
-            "machine": platform.machine(),
-            "system": platform.platform(),
-            "cpu": cpu_name(),
-        },
-    }
+    versions = load_backend(job.parameters.backend).versions()
+    return Passport(
+        target=job.parameters.target,
+        backend=job.parameters.backend,
+        precision=request.precision,
+        engine=engine_file(built),
+        files={path.name: sha256(path) for path in beside},
+        onnx=OnnxFile(sha256(request.onnx)),
+        checkpoint=request.graph.checkpoint,
+        calibration=calibration.described() if calibration else None,
+        runs_on=built.runs_on,
+        compared=Compared(difference),
+        versions={"python": platform.python_version(), "onnx": onnx.__version__, **versions},
+        settings=built.settings,
+        platform=Platform(platform.machine(), platform.platform(), cpu_name()),
+    )
+
+
+def engine_file(built: Built) -> EngineFile:
+    """Describe the file that is opened, and how large the engine is with its weights."""
+    files = [built.file, *([built.weights] if built.weights else [])]
+    size = sum(path.stat().st_size for path in files)
+    return EngineFile(built.file.name, sha256(built.file), size)
 
 
 if __name__ == "__main__":

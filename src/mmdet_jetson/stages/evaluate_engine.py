@@ -6,7 +6,8 @@ from typing import List
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.evaluate import EvaluateEngineParameters
 from mmdet_jetson.contract.report import DOCUMENTED
-from mmdet_jetson.stages.backends import sessions
+from mmdet_jetson.stages.backends import load_backend
+from mmdet_jetson.stages.engines.opening import REFERENCE, open_engine, open_graph
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluation.evaluation import (
     Described,
@@ -24,7 +25,7 @@ from mmdet_jetson.stages.job import StageJob, main
 def run(job: StageJob[EvaluateEngineParameters]) -> Result:
     """Detect on every validation picture, then judge, write and draw."""
     engine = job.inputs.get("engine")
-    detector = Detector.load(engine) if engine else Detector.of_graph(job.inputs["onnx"])
+    detector = open_engine(engine) if engine else open_graph(job.inputs["onnx"])
     validation = Validation.read(job.inputs["dataset"])
     check_classes(detector, validation)
     folder = job.output
@@ -42,12 +43,13 @@ def run(job: StageJob[EvaluateEngineParameters]) -> Result:
     subject = "engine" if "engine" in job.inputs else DOCUMENTED
     described = Described(subject, job.evidence, detector.preprocessing)
     figures = write_evaluation(folder, validation, found, described)
-    backend = detector.passport.get("backend", "onnxruntime")
+    passport = detector.passport
+    backend = passport.backend if passport else REFERENCE
     drawing = job.parameters.drawing
     write_pictures(folder, validation, found, drawing, f"output_{backend}.jpg")
     return Result(
         metrics=figures.figures,
-        facts=dict(detector.passport.get("versions") or sessions(backend).versions()),
+        facts=passport.versions if passport else load_backend(backend).versions(),
         warnings=tuple(doubts(incomplete, len(validation.images))),
     )
 

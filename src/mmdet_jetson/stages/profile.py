@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence, TypeVar
 
 import cv2
 import numpy as np
@@ -14,7 +14,8 @@ from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.records import encode, write_record
 from mmdet_jetson.contract.report import ProfileMetrics, Spread
-from mmdet_jetson.stages.backends import sessions
+from mmdet_jetson.stages.backends import load_backend
+from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluation.evaluation import Validation
 from mmdet_jetson.stages.inference.detector import Detector
@@ -29,6 +30,7 @@ LEAST_REPEATS = 200
 BUSY_SHARE = 0.1
 UNSTEADY_RATIO = 2.0
 NANOSECONDS_PER_MS = 1e6
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,17 @@ def run(job: StageJob[ProfileParameters]) -> Result:
     """Time every step on validation pictures in turn; write ``profile.json``."""
     check_repeats(job.parameters.repeats)
     facts = machine_facts()
-    detector = Detector.load(job.inputs["engine"])
+    detector = open_engine(job.inputs["engine"])
+    passport = detector.passport
+    assert passport is not None  # every engine has one
     validation = Validation.read(job.inputs["dataset"])
     pictures = [validation.path(image) for image in validation.images]
     timings = time_steps(job, detector, pictures)
     milliseconds = timings.nanoseconds / NANOSECONDS_PER_MS
-    versions = sessions(detector.passport["backend"]).versions()
+    versions = load_backend(passport.backend).versions()
     profile = ProfileMetrics(
-        backend=detector.passport["backend"],
-        precision=detector.passport["precision"],
+        backend=passport.backend,
+        precision=passport.precision,
         repeats=job.parameters.repeats,
         warmup=job.parameters.warmup,
         unit="ms",
@@ -125,14 +129,14 @@ def time_detection(detector: Detector, picture: np.ndarray) -> List[int]:
     """Return the nanoseconds of each step behind "load" on a BGR uint8 [height, width, 3]."""
     stamps = [perf_counter_ns()]
 
-    def stamped(result: Any) -> Any:
+    def stamped(result: T) -> T:
         stamps.append(perf_counter_ns())
         return result
 
     height, width = picture.shape[:2]
-    scaled = stamped(detector.resize(picture))
-    normalized = stamped(detector.normalize(scaled))
-    batch = stamped(detector.format(normalized))
+    scaled = stamped(detector.feeding.resize(picture))
+    normalized = stamped(detector.feeding.normalize(scaled))
+    batch = stamped(detector.feeding.format(normalized))
     outputs = stamped(detector.infer(batch, (width, height)))
     stamped(detector.postprocess(outputs, (width, height)))
     return [end - start for start, end in zip(stamps, stamps[1:])]

@@ -5,7 +5,7 @@ opset 13, in 8 bits too. What each should give is worked out by hand or by NumPy
 """
 
 from types import MappingProxyType
-from typing import Any, List, Mapping, NamedTuple
+from typing import List, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 import onnxruntime
@@ -18,10 +18,16 @@ TYPES = {
     "bool": TensorProto.BOOL,
     "uint8": TensorProto.UINT8,
 }
+
+
+def floats(values: object) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
 SQUARE = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
 ROW = np.array([[-4.0, 0.5, 3.0, 1.0]], np.float32)
 EMPTY = np.array([], np.float32)
-ONE = np.float32([[1]])
+ONE = floats([[1]])
 LEVELS = np.array([[0, 9, 14, 10]], np.uint8)  # ROW in steps of a half, with 8 for its zero
 SCALE, ZERO = np.float32(0.5), np.uint8(8)
 DOCUMENTED, FUSED = 11, 13
@@ -29,9 +35,9 @@ DOCUMENTED, FUSED = 11, 13
 
 class Case(NamedTuple):
     operator: str
-    given: List[Any]
-    wanted: Any
-    attributes: Mapping[str, Any] = MappingProxyType({})
+    given: Sequence[Union[np.ndarray, np.float32, np.uint8]]
+    wanted: np.ndarray
+    attributes: Mapping[str, object] = MappingProxyType({})
     opset: int = DOCUMENTED
 
 
@@ -39,26 +45,26 @@ CASES = [
     Case("Add", [ROW, ROW], 2 * ROW),
     Case("Cast", [ROW], np.array([[-4, 0, 3, 1]]), {"to": TensorProto.INT64}),
     Case("Concat", [ROW, ROW], np.vstack([ROW, ROW]), {"axis": 0}),
-    Case("Conv", [SQUARE, np.ones((1, 1, 2, 2), np.float32)], np.float32([[[[10, 18], [42, 50]]]]), {"strides": [2, 2]}),
+    Case("Conv", [SQUARE, np.ones((1, 1, 2, 2), np.float32)], floats([[[[10, 18], [42, 50]]]]), {"strides": [2, 2]}),
     Case("Expand", [ROW, np.array([2, 4])], np.vstack([ROW, ROW])),
     Case("Flatten", [SQUARE], SQUARE.reshape(1, 16)),
     Case("Gather", [ROW, np.array([2, 0])], ROW[:, [2, 0]], {"axis": 1}),
-    Case("GlobalAveragePool", [SQUARE], np.float32([[[[7.5]]]])),
+    Case("GlobalAveragePool", [SQUARE], floats([[[[7.5]]]])),
     Case("HardSigmoid", [ROW], np.clip(ROW / 6 + 0.5, 0, 1), {"alpha": 1 / 6, "beta": 0.5}),
-    Case("Less", [ROW, np.float32([[1]])], ROW < 1),
-    Case("MaxPool", [SQUARE], np.float32([[[[5, 7], [13, 15]]]]), {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    Case("Less", [ROW, floats([[1]])], ROW < 1),
+    Case("MaxPool", [SQUARE], floats([[[[5, 7], [13, 15]]]]), {"kernel_shape": [2, 2], "strides": [2, 2]}),
     Case("Mul", [ROW, ROW], ROW * ROW),
     Case(
         "NonMaxSuppression",
         # The second box lies in the first, the third apart from both.
-        [np.float32([[[0, 0, 10, 10], [0, 0, 9, 9], [20, 20, 30, 30]]]), np.float32([[[0.9, 0.8, 0.7]]]),
-         np.array([200]), np.float32([0.65]), np.float32([0.001])],
+        [floats([[[0, 0, 10, 10], [0, 0, 9, 9], [20, 20, 30, 30]]]), floats([[[0.9, 0.8, 0.7]]]),
+         np.array([200]), floats([0.65]), floats([0.001])],
         np.array([[0, 0, 0], [0, 0, 2]]),
     ),
-    Case("ReduceMax", [ROW], np.float32([[3]]), {"axes": [1]}),
+    Case("ReduceMax", [ROW], floats([[3]]), {"axes": [1]}),
     Case("Reshape", [ROW, np.array([2, -1])], ROW.reshape(2, 2)),
     Case(
-        "Resize", [SQUARE[..., :2, :2], EMPTY, np.float32([1, 1, 2, 2])],
+        "Resize", [SQUARE[..., :2, :2], EMPTY, floats([1, 1, 2, 2])],
         SQUARE[..., :2, :2].repeat(2, 2).repeat(2, 3),
         {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
     ),
@@ -81,19 +87,19 @@ CASES = [
     Case("Greater", [ROW, ONE], ROW > 1, opset=FUSED),
     Case("GreaterOrEqual", [ROW, ONE], ROW >= 1, opset=FUSED),
     Case("Identity", [ROW], ROW, opset=FUSED),
-    Case("MatMul", [ROW, ROW.T], np.float32([[26.25]]), opset=FUSED),
+    Case("MatMul", [ROW, ROW.T], floats([[26.25]]), opset=FUSED),
     Case("Max", [ROW, ONE], np.maximum(ROW, 1), opset=FUSED),
     Case("Min", [ROW, ONE], np.minimum(ROW, 1), opset=FUSED),
     Case("Or", [ROW < 0, ROW > 2], (ROW < 0) | (ROW > 2), opset=FUSED),
     Case("QuantizeLinear", [ROW, SCALE, ZERO], LEVELS, opset=FUSED),
-    Case("ReduceSum", [ROW, np.array([1])], np.float32([[0.5]]), opset=FUSED),
+    Case("ReduceSum", [ROW, np.array([1])], floats([[0.5]]), opset=FUSED),
     Case("Relu", [ROW], np.maximum(ROW, 0), opset=FUSED),
     Case("Round", [ROW], np.round(ROW), opset=FUSED),
     Case("Slice", [ROW, np.array([1]), np.array([3]), np.array([1])], ROW[:, 1:3], opset=FUSED),
 ]  # fmt: skip
 
 
-def run_one(case: Case, outputs: int) -> List[Any]:
+def run_one(case: Case, outputs: int) -> List[np.ndarray]:
     names = [f"input{number}" for number in range(len(case.given))]
     node = helper.make_node(
         case.operator, names, [f"output{number}" for number in range(outputs)], **case.attributes
@@ -110,7 +116,7 @@ def run_one(case: Case, outputs: int) -> List[Any]:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    found: List[Any] = session.run(None, {names[0]: given[0]})
+    found: List[np.ndarray] = session.run(None, {names[0]: given[0]})
     return found
 
 
@@ -121,11 +127,11 @@ def test_an_operator(case: Case) -> None:
 
 
 def test_top_k() -> None:
-    values, indices = run_one(Case("TopK", [ROW, np.array([2])], None, {"axis": 1}), 2)
+    values, indices = run_one(Case("TopK", [ROW, np.array([2])], EMPTY, {"axis": 1}), 2)
     assert values.tolist() == [[3, 1]]
     assert indices.tolist() == [[2, 3]]
 
 
 def test_split() -> None:
-    left, right = run_one(Case("Split", [ROW], None, {"axis": 1}, FUSED), 2)
+    left, right = run_one(Case("Split", [ROW], EMPTY, {"axis": 1}, FUSED), 2)
     assert (left.tolist(), right.tolist()) == ([[-4, 0.5]], [[3, 1]])

@@ -80,7 +80,7 @@ def fused_folder(folder: Path) -> Path:
 def split_folder(folder: Path, split: str, seeds: list[int]) -> Path:
     """Write one split of a `dataset` artifact; pictures of the same seed show the same."""
     (folder / split).mkdir(parents=True)
-    images = []
+    images: list[dict[str, object]] = []
     for number, seed in enumerate(seeds, 1):
         noise = np.random.default_rng(seed).integers(0, 255, (48, 80, 3), np.uint8)
         name = f"{split}_{number:02}.png"

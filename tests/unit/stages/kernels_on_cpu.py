@@ -7,15 +7,14 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
 # A product is not fused with a sum where this CPU could do that.
 OPTIONS = ["-x", "c++", "-O2", "-ffp-contract=off", "-Wall", "-Werror", "-shared", "-fPIC"]
-TYPES = {"P": ctypes.c_void_p, "i": ctypes.c_int}
-# The words of CUDA that a kernel uses.
+TYPES: dict[str, type[ctypes.c_void_p | ctypes.c_int]] = {"P": ctypes.c_void_p, "i": ctypes.c_int}
+# What a kernel uses of CUDA.
 CUDA = """
 #include <algorithm>
 #include <cmath>
@@ -48,7 +47,7 @@ def compiled(source: str, name: str, arguments: str) -> Callable[..., None]:
     function = _built(
         CUDA + source + LAUNCH % {"parameters": parameters, "name": name, "names": ", ".join(names)}
     )
-    function.argtypes = [*[ctypes.c_int] * 4, *(TYPES[kind] for kind in arguments)]
+    function.argtypes = [*[ctypes.c_int] * 4, *[TYPES[kind] for kind in arguments]]
 
     def launch(grid: tuple[int, int], block: tuple[int, int, int], *values: int) -> None:
         assert block[0] * block[1] * block[2] <= 1024  # a GPU's limit
@@ -57,7 +56,7 @@ def compiled(source: str, name: str, arguments: str) -> Callable[..., None]:
     return launch
 
 
-def _built(text: str) -> Any:
+def _built(text: str) -> "ctypes._NamedFuncPointer":
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "kernel.so"
         subprocess.run(["g++", *OPTIONS, "-o", library, "-"], input=text, text=True, check=True)

@@ -7,10 +7,11 @@ how the builder was set up.
 """
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Protocol, TypedDict, cast
 
 import onnx
 from onnx import TensorProto, numpy_helper
@@ -23,18 +24,46 @@ Severity = IntEnum("Severity", "INTERNAL_ERROR ERROR WARNING INFO VERBOSE", star
 MemoryPool = IntEnum("MemoryPool", "WORKSPACE DLA_MANAGED_SRAM", start=0)
 
 
+# mypy wants to see the members of an enumeration.
+enumeration = cast("Callable[..., type[IntEnum]]", IntEnum)
+
+
+class Logger(Protocol):
+    """As the project's own, which TensorRT calls."""
+
+    def log(self, severity: Severity, message: str) -> None: ...
+
+
 @dataclass
 class Tensor:
     name: str
     shape: tuple[int, ...]
-    dtype: Any
+    dtype: IntEnum
+
+
+@dataclass
+class Layer:
+    name: str
+    dtype: IntEnum
+
+    def get_output(self, index: int) -> Tensor:
+        return Tensor(self.name, (), self.dtype)
+
+
+@dataclass
+class OldLayer(Layer):
+    """Before 11."""
+
+    precision: IntEnum | None = None
 
 
 @dataclass
 class Profile:
     shapes: dict[str, list[list[int]]] = field(default_factory=dict)
 
-    def set_shape(self, name: str, smallest: Any, best: Any, largest: Any) -> None:
+    def set_shape(
+        self, name: str, smallest: Sequence[int], best: Sequence[int], largest: Sequence[int]
+    ) -> None:
         self.shapes[name] = [list(smallest), list(best), list(largest)]
 
 
@@ -51,7 +80,7 @@ class TimingCache:
 class Network:
     def __init__(self) -> None:
         self.inputs: list[Tensor] = []
-        self.layers: list[Any] = []
+        self.layers: list[Layer] = []
         self.content = b""
 
     num_inputs = property(lambda self: len(self.inputs))
@@ -60,7 +89,7 @@ class Network:
     def get_input(self, index: int) -> Tensor:
         return self.inputs[index]
 
-    def get_layer(self, index: int) -> Any:
+    def get_layer(self, index: int) -> Layer:
         return self.layers[index]
 
 
@@ -75,14 +104,14 @@ class Config:
 
     num_optimization_profiles = property(lambda self: len(self._profiles))
 
-    def set_memory_pool_limit(self, pool: Any, size: int) -> None:
+    def set_memory_pool_limit(self, pool: MemoryPool, size: int) -> None:
         assert pool == MemoryPool.WORKSPACE
         self._workspace = size
 
-    def set_flag(self, flag: Any) -> None:
+    def set_flag(self, flag: IntEnum) -> None:
         self._flags.append(flag.name)
 
-    def clear_flag(self, flag: Any) -> None:
+    def clear_flag(self, flag: IntEnum) -> None:
         self._flags.remove(flag.name)
 
     def add_optimization_profile(self, profile: Profile) -> int:
@@ -103,8 +132,17 @@ class Config:
         return self._cache
 
 
+class Calibrator(Protocol):
+    """As the project's own, which TensorRT asks for pictures."""
+
+    def get_batch_size(self) -> int: ...
+    def get_batch(self, names: Sequence[str]) -> list[int] | None: ...
+    def read_calibration_cache(self) -> None: ...
+    def write_calibration_cache(self, learnt: memoryview) -> None: ...
+
+
 class OldConfig(Config):
-    int8_calibrator: Any = None
+    int8_calibrator: Calibrator | None = None
     calibration_profile: Profile | None = None
 
     def set_calibration_profile(self, profile: Profile) -> bool:
@@ -115,32 +153,35 @@ class OldConfig(Config):
 def tensorrt_api(version: str) -> ModuleType:
     """Make the module ``tensorrt`` of a version."""
     numbers = tuple(map(int, version.split(".")))
-    trt: Any = ModuleType("tensorrt")
+    trt = ModuleType("tensorrt")
     is_typed = numbers >= (11,)
     flags = "TF32 DEBUG REFIT" + ("" if is_typed else " FP16 INT8 OBEY_PRECISION_CONSTRAINTS")
     creation = "STRONGLY_TYPED" if is_typed else "EXPLICIT_BATCH"
     types = "FLOAT HALF INT8 INT32 BOOL" + ("" if numbers < (8, 5) else " UINT8")
-    trt.__version__ = version
-    trt.BuilderFlag = IntEnum("BuilderFlag", flags, start=0)
-    trt.NetworkDefinitionCreationFlag = IntEnum("CreationFlag", creation, start=0)
-    trt.DataType = IntEnum("DataType", types + (" INT64" if numbers >= (10,) else ""), start=0)
-    trt.MemoryPoolType = MemoryPool
-    trt.ILogger = type("ILogger", (), {"Severity": Severity, "__init__": lambda self: None})
-    trt.Logger = type(
-        "Logger", (), {"WARNING": Severity.WARNING, "__init__": lambda self, level: None}
-    )
-    trt.init_libnvinfer_plugins = lambda logger, namespace: True
+    data_type = enumeration("DataType", types + (" INT64" if numbers >= (10,) else ""), start=0)
+    logger = {"WARNING": Severity.WARNING, "__init__": lambda self, level: None}
+    content = {
+        "__version__": version,
+        "BuilderFlag": enumeration("BuilderFlag", flags, start=0),
+        "NetworkDefinitionCreationFlag": enumeration("CreationFlag", creation, start=0),
+        "DataType": data_type,
+        "MemoryPoolType": MemoryPool,
+        "ILogger": type("ILogger", (), {"Severity": Severity, "__init__": lambda self: None}),
+        "Logger": type("Logger", (), logger),
+        "init_libnvinfer_plugins": lambda logger, namespace: True,
+        "Builder": _builder(Config if is_typed else OldConfig),
+        "OnnxParser": _parser(data_type, numbers),
+        "Runtime": _runtime(data_type, numbers),
+    }
     if not is_typed:
-        trt.IInt8EntropyCalibrator2 = type("Calibrator", (), {"__init__": lambda self: None})
-    trt.Builder = _builder(trt, Config if is_typed else OldConfig)
-    trt.OnnxParser = _parser(trt, numbers)
-    trt.Runtime = _runtime(trt, numbers)
+        content["IInt8EntropyCalibrator2"] = type("Base", (), {"__init__": lambda self: None})
+    vars(trt).update(content)
     return trt
 
 
-def _builder(trt: Any, config: type[Config]) -> type:
+def _builder(config: type[Config]) -> type:
     class Builder:
-        def __init__(self, logger: Any) -> None:
+        def __init__(self, logger: Logger) -> None:
             self.logger = logger
 
         def create_network(self, flags: int) -> Network:
@@ -153,7 +194,7 @@ def _builder(trt: Any, config: type[Config]) -> type:
         def create_optimization_profile(self) -> Profile:
             return Profile()
 
-        def build_serialized_network(self, network: Network, setup: Any) -> bytes | None:
+        def build_serialized_network(self, network: Network, setup: Config) -> bytes | None:
             self.logger.log(Severity.VERBOSE, "tactics")
             self.logger.log(Severity.INFO, "compiling")
             if b"too large" in network.content:
@@ -168,20 +209,21 @@ def _builder(trt: Any, config: type[Config]) -> type:
                     x.name for x in network.layers if getattr(x, "precision", None) is not None
                 ],
                 "calibrated": _calibrate(setup, network),
-                "timings": setup._cache.content.decode(),
+                "timings": setup._cache.content.decode() if setup._cache else None,
             }
             return network.content + RECORD + json.dumps(record).encode()
 
     return Builder
 
 
-def _calibrate(setup: Any, network: Network) -> int:
+def _calibrate(setup: Config, network: Network) -> int:
     """Ask for all calibration pictures, as a builder of old does, and count them."""
-    calibrator, count = getattr(setup, "int8_calibrator", None), 0
+    calibrator = setup.int8_calibrator if isinstance(setup, OldConfig) else None
     if calibrator is None:
         return 0
+    count = 0
     assert calibrator.get_batch_size() == 1
-    assert calibrator.read_calibration_cache() is None
+    calibrator.read_calibration_cache()
     names = [tensor.name for tensor in network.inputs]
     while (addresses := calibrator.get_batch(names)) is not None:
         assert any(FakeCuda.blocks[address].any() for address in addresses)
@@ -190,30 +232,24 @@ def _calibrate(setup: Any, network: Network) -> int:
     return count
 
 
-def _parser(trt: Any, numbers: tuple[int, ...]) -> type:
+def _parser(data_type: type[IntEnum], numbers: tuple[int, ...]) -> type:
     types = {
         TensorProto.FLOAT: "FLOAT", TensorProto.FLOAT16: "HALF", TensorProto.UINT8: "UINT8",
         TensorProto.INT8: "INT8", TensorProto.INT32: "INT32", TensorProto.BOOL: "BOOL",
         TensorProto.INT64: "INT64" if numbers >= (10,) else "INT32",
     }  # fmt: skip
 
-    class Layer:
-        def __init__(self, name: str, dtype: Any) -> None:
-            self.name, self.dtype = name, dtype
-            if numbers < (11,):
-                self.precision = None
-
-        def get_output(self, index: int) -> Tensor:
-            return Tensor(self.name, (), self.dtype)
+    layer = Layer if numbers >= (11,) else OldLayer
 
     class OnnxParser:
-        def __init__(self, network: Network, logger: Any) -> None:
-            self.network, self.errors = network, []
+        def __init__(self, network: Network, logger: Logger) -> None:
+            self.network = network
+            self.errors: list[str] = []
 
         num_errors = property(lambda self: len(self.errors))
 
-        def get_error(self, index: int) -> Any:
-            return type("ParserError", (), {"desc": lambda _: self.errors[index]})()
+        def get_error(self, index: int) -> SimpleNamespace:
+            return SimpleNamespace(desc=lambda: self.errors[index])
 
         def parse(self, content: bytes) -> bool:
             model = onnx.load_model_from_string(content)
@@ -226,39 +262,52 @@ def _parser(trt: Any, numbers: tuple[int, ...]) -> type:
             kinds = {value.name: value.type.tensor_type.elem_type for value in inferred}
             for value in model.graph.input:
                 name = types[kinds[value.name]]
-                if not hasattr(trt.DataType, name):
+                if not hasattr(data_type, name):
                     self.errors.append(f"Unsupported type of input {value.name}: {name}")
                     return False
                 shape = tuple(d.dim_value or -1 for d in value.type.tensor_type.shape.dim)
-                self.network.inputs.append(Tensor(value.name, shape, trt.DataType[name]))
+                self.network.inputs.append(Tensor(value.name, shape, data_type[name]))
             for node in model.graph.node:
-                dtype = trt.DataType[types[kinds[node.output[0]]]]
-                self.network.layers.append(Layer(node.name, dtype))
+                dtype = data_type[types[kinds[node.output[0]]]]
+                self.network.layers.append(layer(node.name, dtype))
             self.network.content = content
             return True
 
     return OnnxParser
 
 
-def _runtime(trt: Any, numbers: tuple[int, ...]) -> type:
+def _runtime(data_type: type[IntEnum], numbers: tuple[int, ...]) -> type:
     class Runtime:
-        def __init__(self, logger: Any) -> None: ...
+        def __init__(self, logger: object) -> None: ...
 
-        def deserialize_cuda_engine(self, content: bytes) -> Any:
+        def deserialize_cuda_engine(self, content: bytes) -> object:
             if RECORD not in content:
                 return None
             model = onnx.load_model_from_string(content.split(RECORD)[0])
             if numbers < (8, 5):
-                return NumberedEngine(trt, model)
-            engine = NamedEngine(trt, model)
-            return NumberedAndNamedEngine(trt, model) if numbers < (10,) else engine
+                return NumberedEngine(data_type, model)
+            if numbers < (10,):
+                return NumberedAndNamedEngine(data_type, model)
+            return NamedEngine(data_type, model)
 
     return Runtime
 
 
-def record_of(engine: bytes) -> dict[str, Any]:
+class Record(TypedDict):
+    """How the builder was set up."""
+
+    creation: int
+    flags: list[str]
+    workspace: int
+    profiles: list[dict[str, list[list[int]]]]
+    fp32: list[str]
+    calibrated: int
+    timings: str
+
+
+def record_of(engine: bytes) -> Record:
     """Read how the builder was set up."""
-    record: dict[str, Any] = json.loads(engine.split(RECORD)[1])
+    record: Record = json.loads(engine.split(RECORD)[1])
     return record
 
 
@@ -267,6 +316,6 @@ def graph_of(engine: bytes) -> onnx.GraphProto:
     return onnx.load_model_from_string(engine.split(RECORD)[0]).graph
 
 
-def types_of(graph: onnx.GraphProto) -> set[Any]:
+def types_of(graph: onnx.GraphProto) -> set[str]:
     """Give the types of a graph's weights."""
     return {numpy_helper.to_array(weight).dtype.name for weight in graph.initializer}

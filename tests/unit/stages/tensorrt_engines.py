@@ -3,21 +3,23 @@
 An engine computes what its ONNX file says, in ONNX Runtime, on the memory of `FakeCuda`.
 """
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 from kernels_on_cpu import compiled
 
+from mmdet_jetson.stages.inference.cuda import Kernel
 from mmdet_jetson.stages.inference.engine_tensors import NUMPY_TYPES
 
 TensorMode = IntEnum("TensorMode", "NONE INPUT OUTPUT", start=0)
 
 
 class FakeCuda:
-    """Memory that is found by its address, as `sessions.cuda.Cuda` gives it."""
+    """Memory that is found by its address, as `inference.cuda.Cuda` gives it."""
 
     blocks: ClassVar[dict[int, np.ndarray]] = {}
 
@@ -50,11 +52,11 @@ class FakeCuda:
     def elapsed_milliseconds(self) -> float:
         return 1.5
 
-    def compile(self, source: str, name: str, arguments: str) -> Any:
+    def compile(self, source: str, name: str, arguments: str) -> Kernel:
         """Compile for this CPU; the kernel works on the memory behind each address."""
         function = compiled(source, name, arguments)
 
-        def launch(grid: Any, block: Any, *values: int) -> None:
+        def launch(grid: tuple[int, int], block: tuple[int, int, int], *values: int) -> None:
             assert self.timed % 2 == 1  # the timer runs
             kinds = zip(values, arguments, strict=True)
             function(grid, block, *(self._memory(v) if kind == "P" else v for v, kind in kinds))
@@ -68,10 +70,11 @@ class FakeCuda:
 class NamedEngine:
     """TensorRT 8.5 and later."""
 
-    def __init__(self, trt: Any, model: onnx.ModelProto) -> None:
-        self._trt, self._session = trt, ort.InferenceSession(model.SerializeToString())
-        self._inputs = [value.name for value in self._session.get_inputs()]
-        self._outputs = [value.name for value in self._session.get_outputs()]
+    def __init__(self, data_type: type[IntEnum], model: onnx.ModelProto) -> None:
+        self._data_type = data_type
+        self._session = ort.InferenceSession(model.SerializeToString())
+        self._inputs: list[str] = [value.name for value in self._session.get_inputs()]
+        self._outputs: list[str] = [value.name for value in self._session.get_outputs()]
         self._names = [*self._inputs, *self._outputs]
 
     num_io_tensors = property(lambda self: len(self._names))
@@ -79,25 +82,25 @@ class NamedEngine:
     def get_tensor_name(self, index: int) -> str:
         return self._names[index]
 
-    def get_tensor_mode(self, name: str) -> Any:
+    def get_tensor_mode(self, name: str) -> TensorMode:
         return TensorMode.INPUT if name in self._inputs else TensorMode.OUTPUT
 
-    def get_tensor_dtype(self, name: str) -> Any:
-        return self._trt.DataType[_TYPES[_value(self._session, name).type]]
+    def get_tensor_dtype(self, name: str) -> IntEnum:
+        return self._data_type[_TYPES[_value(self._session, name).type]]
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         shape = _value(self._session, name).shape
         return tuple(size if isinstance(size, int) else -1 for size in shape)
 
-    def create_execution_context(self) -> Any:
+    def create_execution_context(self) -> "NamedContext | NumberedContext":
         return NamedContext(self)
 
 
 class NumberedEngine:
     """TensorRT 8.4 and earlier, and what 8.5 and 8.6 still have."""
 
-    def __init__(self, trt: Any, model: onnx.ModelProto) -> None:
-        self._named = NamedEngine(trt, model)
+    def __init__(self, data_type: type[IntEnum], model: onnx.ModelProto) -> None:
+        self._named = NamedEngine(data_type, model)
 
     num_bindings = property(lambda self: self._named.num_io_tensors)
 
@@ -107,13 +110,13 @@ class NumberedEngine:
     def binding_is_input(self, index: int) -> bool:
         return self.get_binding_name(index) in self._named._inputs
 
-    def get_binding_dtype(self, index: int) -> Any:
+    def get_binding_dtype(self, index: int) -> IntEnum:
         return self._named.get_tensor_dtype(self.get_binding_name(index))
 
     def get_binding_shape(self, index: int) -> tuple[int, ...]:
         return self._named.get_tensor_shape(self.get_binding_name(index))
 
-    def create_execution_context(self) -> Any:
+    def create_execution_context(self) -> "NamedContext | NumberedContext":
         return NumberedContext(self._named)
 
 
@@ -169,16 +172,19 @@ _TYPES = {
 }  # fmt: skip
 
 
-def _value(session: Any, name: str) -> Any:
+def _value(session: ort.InferenceSession, name: str) -> ort.NodeArg:
     return next(v for v in (*session.get_inputs(), *session.get_outputs()) if v.name == name)
 
 
-def _execute(engine: NamedEngine, addresses: dict[str, int], shape: Any) -> bool:
+def _execute(
+    engine: NamedEngine, addresses: dict[str, int], shape: Callable[[str], tuple[int, ...]]
+) -> bool:
     def memory(name: str) -> np.ndarray:
         dtype = np.dtype(NUMPY_TYPES[engine.get_tensor_dtype(name).name])
         size = int(np.prod(shape(name))) * dtype.itemsize
         block = FakeCuda.blocks[addresses[name]][:size]
-        return block.view(dtype).reshape(shape(name))
+        values: np.ndarray = block.view(dtype).reshape(shape(name))
+        return values
 
     found = engine._session.run(engine._outputs, {name: memory(name) for name in engine._inputs})
     for name, values in zip(engine._outputs, found, strict=True):

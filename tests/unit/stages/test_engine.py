@@ -1,27 +1,33 @@
 import hashlib
 import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from engines import DETS, engine_job, fixed_network, onnx_folder
+from built_engines import DETS, engine_job, fixed_network, onnx_folder
 from fused import fused_folder, split_folder
 from onnx import helper, numpy_helper
 
-from mmdet_jetson.stages.backends import onnxruntime as onnxruntime_sessions
-from mmdet_jetson.stages.building import TIMING_CACHE
+from mmdet_jetson.contract.backends import Backend
+from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.stages.backends import onnxruntime
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.job import StageJob
 
 NMS = helper.make_node("TRTBatchedNMS", ["fixed_dets"], ["boxes"], domain="mmdeploy")
 
 
 @pytest.fixture
-def exported(tmp_path):
+def exported(tmp_path: Path) -> Path:
     return onnx_folder(tmp_path / "onnx")
 
 
-def test_the_passport_names_what_the_engine_is_and_was_built_from(tmp_path, exported):
+def test_the_passport_names_what_the_engine_is_and_was_built_from(
+    tmp_path: Path, exported: Path
+) -> None:
     job = engine_job(tmp_path, exported)
 
     result = run(job)
@@ -47,7 +53,7 @@ def test_the_passport_names_what_the_engine_is_and_was_built_from(tmp_path, expo
         assert copy.read_bytes() == (exported / copy.name).read_bytes()
 
 
-def test_the_same_graph_gives_the_same_engine(tmp_path, exported):
+def test_the_same_graph_gives_the_same_engine(tmp_path: Path, exported: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         run(engine_job(tmp_path / name, exported))
@@ -57,35 +63,40 @@ def test_the_same_graph_gives_the_same_engine(tmp_path, exported):
 
 
 @pytest.mark.parametrize("has_earlier", [True, False])
-def test_the_builder_is_given_the_timings_in_the_work_folder(tmp_path, exported, has_earlier):
+@pytest.mark.parametrize("reuses", ["timing.cache", ""])
+def test_the_builder_is_given_what_it_reuses_from_the_work_folder(
+    tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch, reuses: str, has_earlier: bool
+) -> None:
+    backends = {"onnxruntime": Backend(("fp32",), reuses=reuses)}
+    monkeypatch.setattr("mmdet_jetson.stages.engine.BACKENDS", backends)
     job = engine_job(tmp_path, exported)
     job.work.mkdir()
     if has_earlier:
-        (job.work / TIMING_CACHE).write_bytes(b"timings")
+        (job.work / "timing.cache").write_bytes(b"timings")
     copy_descriptions(job, exported, job.output)
 
     request = request_for(job, exported, job.output, None)
 
-    assert request.timings == (job.work / TIMING_CACHE if has_earlier else None)
+    assert request.reused == (job.work / reuses if reuses and has_earlier else None)
 
 
-def corrupt(model):
+def corrupt(model: Path) -> None:
     model.write_bytes(model.read_bytes()[:200])
 
 
-def empty(model):
+def empty(model: Path) -> None:
     model.write_bytes(b"")
 
 
-def missing(model):
+def missing(model: Path) -> None:
     model.unlink()
 
 
-def made_for_tensorrt(model):
+def made_for_tensorrt(model: Path) -> None:
     fixed_network(model, extra=[NMS])
 
 
-def from_the_future(model):
+def from_the_future(model: Path) -> None:
     content = onnx.load(str(model))
     content.opset_import[0].version = 99
     model.write_bytes(content.SerializeToString())
@@ -101,7 +112,9 @@ def from_the_future(model):
         (from_the_future, "end2end.onnx"),
     ],
 )
-def test_a_graph_that_cannot_run_is_one_sentence(tmp_path, exported, damage, message):
+def test_a_graph_that_cannot_run_is_one_sentence(
+    tmp_path: Path, exported: Path, damage: Callable[[Path], None], message: str
+) -> None:
     damage(exported / "end2end.onnx")
 
     with pytest.raises(StageError, match=message) as caught:
@@ -112,48 +125,59 @@ def test_a_graph_that_cannot_run_is_one_sentence(tmp_path, exported, damage, mes
 
 
 @pytest.mark.parametrize(
-    ("parameters", "message"),
+    ("backend", "precision", "message"),
     [
-        ({"backend": "tensorflow"}, "no backend called 'tensorflow'"),
-        ({"precision": "fp16"}, "computes fp16 on a CPU by way of fp32"),
+        ("tensorflow", "fp32", "no backend called 'tensorflow'"),
+        ("onnxruntime", "fp16", "computes fp16 on a CPU by way of fp32"),
     ],
 )
-def test_what_the_backend_cannot_build_is_one_sentence(tmp_path, exported, parameters, message):
+def test_what_the_backend_cannot_build_is_one_sentence(
+    tmp_path: Path, exported: Path, backend: str, precision: str, message: str
+) -> None:
     with pytest.raises(StageError, match=message):
-        run(engine_job(tmp_path, exported, **parameters))
+        run(engine_job(tmp_path, exported, precision, backend))
 
 
 @pytest.mark.parametrize("difference", [2e-3, float("inf"), float("nan")])
-def test_an_engine_that_detects_something_else_is_refused(difference):
+def test_an_engine_that_detects_something_else_is_refused(difference: float) -> None:
     with pytest.raises(StageError, match="detections differ"):
         check_difference(difference, "fp32")
 
 
-def test_an_engine_may_differ_by_rounding():
+def test_an_engine_may_differ_by_rounding() -> None:
     check_difference(1e-5, "fp32")
 
 
-def test_a_graph_that_finds_nothing_builds(tmp_path):
+def test_a_graph_that_finds_nothing_builds(tmp_path: Path) -> None:
     job = engine_job(tmp_path, onnx_folder(tmp_path / "onnx", dets=DETS[:0], labels=[]))
 
     assert run(job).metrics["max_difference"] == 0
 
 
+Int8Job = Callable[..., StageJob[EngineParameters]]
+
+
 @pytest.fixture
-def int8_job(tmp_path):
-    def prepare(training=range(8), validation=(100, 101), **parameters):
-        made = engine_job(
-            tmp_path, fused_folder(tmp_path / "fused"), precision="int8", **parameters
+def int8_job(tmp_path: Path) -> Int8Job:
+    """Int8Job a job on 8 training pictures; ``validation`` are the seeds of the others."""
+
+    def prepare(
+        validation: Sequence[int] = (100, 101), pictures: int = 64
+    ) -> StageJob[EngineParameters]:
+        return engine_job(
+            tmp_path,
+            fused_folder(tmp_path / "fused"),
+            "int8",
+            calibration_pictures=pictures,
+            training=split_folder(tmp_path / "training", "train", list(range(8))),
+            validation=split_folder(tmp_path / "validation", "val", list(validation)),
         )
-        made.inputs["training"] = split_folder(tmp_path / "training", "train", list(training))
-        made.inputs["validation"] = split_folder(tmp_path / "validation", "val", list(validation))
-        return made
 
     return prepare
 
 
-def test_int8_is_calibrated_with_training_pictures_and_says_with_which(int8_job):
-    made = int8_job(calibration_pictures=4)
+def test_int8_is_calibrated_with_training_pictures_and_says_with_which(int8_job: Int8Job) -> None:
+    made = int8_job(pictures=4)
 
     result = run(made)
 
@@ -163,18 +187,25 @@ def test_int8_is_calibrated_with_training_pictures_and_says_with_which(int8_job)
     assert operators.count("QLinearConv") == 2
     assert passport["precision"] == "int8"
     assert (passport["calibration"]["split"], passport["calibration"]["pictures"]) == ("train", 4)
-    assert 0 < result.metrics["max_difference"] < 0.1
+    difference = result.metrics["max_difference"]
+    assert isinstance(difference, float)
+    assert 0 < difference < 0.1
 
 
-def test_int8_refuses_a_calibration_picture_of_the_validation_split(int8_job):
+def test_int8_refuses_a_calibration_picture_of_the_validation_split(int8_job: Int8Job) -> None:
     with pytest.raises(StageError, match="shows the same as val_01"):
         run(int8_job(validation=(3,)))
 
 
-def test_int8_of_a_documented_graph_is_one_sentence(tmp_path, exported):
-    made = engine_job(tmp_path, exported, precision="int8")
-    made.inputs["training"] = split_folder(tmp_path / "training", "train", [1])
-    made.inputs["validation"] = split_folder(tmp_path / "validation", "val", [2])
+def test_int8_of_a_documented_graph_is_one_sentence(tmp_path: Path, exported: Path) -> None:
+    made = engine_job(
+        tmp_path,
+        exported,
+        "int8",
+        calibration_pictures=1,
+        training=split_folder(tmp_path / "training", "train", [1]),
+        validation=split_folder(tmp_path / "validation", "val", [2]),
+    )
 
     with pytest.raises(StageError, match="does not tell its network") as caught:
         run(made)
@@ -182,8 +213,10 @@ def test_int8_of_a_documented_graph_is_one_sentence(tmp_path, exported):
     assert 'graph = "fused"' in caught.value.hint
 
 
-def test_an_engine_that_cannot_run_here_was_not_compared(tmp_path, exported, monkeypatch):
-    monkeypatch.setattr(onnxruntime_sessions, "can_run", lambda: False)
+def test_an_engine_that_cannot_run_here_was_not_compared(
+    tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "can_run", lambda: False)
     job = engine_job(tmp_path, exported)
 
     result = run(job)
@@ -194,7 +227,7 @@ def test_an_engine_that_cannot_run_here_was_not_compared(tmp_path, exported, mon
     assert "not run here" in result.warnings[0]
 
 
-def endless(model):
+def endless(model: Path) -> None:
     content = onnx.load(str(model))
     weights = content.graph.initializer[-1]
     values = numpy_helper.to_array(weights) * np.float32(np.inf)
@@ -203,7 +236,7 @@ def endless(model):
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN axis")
-def test_int8_of_endless_values_is_one_sentence(int8_job):
+def test_int8_of_endless_values_is_one_sentence(int8_job: Int8Job) -> None:
     made = int8_job()
     endless(made.inputs["onnx"] / "end2end.onnx")
 

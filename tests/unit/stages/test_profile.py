@@ -1,40 +1,48 @@
 import gc
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from engines import dataset_folder, engine_folder, job
+from built_engines import dataset_folder, engine_folder, job
 
+from mmdet_jetson.contract.parameters.profile import ProfileParameters
+from mmdet_jetson.contract.report import Spread
 from mmdet_jetson.stages import profile as stage
+from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.detector import Detector
-from mmdet_jetson.stages.profile import STEPS, doubts, no_garbage_collection, run, summarize
+from mmdet_jetson.stages.inference.network import Arrays, Network
+from mmdet_jetson.stages.job import StageJob
+from mmdet_jetson.stages.profile import STEPS, doubts, no_garbage_collection, run, spread
 
-PARAMETERS = {"target": "pc", "repeats": 200, "warmup": 3, "evidence": "measured"}
+ProfileJob = Callable[..., StageJob[ProfileParameters]]
 
 
 @pytest.fixture
-def profile_job(tmp_path):
-    def prepare(**parameters):
+def profile_job(tmp_path: Path) -> ProfileJob:
+    def prepare(repeats: int = 200) -> StageJob[ProfileParameters]:
         inputs = {
             "engine": engine_folder(tmp_path),
             "dataset": dataset_folder(tmp_path / "dataset"),
         }
-        return job(tmp_path, "profile", {**PARAMETERS, **parameters}, inputs, "profile")
+        parameters = ProfileParameters("pc", repeats, warmup=3)
+        return job(tmp_path, parameters, inputs, "profile", evidence="measured")
 
     return prepare
 
 
-def test_every_step_is_timed_and_the_machine_is_named(profile_job):
+def test_every_step_is_timed_and_the_machine_is_named(profile_job: ProfileJob) -> None:
     made = profile_job()
 
     result = run(made)
 
     profile = json.loads((made.output / "profile.json").read_text())
-    assert tuple(profile["steps"]) == STEPS
-    for spread in [*profile["steps"].values(), profile["total"]]:
-        assert 0 < spread["p50"] <= spread["p90"] <= spread["p99"]
+    assert set(profile["steps"]) == set(STEPS)
+    for times in [*profile["steps"].values(), profile["total"]]:
+        assert 0 < times["p50"] <= times["p90"] <= times["p99"]
     assert (profile["repeats"], profile["warmup"], profile["pictures"]) == (200, 3, 3)
     assert (profile["unit"], profile["evidence"]) == ("ms", "measured")
     assert profile["machine"]["cores"] >= 1
@@ -42,50 +50,64 @@ def test_every_step_is_timed_and_the_machine_is_named(profile_job):
         profile["machine"]
     )
     assert result.metrics == profile["total"]
-    assert "gpu" not in profile
+    assert profile["gpu"] is None
 
 
 class OnGpu:
     """A network whose n-th call takes n milliseconds on the GPU."""
 
-    def __init__(self, network):
+    def __init__(self, network: Network) -> None:
         self.network, self.milliseconds = network, 0
 
-    def __call__(self, *inputs):
+    def __call__(self, *inputs: np.ndarray) -> Arrays:
         self.milliseconds += 1
         return self.network(*inputs)
 
 
-def test_the_time_on_the_gpu_is_beside_the_steps(profile_job, monkeypatch):
-    def load(folder):
-        detector = Detector.load(folder)
+def test_the_time_on_the_gpu_is_beside_the_steps(
+    profile_job: ProfileJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_on_gpu(folder: Path) -> Detector:
+        detector = open_engine(folder)
         return replace(detector, network=OnGpu(detector.network))
 
-    monkeypatch.setattr(stage, "Detector", type("OnAGpu", (), {"load": staticmethod(load)}))
+    monkeypatch.setattr(stage, "open_engine", open_on_gpu)
     made = profile_job()
 
     run(made)
 
     profile = json.loads((made.output / "profile.json").read_text())
-    assert tuple(profile["steps"]) == STEPS
+    assert set(profile["steps"]) == set(STEPS)
     # 200 calls follow 3 to warm up.
     expected = {"mean": 103.5, "p50": 103.5, "p90": 183.1, "p99": 201.01}
     assert profile["gpu"] == pytest.approx(expected)
 
 
-def test_too_few_repeats_are_refused(profile_job):
+def test_too_few_repeats_are_refused(profile_job: ProfileJob) -> None:
     with pytest.raises(StageError, match="199 repeats say nothing"):
         run(profile_job(repeats=199))
 
 
-def test_percentiles_and_the_total_of_each_repeat():
-    # Repeat i takes i ms for every step, so the totals are six times that.
-    nanoseconds = np.tile(np.arange(1, 202)[:, None] * 1_000_000, len(STEPS))
+def test_percentiles_are_those_of_all_repeats() -> None:
+    found = spread(np.arange(1.0, 202.0))
 
-    summary = summarize(nanoseconds)
+    assert found == Spread(mean=101, p50=101, p90=181, p99=199)
 
-    assert summary["steps"]["load"] == {"mean": 101, "p50": 101, "p90": 181, "p99": 199}
-    assert summary["total"] == {"mean": 606, "p50": 606, "p90": 1086, "p99": 1194}
+
+def test_the_total_is_that_of_each_repeat(
+    profile_job: ProfileJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Repeat i takes i ms for every step, so the totals are six times that."""
+    clock = iter(range(1000))
+
+    def time_once(detector: Detector, path: Path) -> list[int]:
+        return [(next(clock) - 2) * 1_000_000] * len(STEPS)  # 3 to warm up, then 1 to 200
+
+    monkeypatch.setattr(stage, "time_once", time_once)
+
+    total = run(profile_job()).metrics
+
+    assert total == pytest.approx({"mean": 603, "p50": 603, "p90": 1080.6, "p99": 1188.06})
 
 
 @pytest.mark.parametrize(
@@ -97,16 +119,16 @@ def test_percentiles_and_the_total_of_each_repeat():
         (250, 0.0, ["2.5 times as long"]),
     ],
 )
-def test_numbers_from_a_busy_machine_come_with_a_warning(p99, others, words):
-    summary = {"total": {"p50": 100, "p99": p99}}
-
-    warnings = doubts(summary, others)
+def test_numbers_from_a_busy_machine_come_with_a_warning(
+    p99: float, others: float | None, words: list[str]
+) -> None:
+    warnings = doubts(Spread(mean=100, p50=100, p90=100, p99=p99), others)
 
     assert len(warnings) == len(words)
     assert all(word in warning for word, warning in zip(words, warnings, strict=True))
 
 
-def test_the_garbage_collector_waits_and_comes_back():
+def test_the_garbage_collector_waits_and_comes_back() -> None:
     with no_garbage_collection():
         assert not gc.isenabled()
 

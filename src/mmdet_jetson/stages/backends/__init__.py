@@ -1,30 +1,32 @@
-"""What runs engines: one module a backend, all with the functions of `Sessions`.
+"""What builds and runs engines: one module a backend, each with the functions of `Backend`.
 
-They need numpy and their backend only, so that they also run from the file ``infer.py`` of an
-engine, on a device that has nothing else.
+To run an engine they need numpy and their own library only, so that they also run from the file
+``infer.py`` of an engine, on a device that has nothing else. What only building needs is imported
+by ``build``.
 """
 
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Protocol, Tuple
+from typing import Dict, Optional, Protocol, cast
 
-import numpy as np
-
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.stages.building.request import Built, Request
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.network import Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
-# Called with the graph's inputs in order, it gives the graph's outputs, first of them
-# dets float32 [batch, n, 5] (x1, y1, x2, y2, score) and labels [batch, n].
-Network = Callable[..., Tuple[np.ndarray, ...]]
 
-
-class Sessions(Protocol):
+class Backend(Protocol):
     """The functions that a backend's module has."""
 
-    def open_session(self, engine: Path) -> Network:
-        """Load an engine, ready to run on one batch at a time."""
+    def build(self, request: Request) -> Built:
+        """Build an engine and keep it in the request's folder."""
+
+    def open_session(self, engine: Path, precision: str) -> Network:
+        """Load an engine of that precision, ready to run on one batch at a time."""
 
     def taking_pictures(
-        self, network: Any, preprocessing: Preprocessing, batch: int
+        self, network: Network, preprocessing: Preprocessing, batch: int
     ) -> Optional[Network]:
         """Let a network that takes a tensor take one picture instead, uint8 [1, height, width, 3].
 
@@ -38,46 +40,23 @@ class Sessions(Protocol):
         """Whether this machine has what such engines run on."""
 
 
-def sessions(backend: str) -> Sessions:
-    """Give what runs the engines of a backend.
+def load_backend(name: str) -> Backend:
+    """Give a backend of `choices.BACKENDS`: the module here of that name.
 
-    Its libraries exist only where it runs, so its module is imported no earlier than here.
+    Its library exists only where it runs, so it is imported no earlier than here.
 
     Raises:
         StageError: there is no such backend, or its library is not installed here.
     """
-    loaders = {
-        "onnxruntime": _onnxruntime,
-        "tensorrt": _tensorrt,
-        "tensorrt_rtx": _tensorrt_rtx,
-    }
-    if backend not in loaders:
+    if name not in BACKENDS:
         raise StageError(
-            f"there is no backend called {backend!r}",
-            f"set the target's backend to one of: {', '.join(loaders)}",
+            f"there is no backend called {name!r}",
+            f"set the target's backend to one of: {', '.join(BACKENDS)}",
         )
     try:
-        return loaders[backend]()
+        return cast("Backend", import_module(f"{__name__}.{name}"))
     except ImportError as error:
         raise StageError(
-            f"backend {backend!r} needs the library {error.name}, which is not installed here",
+            f"backend {name!r} needs the library {error.name}, which is not installed here",
             "run this on the engine's device; `invoke doctor` tells what a machine can do",
         ) from error
-
-
-def _onnxruntime() -> Sessions:
-    from mmdet_jetson.stages.backends import onnxruntime  # noqa: PLC0415
-
-    return onnxruntime
-
-
-def _tensorrt() -> Sessions:
-    from mmdet_jetson.stages.backends import tensorrt  # noqa: PLC0415
-
-    return tensorrt
-
-
-def _tensorrt_rtx() -> Sessions:
-    from mmdet_jetson.stages.backends import tensorrt_rtx  # noqa: PLC0415
-
-    return tensorrt_rtx

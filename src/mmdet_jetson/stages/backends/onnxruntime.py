@@ -1,19 +1,53 @@
-"""ONNX Runtime on a CPU."""
+"""ONNX Runtime on a CPU: engines are ONNX files whose graph is optimised once, ahead of time."""
 
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from tempfile import TemporaryDirectory
+from typing import Dict, Optional
 
 import numpy as np
 import onnxruntime as ort
 
-from mmdet_jetson.stages.backends import Network
+from mmdet_jetson.stages.building.request import Built, Request
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.network import Arrays, Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
+ENGINE = "engine.onnx"
 ERRORS_ONLY = 3
 
 
-def open_session(engine: Path) -> Network:
+def build(request: Request) -> Built:
+    """Optimise the graph and save it as ``engine.onnx``.
+
+    The level is "extended": constant folding and fusions that hold on any CPU. The next level
+    rearranges weights for the instruction set of the CPU that builds, so such a file would not be
+    portable; a session applies it while loading instead, where it is always right.
+
+    Raises:
+        StageError: precision fp16, a graph with operators ONNX Runtime lacks, or one that it cannot
+            load or calibrate.
+    """
+    from mmdet_jetson.stages.building import operators, quantization  # noqa: PLC0415
+
+    if request.precision == "fp16":
+        raise StageError(
+            "ONNX Runtime computes fp16 on a CPU by way of fp32, which is slower than fp32 alone",
+            'set the target\'s precision to "fp32" or "int8"',
+        )
+    operators.check_operators(request.onnx)
+    engine = request.folder / ENGINE
+    chosen = options(ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED)
+    chosen.optimized_model_filepath = str(engine)
+    with TemporaryDirectory() as scratch:
+        onnx = request.onnx
+        if request.precision == "int8":
+            into = Path(scratch) / "int8.onnx"
+            onnx = quantization.quantize(request, quantization.FOR_CPU, into)
+        load(onnx, chosen)
+    return Built(engine, {"graph_optimization": "extended"})
+
+
+def open_session(engine: Path, precision: str) -> Network:
     """Load an engine on all cores; the session keeps its threads until it is dropped."""
     return network_of(load(engine, options(ort.GraphOptimizationLevel.ORT_ENABLE_ALL)))
 
@@ -35,7 +69,7 @@ def can_run() -> bool:
     return True
 
 
-def options(level: Any) -> Any:
+def options(level: ort.GraphOptimizationLevel) -> ort.SessionOptions:
     """Give a session's options: how far to optimise, and silence about anything but errors."""
     chosen = ort.SessionOptions()
     chosen.graph_optimization_level = level
@@ -43,7 +77,7 @@ def options(level: Any) -> Any:
     return chosen
 
 
-def load(onnx: Path, chosen: Any) -> Any:
+def load(onnx: Path, chosen: ort.SessionOptions) -> ort.InferenceSession:
     """Load an ONNX file.
 
     Raises:
@@ -61,12 +95,12 @@ def load(onnx: Path, chosen: Any) -> Any:
         ) from error
 
 
-def network_of(session: Any) -> Network:
+def network_of(session: ort.InferenceSession) -> Network:
     """Wrap a session: inputs by their place, outputs in the order of the file."""
     inputs = [value.name for value in session.get_inputs()]
     outputs = [value.name for value in session.get_outputs()]
 
-    def network(*values: np.ndarray) -> Tuple[np.ndarray, ...]:
+    def network(*values: np.ndarray) -> Arrays:
         return tuple(session.run(outputs, dict(zip(inputs, values))))
 
     return network

@@ -1,23 +1,72 @@
-"""TensorRT 8.4 to 11 on a GPU."""
+"""TensorRT 8.4 to 11 on a GPU: engines are compiled on the device they are for."""
 
 import ctypes
 from pathlib import Path
-from typing import Any, Dict
+from typing import TYPE_CHECKING, Dict, Optional
 
 import tensorrt as trt
 
-from mmdet_jetson.stages.backends import Network
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.stages.building.request import Built, Request
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.device import gpu_architecture
+from mmdet_jetson.stages.inference.device import device_facts, gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
 from mmdet_jetson.stages.inference.letterbox_kernel import taking_pictures
+from mmdet_jetson.stages.inference.network import Network
 
-__all__ = ["can_run", "load_plugin", "open_session", "taking_pictures", "versions"]
+if TYPE_CHECKING:
+    from mmdet_jetson.stages.building.compiler import FileLogger
+
+__all__ = ["build", "can_run", "load_plugin", "open_session", "taking_pictures", "versions"]
 
 PLUGIN = "plugin.so"
+# How long each way to compute a layer takes on a device, as TensorRT measured it.
+TIMING_CACHE = BACKENDS["tensorrt"].reuses
+# Scratch memory that one layer may ask for; convolutions are slower with less.
+WORKSPACE = 1 << 30
 
 
-def open_session(engine: Path) -> Network:
+def build(request: Request) -> Built:
+    """Compile for this device, keeping the builder's log and its timing cache beside the engine.
+
+    Raises:
+        StageError: a graph that this TensorRT cannot read or compile.
+    """
+    from mmdet_jetson.stages.building import compiler as frame  # noqa: PLC0415
+    from mmdet_jetson.stages.building import tensorrt_precision as precision  # noqa: PLC0415
+
+    compiler = frame.Compiler(trt, precision.network_flags(trt), request.folder / frame.LOG)
+    if request.plugin:
+        load_plugin(request.plugin, compiler.logger)
+    model = precision.model_for(trt, request)
+    compiler.parse(model)
+    compiler.add_profile(request.graph.input_size)
+    config = compiler.config
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
+    settings = precision.set_precision(compiler, request, model)
+    settings["timings_reused"] = _set_timing_cache(config, request.reused)
+    engine = request.folder / frame.ENGINE
+    engine.write_bytes(compiler.compile())
+    timing = config.get_timing_cache().serialize()
+    (request.folder / TIMING_CACHE).write_bytes(bytes(memoryview(timing)))
+    runs_on = {k: v for k, v in device_facts(versions()).by_name().items() if v is not None}
+    return Built(engine, {"workspace": WORKSPACE, **settings}, runs_on)
+
+
+def _set_timing_cache(config: "trt.IBuilderConfig", earlier: Optional[Path]) -> bool:
+    """Start from an earlier build's timings; return whether TensorRT took them.
+
+    It knows by itself which ones are of another GPU or of another TensorRT.
+    """
+    if earlier:
+        cache = config.create_timing_cache(earlier.read_bytes())
+        if cache is not None and config.set_timing_cache(cache, False):
+            return True
+    config.set_timing_cache(config.create_timing_cache(b""), False)
+    return False
+
+
+def open_session(engine: Path, precision: str) -> Network:
     """Load an engine, with the library of custom operators where one lies beside it."""
     plugin = engine.with_name(PLUGIN)
     if plugin.exists():
@@ -25,7 +74,7 @@ def open_session(engine: Path) -> Network:
     return open_engine(trt, engine)
 
 
-def load_plugin(library: Path, logger: Any) -> None:
+def load_plugin(library: Path, logger: "FileLogger") -> None:
     """Make a library's custom operators known to TensorRT.
 
     Raises:

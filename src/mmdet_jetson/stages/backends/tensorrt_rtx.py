@@ -1,20 +1,71 @@
-"""TensorRT for RTX on a GPU."""
+"""TensorRT for RTX on a GPU: engines are compiled ahead of time for listed GPUs, without one."""
 
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Sequence
 
 # The package tensorrt-rtx-cu12 only forwards to this one, and exists as source only.
 import tensorrt_rtx_bindings as trt
 
-from mmdet_jetson.stages.backends import Network
+from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
 from mmdet_jetson.stages.inference.letterbox_kernel import taking_pictures
+from mmdet_jetson.stages.inference.network import Network
 
-__all__ = ["can_run", "open_session", "taking_pictures", "trt", "versions"]
+__all__ = ["build", "can_run", "open_session", "taking_pictures", "versions"]
 
 
-def open_session(engine: Path) -> Network:
+def build(request: Request) -> Built:
+    """Compile for the request's compute capabilities into one file.
+
+    This builder has no flags for precision: it computes in the types that the graph has. So the
+    graph is lowered first.
+
+    Raises:
+        StageError: a GPU that this TensorRT for RTX has no code for, or a graph it cannot compile.
+    """
+    from mmdet_jetson.stages.building import compiler as frame  # noqa: PLC0415
+    from mmdet_jetson.stages.building.typed_graph import typed_graph  # noqa: PLC0415
+
+    capabilities = [_capability(number) for number in request.compute_capabilities]
+    compiler = frame.Compiler(trt, _strongly_typed(), request.folder / frame.LOG)
+    compiler.parse(typed_graph(request))
+    compiler.add_profile(request.graph.input_size)
+    _choose_gpus(compiler.config, capabilities)
+    if request.precision == "fp32":
+        # TF32 has the 10 bits of half precision behind the point.
+        compiler.config.clear_flag(trt.BuilderFlag.TF32)
+    engine = request.folder / frame.ENGINE
+    engine.write_bytes(compiler.compile())
+    runs_on = {"sm": list(request.compute_capabilities), **versions()}
+    return Built(engine, {"tf32": False, "strongly_typed": True}, runs_on)
+
+
+def _strongly_typed() -> int:
+    return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+
+
+def _choose_gpus(
+    config: "trt.IBuilderConfig", capabilities: Sequence["trt.ComputeCapability"]
+) -> None:
+    config.num_compute_capabilities = len(capabilities)
+    for index, capability in enumerate(capabilities):
+        config.set_compute_capability(capability, index)
+
+
+def _capability(number: int) -> "trt.ComputeCapability":
+    capability = getattr(trt.ComputeCapability, f"SM{number}", None)
+    if capability is None:
+        known = [name[2:] for name in dir(trt.ComputeCapability) if name.startswith("SM")]
+        raise StageError(
+            f"TensorRT for RTX {trt.__version__} has no code for compute capability {number}",
+            f"set the target's compute_capabilities to some of: {', '.join(known)}",
+        )
+    return capability
+
+
+def open_session(engine: Path, precision: str) -> Network:
     """Load an engine; its code is finished for this GPU now, which takes a moment."""
     return open_engine(trt, engine)
 

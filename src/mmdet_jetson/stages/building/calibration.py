@@ -4,9 +4,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import List, Tuple
 
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.passport import CalibrationPictures
 from mmdet_jetson.stages.inference.preprocessing import read_picture
 
 
@@ -17,10 +18,10 @@ class Calibration:
     pictures: Tuple[Path, ...]
     digests: Tuple[str, ...]
 
-    def described(self) -> Dict[str, Any]:
+    def described(self) -> CalibrationPictures:
         """Tell for the passport which pictures these were."""
         together = hashlib.sha256("\n".join(sorted(self.digests)).encode())
-        return {"split": "train", "pictures": len(self.pictures), "sha256": together.hexdigest()}
+        return CalibrationPictures("train", len(self.pictures), together.hexdigest())
 
 
 def choose(training: Path, validation: Path, count: int) -> Calibration:

@@ -1,11 +1,15 @@
 """What TensorRT and TensorRT for RTX have in common when they compile: log, parser and profile."""
 
 from pathlib import Path
-from typing import Any, List, Sequence, Tuple
+from types import ModuleType
+from typing import TYPE_CHECKING, List, Protocol, Sequence, TextIO, Tuple
 
 import onnx
 
 from mmdet_jetson.stages.errors import StageError
+
+if TYPE_CHECKING:
+    import tensorrt
 
 LOG = "builder.log"
 ENGINE = "engine.plan"
@@ -23,7 +27,7 @@ class Compiler:
         log: the file that everything the builder says goes to.
     """
 
-    def __init__(self, trt: Any, flags: int, log: Path) -> None:
+    def __init__(self, trt: ModuleType, flags: int, log: Path) -> None:
         self.trt, self.log = trt, log
         self.logger = file_logger(trt, log)
         self.builder = trt.Builder(self.logger)
@@ -75,23 +79,30 @@ class Compiler:
             )
         return bytes(memoryview(serialized))
 
-    def _reason(self, parser: Any) -> str:
+    def _reason(self, parser: "tensorrt.OnnxParser") -> str:
         """Give the first error without the dump of the graph that may follow it."""
         errors = [parser.get_error(index).desc() for index in range(parser.num_errors)]
         lines = [line.strip() for line in "\n".join(errors).splitlines() if line.strip()]
         return lines[0] if lines else self.logger.last_error or "it did not say why"
 
 
-def file_logger(trt: Any, path: Path) -> Any:
+class FileLogger(Protocol):
+    """TensorRT's own kind of logger, which keeps what it is told in a file."""
+
+    last_error: str
+    stream: TextIO
+
+
+def file_logger(trt: ModuleType, path: Path) -> FileLogger:
     """Give a logger that keeps everything from "info" on in a file, and the last error."""
 
-    class Kept(trt.ILogger):  # type: ignore[misc]
+    class Kept(trt.ILogger):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.last_error = ""
             self.stream = path.open("w", encoding="utf-8")
 
-        def log(self, severity: Any, message: str) -> None:
+        def log(self, severity: "tensorrt.ILogger.Severity", message: str) -> None:
             if severity in _serious(trt):
                 self.last_error = message.splitlines()[0]
             # What is said after the last word on an engine would change a file of the passport.
@@ -102,7 +113,7 @@ def file_logger(trt: Any, path: Path) -> Any:
     return Kept()
 
 
-def _serious(trt: Any) -> Sequence[Any]:
+def _serious(trt: ModuleType) -> Sequence["tensorrt.ILogger.Severity"]:
     return trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR
 
 

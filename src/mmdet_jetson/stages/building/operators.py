@@ -1,7 +1,7 @@
 """The custom operators in a graph: what only a library of plugins can compute."""
 
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Iterator, List
 
 import onnx as onnx_format
 
@@ -28,10 +28,10 @@ def check_operators(onnx: Path) -> None:
         )
 
 
-def _nodes(graph: Any) -> Iterator[Any]:
+def _nodes(graph: onnx_format.GraphProto) -> Iterator[onnx_format.NodeProto]:
     """Yield every node, also of the graphs inside If and Loop."""
     for node in graph.node:
         yield node
-        inner: List[Any] = [a.g for a in node.attribute if a.HasField("g")]
-        for subgraph in inner:
-            yield from _nodes(subgraph)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)

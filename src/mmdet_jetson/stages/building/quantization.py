@@ -6,7 +6,7 @@ Pictures say how large the values get that each convolution reads.
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Optional
+from typing import Dict, Iterator, Mapping, Optional
 
 import numpy as np
 import onnx
@@ -18,11 +18,12 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from mmdet_jetson.stages.building import Request
 from mmdet_jetson.stages.building.lower_precision import lowered_nodes
+from mmdet_jetson.stages.building.request import Request
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.feeding import feed
-from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
+from mmdet_jetson.stages.inference.feeding import Feeding
+from mmdet_jetson.stages.inference.graph import preprocessing_of
+from mmdet_jetson.stages.inference.preprocessing import read_picture
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Scheme:
     """How a backend wants values in 8 bits."""
 
     activations: QuantType
-    options: Mapping[str, Any]
+    options: Mapping[str, bool]
 
 
 # A zero point of its own uses all 256 steps for values that are mostly positive.
-FOR_ONNXRUNTIME = Scheme(QuantType.QUInt8, {"WeightSymmetric": True})
+FOR_CPU = Scheme(QuantType.QUInt8, {"WeightSymmetric": True})
 # TensorRT knows no zero point but 0, and adds the bias in floating point.
 FOR_TENSORRT = Scheme(
     QuantType.QInt8,
@@ -87,13 +88,14 @@ def feeds(
     ``same_size``: give all pictures the network's size, also where the graph takes any. What the
     graph then computes is the same: a picture of that size is not scaled again.
     """
-    preprocessing = Preprocessing.of(request.onnx.parent, request.graph)
+    graph = request.graph
+    feeding = Feeding(preprocessing_of(request.onnx.parent, graph), graph.input, graph.batch)
     names = [value.name for value in model.graph.input]
     for path in request.calibration:
         picture = read_picture(path)
         if same_size:
-            picture = preprocessing.resize(picture)
-        yield dict(zip(names, feed(request.graph, preprocessing, picture)))
+            picture = feeding.preprocessing.resize(picture)
+        yield dict(zip(names, feeding(picture)))
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has no types

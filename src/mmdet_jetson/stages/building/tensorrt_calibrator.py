@@ -1,27 +1,33 @@
 """INT8 calibration by TensorRT before 10.1: it asks for pictures and keeps what it learns."""
 
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, List, Optional, Sequence
 
 import onnx
 
-from mmdet_jetson.stages.building import Request
 from mmdet_jetson.stages.building.quantization import feeds
+from mmdet_jetson.stages.building.request import Request
 from mmdet_jetson.stages.inference.cuda import open_cuda
 
+if TYPE_CHECKING:
+    import tensorrt
 
-def calibrator(trt: Any, request: Request, model: onnx.ModelProto, cache: Path) -> Any:
+
+def calibrator(
+    trt: ModuleType, request: Request, model: onnx.ModelProto, cache: Path
+) -> "tensorrt.IInt8EntropyCalibrator2":
     """Give the calibrator for a request; it writes what it learns to ``cache``."""
     cuda = open_cuda()
     inputs = feeds(request, model, same_size=True)
 
-    class Pictures(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]
+    class Pictures(trt.IInt8EntropyCalibrator2):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             trt.IInt8EntropyCalibrator2.__init__(self)
             self.addresses: List[int] = []
 
         def get_batch_size(self) -> int:
-            return int(request.graph.get("batch", 1))
+            return request.graph.batch
 
         def get_batch(self, names: Sequence[str]) -> Optional[List[int]]:
             values = next(inputs, None)

@@ -8,9 +8,9 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto
 
-from mmdet_jetson.stages.backends import Network
 from mmdet_jetson.stages.backends.onnxruntime import load, network_of, options
 from mmdet_jetson.stages.building.operators import custom_operators
+from mmdet_jetson.stages.inference.network import Network
 
 # Where a graph takes pictures of any size, (height, width): odd, and higher than wide.
 ANY_SIZE = (481, 353)

@@ -6,6 +6,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import List, Optional
 
+from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.preprocessing import read_picture
@@ -17,7 +18,7 @@ def main(folder: Path, arguments: Optional[List[str]] = None) -> None:
     """Run as a program, with the engine in ``folder``."""
     options = _parser().parse_args(arguments)
     try:
-        _detect(Detector.load(folder), options)
+        _detect(open_engine(folder), options)
     except StageError as error:
         sys.exit(_failed(error.message, error.hint))
     except ImportError as error:

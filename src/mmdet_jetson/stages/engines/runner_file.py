@@ -9,13 +9,13 @@ from pathlib import Path
 from string import Template
 from typing import Dict, List
 
+from mmdet_jetson.stages import backends
 from mmdet_jetson.stages.engines import infer
+from mmdet_jetson.stages.inference import drawing
 
 RUNNER = "infer.py"
-STAGES = Path(infer.__file__).resolve().parents[1]
-PACKAGE, OWN_PACKAGE = "mmdet_jetson.stages", "mmdet_jetson_infer"
-SESSIONS = "mmdet_jetson.stages.backends"
-BACKENDS = ("onnxruntime", "tensorrt", "tensorrt_rtx")
+ROOT = Path(infer.__file__).resolve().parents[2]
+PACKAGE, OWN_PACKAGE = "mmdet_jetson", "mmdet_jetson_infer"
 
 TEMPLATE = Template('''"""Detect objects with the engine in this folder: python infer.py picture.jpg
 
@@ -58,14 +58,14 @@ class _Sources(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
 sys.meta_path.insert(0, _Sources())
 
-from $package.inference.detector import Detector
-from $package.engines.infer import main
-from $package.inference.preprocessing import read_picture
+from $package.stages.engines.infer import main
+from $package.stages.engines.opening import open_engine
+from $package.stages.inference.preprocessing import read_picture
 
 
 def load():
     """Open the engine beside this file."""
-    return Detector.load(Path(__file__).resolve().parent)
+    return open_engine(Path(__file__).resolve().parent)
 
 
 if __name__ == "__main__":
@@ -81,38 +81,41 @@ def write_runner(folder: Path, backend: str) -> None:
 
 
 def bundled(backend: str) -> Dict[str, str]:
-    """Give the source of each module the runner needs, by its name there; packages come first."""
-    unwanted = [f"{SESSIONS}.{other}" for other in BACKENDS if other != backend]
-    names = _closure([infer.__name__], unwanted)
+    """Give the source of each module the runner needs, by its name there; packages come first.
+
+    What it needs is what its program, its drawing, which waits until there is a picture, and the
+    one backend import when they are imported themselves. What a function imports is for other
+    uses, as for building.
+    """
+    names = _closure([infer.__name__, drawing.__name__, f"{backends.__name__}.{backend}"])
     sources = {_own(name): _own(_path(name).read_text(encoding="utf-8")) for name in names}
     return {OWN_PACKAGE: "", **dict(sorted(sources.items()))}
 
 
-def _closure(todo: List[str], unwanted: List[str]) -> List[str]:
-    """Follow the imports inside the stages, except into unwanted modules."""
+def _closure(todo: List[str]) -> List[str]:
+    """Follow the imports inside the package."""
     seen: List[str] = []
     while todo:
         name = todo.pop()
-        is_ours = name.startswith(f"{PACKAGE}.") and _path(name).exists()
-        if name in seen or name in unwanted or not is_ours:
-            continue
-        seen.append(name)
-        todo += [name.rpartition(".")[0], *_imported(_path(name))]
+        if name not in seen and name.startswith(f"{PACKAGE}.") and _path(name).exists():
+            seen.append(name)
+            todo += [name.rpartition(".")[0], *_imported(_path(name))]
     return seen
 
 
 def _imported(path: Path) -> List[str]:
+    """Name what a module imports at its top level, be it a module or something in one."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom):
             found += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
     return found
 
 
 def _path(name: str) -> Path:
-    base = STAGES.joinpath(*name.split(".")[2:])
+    base = ROOT.joinpath(*name.split(".")[1:])
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
 
 
 def _own(text: str) -> str:
-    return text.replace(PACKAGE, OWN_PACKAGE)
+    return text.replace(f"{PACKAGE}.", f"{OWN_PACKAGE}.")

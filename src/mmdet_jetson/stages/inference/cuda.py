@@ -3,7 +3,8 @@
 import atexit
 import ctypes
 import shutil
-from typing import Any, Callable, List, Protocol, Tuple
+from types import BuiltinFunctionType
+from typing import Callable, List, Protocol, SupportsFloat, SupportsInt, Tuple
 
 import numpy as np
 
@@ -98,7 +99,7 @@ class PyCuda:
         self.queue = driver.Stream()
         self.stream: int = self.queue.handle
         self.start, self.stop = driver.Event(), driver.Event()
-        self.memory: List[Any] = []
+        self.memory: List[object] = []  # what is freed when nothing refers to it
 
     def pinned(self, size: int) -> np.ndarray:
         """Allocate page-locked memory on the host."""
@@ -107,8 +108,9 @@ class PyCuda:
 
     def allocate(self, size: int) -> int:
         """Allocate bytes on the GPU."""
-        self.memory.append(self.driver.mem_alloc(size))
-        return int(self.memory[-1])
+        block = self.driver.mem_alloc(size)
+        self.memory.append(block)
+        return int(block)
 
     def upload(self, device: int, host: np.ndarray) -> None:
         """Copy to the GPU."""
@@ -154,6 +156,10 @@ class PyCuda:
             function.prepared_async_call(grid, block, self.queue, *values)
 
         return launch
+
+
+class CudaValue(SupportsInt, SupportsFloat, Protocol):
+    """What the CUDA runtime returns: a stream, an event, an address, a time or a status."""
 
 
 class CudaPython:
@@ -211,12 +217,13 @@ class CudaPython:
         direction = getattr(self.runtime.cudaMemcpyKind, kind)
         self._call(self.runtime.cudaMemcpyAsync, to, source, size, direction, self.stream)
 
-    def _call(self, function: Any, *arguments: Any) -> Any:
+    def _call(self, function: BuiltinFunctionType, *arguments: object) -> CudaValue:
         """Call the CUDA runtime; it returns a status and perhaps one value."""
         status, *values = function(*arguments)
         if int(status) != 0:
             raise no_gpu(f"{function.__name__}: {status.name}")
-        return values[0] if values else None
+        value: CudaValue = values[0] if values else status
+        return value
 
 
 def no_gpu(reason: object) -> StageError:

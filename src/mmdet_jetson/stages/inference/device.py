@@ -5,8 +5,9 @@ Nothing here opens an engine or leaves a context on the GPU.
 
 import ctypes
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, Union
 
 # NVIDIA's name for its Linux on Jetson (L4T), one line: "# R35 (release), REVISION: 4.1, ..."
 L4T_RELEASE = Path("/etc/nv_tegra_release")
@@ -15,12 +16,26 @@ CUDA_DRIVER = "libcuda.so.1"
 MAJOR, MINOR = 75, 76
 
 
-def device_facts(versions: Mapping[str, str]) -> Dict[str, Any]:
-    """Tell what engines depend on: ``sm``, ``l4t`` (None where there is none) and ``versions``.
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What engines depend on; ``versions`` are those of a backend's libraries, by their names.
 
-    ``sm`` is the GPU's compute capability without its dot (87 for Orin).
+    ``sm`` is the GPU's compute capability without its dot (87 for Orin), ``l4t`` the release of a
+    Jetson's Linux; each is None where there is none.
     """
-    return {"sm": gpu_architecture(), "l4t": l4t_release(), **versions}
+
+    sm: Optional[int]
+    l4t: Optional[str]
+    versions: Mapping[str, str]
+
+    def by_name(self) -> Dict[str, Union[int, str, None]]:
+        """Give all facts, as the ``runs_on`` of a passport names them."""
+        return {"sm": self.sm, "l4t": self.l4t, **self.versions}
+
+
+def device_facts(versions: Mapping[str, str]) -> DeviceFacts:
+    """Tell what engines depend on, on this device."""
+    return DeviceFacts(gpu_architecture(), l4t_release(), versions)
 
 
 def gpu_architecture(library: str = CUDA_DRIVER) -> Optional[int]:

@@ -3,9 +3,12 @@
 TensorRT up to 8.4 numbers them ("bindings"), from 8.5 on they have names; 10.0 dropped the numbers.
 """
 
-from typing import Any, List, Mapping, Protocol, Tuple
+from typing import TYPE_CHECKING, List, Mapping, Protocol, Tuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import tensorrt as trt
 
 # By the names of trt.DataType. TensorRT's own `nptype` fails with NumPy 1.24 up to 8.5.
 NUMPY_TYPES = {
@@ -25,7 +28,7 @@ class EngineTensors(Protocol):
     inputs: List[str]
     outputs: List[str]
 
-    def dtype(self, name: str) -> "np.dtype[Any]":
+    def dtype(self, name: str) -> "np.dtype[np.generic]":
         """Give a tensor's type."""
 
     def set_shape(self, name: str, shape: Tuple[int, ...]) -> bool:
@@ -38,7 +41,7 @@ class EngineTensors(Protocol):
         """Start the engine on a stream, with each tensor at its address on the GPU."""
 
 
-def tensors_of(engine: Any) -> EngineTensors:
+def tensors_of(engine: "trt.ICudaEngine") -> EngineTensors:
     """Choose the API that this TensorRT has."""
     context = engine.create_execution_context()
     if hasattr(context, "execute_async_v3"):
@@ -49,13 +52,13 @@ def tensors_of(engine: Any) -> EngineTensors:
 class NamedTensors:
     """TensorRT 8.5 and later, and TensorRT for RTX."""
 
-    def __init__(self, engine: Any, context: Any) -> None:
+    def __init__(self, engine: "trt.ICudaEngine", context: "trt.IExecutionContext") -> None:
         self.engine, self.context = engine, context
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         self.inputs = [n for n in names if engine.get_tensor_mode(n).name == "INPUT"]
         self.outputs = [n for n in names if engine.get_tensor_mode(n).name == "OUTPUT"]
 
-    def dtype(self, name: str) -> "np.dtype[Any]":
+    def dtype(self, name: str) -> "np.dtype[np.generic]":
         """Give a tensor's type."""
         return np.dtype(NUMPY_TYPES[self.engine.get_tensor_dtype(name).name])
 
@@ -79,14 +82,14 @@ class NamedTensors:
 class NumberedTensors:
     """TensorRT 8.4 and earlier."""
 
-    def __init__(self, engine: Any, context: Any) -> None:
+    def __init__(self, engine: "trt.ICudaEngine", context: "trt.IExecutionContext") -> None:
         self.engine, self.context = engine, context
         self.names: List[str] = [engine.get_binding_name(i) for i in range(engine.num_bindings)]
         self.numbers = {name: index for index, name in enumerate(self.names)}
         self.inputs = [n for n in self.names if engine.binding_is_input(self.numbers[n])]
         self.outputs = [n for n in self.names if n not in self.inputs]
 
-    def dtype(self, name: str) -> "np.dtype[Any]":
+    def dtype(self, name: str) -> "np.dtype[np.generic]":
         """Give a tensor's type."""
         return np.dtype(NUMPY_TYPES[self.engine.get_binding_dtype(self.numbers[name]).name])
 

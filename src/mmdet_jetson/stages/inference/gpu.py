@@ -1,17 +1,18 @@
 """Run an engine on an NVIDIA GPU: one context, page-locked buffers and CUDA events, all reused."""
 
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from types import ModuleType
+from typing import Dict, Tuple
 
 import numpy as np
 
-from mmdet_jetson.stages.backends import Network
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.cuda import Cuda, open_cuda
 from mmdet_jetson.stages.inference.engine_tensors import EngineTensors, tensors_of
+from mmdet_jetson.stages.inference.network import Network
 
 
-def open_engine(trt: Any, file: Path) -> Network:
+def open_engine(trt: ModuleType, file: Path) -> Network:
     """Load an engine with ``tensorrt`` or ``tensorrt_rtx`` (``trt``).
 
     Raises:
@@ -37,7 +38,7 @@ class GpuSession:
         keep: what has to live as long as the session.
     """
 
-    def __init__(self, tensors: EngineTensors, cuda: Cuda, keep: Tuple[Any, ...] = ()) -> None:
+    def __init__(self, tensors: EngineTensors, cuda: Cuda, keep: Tuple[object, ...] = ()) -> None:
         self.tensors, self.cuda, self.keep = tensors, cuda, keep
         self.buffers: Dict[str, Buffer] = {}
         self.milliseconds = 0.0
@@ -94,7 +95,7 @@ class Buffer:
         self.memory: np.ndarray = np.empty(0, np.uint8)
         self.host: np.ndarray = self.memory
 
-    def shaped(self, shape: Tuple[int, ...], dtype: "np.dtype[Any]") -> "Buffer":
+    def shaped(self, shape: Tuple[int, ...], dtype: "np.dtype[np.generic]") -> "Buffer":
         """Reuse the memory for a tensor of this shape; it grows when a larger one comes."""
         size = int(np.prod(shape)) * dtype.itemsize
         if self.memory.size < max(size, 1):

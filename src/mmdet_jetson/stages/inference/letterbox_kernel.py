@@ -11,11 +11,11 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
-from mmdet_jetson.stages.backends import Network
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.cuda import CannotCompile, Kernel
 from mmdet_jetson.stages.inference.feeding import mapping
 from mmdet_jetson.stages.inference.gpu import Buffer, GpuSession
+from mmdet_jetson.stages.inference.network import Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 KERNEL = "letterbox"
@@ -102,7 +102,7 @@ def _floats(values: Sequence[float]) -> str:
 
 
 def taking_pictures(
-    session: GpuSession, preprocessing: Preprocessing, batch: int
+    network: Network, preprocessing: Preprocessing, batch: int
 ) -> Optional[Network]:
     """Let an engine that takes a tensor take pictures.
 
@@ -110,6 +110,8 @@ def taking_pictures(
         A network that is called with one uint8 picture [1, height, width, 3]. None where the kernel
         cannot be compiled, which a warning tells: preprocessing is up to the CPU then.
     """
+    session = network
+    assert isinstance(session, GpuSession)
     try:
         kernel = session.cuda.compile(kernel_source(preprocessing, batch), KERNEL, ARGUMENTS)
     except CannotCompile as reason:

@@ -4,7 +4,7 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
 PROC = Path("/proc")
 # Where a Jetson names its board; its /proc/cpuinfo names no CPU.
@@ -21,7 +21,7 @@ def cpu_name() -> str:
     return board or platform.processor() or platform.machine()
 
 
-def machine_facts() -> Dict[str, Any]:
+def machine_facts() -> Dict[str, object]:
     """Describe this machine; the cores are those that this process may use."""
     return {
         "cpu": cpu_name(),

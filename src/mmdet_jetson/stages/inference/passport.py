@@ -4,51 +4,112 @@ It stands beside the engine, whose file stays byte for byte what the builder wro
 """
 
 import hashlib
-import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Dict, List, Mapping, Optional
 
+from mmdet_jetson.contract.records import ContractError, read_record
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.device import DeviceFacts
+from mmdet_jetson.stages.inference.graph import Checkpoint, read_graph
 
 PASSPORT = "passport.json"
 BLOCK = 1 << 20
-WORDS = {
+FACTS = {
     "sm": "GPU architecture",
     "l4t": "Jetson Linux (L4T)",
     "tensorrt": "TensorRT",
     "tensorrt_rtx": "TensorRT for RTX",
 }
-SOURCES = {"checkpoint": "checkpoint than graph.json tells of", "onnx": "ONNX file than this one"}
-REBUILD = "build it on this device: invoke build-jetson-engine --target {target}"
+CHECKOUT = "invoke checkout TAG FOLDER gets a whole engine out of the store"
 
 
-def read_passport(folder: Path) -> Dict[str, Any]:
+@dataclass(frozen=True)
+class EngineFile:
+    """The file that a backend opens; ``bytes`` counts the weights that may lie beside it, too."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """The ONNX file that an engine was built from."""
+
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CalibrationPictures:
+    """Which pictures calibrated an engine; the digest is over all that they show."""
+
+    split: str
+    pictures: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How far the detections are from the ONNX file's; None where the engine could not run."""
+
+    max_difference: Optional[float]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The machine that built an engine."""
+
+    machine: str
+    system: str
+    cpu: str
+
+
+@dataclass(frozen=True)
+class Passport:
+    """``passport.json``.
+
+    ``files`` are the SHA-256 of all other files of the engine's folder. ``runs_on`` is what a
+    device must report, by the names of `DeviceFacts.by_name`: a value, or several of which any
+    does. ``versions`` are those of the libraries that built it, ``settings`` those of the builder.
+    """
+
+    target: str
+    backend: str
+    precision: str
+    engine: EngineFile
+    files: Mapping[str, str]
+    onnx: OnnxFile
+    checkpoint: Checkpoint
+    calibration: Optional[CalibrationPictures]
+    runs_on: Mapping[str, object]
+    compared: Compared
+    versions: Mapping[str, str]
+    settings: Mapping[str, object]
+    platform: Platform
+
+    def digests(self) -> Dict[str, str]:
+        """Give the SHA-256 of every file, by its name."""
+        return {self.engine.file: self.engine.sha256, **self.files}
+
+
+def read_passport(folder: Path) -> Passport:
     """Read the passport in an engine's folder.
 
     Raises:
         StageError: there is none, or it cannot be read.
     """
-    hint = "invoke checkout TAG FOLDER gets a whole engine out of the store"
     try:
-        passport: Dict[str, Any] = json.loads((folder / PASSPORT).read_text(encoding="utf-8"))
+        return read_record(folder / PASSPORT, Passport)
     except OSError as error:
-        raise StageError(f"{folder} holds no engine: there is no {PASSPORT} in it", hint) from error
-    except ValueError as error:
-        raise StageError(f"{folder / PASSPORT} is damaged: it is not JSON", hint) from error
-    if not _is_passport(passport):
-        raise StageError(f"{folder / PASSPORT} is damaged: it names no engine", hint)
-    return passport
+        raise StageError(
+            f"{folder} holds no engine: there is no {PASSPORT} in it", CHECKOUT
+        ) from error
+    except ContractError as error:
+        raise StageError(f"{folder / PASSPORT} is damaged: {error}", CHECKOUT) from error
 
 
-def _is_passport(content: Any) -> bool:
-    """Whether this names an engine's file and digest, and its backend."""
-    engine = content.get("engine") if isinstance(content, dict) else None
-    if not isinstance(engine, dict) or not isinstance(content.get("backend"), str):
-        return False
-    return all(isinstance(engine.get(key), str) for key in ("file", "sha256"))
-
-
-def check_files(folder: Path, passport: Mapping[str, Any], onnx: Optional[Path] = None) -> None:
+def check_files(folder: Path, passport: Passport, onnx: Optional[Path] = None) -> None:
     """Refuse files that are not those the passport was written for.
 
     ``onnx`` is the file that the engine should have been built from, where one is at hand.
@@ -56,66 +117,51 @@ def check_files(folder: Path, passport: Mapping[str, Any], onnx: Optional[Path] 
     Raises:
         StageError: a file is missing or changed, or the passport is that of another export.
     """
-    for name, digest in sorted(_digests(passport).items()):
+    for name, digest in sorted(passport.digests().items()):
         path = folder / name
         if not path.is_file():
             raise StageError(
-                f"{name} is missing from {folder}, and the passport names it",
-                "invoke checkout TAG FOLDER gets a whole engine out of the store",
+                f"{name} is missing from {folder}, and the passport names it", CHECKOUT
             )
         if sha256(path) != digest:
             raise StageError(
                 f"{name} is not the file that its passport describes: at least one byte differs",
                 "copy the folder again; invoke checkout TAG FOLDER gets it out of the store",
             )
-    graph = _read_graph(folder)
-    sources = [("checkpoint", graph.get("checkpoint", {}).get("sha256"))]
-    if onnx:
-        if not onnx.is_file():
-            raise StageError(f"{onnx} is not a file", "name the ONNX file that the engine is of")
-        sources.append(("onnx", sha256(onnx)))
-    for source, digest in sources:
-        described = passport.get(source) or {}
-        if described.get("sha256") != digest:
-            raise StageError(
-                f"the passport is stale: the engine was built from another {SOURCES[source]}",
-                "build the engine again: invoke engine --target {target}".format_map(passport),
-            )
+    if passport.checkpoint != read_graph(folder).checkpoint:
+        raise _stale(passport, "checkpoint than graph.json tells of")
+    if onnx is None:
+        return
+    if not onnx.is_file():
+        raise StageError(f"{onnx} is not a file", "name the ONNX file that the engine is of")
+    if passport.onnx.sha256 != sha256(onnx):
+        raise _stale(passport, "ONNX file than this one")
 
 
-def _read_graph(folder: Path) -> Dict[str, Any]:
-    path = folder / "graph.json"
-    try:
-        graph = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        graph = None
-    if not isinstance(graph, dict):
-        raise StageError(
-            f"{path} is missing or damaged",
-            "invoke checkout TAG FOLDER gets a whole engine out of the store",
-        )
-    return graph
+def _stale(passport: Passport, source: str) -> StageError:
+    return StageError(
+        f"the passport is stale: the engine was built from another {source}",
+        f"build the engine again: invoke engine --target {passport.target}",
+    )
 
 
-def check_device(passport: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def check_device(passport: Passport, facts: DeviceFacts) -> None:
     """Refuse an engine that was built for something else than this device reports.
-
-    ``facts`` are those of `device.device_facts`. Where the passport lists several values, any of
-    them does.
 
     Raises:
         StageError: names the first fact that differs.
     """
-    for fact, needed in passport.get("runs_on", {}).items():
-        allowed = needed if isinstance(needed, list) else [needed]
-        found = facts.get(fact)
+    here = facts.by_name()
+    for fact, needed in passport.runs_on.items():
+        allowed: List[object] = needed if isinstance(needed, list) else [needed]
+        found = here.get(fact)
         if found not in allowed:
             wanted = " or ".join(str(value) for value in allowed)
-            here = "has none" if found is None else f"has {found}"
+            reported = "has none" if found is None else f"has {found}"
             raise StageError(
-                f"this engine was built for {WORDS.get(fact, fact)} {wanted}, and this device "
-                f"{here}",
-                REBUILD.format_map(passport),
+                f"this engine was built for {FACTS.get(fact, fact)} {wanted}, and this device "
+                f"{reported}",
+                f"build it on this device: invoke build-jetson-engine --target {passport.target}",
             )
 
 
@@ -126,8 +172,3 @@ def sha256(path: Path) -> str:
         for block in iter(lambda: stream.read(BLOCK), b""):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _digests(passport: Mapping[str, Any]) -> Dict[str, str]:
-    engine = passport["engine"]
-    return {engine["file"]: engine["sha256"], **passport.get("files", {})}

@@ -7,7 +7,7 @@ OpenCV is imported where it computes, since a graph that takes pictures as they 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple, TypedDict, Union
 
 import numpy as np
 
@@ -22,11 +22,28 @@ ORDERS = (
 )
 FORMATS = ("DefaultFormatBundle", "ImageToTensor")
 # Values that change the result; anything else than these would silently be another picture.
-FIXED: Mapping[str, Mapping[str, Any]] = {
+FIXED: Mapping[str, Mapping[str, object]] = {
     "LoadImageFromFile": {"color_type": "color", "imdecode_backend": "cv2", "to_float32": False},
     "Resize": {"interpolation": "bilinear"},
     "Pad": {"padding_mode": "constant"},
 }
+
+
+class _NamedTransform(TypedDict):
+    type: str
+
+
+class Transform(_NamedTransform, total=False):
+    """A step of MMDeploy's preprocessing task, with the options of all kinds of steps."""
+
+    size: Union[int, Sequence[int], None]
+    keep_ratio: bool
+    pad_val: "Union[float, Sequence[float], Mapping[str, Union[float, Sequence[float]]]]"
+    pad_to_square: bool
+    size_divisor: Optional[int]
+    mean: Sequence[float]
+    std: Sequence[float]
+    to_rgb: bool
 
 
 @dataclass(frozen=True)
@@ -45,26 +62,6 @@ class Preprocessing:
     to_rgb: bool
 
     @classmethod
-    def of(cls, folder: Path, graph: Mapping[str, Any]) -> "Preprocessing":
-        """Give what belongs to a graph: what its graph.json says, or the pipeline.json beside it.
-
-        Raises:
-            StageError: a pipeline.json that this class does not compute.
-        """
-        width, height = graph["input_size"]
-        if "preprocessing" not in graph:
-            return cls.read(folder / "pipeline.json", (width, height))
-        given = graph["preprocessing"]
-        return cls(
-            input_size=(width, height),
-            keep_ratio=given["keep_ratio"],
-            pad_value=_triple(given["pad_value"]),
-            mean=_triple(given["mean"]),
-            std=_triple(given["std"]),
-            to_rgb=given["to_rgb"],
-        )
-
-    @classmethod
     def read(cls, pipeline: Path, input_size: Size) -> "Preprocessing":
         """Find and `parse` the transforms in a pipeline.json."""
         tasks = json.loads(pipeline.read_text(encoding="utf-8"))["pipeline"]["tasks"]
@@ -72,7 +69,7 @@ class Preprocessing:
         return cls.parse(transforms, input_size)
 
     @classmethod
-    def parse(cls, transforms: Sequence[Mapping[str, Any]], input_size: Size) -> "Preprocessing":
+    def parse(cls, transforms: Sequence[Transform], input_size: Size) -> "Preprocessing":
         """Read the transforms of MMDeploy's preprocessing task for a network of ``input_size``.
 
         Raises:
@@ -89,7 +86,7 @@ class Preprocessing:
         return cls(
             input_size=input_size,
             keep_ratio=keep_ratio,
-            pad_value=_pad_value(steps.get("Pad", {})),
+            pad_value=_pad_value(steps.get("Pad")),
             mean=_triple(normalize["mean"]),
             std=_triple(normalize["std"]),
             to_rgb=bool(normalize.get("to_rgb", False)),
@@ -186,11 +183,11 @@ def read_picture(path: Path) -> np.ndarray:
     return decoded
 
 
-def _check_options(transform: Mapping[str, Any]) -> None:
+def _check_options(transform: Transform) -> None:
     for option, value in FIXED.get(transform["type"], {}).items():
         if transform.get(option, value) != value:
             raise StageError(
-                f"pipeline.json: {transform['type']} has {option} = {transform[option]!r}, "
+                f"pipeline.json: {transform['type']} has {option} = {transform.get(option)!r}, "
                 f"where only {value!r} is supported",
                 "change the test pipeline of the training config and export again",
             )
@@ -205,12 +202,10 @@ def _check_order(kinds: List[str]) -> None:
         )
 
 
-def _check_sizes(
-    resize: Mapping[str, Any], pad: Optional[Mapping[str, Any]], input_size: Size
-) -> None:
+def _check_sizes(resize: Transform, pad: Optional[Transform], input_size: Size) -> None:
     width, height = input_size
     size = resize["size"]
-    if tuple([size, size] if isinstance(size, int) else size) != input_size:
+    if _sides(size) != input_size:
         raise StageError(
             f"pipeline.json resizes to {size}, but the network takes {width}x{height} pictures",
             "give the training config and the export the same input_size",
@@ -228,7 +223,11 @@ def _check_sizes(
         )
 
 
-def _fills(pad: Mapping[str, Any], input_size: Size) -> bool:
+def _sides(size: Union[int, Sequence[int], None]) -> Tuple[int, ...]:
+    return (size, size) if isinstance(size, int) else tuple(size or ())
+
+
+def _fills(pad: Transform, input_size: Size) -> bool:
     """Whether a Pad ends at the input size.
 
     MMDetection writes its size as (width, height), MMDeploy's SDK reads (height, width); the
@@ -236,10 +235,10 @@ def _fills(pad: Mapping[str, Any], input_size: Size) -> bool:
     """
     if pad.get("pad_to_square"):
         return input_size[0] == input_size[1]
-    return pad.get("size") is not None and sorted(pad["size"]) == sorted(input_size)
+    return sorted(_sides(pad.get("size"))) == sorted(input_size)
 
 
-def _is_idle_pad(transform: Mapping[str, Any], input_size: Size) -> bool:
+def _is_idle_pad(transform: Transform, input_size: Size) -> bool:
     """Whether this is a Pad to multiples of a number that the input size already is."""
     if transform["type"] != "Pad" or transform.get("size") or transform.get("pad_to_square"):
         return False
@@ -247,9 +246,9 @@ def _is_idle_pad(transform: Mapping[str, Any], input_size: Size) -> bool:
     return all(side % divisor == 0 for side in input_size)
 
 
-def _pad_value(pad: Mapping[str, Any]) -> Triple:
-    value = pad.get("pad_val", 0)
-    value = value.get("img", 0) if isinstance(value, Mapping) else value
+def _pad_value(pad: Optional[Transform]) -> Triple:
+    given = pad.get("pad_val", 0) if pad else 0
+    value = given.get("img", 0) if isinstance(given, Mapping) else given
     return _triple(value if isinstance(value, Sequence) else [value] * 3)
 
 

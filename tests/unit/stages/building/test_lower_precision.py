@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from engines import fixed_network
+from built_engines import fixed_network
 from fused import fused_model
 from onnx import TensorProto, numpy_helper
 
@@ -11,24 +13,24 @@ from mmdet_jetson.stages.engines.comparison import example_inputs
 from mmdet_jetson.stages.errors import StageError
 
 
-def test_only_convolutions_and_what_one_still_follows_are_lowered():
+def test_only_convolutions_and_what_one_still_follows_are_lowered() -> None:
     assert lowered_nodes(fused_model()) == {"network/conv_0", "network/relu", "network/conv_1"}
 
 
-def test_a_graph_without_parts_is_refused(tmp_path):
+def test_a_graph_without_parts_is_refused(tmp_path: Path) -> None:
     fixed_network(tmp_path / "documented.onnx")
 
     with pytest.raises(StageError, match="does not tell its network"):
         lowered_nodes(onnx.load(str(tmp_path / "documented.onnx")))
 
 
-def types(model):
+def types(model: onnx.ModelProto) -> dict[str, int]:
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     values = (*inferred.value_info, *inferred.input, *inferred.output)
     return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
-def test_half_precision_begins_and_ends_inside_the_network():
+def test_half_precision_begins_and_ends_inside_the_network() -> None:
     before, after = fused_model(), to_half(fused_model())
 
     onnx.checker.check_model(after, full_check=True)
@@ -43,7 +45,7 @@ def test_half_precision_begins_and_ends_inside_the_network():
     assert "weights_0" not in stored
 
 
-def test_half_precision_finds_nearly_the_same():
+def test_half_precision_finds_nearly_the_same() -> None:
     inputs = dict(zip(("picture", "mapping"), example_inputs(fused_model()), strict=True))
     dets = [
         ort.InferenceSession(model.SerializeToString()).run(["dets"], inputs)[0]
@@ -54,7 +56,7 @@ def test_half_precision_finds_nearly_the_same():
     assert 0 < np.abs(dets[0] - dets[1]).max() < 2e-3
 
 
-def test_a_weight_beyond_half_precision_is_named():
+def test_a_weight_beyond_half_precision_is_named() -> None:
     model = fused_model()
     for weight in model.graph.initializer:
         if weight.name == "weights_1":
@@ -65,7 +67,7 @@ def test_a_weight_beyond_half_precision_is_named():
         to_half(model)
 
 
-def test_a_value_that_is_read_in_both_precisions_is_kept_in_both():
+def test_a_value_that_is_read_in_both_precisions_is_kept_in_both() -> None:
     model = fused_model()
     model.graph.output.append(
         onnx.helper.make_tensor_value_info("positive", TensorProto.FLOAT, [1, 4, 31, 31])

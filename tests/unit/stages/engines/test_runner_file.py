@@ -2,16 +2,20 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from engines import DETS, engine_folder, engine_job
+from built_engines import DETS, engine_folder, engine_job
 from fused import fused_folder
 
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.stages.engine import run
-from mmdet_jetson.stages.engines.runner_file import BACKENDS, bundled
-from mmdet_jetson.stages.inference.detector import Detector
+from mmdet_jetson.stages.engines.opening import open_engine
+from mmdet_jetson.stages.engines.runner_file import bundled
+from mmdet_jetson.stages.inference.preprocessing import read_picture
 
 # What a device need not have, hidden from the program.
 HIDE = """
@@ -28,20 +32,20 @@ sys.path.insert(0, {folder!r})
 
 
 @pytest.fixture
-def picture(tmp_path):
+def picture(tmp_path: Path) -> Path:
     path = tmp_path / "balloon.png"
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8))
     return path
 
 
-def python(*words, cwd):
+def python(*arguments: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-I", *map(str, words)],
+        [sys.executable, "-I", *map(str, arguments)],
         cwd=cwd, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
-def test_it_draws_what_the_detector_finds(tmp_path, picture):
+def test_it_draws_what_the_detector_finds(tmp_path: Path, picture: Path) -> None:
     engine = engine_folder(tmp_path)
 
     done = python(engine / "infer.py", picture, cwd=tmp_path)
@@ -49,10 +53,10 @@ def test_it_draws_what_the_detector_finds(tmp_path, picture):
     assert done.returncode == 0, done.stderr
     assert "2 detected" in done.stdout
     assert f"balloon {DETS[1][4]:.3f}  64.0 32.0 96.0 96.0" in done.stdout
-    assert cv2.imread(str(tmp_path / "balloon_detected.jpg")).shape[1] == 128
+    assert read_picture(tmp_path / "balloon_detected.jpg").shape[1] == 128
 
 
-def test_it_can_be_imported_without_anything_but_numpy_and_the_backend(tmp_path):
+def test_it_can_be_imported_without_anything_but_numpy_and_the_backend(tmp_path: Path) -> None:
     job = engine_job(tmp_path, fused_folder(tmp_path / "onnx"))
     run(job)
     engine = job.output
@@ -65,10 +69,10 @@ def test_it_can_be_imported_without_anything_but_numpy_and_the_backend(tmp_path)
 
     assert done.returncode == 0, done.stderr
     inputs = np.zeros((1, 64, 64, 3), np.uint8), np.ones((1, 4), np.float32)
-    assert done.stdout.strip() == str(Detector.load(engine).network(*inputs)[0].tolist())
+    assert done.stdout.strip() == str(open_engine(engine).network(*inputs)[0].tolist())
 
 
-def test_a_picture_without_opencv_is_one_sentence(tmp_path, picture):
+def test_a_picture_without_opencv_is_one_sentence(tmp_path: Path, picture: Path) -> None:
     engine = engine_folder(tmp_path)
     script = tmp_path / "use.py"
     use = f"import infer, pathlib; infer.main(pathlib.Path({str(engine)!r}), [{str(picture)!r}])"
@@ -88,7 +92,9 @@ def test_a_picture_without_opencv_is_one_sentence(tmp_path, picture):
         (lambda engine: (engine / "passport.json").unlink(), "holds no engine"),
     ],
 )
-def test_it_refuses_a_damaged_engine_in_a_sentence(tmp_path, picture, damage, message):
+def test_it_refuses_a_damaged_engine_in_a_sentence(
+    tmp_path: Path, picture: Path, damage: Callable[[Path], object], message: str
+) -> None:
     engine = engine_folder(tmp_path)
     damage(engine)
 
@@ -99,7 +105,7 @@ def test_it_refuses_a_damaged_engine_in_a_sentence(tmp_path, picture, damage, me
     assert "Traceback" not in done.stderr
 
 
-def test_an_error_inside_tells_module_and_line(tmp_path):
+def test_an_error_inside_tells_module_and_line(tmp_path: Path) -> None:
     engine = engine_folder(tmp_path)
     script = tmp_path / "use.py"
     hide = HIDE.format(hidden=(), folder=str(engine))
@@ -107,17 +113,19 @@ def test_an_error_inside_tells_module_and_line(tmp_path):
 
     done = python(script, cwd=tmp_path)
 
-    assert 'infer.py:mmdet_jetson_infer.inference.detector", line ' in done.stderr
+    assert 'infer.py:mmdet_jetson_infer.stages.inference.detector", line ' in done.stderr
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_it_holds_one_backend_only_and_nothing_of_the_package(backend):
+def test_it_holds_one_backend_only_and_nothing_of_the_package(backend: str) -> None:
     sources = bundled(backend)
 
     assert next(iter(sources)) == "mmdet_jetson_infer"
     modules = [name.rpartition(".")[2] for name in sources]
     assert [name for name in modules if name in BACKENDS] == [backend]
     on_gpu = {"gpu", "letterbox_kernel"} & set(modules)
-    assert len(on_gpu) == (0 if backend == "onnxruntime" else 2)
-    assert not any("mmdet_jetson.stages" in text for text in sources.values())
-    assert not any(name.endswith(("evaluation", "building")) for name in sources)
+    assert len(on_gpu) == (2 if BACKENDS[backend].needs_gpu else 0)
+    assert not any("mmdet_jetson." in text for text in sources.values())
+    building = [name for name in sources if ".building." in name]
+    assert building == ["mmdet_jetson_infer.stages.building.request"]
+    assert not any(name.endswith("evaluation") for name in sources)

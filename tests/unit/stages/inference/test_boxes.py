@@ -7,14 +7,14 @@ BOXES = np.array(
 )
 
 
-def test_boxes_end_at_the_border_and_only_those_that_cover_something_count():
+def test_boxes_end_at_the_border_and_only_those_that_cover_something_count() -> None:
     clipped, covers = clip_boxes(BOXES, (100, 50))
 
     assert clipped[:2].tolist() == [[10, 10, 20, 20], [0, 0, 100, 50]]
     assert covers.tolist() == [True, True, False, False]
 
 
-def test_no_boxes_stay_no_boxes():
+def test_no_boxes_stay_no_boxes() -> None:
     clipped, covers = clip_boxes(BOXES[:0], (100, 50))
 
     assert clipped.shape == (0, 4)

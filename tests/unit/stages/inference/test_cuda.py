@@ -3,6 +3,7 @@
 import ctypes
 import shutil
 import sys
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -17,69 +18,97 @@ from mmdet_jetson.stages.inference.cuda import (
     open_cuda,
 )
 
+Modules = dict[str, ModuleType]
+MakeModules = Callable[..., Modules]
+
 
 class NoGpu(Exception):
     """As pycuda.driver.Error."""
 
 
-def pycuda(gpus=1):
-    """The module ``pycuda`` with its ``driver``, where the GPU's memory is the host's."""
-    driver, blocks = ModuleType("pycuda.driver"), {}
+def module(name: str, **content: object) -> ModuleType:
+    made = ModuleType(name)
+    vars(made).update(content)
+    return made
 
-    class Block:
-        def __init__(self, size):
-            self.memory = np.zeros(size, np.uint8)
-            blocks[int(self)] = self.memory
 
-        def __int__(self):
-            return self.memory.ctypes.data
+class Block:
+    """As pycuda.driver.DeviceAllocation; the GPU's memory is the host's."""
 
-    def device(number):
+    blocks: dict[int, np.ndarray] = {}  # noqa: RUF012
+
+    def __init__(self, size: int) -> None:
+        self.memory = np.zeros(size, np.uint8)
+        self.blocks[int(self)] = self.memory
+
+    def __int__(self) -> int:
+        address: int = self.memory.ctypes.data
+        return address
+
+
+class Event:
+    """As pycuda.driver.Event."""
+
+    def record(self, stream: object) -> None:
+        self.stream = stream
+
+    def time_since(self, start: "Event") -> float:
+        assert start.stream is self.stream
+        return 2.5
+
+
+def upload(to: int, host: np.ndarray, stream: object) -> None:
+    Block.blocks[to][: host.nbytes] = host.view(np.uint8)
+
+
+def download(host: np.ndarray, source: int, stream: object) -> None:
+    host.view(np.uint8)[:] = Block.blocks[source][: host.nbytes]
+
+
+def pycuda(gpus: int = 1) -> Modules:
+    """The module ``pycuda`` with its ``driver``."""
+
+    def device(number: int) -> SimpleNamespace:
         if not gpus:
             raise NoGpu("no CUDA-capable device is detected")
         context = SimpleNamespace(push=lambda: None, pop=lambda: None)
         return SimpleNamespace(retain_primary_context=lambda: context)
 
-    def upload(to, host, stream):
-        blocks[to][: host.nbytes] = host.view(np.uint8)
-
-    def download(host, source, stream):
-        host.view(np.uint8)[:] = blocks[source][: host.nbytes]
-
-    class Event:
-        def record(self, stream):
-            self.stream = stream
-
-        def time_since(self, start):
-            assert start.stream is self.stream
-            return 2.5
-
-    driver.Error, driver.init, driver.Device, driver.mem_alloc = NoGpu, lambda: None, device, Block
-    driver.Stream = lambda: SimpleNamespace(handle=7, synchronize=lambda: None)
-    driver.Event = Event
-    driver.pagelocked_empty = np.empty
-    driver.memcpy_htod_async, driver.memcpy_dtoh_async = upload, download
-    package, compiler = ModuleType("pycuda"), ModuleType("pycuda.compiler")
-    package.driver, package.compiler, compiler.SourceModule = driver, compiler, Module
+    driver = module(
+        "pycuda.driver",
+        Error=NoGpu,
+        init=lambda: None,
+        Device=device,
+        mem_alloc=Block,
+        Stream=lambda: SimpleNamespace(handle=7, synchronize=lambda: None),
+        Event=Event,
+        pagelocked_empty=np.empty,
+        memcpy_htod_async=upload,
+        memcpy_dtoh_async=download,
+    )
+    compiler = module("pycuda.compiler", SourceModule=Module)
+    package = module("pycuda", driver=driver, compiler=compiler)
     return {"pycuda": package, "pycuda.driver": driver, "pycuda.compiler": compiler}
 
 
 class Module:
     """As pycuda.compiler.SourceModule; its functions remember how they were launched."""
 
-    def __init__(self, source, nvcc):
+    def __init__(self, source: str, nvcc: str) -> None:
         if "error" in source:
             raise NoGpu(f"{nvcc} compilation of kernel.cu failed\n[stderr:\nno such type]")
-        self.launched = []
+        self.launched: list[tuple[object, ...]] = []
 
-    def get_function(self, name):
+    def get_function(self, name: str) -> SimpleNamespace:
         function = SimpleNamespace()
 
-        def prepare(arguments):
+        def prepare(arguments: str) -> SimpleNamespace:
             assert (name, arguments) == ("blur", "Pi")
             return function
 
-        def prepared_async_call(grid, block, stream, *values):
+        def prepared_async_call(
+            grid: object, block: object, stream: SimpleNamespace, *values: int
+        ) -> None:
             self.launched.append((grid, block, stream.handle, values))
 
         function.prepare, function.prepared_async_call = prepare, prepared_async_call
@@ -90,83 +119,93 @@ class Status(int):
     name = property(lambda self: {0: "cudaSuccess", 100: "cudaErrorNoDevice"}[int(self)])
 
 
-def cuda_python(gpus=1):
-    """The modules ``cuda.bindings.runtime`` and above, where the GPU's memory is the host's."""
-    runtime, kept = ModuleType("cuda.bindings.runtime"), []
+class Runtime:
+    """The functions of ``cuda.bindings.runtime``, without their status."""
 
-    def offer(function):
-        def call(*arguments):
-            return (Status(0), *function(*arguments)) if gpus else (Status(100), None)
+    def __init__(self) -> None:
+        self.kept: list[object] = []
 
-        call.__name__ = function.__name__
-        setattr(runtime, function.__name__, call)
-
-    def allocate(size):
-        kept.append(ctypes.create_string_buffer(size))
-        return (ctypes.addressof(kept[-1]),)
-
-    def cudaStreamCreate():  # noqa: N802
+    def cudaStreamCreate(self) -> tuple[int]:  # noqa: N802
         return (7,)
 
-    def cudaEventCreate():  # noqa: N802
+    def cudaEventCreate(self) -> tuple[SimpleNamespace]:  # noqa: N802
         return (SimpleNamespace(),)
 
-    def cudaEventRecord(event, stream):  # noqa: N802
+    def cudaEventRecord(self, event: SimpleNamespace, stream: int) -> tuple[()]:  # noqa: N802
         event.stream = stream
         return ()
 
-    def cudaEventElapsedTime(start, stop):  # noqa: N802
+    def cudaEventElapsedTime(  # noqa: N802
+        self, start: SimpleNamespace, stop: SimpleNamespace
+    ) -> tuple[float]:
         assert start.stream == stop.stream == 7
         return (2.5,)
 
-    def cudaMemcpyAsync(to, source, size, kind, stream):  # noqa: N802
+    def cudaMemcpyAsync(  # noqa: N802
+        self, to: int, source: int, size: int, kind: str, stream: int
+    ) -> tuple[()]:
         assert kind in ("to device", "to host")
         ctypes.memmove(to, source, size)
         return ()
 
-    def cudaMallocHost(size):  # noqa: N802
-        return allocate(size)
+    def cudaMallocHost(self, size: int) -> tuple[int]:  # noqa: N802
+        memory = ctypes.create_string_buffer(size)
+        self.kept.append(memory)
+        return (ctypes.addressof(memory),)
 
-    def cudaMalloc(size):  # noqa: N802
-        return allocate(size)
+    cudaMalloc = cudaMallocHost  # noqa: N815
 
-    def cudaStreamSynchronize(stream):  # noqa: N802
+    def cudaStreamSynchronize(self, stream: int) -> tuple[()]:  # noqa: N802
         return ()
 
-    for function in (
-        cudaStreamCreate, cudaEventCreate, cudaEventRecord, cudaEventElapsedTime, cudaMemcpyAsync,
-        cudaMallocHost, cudaMalloc, cudaStreamSynchronize,
-    ):  # fmt: skip
-        offer(function)
-    runtime.cudaMemcpyKind = SimpleNamespace(
-        cudaMemcpyHostToDevice="to device", cudaMemcpyDeviceToHost="to host"
-    )
-    package, bindings = ModuleType("cuda"), ModuleType("cuda.bindings")
-    package.bindings, bindings.runtime = bindings, runtime
+
+def cuda_python(gpus: int = 1) -> Modules:
+    """The modules ``cuda.bindings.runtime`` and above."""
+    kinds = SimpleNamespace(cudaMemcpyHostToDevice="to device", cudaMemcpyDeviceToHost="to host")
+    runtime = module("cuda.bindings.runtime", cudaMemcpyKind=kinds)
+    functions = Runtime()
+
+    def offer(name: str) -> None:
+        function = getattr(functions, name)
+
+        def call(*arguments: object) -> tuple[object, ...]:
+            return (Status(0), *function(*arguments)) if gpus else (Status(100), None)
+
+        call.__name__ = name
+        setattr(runtime, name, call)
+
+    for name in dir(Runtime):
+        if name.startswith("cuda"):
+            offer(name)
+    bindings = module("cuda.bindings", runtime=runtime)
+    package = module("cuda", bindings=bindings)
     return {"cuda": package, "cuda.bindings": bindings, "cuda.bindings.runtime": runtime}
 
 
-def old_cuda_python(gpus=1):
+def old_cuda_python(gpus: int = 1) -> Modules:
     """cuda-python before 12.8: ``cuda.cudart``."""
-    package = ModuleType("cuda")
-    package.cudart = cuda_python(gpus)["cuda.bindings.runtime"]
-    return {"cuda": package, "cuda.cudart": package.cudart}
+    cudart = cuda_python(gpus)["cuda.bindings.runtime"]
+    return {"cuda": module("cuda", cudart=cudart), "cuda.cudart": cudart}
+
+
+Install = Callable[[Modules], None]
+NAMES = (
+    "pycuda",
+    "pycuda.driver",
+    "pycuda.compiler",
+    "cuda",
+    "cuda.bindings",
+    "cuda.bindings.runtime",
+)
 
 
 @pytest.fixture
-def installed(monkeypatch):
-    def install(modules):
-        for name in (
-            "pycuda",
-            "pycuda.driver",
-            "pycuda.compiler",
-            "cuda",
-            "cuda.bindings",
-            "cuda.bindings.runtime",
-        ):
+def installed(monkeypatch: pytest.MonkeyPatch) -> Install:
+    def install(modules: Modules) -> None:
+        for name in NAMES:
             monkeypatch.setitem(sys.modules, name, modules.get(name))
-        for name, module in modules.items():
-            monkeypatch.setitem(sys.modules, name, module)
+        for name, content in modules.items():
+            monkeypatch.setitem(sys.modules, name, content)
 
     return install
 
@@ -175,7 +214,9 @@ def installed(monkeypatch):
     ("modules", "kind"),
     [(pycuda, PyCuda), (cuda_python, CudaPython), (old_cuda_python, CudaPython)],
 )
-def test_what_goes_to_the_gpu_comes_back(installed, modules, kind):
+def test_what_goes_to_the_gpu_comes_back(
+    installed: Install, modules: MakeModules, kind: type
+) -> None:
     installed(modules())
 
     cuda = open_cuda()
@@ -194,14 +235,14 @@ def test_what_goes_to_the_gpu_comes_back(installed, modules, kind):
 
 
 @pytest.mark.parametrize("modules", [pycuda, cuda_python])
-def test_a_machine_without_a_gpu_is_one_sentence(installed, modules):
+def test_a_machine_without_a_gpu_is_one_sentence(installed: Install, modules: MakeModules) -> None:
     installed(modules(gpus=0))
 
     with pytest.raises(StageError, match=r"the GPU cannot be used: .*(no CUDA|NoDevice)"):
         open_cuda()
 
 
-def test_without_either_package_the_sentence_names_both(installed):
+def test_without_either_package_the_sentence_names_both(installed: Install) -> None:
     installed({})
 
     with pytest.raises(StageError, match="pycuda or cuda-python"):
@@ -209,10 +250,10 @@ def test_without_either_package_the_sentence_names_both(installed):
 
 
 @pytest.fixture
-def nvcc(monkeypatch):
+def nvcc(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
     """Put nvcc into one folder; None is the PATH, as for `shutil.which`."""
 
-    def put(folder):
+    def put(folder: str | None) -> None:
         monkeypatch.setattr(
             shutil, "which", lambda name, path=None: f"{path}/{name}" if path == folder else None
         )
@@ -221,15 +262,19 @@ def nvcc(monkeypatch):
 
 
 @pytest.mark.parametrize("folder", [None, TOOLKIT])
-def test_a_kernel_is_launched_on_the_stream(installed, nvcc, folder):
+def test_a_kernel_is_launched_on_the_stream(
+    installed: Install, nvcc: Callable[[str | None], None], folder: str | None
+) -> None:
     installed(pycuda())
     nvcc(folder)
     cuda = open_cuda()
+    assert isinstance(cuda, PyCuda)
 
     cuda.compile("source", "blur", "Pi")((2, 1), (32, 8, 1), 4711, 5)
 
-    (module,) = cuda.memory
-    assert module.launched == [((2, 1), (32, 8, 1), 7, (4711, 5))]
+    (compiled,) = cuda.memory
+    assert isinstance(compiled, Module)
+    assert compiled.launched == [((2, 1), (32, 8, 1), 7, (4711, 5))]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +285,13 @@ def test_a_kernel_is_launched_on_the_stream(installed, nvcc, folder):
         (pycuda, None, r"kernel.cu failed \[stderr: no such type\]$"),
     ],
 )
-def test_why_a_kernel_cannot_be_compiled_is_one_line(installed, nvcc, modules, folder, reason):
+def test_why_a_kernel_cannot_be_compiled_is_one_line(
+    installed: Install,
+    nvcc: Callable[[str | None], None],
+    modules: MakeModules,
+    folder: str | None,
+    reason: str,
+) -> None:
     installed(modules())
     nvcc(folder)
 

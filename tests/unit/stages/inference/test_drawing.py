@@ -8,11 +8,11 @@ CLASSES = ["balloon", "kite"]
 GREY = np.full((400, 600, 3), 128, np.uint8)
 
 
-def share_of(colour, line):
+def share_of(colour: tuple[int, int, int], line: np.ndarray) -> float:
     return float(np.mean(np.all(line == colour, axis=-1)))
 
 
-def test_detections_are_solid_and_ground_truth_is_dashed():
+def test_detections_are_solid_and_ground_truth_is_dashed() -> None:
     found = Detection((100, 100, 300, 300), 0.9, 0)
     real = Detection((350, 100, 550, 300), 1.0, 0)
 
@@ -22,7 +22,7 @@ def test_detections_are_solid_and_ground_truth_is_dashed():
     assert 0.3 < share_of(colour_of(0), drawn[300, 350:551]) < 0.7
 
 
-def test_classes_have_their_own_colours():
+def test_classes_have_their_own_colours() -> None:
     detections = [Detection((20 + 200 * i, 100, 120 + 200 * i, 300), 0.5, i) for i in range(2)]
 
     drawn = draw(GREY, detections, CLASSES)
@@ -32,7 +32,7 @@ def test_classes_have_their_own_colours():
     assert len({colour_of(label) for label in range(80)}) == 80
 
 
-def test_the_picture_is_not_changed_and_the_legend_comes_below():
+def test_the_picture_is_not_changed_and_the_legend_comes_below() -> None:
     picture = GREY.copy()
 
     drawn = draw(picture, [Detection((10, 10, 50, 50), 0.5, 1)], CLASSES)
@@ -44,7 +44,7 @@ def test_the_picture_is_not_changed_and_the_legend_comes_below():
     assert drawn[400:].max() > 200
 
 
-def test_the_better_of_two_detections_is_on_top():
+def test_the_better_of_two_detections_is_on_top() -> None:
     box = (100.0, 100.0, 300.0, 300.0)
 
     drawn = draw(GREY, [Detection(box, 0.9, 0), Detection(box, 0.1, 1)], CLASSES)
@@ -52,15 +52,16 @@ def test_the_better_of_two_detections_is_on_top():
     assert share_of(colour_of(0), drawn[300, 100:301]) == 1
 
 
-def test_text_grows_with_the_picture():
-    def legend_height(side):
-        return draw(np.zeros((side, side, 3), np.uint8), [], CLASSES).shape[0] - side
+def test_text_grows_with_the_picture() -> None:
+    def legend_height(side: int) -> int:
+        height: int = draw(np.zeros((side, side, 3), np.uint8), [], CLASSES).shape[0]
+        return height - side
 
     assert legend_height(2400) > 1.8 * legend_height(1200)
 
 
 @pytest.mark.parametrize("shape", [(1, 2000), (2000, 1), (1, 1)])
-def test_extreme_shapes_and_boxes_outside_are_drawn(shape):
+def test_extreme_shapes_and_boxes_outside_are_drawn(shape: tuple[int, int]) -> None:
     outside = Detection((-50, -50, 5000, 5000), 0.5, 0)
 
     assert draw(np.zeros((*shape, 3), np.uint8), [outside], ["bällon"]).shape[1] == shape[1]

@@ -2,6 +2,8 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,20 +18,22 @@ from mmdet_jetson.stages.inference.letterbox_kernel import (
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 pytestmark = needs_compiler
-COLOURS = {
-    "mean": (103.53, 116.28, 123.675),
-    "std": (57.375, 57.12, 58.395),
-    "pad_value": (114.0, 0.4, 254.6),
-}
+MEAN, STD, PAD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395), (114.0, 0.4, 254.6)
 SIZES = [
     (1, 1), (2, 2), (3, 1), (1, 3), (1, 97), (97, 1), (1, 2000), (2000, 1), (7, 1999), (3001, 13),
     (96, 96), (192, 192), (95, 97), (48, 48), (640, 480), (480, 640), (1333, 800), (1023, 769),
 ]  # fmt: skip
 RANDOM = np.random.default_rng(0)
-SIZES += [tuple(map(int, pair)) for pair in RANDOM.integers(1, 700, (80, 2))]
+SIZES += [(int(width), int(height)) for width, height in RANDOM.integers(1, 700, (80, 2))]
 
 
-def on_cpu(preprocessing, picture, batch=1):
+def preprocessing_for(
+    input_size: tuple[int, int], keep_ratio: bool = False, to_rgb: bool = False
+) -> Preprocessing:
+    return Preprocessing(input_size, keep_ratio, PAD, MEAN, STD, to_rgb)
+
+
+def on_cpu(preprocessing: Preprocessing, picture: np.ndarray, batch: int = 1) -> np.ndarray:
     """Run the kernel; what it does not write stays NaN."""
     width, height = preprocessing.input_size
     tensor = np.full((batch, 3, height, width), np.nan, np.float32)
@@ -41,18 +45,18 @@ def on_cpu(preprocessing, picture, batch=1):
     return tensor
 
 
-def by_opencv(preprocessing, picture):
+def by_opencv(preprocessing: Preprocessing, picture: np.ndarray) -> np.ndarray:
     return preprocessing.format(preprocessing.normalize(preprocessing.resize(picture)))
 
 
-def noise(width, height):
+def noise(width: int, height: int) -> np.ndarray:
     return np.random.default_rng(width + height).integers(0, 256, (height, width, 3), np.uint8)
 
 
 @pytest.mark.parametrize("to_rgb", [False, True])
 @pytest.mark.parametrize("keep_ratio", [False, True])
-def test_every_value_is_opencvs_to_the_last_bit(keep_ratio, to_rgb):
-    preprocessing = Preprocessing((96, 96), keep_ratio, to_rgb=to_rgb, **COLOURS)
+def test_every_value_is_opencvs_to_the_last_bit(keep_ratio: bool, to_rgb: bool) -> None:
+    preprocessing = preprocessing_for((96, 96), keep_ratio, to_rgb)
 
     for size in SIZES:
         picture = noise(*size)
@@ -61,17 +65,18 @@ def test_every_value_is_opencvs_to_the_last_bit(keep_ratio, to_rgb):
 
 
 @pytest.mark.parametrize("input_size", [(640, 640), (320, 192), (33, 71), (1, 1)])
-def test_other_networks_get_the_same_too(input_size):
-    preprocessing = Preprocessing(input_size, keep_ratio=False, to_rgb=True, **COLOURS)
+def test_other_networks_get_the_same_too(input_size: tuple[int, int]) -> None:
+    preprocessing = preprocessing_for(input_size, to_rgb=True)
 
     for size in [(1920, 1080), (333, 501), (11, 3)]:
         picture = noise(*size)
         assert np.array_equal(on_cpu(preprocessing, picture), by_opencv(preprocessing, picture))
 
 
-def test_beyond_what_a_float_counts_a_value_is_one_grey_level_off_at_most():
-    plain = {**COLOURS, "mean": (0.0,) * 3, "std": (1.0,) * 3}
-    preprocessing = Preprocessing((1280, 1280), keep_ratio=False, to_rgb=False, **plain)
+def test_beyond_what_a_float_counts_a_value_is_one_grey_level_off_at_most() -> None:
+    preprocessing = replace(
+        preprocessing_for((1280, 1280)), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+    )
     picture = noise(13007, 3)
 
     difference = np.abs(on_cpu(preprocessing, picture) - by_opencv(preprocessing, picture))
@@ -80,8 +85,8 @@ def test_beyond_what_a_float_counts_a_value_is_one_grey_level_off_at_most():
     assert (difference > 0).mean() < 0.02
 
 
-def test_a_batch_is_filled_with_the_same_picture():
-    preprocessing = Preprocessing((64, 32), keep_ratio=False, to_rgb=False, **COLOURS)
+def test_a_batch_is_filled_with_the_same_picture() -> None:
+    preprocessing = preprocessing_for((64, 32))
     picture = noise(50, 70)
 
     batch = on_cpu(preprocessing, picture, batch=3)
@@ -90,8 +95,8 @@ def test_a_batch_is_filled_with_the_same_picture():
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
-def test_cudas_own_compiler_takes_it(tmp_path):
-    preprocessing = Preprocessing((640, 640), keep_ratio=True, to_rgb=False, **COLOURS)
+def test_cudas_own_compiler_takes_it(tmp_path: Path) -> None:
+    preprocessing = preprocessing_for((640, 640), keep_ratio=True)
     # pycuda writes it into such a block.
     source = f'extern "C" {{\n{kernel_source(preprocessing, 1)}\n}}\n'
     (tmp_path / "kernel.cu").write_text(source)

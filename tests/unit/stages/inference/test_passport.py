@@ -1,43 +1,47 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from engines import engine_job
+from built_engines import engine_job
 from fused import fused_folder
+from passports import passport
 
 from mmdet_jetson.stages.backends import onnxruntime
 from mmdet_jetson.stages.engine import run
 from mmdet_jetson.stages.engines import preflight as checks
+from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.engines.preflight import preflight
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.detector import Detector
+from mmdet_jetson.stages.inference.device import DeviceFacts
 from mmdet_jetson.stages.inference.passport import check_device, check_files, read_passport
 
-ORIN = {"sm": 87, "l4t": "35.4.1", "tensorrt": "8.5.2.2"}
+ORIN = DeviceFacts(sm=87, l4t="35.4.1", versions={"tensorrt": "8.5.2.2"})
 
 
 @pytest.fixture
-def onnx(tmp_path):
+def onnx(tmp_path: Path) -> Path:
     return fused_folder(tmp_path / "onnx")
 
 
 @pytest.fixture
-def engine(tmp_path, onnx):
+def engine(tmp_path: Path, onnx: Path) -> Path:
     job = engine_job(tmp_path, onnx)
     run(job)
     return job.output
 
 
-def edit(engine, **changed):
-    path = engine / "passport.json"
+def edit(folder: Path, /, **changed: object) -> None:
+    path = folder / "passport.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
 
 
-def test_a_fresh_engine_may_be_opened(engine, onnx):
-    assert preflight(engine, onnx / "end2end.onnx")["target"] == "pc"
+def test_a_fresh_engine_may_be_opened(engine: Path, onnx: Path) -> None:
+    assert preflight(engine, onnx / "end2end.onnx").target == "pc"
 
 
 @pytest.mark.parametrize("name", ["engine.onnx", "graph.json", "infer.py"])
-def test_one_changed_byte_is_refused(engine, name):
+def test_one_changed_byte_is_refused(engine: Path, name: str) -> None:
     content = bytearray((engine / name).read_bytes())
     content[len(content) // 2] ^= 1
     (engine / name).write_bytes(content)
@@ -46,7 +50,7 @@ def test_one_changed_byte_is_refused(engine, name):
         preflight(engine)
 
 
-def test_a_missing_file_is_refused(engine):
+def test_a_missing_file_is_refused(engine: Path) -> None:
     (engine / "engine.onnx").unlink()
 
     with pytest.raises(StageError, match=r"engine\.onnx is missing"):
@@ -58,14 +62,13 @@ def test_a_missing_file_is_refused(engine):
     [
         (None, "holds no engine"),
         ("{", "is not JSON"),
-        ("[]", "names no engine"),
-        ("{}", "names no engine"),
-        ('{"engine": null}', "names no engine"),
-        ('{"engine": {"sha256": "a"}, "backend": "onnxruntime"}', "names no engine"),
-        ('{"engine": {"file": "a", "sha256": "a"}}', "names no engine"),
+        ("[]", "not an object"),
+        ("{}", "Passport needs 'target'"),
     ],
 )
-def test_a_passport_that_is_missing_or_damaged_is_refused(engine, content, message):
+def test_a_passport_that_is_missing_or_damaged_is_refused(
+    engine: Path, content: str | None, message: str
+) -> None:
     path = engine / "passport.json"
     path.unlink() if content is None else path.write_text(content)
 
@@ -74,7 +77,9 @@ def test_a_passport_that_is_missing_or_damaged_is_refused(engine, content, messa
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]"])
-def test_a_damaged_graph_json_that_no_digest_protects_is_refused(engine, content):
+def test_a_damaged_graph_json_that_no_digest_protects_is_refused(
+    engine: Path, content: str | None
+) -> None:
     edit(engine, files={})
     path = engine / "graph.json"
     path.unlink() if content is None else path.write_text(content)
@@ -83,19 +88,19 @@ def test_a_damaged_graph_json_that_no_digest_protects_is_refused(engine, content
         preflight(engine)
 
 
-def test_an_onnx_file_that_is_none_is_refused(engine, tmp_path):
+def test_an_onnx_file_that_is_none_is_refused(engine: Path, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="is not a file"):
         preflight(engine, tmp_path)
 
 
-def test_a_passport_of_another_checkpoint_is_stale(engine):
+def test_a_passport_of_another_checkpoint_is_stale(engine: Path) -> None:
     edit(engine, checkpoint={"sha256": "d" * 64})
 
     with pytest.raises(StageError, match="stale: the engine was built from another checkpoint"):
         preflight(engine)
 
 
-def test_a_passport_of_another_onnx_file_is_stale(engine, onnx):
+def test_a_passport_of_another_onnx_file_is_stale(engine: Path, onnx: Path) -> None:
     with (onnx / "end2end.onnx").open("ab") as stream:
         stream.write(b"\0")
 
@@ -103,54 +108,69 @@ def test_a_passport_of_another_onnx_file_is_stale(engine, onnx):
         check_files(engine, read_passport(engine), onnx / "end2end.onnx")
 
 
+@pytest.mark.parametrize("content", ["null", "[]", '{"sha256": "a", "bytes": 1}', '{"file": 7}'])
+def test_a_passport_that_does_not_name_its_engine_is_refused(engine: Path, content: str) -> None:
+    edit(engine, engine=json.loads(content))
+
+    with pytest.raises(StageError, match=r"passport\.json is damaged: passport\.json: engine"):
+        read_passport(engine)
+
+
 @pytest.mark.parametrize(
-    ("fact", "value", "message"),
+    ("here", "message"),
     [
-        ("sm", 72, "built for GPU architecture 87, and this device has 72"),
-        ("sm", None, "built for GPU architecture 87, and this device has none"),
-        ("tensorrt", "8.5.2.3", r"built for TensorRT 8\.5\.2\.2, and this device has 8\.5\.2\.3"),
-        ("l4t", "35.3.1", r"built for Jetson Linux \(L4T\) 35\.4\.1, and this device has 35\.3\.1"),
+        (replace(ORIN, sm=72), "built for GPU architecture 87, and this device has 72"),
+        (replace(ORIN, sm=None), "built for GPU architecture 87, and this device has none"),
+        (
+            replace(ORIN, versions={"tensorrt": "8.5.2.3"}),
+            r"built for TensorRT 8\.5\.2\.2, and this device has 8\.5\.2\.3",
+        ),
+        (
+            replace(ORIN, l4t="35.3.1"),
+            r"built for Jetson Linux \(L4T\) 35\.4\.1, and this device has 35\.3\.1",
+        ),
     ],
 )
-def test_another_device_is_refused_with_what_to_do(fact, value, message):
-    passport = {"target": "orin", "runs_on": ORIN}
-    check_device(passport, ORIN)
+def test_another_device_is_refused_with_what_to_do(here: DeviceFacts, message: str) -> None:
+    built = passport("orin", ORIN.by_name())
+    check_device(built, ORIN)
 
     with pytest.raises(StageError, match=message) as caught:
-        check_device(passport, {**ORIN, fact: value})
+        check_device(built, here)
 
     assert "invoke build-jetson-engine --target orin" in caught.value.hint
 
 
 @pytest.mark.parametrize(("sm", "is_good"), [(86, True), (89, True), (75, False)])
-def test_any_of_several_gpus_does(sm, is_good):
-    passport = {"target": "pc", "runs_on": {"sm": [86, 89]}}
+def test_any_of_several_gpus_does(sm: int, is_good: bool) -> None:
+    built, here = passport("pc", {"sm": [86, 89]}), DeviceFacts(sm, None, {})
 
     if is_good:
-        check_device(passport, {"sm": sm})
+        check_device(built, here)
     else:
         with pytest.raises(StageError, match="86 or 89"):
-            check_device(passport, {"sm": sm})
+            check_device(built, here)
 
 
-def test_the_device_is_asked_before_the_engine_is_opened(engine, monkeypatch):
-    opened = []
-    edit(engine, runs_on=ORIN)
-    monkeypatch.setattr(checks, "device_facts", lambda versions: {**ORIN, "sm": 72})
-    monkeypatch.setattr(onnxruntime, "open_session", opened.append)
+def test_the_device_is_asked_before_the_engine_is_opened(
+    engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    edit(engine, runs_on=ORIN.by_name())
+    monkeypatch.setattr(checks, "device_facts", lambda versions: replace(ORIN, sm=72))
+    monkeypatch.setattr(onnxruntime, "open_session", lambda engine, _: opened.append(engine))
 
     with pytest.raises(StageError, match="GPU architecture 87"):
-        Detector.load(engine)
+        open_engine(engine)
 
     assert opened == []
 
 
-def test_another_plugin_library_is_refused(tmp_path, onnx):
-    job = engine_job(tmp_path, onnx)
+def test_another_plugin_library_is_refused(tmp_path: Path, onnx: Path) -> None:
     plugin = tmp_path / "plugin"
     plugin.mkdir()
     (plugin / "libmmdeploy_tensorrt_ops.so").write_bytes(b"for TensorRT 8.4")
-    job.inputs["plugin"] = plugin
+    job = engine_job(tmp_path, onnx, plugin=plugin)
     run(job)
     engine = job.output
     (engine / "plugin.so").write_bytes(b"for TensorRT 8.5")

@@ -1,25 +1,28 @@
+from pathlib import Path
+from typing import cast
+
 import cv2
 import numpy as np
 import pytest
-from engines import MEAN, STD, transforms
+from built_engines import MEAN, STD, transforms
 
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing, Transform, read_picture
 
 SIZES = [(1, 1), (1, 64), (64, 64), (65, 64), (1024, 768), (768, 1024), (333, 501), (1, 2000)]
-SIZES += [tuple(map(int, pair)) for pair in np.random.default_rng(0).integers(1, 3000, (100, 2))]
+SIZES += [(int(w), int(h)) for w, h in np.random.default_rng(0).integers(1, 3000, (100, 2))]
 
 
-def letterbox(side=64, **options):
-    return Preprocessing.parse(transforms(side, **options), (side, side))
+def letterbox(side: int = 64, keep_ratio: bool = True, to_rgb: bool = False) -> Preprocessing:
+    return Preprocessing.parse(transforms(side, keep_ratio, to_rgb), (side, side))
 
 
-def noise(width, height):
+def noise(width: int, height: int) -> np.ndarray:
     return np.random.default_rng(width * height).integers(0, 256, (height, width, 3), np.uint8)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_letterboxed_picture_touches_one_side_and_keeps_its_ratio(size):
+def test_a_letterboxed_picture_touches_one_side_and_keeps_its_ratio(size: tuple[int, int]) -> None:
     width, height = letterbox(640).resized_size(*size)
 
     assert max(width, height) == 640
@@ -29,7 +32,7 @@ def test_a_letterboxed_picture_touches_one_side_and_keeps_its_ratio(size):
 
 
 @pytest.mark.parametrize("size", [(128, 96), (50, 120), (64, 64), (1, 2000)])
-def test_what_the_picture_leaves_is_padded_right_and_below(size):
+def test_what_the_picture_leaves_is_padded_right_and_below(size: tuple[int, int]) -> None:
     preprocessing = letterbox()
     picture = noise(*size)
 
@@ -42,7 +45,7 @@ def test_what_the_picture_leaves_is_padded_right_and_below(size):
     assert np.all(padded[:, width:] == 114)
 
 
-def test_without_keep_ratio_the_picture_is_stretched():
+def test_without_keep_ratio_the_picture_is_stretched() -> None:
     picture = noise(128, 32)
 
     stretched = letterbox(keep_ratio=False).resize(picture)
@@ -51,18 +54,18 @@ def test_without_keep_ratio_the_picture_is_stretched():
 
 
 @pytest.mark.parametrize("to_rgb", [False, True])
-def test_every_value_is_normalised_in_the_channel_order_of_the_model(to_rgb):
+def test_every_value_is_normalised_in_the_channel_order_of_the_model(to_rgb: bool) -> None:
     picture = np.arange(256 * 3, dtype=np.uint16).reshape(16, 16, 3).astype(np.uint8)
     ordered = picture[..., ::-1] if to_rgb else picture
 
     normalized = letterbox(to_rgb=to_rgb).normalize(picture)
 
-    expected = (ordered.astype(np.float32) - np.float32(MEAN)) / np.float32(STD)
+    expected = (ordered.astype(np.float32) - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
     assert normalized.dtype == np.float32
     assert np.array_equal(normalized, expected)
 
 
-def test_the_network_gets_contiguous_planes():
+def test_the_network_gets_contiguous_planes() -> None:
     picture = noise(8, 4).astype(np.float32)
 
     batch = letterbox().format(picture)
@@ -72,7 +75,7 @@ def test_the_network_gets_contiguous_planes():
     assert batch[0, 2, 3, 7] == picture[3, 7, 2]
 
 
-def test_a_portrait_picture_that_a_wide_network_cannot_take_is_named():
+def test_a_portrait_picture_that_a_wide_network_cannot_take_is_named() -> None:
     wide = transforms()
     wide[1]["size"] = wide[2]["size"] = [64, 32]
     preprocessing = Preprocessing.parse(wide, (64, 32))
@@ -82,13 +85,13 @@ def test_a_portrait_picture_that_a_wide_network_cannot_take_is_named():
         preprocessing.resize(noise(30, 90))
 
 
-def changed(index, **values):
+def changed(index: int, **values: object) -> list[Transform]:
     steps = transforms()
-    steps[index] = {**steps[index], **values}
+    steps[index] = cast("Transform", {**steps[index], **values})
     return steps
 
 
-def without(index):
+def without(index: int) -> list[Transform]:
     steps = transforms()
     del steps[index]
     return steps
@@ -111,7 +114,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_would_be_another_picture_is_refused(case):
+def test_what_would_be_another_picture_is_refused(case: str) -> None:
     steps, message = REFUSED[case]
 
     with pytest.raises(StageError, match=message) as caught:
@@ -129,11 +132,11 @@ def test_what_would_be_another_picture_is_refused(case):
         {"pad_val": 114, "size": None, "pad_to_square": True},
     ],
 )
-def test_the_ways_to_write_the_same_padding(pad):
+def test_the_ways_to_write_the_same_padding(pad: dict[str, object]) -> None:
     assert Preprocessing.parse(changed(2, **pad), (64, 64)) == letterbox()
 
 
-def rotated_jpeg(path):
+def rotated_jpeg(path: Path) -> None:
     """Write a JPEG 40 wide and 20 high whose EXIF says: turn it by 90 degrees to look at it."""
     _, content = cv2.imencode(".jpg", noise(40, 20))
     orientation = b"\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00"
@@ -144,7 +147,7 @@ def rotated_jpeg(path):
     path.write_bytes(data[:2] + segment + data[2:])
 
 
-def test_pictures_are_turned_as_exif_says(tmp_path):
+def test_pictures_are_turned_as_exif_says(tmp_path: Path) -> None:
     rotated_jpeg(tmp_path / "turned.jpg")
 
     assert read_picture(tmp_path / "turned.jpg").shape == (40, 20, 3)
@@ -153,13 +156,15 @@ def test_pictures_are_turned_as_exif_says(tmp_path):
 @pytest.mark.parametrize(
     "picture", [noise(5, 4)[..., 0], np.dstack([noise(5, 4), noise(5, 4)[..., :1]])]
 )
-def test_grey_and_transparent_pictures_get_three_channels(tmp_path, picture):
+def test_grey_and_transparent_pictures_get_three_channels(
+    tmp_path: Path, picture: np.ndarray
+) -> None:
     cv2.imwrite(str(tmp_path / "picture.png"), picture)
 
     assert read_picture(tmp_path / "picture.png").shape == (4, 5, 3)
 
 
-def test_missing_and_broken_pictures_are_named(tmp_path):
+def test_missing_and_broken_pictures_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("not a picture")
 

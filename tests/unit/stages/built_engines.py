@@ -1,24 +1,39 @@
 """Small networks with fixed detections, and the artifact folders around them."""
 
+from __future__ import annotations  # read by Python 3.8, too
+
 import json
 from pathlib import Path
+from typing import Mapping, Sequence, TypeVar, cast  # noqa: UP035 - Python 3.8
 
 import cv2
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from mmdet_jetson.contract.parameters.base import Parameters
+from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.stages.engine import run as build_engine
+from mmdet_jetson.stages.inference.preprocessing import Transform
 from mmdet_jetson.stages.job import StageJob
 
+P = TypeVar("P", bound=Parameters)
+Rows = Sequence[Sequence[float]]
+
 # x1, y1, x2, y2, score in pixels of the network's input; the last row only fills up.
-DETS = [[8, 8, 24, 24, 0.5], [32, 16, 48, 48, 0.9], [0, 0, 0, 0, 0]]
+DETS: Rows = [[8, 8, 24, 24, 0.5], [32, 16, 48, 48, 0.9], [0, 0, 0, 0, 0]]
 LABELS = [1, 0, -1]
 CLASSES = ["balloon", "kite"]
 MEAN, STD = [103.53, 116.28, 123.675], [57.375, 57.12, 58.395]
 
 
-def fixed_network(path, dets=DETS, labels=LABELS, side=64, extra=()):
+def fixed_network(
+    path: Path,
+    dets: Rows = DETS,
+    labels: Sequence[int] = LABELS,
+    side: int = 64,
+    extra: Sequence[onnx.NodeProto] = (),
+) -> None:
     """Write a network that finds the same whatever it sees, but computes on what it sees."""
     one = helper.make_node("ReduceMean", ["input"], ["mean"], keepdims=0)
     nodes = [
@@ -49,9 +64,9 @@ def fixed_network(path, dets=DETS, labels=LABELS, side=64, extra=()):
     onnx.save(model, str(path))
 
 
-def transforms(side=64, keep_ratio=True, to_rgb=False):
+def transforms(side: int = 64, keep_ratio: bool = True, to_rgb: bool = False) -> list[Transform]:
     """Give the transforms as MMDeploy 1.0.0 writes them for RTMDet."""
-    return [
+    steps = [
         {"type": "LoadImageFromFile", "file_client_args": {"backend": "disk"}},
         {"type": "Resize", "keep_ratio": keep_ratio, "size": [side, side]},
         {"type": "Pad", "size": [side, side], "pad_val": {"img": [114, 114, 114]}},
@@ -60,16 +75,19 @@ def transforms(side=64, keep_ratio=True, to_rgb=False):
         {"type": "DefaultFormatBundle"},
         {"type": "Collect", "keys": ["img"], "meta_keys": ["img_shape"]},
     ]
+    return cast("list[Transform]", steps)
 
 
-def onnx_folder(folder: Path, side=64, **network):
-    """Write an `onnx` artifact."""
+def onnx_folder(
+    folder: Path, side: int = 64, dets: Rows = DETS, labels: Sequence[int] = LABELS
+) -> Path:
+    """Write an `onnx` artifact of the documented kind."""
     folder.mkdir()
-    fixed_network(folder / "end2end.onnx", side=side, **network)
+    fixed_network(folder / "end2end.onnx", dets, labels, side)
     task = {"module": "Transform", "transforms": transforms(side)}
     contents = {
         "pipeline": {"pipeline": {"tasks": [task, {"module": "Net"}]}},
-        "graph": {"input_size": [side, side], "classes": CLASSES},
+        "graph": {"graph": "documented", "input_size": [side, side], "classes": CLASSES},
         "deploy": {},
         "detail": {},
     }
@@ -78,12 +96,13 @@ def onnx_folder(folder: Path, side=64, **network):
     return folder
 
 
-def dataset_folder(folder: Path, pictures=3, size=(128, 96)):
+def dataset_folder(folder: Path, pictures: int = 3, size: tuple[int, int] = (128, 96)) -> Path:
     """Write the validation half of a `dataset` artifact; its truth is what the network finds."""
     (folder / "val").mkdir(parents=True)
     width, height = size
     scale = max(size) / 64
-    images, annotations = [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for number in range(1, pictures + 1):
         name = f"{number}.png"
         picture = np.full((height, width, 3), 20 * number, np.uint8)
@@ -107,28 +126,31 @@ def dataset_folder(folder: Path, pictures=3, size=(128, 96)):
     return folder
 
 
-def job(tmp_path, stage, parameters, inputs, output):
-    """Give a job whose only output is a fresh folder of that name."""
+def job(
+    tmp_path: Path, parameters: P, inputs: Mapping[str, Path], output: str, evidence: str = ""
+) -> StageJob[P]:
+    """Give a job whose output is a fresh folder of that name."""
     made = tmp_path / output
     made.mkdir()
-    channel = (tmp_path / f"{stage}.progress").open("w")
-    return StageJob(stage, parameters, inputs, {output: made}, tmp_path / "work", channel)
+    channel = (tmp_path / f"{output}.progress").open("w")
+    return StageJob(parameters, inputs, made, tmp_path / "work", evidence, channel=channel)
 
 
-def engine_job(tmp_path, onnx, **parameters):
-    """Give a job that builds an engine."""
-    defaults = {
-        "target": "pc",
-        "backend": "onnxruntime",
-        "precision": "fp32",
-        "compute_capabilities": [],
-        "calibration_pictures": 64,
-    }
-    return job(tmp_path, "engine", {**defaults, **parameters}, {"onnx": onnx}, "engine")
+def engine_job(
+    tmp_path: Path,
+    onnx: Path,
+    precision: str = "fp32",
+    backend: str = "onnxruntime",
+    calibration_pictures: int | None = None,
+    **more: Path,
+) -> StageJob[EngineParameters]:
+    """Give a job that builds an engine; ``more`` are its other inputs."""
+    parameters = EngineParameters("pc", backend, precision, (), calibration_pictures)
+    return job(tmp_path, parameters, {"onnx": onnx, **more}, "engine")
 
 
-def engine_folder(tmp_path, **network):
+def engine_folder(tmp_path: Path, dets: Rows = DETS, labels: Sequence[int] = LABELS) -> Path:
     """Build an `engine` artifact."""
-    made = engine_job(tmp_path, onnx_folder(tmp_path / "onnx", **network))
+    made = engine_job(tmp_path, onnx_folder(tmp_path / "onnx", dets=dets, labels=labels))
     build_engine(made)
     return made.output

@@ -1,0 +1,24 @@
+"""A graph in the types of its precision, for builders that compute in the types they find."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import onnx
+
+from mmdet_jetson.stages.building.lower_precision import to_half
+from mmdet_jetson.stages.building.quantization import FOR_TENSORRT, quantize
+from mmdet_jetson.stages.building.request import Request
+
+
+def typed_graph(request: Request) -> onnx.ModelProto:
+    """Give the request's graph, lowered to its precision: fp32, fp16 or int8.
+
+    Raises:
+        StageError: the graph cannot be lowered, or not be calibrated.
+    """
+    if request.precision == "fp16":
+        return to_half(onnx.load(str(request.onnx)))
+    if request.precision == "int8":
+        with TemporaryDirectory() as scratch:
+            return onnx.load(str(quantize(request, FOR_TENSORRT, Path(scratch) / "int8.onnx")))
+    return onnx.load(str(request.onnx))

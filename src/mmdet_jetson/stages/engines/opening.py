@@ -1,0 +1,58 @@
+"""Open an engine, or an exported graph, as a detector.
+
+detector = open_engine(Path("engine"))
+detections = detector.detect(read_picture(Path("balloon.jpg")))
+"""
+
+from pathlib import Path
+from typing import Optional, Tuple
+
+from mmdet_jetson.stages.backends import Backend, load_backend
+from mmdet_jetson.stages.engines.preflight import preflight
+from mmdet_jetson.stages.inference.detector import Detector, detector_of
+from mmdet_jetson.stages.inference.feeding import Feeding
+from mmdet_jetson.stages.inference.graph import IMAGE, TENSOR, preprocessing_of, read_graph
+from mmdet_jetson.stages.inference.network import Network
+from mmdet_jetson.stages.inference.passport import Passport
+
+# What the exported graph itself is run in.
+REFERENCE = "onnxruntime"
+
+
+def open_engine(folder: Path) -> Detector:
+    """Open an `engine` artifact of either graph.
+
+    Raises:
+        StageError: `preflight` refuses it, or its preprocessing is not supported.
+    """
+    passport = preflight(folder)
+    backend = load_backend(passport.backend)
+    network = backend.open_session(folder / passport.engine.file, passport.precision)
+    return _around(backend, network, folder, passport)
+
+
+def open_graph(folder: Path) -> Detector:
+    """Open an `onnx` artifact in ONNX Runtime; there is no passport yet.
+
+    Raises:
+        StageError: its preprocessing or its operators are not supported here.
+    """
+    backend = load_backend(REFERENCE)
+    return _around(backend, backend.open_session(folder / "end2end.onnx", "fp32"), folder, None)
+
+
+def _around(
+    backend: Backend, network: Network, folder: Path, passport: Optional[Passport]
+) -> Detector:
+    graph = read_graph(folder)
+    feeding = Feeding(preprocessing_of(folder, graph), graph.input, graph.batch)
+    feeding, network = _on_gpu(backend, feeding, network)
+    return detector_of(graph, feeding, network, passport)
+
+
+def _on_gpu(backend: Backend, feeding: Feeding, network: Network) -> Tuple[Feeding, Network]:
+    """Let the GPU prepare pictures where the graph takes a tensor and the backend can."""
+    if feeding.mode != TENSOR:
+        return feeding, network
+    taking = backend.taking_pictures(network, feeding.preprocessing, feeding.batch)
+    return (Feeding(feeding.preprocessing, IMAGE), taking) if taking else (feeding, network)

@@ -1,0 +1,58 @@
+"""Every backend of the table is a module with the functions of `Backend`."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.stages import backends
+from mmdet_jetson.stages.backends import Backend, load_backend
+from mmdet_jetson.stages.errors import StageError
+
+FOLDER = Path(backends.__file__).parent
+FUNCTIONS = {
+    name for name, value in vars(Backend).items() if not name.startswith("_") and callable(value)
+}
+
+
+def offered(module: Path) -> set[str]:
+    """What a module defines or imports by name; its library need not be installed for that."""
+    names = set()
+    for node in ast.parse(module.read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def test_there_are_functions_to_look_for() -> None:
+    assert {"build", "open_session", "versions"} <= FUNCTIONS
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_has_all_functions(name: str) -> None:
+    assert offered(FOLDER / f"{name}.py") >= FUNCTIONS
+
+
+def test_every_module_is_in_the_table() -> None:
+    modules = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
+
+    assert modules == set(BACKENDS)
+
+
+def test_an_unknown_backend_is_one_sentence() -> None:
+    with pytest.raises(StageError, match="no backend called 'tensorflow'") as caught:
+        load_backend("tensorflow")
+
+    assert "onnxruntime, tensorrt" in caught.value.hint
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "mmdet_jetson.stages.backends.tensorrt", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+
+    with pytest.raises(StageError, match="needs the library tensorrt, which is not installed"):
+        load_backend("tensorrt")
