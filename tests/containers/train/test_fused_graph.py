@@ -67,7 +67,7 @@ def described(folder: Path) -> dict[str, object]:
 
 def lively(config: Config, folder: Path) -> Path:
     """An untrained checkpoint that finds different things in different places."""
-    checkpoint = write_checkpoint(config, folder)
+    checkpoint: Path = write_checkpoint(config, folder)
     random = torch.Generator().manual_seed(1)
     tiles = 255 * torch.rand(8, 3, 8, 8, generator=random)
     pictures = torch.nn.functional.interpolate(tiles, size=SIZE)

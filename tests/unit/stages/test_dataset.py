@@ -305,7 +305,7 @@ def test_bad_data_is_one_sentence_with_a_hint_and_nothing_is_written(
     assert list(task.output.iterdir()) == []
 
 
-DRAWN = DatasetParameters(
+SMALL = DatasetParameters(
     format=DRAWN,
     classes=("ellipse", "rectangle"),
     default_class=None,
@@ -328,10 +328,10 @@ BAD_SETTINGS = {
     ),
     "no-split": (replace(PARAMETERS, val=None), "nothing says where the val split is"),
     "drawn-with-other-classes": (
-        replace(DRAWN, classes=("balloon", "kite")),
+        replace(SMALL, classes=("balloon", "kite")),
         "the drawn dataset shows ellipse and rectangle, but the classes are balloon, kite",
     ),
-    "nothing-to-draw": (replace(DRAWN, drawn=None), "nothing says which pictures to draw"),
+    "nothing-to-draw": (replace(SMALL, drawn=None), "nothing says which pictures to draw"),
 }
 
 
@@ -410,8 +410,8 @@ def test_progress_goes_up_to_the_end(tmp_path: Path) -> None:
 
 
 def test_drawn_dataset_is_the_same_bytes_every_time_even_after_a_killed_run(tmp_path: Path) -> None:
-    result, first = convert(tmp_path / "1", None, DRAWN)
-    task = job(tmp_path / "2", None, DRAWN)
+    result, first = convert(tmp_path / "1", None, SMALL)
+    task = job(tmp_path / "2", None, SMALL)
     (task.work / "drawn/train").mkdir(parents=True)
     (task.work / "drawn/train/half.jpg").write_bytes(b"half")
     dataset.run(task)
