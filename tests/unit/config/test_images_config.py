@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -57,6 +58,11 @@ def test_pins_are_read_from_the_file_beside(file: Path) -> None:
         file, {"ubuntu:24.04": Pin(DIGEST, "2026-11-26"), "gone:1": Pin(DIGEST, "2020-01-01")}
     )
     assert load_images(file).pinned("ubuntu:24.04") == f"ubuntu:24.04@{DIGEST}"
+
+
+def test_a_lock_file_has_one_order(file: Path) -> None:
+    write_pins(file, {"b:1": Pin(DIGEST, "2026-11-26"), "a:1": Pin(DIGEST, "2026-11-26")})
+    assert list(json.loads(file.with_suffix(".lock").read_text())) == ["a:1", "b:1"]
 
 
 @pytest.mark.parametrize(
