@@ -44,7 +44,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerHost
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     Api.heard = []
     with HTTPServer(("127.0.0.1", 0), Api) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield DockerHost(f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
 
