@@ -27,7 +27,6 @@ from mmdet_jetson.store import Store
 
 KILLS = 10
 pytestmark = pytest.mark.timeout(240)
-SECRET = "a file of the host"
 ESCAPES = {
     "write into the image": ("open('/opt/mmdet_jetson/x', 'w')", "Read-only file system"),
     "write beside the job": ("open('/x', 'w')", "Read-only file system"),
