@@ -74,9 +74,12 @@ def second_docker_host(folder: Path) -> Iterator[Remote]:
         process.wait(60)
 
 
-# Podman raises its containers' limits above those of a machine where root may not do so.
-LIMITS = """[containers]
+# Podman raises its containers' limits above those of a machine where root may not do so. Its usual
+# runtime, crun, refuses the mixed cgroups of some machines; runc comes with Docker.
+CONFIGURATION = """[containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
 """
 
 
@@ -94,7 +97,7 @@ def lacks_podman() -> str:
 @contextlib.contextmanager
 def podman(folder: Path) -> Iterator[str]:
     """Serve Podman's socket, with images of its own; give its address."""
-    (folder / "containers.conf").write_text(LIMITS)
+    (folder / "containers.conf").write_text(CONFIGURATION)
     environ = {**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")}
     command = ["podman", f"--root={folder}/data", f"--runroot={folder}/run"]
     address = f"unix://{folder}/socket"

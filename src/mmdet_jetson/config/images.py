@@ -58,7 +58,7 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     digest: Digest
     resolved: str
-    """The first day (UTC) on which it was this digest, as YYYY-MM-DD."""
+    """The day (UTC) on which it was first resolved to this digest, as YYYY-MM-DD."""
 
 
 class _ImagesFile(Section, frozen=True, kw_only=True):

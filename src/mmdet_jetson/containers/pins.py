@@ -32,8 +32,8 @@ def _resolve(reference: str, known: Pin | None, host: DockerHost) -> Pin:
     except DockerHostError as error:
         raise DockerHostError(
             error.message,
-            "check the tag in configs/images.toml, and whether the Docker host reaches the"
-            " registry; `docker login` there gives access to a private one",
+            "check the tag in configs/images.toml, that the Docker host reaches the registry, and"
+            " `docker login` on this machine where that asks for a password",
         ) from error
     if known and known.digest == digest:
         return known
