@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from menus import BalloonRun, Menu
 
+from mmdet_jetson.stages.engines.opening import open_graph
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.preprocessing import read_picture
 
@@ -42,7 +43,7 @@ def sdk_found(demo_model: Path, balloon_run: BalloonRun, sdk_python: Path) -> di
 
 @pytest.fixture(scope="module")
 def detector(demo_model: Path) -> Detector:
-    return Detector.of_graph(demo_model)
+    return open_graph(demo_model)
 
 
 def confident(rows: Rows, least: float) -> Rows:

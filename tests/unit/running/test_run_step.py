@@ -93,6 +93,24 @@ def test_only_a_stage_that_may_resume_finds_its_work_again(
     assert [path for path in (context.store.root / "jobs").iterdir() if path.is_dir()] == []
 
 
+def test_what_a_run_left_that_was_killed_behind_its_end_is_cleared_away(
+    context: RunContext, runtime: FakeRuntime, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its result is stored, and its folder still there."""
+
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mmdet_jetson.running.run_step.remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_step(dataset_step(), context, {})
+    monkeypatch.undo()
+    assert len(list((store.root / "jobs").glob("*/"))) == 1
+    run_step(dataset_step(), context, {})
+    assert runtime.runs == ["dataset"]
+    assert list((store.root / "jobs").glob("*/")) == []
+
+
 @pytest.mark.parametrize(
     ("environment", "reused"), [("lock-1", "what 2 measured"), ("another device", "")]
 )
