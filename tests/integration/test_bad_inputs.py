@@ -413,7 +413,7 @@ def test_a_damaged_artifact_is_found_and_made_again(tiny_run: Menu, tmp_path: Pa
         stream.write(b"spoiled")
     found = menu.run("verify")
     assert found.returncode == 1
-    assert "error: 1 problems" in found.stderr
+    assert "error: 1 problem in" in found.stderr
     assert menu.run("verify", "--mend").returncode == 1
     assert menu.run("pipeline").returncode == 0
     assert menu.run("verify").returncode == 0

@@ -95,7 +95,7 @@ def _disk(what: str, folder: Path) -> Finding:
     move = f"move it with {variable}"
     usage = shutil.disk_usage(existing)
     if not existing.is_dir():
-        return Finding(f"{what} folder", False, f"{existing} is a file, no folder", move)
+        return Finding(f"{what} folder", False, f"{existing} is a file, not a folder", move)
     if not usage.total:
         return Finding(f"{what} folder", False, f"{existing} is on no disk: it has no size", move)
     if not os.access(existing, os.W_OK):

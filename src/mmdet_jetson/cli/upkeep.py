@@ -63,7 +63,9 @@ def verify(mend: bool) -> None:
     summary_line = f"{found.blobs} blobs, {found.size / 1e6:.1f} MB"
     if found.problems:
         hint = "run again: what was damaged is removed" if mend else "invoke verify --mend"
-        raise UserError(f"{len(found.problems)} problems in {summary_line}", hint)
+        count = len(found.problems)
+        problems = "1 problem" if count == 1 else f"{count} problems"
+        raise UserError(f"{problems} in {summary_line}", hint)
     Console().print(f"clean: {summary_line}", highlight=False)
 
 

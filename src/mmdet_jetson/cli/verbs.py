@@ -41,7 +41,7 @@ def answering(verb: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(verb)
     def run(*arguments: P.args, **options: P.kwargs) -> R:
         try:
-            with disk_errors(Path("the store or the cache")):
+            with disk_errors("the store or the cache"):
                 return verb(*arguments, **options)
         except UserError as error:
             raise Exit(f"error: {error}", error.exit_code) from None
