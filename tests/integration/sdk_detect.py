@@ -4,6 +4,8 @@ Prints one JSON object: picture path -> list of [x1, y1, x2, y2, score, label], 
 It runs in an environment of its own, made from ``docker/sdk.lock``.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
@@ -26,7 +28,7 @@ def main() -> None:
     json.dump(found, answer)
 
 
-def rows(boxes: "np.ndarray", labels: "np.ndarray") -> list[list[float]]:
+def rows(boxes: np.ndarray, labels: np.ndarray) -> list[list[float]]:
     """Join boxes [n, 5] with labels [n]."""
     pairs = zip(boxes.tolist(), labels.tolist())  # noqa: B905 - Python 3.8 has no strict
     return [[*box, label] for box, label in pairs]

@@ -40,7 +40,7 @@ CODE = Stage(verb="code", module="code", parameters=CodeParameters, makes="check
 
 def build(host: DockerHost) -> Image:
     """Build the small image; where nothing changed, the Docker host's cache has it."""
-    ours = [PACKAGE / "__init__.py", *(PACKAGE / "contract").glob("*.py")]
+    ours = [PACKAGE / "__init__.py", *(PACKAGE / "contract").rglob("*.py")]
     ours += [PACKAGE / "stages" / name for name in ("__init__.py", "errors.py", "job.py")]
     files = {f"mmdet_jetson/{path.relative_to(PACKAGE)}": path for path in ours}
     files |= {f"mmdet_jetson/stages/{path.name}": path for path in TRIAL.glob("*.py")}
