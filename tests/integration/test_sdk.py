@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.stages.inference.detector import Detector
+from mmdet_jetson.stages.engines.opening import open_graph
 from mmdet_jetson.stages.inference.preprocessing import read_picture
 
 SCRIPT = Path(__file__).with_name("sdk_detect.py")
@@ -38,7 +38,7 @@ def sdk_found(demo_model, balloon_run, sdk_python):
 
 @pytest.fixture(scope="module")
 def detector(demo_model):
-    return Detector.of_graph(demo_model)
+    return open_graph(demo_model)
 
 
 def confident(rows, least):

@@ -18,7 +18,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from mmdet_jetson.stages.building.lower_precision import lowered_nodes
+from mmdet_jetson.stages.building.lower_precision import last_convolutions, lowered_nodes
 from mmdet_jetson.stages.building.request import Request
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.feeding import Feeding
@@ -28,19 +28,25 @@ from mmdet_jetson.stages.inference.preprocessing import read_picture
 
 @dataclass(frozen=True)
 class Scheme:
-    """How a backend wants values in 8 bits."""
+    """How a backend wants values in 8 bits.
+
+    ``keeps_last``: the convolutions that no other one follows stay as they are.
+    """
 
     activations: QuantType
     options: Mapping[str, bool]
+    keeps_last: bool = False
 
 
 # A zero point of its own uses all 256 steps for values that are mostly positive.
 FOR_CPU = Scheme(QuantType.QUInt8, {"WeightSymmetric": True})
+SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
 # TensorRT knows no zero point but 0, and adds the bias in floating point.
-FOR_TENSORRT = Scheme(
-    QuantType.QInt8,
-    {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
-)
+FOR_TENSORRT = Scheme(QuantType.QInt8, SYMMETRIC)
+# OpenVINO makes a convolution, its activation and the next rounding one step where there are no
+# zero points. It moves the factors behind a convolution on through the graph, and from the last
+# ones into the post-processing, where 2026.4 computes shapes that do not fit.
+FOR_OPENVINO = Scheme(QuantType.QInt8, SYMMETRIC, keeps_last=True)
 
 
 def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
@@ -56,7 +62,7 @@ def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
             "give the dataset training pictures",
         )
     model = onnx.load(str(request.onnx))
-    lowered = lowered_nodes(model)
+    lowered = lowered_nodes(model) - (last_convolutions(model) if scheme.keeps_last else set())
     convolutions = [n.name for n in model.graph.node if n.op_type == "Conv" and n.name in lowered]
     logging.getLogger().setLevel(logging.ERROR)  # it recommends what an exported graph has had
     try:
