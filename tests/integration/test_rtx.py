@@ -8,7 +8,7 @@ import pytest
 from menus import ROOT, Menu
 
 from mmdet_jetson.config.settings import read_settings
-from mmdet_jetson.environments.packages import python_of, rtx_environment, train_environment
+from mmdet_jetson.environments.packages import device_environment, python_of, train_environment
 from mmdet_jetson.processes import output_of
 
 pytestmark = pytest.mark.skipif(
@@ -21,7 +21,10 @@ FAMILIES = {
 
 
 def python(environment: str) -> str:
-    made = {"train": train_environment(ROOT, "cpu"), "deploy-rtx": rtx_environment(ROOT)}
+    made = {
+        "train": train_environment(ROOT, "cpu"),
+        "deploy-rtx": device_environment(ROOT, "deploy-rtx"),
+    }
     return str(python_of(made[environment], read_settings(), print))
 
 
