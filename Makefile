@@ -1,4 +1,4 @@
-# Bootstrap only: it makes the menu's own environment, then the menu takes over (invoke --list).
+# Bootstrap only: it makes the environment of Invoke, which takes over from there (invoke --list).
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -24,7 +24,7 @@ setup: .venv/host.stamp
 	  echo "error: Python 3.10 or newer is needed; try: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 	  echo "error: this Python cannot make virtual environments; try: apt-get install python3-venv" >&2; exit 1; }
-	@echo "setting up the menu in .venv (once)"
+	@echo "setting up Invoke and its packages in .venv (once)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docker/host.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

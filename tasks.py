@@ -1,12 +1,14 @@
-"""The menu: `invoke --list` shows it, `invoke --help VERB` explains one entry."""
+"""The commands: `invoke --list` shows them, `invoke --help COMMAND` explains one."""
 
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from invoke import Collection, Context, Task, task
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import upkeep, verbs
@@ -16,10 +18,8 @@ from mmdet_jetson.runtimes.selection import RuntimeOptions
 PYTHON = shlex.quote(sys.executable)
 CONFIG = "configs/pipeline.toml"
 DEMO = "configs/demo.toml"
-DOCKER_HOST = (
-    "ssh://user@host, tcp://host:port or a context (default: DOCKER_HOST, or the one in use)"
-)
-WHERE = {
+DOCKER_HOST = "ssh://user@host, tcp://host:port or a context (default: the one in use)"
+RUNTIME = {
     "runtime": "host or docker: where stages run (default: host)",
     "docker-host": DOCKER_HOST,
     "untested": "use container images that have not passed their own tests",
@@ -27,7 +27,7 @@ WHERE = {
 HELP = {
     "config": f"the pipeline's TOML file (default: {CONFIG})",
     "set": "change a field: --set train.epochs=3 (may be repeated)",
-    **WHERE,
+    **RUNTIME,
 }
 BY_IMAGE = {
     "name": "a name in images.toml (repeatable; default: train, pc and jp501)",
@@ -36,140 +36,77 @@ BY_IMAGE = {
 BY_TARGET = {**HELP, "target": "a name in targets.toml, instead of the config's (repeatable)"}
 
 
-def asked(
-    config: str,
-    set: Sequence[str] | None,
-    where: RuntimeOptions,
-    target: Sequence[str] | None = None,
-) -> Request:
-    """Put the options that most tasks share together."""
-    return Request(config=config, overrides=set or (), where=where, targets=target or ())
+Act = Callable[[Request], None]
+Command = Task[Callable[..., None]]
 
 
-@task(help={**HELP, "config": f"the pipeline's TOML file (default: {DEMO})"}, iterable=["set"])
-@verbs.answering
-def demo(
-    _: Context,
-    *,
-    config: str = DEMO,
-    set: list[str] | None = None,
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
-    """Run the whole pipeline on drawn pictures: no GPU, no Docker, no download of data."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_pipeline(asked(config, set, where))
+def by_config(name: str, says: str, act: Act, default: str = CONFIG) -> Command:
+    """Make the task of a command that is told a configuration, and where to run."""
+
+    def run(
+        _: Context,
+        *,
+        config: str = default,
+        set: list[str] | None = None,
+        runtime: str = "host",
+        docker_host: str = "",
+        untested: bool = False,
+    ) -> None:
+        options = RuntimeOptions(runtime, docker_host, untested)
+        act(Request(config=config, overrides=set or (), runtime=options))
+
+    run.__doc__ = says
+    shown = {**HELP, "config": f"the pipeline's TOML file (default: {default})"}
+    command: Command = task(name=name, help=shown, iterable=["set"])(verbs.answering(run))
+    return command
 
 
-@task(help=HELP, iterable=["set"])
-@verbs.answering
-def pipeline(
-    _: Context,
-    *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
-    """Run every stage, from the dataset to the report."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_pipeline(asked(config, set, where))
+def by_target(verb: str, says: str) -> Command:
+    """Make the task of a command that makes something for each target."""
+
+    def run(
+        _: Context,
+        *,
+        config: str = CONFIG,
+        set: list[str] | None = None,
+        target: list[str] | None = None,
+        runtime: str = "host",
+        docker_host: str = "",
+        untested: bool = False,
+    ) -> None:
+        options = RuntimeOptions(runtime, docker_host, untested)
+        request = Request(config=config, overrides=set or (), targets=target or (), runtime=options)
+        verbs.run_verb(verb, request)
+
+    run.__doc__ = says
+    options = {"help": BY_TARGET, "iterable": ["set", "target"]}
+    command: Command = task(name=verb, **options)(verbs.answering(run))
+    return command
 
 
-@task(help=HELP, iterable=["set"])
-@verbs.answering
-def dataset(
-    _: Context,
-    *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
-    """Convert and check the dataset."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("dataset", asked(config, set, where))
-
-
-@task(help=HELP, iterable=["set"])
-@verbs.answering
-def train(
-    _: Context,
-    *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
-    """Train the detector and keep its best checkpoint."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("train", asked(config, set, where))
-
-
-@task(help=BY_TARGET, iterable=["set", "target"])
-@verbs.answering
-def export(
-    _: Context,
-    *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    target: list[str] | None = None,
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
-    """Turn the checkpoint into an ONNX file for each target."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("export", asked(config, set, where, target))
-
-
-@task(help=BY_TARGET, iterable=["set", "target"])
-@verbs.answering
-def engine(
-    _: Context,
-    *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    target: list[str] | None = None,
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
-    """Build an engine for each target."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("engine", asked(config, set, where, target))
-
-
-@task(help={"engine": "the folder of an engine", "onnx": "the ONNX file it should be made from"})
-@verbs.answering
-def preflight(_: Context, engine: str, onnx: str = "") -> None:
-    """Say whether an engine may be opened on this machine, and what to do where not."""
-    before_opening.preflight(engine, onnx)
-
-
-@task(help=BY_TARGET, iterable=["set", "target"])
-@verbs.answering
-def evaluate(
-    _: Context,
-    *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    target: list[str] | None = None,
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
-    """Measure the COCO figures of the checkpoints and of each engine."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("evaluate", asked(config, set, where, target))
+demo = by_config(
+    "demo",
+    "Run the whole pipeline on drawn pictures: no GPU, no Docker, no download of data.",
+    verbs.run_pipeline,
+    default=DEMO,
+)
+pipeline = by_config(
+    "pipeline", "Run every stage, from the dataset to the report.", verbs.run_pipeline
+)
+dataset = by_config("dataset", "Convert and check the dataset.", partial(verbs.run_verb, "dataset"))
+train = by_config(
+    "train", "Train the detector and keep its best checkpoint.", partial(verbs.run_verb, "train")
+)
+export = by_target("export", "Turn the checkpoint into an ONNX file for each target.")
+engine = by_target("engine", "Build an engine for each target.")
+evaluate = by_target("evaluate", "Measure the COCO figures of the checkpoints and of each engine.")
+report = by_config("report", "Judge the gates and write the report.", verbs.run_pipeline)
+status = by_config("status", "Show what is made already and what would run.", verbs.show_status)
 
 
 @task(
-    help={**BY_TARGET, "again": "time it anew, even if nothing changed"}, iterable=["set", "target"]
+    help={**BY_TARGET, "again": "time it anew, even if nothing changed"},
+    iterable=["set", "target"],
 )
 @verbs.answering
 def profile(
@@ -184,8 +121,9 @@ def profile(
     untested: bool = False,
 ) -> None:
     """Time each engine, step by step."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_verb("profile", asked(config, set, where, target), again=again)
+    options = RuntimeOptions(runtime, docker_host, untested)
+    request = Request(config=config, overrides=set or (), targets=target or (), runtime=options)
+    verbs.run_verb("profile", request, again=again)
 
 
 @task(
@@ -210,47 +148,19 @@ def build_jetson_engine(
     untested: bool = False,
 ) -> None:
     """Build, evaluate and profile a target's engine, on this device or on a Docker host's."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    request = replace(
-        asked(config, set, where, [target]), precision=precision, divided=bool(docker_host)
+    request = Request(
+        config=config,
+        overrides=set or (),
+        targets=[target],
+        precision=precision,
+        runtime=RuntimeOptions(runtime, docker_host, untested),
+        divided=True,
     )
     verbs.build_jetson_engine(target, request)
 
 
-@task(help=HELP, iterable=["set"])
-@verbs.answering
-def report(
-    _: Context,
-    *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
-    """Judge the gates and write the report."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.run_pipeline(asked(config, set, where))
-
-
-@task(help=HELP, iterable=["set"])
-@verbs.answering
-def status(
-    _: Context,
-    *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
-    """Show what is made already and what would run."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.show_status(asked(config, set, where))
-
-
 @task(
-    help={"name": "a step, or what several share: evaluate, evaluate_engine", **HELP},
+    help={"name": "a step as `invoke status` names it, a stage or a command", **HELP},
     iterable=["set"],
 )
 @verbs.answering
@@ -265,8 +175,15 @@ def why(
     untested: bool = False,
 ) -> None:
     """Explain why a step would run again, or would not."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    verbs.show_why(name, asked(config, set, where))
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.show_why(name, Request(config=config, overrides=set or (), runtime=options))
+
+
+@task(help={"engine": "the folder of an engine", "onnx": "the ONNX file it should be made from"})
+@verbs.answering
+def preflight(_: Context, engine: str, onnx: str = "") -> None:
+    """Say whether an engine may be opened on this machine, and what to do where not."""
+    before_opening.preflight(engine, onnx)
 
 
 @task(
@@ -292,7 +209,7 @@ def verify(_: Context, mend: bool = False) -> None:
     help={
         "days": "keep what is younger (default: 30; of images always: 1)",
         "dry-run": "only say what would go",
-        **WHERE,
+        **RUNTIME,
     }
 )
 @verbs.answering
@@ -306,8 +223,8 @@ def gc(
     untested: bool = False,
 ) -> None:
     """Remove cached results that no run name holds, what killed runs left, and outdated images."""
-    where = RuntimeOptions(runtime, docker_host, untested)
-    upkeep.collect_garbage(days, dry_run or context.config.run.dry, where)
+    options = RuntimeOptions(runtime, docker_host, untested)
+    upkeep.collect_garbage(days, dry_run or context.config.run.dry, options)
 
 
 @task(name="build", help=BY_IMAGE, iterable=["name"])

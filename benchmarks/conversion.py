@@ -18,11 +18,10 @@ from statistics import mean
 
 from end_to_end import finished
 
-from mmdet_jetson.cli.verbs import Session, session
+from mmdet_jetson.cli.verbs import Request, Session, session
 from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.environments.packages import Environment, python_of, train_environment
 from mmdet_jetson.running.run_step import RunContext, run_step
-from mmdet_jetson.runtimes.selection import Where
 
 FLOW = Path(__file__).with_name("mmdeploy_flow.py")
 TARGET = "pc-onnxruntime"
@@ -37,7 +36,8 @@ def main() -> None:
     options = parser.parse_args()
     settings = [f"input_size=[{options.size}, {options.size}]", f'targets=["{TARGET}"]']
     seconds: dict[str, list[float]] = {OURS: [], THEIRS: []}
-    with tempfile.TemporaryDirectory() as name, session(options.config, settings, Where()) as now:
+    request = Request(config=options.config, overrides=settings)
+    with tempfile.TemporaryDirectory() as name, session(request) as now:
         folder = Path(name)
         contenders = [(OURS, lambda: ours(now)), (THEIRS, their_flow(now, options.size, folder))]
         for number in range(options.rounds):
@@ -53,11 +53,11 @@ def main() -> None:
 def ours(now: Session) -> None:
     """Make the engine anew from the checkpoint."""
     names = (f"export-{TARGET}", f"engine-{TARGET}")
-    shop = RunContext(now.runtime, now.store, now.display, frozenset(names))
-    made = {"train": finished(now, "train")}
+    context = RunContext(now.runtimes, now.store, now.display, frozenset(names))
+    artifacts = {"train": finished(now, "train")}
     for step in now.steps:
         if step.name in names:
-            made[step.name] = run_step(step, shop, made)
+            artifacts[step.name] = run_step(step, context, artifacts)
 
 
 def their_flow(now: Session, size: int, folder: Path) -> Callable[[], None]:

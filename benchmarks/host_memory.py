@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/host_memory.py [MANY]
 
-Runs ``invoke dataset`` and reads the high-water mark of the menu's own process (VmHWM), without the
-stage that it starts.
+Runs ``invoke dataset`` and reads the high-water mark of the command's own process (VmHWM), without
+the stage that it starts.
 """
 
 import json
@@ -69,7 +69,7 @@ def draw(folder: Path, count: int) -> None:
 
 
 def peak_of(folder: Path, source: Path) -> tuple[float, float]:
-    """Return the menu's high-water mark in MB, and how long it ran in seconds."""
+    """Return the command's high-water mark in MB, and how long it ran in seconds."""
     configs = folder / "configs"
     configs.mkdir(exist_ok=True)
     for name in ("targets.toml", "sources.toml"):
@@ -80,11 +80,11 @@ def peak_of(folder: Path, source: Path) -> tuple[float, float]:
     with subprocess.Popen(
         [INVOKE, "dataset", "--config", str(configs / "pipeline.toml")],
         cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as menu:  # fmt: skip
-        while menu.poll() is None:
-            peak = max(peak, high_water_mark(menu.pid))
+    ) as process:  # fmt: skip
+        while process.poll() is None:
+            peak = max(peak, high_water_mark(process.pid))
             time.sleep(0.02)
-    assert menu.returncode == 0
+    assert process.returncode == 0
     return peak, time.perf_counter() - began
 
 

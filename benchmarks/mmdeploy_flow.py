@@ -10,10 +10,11 @@ with ONNX Runtime beside it.
 
 import multiprocessing
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
-def main(deploy_config, model_config, checkpoint, picture, folder):
+def main(deploy_config: str, model_config: str, checkpoint: str, picture: str, folder: str) -> None:
     """Convert, and draw one picture with the backend and one with PyTorch."""
     from mmdeploy.apis.utils import to_backend  # noqa: PLC0415
     from mmdeploy.backend.sdk.export_info import export2SDK  # noqa: PLC0415
@@ -32,7 +33,7 @@ def main(deploy_config, model_config, checkpoint, picture, folder):
         in_its_own_process(draw, *drawn, model, picture, backend, output)
 
 
-def in_its_own_process(function, *arguments):
+def in_its_own_process(function: Callable[..., None], *arguments: object) -> None:
     """Call it in a new process, and stop where that fails."""
     process = multiprocessing.Process(target=function, args=arguments)
     process.start()
@@ -41,14 +42,14 @@ def in_its_own_process(function, *arguments):
         sys.exit(f"{function.__name__} failed")
 
 
-def trace(*arguments):
+def trace(*arguments: object) -> None:
     """PyTorch to ONNX."""
     from mmdeploy.apis import torch2onnx  # noqa: PLC0415
 
     torch2onnx(*arguments)
 
 
-def draw(*arguments):
+def draw(*arguments: object) -> None:
     """Detect on a picture and draw the boxes."""
     from mmdeploy.apis import visualize_model  # noqa: PLC0415
     from mmdeploy.utils import Backend  # noqa: PLC0415

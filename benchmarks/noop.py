@@ -21,7 +21,7 @@ from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.steps import Made, Step
+from mmdet_jetson.planning.steps import Step, StepOutput
 from mmdet_jetson.store import Store
 
 DEMO = ROOT / "configs/demo.toml"
@@ -79,7 +79,8 @@ def prepare_dvc(folder: Path) -> list[str]:
 
 
 def as_yaml(step: Step, made: Path) -> str:
-    needed = sorted({given.step for given in step.inputs.values() if isinstance(given, Made)})
+    outputs = (each for each in step.inputs.values() if isinstance(each, StepOutput))
+    needed = sorted({output.step for output in outputs})
     name = step.name
     lines = [f"  {name}:", f"    cmd: cp -r {made} {name}"]
     if needed:

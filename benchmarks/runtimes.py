@@ -8,10 +8,9 @@ Prints the AP of each checkpoint in PyTorch. Needs the image: ``invoke images.te
 import argparse
 import statistics
 
-from mmdet_jetson.cli.verbs import make, session
-from mmdet_jetson.runtimes.selection import RUNTIMES, Where
-
-GOAL = "evaluate-checkpoint"
+from mmdet_jetson.cli.verbs import Request, make, session
+from mmdet_jetson.contract.report import CHECKPOINT
+from mmdet_jetson.runtimes.selection import RUNTIMES, RuntimeOptions
 
 
 def main() -> None:
@@ -24,8 +23,7 @@ def main() -> None:
     for seed in range(options.seeds):
         for runtime in RUNTIMES:
             settings = [*options.set, f"train.seed={seed}"]
-            with session(options.config, settings, Where(runtime)) as now:
-                found[runtime].append(make(now, [GOAL])[GOAL].provenance.metrics["AP"])
+            found[runtime].append(ap(options.config, settings, runtime))
     print(f"| | {' | '.join(f'seed {seed}' for seed in range(options.seeds))} | deviation |")
     print(f"|---|{'---:|' * (options.seeds + 1)}")
     for runtime, figures in found.items():
@@ -34,6 +32,14 @@ def main() -> None:
     pairs = zip(*found.values(), strict=True)
     worst = max(abs(host - docker) for host, docker in pairs)
     print(f"\nlargest difference between the runtimes with one seed: {worst:.6f}")
+
+
+def ap(config: str, settings: list[str], runtime: str) -> float:
+    """Make the checkpoint's evaluation, and return its AP."""
+    request = Request(config=config, overrides=settings, runtime=RuntimeOptions(runtime))
+    with session(request) as now:
+        (goal,) = (step for step in now.steps_of("evaluate") if step.subject == CHECKPOINT)
+        return float(str(make(now, [goal])[goal.name].provenance.metrics["AP"]))
 
 
 if __name__ == "__main__":

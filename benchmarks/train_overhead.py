@@ -4,7 +4,7 @@
 
 Both train the demo's dataset with the demo's resolved configuration, from the same seed, each in a
 process of its own, in pairs that take turns in who goes first. Ours is all of ``invoke train`` with
-the dataset made already: menu, checkout of the dataset, training, checks, storing the checkpoint.
+the dataset made already: planning, checkout of the dataset, training, checks, storing the result.
 Theirs is ``mmdet/.mim/tools/train.py`` of the same environment.
 """
 
@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from mmdet_jetson.config.settings import ROOT, read_settings
+from mmdet_jetson.contract.process import ENVIRON
 from mmdet_jetson.environments.packages import python_of, train_environment
-from mmdet_jetson.runtimes.host import SPIN_COUNT
 from mmdet_jetson.store import Store
 
 INVOKE = str(Path(sys.executable).with_name("invoke"))
@@ -36,16 +36,17 @@ def main() -> None:
         folder = Path(name)
         env = {
             **os.environ,
-            "GOMP_SPINCOUNT": SPIN_COUNT,  # ours runs with it; on a busy machine it changes a lot
+            # Ours runs with it; on a busy machine it changes a lot.
+            "GOMP_SPINCOUNT": ENVIRON["GOMP_SPINCOUNT"],
             "MMDET_JETSON_ARTIFACTS": str(folder / "artifacts"),
         }
-        ours, theirs = [], []
-        menu = [INVOKE, "train", "--config", "configs/demo.toml", *settings]
-        timed([*menu, "--set", "train.seed=1000"], env)  # makes the dataset, resolves the config
+        ours, theirs = list[float](), list[float]()
+        train = [INVOKE, "train", "--config", "configs/demo.toml", *settings]
+        timed([*train, "--set", "train.seed=1000"], env)  # makes the dataset, resolves the config
         config = resolved_config(folder)
         for seed in range(arguments.pairs):
             runs = [
-                (ours, [*menu, "--set", f"train.seed={seed}"]),
+                (ours, [*train, "--set", f"train.seed={seed}"]),
                 (theirs, their_command(python, config, folder, seed)),
             ]
             for seconds, command in runs if seed % 2 else reversed(runs):
@@ -54,8 +55,8 @@ def main() -> None:
     mean_ours, mean_theirs = statistics.mean(ours), statistics.mean(theirs)
     print("\n| | mean | runs |\n|---|---:|---|")
     for what, seconds in (("`invoke train`", ours), ("MMDetection's `tools/train.py`", theirs)):
-        runs = ", ".join(f"{each:.1f}" for each in seconds)
-        print(f"| {what} | {statistics.mean(seconds):.1f} s | {runs} |")
+        listed = ", ".join(f"{each:.1f}" for each in seconds)
+        print(f"| {what} | {statistics.mean(seconds):.1f} s | {listed} |")
     print(f"\nover: {100 * (mean_ours / mean_theirs - 1):+.1f} %")
 
 

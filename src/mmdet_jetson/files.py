@@ -14,37 +14,35 @@ _REFUSALS = {
     errno.ENOSPC: ("the disk is full", _FREE),
     errno.EDQUOT: ("the disk quota is used up", _FREE),
     errno.EROFS: ("the file system is read-only", "set MMDET_JETSON_ARTIFACTS to another folder"),
-    errno.ENOTDIR: ("a part of its path is a file, no folder", "name a folder, or a new one"),
+    errno.ENOTDIR: ("a part of its path is a file, not a folder", "name another folder"),
     errno.EACCES: ("permission is missing", "check who owns the folder and its files"),
     errno.EPERM: ("permission is missing", "check who owns the folder and its files"),
 }
 
 
 @contextmanager
-def disk_errors(where: Path) -> Iterator[None]:
-    """Turn what a disk can refuse into a sentence."""
+def disk_errors(what: Path | str) -> Iterator[None]:
+    """Turn what a disk can refuse into a sentence about the file, or else about ``what``."""
     try:
         yield
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
         reason, hint = _REFUSALS[error.errno]
-        raise UserError(
-            f"cannot read or write {error.filename or where}: {reason}", hint
-        ) from error
+        raise UserError(f"cannot read or write {error.filename or what}: {reason}", hint) from error
 
 
 def make_folder(folder: Path) -> None:
     """Make a folder, and those above it where they are missing.
 
     Raises:
-        UserError: it lies where folders cannot be made, such as below ``/proc``.
+        UserError: it lies where folders cannot be created, such as below ``/proc``.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, FileNotFoundError) as error:
         raise UserError(
-            f"the folder {folder} cannot be made: {error.strerror}", "name another one"
+            f"the folder {folder} cannot be created: {error.strerror}", "name another one"
         ) from error
 
 

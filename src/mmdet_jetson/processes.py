@@ -21,14 +21,14 @@ class ProcessFailed(UserError):
         )
 
 
-def output_of(command: Sequence[str]) -> str:
-    """Run a short command and return its standard output, stripped.
+def output_of(command: Sequence[str], env: Mapping[str, str] | None = None) -> str:
+    """Run a short command and return its standard output, stripped; ``env`` replaces ours.
 
     Raises:
         ProcessFailed: it could not be started or ended with a code other than 0.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     except OSError as error:
         raise ProcessFailed(command, 127, str(error), None) from error
     if done.returncode:

@@ -93,27 +93,27 @@ def sdk_python() -> Path:
 
 
 @pytest.fixture(scope="session")
-def local_engine() -> DockerHost:
-    """This machine's own Docker engine."""
+def local_docker_host() -> DockerHost:
+    """The Docker host that this machine is."""
     try:
         return DockerHost()
     except DockerHostError as error:
-        absent(f"{error.message}: docker/start-engine")
+        absent(f"{error.message}: docker/start-docker")
 
 
 @pytest.fixture(scope="session")
-def trial_engine(local_engine: DockerHost) -> DockerHost:
+def trial_docker_host(local_docker_host: DockerHost) -> DockerHost:
     """The same, with the small image of the tests' own stages."""
-    if local_engine.find_image(StandIn.reference("amd64")) is None:
+    if local_docker_host.find_image(StandIn.reference("amd64")) is None:
         absent("no stand-in base here: docker/make-stand-in amd64")
-    trials.build(local_engine)
-    return local_engine
+    trials.build(local_docker_host)
+    return local_docker_host
 
 
 @pytest.fixture(scope="session")
-def may_start_engines(local_engine: DockerHost) -> None:
-    """A second engine can be started beside this machine's own."""
+def may_start_docker_hosts(local_docker_host: DockerHost) -> None:
+    """A second Docker host can be started beside this machine's own."""
     lacking = [name for name in ("docker", "dockerd", "openssl") if not shutil.which(name)]
     lacking += [] if os.geteuid() == 0 else ["root"]
     if lacking:
-        absent(f"starting a second Docker engine needs {', '.join(lacking)}")
+        absent(f"starting a second Docker host needs {', '.join(lacking)}")

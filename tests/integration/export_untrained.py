@@ -19,6 +19,7 @@ def main(base: str, folder: Path) -> None:
     from mmengine.hub import get_config  # noqa: PLC0415
     from mmengine.model import revert_sync_batchnorm  # noqa: PLC0415
 
+    from mmdet_jetson.contract.parameters.export import ExportParameters, FusedParameters  # noqa: PLC0415
     from mmdet_jetson.stages import export  # noqa: PLC0415
     from mmdet_jetson.stages.job import StageJob  # noqa: PLC0415
 
@@ -28,7 +29,8 @@ def main(base: str, folder: Path) -> None:
     config.model.backbone.pop("init_cfg", None)
     classes = tuple(f"class {number}" for number in range(config.model.bbox_head.num_classes))
     config.test_dataloader.dataset.metainfo = {"classes": classes}
-    side = next(s for s in config.test_dataloader.dataset.pipeline if s["type"] == "Resize")
+    steps = config.test_dataloader.dataset.pipeline
+    resize = next(step for step in steps if step["type"] == "Resize")
     checkpoint = folder.with_name("checkpoint")
     checkpoint.mkdir()
     folder.mkdir()
@@ -41,19 +43,22 @@ def main(base: str, folder: Path) -> None:
     with torch.no_grad():
         model.bbox_head(model.extract_feat(255 * torch.rand(2, 3, 320, 320)))
     torch.save({"state_dict": model.state_dict(), "meta": {}}, str(checkpoint / "best.pth"))
-    parameters = {
-        "backend": "tensorrt_rtx",
-        "graph": "fused",
-        "input": "image",
-        "batch": 1,
-        "thresholds": "model",
-        "candidates": 512,
-        "rounds": 16,
-        "deploy_config": "configs/deploy/detection_tensorrt_static.py",
-        "input_size": list(side["scale"]),
-    }
-    inputs = {"checkpoint": checkpoint, "config": ROOT}
-    export.run(StageJob("export", parameters, inputs, {"onnx": folder}, folder, io.StringIO()))
+    parameters = ExportParameters(
+        backend="tensorrt_rtx",
+        deploy_config="configs/deploy/detection_tensorrt_static.py",
+        input_size=tuple(resize["scale"]),
+        fused=FusedParameters("image", 1, "model", candidates=512, rounds=16),
+    )
+    job = StageJob(
+        parameters=parameters,
+        inputs={"checkpoint": checkpoint, "config": ROOT},
+        output=folder,
+        work=folder,
+        evidence="",
+        artifacts=(),
+        channel=io.StringIO(),
+    )
+    export.run(job)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The menu as a program, with a store and a configuration of its own."""
+"""`invoke` as a program, with a store and a configuration of its own."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ device = "cpu"
 
 @dataclass(frozen=True)
 class Menu:
-    """The menu with a store and a configuration of its own."""
+    """`invoke` with a store and a configuration of its own."""
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
@@ -41,6 +41,10 @@ class Menu:
     @property
     def artifacts(self) -> Path:
         return self.folder / "artifacts"
+
+    def unfinished_jobs(self) -> list[str]:
+        """The job folders that were not cleared away; the locks beside them stay."""
+        return [path.name for path in (self.artifacts / "jobs").iterdir() if path.is_dir()]
 
     @property
     def config(self) -> Path:
@@ -56,13 +60,13 @@ class Menu:
         }
 
     def command(self, *words: str) -> list[str]:
-        """Spell an entry of the menu; entries that read a configuration get ours."""
+        """Spell a command; those that read a configuration get ours."""
         configured = words[0] not in UNCONFIGURED
         config = ["--config", str(self.config)] if configured else []
         return [sys.executable, "-m", "invoke", *words, *config]
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
-        """Start the menu as a process group of its own."""
+        """Start a command as a process group of its own."""
         return subprocess.Popen(
             self.command(*words),
             cwd=ROOT,
@@ -81,7 +85,7 @@ class Menu:
         within: Sequence[str] = (),
         timeout: float = 1200,
     ) -> "subprocess.CompletedProcess[str]":
-        """Run the menu to its end; ``within`` is a command that wraps it."""
+        """Run a command to its end; ``within`` is another one that wraps it."""
         return subprocess.run(
             [*within, *self.command(*words)],
             cwd=ROOT,

@@ -7,6 +7,10 @@ It runs in an environment of its own, made from ``docker/sdk.lock``.
 import json
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def main() -> None:
@@ -22,7 +26,7 @@ def main() -> None:
     json.dump(found, answer)
 
 
-def rows(boxes, labels):
+def rows(boxes: "np.ndarray", labels: "np.ndarray") -> list[list[float]]:
     """Join boxes [n, 5] with labels [n]."""
     pairs = zip(boxes.tolist(), labels.tolist())  # noqa: B905 - Python 3.8 has no strict
     return [[*box, label] for box, label in pairs]

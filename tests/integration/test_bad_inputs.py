@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -381,7 +381,7 @@ def test_a_good_folder_is_accepted(mine: Mine) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for a few megabytes."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -413,7 +413,7 @@ def test_a_damaged_artifact_is_found_and_made_again(tiny_run: Menu, tmp_path: Pa
         stream.write(b"spoiled")
     found = menu.run("verify")
     assert found.returncode == 1
-    assert "error: 1 problems" in found.stderr
+    assert "error: 1 problem in" in found.stderr
     assert menu.run("verify", "--mend").returncode == 1
     assert menu.run("pipeline").returncode == 0
     assert menu.run("verify").returncode == 0

@@ -1,22 +1,23 @@
 """Real images, and ones with a defect each: what their own suites say of them."""
 
-import io
 import json
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import pytest
 from needed import absent
 
+from mmdet_jetson import tarballs
 from mmdet_jetson.config.settings import Settings, read_settings
-from mmdet_jetson.containers import image_tests, images
-from mmdet_jetson.containers import outdated as leftovers
+from mmdet_jetson.containers import image_tests, images, outdated
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.image_build import ImageBuild
-from mmdet_jetson.containers.objects import ContainerSpec
+from mmdet_jetson.containers.objects import ContainerSpec, Image
 from mmdet_jetson.store import Artifact, Store
 
 PACKAGES = "/opt/environment/lib/python*/site-packages"
@@ -44,64 +45,68 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="module")
-def engine(local_engine: DockerHost) -> DockerHost:
-    return local_engine
+def host(local_docker_host: DockerHost) -> DockerHost:
+    return local_docker_host
+
+
+class Build(Protocol):
+    """Builds an image, or the one with its suite on top, unless it is there."""
+
+    def __call__(self, name: str, *, tests: bool = False) -> tuple[ImageBuild, Image]: ...
 
 
 @pytest.fixture(scope="module")
-def build(engine: DockerHost, settings: Settings) -> Callable[..., tuple[ImageBuild, str]]:
-    """Give an image, or the one with its suite on top."""
-
-    def build(name: str, *, tests: bool = False) -> tuple[ImageBuild, str]:
+def build(host: DockerHost, settings: Settings) -> Build:
+    def build(name: str, *, tests: bool = False) -> tuple[ImageBuild, Image]:
         try:
-            made = images.decide(engine, name, settings)
+            planned = images.decide(host, name, settings)
         except images.NoStandIn as error:
             absent(f"{error.message}: {error.hint}")
-        return made, images.build(engine, made, settings, print, tests=tests).reference
+        return planned, images.build(host, planned, settings, print, tests=tests)
 
     return build
 
 
 @pytest.fixture
-def spoiled(
-    engine: DockerHost, build: Callable[..., tuple[ImageBuild, str]]
-) -> Iterator[Callable[..., str]]:
-    """Make an image with its suite and one defect."""
+def spoil(host: DockerHost, build: Build) -> Iterator[Callable[[str, str], Image]]:
+    """Give an image with its suite and one defect, by the image's name and a command."""
     tag = "mmdet-jetson/spoiled:test"
 
-    def spoil(name: str, command: str) -> str:
+    def spoil(name: str, command: str) -> Image:
         _, sound = build(name, tests=True)
-        context = packed(f"FROM {sound}\nUSER root\nRUN {command}\nUSER stage\n")
-        return engine.build(context, dockerfile="Dockerfile", tag=tag, on_line=print).reference
+        dockerfile = f"FROM {sound.reference}\nUSER root\nRUN {command}\nUSER stage\n"
+        return build_from(host, dockerfile, tag)
 
     yield spoil
-    engine.remove_image(tag)
+    host.remove_image(tag)
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_fails_and_is_named(
-    engine: DockerHost, build: Callable[..., tuple[ImageBuild, str]], spoiled: Callable[..., str],
-    tmp_path: Path, defect: str,
-) -> None:  # fmt: skip
+    host: DockerHost,
+    build: Build,
+    spoil: Callable[[str, str], Image],
+    tmp_path: Path,
+    defect: str,
+) -> None:
     name, command, said = DEFECTS[defect]
-    made, _ = build(name)
-    image = engine.find_image(spoiled(name, command))
-    assert image is not None
+    planned, _ = build(name)
+    image = spoil(name, command)
     store, lines = Store(tmp_path / "store"), list[str]()
     artifact: Artifact = image_tests.run_suite(
-        engine, made, image, image, store=store, say=lines.append
+        host, planned, image, image, store=store, say=lines.append
     )
-    assert artifact.provenance.metrics["failed"] > 0
-    assert image_tests.proof(store, image) is None
+    assert artifact.provenance.metrics["failed"] != 0
+    assert image_tests.passed_tests(store, image) is None
     assert said in "\n".join(lines)
 
 
-def test_a_writable_root_fails_and_is_named(build: Callable[..., tuple[ImageBuild, str]]) -> None:
-    _, tag = build("jp501", tests=True)
+def test_a_writable_root_fails_and_is_named(build: Build) -> None:
+    _, image = build("jp501", tests=True)
     done = subprocess.run(
         [
             "docker", "run", "--rm", "--network=none", "--cap-drop=ALL",
-            "--security-opt=no-new-privileges", "--user=10001", "--platform=linux/arm64", tag,
+            "--security-opt=no-new-privileges", "--user=10001", "--platform=linux/arm64", image.reference,
             "python", "-m", "pytest", "-c", "tests/containers/pytest.ini", "tests/containers/image",
         ],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
@@ -113,17 +118,17 @@ def test_a_writable_root_fails_and_is_named(build: Callable[..., tuple[ImageBuil
 
 @pytest.mark.parametrize("name", ["train", "jp501"])
 def test_no_layer_holds_the_certificates_of_the_build(
-    build: Callable[..., tuple[ImageBuild, str]], settings: Settings, tmp_path: Path, name: str
+    build: Build, settings: Settings, tmp_path: Path, name: str
 ) -> None:
     if settings.certificates is None:
         absent("no certificates are handed to builds here: MMDET_JETSON_CERTIFICATES")
-    _, tag = build(name)
+    _, image = build(name)
     saved = tmp_path / "image.tar"
     with saved.open("wb") as stream:
-        subprocess.run(["docker", "save", tag], stdout=stream, check=True)
+        subprocess.run(["docker", "save", image.reference], stdout=stream, check=True)
     size = settings.certificates.stat().st_size
     with tarfile.open(saved) as outer:
-        (manifest,) = json.load(outer.extractfile("manifest.json"))  # type: ignore[arg-type]
+        (manifest,) = json.loads(content_of(outer, "manifest.json"))
         for layer in manifest["Layers"]:
             with tarfile.open(fileobj=outer.extractfile(layer)) as inner:
                 names = [
@@ -132,63 +137,63 @@ def test_no_layer_holds_the_certificates_of_the_build(
                     if member.size == size or member.name.endswith("certificates.pem")
                 ]
             assert names == []
-        config = outer.extractfile(manifest["Config"]).read().decode()  # type: ignore[union-attr]
-    assert "CERT" not in json.dumps(json.loads(config)["config"]["Env"])
+        config = json.loads(content_of(outer, manifest["Config"]))
+    assert "CERT" not in json.dumps(config["config"]["Env"])
 
 
-def test_the_device_image_adds_at_most_350_mb_to_its_base(
-    engine: DockerHost, build: Callable[..., tuple[ImageBuild, str]]
-) -> None:
-    made, tag = build("jp501")
-    image, base = engine.find_image(tag), engine.find_image(made.arguments["BASE_IMAGE"])
-    assert image is not None
+def content_of(archive: tarfile.TarFile, name: str) -> bytes:
+    stream = archive.extractfile(name)
+    assert stream, name
+    return stream.read()
+
+
+def test_the_device_image_adds_at_most_350_mb_to_its_base(host: DockerHost, build: Build) -> None:
+    planned, image = build("jp501")
+    base = host.find_image(planned.arguments["BASE_IMAGE"])
     assert base is not None
     assert image.layers[: len(base.layers)] == base.layers
     assert image.size - base.size <= 350e6
 
 
 def test_outdated_images_are_told_from_current_ones_and_removed(
-    engine: DockerHost, settings: Settings
+    host: DockerHost, settings: Settings
 ) -> None:
     tag = "mmdet-jetson/trial:0123456789abcdef"
-    images_made = []
-    for lock in ("former", "latest"):
-        context = packed(f"FROM scratch\nLABEL io.mmdet-jetson.lock={lock}\nCMD x\n")
-        images_made.append(engine.build(context, dockerfile="Dockerfile", tag=tag, on_line=print))
-    untagged = images_made[0].id
-    assert {tag, untagged}.isdisjoint(leftovers.outdated(engine, settings))
-    found = leftovers.outdated(engine, settings, days=0)
+    dockerfile = "FROM scratch\nLABEL io.mmdet-jetson.lock={}\nCMD x\n"
+    untagged = build_from(host, dockerfile.format("former"), tag).id
+    build_from(host, dockerfile.format("latest"), tag)
+    assert {tag, untagged}.isdisjoint(outdated.outdated(host, settings))
+    found = outdated.outdated(host, settings, days=0)
     assert {tag, untagged} <= set(found)
     assert not [each for each in found if "stand-in" in each]
-    with engine.container(ContainerSpec(tag, ["x"])):
-        assert leftovers.remove(engine, [untagged, tag]) == 1
-    assert leftovers.remove(engine, [tag]) == 1
-    assert engine.find_image(tag) is engine.find_image(untagged) is None
+    with host.container(ContainerSpec(tag, ["x"])):
+        assert outdated.remove(host, [untagged, tag]) == 1
+    assert outdated.remove(host, [tag]) == 1
+    assert host.find_image(tag) is host.find_image(untagged) is None
 
 
-def packed(dockerfile: str) -> io.BytesIO:
-    """A build context that is nothing but a Dockerfile."""
-    context = io.BytesIO()
-    with tarfile.open(fileobj=context, mode="w") as tar:
-        member = tarfile.TarInfo("Dockerfile")
-        member.size = len(dockerfile)
-        tar.addfile(member, io.BytesIO(dockerfile.encode()))
-    context.seek(0)
-    return context
+def build_from(host: DockerHost, dockerfile: str, tag: str) -> Image:
+    """Build an image from nothing but a Dockerfile."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "Dockerfile")
+        path.write_text(dockerfile)
+        context = tarballs.archive(tarballs.file(path, "Dockerfile"))
+        return host.build(context, dockerfile="Dockerfile", tag=tag, on_line=print)
 
 
 def test_a_changed_stage_rebuilds_only_the_last_layer(
-    engine: DockerHost, build: Callable[..., tuple[ImageBuild, str]], settings: Settings, tmp_path: Path
+    host: DockerHost,
+    build: Build,
+    settings: Settings,
+    tmp_path: Path,
 ) -> None:
-    made, tag = build("jp501")
-    before = engine.find_image(tag)
+    planned, before = build("jp501")
     changed = tmp_path / "engine.py"
     stage = "src/mmdet_jetson/stages/engine.py"
-    changed.write_text(made.files[stage].read_text() + "\n# changed\n")
-    made.files[stage] = changed
+    changed.write_text(planned.files[stage].read_text() + "\n# changed\n")
+    planned.files[stage] = changed
     lines: list[str] = []
-    after = images.build(engine, made, settings, lines.append)
-    engine.remove_image(made.tag)
-    assert before is not None
+    after = images.build(host, planned, settings, lines.append)
+    host.remove_image(planned.tag)
     assert after.layers[:-1] == before.layers[:-1]
     assert after.layers[-1] != before.layers[-1]

@@ -1,4 +1,4 @@
-"""An engine for a Jetson, built on another machine's engine; its arm64 code is emulated here."""
+"""An engine for a Jetson, built on another Docker host; its arm64 code is emulated here."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from docker_engines import Line, Remote, second_engine
+from docker_hosts import Relay, Remote, second_docker_host
 from menus import Menu, new_menu
 from needed import absent
 
@@ -23,22 +23,24 @@ STAND_INS = {"MMDET_JETSON_BASES": "stand-in"}
 
 @pytest.fixture(scope="module")
 def remote(
-    local_engine: DockerHost, may_start_engines: None, tmp_path_factory: pytest.TempPathFactory
+    local_docker_host: DockerHost,
+    may_start_docker_hosts: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Remote]:
-    """A second engine with the Jetson image, as a machine without a registry gets it."""
+    """A second Docker host with the Jetson image, as a machine without a registry gets it."""
     settings = read_settings({**os.environ, **STAND_INS})
-    image = find(local_engine, "jp501", settings)
+    image = find(local_docker_host, "jp501", settings)
     if image is None:
         absent("no image jp501 here: invoke images.build")
-    with second_engine(tmp_path_factory.mktemp("engine")) as remote:
+    with second_docker_host(tmp_path_factory.mktemp("host")) as remote:
         remote.load(image.reference, StandIn.reference("arm64"))
         yield remote
 
 
-def build(menu: Menu, remote: Remote, *words: str) -> "subprocess.CompletedProcess[str]":
+def build(menu: Menu, remote: Remote, *options: str) -> "subprocess.CompletedProcess[str]":
     env = {**STAND_INS, "DOCKER_CERT_PATH": str(remote.certificates)}
-    words = ("build-jetson-engine", "--target", TARGET, "--engine", remote.address, *words)
-    return menu.run(*words, env=env)
+    command = ("build-jetson-engine", "--target", TARGET, "--docker-host", remote.address)
+    return menu.run(*command, *options, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -53,26 +55,26 @@ def built(remote: Remote, tmp_path_factory: pytest.TempPathFactory) -> Menu:
 def test_its_evidence_says_that_it_was_emulated(built: Menu) -> None:
     store = Store(built.artifacts)
     for step in ("engine", "evaluate", "profile"):
-        made = store.find(f"tiny.{step}-{TARGET}")
-        assert made, step
-        assert made.provenance.facts["emulated"] is (platform.machine() != "aarch64")
-        assert made.provenance.facts["image_tested"] is False
-        assert made.provenance.facts["stand_in"] is True
+        artifact = store.find(f"tiny.{step}-{TARGET}")
+        assert artifact, step
+        assert artifact.provenance.facts["emulated"] is (platform.machine() != "aarch64")
+        assert artifact.provenance.facts["image_tested"] is False
+        assert artifact.provenance.facts["stand_in"] is True
         if step != "engine":
-            assert made.provenance.parameters["evidence"] == "emulated, stand-in base"
+            assert artifact.provenance.parameters["evidence"] == "emulated, stand-in base"
 
 
 def test_a_second_run_uploads_nothing(built: Menu, remote: Remote) -> None:
-    line = Line(remote)
-    with line.open() as far:
+    relay = Relay(remote)
+    with relay.open() as far:
         again = build(built, far, "--untested", "--set", "evaluate.pictures=3")
     assert again.returncode == 0, again.stderr
     assert f"✓ evaluate-{TARGET}" in again.stderr
     assert "upload" not in again.stderr
-    assert line.up < 200_000
+    assert relay.up < 200_000
 
 
-def test_an_unproven_image_is_refused(built: Menu, remote: Remote) -> None:
+def test_an_untested_image_is_refused(built: Menu, remote: Remote) -> None:
     done = build(built, remote, "--set", "evaluate.pictures=5")
     assert done.returncode == 1
     assert "has not passed its own tests" in done.stderr
@@ -83,9 +85,10 @@ def test_a_machine_that_does_not_fit_is_refused_before_anything_runs(
     remote: Remote, tmp_path: Path
 ) -> None:
     menu = new_menu(tmp_path)
-    words = ("build-jetson-engine", "--target", "agx-orin-jp501", "--engine", remote.address)
+    command = ("build-jetson-engine", "--target", "agx-orin-jp501", "--docker-host", remote.address)
     env = {**STAND_INS, "DOCKER_CERT_PATH": str(remote.certificates)}
-    done = menu.run(*words, env=env)
+    done = menu.run(*command, env=env)
     assert done.returncode == 1
-    assert "does not fit target 'agx-orin-jp501': it is amd64" in done.stderr
+    assert "does not fit target 'agx-orin-jp501'" in done.stderr
+    assert "amd64" in done.stderr
     assert Store(menu.artifacts).artifacts() == []

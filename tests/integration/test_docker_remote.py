@@ -1,49 +1,54 @@
-"""Stages on another machine's engine: over TLS, through a context, and when the line is cut."""
+"""Stages on another Docker host: over TLS, through a context, and when the connection is lost."""
 
 import itertools
 import os
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trials
-from docker_engines import (
-    Line,
+from docker_hosts import (
+    Relay,
     Remote,
     make_certificates,
-    second_engine,
+    second_docker_host,
     ssh_to_this_machine,
     wait_until,
 )
 from needed import absent
+from rich.console import Console
 
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.objects import ConnectionLost, DockerHostError
 from mmdet_jetson.containers.workspace import CLIENT, Workspace
+from mmdet_jetson.contract.job import Progress
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.runtimes.outcome import Progress, StageFailed
+from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.store import Store
 
 pytestmark = pytest.mark.timeout(240)
-SOME = 5_000_000  # bytes: a quarter of the input, and of the output
+SOME, INFINITE = 5_000_000, float("inf")  # bytes; the input and the output have 20,000,000
 
 
 @pytest.fixture(scope="module")
 def remote(
-    trial_engine: DockerHost, may_start_engines: None, tmp_path_factory: pytest.TempPathFactory
+    trial_docker_host: DockerHost,
+    may_start_docker_hosts: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Remote]:
-    with second_engine(tmp_path_factory.mktemp("engine")) as remote:
+    with second_docker_host(tmp_path_factory.mktemp("host")) as remote:
         remote.load(trials.TAG)
         yield remote
 
 
 @pytest.fixture(scope="module")
-def engine(remote: Remote) -> DockerHost:
+def host(remote: Remote) -> DockerHost:
     return DockerHost(remote.address, remote.certificates)
 
 
@@ -60,74 +65,78 @@ def data(tmp_path: Path) -> Path:
 
 
 class Cutting(Display):
-    """Cuts a line when the stage has done some steps."""
+    """Cuts a connection when the stage has done some steps."""
 
-    def __init__(self, display: Display, line: Line) -> None:
-        super().__init__(display.console)
-        self.line = line
+    def __init__(self, relay: Relay) -> None:
+        super().__init__(Console(file=sys.stdout))
+        self.relay = relay
 
     def progress(self, step: Step, progress: Progress) -> None:
         if progress.step == 10:
-            self.line.cut()
+            self.relay.cut()
 
 
-def ours(engine: DockerHost, store: Store) -> list[str]:
-    """Our containers and volumes there, but for uploaded inputs."""
-    shelf = Workspace(engine, store.root)
-    containers = [found.id for found in engine.containers({CLIENT: shelf.client})]
-    volumes = (engine.volumes(shelf.volume(kind)) for kind in ("job", "resumable"))
+def left_behind(host: DockerHost, store: Store) -> list[str]:
+    """The store's containers and volumes there, but for uploaded inputs."""
+    workspace = Workspace(host, store.root)
+    containers = [container.id for container in host.containers({CLIENT: workspace.client})]
+    volumes = (host.volumes(workspace.volume(kind)) for kind in ("job", "resumable"))
     return [*containers, *itertools.chain(*volumes)]
 
 
 def test_a_second_run_uploads_nothing(remote: Remote, store: Store, data: Path) -> None:
     sent = []
     for steps in (1, 2):
-        line = Line(remote)
-        with line.open() as far:
-            shop = trials.run_context(DockerHost(far.address, far.certificates), store)
-            trials.run(shop, trials.step("copy", folder=data, steps=steps))
-        sent.append(line.up)
+        relay = Relay(remote)
+        with relay.open() as far:
+            context = trials.run_context(DockerHost(far.address, far.certificates), store)
+            trials.run(context, trials.copy_step(data, steps=steps))
+        sent.append(relay.up)
     assert sent[0] > 20_000_000
     assert sent[1] < 100_000
 
 
 @pytest.mark.parametrize(
-    "ends", [{"most_up": SOME}, {}, {"most_down": SOME}], ids=["upload", "run", "download"]
+    ("most_up", "most_down"),
+    [(SOME, INFINITE), (INFINITE, INFINITE), (INFINITE, SOME)],
+    ids=["upload", "run", "download"],
 )
-def test_a_cut_line_leaves_both_sides_clean(
-    ends: dict[str, int], remote: Remote, engine: DockerHost, store: Store, data: Path
+def test_a_lost_connection_leaves_both_sides_clean(  # noqa: PLR0917
+    most_up: float, most_down: float, remote: Remote, host: DockerHost, store: Store, data: Path
 ) -> None:
-    line = Line(remote, **ends)
-    step = trials.step("copy", folder=data, resumable=True, steps=20, seconds=0.05)
-    with line.open() as far:
-        shop = trials.run_context(DockerHost(far.address, far.certificates), store)
-        shop = replace(shop, listener=Cutting(shop.listener, line) if not ends else shop.listener)
+    relay = Relay(remote, most_up, most_down)
+    while_running = most_up == most_down
+    step = trials.copy_step(data, may_resume=True, steps=20, seconds=0.05)
+    with relay.open() as far:
+        context = trials.run_context(DockerHost(far.address, far.certificates), store)
+        if while_running:
+            context = replace(context, listener=Cutting(relay))
         with pytest.raises((ConnectionLost, StageFailed)):
-            trials.run(shop, step)
-    assert line.is_cut
+            trials.run(context, step)
+    assert relay.is_cut
     assert store.artifacts() == []
-    shop = trials.run_context(engine, store)
-    assert ours(engine, store) == []
-    made = trials.run(shop, step)
-    store.checkout(made, data.parent / "out")
+    context = trials.run_context(host, store)
+    assert left_behind(host, store) == []
+    artifact = trials.run(context, step)
+    store.checkout(artifact, data.parent / "out")
     assert (data.parent / "out/data/large").read_bytes() == (data / "large").read_bytes()
-    if not ends:
+    if while_running:
         assert int((data.parent / "out/began").read_text()) >= 9
-    assert ours(engine, store) == []
-    assert list((store.root / "jobs").iterdir()) == []
+    assert left_behind(host, store) == []
+    assert trials.unfinished(store) == []
 
 
-def test_a_stage_ends_when_its_line_is_cut(
-    remote: Remote, engine: DockerHost, store: Store, data: Path
+def test_a_stage_ends_when_its_connection_is_lost(
+    remote: Remote, host: DockerHost, store: Store, data: Path
 ) -> None:
-    line = Line(remote)
-    with line.open() as far:
-        shop = trials.run_context(DockerHost(far.address, far.certificates), store)
-        shop = replace(shop, listener=Cutting(shop.listener, line))
+    relay = Relay(remote)
+    with relay.open() as far:
+        context = trials.run_context(DockerHost(far.address, far.certificates), store)
+        context = replace(context, listener=Cutting(relay))
         with pytest.raises((ConnectionLost, StageFailed)):
-            trials.run(shop, trials.step("copy", folder=data, steps=1000, seconds=0.1))
-    label = {CLIENT: Workspace(engine, store.root).client}
-    wait_until(lambda: not any(is_running(remote, c.id) for c in engine.containers(label)), 30)
+            trials.run(context, trials.copy_step(data, steps=1000, seconds=0.1))
+    label = {CLIENT: Workspace(host, store.root).client}
+    wait_until(lambda: not any(is_running(remote, c.id) for c in host.containers(label)), 30)
 
 
 def is_running(remote: Remote, container: str) -> bool:
@@ -150,7 +159,7 @@ def test_a_context_names_it(
         DockerHost("near")
 
 
-@pytest.mark.usefixtures("trial_engine")
+@pytest.mark.usefixtures("trial_docker_host")
 def test_ssh_reaches_it(
     store: Store, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,11 +167,11 @@ def test_ssh_reaches_it(
         absent("no SSH server here (openssh-server)")
     with ssh_to_this_machine(tmp_path / "ssh") as (address, programs):
         monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
-        engine = DockerHost(address)
-        made = trials.run(trials.run_context(engine, store), trials.step("copy", folder=data, steps=3))
-        assert Workspace(engine, store.root).forget_inputs() == 1
-        assert ours(engine, store) == []
-    store.checkout(made, tmp_path / "out")
+        host = DockerHost(address)
+        artifact = trials.run(trials.run_context(host, store), trials.copy_step(data, steps=3))
+        assert Workspace(host, store.root).forget_inputs() == 1
+        assert left_behind(host, store) == []
+    store.checkout(artifact, tmp_path / "out")
     assert (tmp_path / "out/data/large").read_bytes() == (data / "large").read_bytes()
 
 

@@ -34,6 +34,6 @@ def test_a_killed_run_is_taken_up_again(menu: Menu) -> None:
     for seed in range(KILLS // 4):
         done = menu.run("pipeline", "--set", f"train.seed={seed}", "--set", "train.epochs=2")
         assert done.returncode == 0, done.stderr
-    assert list((menu.artifacts / "jobs").iterdir()) == []
+    assert menu.unfinished_jobs() == []
     verified = menu.run("verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr

@@ -23,7 +23,7 @@ def test_two_runs_at_once_compute_everything_once(menu: Menu) -> None:
         assert len(lines) == 2
         assert sum("done in" in line for line in lines) == 1, lines
     assert menu.run("verify").returncode == 0
-    assert list((menu.artifacts / "jobs").iterdir()) == []
+    assert menu.unfinished_jobs() == []
 
 
 def test_nothing_changed_runs_nothing(tiny_run: Menu) -> None:

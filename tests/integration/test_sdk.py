@@ -9,8 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from menus import BalloonRun, Menu
 
 from mmdet_jetson.stages.engines.opening import open_graph
+from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.preprocessing import read_picture
 
 SCRIPT = Path(__file__).with_name("sdk_detect.py")
@@ -19,9 +21,11 @@ LEAST_SCORE = 0.02
 # The SDK ends boxes at the last pixel (width - 1), we at the border (width): just one pixel apart.
 PIXELS, SCORE = 1.0, 1e-3
 
+Rows = list[list[float]]
+
 
 @pytest.fixture(scope="module")
-def demo_model(demo_run, tmp_path_factory):
+def demo_model(demo_run: Menu, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's documented folder: trained enough to detect a lot on any picture."""
     folder = tmp_path_factory.mktemp("model") / "documented"
     assert demo_run.run("checkout", "demo.export-documented", str(folder)).returncode == 0
@@ -29,28 +33,29 @@ def demo_model(demo_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def sdk_found(demo_model, balloon_run, sdk_python):
+def sdk_found(demo_model: Path, balloon_run: BalloonRun, sdk_python: Path) -> dict[str, Rows]:
     command = [sdk_python, SCRIPT, demo_model, *balloon_run.val_pictures]
     answer = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout)
+    found: dict[str, Rows] = json.loads(answer.stdout)
+    return found
 
 
 @pytest.fixture(scope="module")
-def detector(demo_model):
+def detector(demo_model: Path) -> Detector:
     return open_graph(demo_model)
 
 
-def confident(rows, least):
+def confident(rows: Rows, least: float) -> Rows:
     return [row for row in rows if row[4] >= least]
 
 
-def ours(detector, path):
+def ours(detector: Detector, path: Path) -> Rows:
     found = detector.detect(read_picture(path))
     return [[*detection.box, detection.score, detection.label] for detection in found]
 
 
-def has_match(row, others):
+def has_match(row: list[float], others: Rows) -> bool:
     """Whether a detection of the same class has the same corners and score."""
     return any(
         other[5] == row[5]
@@ -60,7 +65,9 @@ def has_match(row, others):
     )
 
 
-def test_the_sdk_and_our_detector_find_the_same(balloon_run, sdk_found, detector):
+def test_the_sdk_and_our_detector_find_the_same(
+    balloon_run: BalloonRun, sdk_found: dict[str, Rows], detector: Detector
+) -> None:
     compared = 0
     for path in balloon_run.val_pictures:
         theirs, mine = sdk_found[str(path)], ours(detector, path)

@@ -1,25 +1,44 @@
-"""The import rules: stages know nothing of the host side, the host side no framework, and Docker's
-SDK has one door.
+"""The import rules that docs/architecture.md states: which folder may import which, what knows of
+frameworks, and where the SDK of Docker is.
 """
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[2] / "src/mmdet_jetson"
-STAGES = sorted((PACKAGE / "stages").rglob("*.py"))
-HOST = sorted(set(PACKAGE.rglob("*.py")) - set(STAGES))
+from mmdet_jetson.planning import stages
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src/mmdet_jetson"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+STAGES = [path for path in MODULES if path.is_relative_to(PACKAGE / "stages")]
+CONTRACT = [path for path in MODULES if path.is_relative_to(PACKAGE / "contract")]
+HOST = [path for path in MODULES if path not in STAGES]
+ENTRY_POINTS = [
+    PACKAGE / f"stages/{stage.module}.py" for stage in (*stages.STAGES, stages.PREFLIGHT)
+]
 ONLY_IN_STAGES = {
-    "cv2", "mmcv", "mmdeploy", "mmdet", "mmengine", "numpy", "onnx", "onnxruntime", "pycocotools",
-    "pycuda", "shapely", "tensorrt", "torch", "torchvision",
+    "cv2", "mmcv", "mmdeploy", "mmdet", "mmengine", "numpy", "onnx", "onnxruntime", "openvino",
+    "pycocotools", "pycuda", "shapely", "tensorrt", "torch", "torchvision",
 }  # fmt: skip
+FLAT = "*.py"
+"""What architecture.md calls the modules that lie beside the folders."""
+ENTRIES = re.compile(
+    r"^Imports (?:of the host side|inside `stages/`) point left: `(.+)`", re.MULTILINE
+)
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
 
 
 def imported(path: Path) -> set[str]:
-    names = set()
+    names = set[str]()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
@@ -29,23 +48,86 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def test_there_is_something_to_check() -> None:
-    assert len(STAGES) > 10
-    assert len(HOST) > 10
+def orders() -> tuple[list[str], list[str]]:
+    """The folders of the host side and those of the stages, lowest first, as the document has them."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    host, inside = (line.split(" < ") for line in ENTRIES.findall(text))
+    return host, inside
 
 
-@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.name)
-def test_a_stage_imports_nothing_from_the_host_side(path: Path) -> None:
+def folder(parts: tuple[str, ...]) -> str:
+    return FLAT if len(parts) < 2 else parts[0]
+
+
+def upward(top: Path, order: list[str]) -> Iterator[str]:
+    """The imports between the folders below ``top`` that point to a folder further up.
+
+    The stages themselves lie beside the folders of ``stages/`` and stand on all of them.
+    """
+    prefix = ".".join(("mmdet_jetson", *top.relative_to(PACKAGE).parts)) + "."
+    for path in sorted(top.rglob("*.py")):
+        here = folder(path.relative_to(top).parts)
+        if here not in order or path in ENTRY_POINTS:
+            continue
+        for name in imported(path):
+            first = name.removeprefix(prefix).split(".")[0]
+            there = first if (top / first).is_dir() else FLAT
+            is_ours = name.startswith(prefix) and there in order
+            if is_ours and order.index(there) > order.index(here):
+                yield f"{shown(path)} imports {name}"
+
+
+def test_the_document_names_every_folder() -> None:
+    host, inside = orders()
+    here = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert set(host) == (here - {"stages"}) | {FLAT}
+    lying = (PACKAGE / "stages").iterdir()
+    folders = {path.name for path in lying if (path / "__init__.py").exists()}
+    assert set(inside) == folders | {FLAT}
+
+
+def test_no_folder_imports_one_further_up() -> None:
+    host, inside = orders()
+    assert list(upward(PACKAGE, host)) == []
+    assert list(upward(PACKAGE / "stages", inside)) == []
+
+
+def test_nothing_imports_a_stage() -> None:
+    names = {f"mmdet_jetson.stages.{path.stem}" for path in ENTRY_POINTS}
+    for path in MODULES:
+        modules = {name.rpartition(".")[0] for name in imported(path)} | imported(path)
+        assert modules & names == set(), shown(path)
+
+
+def test_an_import_that_points_up_is_seen() -> None:
+    host, inside = orders()
+    assert any("running/run_step.py" in line for line in upward(PACKAGE, host[::-1]))
+    assert list(upward(PACKAGE / "stages", inside[::-1]))
+
+
+def test_few_modules_lie_beside_the_folders() -> None:
+    assert len([path for path in PACKAGE.glob("*.py") if path.name != "__init__.py"]) <= 6
+
+
+@pytest.mark.parametrize("path", STAGES, ids=shown)
+def test_a_stage_imports_of_ours_only_stages_and_the_contract(path: Path) -> None:
     ours = {name for name in imported(path) if name.split(".")[0] == "mmdet_jetson"}
-    assert {name for name in ours if not name.startswith("mmdet_jetson.stages")} == set()
+    allowed = ("mmdet_jetson.stages", "mmdet_jetson.contract")
+    assert {name for name in ours if not name.startswith(allowed)} == set()
 
 
-@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.name)
-def test_a_stage_is_written_for_python_38(path: Path) -> None:
+@pytest.mark.parametrize("path", CONTRACT, ids=shown)
+def test_the_contract_imports_the_standard_library_only(path: Path) -> None:
+    others = {name for name in imported(path) if not name.startswith("mmdet_jetson.contract.")}
+    assert {name for name in others if name.split(".")[0] not in sys.stdlib_module_names} == set()
+
+
+@pytest.mark.parametrize("path", [*STAGES, *CONTRACT], ids=shown)
+def test_what_runs_in_an_environment_is_written_for_python_38(path: Path) -> None:
     ast.parse(path.read_text(), feature_version=(3, 8))
 
 
-@pytest.mark.parametrize("path", HOST, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", HOST, ids=shown)
 def test_the_host_side_imports_no_framework_and_no_stage(path: Path) -> None:
     names = imported(path)
     assert {name for name in names if name.split(".")[0] in ONLY_IN_STAGES} == set()
@@ -53,18 +135,13 @@ def test_the_host_side_imports_no_framework_and_no_stage(path: Path) -> None:
 
 
 def test_one_module_imports_the_sdk_of_docker() -> None:
-    doors = [
-        path.relative_to(PACKAGE).as_posix()
-        for path in HOST
-        if any(name.split(".")[0] == "docker" for name in imported(path))
-    ]
+    doors = [shown(p) for p in HOST if any(n.split(".")[0] == "docker" for n in imported(p))]
     assert doors == ["containers/connection.py"]
 
 
-def test_the_menu_starts_without_the_sdk() -> None:
+def test_commands_start_without_the_sdk() -> None:
     """It takes half a second to import, which a run where nothing changed does not have."""
-    code = "import sys, mmdet_jetson.cli.verbs, mmdet_jetson.cli.upkeep; sys.exit('docker' in sys.modules)"
-    assert (
-        subprocess.run([sys.executable, "-c", code], check=False, cwd=PACKAGE.parent).returncode
-        == 0
-    )
+    modules = "mmdet_jetson.cli.verbs, mmdet_jetson.cli.upkeep"
+    code = f"import sys, {modules}; sys.exit('docker' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=PACKAGE.parent)
+    assert done.returncode == 0

@@ -1,9 +1,10 @@
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
-from mmdet_jetson.locks import hold, is_free
+from mmdet_jetson.locks import hold, is_free, lock_beside
 
 
 def test_a_held_lock_is_not_free(tmp_path: Path) -> None:
@@ -31,20 +32,35 @@ def test_the_second_waits_and_is_told(tmp_path: Path) -> None:
     assert order == ["waiting", "first done", "second"]
 
 
-def test_a_lock_whose_file_was_deleted_is_taken_anew(tmp_path: Path) -> None:
-    path, inside, waiting = tmp_path / "x.lock", list[bool](), threading.Event()
+def test_one_at_a_time(tmp_path: Path) -> None:
+    path, together = tmp_path / "x.lock", threading.Barrier(8)
+    inside, most = list[int](), list[int]()
 
-    def second() -> None:
-        with hold(path, waiting.set):
-            inside.append(path.exists() and not is_free(path))
+    def enter(number: int) -> None:
+        together.wait(10)
+        with hold(path):
+            inside.append(number)
+            time.sleep(0.01)
+            most.append(len(inside))
+            inside.remove(number)
 
-    with hold(path):
-        thread = threading.Thread(target=second)
+    threads = [threading.Thread(target=enter, args=(number,)) for number in range(8)]
+    for thread in threads:
         thread.start()
-        waiting.wait(10)
-        path.unlink()
-    thread.join()
-    assert inside == [True]
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 8
+
+
+def test_a_lock_stays_where_it_is(tmp_path: Path) -> None:
+    lock = lock_beside(tmp_path / "new/job-1")
+    with hold(lock):
+        inode = lock.stat().st_ino
+    with hold(lock):
+        assert lock.stat().st_ino == inode
+    assert lock == tmp_path / "new/job-1.lock"
+    assert is_free(lock_beside(tmp_path / "never-held"))
+    assert not lock_beside(tmp_path / "never-held").exists()
 
 
 def test_a_child_that_inherits_the_lock_keeps_it(tmp_path: Path) -> None:

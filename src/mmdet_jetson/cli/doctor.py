@@ -11,7 +11,7 @@ from pathlib import Path
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.environments.packages import Environment, environment_folder
 from mmdet_jetson.environments.pythons import installed_python
-from mmdet_jetson.fetching.places import Place
+from mmdet_jetson.fetching.locations import Location
 from mmdet_jetson.processes import ProcessFailed, output_of
 from mmdet_jetson.runtimes.host import HostRuntime
 
@@ -60,7 +60,7 @@ def examine(settings: Settings, runtime: HostRuntime) -> list[Finding]:
 
 
 def _environments(settings: Settings, runtime: HostRuntime) -> Iterator[Finding]:
-    yield Finding("Python of the menu", True, f"{sys.version.split()[0]} at {sys.executable}")
+    yield Finding("Python of Invoke", True, f"{sys.version.split()[0]} at {sys.executable}")
     for environment in runtime.environments.values():
         folder = environment_folder(environment, settings)
         if folder.exists():
@@ -95,7 +95,7 @@ def _disk(what: str, folder: Path) -> Finding:
     move = f"move it with {variable}"
     usage = shutil.disk_usage(existing)
     if not existing.is_dir():
-        return Finding(f"{what} folder", False, f"{existing} is a file, no folder", move)
+        return Finding(f"{what} folder", False, f"{existing} is a file, not a folder", move)
     if not usage.total:
         return Finding(f"{what} folder", False, f"{existing} is on no disk: it has no size", move)
     if not os.access(existing, os.W_OK):
@@ -121,7 +121,7 @@ def _memory() -> Finding:
 def _mirrors(settings: Settings) -> Iterator[Finding]:
     for mirror in settings.mirrors:
         if "://" in mirror and not mirror.startswith("file://"):
-            yield Finding("mirror", True, f"{Place(mirror)} (not asked)")
+            yield Finding("mirror", True, f"{Location(mirror)} (not asked)")
             continue
         folder = Path(mirror.removeprefix("file://"))
         yield Finding("mirror", folder.is_dir(), mirror, "correct MMDET_JETSON_MIRRORS")

@@ -8,37 +8,38 @@ from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.containers import images
 from mmdet_jetson.containers.docker_host import connect
 from mmdet_jetson.containers.image_tests import ensure_tested
-from mmdet_jetson.containers.pins import pin_all
+from mmdet_jetson.containers.pins import pin_bases
 from mmdet_jetson.store import Store
 
 
 def build(names: Sequence[str], docker_host: str) -> None:
-    """Build images where they are missing, and say what they are called and how large they are."""
+    """Build images where they are missing, and print their names and sizes."""
     settings = read_settings()
     host = connect(docker_host, settings)
-    for name in names or images.USUAL:
-        made = images.decide(host, name, settings)
-        image = images.build(host, made, settings, _log)
+    for name in names or images.DEFAULT:
+        planned = images.decide(host, name, settings)
+        image = images.build(host, planned, settings, _log)
         size = f"{image.size / 1e6:.0f} MB"
         _say(f"image {name}: {image.reference}, {size}{', stand-in base' * image.is_stand_in}")
 
 
 def test(names: Sequence[str], docker_host: str, *, again: bool) -> None:
-    """Run images' own suites inside them, where they have not passed yet, and keep the results."""
+    """Run the tests of images inside them, where they have not passed yet; keep the results."""
     settings = read_settings()
     host = connect(docker_host, settings)
     store = Store(settings.artifacts)
-    for name in names or images.USUAL:
+    for name in names or images.DEFAULT:
         artifact = ensure_tested(host, name, settings, store, _log, again=again)
         tests = artifact.provenance.metrics["tests"]
         _say(f"image {name}: {tests} tests passed; {artifact.kind} {artifact.digest}")
 
 
-def pin() -> None:
-    """Resolve the tags of all base images to digests, and rewrite ``images.toml``."""
+def pin(docker_host: str) -> None:
+    """Resolve the tags of all base images to digests, and write ``images.lock``."""
     settings = read_settings()
-    for reference, digest in pin_all(settings.root / "configs/images.toml").items():
-        _say(f"{reference} is {digest}")
+    host = connect(docker_host, settings)
+    for reference, pin in pin_bases(settings.root / "configs/images.toml", host).items():
+        _say(f"{reference} is {pin.digest}")
 
 
 def _log(line: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 
 from mmdet_jetson.config.settings import read_settings
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import OUTPUT, WORK, Job, write_job
-from mmdet_jetson.contract.parameters import PreflightParameters
+from mmdet_jetson.contract.parameters.preflight import PreflightParameters
 from mmdet_jetson.contract.records import encode
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.locks import hold, lock_beside

@@ -63,18 +63,20 @@ def verify(mend: bool) -> None:
     summary_line = f"{found.blobs} blobs, {found.size / 1e6:.1f} MB"
     if found.problems:
         hint = "run again: what was damaged is removed" if mend else "invoke verify --mend"
-        raise UserError(f"{len(found.problems)} problems in {summary_line}", hint)
+        count = len(found.problems)
+        problems = "1 problem" if count == 1 else f"{count} problems"
+        raise UserError(f"{problems} in {summary_line}", hint)
     Console().print(f"clean: {summary_line}", highlight=False)
 
 
-def collect_garbage(days: str, dry_run: bool, where: RuntimeOptions) -> None:
+def collect_garbage(days: str, dry_run: bool, options: RuntimeOptions) -> None:
     """Drop cached results that no run name holds, and what bad ends of runs left, if old enough.
 
     On a Docker host, that is images that are outdated for a day and, where the options name a
     Docker host or the Docker runtime, the uploaded inputs too.
     """
     kept_days = _days(days)
-    where.check()
+    options.check()
     settings = read_settings()
     store = _existing_store()
     held = {named.digest for tag, named in store.tags().items() if not is_cache_tag(tag)}
@@ -88,9 +90,9 @@ def collect_garbage(days: str, dry_run: bool, where: RuntimeOptions) -> None:
         return artifact.digest in held or age.total_seconds() < kept_days * 86400
 
     # First what can fail: a Docker host that does not answer.
-    if where.uses_docker and not dry_run:
-        print_removed_inputs(where, settings, store)
-    lines = _outdated_images(where, settings, dry_run=dry_run)
+    if options.uses_docker and not dry_run:
+        print_removed_inputs(options, settings, store)
+    lines = _outdated_images(options, settings, dry_run=dry_run)
     freed = store.gc(keep, dry_run=dry_run)
     jobs = sweep(store.root / "jobs", kept_days, dry_run=dry_run)
     lines += [f"unfinished job {job.name}: {job.size / 1e6:.1f} MB" for job in jobs]
@@ -102,23 +104,25 @@ def collect_garbage(days: str, dry_run: bool, where: RuntimeOptions) -> None:
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def print_removed_inputs(where: RuntimeOptions, settings: Settings, store: Store) -> None:
+def print_removed_inputs(options: RuntimeOptions, settings: Settings, store: Store) -> None:
     """Remove the inputs that this store has uploaded to a Docker host, and say how many."""
     from mmdet_jetson.containers import workspace  # noqa: PLC0415 - imports Docker's SDK
 
-    ours = workspace.open_workspace(where.docker_host, settings, store, Console(stderr=True).print)
+    ours = workspace.open_workspace(
+        options.docker_host, settings, store, Console(stderr=True).print
+    )
     Console().print(f"removed {ours.forget_inputs()} uploaded inputs", highlight=False)
 
 
-def _outdated_images(where: RuntimeOptions, settings: Settings, *, dry_run: bool) -> list[str]:
+def _outdated_images(options: RuntimeOptions, settings: Settings, *, dry_run: bool) -> list[str]:
     """Remove images that are not current any more, and say so; nothing without a host."""
     from mmdet_jetson.containers import docker_host, outdated  # noqa: PLC0415 - Docker's SDK
 
     try:
-        host = docker_host.connect(where.docker_host, settings)
+        host = docker_host.connect(options.docker_host, settings)
         found = outdated.outdated(host, settings)
     except DockerHostError:
-        if where.uses_docker:
+        if options.uses_docker:
             raise
         return []
     lines = [f"outdated image {reference}" for reference in found]

@@ -41,7 +41,7 @@ def answering(verb: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(verb)
     def run(*arguments: P.args, **options: P.kwargs) -> R:
         try:
-            with disk_errors(Path("the store or the cache")):
+            with disk_errors("the store or the cache"):
                 return verb(*arguments, **options)
         except UserError as error:
             raise Exit(f"error: {error}", error.exit_code) from None
@@ -61,7 +61,7 @@ class Request:
 
     config: str
     overrides: Sequence[str] = ()
-    where: RuntimeOptions = field(default_factory=RuntimeOptions)
+    runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
     targets: Sequence[str] = ()
     precision: str = ""
     divided: bool = False
@@ -94,21 +94,21 @@ class Session:
 
 
 @contextmanager
-def session(asked: Request) -> Iterator[Session]:
+def session(request: Request) -> Iterator[Session]:
     """Read the configuration, plan the steps and open the store; nothing runs yet."""
     settings = read_settings()
-    overrides = list(asked.overrides)
-    if asked.targets:
-        overrides.append(f"targets={json.dumps(list(asked.targets))}")
-    project = load_project(Path(asked.config), overrides)
-    if asked.precision:
-        project = with_precision(project, asked.precision)
+    overrides = list(request.overrides)
+    if request.targets:
+        overrides.append(f"targets={json.dumps(list(request.targets))}")
+    project = load_project(Path(request.config), overrides)
+    if request.precision:
+        project = with_precision(project, request.precision)
     display = Display(Console(stderr=True))
     steps = pipeline.plan(project, Inputs(project, settings, display.bytes_fetched))
     with display:
         store = Store(settings.artifacts)
-        choose = open_divided if asked.divided else open_runtimes
-        runtimes = choose(asked.where, settings, store, display.say)
+        choose = open_divided if request.divided else open_runtimes
+        runtimes = choose(request.runtime, settings, store, display.say)
         yield Session(project, settings, steps, store, runtimes, display)
 
 
@@ -122,9 +122,9 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
     return made
 
 
-def run_pipeline(asked: Request) -> None:
+def run_pipeline(request: Request) -> None:
     """Make everything up to the report, show the result, and fail where a gate fails."""
-    with session(asked) as now:
+    with session(request) as now:
         _check_targets(now, "pipeline")
         made = make(now, now.steps_of(stages.REPORT.verb))
     report = made[stages.REPORT.verb]
@@ -136,9 +136,9 @@ def run_pipeline(asked: Request) -> None:
             raise error(f"the verdict is {outcome}: {sentences[0]}", f"read {page}")
 
 
-def run_verb(verb: str, asked: Request, *, again: bool = False) -> None:
+def run_verb(verb: str, request: Request, *, again: bool = False) -> None:
     """Make one command's artifacts, for every target where it has one, and say where they are."""
-    with session(asked) as now:
+    with session(request) as now:
         goals = now.steps_of(verb)
         if any(goal.stage.runs_engines for goal in goals):
             _check_targets(now, verb)
@@ -146,12 +146,12 @@ def run_verb(verb: str, asked: Request, *, again: bool = False) -> None:
     _tell(now, made, goals)
 
 
-def build_jetson_engine(target: str, asked: Request) -> None:
+def build_jetson_engine(target: str, request: Request) -> None:
     """Make a target's engine, and its evidence where it can be run, on a machine that fits it.
 
     That machine is this one, unless the request names a Docker host.
     """
-    with session(asked) as now:
+    with session(request) as now:
         _check_targets(now, "build-jetson-engine")
         wanted = [stages.ENGINE]
         if compatibility.can_run(now.project.targets[target], now.runtimes[DEPLOY].machine):
@@ -178,16 +178,16 @@ def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> 
         )
 
 
-def show_status(asked: Request) -> None:
+def show_status(request: Request) -> None:
     """Tabulate every step: cached, missing or waiting for one before it."""
-    with session(asked) as now:
+    with session(request) as now:
         states = now.states()
     Console().print(summary.status(now.name, states))
 
 
-def show_why(name: str, asked: Request) -> None:
+def show_why(name: str, request: Request) -> None:
     """Say of one step, or of all steps of a stage or a command, why it would run or not."""
-    with session(asked) as now:
+    with session(request) as now:
         states = now.states()
     chosen = [state for state in states if state.step.name == name]
     chosen = chosen or [

@@ -1,14 +1,20 @@
-"""``images.toml``: what each container image is built from, and what stands in for its bases."""
+"""``images.toml``: what each container image is built from, and local replacements of its bases.
 
+Beside it lies ``images.lock``, which ``invoke images.pin`` writes: the digest of each base.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
 from mmdet_jetson.config.toml import Name, Section, convert, nearest, read_toml
+from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.errors import ConfigError
 
-Digest = Annotated[str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64})?$")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
 Reference = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.:/_-]*:[A-Za-z0-9_.-]+$")]
 Python = Literal["3.8", "3.9", "3.10", "3.11", "3.12"]
 
@@ -19,11 +25,8 @@ class Image(Section, frozen=True, kw_only=True):
     dockerfile: Literal["Dockerfile.train", "Dockerfile.l4t"]
     platform: Literal["linux/amd64", "linux/arm64"]
     base: Reference
-    base_digest: Digest = ""
-    """Empty: not pinned yet, the tag is used as it is."""
     builder: Reference | None = None
     """Where packages are compiled, when the base has no compilers; default: the base."""
-    builder_digest: Digest = ""
     packages: tuple[str, ...] = ()
     """Packages that the base's own repositories add to it."""
     python: Python
@@ -35,16 +38,6 @@ class Image(Section, frozen=True, kw_only=True):
     index: str = ""
     """uv's name of the wheel index for PyTorch's CUDA builds."""
     stand_in: Name
-
-    @property
-    def pinned_base(self) -> str:
-        """The base's reference, with its digest where that is known."""
-        return _pinned(self.base, self.base_digest)
-
-    @property
-    def pinned_builder(self) -> str:
-        """The builder's reference, with its digest where that is known."""
-        return _pinned(self.builder, self.builder_digest) if self.builder else self.pinned_base
 
 
 class StandIn(Section, frozen=True, kw_only=True):
@@ -60,11 +53,28 @@ class StandIn(Section, frozen=True, kw_only=True):
         return f"mmdet-jetson/stand-in:{name}"
 
 
-class Images(Section, frozen=True, kw_only=True):
+class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a base's tag was resolved to."""
+
+    digest: Digest
+    resolved: str
+    """The day (UTC) on which it was first resolved to this digest, as YYYY-MM-DD."""
+
+
+class _ImagesFile(Section, frozen=True, kw_only=True):
     """``images.toml`` as a whole."""
 
     images: dict[Name, Image]
     stand_ins: dict[Name, StandIn]
+
+
+@dataclass(frozen=True)
+class Images:
+    """The container images, their stand-in bases, and the pins of their bases by reference."""
+
+    images: Mapping[str, Image]
+    stand_ins: Mapping[str, StandIn]
+    pins: Mapping[str, Pin]
 
     def image(self, name: str) -> Image:
         """The image of a name.
@@ -73,35 +83,70 @@ class Images(Section, frozen=True, kw_only=True):
             ConfigError: there is none; names the nearest.
         """
         if name not in self.images:
-            raise ConfigError(f"{name!r} is no image of images.toml", nearest(name, self.images))
+            raise ConfigError(
+                f"images.toml has no image {name!r}", nearest(name, list(self.images))
+            )
         return self.images[name]
 
+    def references(self) -> list[str]:
+        """Every base and builder of the images, sorted."""
+        images = self.images.values()
+        return sorted({each for image in images for each in (image.base, image.builder) if each})
 
-def _pinned(reference: str, digest: str) -> str:
-    return f"{reference}@{digest}" if digest else reference
+    def pinned(self, reference: str) -> str:
+        """The reference with its digest or, where it has no pin, as it is."""
+        pin = self.pins.get(reference)
+        return f"{reference}@{pin.digest}" if pin else reference
 
 
 def load_images(path: Path) -> Images:
-    """Read ``images.toml`` and check it against the files that it names.
+    """Read ``images.toml`` and the lock file beside it, and check the files that they name.
 
     Raises:
         ConfigError: something in it is wrong; names the field.
     """
-    images = convert(read_toml(path), Images, path)
-    root = path.parent.parent
-    for name, image in images.images.items():
-        if image.stand_in not in images.stand_ins:
+    file = convert(read_toml(path), _ImagesFile, path)
+    for name, image in file.images.items():
+        if image.stand_in not in file.stand_ins:
             raise ConfigError(
                 f"{path}: images.{name}.stand_in: {image.stand_in!r} is not in stand_ins",
-                nearest(image.stand_in, images.stand_ins),
+                nearest(image.stand_in, file.stand_ins),
             )
+    _check_files(file, path)
+    return Images(file.images, file.stand_ins, _read_pins(path.with_suffix(".lock")))
+
+
+def write_pins(images_file: Path, pins: Mapping[str, Pin]) -> None:
+    """Write the lock file that belongs to an ``images.toml``, all of it or nothing."""
+    text = msgspec.json.format(msgspec.json.encode(pins, order="sorted"), indent=2)
+    write_whole(images_file.with_suffix(".lock"), text + b"\n")
+
+
+def _read_pins(path: Path) -> dict[str, Pin]:
+    """Read the lock file; there are no pins where it does not exist.
+
+    A reference that no image names is left alone: the next ``invoke images.pin`` drops it, and
+    whoever changes a base need not reach a registry at once.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[Reference, Pin])
+    except FileNotFoundError:
+        return {}
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error}",
+            "restore it from version control, or write it again: invoke images.pin",
+        ) from error
+
+
+def _check_files(file: _ImagesFile, path: Path) -> None:
+    root = path.parent.parent
     named = [
         (f"{kind}.{name}.{field}", getattr(each, field))
-        for kind, table in (("images", images.images), ("stand_ins", images.stand_ins))
+        for kind, table in (("images", file.images), ("stand_ins", file.stand_ins))
         for name, each in table.items()
         for field in ("lock", "cuda_lock")
     ]
-    for where, file in named:
-        if file and not (root / file).is_file():
-            raise ConfigError(f"{path}: {where}: {file!r} is not a file", "docker/refresh-locks")
-    return images
+    for field, lock in named:
+        if lock and not (root / lock).is_file():
+            raise ConfigError(f"{path}: {field}: {lock!r} is not a file", "docker/refresh-locks")

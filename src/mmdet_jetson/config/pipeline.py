@@ -21,11 +21,12 @@ from mmdet_jetson.config.toml import (
     overridden,
     read_toml,
 )
-from mmdet_jetson.contract.choices import DRAWN, FORMATS, GATES
+from mmdet_jetson.contract.formats import DRAWN, FORMATS
+from mmdet_jetson.contract.gates import GATES
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.errors import ConfigError
 
-Word = Annotated[str, msgspec.Meta(min_length=1)]
+NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
 Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -51,9 +52,9 @@ class Drawn(Section, frozen=True):
 class Dataset(Section, frozen=True):
     """What to learn from: a source in VIA or COCO format, or pictures that we draw."""
 
-    classes: Annotated[tuple[Word, ...], msgspec.Meta(min_length=1)]
+    classes: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)]
     format: str = "via"
-    source: Word | None = None
+    source: NonEmpty | None = None
     label_attribute: str = "label"
     default_class: str | None = None
     train: Split | None = None
@@ -64,7 +65,7 @@ class Dataset(Section, frozen=True):
 class Train(Section, frozen=True):
     """How to train: an MMDetection config, and what to change in it."""
 
-    config: Word
+    config: NonEmpty
     weights: str | None = None
     epochs: Positive | None = None
     batch_size: Positive | None = None
@@ -80,8 +81,8 @@ class Export(Section, frozen=True):
     ``thresholds`` says whose: those of the model's own test, or of the deploy config.
     """
 
-    onnxruntime: Word = "configs/deploy/detection_onnxruntime_static.py"
-    tensorrt: Word = "configs/deploy/detection_tensorrt_static.py"
+    onnxruntime: NonEmpty = "configs/deploy/detection_onnxruntime_static.py"
+    tensorrt: NonEmpty = "configs/deploy/detection_tensorrt_static.py"
     thresholds: Literal["model", "deploy"] = "model"
     candidates: Annotated[int, msgspec.Meta(ge=1, le=3840)] = 1000  # TensorRT's TopK has no more
     rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 16
@@ -133,7 +134,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
     """Read ``path`` and the ``targets.toml`` and ``sources.toml`` beside it.
 
-    ``overrides`` are ``dotted.key=value`` assignments in TOML (a bare word is a string).
+    ``overrides`` are ``dotted.key=value`` assignments in TOML; strings need no quotes.
 
     Raises:
         ConfigError: something in the files or the overrides is wrong; names file and field.
@@ -176,14 +177,16 @@ def _check(project: Project, path: Path) -> None:
     """Check what no single field can tell."""
     pipeline, dataset = project.pipeline, project.pipeline.dataset
     if pipeline.name == "cache":
-        raise ConfigError(f"{path}: name: 'cache' is what cached results are tagged with")
+        raise ConfigError(
+            f"{path}: name: 'cache' is reserved: it is what cached results are tagged with"
+        )
     _check_targets(project, path)
     check_choice(f"{path}: dataset.format", dataset.format, (*FORMATS, DRAWN))
     for gate in pipeline.gates:
         check_choice(f"{path}: gates", gate, GATES)
     for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
         if len(set(values)) != len(values):
-            raise ConfigError(f"{path}: {field}: a name stands there twice", "remove one of them")
+            raise ConfigError(f"{path}: {field}: a name is listed twice", "remove one of them")
     if dataset.default_class not in (None, *dataset.classes):
         raise ConfigError(
             f"{path}: dataset.default_class: {dataset.default_class!r} is not in dataset.classes",
@@ -196,7 +199,7 @@ def _check_targets(project: Project, path: Path) -> None:
     for name in project.pipeline.targets:
         if name in RESERVED:
             raise ConfigError(
-                f"{path}: targets: {name!r} is what a step is called", "rename the target"
+                f"{path}: targets: {name!r} is reserved for steps", "rename the target"
             )
         if name not in project.targets:
             raise ConfigError(
@@ -216,6 +219,6 @@ def _check_format(dataset: Dataset, path: Path) -> None:
     for field in senseless:
         if getattr(dataset, field) is not None:
             raise ConfigError(
-                f"{path}: dataset.{field}: means nothing for format {dataset.format!r}",
+                f"{path}: dataset.{field}: has no meaning for format {dataset.format!r}",
                 "remove it, or change dataset.format",
             )

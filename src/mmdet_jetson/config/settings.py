@@ -3,7 +3,7 @@
 ============================= ===================================================================
 ``MMDET_JETSON_CACHE``        environments, wheels and downloads (default: the user's cache folder)
 ``MMDET_JETSON_ARTIFACTS``    the store (default: ``artifacts/`` of the project)
-``MMDET_JETSON_MIRRORS``      folders or URLs tried before the original address, set apart by spaces
+``MMDET_JETSON_MIRRORS``      folders or URLs tried before the original address, separated by spaces
 ``MMDET_JETSON_OFFLINE``      ``1``: never open a connection; use the cache and mirrored folders
 ``MMDET_JETSON_PYTHON38``     a Python 3.8 to use for the environment ``train``
 ``MMDET_JETSON_TRAIN``        ``cpu`` or ``cu113``: which lock environment ``train`` is built from
@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Literal, cast
 
 import msgspec
-import platformdirs
 
 from mmdet_jetson.errors import ConfigError
 
@@ -66,7 +65,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
     if bases not in ("registry", "stand-in"):
         raise ConfigError(f"MMDET_JETSON_BASES is {bases!r}", "set it to registry or stand-in")
     docker = environ.get("DOCKER_CERT_PATH")
-    cache = environ.get("MMDET_JETSON_CACHE") or platformdirs.user_cache_dir("mmdet-jetson")
+    cache = environ.get("MMDET_JETSON_CACHE") or _user_cache()
     return Settings(
         root=root,
         cache=Path(cache).expanduser().absolute(),
@@ -80,6 +79,12 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
         docker_host=environ.get("DOCKER_HOST", ""),
         docker_certificates=Path(docker).absolute() if docker else None,
     )
+
+
+def _user_cache() -> str:
+    from platformdirs import user_cache_dir  # noqa: PLC0415 - not needed where a variable says it
+
+    return user_cache_dir("mmdet-jetson")
 
 
 def _certificates(environ: Mapping[str, str]) -> Path | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from mmdet_jetson.config.toml import Name, Positive, Section, check_choice
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
@@ -50,8 +50,8 @@ def check_target(name: str, target: Target) -> None:
     backend = BACKENDS[target.backend]
     if target.precision not in backend.precisions:
         raise ConfigError(
-            f"targets.toml: {name}.precision: backend {target.backend!r} builds no engines in "
-            f"{target.precision}",
+            f"targets.toml: {name}.precision: backend {target.backend!r} does not build "
+            f"engines in {target.precision}",
             f"set it to {' or '.join(map(json.dumps, backend.precisions))}",
         )
     if backend.lists_gpus and not target.compute_capabilities:

@@ -9,9 +9,10 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from mmdet_jetson.errors import ConfigError
 
@@ -24,26 +25,25 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A table of a configuration file."""
 
 
-def read_toml(path: Path, hint: str = "name another with --config") -> dict[str, Any]:
+def read_toml(path: Path, hint: str = "name another with --config") -> dict[str, object]:
     """Parse one TOML file; ``hint`` is what to try where it does not exist.
 
     Raises:
         ConfigError: it does not exist, is not UTF-8 or is not TOML.
     """
     try:
-        parsed: dict[str, Any] = msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
+        return msgspec.toml.decode(path.read_bytes(), type=dict[str, object])
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file", hint) from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    return parsed
 
 
-def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Turn nested tables into dotted keys: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in table.items():
         if isinstance(value, Mapping) and value:
             flat.update(flatten(value, f"{prefix}{key}."))
@@ -52,7 +52,7 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def convert(raw: Any, kind: type[T], path: Path, name: str = "") -> T:
+def convert(raw: object, kind: type[T], path: Path, name: str = "") -> T:
     """Turn parsed TOML into a section.
 
     Raises:
@@ -61,21 +61,21 @@ def convert(raw: Any, kind: type[T], path: Path, name: str = "") -> T:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(str(error), kind, name)}") from error
+        raise ConfigError(f"{path}: {_explain(str(error), raw, kind, name)}") from error
 
 
-def _explain(message: str, kind: Any, name: str) -> str:
+def _explain(message: str, raw: object, kind: type, name: str) -> str:
     """Turn msgspec's message into one that starts with the field and names what is valid."""
     text, _, where = message.partition(" - at `$")
     inside = where.rstrip("`").replace("[...]", ".*").lstrip(".")
-    field = ".".join(filter(None, (name, inside)))
+    field = ".".join(filter(None, (name, _with_key(inside, message, raw, kind))))
     unknown = re.search(r"unknown field `(.+)`", text)
     if unknown:
-        advice = nearest(unknown[1], _type_at(kind, inside).__struct_encode_fields__)
+        advice = nearest(unknown[1], _names_at(kind, inside))
         return f"unknown key {'.'.join(filter(None, (field, unknown[1])))!r}; {advice}"
     value = re.search(r"[Ii]nvalid enum value '(.*)'", text)
     if value:
-        advice = nearest(value[1], get_args(_type_at(kind, inside)))
+        advice = nearest(value[1], _names_at(kind, inside))
         return f"{field}: {value[1]!r} is unknown; {advice}"
     if "matching regex" in text:
         text = "a name has letters, digits, '_', '-' and '.' only, at most 48 of them"
@@ -84,21 +84,53 @@ def _explain(message: str, kind: Any, name: str) -> str:
     return (f"{field}: " if field else "") + text[0].lower() + text[1:]
 
 
-def _type_at(kind: Any, field: str) -> Any:
-    """Find the type at a dotted path; ``*`` stands for any key of a mapping."""
+def _with_key(field: str, message: str, raw: object, kind: type) -> str:
+    """Put a key in place of the ``*`` in a path: the one that fails alone as all together do."""
+    before, star, after = field.partition(".*")
+    table = raw
+    for part in before.split(".") if star else ():
+        table = table.get(part) if isinstance(table, dict) else None
+    if not (star and isinstance(table, dict)):
+        return field
+    entries = dict(table)
+    for key, value in entries.items():
+        table.clear()
+        table[key] = value
+        try:
+            msgspec.convert(raw, kind)
+        except msgspec.ValidationError as error:
+            if str(error) == message:
+                field = f"{before}.{key}{after}"
+    table.update(entries)
+    return field
+
+
+def _names_at(kind: type, field: str) -> list[str]:
+    """List what may stand at a dotted path: the keys of a table, or the values of a choice.
+
+    ``*`` in the path stands for any key of a mapping.
+    """
+    found = inspect.type_info(kind)
     for part in filter(None, field.split(".")):
-        if part == "*":
-            kind = get_args(kind)[-1]
-            continue
-        kind = {each.encode_name: each.type for each in msgspec.structs.fields(kind)}[part]
-        tables = [t for t in get_args(kind) if hasattr(t, "__struct_fields__")]
-        if tables and get_origin(kind) is not dict:
-            kind = tables[0]
-    return kind
+        found = _child(found, part)
+    if isinstance(found, inspect.StructType):
+        return [each.encode_name for each in found.fields]
+    return [str(value) for value in found.values] if isinstance(found, inspect.LiteralType) else []
 
 
-def overridden(raw: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Apply ``dotted.key=value`` assignments in TOML to parsed TOML; a bare word is a string.
+def _child(table: inspect.Type, key: str) -> inspect.Type:
+    if isinstance(table, inspect.DictType):
+        return table.value_type
+    if not isinstance(table, inspect.StructType):
+        raise TypeError(f"nothing lies inside of {table}")
+    (found,) = (each.type for each in table.fields if each.encode_name == key)
+    if isinstance(found, inspect.UnionType):  # a field that may be left out: None is the other
+        (found,) = (each for each in found.types if not isinstance(each, inspect.NoneType))
+    return found
+
+
+def overridden(raw: dict[str, object], assignments: Sequence[str]) -> dict[str, object]:
+    """Apply ``dotted.key=value`` assignments in TOML to parsed TOML; strings need no quotes.
 
     Raises:
         ConfigError: one is not an assignment.
@@ -108,22 +140,23 @@ def overridden(raw: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any
     return raw
 
 
-def _parse_assignment(assignment: str) -> dict[str, Any]:
+def _parse_assignment(assignment: str) -> dict[str, object]:
     key, equals, value = assignment.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {assignment}: not an assignment", "write --set train.epochs=3")
     for text in (value, json.dumps(value.strip())):
         try:
-            return msgspec.toml.decode(f"{key} = {text}".encode(), type=dict[str, Any])
+            return msgspec.toml.decode(f"{key} = {text}".encode(), type=dict[str, object])
         except msgspec.DecodeError:
             continue
     raise ConfigError(f"--set {assignment}: {key!r} is not a key", "write --set train.epochs=3")
 
 
-def _merge(base: dict[str, Any], extra: Mapping[str, Any]) -> None:
+def _merge(base: dict[str, object], extra: Mapping[str, object]) -> None:
     for key, value in extra.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
+        inner = base.get(key)
+        if isinstance(value, dict) and isinstance(inner, dict):
+            _merge(inner, value)
         else:
             base[key] = value
 
@@ -139,6 +172,6 @@ def check_choice(field: str, value: str, valid: Collection[str]) -> None:
 
 
 def nearest(name: str, valid: Collection[str]) -> str:
-    """Name the nearest valid word, or list them all, as a hint."""
+    """Suggest the nearest valid name, or list them all, as a hint."""
     near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(valid) or 'none yet'}"

@@ -1,1 +1,1 @@
-"""Container images: what they are built from, how they are built, and how they prove themselves."""
+"""Docker hosts: what they have and run, and the images that are built, pinned and tested there."""

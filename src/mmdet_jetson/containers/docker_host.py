@@ -1,7 +1,7 @@
-"""A Docker engine, here or elsewhere: its images, containers and volumes.
+"""A Docker host, here or elsewhere: its images, containers and volumes.
 
-Nothing here knows of stages. What runs is a `Box`: a container without network, capabilities, root
-and a writable root file system, whatever it is for.
+Nothing here knows of stages. Whatever a container is for, it runs without network, capabilities,
+root, and a writable root file system.
 """
 
 import io
@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
 
 from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.containers import answers
 from mmdet_jetson.containers.connection import (
     SECONDS,
     Connection,
+    GpuOptions,
+    HostConfig,
+    Mount,
     all_gpus,
-    folder_of_the_machine,
-    volume,
+    folder_mount,
+    volume_mount,
 )
 from mmdet_jetson.containers.objects import (
     ContainerSpec,
@@ -37,9 +40,11 @@ from mmdet_jetson.environments.this_machine import MACHINES
 
 STAGE_USER = "10001"
 EMPTY = "mmdet-jetson/empty:latest"  # Podman imports under no other tag
-MEMORY_SHARE = 0.9  # of the engine's machine, so that it goes on when a stage takes all it gets
+MEMORY_SHARE = 0.9  # of the machine, so that it goes on when a stage takes all it gets
 PROCESSES = 2048  # OpenMP starts a thread a core in each of a training's loading processes
 SHARED_MEMORY = 2 << 30  # bytes; through it a training's loading processes hand over pictures
+# The one place beside mounted volumes that its user may write to.
+HOME = {"HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib"}  # noqa: S108 - inside the container
 SCRATCH = "rw,noexec,nosuid,nodev,size=1g"
 CLOSED = "ro,noexec,nosuid,nodev,size=4k"  # for what Podman leaves open in a read-only container
 
@@ -50,7 +55,7 @@ def connect(address: str, settings: Settings) -> "DockerHost":
 
 
 class DockerHost:
-    """A connection to one engine."""
+    """A Docker host, connected to."""
 
     def __init__(self, address: str = "", certificates: Path | None = None) -> None:
         """Connect to ``ssh://user@host``, ``tcp://host:port``, ``unix://path`` or a context's name.
@@ -67,10 +72,11 @@ class DockerHost:
 
     @cached_property
     def facts(self) -> HostFacts:
-        """What the engine says of itself."""
+        """What the Docker host says of itself."""
         with self._talking("asking what it is"):
-            info, parts = self._api.info(), self._api.version().get("Components") or ()
-        machine = info["Architecture"]
+            info: answers.Info = self._api.info()
+            version: answers.Version = self._api.version()
+        machine, parts = info["Architecture"], version.get("Components") or ()
         return HostFacts(
             name=info["Name"],
             architecture=MACHINES.get(machine, machine),
@@ -86,9 +92,9 @@ class DockerHost:
     # Images
 
     def find_image(self, reference: str) -> Image | None:
-        """Look an image up by name or id; ``None`` if the engine has none."""
+        """Look an image up by name or id; ``None`` if there is none."""
         with suppress(NotThere), self._talking(f"looking for {reference}"):
-            found = self._api.inspect_image(reference)
+            found: answers.ImageDetails = self._api.inspect_image(reference)
             return Image(
                 id=found["Id"],
                 reference=reference,
@@ -102,7 +108,7 @@ class DockerHost:
     def list_images(self) -> list[ImageSummary]:
         """Every image with a name, or with none because that went to another one."""
         with self._talking("listing images"):
-            found = self._api.images()
+            found: list[answers.ImageEntry] = self._api.images()
         return [
             ImageSummary(
                 id=each["Id"],
@@ -120,9 +126,19 @@ class DockerHost:
             pass_on(messages, on_line)
         return self._image(reference)
 
+    def registry_digest(self, reference: str) -> str:
+        """Ask a reference's registry for the digest that its tag has now.
+
+        The Docker host asks, with the credentials that this machine's Docker has for the registry.
+        An image for several platforms has one digest for all of them.
+        """
+        with self._talking(f"looking {reference} up in its registry"):
+            found: answers.Distribution = self._api.inspect_distribution(reference)
+        return found["Descriptor"]["digest"]
+
     def build(
         self,
-        context: IO[bytes],
+        context: Iterable[bytes],
         *,
         dockerfile: str,
         tag: str,
@@ -135,7 +151,7 @@ class DockerHost:
         """Build an image from a tar with the classic builder; its output goes to ``on_line``.
 
         Raises:
-            DockerHostError: an instruction failed; the sentence holds the builder's last words.
+            DockerHostError: an instruction failed; the message is the builder's.
         """
         with self._talking(f"building {tag}"):
             messages = self._api.build(
@@ -155,44 +171,43 @@ class DockerHost:
         found = self.find_image(reference)
         if found is None:
             raise DockerHostError(
-                f"the engine at {self.address} has no {reference} after making it"
+                f"the Docker host at {self.address} has no image {reference} after making it"
             )
         return found
 
     # Containers
 
     @contextmanager
-    def container(self, box: ContainerSpec) -> Iterator[str]:
+    def container(self, spec: ContainerSpec) -> Iterator[str]:
         """Create a container, not started yet, and remove it in the end, running or not."""
-        container = self.create(box)
+        container = self.create(spec)
         try:
             yield container
         finally:
             self.remove(container)
 
-    def create(self, box: ContainerSpec) -> str:
+    def create(self, spec: ContainerSpec) -> str:
         """Create a container and return its id."""
-        with self._talking(f"creating a container of {box.image}"):
-            made = self._api.create_container(
-                box.image,
-                list(box.command),
+        with self._talking(f"creating a container of {spec.image}"):
+            created: answers.Created = self._api.create_container(
+                spec.image,
+                list(spec.command),
                 user=STAGE_USER,
-                environment=dict(box.environ),
-                labels=dict(box.labels),
+                environment={**HOME, **spec.environ},
+                labels=dict(spec.labels),
                 network_disabled=True,
                 stdin_open=True,
-                host_config=self._hardened(box),
+                host_config=self._hardened(spec),
             )
-            container: str = made["Id"]
-            return container
+            return created["Id"]
 
-    def _hardened(self, box: ContainerSpec) -> Any:
-        options: dict[str, Any] = {}
-        if box.gpu and self.facts.has_gpu:
-            options = dict(all_gpus(self.facts.architecture))
+    def _hardened(self, spec: ContainerSpec) -> HostConfig:
+        gpus: GpuOptions = {}
+        if spec.gpu and self.facts.has_gpu:
+            gpus = all_gpus(self.facts.architecture)
         memory = int(self.facts.memory * MEMORY_SHARE)
         return self._api.create_host_config(
-            mounts=[volume(each) for each in box.volumes],
+            mounts=[volume_mount(each) for each in spec.volumes],
             network_mode="none",
             read_only=True,
             tmpfs={"/tmp": SCRATCH, "/var/tmp": CLOSED},  # noqa: S108 - inside the container
@@ -203,20 +218,21 @@ class DockerHost:
             memswap_limit=memory,
             pids_limit=PROCESSES,
             init=True,
-            **options,
+            **gpus,
         )
 
     def run(self, container: str, on_output: Callable[[int, bytes], None]) -> Exit:
         """Start a created container and hold its standard input open until it ends.
 
         Its input closes with this connection, so whatever watches it ends when we are gone.
-        ``on_output`` is called with `box.STDOUT` or `box.STDERR` and what came there.
+        ``on_output`` is called with `objects.STDOUT` or `objects.STDERR` and what came there.
         """
         for stream, content in self._output(container):
             on_output(stream, content)
         with self._talking("waiting for a container"):
             self._api.wait(container, timeout=SECONDS)
-            state = self._api.inspect_container(container)["State"]
+            found: answers.ContainerDetails = self._api.inspect_container(container)
+        state = found["State"]
         known = state["OOMKilled"] or self.facts.tells_memory
         return Exit(state["ExitCode"], state["OOMKilled"] if known else None)
 
@@ -224,10 +240,10 @@ class DockerHost:
         with self._talking("running a container"):
             yield from output_of(self._api, container)
 
-    def put(self, container: str, path: str, tar: Iterable[bytes]) -> None:
+    def put(self, container: str, path: str, tarball: Iterable[bytes]) -> None:
         """Unpack a tar into a folder of a container, started or not."""
         with self._talking("uploading"):
-            self._api.put_archive(container, path, tar)
+            self._api.put_archive(container, path, tarball)
 
     def get(self, container: str, path: str) -> Iterator[bytes] | None:
         """Pack a file or a folder of a container as a tar; ``None`` if it is not there."""
@@ -241,24 +257,24 @@ class DockerHost:
             yield from chunks
 
     @contextmanager
-    def holder(self, *mounts: VolumeMount, labels: Mapping[str, str]) -> Iterator[str]:
+    def never_started(self, *volumes: VolumeMount, labels: Mapping[str, str]) -> Iterator[str]:
         """Create a container that never starts, to move files in and out of volumes through it."""
-        container = self._hold([volume(each) for each in mounts], labels)
+        container = self._create_never_started([volume_mount(each) for each in volumes], labels)
         try:
             yield container
         finally:
             self.remove(container)
 
     def host_file(self, path: str) -> bytes | None:
-        """Read a small file of the engine's own machine; ``None`` if there is none.
+        """Read a small file of the Docker host's machine; ``None`` if there is none.
 
-        A container that never starts shows its folder (out of a file Podman reads nothing), so no
-        image and no architecture is needed.
+        A container that never starts has the file's folder mounted (of a mounted file Podman gives
+        nothing), so neither an image nor a matching architecture is needed.
         """
         folder, name = posixpath.split(path)
-        container = self._hold([folder_of_the_machine(folder, "/shown")], {})
+        container = self._create_never_started([folder_mount(folder, "/mounted")], {})
         try:
-            packed = b"".join(self.get(container, f"/shown/{name}") or ())
+            packed = b"".join(self.get(container, f"/mounted/{name}") or ())
         finally:
             self.remove(container)
         if not packed:
@@ -270,23 +286,22 @@ class DockerHost:
             content = tar.extractfile(member) if member else None
             return content.read() if content else None
 
-    def _hold(self, mounts: Sequence[Any], labels: Mapping[str, str]) -> str:
+    def _create_never_started(self, mounts: Sequence[Mount], labels: Mapping[str, str]) -> str:
         if self.find_image(EMPTY) is None:
             with self._talking("importing an empty image"):
                 self._api.import_image_from_data(bytes(10240), *EMPTY.split(":"))
         with self._talking("creating a container to move files through"):
             config = self._api.create_host_config(mounts=list(mounts), network_mode="none")
-            made = self._api.create_container(
+            created: answers.Created = self._api.create_container(
                 EMPTY, ["never started"], labels=dict(labels), host_config=config
             )
-            container: str = made["Id"]
-            return container
+            return created["Id"]
 
     def containers(self, labels: Mapping[str, str]) -> list[ContainerSummary]:
         """Every container with all these labels, running or not."""
         with self._talking("listing containers"):
-            spelled = [f"{name}={value}" for name, value in labels.items()]
-            found = self._api.containers(all=True, filters={"label": spelled})
+            filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+            found: list[answers.ContainerEntry] = self._api.containers(all=True, filters=filters)
         return [ContainerSummary(each["Id"], each["Labels"]) for each in found]
 
     def remove(self, container: str) -> None:
@@ -296,11 +311,12 @@ class DockerHost:
 
     # Volumes
 
-    def volumes(self, beginning: str) -> list[str]:
-        """The names of all volumes that begin so."""
+    def volumes(self, prefix: str) -> list[str]:
+        """The names of all volumes that begin with a prefix."""
         with self._talking("listing volumes"):
-            found = self._api.volumes()["Volumes"] or []
-        return [each["Name"] for each in found if each["Name"].startswith(beginning)]
+            found: answers.VolumeList = self._api.volumes()
+        names = (each["Name"] for each in found["Volumes"] or ())
+        return [name for name in names if name.startswith(prefix)]
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume; one that is gone already is fine."""

@@ -1,19 +1,18 @@
 """What one image is built from, decided: bases, build arguments and the files of its context.
 
-A recipe's tag is a digest of all that, so that "is this image built already?" is one look at the
-engine, and whatever changes the image changes its name. Certificates and ready-made wheels only
-help a build along and are no part of the tag.
+The image's tag is a digest of all that, so that whether it is built already is one question to a
+Docker host, and whatever changes the image changes its name. Certificates and ready-made wheels
+only make a build possible or faster, and are no part of the tag.
 """
 
 import hashlib
-import io
 import json
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from mmdet_jetson import tarballs
 from mmdet_jetson.config.images import Image, Images, StandIn
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.errors import ConfigError
@@ -63,7 +62,7 @@ class ImageBuild:
 
     @property
     def tag(self) -> str:
-        """The image's name on an engine."""
+        """The image's name on a Docker host."""
         return f"mmdet-jetson/{self.name}:{self._digest(self.files)}"
 
     @property
@@ -84,51 +83,48 @@ class ImageBuild:
         contents = {
             name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()
         }
-        what = [self.platform, self.base_id, dict(self.arguments), contents]
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+        ingredients = [self.platform, self.base_id, dict(self.arguments), contents]
+        return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:16]
 
-    def context(self, extra: Mapping[str, Path]) -> io.BytesIO:
+    def context(self, extra: Mapping[str, Path]) -> Iterator[bytes]:
         """The build context as a tar: these files and ``extra``, with neither times nor owners."""
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as tar:
-            for name, path in sorted({**self.files, **self.test_files, **extra}.items()):
-                member = tar.gettarinfo(path, name)
-                member.mode = 0o755 if member.mode & 0o100 else 0o644
-                member.uid = member.gid = member.mtime = 0
-                member.uname = member.gname = ""
-                with path.open("rb") as stream:
-                    tar.addfile(member, stream)
-        packed.seek(0)
-        return packed
+        files = sorted({**self.files, **self.test_files, **extra}.items())
+        return tarballs.archive(
+            *(tarballs.file(path, name, mode=_mode(path)) for name, path in files)
+        )
+
+
+def _mode(path: Path) -> int:
+    return 0o755 if path.stat().st_mode & 0o100 else 0o644
 
 
 def image_build(name: str, images: Images, settings: Settings, base_id: str = "") -> ImageBuild:
     """Decide how the image ``name`` is built under these settings.
 
-    ``base_id`` is the stand-in's image id, where one is used.
+    ``base_id`` is the stand-in's image id, if one is used.
 
     Raises:
         ConfigError: there is no such image.
     """
     image = images.image(name)
-    standing_in = settings.bases == "stand-in"
-    arguments = _stand_in(images.stand_ins[image.stand_in], image) if standing_in else _real(image)
+    is_stand_in = settings.bases == "stand-in"
+    arguments = _stand_in_arguments(images, image) if is_stand_in else _arguments(images, image)
     return ImageBuild(
         name=name,
         root=settings.root,
         platform=image.platform,
         dockerfile=image.dockerfile,
         lock=arguments["LOCK"],
-        base_id=base_id if standing_in else f"{image.pinned_base} {image.pinned_builder}",
-        is_stand_in=standing_in,
+        base_id=base_id or f"{arguments['BASE_IMAGE']} {arguments['BUILDER_IMAGE']}",
+        is_stand_in=is_stand_in,
         arguments=arguments,
     )
 
 
-def _real(image: Image) -> dict[str, str]:
+def _arguments(images: Images, image: Image) -> dict[str, str]:
     common = {
-        "BASE_IMAGE": image.pinned_base,
-        "BUILDER_IMAGE": image.pinned_builder,
+        "BASE_IMAGE": images.pinned(image.base),
+        "BUILDER_IMAGE": images.pinned(image.builder or image.base),
         "PYTHON": f"python{image.python}",
         "LOCK": image.lock,
     }
@@ -142,7 +138,8 @@ def _real(image: Image) -> dict[str, str]:
     }
 
 
-def _stand_in(stand_in: StandIn, image: Image) -> dict[str, str]:
+def _stand_in_arguments(images: Images, image: Image) -> dict[str, str]:
+    stand_in = images.stand_ins[image.stand_in]
     common = {
         "BASE_IMAGE": StandIn.reference(image.stand_in),
         "BUILDER_IMAGE": StandIn.reference(image.stand_in),
@@ -154,12 +151,12 @@ def _stand_in(stand_in: StandIn, image: Image) -> dict[str, str]:
     return {**common, "CUDA_LOCK": stand_in.cuda_lock}
 
 
-def _files(root: Path, names: list[str] | tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+def _files(root: Path, names: Sequence[str]) -> Iterator[tuple[str, Path]]:
     """Every file under these files and folders, without what Python leaves there."""
     for name in names:
         top = root / name
         if not top.exists():
-            raise ConfigError(f"{top}: no such file, and images are built from it")
+            raise ConfigError(f"{top} is missing, and images are built from it")
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             if path.is_file() and "__pycache__" not in path.parts:
                 yield path.relative_to(root).as_posix(), path

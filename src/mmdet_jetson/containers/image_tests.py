@@ -1,6 +1,6 @@
-"""An image is tested by itself: its own suite runs inside it, hardened as a stage is, and is kept.
+"""The tests of an image: its suite runs inside it, confined as a stage is, and the result is kept.
 
-The suite lies in a layer on top of the image, so that what is tested is the image itself. Its
+The suite lies in a layer on top of the image, so that what is tested is the image itself. The
 result is an artifact of kind ``image-tests`` that names the image's digest, passed or not.
 """
 
@@ -22,15 +22,13 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import Artifact, Provenance, Store
 
 KIND = "image-tests"
-# Where its user may write.
-OF_SUITE = {"HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib"}  # noqa: S108 - inside the container
 SUITES = {"Dockerfile.train": "train", "Dockerfile.l4t": "l4t"}
 RESULT = "junit.xml"
 LONGEST = 300  # characters of a failure that fit a sentence
 
 
 class ImageTestsFailed(UserError):
-    """An image is not what it should be; says what its suite found."""
+    """An image has failed its tests; says which test failed first, and why."""
 
 
 def passed_tests(store: Store, image: Image) -> Artifact | None:
@@ -40,7 +38,7 @@ def passed_tests(store: Store, image: Image) -> Artifact | None:
 
 
 def ensure_tested(
-    engine: DockerHost,
+    host: DockerHost,
     name: str,
     settings: Settings,
     store: Store,
@@ -56,40 +54,46 @@ def ensure_tested(
         DockerHostError: it could not be built or run.
         ImageTestsFailed: a test failed; the result is in the store all the same.
     """
-    made = decide(engine, name, settings)
-    image = build(engine, made, settings, say)
-    with_suite = build(engine, made, settings, say, tests=True)
+    planned = decide(host, name, settings)
+    image = build(host, planned, settings, say)
+    with_suite = build(host, planned, settings, say, tests=True)
     if with_suite.layers[: len(image.layers)] != image.layers:
-        # The builder forgot its layers in between, and made others with the same content.
-        engine.remove_image(made.tag)
-        image = build(engine, made, settings, say)
+        # The builder lost its cache in between, and built other layers with the same content.
+        host.remove_image(planned.tag)
+        image = build(host, planned, settings, say)
     known = passed_tests(store, image)
     if known and known.provenance.environment == with_suite.id and not again:
         return known
-    artifact = run_suite(engine, made, image, with_suite, store=store, say=say)
+    artifact = run_suite(host, planned, image, with_suite, store=store, say=say)
     failed = artifact.provenance.metrics["failed"]
     if failed:
         raise ImageTestsFailed(
-            f"the image {image.reference} fails {failed} of its tests; the first says:"
+            f"the image {image.reference} fails {failed} of its tests; the first one:"
             f" {artifact.provenance.facts['first_failure']}",
-            f"invoke checkout {_tag(image)} FOLDER, and read its {RESULT}",
+            f"invoke checkout {_tag(image)} FOLDER, and read {RESULT} there",
         )
     return artifact
 
 
 def run_suite(
-    engine: DockerHost, made: ImageBuild, image: Image, with_suite: Image, *, store: Store, say: Say
+    host: DockerHost,
+    planned: ImageBuild,
+    image: Image,
+    with_suite: Image,
+    *,
+    store: Store,
+    say: Say,
 ) -> Artifact:
-    """Run the suite that lies in ``with_suite`` and store what it said of ``image``."""
+    """Run the suite that lies in ``with_suite``, and store its result as that of ``image``."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        _run(engine, with_suite, SUITES[made.dockerfile], Path(folder, RESULT), say)
+        _run(host, with_suite, SUITES[planned.dockerfile], Path(folder, RESULT), say)
         metrics, first_failure = _read(Path(folder, RESULT))
         provenance = Provenance(
             stage=KIND,
-            step=f"{KIND}-{made.name}",
+            step=f"{KIND}-{planned.name}",
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            parameters={"image": made.name, "suite": SUITES[made.dockerfile]},
+            parameters={"image": planned.name, "suite": SUITES[planned.dockerfile]},
             inputs={"image": image.id},
             environment=with_suite.id,
             commit=git_commit(),
@@ -97,45 +101,45 @@ def run_suite(
             metrics=metrics,
             facts={
                 "image": image.reference,
-                "platform": made.platform,
-                "engine": engine.facts.name,
-                "emulated": image.architecture != engine.facts.architecture,
+                "platform": planned.platform,
+                "docker_host": host.facts.name,
+                "emulated": image.architecture != host.facts.architecture,
                 "stand_in": image.is_stand_in,
-                "lock": made.lock_digest,
+                "lock": planned.lock_digest,
                 "first_failure": first_failure,
             },
         )
         return store.put(KIND, Path(folder), provenance, [_tag(image)])
 
 
-def _run(engine: DockerHost, image: Image, suite: str, result: Path, say: Say) -> None:
+def _run(host: DockerHost, image: Image, suite: str, result: Path, say: Say) -> None:
     """Run pytest as the stage user without network; its output is passed on line by line."""
     command = [
         "python", "-m", "pytest", "-c", "tests/containers/pytest.ini",
         "tests/containers/image", f"tests/containers/{suite}",
         "--basetemp=/job/tmp", f"--junitxml=/job/{RESULT}",
     ]  # fmt: skip
-    said = _Lines(say)
+    output = _Lines(say)
     # The suite runs stages inside itself, where they have no standard input of their own to watch.
-    environ = {**ENVIRON, **OF_SUITE, WATCH_STDIN: ""}
-    box = ContainerSpec(image.id, command, [VolumeMount("", "/job", read_only=False)], environ)
-    with engine.container(box) as container:
-        ended = engine.run(container, said)
-        packed = engine.get(container, f"/job/{RESULT}")
+    environ = {**ENVIRON, WATCH_STDIN: ""}
+    job = VolumeMount("", "/job", read_only=False)
+    with host.container(ContainerSpec(image.id, command, [job], environ)) as container:
+        ended = host.run(container, output)
+        packed = host.get(container, f"/job/{RESULT}")
         if packed is None:
             raise ImageTestsFailed(
                 f"the suite of {image.reference} ended with exit code {ended.code} and no result;"
-                f" its last words: {said.last}",
+                f" the last line of its output: {output.last}",
                 f"docker run --rm --network none {image.reference} {' '.join(command[:-2])}",
             )
         receive(packed, result)
 
 
 class _Lines:
-    """Cuts what a container says into lines, and remembers the last one."""
+    """Passes a container's output on line by line, and keeps the last line."""
 
     def __init__(self, say: Say) -> None:
-        self.say, self.last, self._rest = say, "nothing", b""
+        self.say, self.last, self._rest = say, "(none)", b""
 
     def __call__(self, _: int, content: bytes) -> None:
         *lines, self._rest = (self._rest + content).split(b"\n")
@@ -145,10 +149,9 @@ class _Lines:
 
 
 def _read(result: Path) -> tuple[dict[str, int], str]:
-    """Count a JUnit result's tests, and give the words of the first one that failed.
+    """Count the tests of a JUnit result, and give the message of the first one that failed.
 
-    A suite that was collected empty, or of which a part was skipped, proves nothing: that counts as
-    failed too.
+    No tests at all, and tests that were skipped, show nothing: they count as failed too.
     """
     cases = list(ElementTree.parse(result).getroot().iter("testcase"))  # noqa: S314 - we wrote it
     bad = [
@@ -160,8 +163,8 @@ def _read(result: Path) -> tuple[dict[str, int], str]:
     metrics = {"tests": len(cases), "failed": len(bad) if cases else 1}
     if not cases:
         return metrics, "there is no test"
-    said = (f"{case.get('name')}: {each.get('message')}" for case, each in bad)
-    return metrics, " ".join(next(said, "").split())[:LONGEST]
+    messages = (f"{case.get('name')}: {each.get('message')}" for case, each in bad)
+    return metrics, " ".join(next(messages, "").split())[:LONGEST]
 
 
 def _tag(image: Image) -> str:

@@ -1,4 +1,4 @@
-"""Building images on an engine: its base first, then what goes on top."""
+"""Building images on a Docker host: the base first, then what goes on top."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from mmdet_jetson.fetching.sources import fetch
 
 Say = Callable[[str], None]
 # Where no name is given: what trains, what `make demo` is for, and the documented device.
-USUAL = ("train", "pc", "jp501")
+DEFAULT = ("train", "pc", "jp501")
 
 
 def images_of(settings: Settings) -> Images:
@@ -26,33 +26,33 @@ def images_of(settings: Settings) -> Images:
     return load_images(settings.root / "configs/images.toml")
 
 
-def find(engine: DockerHost, name: str, settings: Settings) -> Image | None:
-    """The image as its sources are now; ``None`` if the engine does not have it.
+def find(host: DockerHost, name: str, settings: Settings) -> Image | None:
+    """Find the image that the current sources make; ``None`` if the host does not have it.
 
     Raises:
         ConfigError: there is no image of that name.
     """
     try:
-        return engine.find_image(decide(engine, name, settings).tag)
+        return host.find_image(decide(host, name, settings).tag)
     except NoStandIn:
         return None
 
 
-def decide(engine: DockerHost, name: str, settings: Settings) -> ImageBuild:
-    """Decide how an image is built on this engine.
+def decide(host: DockerHost, name: str, settings: Settings) -> ImageBuild:
+    """Decide how an image is built on this host.
 
     Raises:
         ConfigError: there is no image of that name.
-        NoStandIn: its base is to be a stand-in, and the engine does not have that.
+        NoStandIn: its base should be a stand-in, and the host does not have that.
     """
     images = images_of(settings)
     base_id = ""
     if settings.bases == "stand-in":
         stand_in = images.image(name).stand_in
-        base = engine.find_image(StandIn.reference(stand_in))
+        base = host.find_image(StandIn.reference(stand_in))
         if base is None:
             raise NoStandIn(
-                f"the engine at {engine.address} has no stand-in base {stand_in!r}",
+                f"the Docker host at {host.address} has no stand-in base {stand_in!r}",
                 f"docker/make-stand-in {stand_in}",
             )
         base_id = base.id
@@ -60,72 +60,73 @@ def decide(engine: DockerHost, name: str, settings: Settings) -> ImageBuild:
 
 
 class NoStandIn(DockerHostError):
-    """The stand-in base that the settings ask for was not made on the engine."""
+    """The stand-in base that the settings ask for does not exist on the Docker host."""
 
 
 def build(
-    engine: DockerHost, made: ImageBuild, settings: Settings, say: Say, *, tests: bool = False
+    host: DockerHost, planned: ImageBuild, settings: Settings, say: Say, *, tests: bool = False
 ) -> Image:
     """Return the image, or with ``tests`` the one with its suite on top; built if it is missing.
 
     Raises:
         DockerHostError: a base cannot be had, or an instruction of the Dockerfile failed.
     """
-    tag, target = (made.test_tag, "test") if tests else (made.tag, "final")
-    image = engine.find_image(tag)
+    tag, target = (planned.test_tag, "test") if tests else (planned.tag, "final")
+    image = host.find_image(tag)
     if image is not None:
         return image
-    _need_bases(engine, made, say)
+    _pull_bases(host, planned, say)
     say(f"building {tag}")
-    return engine.build(
-        made.context(_helpful(made, settings)),
-        dockerfile=made.dockerfile,
-        arguments=made.arguments,
-        labels={} if tests else _labels(made),
-        platform=made.platform,
+    return host.build(
+        planned.context(_extra_files(planned, settings)),
+        dockerfile=planned.dockerfile,
+        arguments=planned.arguments,
+        labels={} if tests else _labels(planned),
+        platform=planned.platform,
         target=target,
         tag=tag,
         on_line=say,
     )
 
 
-def _need_bases(engine: DockerHost, made: ImageBuild, say: Say) -> None:
+def _pull_bases(host: DockerHost, planned: ImageBuild, say: Say) -> None:
     """Pull real bases before the build does, so that a failure can be told apart and explained."""
-    if made.is_stand_in:
+    if planned.is_stand_in:
         return
     for key in ("BASE_IMAGE", "BUILDER_IMAGE"):
-        reference = made.arguments[key]
-        if engine.find_image(reference) is None:
+        reference = planned.arguments[key]
+        if host.find_image(reference) is None:
             say(f"pulling {reference}")
             try:
-                engine.pull(reference, made.platform, say)
+                host.pull(reference, planned.platform, say)
             except DockerHostError as error:
                 raise DockerHostError(
-                    f"image {made.name!r}: its base {reference} cannot be pulled: {error.message}",
-                    "where no registry is reachable: docker/make-stand-in, and"
+                    f"image {planned.name!r}: its base {reference} cannot be pulled:"
+                    f" {error.message}",
+                    "where no registry can be reached: docker/make-stand-in, and"
                     " MMDET_JETSON_BASES=stand-in",
                 ) from error
 
 
-def _helpful(made: ImageBuild, settings: Settings) -> dict[str, Path]:
-    """What this machine has that spares the build work or lets it reach a registry."""
-    helpful = {}
+def _extra_files(planned: ImageBuild, settings: Settings) -> dict[str, Path]:
+    """Files of this machine that save the build work, or let it trust a proxy."""
+    extra = {}
     if settings.certificates:
         if not settings.certificates.is_file():
             raise ConfigError(
                 f"MMDET_JETSON_CERTIFICATES names {settings.certificates}, which is not a file",
                 "name a bundle in PEM format, or leave it out",
             )
-        helpful[CERTIFICATES] = settings.certificates
-    if made.dockerfile == "Dockerfile.train":
-        helpful |= {f"wheels/{wheel.name}": wheel for wheel in _wheels(made, settings)}
-    if made.arguments.get("PLUGIN_SM"):
-        helpful["mmdeploy.tar.gz"] = _fetch("mmdeploy", settings)
-    return helpful
+        extra[CERTIFICATES] = settings.certificates
+    if planned.dockerfile == "Dockerfile.train":
+        extra |= {f"wheels/{wheel.name}": wheel for wheel in _wheels(planned, settings)}
+    if planned.arguments.get("PLUGIN_SM"):
+        extra["mmdeploy.tar.gz"] = _fetch("mmdeploy", settings)
+    return extra
 
 
 def _fetch(name: str, settings: Settings) -> Path:
-    """Fetch one of ``sources.toml``, by digest, from a mirror or from where it comes from."""
+    """Fetch a source of ``sources.toml``, by digest, from a mirror or its original address."""
     path = settings.root / "configs/sources.toml"
     sources = convert(read_toml(path), Sources, path)
     return fetch(
@@ -139,10 +140,10 @@ def _fetch(name: str, settings: Settings) -> Path:
     )
 
 
-def _wheels(made: ImageBuild, settings: Settings) -> list[Path]:
-    """Wheels of mmcv: this machine's own, else whatever a mirrored folder has."""
-    lock = made.root / made.lock
-    python = made.arguments["PYTHON"].removeprefix("python")
+def _wheels(planned: ImageBuild, settings: Settings) -> list[Path]:
+    """Wheels of mmcv: the one that this machine compiled, else one of a mirrored folder."""
+    lock = planned.root / planned.lock
+    python = planned.arguments["PYTHON"].removeprefix("python")
     own = sorted(wheel_folder(lock, "mmcv", python, settings).glob("*.whl"))
     version = pins(lock)["mmcv"]
     tag = f"cp{python.replace('.', '')}"
@@ -157,16 +158,16 @@ def _wheels(made: ImageBuild, settings: Settings) -> list[Path]:
     )
 
 
-def _labels(made: ImageBuild) -> dict[str, str]:
-    """What the image says of itself; a stand-in's label it has from its base."""
+def _labels(planned: ImageBuild) -> dict[str, str]:
+    """What the image says of itself; the label of a stand-in comes from its base."""
     prefix = "org.opencontainers.image"
-    versions = pins(made.root / made.lock)
+    versions = pins(planned.root / planned.lock)
     return {
-        f"{prefix}.title": f"mmdet_jetson {made.name}",
+        f"{prefix}.title": f"mmdet_jetson {planned.name}",
         f"{prefix}.version": __version__,
         f"{prefix}.revision": git_commit(),
         f"{prefix}.licenses": "Apache-2.0",
-        f"{prefix}.base.name": made.arguments["BASE_IMAGE"],
-        "io.mmdet-jetson.lock": f"sha256:{made.lock_digest}",
+        f"{prefix}.base.name": planned.arguments["BASE_IMAGE"],
+        "io.mmdet-jetson.lock": f"sha256:{planned.lock_digest}",
         "io.mmdet-jetson.versions": ", ".join(f"{name} {each}" for name, each in versions.items()),
     }

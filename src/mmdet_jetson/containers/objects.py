@@ -1,4 +1,4 @@
-"""What a Docker engine has and runs, in our own words; the SDK's are those of `engine`."""
+"""What a Docker host has and runs: images, containers, volumes, and its own machine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,20 +10,23 @@ STDOUT, STDERR = 1, 2
 
 
 class DockerHostError(UserError):
-    """The engine cannot be used, refuses something, or is out of reach."""
+    """The Docker host cannot be used, refuses something, or is out of reach."""
 
 
 class NotThere(DockerHostError):
-    """The engine knows nothing of that name."""
+    """The Docker host has nothing of that name."""
 
 
 class ConnectionLost(DockerHostError):
-    """Nothing answers any more; what was going on there ends by itself."""
+    """The Docker host answers no more; what was going on there ends by itself."""
 
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What an engine says of its machine; ``architecture`` as images spell it: amd64, arm64."""
+    """What a Docker host says of its machine.
+
+    ``architecture`` as images spell it: amd64, arm64; ``memory`` in bytes.
+    """
 
     id: str
     name: str
@@ -54,7 +57,10 @@ class HostFacts:
 
 @dataclass(frozen=True)
 class Image:
-    """An image on the engine. ``layers`` are the digests of its unpacked layers, base first."""
+    """An image on a Docker host.
+
+    ``layers`` are the digests of its unpacked layers, base first; ``size`` is in bytes.
+    """
 
     id: str
     reference: str
@@ -65,13 +71,13 @@ class Image:
 
     @property
     def is_stand_in(self) -> bool:
-        """Whether a stand-in took the place of its real base."""
+        """Whether it is built on a stand-in, or is one, instead of the real base."""
         return self.labels.get(f"{LABEL}.stand-in") == "true"
 
 
 @dataclass(frozen=True)
 class ImageSummary:
-    """An image in an engine's list. ``created`` is in seconds since 1970."""
+    """An image in a Docker host's list. ``created`` is in seconds since 1970."""
 
     id: str
     tags: tuple[str, ...]
@@ -81,7 +87,7 @@ class ImageSummary:
 
 @dataclass(frozen=True)
 class VolumeMount:
-    """A volume as a container sees it; it is made where it is missing."""
+    """A volume as a container has it mounted; it is made where it is missing."""
 
     volume: str
     target: str
@@ -90,7 +96,7 @@ class VolumeMount:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """A container to be, without anything that a stage does not need."""
+    """What a container is created from. What a stage does not need cannot be asked for."""
 
     image: str
     command: Sequence[str]
@@ -102,7 +108,7 @@ class ContainerSpec:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a container ended; whether memory ran out is ``None`` where the engine does not tell."""
+    """How a container ended; ``out_of_memory`` is ``None`` where the Docker host does not tell."""
 
     code: int
     out_of_memory: bool | None
@@ -110,7 +116,7 @@ class Exit:
 
 @dataclass(frozen=True)
 class ContainerSummary:
-    """A container on the engine."""
+    """A container in a Docker host's list."""
 
     id: str
     labels: Mapping[str, str]

@@ -1,7 +1,7 @@
-"""Images of ours on an engine that nothing needs any more.
+"""Images of this project on a Docker host that nothing needs any more.
 
 An image's tag is a digest of all that it is made of, so each change of a source leaves an image
-behind. What a build leaves untagged of its `builder` stage is the cache of the next one, and stays.
+behind. The untagged images of a build's `builder` stage are the cache of the next one, and stay.
 """
 
 import re
@@ -16,41 +16,42 @@ from mmdet_jetson.containers.images import NoStandIn, decide, images_of
 from mmdet_jetson.containers.objects import LABEL, ConnectionLost, DockerHostError, ImageSummary
 
 DAYS_KEPT = 1.0
-# Stand-ins have names for tags. Podman writes out where it takes an image to be from.
+# Stand-ins have names for tags. Podman adds the registry that it takes an image to be from.
 OURS = re.compile(r"(?:docker\.io/|localhost/)?(mmdet-jetson/[a-z0-9_-]+:[0-9a-f]{16})")
 
 
-def outdated(engine: DockerHost, settings: Settings, days: float = DAYS_KEPT) -> list[str]:
-    """References of our images that are not current, and made more than ``days`` ago.
+def outdated(host: DockerHost, settings: Settings, days: float = DAYS_KEPT) -> list[str]:
+    """References of the project's images that are not current and older than ``days``.
 
     Current is what the sources of this clone make now, on real bases and on stand-ins. Other clones
-    on the same engine have images of the same names: the days keep what is being worked with, and
+    on the same Docker host have images of the same names: the days keep those that are in use, and
     whoever misses an older one builds it again.
     """
-    current = set(_current(engine, settings))
+    current = set(_current_tags(host, settings))
     oldest = time.time() - days * 86400
-    found = (reference for each in engine.list_images() for reference in _ours(each, oldest))
-    return sorted(set(found) - current)
+    images = host.list_images()
+    references = {reference for each in images for reference in _old_references(each, oldest)}
+    return sorted(references - current)
 
 
-def remove(engine: DockerHost, references: list[str]) -> int:
+def remove(host: DockerHost, references: list[str]) -> int:
     """Remove images, but for those that a container or another image needs; return how many."""
-    return sum(_try_to_remove(engine, reference) for reference in references)
+    return sum(_try_to_remove(host, reference) for reference in references)
 
 
-def _current(engine: DockerHost, settings: Settings) -> Iterator[str]:
+def _current_tags(host: DockerHost, settings: Settings) -> Iterator[str]:
     bases: tuple[Bases, ...] = ("registry", "stand-in")
     for each in bases:
         chosen = msgspec.structs.replace(settings, bases=each)
         for name in images_of(settings).images:
             try:
-                made = decide(engine, name, chosen)
+                planned = decide(host, name, chosen)
             except NoStandIn:
                 continue
-            yield from (made.tag, made.test_tag)
+            yield from (planned.tag, planned.test_tag)
 
 
-def _ours(image: ImageSummary, oldest: float) -> Iterator[str]:
+def _old_references(image: ImageSummary, oldest: float) -> Iterator[str]:
     if image.created > oldest:
         return
     if not image.tags and f"{LABEL}.lock" in image.labels:
@@ -60,9 +61,9 @@ def _ours(image: ImageSummary, oldest: float) -> Iterator[str]:
             yield match[1]
 
 
-def _try_to_remove(engine: DockerHost, reference: str) -> bool:
+def _try_to_remove(host: DockerHost, reference: str) -> bool:
     try:
-        engine.remove_image(reference)
+        host.remove_image(reference)
     except ConnectionLost:
         raise
     except DockerHostError:

@@ -1,15 +1,29 @@
-"""What an engine sends while something goes on there: a container's output, a build's messages."""
+"""What a Docker host sends meanwhile: a running container's output, a build's messages."""
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Protocol
 
+from mmdet_jetson.containers.answers import Message
+from mmdet_jetson.containers.connection import APIClient
 from mmdet_jetson.containers.objects import DockerHostError
 
 
-def output_of(api: Any, container: str) -> Iterator[tuple[int, bytes]]:
-    """Start a created container; give what it writes, as (`box.STDOUT` or `box.STDERR`, content).
+class _Socket(Protocol):
+    """A connection, as it is over Unix sockets and ssh."""
+
+    def recv(self, size: int, /) -> bytes: ...
+
+
+class _File(Protocol):
+    """A connection, as it is over TLS and where the SDK hands out a file around it."""
+
+    def read(self, size: int, /) -> bytes | None: ...
+
+
+def output_of(api: APIClient, container: str) -> Iterator[tuple[int, bytes]]:
+    """Start a created container; give what it writes, as (`STDOUT` or `STDERR`, content).
 
     Its standard input is held open until the output ends or is given up.
     """
@@ -22,11 +36,11 @@ def output_of(api: Any, container: str) -> Iterator[tuple[int, bytes]]:
             stream, size = struct.unpack(">BxxxL", header)
             yield stream, _read(connection, size)
     finally:
-        with suppress(OSError):  # over ssh, closing says goodbye to what may be gone
+        with suppress(OSError):  # closing over ssh writes to a connection that may be gone
             connection.close()
 
 
-def pass_on(messages: Iterable[Mapping[str, Any]], on_line: Callable[[str], None]) -> None:
+def pass_on(messages: Iterable[Message], on_line: Callable[[str], None]) -> None:
     """Hand the lines of a build's or a pull's messages to ``on_line``.
 
     Raises:
@@ -40,16 +54,21 @@ def pass_on(messages: Iterable[Mapping[str, Any]], on_line: Callable[[str], None
                 on_line(text)
 
 
-def _read(connection: Any, size: int) -> bytes:
+def _read(connection: _Socket | _File, size: int) -> bytes:
     """Read exactly so many bytes, or nothing where the stream ends.
 
     Not the SDK's own reader: it polls, and under TLS what was decrypted already wakes no poll.
     """
-    read = connection.recv if hasattr(connection, "recv") else connection.read
     content = b""
     while len(content) < size:
-        more = read(size - len(content))
+        more = _receive(connection, size - len(content))
         if not more:
             return b""
         content += more
     return content
+
+
+def _receive(connection: _Socket | _File, size: int) -> bytes | None:
+    if hasattr(connection, "recv"):
+        return connection.recv(size)
+    return connection.read(size)

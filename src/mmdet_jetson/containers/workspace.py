@@ -1,18 +1,18 @@
-"""What we keep on an engine: inputs, uploaded once, and the folder of each job that runs there.
+"""What a store has on a Docker host: inputs, uploaded once, and the folder of each running job.
 
-Containers carry labels, and volumes names, that say which store they are of and which job. While
-a job runs, its lock is held here; what is found there without a holder was left by a run that was
-killed or cut off, and the next command clears it away. Volumes have no labels since Podman gives
-none to those that are made along with a container.
+The labels of containers and the names of volumes say which store they belong to and which job.
+While a job runs, its lock is held here; what is there without anybody holding the lock was left by
+a run that was killed or cut off, and the next command clears it away. Volumes have no labels since
+Podman gives none to those that are made along with a container.
 
 ========= =========================================== =============================================
 kind      what                                        removed
 ========= =========================================== =============================================
 stage     the container that a stage runs in          when it ended; its volume ``job`` with it
-upload    a container through which an input goes up  when the input is whole
+upload    a container to upload an input through      when the input is complete
 input     a volume with one input, named by content   by ``invoke gc``
-job       a volume with a job folder                  when its outputs are home
-resumable the same, of a stage that can resume        the same; its work comes home before
+job       a volume with a job folder                  when its outputs are downloaded
+resumable the same, of a stage that can resume        the same; its work is downloaded before
 ========= =========================================== =============================================
 """
 
@@ -26,6 +26,7 @@ from pathlib import Path
 
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
+from mmdet_jetson import tarballs
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers.docker_host import DockerHost, connect
 from mmdet_jetson.containers.objects import (
@@ -35,7 +36,7 @@ from mmdet_jetson.containers.objects import (
     DockerHostError,
     VolumeMount,
 )
-from mmdet_jetson.containers.transfer import ended, pack, pack_mark, receive
+from mmdet_jetson.containers.transfer import receive
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.locks import hold, is_free, lock_beside
 from mmdet_jetson.store import Store
@@ -44,12 +45,12 @@ CLIENT, KIND, JOB = f"{LABEL}.client", f"{LABEL}.kind", f"{LABEL}.job"
 VOLUME = f"{LABEL}.volume"
 CONTENT, WHOLE = "content", ".whole"
 UPLOADING = ".uploading"
-SETTLING = 20  # seconds that an engine gets for what it had begun
+SETTLING = 20  # seconds that a Docker host gets for what it had begun
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """What one store has on one engine."""
+    """What one store has on one Docker host."""
 
     host: DockerHost
     root: Path
@@ -58,7 +59,7 @@ class Workspace:
 
     @property
     def client(self) -> str:
-        """Who we are to the engine: a random name that this store got once."""
+        """The store's name there: a random one that it got once."""
         path = self.root / "client"
         if not path.exists():
             self.root.mkdir(parents=True, exist_ok=True)
@@ -68,17 +69,17 @@ class Workspace:
         return path.read_text()
 
     def labels(self, kind: str, job: str, **more: str) -> dict[str, str]:
-        """The labels of a container of ours."""
+        """The labels of a container of this store."""
         return {CLIENT: self.client, KIND: kind, JOB: job, **more}
 
-    def volume(self, kind: str, what: str = "") -> str:
-        """The name of a volume of ours, or how the names of all of a kind begin."""
-        return f"mmdet-jetson-{self.client}-{kind}-{what}"
+    def volume(self, kind: str, name: str = "") -> str:
+        """The name of a volume of this store, or the prefix of the names of all of a kind."""
+        return f"mmdet-jetson-{self.client}-{kind}-{name}"
 
     def upload(self, job: str, name: str, digest: str, folder: Path) -> VolumeMount:
-        """Bring an input to the engine, unless it is there already; give its read-only volume.
+        """Upload an input, unless it is there already; return its volume, to be mounted read-only.
 
-        ``digest`` stands for the content; names and sizes of the files are part of the volume's
+        ``digest`` is that of the content; names and sizes of the files are part of the volume's
         name too, since a digest of a file says nothing of how it is called in its folder.
         """
         listing = hashlib.sha256(f"{digest}\n{_listing(folder)}".encode()).hexdigest()
@@ -86,9 +87,9 @@ class Workspace:
         mount = VolumeMount(volume, "/input", read_only=False)
         labels = self.labels("upload", job, **{VOLUME: volume})
         with hold(self._upload_lock(volume)):
-            # Before the volume is there: what is found without a holder of its lock was cut off.
+            # Before the volume exists: what is there while nobody holds its lock was cut off.
             self._uploading(volume).touch()
-            with self.host.holder(mount, labels=labels) as container:
+            with self.host.never_started(mount, labels=labels) as container:
                 self._fill(container, name, folder)
             self._uploading(volume).unlink()
         return VolumeMount(volume, f"/inputs/{name}")
@@ -96,21 +97,24 @@ class Workspace:
     def _fill(self, container: str, name: str, folder: Path) -> None:
         if self.host.get(container, f"/input/{WHOLE}") is None:
             self.say(f"uploading {name} to {self.host.facts.name}")
-            self.host.put(container, "/input", ended(pack(folder, CONTENT)))
-            self.host.put(container, "/input", ended(pack_mark(WHOLE)))
+            content = tarballs.folder(folder, CONTENT)
+            self.host.put(container, "/input", tarballs.archive(content))
+            self.host.put(container, "/input", tarballs.archive([tarballs.empty_file(WHOLE)]))
 
     @contextmanager
-    def stage(self, box: ContainerSpec, job: str, *, resumable: bool) -> Iterator[str]:
+    def stage(self, spec: ContainerSpec, job: str, *, resumable: bool) -> Iterator[str]:
         """Create a stage's container, not started yet, with an empty volume at /job.
 
-        In the end both are gone. If that end is an error, the work of a resumable stage comes home
-        first; while the engine is out of reach all stays there, for the sweep of a later command.
+        In the end both are gone. If that end is an error, the work of a resumable stage is
+        downloaded first; while the Docker host is out of reach, all stays there for the `sweep` of
+        a later command.
         """
         self.clear(job)
         name = self.volume("resumable" if resumable else "job", job)
         volume = VolumeMount(name, "/job", read_only=False)
         labels = self.labels("stage", job)
-        container = self.host.create(replace(box, volumes=[*box.volumes, volume], labels=labels))
+        volumes = [*spec.volumes, volume]
+        container = self.host.create(replace(spec, volumes=volumes, labels=labels))
         try:
             yield container
         except BaseException:
@@ -123,10 +127,10 @@ class Workspace:
     def sweep(self) -> int:
         """Clear away what runs that were killed or cut off left; return of how many jobs.
 
-        What a training had made until then comes home first, so that the next run resumes.
+        What a training had made until then is downloaded first, so that the next run resumes.
         """
         cleared = sum(self._clear(job) for job in sorted(self._jobs_there()))
-        # Podman may have made a volume of which its container never came to be.
+        # Podman may have made a volume whose container was never created.
         for mark in (self.root / "jobs").glob(f"{self.volume('input')}*{UPLOADING}"):
             self._drop_unfinished(mark.stem)
         return cleared
@@ -145,18 +149,15 @@ class Workspace:
     def clear(self, job: str) -> None:
         """Remove all that belongs to a job whose lock we hold.
 
-        Of a client that was just killed, the engine may still be making a container: its volume
-        cannot be removed until that one shows up and can be.
+        For a client that was just killed, the Docker host may still be creating a container: its
+        volume cannot be removed until that one is listed and can be removed.
         """
-        for found in self.host.containers({CLIENT: self.client, JOB: job}):
-            self.host.remove(found.id)
-            if VOLUME in found.labels:
-                self._drop_unfinished(found.labels[VOLUME])
+        for container in self.host.containers({CLIENT: self.client, JOB: job}):
+            self.host.remove(container.id)
+            if VOLUME in container.labels:
+                self._drop_unfinished(container.labels[VOLUME])
         for volume in self.host.volumes(self.volume("resumable", job)):
-            with self.host.holder(
-                VolumeMount(volume, "/job"), labels=self.labels("upload", job)
-            ) as box:
-                self.bring_work(box, job)
+            self._download_work(volume, job)
             self.host.remove_volume(volume)
         self.host.remove_volume(self.volume("job", job))
 
@@ -179,26 +180,28 @@ class Workspace:
         return lock_beside(self._uploading(volume))
 
     def _uploading(self, volume: str) -> Path:
-        """What tells that an upload began and is not known to have ended."""
+        """The file that exists while an upload is not known to have ended."""
         return self.root / f"jobs/{volume}{UPLOADING}"
 
-    def bring_work(self, container: str, job: str) -> None:
-        """Replace the job's local work by what its stage has made of it."""
-        packed = self.host.get(container, "/job/work")
-        try:
-            if packed is not None:
-                receive(packed, self.root / "jobs" / job / "work")
-        except ConnectionLost:
-            raise
-        except UserError as error:
-            self.say(f"{job}: what it had made until then is lost: {error.message}")
+    def _download_work(self, volume: str, job: str) -> None:
+        """Replace the job's local work by what its stage has made of it in the volume."""
+        mount, labels = VolumeMount(volume, "/job"), self.labels("upload", job)
+        with self.host.never_started(mount, labels=labels) as container:
+            packed = self.host.get(container, "/job/work")
+            try:
+                if packed is not None:
+                    receive(packed, self.root / "jobs" / job / "work")
+            except ConnectionLost:
+                raise
+            except UserError as error:
+                self.say(f"{job}: what it had made until then is lost: {error.message}")
 
     def _jobs_there(self) -> set[str]:
         """The jobs that anything there belongs to."""
-        found = self.host.containers({CLIENT: self.client})
-        jobs = {each.labels[JOB] for each in found if JOB in each.labels}
-        for beginning in (self.volume("job"), self.volume("resumable")):
-            jobs |= {name.removeprefix(beginning) for name in self.host.volumes(beginning)}
+        containers = self.host.containers({CLIENT: self.client})
+        jobs = {each.labels[JOB] for each in containers if JOB in each.labels}
+        for prefix in (self.volume("job"), self.volume("resumable")):
+            jobs |= {name.removeprefix(prefix) for name in self.host.volumes(prefix)}
         return jobs
 
     def _clear(self, job: str) -> bool:
@@ -219,7 +222,7 @@ def _listing(folder: Path) -> str:
 def open_workspace(
     address: str, settings: Settings, store: Store, say: Callable[[str], None]
 ) -> Workspace:
-    """What this store has on a Docker host, swept of what runs that were killed left there."""
+    """Connect to a Docker host, and clear away what killed runs of this store left there."""
     workspace = Workspace(connect(address, settings), store.root, say)
     workspace.sweep()
     return workspace

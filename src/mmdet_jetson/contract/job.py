@@ -130,7 +130,7 @@ def parse_progress(line: str) -> Optional[Progress]:
     try:
         content: Dict[str, object] = json.loads(line)
         return decode(Progress, content)
-    except (ContractError, ValueError):
+    except (ContractError, ValueError, RecursionError):
         return None
 
 

@@ -34,7 +34,7 @@ class Environment:
     compiled: str = ""  # the one package that is built from source, after the others
     index: str = ""  # uv's name of the wheel index for PyTorch's CUDA builds
     more_locks: tuple[Path, ...] = ()
-    jetpack: JetPack | None = None  # its Python is the one to use, with the packages it has
+    jetpack: JetPack | None = None  # its Python is the one to use, with the packages in it
 
     @property
     def identity(self) -> str:
@@ -92,12 +92,12 @@ def python_of(environment: Environment, settings: Settings, say: Say) -> Path:
     """Return the environment's Python, building the environment first where it is missing.
 
     Raises:
-        UserError: no fitting Python, no compiler, or a package that could not be had.
+        UserError: no Python of that version, no compiler, or a package that cannot be fetched.
     """
     folder = environment_folder(environment, settings)
     if not folder.exists():
         lock = folder.with_suffix(".lock")
-        with hold(lock, lambda: say("waiting: another run builds it")) as held:
+        with hold(lock, lambda: say("waiting: another run is building it")) as held:
             if not folder.exists():
                 log = folder.with_suffix(".log")
                 uv = Uv(log, settings, held.fileno())
@@ -107,13 +107,13 @@ def python_of(environment: Environment, settings: Settings, say: Say) -> Path:
 
 
 def _build(environment: Environment, folder: Path, settings: Settings, uv: "Uv", say: Say) -> None:
-    own = environment.jetpack
-    base = own.python if own else find_python(environment.python, settings, say)
+    jetpack = environment.jetpack
+    base = jetpack.python if jetpack else find_python(environment.python, settings, say)
     uv.log.unlink(missing_ok=True)
     building = folder.with_name(f".{folder.name}.building")
     shutil.rmtree(building, ignore_errors=True)
-    shared = ["--system-site-packages"] if own else []
-    uv.run("venv", "--relocatable", "--no-project", *shared, "--python", str(base), str(building))
+    packages = ["--system-site-packages"] if jetpack else []  # TensorRT's module is one of them
+    uv.run("venv", "--relocatable", "--no-project", *packages, "--python", str(base), str(building))
     say(f"installing the packages of {environment.lock.name}")
     _install(environment, building, uv, settings, say)
     building.rename(folder)
@@ -150,8 +150,8 @@ def wheel_folder(lock: Path, name: str, python: str, settings: Settings) -> Path
     """Where the wheel that this machine compiles from a lock's entry is kept, or would be."""
     entries = _entries(lock)
     entry, torch = (next(e for e in entries if _name(e) == each) for each in (name, "torch"))
-    built_by = f"{entry}{torch}{python}{platform.machine()}"
-    key = hashlib.sha256(built_by.encode()).hexdigest()[:16]
+    origin = f"{entry}{torch}{python}{platform.machine()}"
+    key = hashlib.sha256(origin.encode()).hexdigest()[:16]
     return settings.cache / "wheels" / f"{name}-{key}"
 
 
@@ -211,8 +211,8 @@ class Uv:
     def __init__(self, log: Path, settings: Settings, lock: int) -> None:
         self.log, self.lock = log, lock
         # The machine's own certificates: a company's proxy has its authority among them.
-        own = {"UV_SYSTEM_CERTS": "1", **os.environ}
-        self.env = {**own, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": ""}
+        certificates = {"UV_SYSTEM_CERTS": "1"}
+        self.env = {**certificates, **os.environ, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": ""}
         if settings.offline:
             self.env |= {"UV_OFFLINE": "1", "PIP_NO_INDEX": "1"}
 

@@ -5,17 +5,17 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmdet_jetson.environments.pythons import version_of
 from mmdet_jetson.processes import ProcessFailed, output_of
 
 SYSTEM = Path("/")
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Linux names them, and as images do
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Linux and as images name them
 RELEASE_FILE = "etc/nv_tegra_release"
 # As in "# R34 (release), REVISION: 1.1, GCID: 30414990, BOARD: t186ref, EABI: aarch64, DATE: ..."
 RELEASE = re.compile(r"R(\d+) \(release\), REVISION: (\d+(?:\.\d+)*)")
 PYTHON = "usr/bin/python3"  # the one that JetPack installs TensorRT's module for
 # The chips' names in the device tree, and the compute capability of their GPU without its dot.
 CHIPS = {"tegra194": 72, "tegra234": 87, "tegra264": 110}
-VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class JetPack:
 class Machine:
     """What decides which engines can be built and run on a machine.
 
-    ``architecture`` as images spell it: amd64, arm64. ``l4t`` is the release of Jetson Linux, empty
-    on any other machine. In containers an engine is built by what its image brings, else by
+    ``architecture`` is as images name it: amd64, arm64. ``l4t`` is the release of Jetson Linux,
+    empty on any other machine. In containers an engine is built by what its image brings, else by
     ``jetpack``.
     """
 
@@ -52,7 +52,7 @@ class Machine:
 
 
 def release_of(text: str) -> str:
-    """The L4T release in the words of ``/etc/nv_tegra_release``: "34.1.1", or empty."""
+    """The L4T release that ``/etc/nv_tegra_release`` states: "34.1.1", or empty."""
     found = RELEASE.search(text)
     return f"{found[1]}.{found[2]}" if found else ""
 
@@ -75,8 +75,10 @@ def _jetpack(system: Path, l4t: str) -> JetPack | None:
     python = system / PYTHON
     try:
         tensorrt = output_of(["dpkg-query", "-W", "-f", "${Version}", "python3-libnvinfer"])
-        version = output_of([str(python), "-c", VERSION])
     except ProcessFailed:
+        return None
+    version = version_of(python)
+    if not version:
         return None
     return JetPack(l4t, python, version, tensorrt, _compute_capability(system))
 

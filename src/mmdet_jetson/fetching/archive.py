@@ -1,7 +1,8 @@
 """Unpack an archive from elsewhere: every member is checked before anything is written.
 
-Stricter than ``tarfile.data_filter`` (which Python 3.10.0 does not have yet): data needs no links,
-so none pass; contents are written by us, so no mode, owner or special file comes along.
+Not ``tarfile.data_filter``, which older Pythons lack and zip archives never meet: it lets links
+through and mends absolute names, where data needs neither and we refuse both. Contents are written
+by us, so no mode, owner or special file comes along.
 """
 
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.fetching.archive_members import Member, damage_named, members
-from mmdet_jetson.locks import hold
+from mmdet_jetson.locks import hold, lock_beside
 
 _CHUNK = 1 << 20
 # Below this, a high ratio is a small text, not a bomb.
@@ -96,8 +97,7 @@ def unpack(
         UserError: what is wrong, with the archive and the member; nothing is left behind.
     """
     unfinished = into.with_name(f".{into.name}.unpacking")
-    lock = into.with_name(f".{into.name}.lock")
-    with _disk_named(archive, into), hold(lock):
+    with _disk_named(archive, into), hold(lock_beside(unfinished)):
         try:
             if not into.exists():
                 shutil.rmtree(unfinished, ignore_errors=True)

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
@@ -92,7 +93,7 @@ def _zip_members(opened: zipfile.ZipFile) -> Iterator[Member]:
             size=info.file_size,
             is_folder=info.is_dir(),
             defect=_zip_defect(info),
-            open=lambda info=info: opened.open(info),  # type: ignore[misc]
+            open=partial(opened.open, info),
         )
 
 
@@ -152,7 +153,7 @@ def _tar_members(archive: Path, stream: IO[bytes], start: bytes) -> Iterator[Mem
             size=info.size,
             is_folder=info.isdir(),
             defect=_tar_defect(info),
-            open=lambda info=info: cast("IO[bytes]", opened.extractfile(info)),  # type: ignore[misc]
+            open=cast("Callable[[], IO[bytes]]", partial(opened.extractfile, info)),
         )
     _check_end(stream, opened.offset)
 

@@ -2,15 +2,17 @@
 
 import hashlib
 import os
-import sqlite3
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from mmdet_jetson.errors import UserError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _CHUNK = 1 << 20
 _BATCH = 256
@@ -72,6 +74,8 @@ def tree_digest(folder: Path, cache: Path) -> str:
     Raises:
         UserError: something in the folder cannot be read, is refused, or changes meanwhile.
     """
+    import sqlite3  # noqa: PLC0415 - most runs digest no folder, and those with nothing to do are fast
+
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder", "check the path")
     root = folder.resolve()
@@ -87,7 +91,7 @@ def tree_digest(folder: Path, cache: Path) -> str:
         ) from error
 
 
-def _digest(root: Path, database: sqlite3.Connection) -> str:
+def _digest(root: Path, database: "sqlite3.Connection") -> str:
     key = os.fsencode(root)
     with database:
         database.executemany("INSERT INTO seen VALUES (?, ?, ?, ?, NULL)", _stamps(root))
@@ -102,7 +106,7 @@ def _digest(root: Path, database: sqlite3.Connection) -> str:
     return tree.hexdigest()
 
 
-def _hash_the_rest(root: Path, database: sqlite3.Connection) -> None:
+def _hash_the_rest(root: Path, database: "sqlite3.Connection") -> None:
     """Hash what the cache did not recall, in batches, so that a killed run loses little."""
     query = f"SELECT path FROM seen WHERE sha256 IS NULL LIMIT {_BATCH}"  # noqa: S608
     while missing := database.execute(query).fetchall():

@@ -9,7 +9,7 @@ import msgspec
 import requests
 import tenacity
 
-from mmdet_jetson.fetching.places import OnBytes, PlaceFailed, WrongFile
+from mmdet_jetson.fetching.locations import LocationFailed, OnBytes, WrongFile
 
 _CHUNK = 1 << 20
 # What a connection loses when it breaks off; urllib3 hands out whole packets only.
@@ -22,7 +22,7 @@ _LONGEST_PAUSE_SECONDS = 8
 _WORTH_ANOTHER_TRY = {408, 429, 500, 502, 503, 504}
 
 
-class _Dropped(PlaceFailed):
+class _Dropped(LocationFailed):
     """It may go better next time."""
 
 
@@ -74,13 +74,13 @@ class _NoGrowth:
     def __init__(self, partial: _Partial) -> None:
         self.partial = partial
         self.most = partial.size
-        self.vain = 0
+        self.fruitless = 0
 
     def __call__(self, _: tenacity.RetryCallState) -> bool:
         if self.partial.size > self.most:
-            self.most, self.vain = self.partial.size, 0
-        self.vain += 1
-        return self.vain >= _ATTEMPTS
+            self.most, self.fruitless = self.partial.size, 0
+        self.fruitless += 1
+        return self.fruitless >= _ATTEMPTS
 
 
 def download(url: str, target: Path, *, size: int | None, progress: OnBytes) -> str:
@@ -93,7 +93,7 @@ def download(url: str, target: Path, *, size: int | None, progress: OnBytes) -> 
         progress: called with (bytes so far, bytes in all or None).
 
     Raises:
-        PlaceFailed: the reason, after bounded retries where those make sense.
+        LocationFailed: the reason, after bounded retries where those make sense.
         OSError: the disk is full or not writable.
     """
     partial = _Partial(target)
@@ -138,11 +138,11 @@ def _answer(url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]
             timeout=(_CONNECT_SECONDS, _SILENCE_SECONDS),
         )
     except requests.exceptions.SSLError as error:
-        raise PlaceFailed(f"has no certificate to trust: {_cause(error)}") from error
+        raise LocationFailed(f"has no certificate to trust: {_cause(error)}") from error
     except (requests.ConnectionError, requests.Timeout) as error:
         raise _Dropped(f"cannot be reached: {_cause(error)}") from error
     except requests.RequestException as error:
-        raise PlaceFailed(f"is no address to ask: {_cause(error)}") from error
+        raise LocationFailed(f"is no address to ask: {_cause(error)}") from error
     with response:
         _check(response)
         yield response
@@ -153,7 +153,7 @@ def _check(response: requests.Response) -> None:
     if response.status_code in _WORTH_ANOTHER_TRY:
         raise _Dropped(answer)
     if response.status_code not in (requests.codes.ok, requests.codes.partial_content):
-        raise PlaceFailed(answer)
+        raise LocationFailed(answer)
     # Expired domains and login pages answer 200 to everything.
     if response.headers.get("Content-Type", "").startswith("text/html"):
         raise WrongFile("answered with a web page instead of the file")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.errors import ConfigError
 
 
@@ -35,9 +36,7 @@ def record(lock_file: Path, name: str, *, url: str, sha256: str, size: int) -> N
     entries = {**_read(lock_file), name: Locked(url, sha256, size, today)}
     text = msgspec.json.format(msgspec.json.encode(entries, order="sorted"), indent=2)
     lock_file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = lock_file.with_name(f".{lock_file.name}.new")
-    unfinished.write_bytes(text + b"\n")
-    unfinished.replace(lock_file)
+    write_whole(lock_file, text + b"\n")
 
 
 def _read(lock_file: Path) -> dict[str, Locked]:

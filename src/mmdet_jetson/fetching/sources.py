@@ -12,13 +12,13 @@ from pathlib import Path
 from mmdet_jetson.config.sources import Source
 from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.fetching.digests import Stamp, sha256_file
-from mmdet_jetson.fetching.places import (
+from mmdet_jetson.fetching.locations import (
+    Location,
+    LocationFailed,
     OnBytes,
-    Place,
-    PlaceFailed,
     WrongFile,
     copy,
-    places,
+    locations,
 )
 from mmdet_jetson.fetching.source_lock import record, recorded_digest
 from mmdet_jetson.locks import hold
@@ -39,7 +39,7 @@ def fetch(
 ) -> Path:
     """Return the source's file as ``<downloads>/sha256/<digest>/<filename>``, fetched if needed.
 
-    A file once verified is trusted as long as its size, modification time and inode are those
+    A file once verified is not read again while its size, modification time and inode are those
     noted then; it is hashed again if they are not, and fetched again if that shows damage.
 
     Args:
@@ -53,15 +53,15 @@ def fetch(
         offline: touch no network.
 
     Raises:
-        UserError: every place tried and why it failed, or what is wrong with the disk.
+        UserError: every location tried and why it failed, or what is wrong with the disk.
     """
     _check_name(name, source)
     fetching = _Fetching(name, source, downloads, lock_file)
     with _disk_named(source, downloads):
-        if (digest := fetching.digest()) and _is_trusted(kept := fetching.kept(digest)):
+        if (digest := fetching.digest()) and _is_unchanged(kept := fetching.kept(digest)):
             return kept
         with _alone(downloads, source.url):
-            return fetching.run(places(source.url, mirrors), progress, offline=offline)
+            return fetching.run(locations(source.url, mirrors), progress, offline=offline)
 
 
 @dataclass(frozen=True)
@@ -83,31 +83,31 @@ class _Fetching:
     def kept(self, digest: str) -> Path:
         return self.downloads / "sha256" / digest / self.source.filename
 
-    def run(self, tried: Sequence[Place], progress: OnBytes, *, offline: bool) -> Path:
+    def run(self, tried: Sequence[Location], progress: OnBytes, *, offline: bool) -> Path:
         digest = self.digest()
         if digest and _is_whole(self.kept(digest), digest):
             return self.kept(digest)
-        failures: list[tuple[Place, PlaceFailed]] = []
-        for place in tried:
+        failures: list[tuple[Location, LocationFailed]] = []
+        for location in tried:
             try:
-                return self._from(place, progress, offline=offline)
-            except PlaceFailed as failure:
-                failures.append((place, failure))
+                return self._from(location, progress, offline=offline)
+            except LocationFailed as failure:
+                failures.append((location, failure))
         raise self._given_up(failures, offline=offline)
 
-    def _from(self, place: Place, progress: OnBytes, *, offline: bool) -> Path:
+    def _from(self, location: Location, progress: OnBytes, *, offline: bool) -> Path:
         partials = self.downloads / "partial" / _key(self.source.url)
         partials.mkdir(parents=True, exist_ok=True)
-        partial = partials / f"{_key(place.address)}.partial"
-        if place.path:
-            got = copy(place.path, partial, progress)
+        partial = partials / f"{_key(location.address)}.partial"
+        if location.path:
+            got = copy(location.path, partial, progress)
         elif offline:
-            raise PlaceFailed("was not asked: offline")
+            raise LocationFailed("was not asked: offline")
         else:
             # Half of what a run with nothing to do may take, for a library that it does not need.
             from mmdet_jetson.fetching.download import download  # noqa: PLC0415
 
-            got = download(place.address, partial, size=self.source.size, progress=progress)
+            got = download(location.address, partial, size=self.source.size, progress=progress)
         self._check(partial, got)
         kept = self._keep(partial, got)
         shutil.rmtree(partials)
@@ -134,7 +134,7 @@ class _Fetching:
             os.fsync(stream.fileno())
         partial.chmod(0o444)
         partial.replace(kept)
-        _trust(kept)
+        _note_stamp(kept)
         if not self.digest():
             with _alone(self.downloads, str(self.lock_file.resolve())):
                 size = kept.stat().st_size
@@ -142,12 +142,12 @@ class _Fetching:
         return kept
 
     def _given_up(
-        self, failures: Sequence[tuple[Place, PlaceFailed]], *, offline: bool
+        self, failures: Sequence[tuple[Location, LocationFailed]], *, offline: bool
     ) -> UserError:
         filename = self.source.filename
-        reasons = "; ".join(f"{place} {failure}" for place, failure in failures)
+        reasons = "; ".join(f"{location} {failure}" for location, failure in failures)
         hint = f"set MMDET_JETSON_MIRRORS to a folder or URL that holds {filename}"
-        folders = [place.path.parent for place, _ in failures[:-1] if place.path]
+        folders = [location.path.parent for location, _ in failures[:-1] if location.path]
         if folders:
             hint = f"put {filename} into {folders[0]}, or {hint}"
         if offline:
@@ -173,31 +173,32 @@ def _digest_in_name(source: Source) -> str | None:
     return found[1] if found else None
 
 
-def _is_trusted(file: Path) -> bool:
+def _is_unchanged(file: Path) -> bool:
+    """Tell whether the file has the stamp that was noted when its digest was last checked."""
     try:
-        return _note(file).read_text() == _stamp(file)
+        return _stamp_file(file).read_text() == _stamp(file)
     except FileNotFoundError:
         return False
 
 
-def _trust(file: Path) -> None:
-    _note(file).write_text(_stamp(file))
+def _note_stamp(file: Path) -> None:
+    _stamp_file(file).write_text(_stamp(file))
 
 
 def _is_whole(file: Path, digest: str) -> bool:
     """Tell whether the file is there with its content; a damaged one is removed."""
-    if _is_trusted(file):
+    if _is_unchanged(file):
         return True
     if not file.exists():
         return False
     if sha256_file(file) != digest:
         file.unlink()
         return False
-    _trust(file)
+    _note_stamp(file)
     return True
 
 
-def _note(file: Path) -> Path:
+def _stamp_file(file: Path) -> Path:
     return file.with_name(f".{file.name}.stamp")
 
 
@@ -221,8 +222,8 @@ def _disk_named(source: Source, downloads: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place = error.filename or downloads
+        path = error.filename or downloads
         raise UserError(
-            f"cannot keep {source.filename} in {downloads}: {error.strerror or error} ({place})",
+            f"cannot keep {source.filename} in {downloads}: {error.strerror or error} ({path})",
             "make room or permit writing there, or choose another cache folder",
         ) from error

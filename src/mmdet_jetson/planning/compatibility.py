@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from mmdet_jetson.config.images import Images
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.errors import UserError
 

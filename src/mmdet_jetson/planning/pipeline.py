@@ -9,8 +9,20 @@ from dataclasses import dataclass
 from mmdet_jetson.config.pipeline import Dataset, Project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.config.toml import flatten
-from mmdet_jetson.contract import parameters as told
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.parameters.base import Parameters
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures, SplitLocation
+from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.contract.parameters.evaluate import (
+    DrawingParameters,
+    EvaluateCheckpointParameters,
+    EvaluateEngineParameters,
+)
+from mmdet_jetson.contract.parameters.export import ExportParameters, FusedParameters
+from mmdet_jetson.contract.parameters.profile import ProfileParameters
+from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.parameters.report import ReportParameters
+from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, input_name
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import config_input
@@ -64,18 +76,16 @@ def _dataset(project: Project, inputs: Inputs) -> Step:
     return Step(stage=stages.DATASET, parameters=_dataset_parameters(dataset), inputs=source)
 
 
-def _dataset_parameters(dataset: Dataset) -> told.DatasetParameters:
+def _dataset_parameters(dataset: Dataset) -> DatasetParameters:
     train, val, drawn = dataset.train, dataset.val, dataset.drawn
-    return told.DatasetParameters(
+    return DatasetParameters(
         classes=dataset.classes,
         format=dataset.format,
         label_attribute=dataset.label_attribute,
         default_class=dataset.default_class,
-        train=told.SplitLocation(train.pictures, train.annotations) if train else None,
-        val=told.SplitLocation(val.pictures, val.annotations) if val else None,
-        drawn=(
-            told.DrawnPictures(drawn.train, drawn.val, drawn.size, drawn.seed) if drawn else None
-        ),
+        train=SplitLocation(train.pictures, train.annotations) if train else None,
+        val=SplitLocation(val.pictures, val.annotations) if val else None,
+        drawn=(DrawnPictures(drawn.train, drawn.val, drawn.size, drawn.seed) if drawn else None),
     )
 
 
@@ -89,7 +99,7 @@ def _train(project: Project, inputs: Inputs, dataset: Step) -> Step:
         read["weights"] = inputs.weights(train.weights)
     return Step(
         stage=stages.TRAINING,
-        parameters=told.TrainParameters(
+        parameters=TrainParameters(
             config=train.config,
             epochs=train.epochs,
             batch_size=train.batch_size,
@@ -123,16 +133,16 @@ class _Planner:
         return self.dataset.output("val", "val.json")
 
     @property
-    def drawing(self) -> told.DrawingParameters:
+    def drawing(self) -> DrawingParameters:
         evaluate = self.project.pipeline.evaluate
-        return told.DrawingParameters(evaluate.pictures, evaluate.draw_threshold)
+        return DrawingParameters(evaluate.pictures, evaluate.draw_threshold)
 
     def evaluate_checkpoint(self, subject: str, weights: Mapping[str, ExternalInput]) -> Step:
         device = self.project.pipeline.train.device
         return Step(
             stage=stages.EVALUATE_CHECKPOINT,
             subject=subject,
-            parameters=told.EvaluateCheckpointParameters(subject, device, self.drawing),
+            parameters=EvaluateCheckpointParameters(subject, device, self.drawing),
             inputs={"checkpoint": self.checkpoint, "dataset": self.validation, **weights},
             uses_gpu=device != "cpu",
             judges=self.train.name,
@@ -150,7 +160,7 @@ class _Planner:
         evaluate = Step(
             stage=stages.EVALUATE_ENGINE,
             subject=DOCUMENTED,
-            parameters=told.EvaluateEngineParameters("", self.drawing),
+            parameters=EvaluateEngineParameters("", self.drawing),
             inputs={"onnx": export.output(), "dataset": self.validation},
             environment=BACKENDS["onnxruntime"].environment,
             image=compared[0].image or "",
@@ -169,7 +179,7 @@ class _Planner:
             stages.EVALUATE_ENGINE,
             name,
             target,
-            told.EvaluateEngineParameters(name, self.drawing),
+            EvaluateEngineParameters(name, self.drawing),
             engine,
         )
         timing = self.project.pipeline.profile
@@ -177,17 +187,19 @@ class _Planner:
             stages.PROFILE,
             name,
             target,
-            told.ProfileParameters(name, timing.repeats, timing.warmup),
+            ProfileParameters(name, timing.repeats, timing.warmup),
             engine,
         )
-        proof = [self._prove(name, export, engine, evaluate, references)]
-        return [export, engine, evaluate, *(proof if target.graph == "fused" else []), profile]
+        if target.graph != "fused":
+            return [export, engine, evaluate, profile]
+        prove = self._prove(name, export, engine, evaluate, references)
+        return [export, engine, evaluate, prove, profile]
 
-    def _fused(self, target: Target) -> told.FusedParameters | None:
+    def _fused(self, target: Target) -> FusedParameters | None:
         if target.graph != "fused":
             return None
         export = self.project.pipeline.export
-        return told.FusedParameters(
+        return FusedParameters(
             input=target.input,
             batch=target.batch,
             thresholds=export.thresholds,
@@ -195,12 +207,12 @@ class _Planner:
             rounds=export.rounds,
         )
 
-    def _export(self, subject: str, backend: str, fused: told.FusedParameters | None) -> Step:
+    def _export(self, subject: str, backend: str, fused: FusedParameters | None) -> Step:
         deploy_config: str = getattr(self.project.pipeline.export, BACKENDS[backend].deploy_config)
         return Step(
             stage=stages.EXPORT,
             subject=subject,
-            parameters=told.ExportParameters(
+            parameters=ExportParameters(
                 backend=backend,
                 deploy_config=deploy_config,
                 input_size=self.project.pipeline.input_size,
@@ -224,7 +236,7 @@ class _Planner:
         return Step(
             stage=stages.ENGINE,
             subject=name,
-            parameters=told.EngineParameters(
+            parameters=EngineParameters(
                 target=name,
                 backend=target.backend,
                 precision=target.precision,
@@ -245,7 +257,7 @@ class _Planner:
         stage: stages.Stage,
         name: str,
         target: Target,
-        parameters: told.Parameters,
+        parameters: Parameters,
         engine: Step,
     ) -> Step:
         """A step that runs an engine on the validation pictures."""
@@ -269,7 +281,7 @@ class _Planner:
         return Step(
             stage=stages.PROVE,
             subject=name,
-            parameters=told.ProveParameters(name),
+            parameters=ProveParameters(name),
             inputs={
                 "dataset": self.dataset.output("val.json"),
                 "graph": export.output(),
@@ -286,7 +298,7 @@ def _report(project: Project, steps: Sequence[Step]) -> Step:
     """Judge and show everything: one input a step, named by what it shows."""
     return Step(
         stage=stages.REPORT,
-        parameters=told.ReportParameters(
+        parameters=ReportParameters(
             name=project.pipeline.name,
             gates=project.pipeline.gates,
             targets=project.pipeline.targets,

@@ -2,13 +2,24 @@
 
 from dataclasses import dataclass
 
-from mmdet_jetson.contract import parameters
-from mmdet_jetson.contract.parameters import Parameters
+from mmdet_jetson.contract.parameters.base import Parameters
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters
+from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.contract.parameters.evaluate import (
+    EvaluateCheckpointParameters,
+    EvaluateEngineParameters,
+)
+from mmdet_jetson.contract.parameters.export import ExportParameters
+from mmdet_jetson.contract.parameters.preflight import PreflightParameters
+from mmdet_jetson.contract.parameters.profile import ProfileParameters
+from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.parameters.report import ReportParameters
+from mmdet_jetson.contract.parameters.train import TrainParameters
 
 TRAIN = "train"
 """The environment with PyTorch and MMDetection."""
 OF_TARGET = ""
-"""The environment that the target's backend names (`choices.BACKENDS`)."""
+"""The environment that the target's backend names (`contract.backends`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +51,13 @@ class Stage:
 DATASET = Stage(
     verb="dataset",
     module="dataset",
-    parameters=parameters.DatasetParameters,
+    parameters=DatasetParameters,
     makes="dataset",
 )
 TRAINING = Stage(
     verb="train",
     module="train",
-    parameters=parameters.TrainParameters,
+    parameters=TrainParameters,
     makes="checkpoint",
     trains=True,
     may_resume=True,
@@ -54,7 +65,7 @@ TRAINING = Stage(
 EVALUATE_CHECKPOINT = Stage(
     verb="evaluate",
     module="evaluate_checkpoint",
-    parameters=parameters.EvaluateCheckpointParameters,
+    parameters=EvaluateCheckpointParameters,
     makes="evaluation",
     trains=True,
     is_evidence=True,
@@ -62,13 +73,13 @@ EVALUATE_CHECKPOINT = Stage(
 EXPORT = Stage(
     verb="export",
     module="export",
-    parameters=parameters.ExportParameters,
+    parameters=ExportParameters,
     makes="onnx",
 )
 ENGINE = Stage(
     verb="engine",
     module="engine",
-    parameters=parameters.EngineParameters,
+    parameters=EngineParameters,
     makes="engine",
     environment=OF_TARGET,
     runs_engines=True,
@@ -76,7 +87,7 @@ ENGINE = Stage(
 EVALUATE_ENGINE = Stage(
     verb="evaluate",
     module="evaluate_engine",
-    parameters=parameters.EvaluateEngineParameters,
+    parameters=EvaluateEngineParameters,
     makes="evaluation",
     environment=OF_TARGET,
     runs_engines=True,
@@ -85,13 +96,13 @@ EVALUATE_ENGINE = Stage(
 PROVE = Stage(
     verb="prove",
     module="prove",
-    parameters=parameters.ProveParameters,
+    parameters=ProveParameters,
     makes="proof",
 )
 PROFILE = Stage(
     verb="profile",
     module="profile",
-    parameters=parameters.ProfileParameters,
+    parameters=ProfileParameters,
     makes="profile",
     environment=OF_TARGET,
     runs_engines=True,
@@ -101,7 +112,7 @@ PROFILE = Stage(
 REPORT = Stage(
     verb="report",
     module="report",
-    parameters=parameters.ReportParameters,
+    parameters=ReportParameters,
     makes="report",
     reads_provenance=True,
 )
@@ -120,7 +131,7 @@ STAGES = (
 PREFLIGHT = Stage(
     verb="preflight",
     module="preflight",
-    parameters=parameters.PreflightParameters,
+    parameters=PreflightParameters,
     makes="preflight",
     environment=OF_TARGET,
     runs_engines=True,

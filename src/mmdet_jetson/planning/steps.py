@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmdet_jetson.contract.parameters import Parameters
+from mmdet_jetson.contract.parameters.base import Parameters
 from mmdet_jetson.planning.stages import TRAIN, Stage
 
 

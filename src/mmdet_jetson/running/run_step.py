@@ -69,12 +69,13 @@ def run_step(step: Step, context: RunContext, artifacts: Mapping[str, Artifact])
         UserError: the stage failed, an input could not be had, or the store could not be written.
     """
     now = ingredients_on(context.runtimes, step, artifacts)
+    folder = context.store.root / "jobs" / f"{step.name}-{now.key[:16]}"
     artifact = _known(step, context, now)
     if artifact:
+        _clear_away(folder)
         context.listener.finished(step, artifact, cached=True)
         return artifact
     context.store.create()
-    folder = context.store.root / "jobs" / f"{step.name}-{now.key[:16]}"
     with hold(lock_beside(folder), lambda: context.listener.waiting(step)) as held:
         artifact = _known(step, context, now)
         was_made_meanwhile = artifact is not None
@@ -83,6 +84,13 @@ def run_step(step: Step, context: RunContext, artifacts: Mapping[str, Artifact])
             remove(folder)
     context.listener.finished(step, artifact, cached=was_made_meanwhile)
     return artifact
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove the job folder of a run that was killed after its result was stored."""
+    if folder.exists():
+        with hold(lock_beside(folder)):
+            remove(folder)
 
 
 def ingredients_on(

@@ -1,7 +1,7 @@
-"""The Docker runtime: an environment is an image, on an engine of this machine or of another one.
+"""The Docker runtime: an environment is an image on a Docker host, which may be another machine.
 
-Nothing of this machine is mounted, since the engine may not be on it: inputs travel as volumes, the
-job folder is a volume too, and what a stage made comes back as an archive that is checked.
+So nothing of this machine is mounted: inputs travel as volumes, the job folder is a volume too, and
+what a stage made comes back as an archive that is checked.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 
+from mmdet_jetson import tarballs
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import image_tests, images
 from mmdet_jetson.containers.objects import (
@@ -21,7 +22,7 @@ from mmdet_jetson.containers.objects import (
     Image,
     VolumeMount,
 )
-from mmdet_jetson.containers.transfer import ended, pack, pack_file, receive
+from mmdet_jetson.containers.transfer import receive
 from mmdet_jetson.containers.workspace import CONTENT, Workspace, open_workspace
 from mmdet_jetson.contract.job import (
     FAILURE,
@@ -47,11 +48,6 @@ from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
 from mmdet_jetson.store import Store
 
 STAGE_ID = 10001
-INSIDE: Mapping[str, str] = {
-    **ENVIRON,
-    "HOME": "/tmp",  # noqa: S108 - inside the container
-    "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108
-}
 NAME_MACHINE = "import platform; print(platform.machine())"
 NAME_GPU = "from mmdet_jetson.stages.inference.device import gpu_architecture as a; print(a())"
 
@@ -118,7 +114,7 @@ class DockerRuntime:
     def evidence(self, step: Step) -> str:
         """Emulated, unless the step's code runs on the machine that its image is made for."""
         image = self._image(step)
-        grade = "measured" if self._is_at_home(step, image) else "emulated"
+        grade = "measured" if self._runs_on_its_device(step, image) else "emulated"
         return f"{grade}, stand-in base" if image.is_stand_in else grade
 
     def device(self, step: Step) -> str:
@@ -141,8 +137,8 @@ class DockerRuntime:
         machine = self._answer(image.id, NAME_MACHINE) if self._is_foreign(image) else ""
         if self._is_foreign(image) and MACHINES.get(machine) != image.architecture:
             raise DockerHostError(
-                f"the Docker host at {self.host.address} is {self.host.facts.architecture} and runs"
-                f" no {image.architecture} programs, as {image.reference} has them",
+                f"the Docker host at {self.host.address} is {self.host.facts.architecture} and"
+                f" cannot run the {image.architecture} programs of {image.reference}",
                 "install an emulator there: apt-get install qemu-user-static",
             )
         return image
@@ -161,32 +157,32 @@ class DockerRuntime:
         """
         step, folder = stage.step, stage.folder
         image = self.prepare(step)
-        container_spec = ContainerSpec(
+        spec = ContainerSpec(
             image.id,
             ["python", "-m", stage_module(step.stage.module), "/job"],
             self._upload(folder, stage.inputs),
-            INSIDE,
+            ENVIRON,
             gpu=step.uses_gpu,
         )
         may_resume = step.stage.may_resume
-        with self.workspace.stage(container_spec, folder.name, resumable=may_resume) as container:
+        with self.workspace.stage(spec, folder.name, resumable=may_resume) as container:
             self._put(container, folder)
-            ended_as = self.host.run(container, _Output(folder / LOG, stage.on_progress))
+            ended = self.host.run(container, _Output(folder / LOG, stage.on_progress))
             self._fetch(container, folder)
-            result = _outcome(step, folder, ended_as)
-        return self._signed(step, image, result)
+            result = _outcome(step, folder, ended)
+        return self._with_origin(step, image, result)
 
     def _image(self, step: Step) -> Image:
         if not step.image:
             raise DockerHostError(
                 f"{step.name}: there is no container image for its target",
-                "leave out --runtime docker and --engine",
+                "leave out --runtime docker and --docker-host",
             )
         image = self._find(step.image)
         if image is None:
             raise DockerHostError(
-                f"the Docker host at {self.host.address} has no image {step.image!r}, as its"
-                " sources are now",
+                f"the Docker host at {self.host.address} has no image {step.image!r} built from"
+                " the current sources",
                 f"invoke images.build --name {step.image}",
             )
         return image
@@ -194,7 +190,7 @@ class DockerRuntime:
     def _is_foreign(self, image: Image) -> bool:
         return image.architecture != self.host.facts.architecture
 
-    def _is_at_home(self, step: Step, image: Image) -> bool:
+    def _runs_on_its_device(self, step: Step, image: Image) -> bool:
         facts = self.host.facts
         for_jetsons = step.environment != TRAIN and image.architecture == "arm64"
         return not self._is_foreign(image) and (facts.is_jetson or not for_jetsons)
@@ -213,7 +209,7 @@ class DockerRuntime:
         return said[STDOUT].decode(errors="replace").strip()
 
     def _upload(self, folder: Path, digests: Mapping[str, str]) -> list[VolumeMount]:
-        """Bring the inputs to the Docker host, and tell the stage where it finds them there."""
+        """Upload the inputs to the Docker host, and write into the job where they are there."""
         job = read_job(folder)
         mounts = {
             name: self.workspace.upload(folder.name, name, digests[name], folder / path)
@@ -224,21 +220,21 @@ class DockerRuntime:
         return list(mounts.values())
 
     def _put(self, container: str, folder: Path) -> None:
-        files = pack_file(folder / JOB, JOB, STAGE_ID)
-        folders = [pack(folder / name, name, STAGE_ID) for name in (OUTPUT, WORK)]
-        self.host.put(container, "/job", ended(files, *folders))
+        job = tarballs.file(folder / JOB, JOB, STAGE_ID)
+        folders = [tarballs.folder(folder / name, name, STAGE_ID) for name in (OUTPUT, WORK)]
+        self.host.put(container, "/job", tarballs.archive(job, *folders))
 
     def _fetch(self, container: str, folder: Path) -> None:
-        """Bring home what the stage said and, if it came to a result, what it made."""
+        """Download what the stage said and, if it came to a result, what it made."""
         for name in (FAILURE, OUTPUT, RESULT):
             packed = self.host.get(container, f"/job/{name}")
             if packed is None and name == OUTPUT:
-                return  # without its output a result is none
+                return  # a result without an output is not one
             if packed is not None:
                 receive(packed, folder / name)
 
-    def _signed(self, step: Step, image: Image, result: Result) -> Result:
-        """Add to the result where it was made, and what speaks against trusting it."""
+    def _with_origin(self, step: Step, image: Image, result: Result) -> Result:
+        """Add to the result where it was made, and warn of what makes it less trustworthy."""
         foreign, tested = self._is_foreign(image), self._has_passed(image)
         host = self.host.facts
         facts = {
@@ -261,7 +257,7 @@ class DockerRuntime:
 
 
 class _Output:
-    """Takes what a stage says: progress line by line, everything else into the log."""
+    """Takes a stage's output: progress line by line, everything else into the log."""
 
     def __init__(self, log: Path, on_progress: OnProgress) -> None:
         self.log, self.on_progress = log, on_progress
@@ -277,18 +273,18 @@ class _Output:
             hear(f"{line.decode(errors='replace')}\n", self.log, self.on_progress)
 
 
-def _outcome(step: Step, folder: Path, ended_as: Exit) -> Result:
+def _outcome(step: Step, folder: Path, ended: Exit) -> Result:
     said_something = read_result(folder) or read_failure(folder)
-    if ended_as.code not in KILLED or said_something:
-        return outcome(step.stage.module, ended_as.code, folder)
-    if ended_as.out_of_memory:
+    if ended.code not in KILLED or said_something:
+        return outcome(step.stage.module, ended.code, folder)
+    if ended.out_of_memory:
         raise StageFailed(
-            f"{step.stage.module}: memory ran out on the Docker host",
+            f"{step.stage.module}: the Docker host ran out of memory",
             f"lower train.batch_size or train.workers; the log is {folder / LOG}",
         )
-    unknown = ended_as.out_of_memory is None
-    how = "killed: memory ran out," if unknown else "killed with memory left:"
+    unknown = ended.out_of_memory is None
+    how = "killed: memory ran out," if unknown else "killed while memory was left:"
     raise StageFailed(
-        f"{step.stage.module}: it was {how} someone stopped it, or the connection was cut",
+        f"{step.stage.module}: it was {how} someone stopped it, or the connection was lost",
         "run again",
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import LOG, Result, stage_module
 from mmdet_jetson.contract.process import ENVIRON
 from mmdet_jetson.environments.packages import (

@@ -10,7 +10,7 @@ from importlib import import_module
 
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.config.toml import nearest
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.runtimes.protocol import Runtime, Runtimes

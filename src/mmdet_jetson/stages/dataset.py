@@ -1,4 +1,4 @@
-"""The dataset stage: read VIA or COCO annotations, check every record, write COCO and pictures.
+"""The dataset stage: read annotations, check every record, write COCO files and pictures.
 
 What is wrong is collected, so that one run names many defects, and nothing is written before all
 is right. The same parameters and inputs give the same bytes.
@@ -10,22 +10,24 @@ import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, Sequence
 
 import cv2
 import numpy as np
 import PIL
 import shapely
 
-from mmdet_jetson.contract.choices import DRAWN
+from mmdet_jetson.contract.formats import DRAWN
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import DatasetParameters
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters, SplitLocation
+from mmdet_jetson.contract.records import encode, write_record
 from mmdet_jetson.stages.annotations import drawn, pictures
+from mmdet_jetson.stages.annotations.coco_writing import to_coco
 from mmdet_jetson.stages.annotations.examples import WORKERS, Split, compare, examine
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.formats.coco import read_coco, to_coco
-from mmdet_jetson.stages.annotations.formats.via import Labels, read_via
-from mmdet_jetson.stages.annotations.records import Example, Record
+from mmdet_jetson.stages.annotations.formats import annotation_format, read_annotations
+from mmdet_jetson.stages.annotations.records import Example, Labels, Record
+from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob, main
 
@@ -35,9 +37,11 @@ SPLITS = ("train", "val")
 def run(job: StageJob[DatasetParameters]) -> Result:
     """Make the artifact ``dataset``: two COCO files, two folders of pictures, a summary."""
     labels = _labels(job.parameters)
-    splits = _drawn(job) if job.parameters.format == DRAWN else _given(job)
+    is_drawn = job.parameters.format == DRAWN
+    splits = _draw(job) if is_drawn else _find(job)
+    form = drawn.FORMAT if is_drawn else job.parameters.format
     findings = Findings()
-    records = {split: _read(split, job.parameters.format, labels, findings) for split in splits}
+    records = {split: _read(split, form, labels, findings) for split in splits}
     if not findings.defects:
         _check_filled(records, findings)
     advance = _progress(job, 2 * sum(len(listed) for listed in records.values()))
@@ -56,7 +60,7 @@ def run(job: StageJob[DatasetParameters]) -> Result:
 def _labels(parameters: DatasetParameters) -> Labels:
     classes, default = list(parameters.classes), parameters.default_class
     if not classes or len(set(classes)) != len(classes):
-        raise StageError("the classes are empty or name one twice", "give each class once")
+        raise StageError("the list of classes is empty or names one twice", "name each class once")
     if default is not None and default not in classes:
         listed = ", ".join(classes)
         raise StageError(f'the default class "{default}" is not a class', f"choose from {listed}")
@@ -71,11 +75,11 @@ def _labels(parameters: DatasetParameters) -> Labels:
     return Labels(classes, parameters.label_attribute, default)
 
 
-def _drawn(job: StageJob[DatasetParameters]) -> List[Split]:
+def _draw(job: StageJob[DatasetParameters]) -> List[Split]:
     """Draw the pictures, anew each time: a killed run may have left half of them."""
     wanted = job.parameters.drawn
     if wanted is None:
-        raise StageError("it is not said what to draw", "set dataset.drawn")
+        raise StageError("nothing says which pictures to draw", "set dataset.drawn")
     folder = job.work / "drawn"
     shutil.rmtree(folder, ignore_errors=True)
     drawn.draw_dataset(folder, wanted.train, wanted.val, wanted.size, wanted.seed)
@@ -85,37 +89,38 @@ def _drawn(job: StageJob[DatasetParameters]) -> List[Split]:
     ]
 
 
-def _given(job: StageJob[DatasetParameters]) -> List[Split]:
-    """The splits the user named, all of whose folders and files exist."""
-    source = job.inputs["source"]
+def _find(job: StageJob[DatasetParameters]) -> List[Split]:
+    """The splits that the user named, whose pictures and annotations exist."""
+    suffix = annotation_format(job.parameters.format).SUFFIX
     splits = []
-    for name, where in (("train", job.parameters.train), ("val", job.parameters.val)):
-        if where is None:
-            raise StageError(f"it is not said where the {name} split is", f"set dataset.{name}")
-        if not (source / where.pictures).is_dir():
-            folders = sorted(path.name for path in source.iterdir() if path.is_dir())
-            raise StageError(
-                f"the {name} split's pictures folder {where.pictures} does not exist",
-                f"the source has the folders: {', '.join(folders) or 'none'}",
-            )
-        if not (source / where.annotations).is_file():
-            files = sorted(path.relative_to(source).as_posix() for path in source.rglob("*.json"))
-            raise StageError(
-                f"the {name} split's annotation file {where.annotations} does not exist",
-                f"the source has the files: {', '.join(files[:5]) or 'none that end in .json'}",
-            )
-        annotations = source / where.annotations
-        splits.append(Split(name, source / where.pictures, annotations, where.annotations))
+    for name, location in (("train", job.parameters.train), ("val", job.parameters.val)):
+        if location is None:
+            raise StageError(f"nothing says where the {name} split is", f"set dataset.{name}")
+        splits.append(_find_split(job.inputs["source"], name, location, suffix))
     return splits
+
+
+def _find_split(source: Path, name: str, location: SplitLocation, suffix: str) -> Split:
+    pictures, annotations = source / location.pictures, source / location.annotations
+    if not pictures.is_dir():
+        folders = sorted(path.name for path in source.iterdir() if path.is_dir())
+        raise StageError(
+            f"the {name} split's pictures folder {location.pictures} does not exist",
+            f"the source has the folders: {', '.join(folders) or 'none'}",
+        )
+    if not annotations.exists():
+        files = sorted(path.relative_to(source).as_posix() for path in source.rglob(f"*{suffix}"))
+        raise StageError(
+            f"the {name} split's annotation file {location.annotations} does not exist",
+            f"the source has the files: {', '.join(files[:5]) or f'none that end in {suffix}'}",
+        )
+    return Split(name, pictures, annotations, location.annotations)
 
 
 def _read(split: Split, form: str, labels: Labels, findings: Findings) -> List[Record]:
     records: List[Record] = []
     with findings.at(split.shown):
-        if form == "coco":
-            records = read_coco(split.annotations, split.shown, labels.classes, findings)
-        else:
-            records = read_via(split.annotations, split.shown, labels, findings)
+        records += read_annotations(form, split.annotations, split.shown, labels, findings)
     return records
 
 
@@ -123,7 +128,9 @@ def _check_filled(records: Mapping[Split, Sequence[Record]], findings: Findings)
     for split, listed in records.items():
         with findings.at(split.shown):
             if not listed:
-                raise Defect(f"the {split.name} split has no pictures", "add some or mend its path")
+                raise Defect(
+                    f"the {split.name} split has no pictures", "add some or correct its path"
+                )
             if not any(record.regions for record in listed):
                 raise Defect(f"the {split.name} split has no annotations", "label some pictures")
 
@@ -172,7 +179,8 @@ def _write(
     with ThreadPoolExecutor(WORKERS) as pool:
         for _ in pool.map(write_picture, examples):
             advance()
-    _dump(output / f"{split}.json", to_coco(examples, classes))
+    content = json.dumps(to_coco(examples, classes))
+    (output / f"{split}.json").write_text(content + "\n")
 
 
 def _finish(
@@ -182,16 +190,16 @@ def _finish(
     warnings: List[str],
 ) -> Result:
     """Write the summary and say the same to the runtime."""
-    counts = {
-        split.name: {
-            "pictures": len(made),
-            "annotations": sum(len(example.annotations) for example in made),
-            "per_class": _per_class(made, classes),
-        }
+    splits = {
+        split.name: SplitSummary(
+            pictures=len(made),
+            annotations=sum(len(example.annotations) for example in made),
+            per_class=_per_class(made, classes),
+        )
         for split, made in examples.items()
     }
-    summary = {"classes": list(classes), "splits": counts, "warnings": warnings}
-    _dump(output / "summary.json", summary, indent=1)
+    summary = DatasetSummary(tuple(classes), splits, tuple(warnings))
+    write_record(output / "summary.json", summary)
     facts = {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -199,11 +207,8 @@ def _finish(
         "pillow": PIL.__version__,
         "shapely": shapely.__version__,
     }
-    return Result(metrics=counts, facts=facts, warnings=tuple(warnings))
-
-
-def _dump(path: Path, content: Mapping[str, Any], indent: Optional[int] = None) -> None:
-    path.write_text(json.dumps(content, indent=indent) + "\n")
+    metrics = {name: encode(split) for name, split in splits.items()}
+    return Result(metrics=metrics, facts=facts, warnings=summary.warnings)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from typing import Optional
 
 import onnx
 
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import EngineParameters
+from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.records import write_record
 from mmdet_jetson.stages.backends import Backend, load_backend
 from mmdet_jetson.stages.building.calibration import Calibration, choose

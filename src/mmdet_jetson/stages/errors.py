@@ -1,4 +1,8 @@
-"""The one error of a stage that is an answer."""
+"""The one error of a stage that is an answer, and what a library's error says inside of one."""
+
+from textwrap import shorten
+
+LONGEST = 160
 
 
 class StageError(Exception):
@@ -8,3 +12,9 @@ class StageError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+def reason_of(error: BaseException) -> str:
+    """Give an exception's kind and the first line of its text, short enough for a sentence."""
+    text = str(error).strip() or "(no message)"
+    return shorten(f"{type(error).__name__}: {text.splitlines()[0]}", LONGEST, placeholder=" ...")

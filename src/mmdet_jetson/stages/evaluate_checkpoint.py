@@ -4,26 +4,27 @@ The pictures take the config's own test pipeline, one at a time: what an engine 
 """
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Dict, List, Tuple
 
 import mmcv
 import mmdet
 import torch
-from mmdet.registry import MODELS
-from mmdet.utils import register_all_modules
 from mmengine import Config
 from mmengine.dataset import Compose
-from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import set_random_seed
+from torch import nn
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import EvaluateCheckpointParameters
-from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
-from mmdet_jetson.stages.checkpoints.weights import find_weights, fit_weights, read_weights
+from mmdet_jetson.contract.parameters.evaluate import EvaluateCheckpointParameters
+from mmdet_jetson.contract.report import BASE
+from mmdet_jetson.stages.checkpoints.models import build_model, ready_to_detect
+from mmdet_jetson.stages.checkpoints.trained_model import ADVICE, TrainedModel, load_trained_model
+from mmdet_jetson.stages.checkpoints.weights import find_weights, match_weights, read_weights
 from mmdet_jetson.stages.conversion.trained_preprocessing import trained_preprocessing
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluation.evaluation import (
     Described,
+    Detect,
     Validation,
     evaluate,
     write_evaluation,
@@ -45,9 +46,7 @@ def run(job: StageJob[EvaluateCheckpointParameters]) -> Result:
     trained = load_trained_model(job.inputs["checkpoint"])
     validation = Validation.read(job.inputs["dataset"])
     _check_classes(trained.classes, validation.classes)
-    of_base = job.parameters.subject == "base"
-    weights = find_weights(job.inputs["weights"]) if of_base else trained.weights
-    model, warnings = load_model(trained.config, weights)
+    model, warnings = _subject(job, trained)
     found = evaluate(job, validation, detector(model.to(device), trained.config))
     folder = job.output
     described = Described(job.parameters.subject, job.evidence, _preprocessing(trained.config))
@@ -56,26 +55,32 @@ def run(job: StageJob[EvaluateCheckpointParameters]) -> Result:
     return Result(metrics=figures.figures, facts=_facts(device), warnings=tuple(warnings))
 
 
-def load_model(config: Config, path: Path) -> Tuple[torch.nn.Module, List[str]]:
-    """Build the config's model with the weights of a file; return it with warnings.
+def _subject(
+    job: StageJob[EvaluateCheckpointParameters], trained: TrainedModel
+) -> Tuple[nn.Module, List[str]]:
+    if job.parameters.subject == BASE:
+        return load_base(trained.config, find_weights(job.inputs["weights"]))
+    return trained.network, []
 
-    Layers that the file does not fit, such as those of other classes, start from the same random
+
+def load_base(config: Config, path: Path) -> Tuple[nn.Module, List[str]]:
+    """Build the config's model with the weights before the training; return it with warnings.
+
+    Layers that the file does not match, such as those of other classes, start from the same random
     numbers in every run.
 
     Raises:
         StageError: the file is no checkpoint, or one of another model.
     """
-    register_all_modules()
     set_random_seed(SEED)
-    model = MODELS.build(config.model)
+    model = build_model(config, "the checkpoint's config.py", ADVICE)
     model.init_weights()
-    fit = fit_weights(model, read_weights(path), path.name)
-    model.load_state_dict(fit.weights, strict=False)
-    # The batch norm that spans several GPUs does not run on a CPU.
-    return revert_sync_batchnorm(model).eval(), fit.warning(path.name)
+    matched = match_weights(model, read_weights(path))
+    matched.check_related(path.name)
+    return ready_to_detect(model, matched.weights), matched.warnings(path.name)
 
 
-def detector(model: Any, config: Config) -> Callable[[Path], List[Detection]]:
+def detector(model: nn.Module, config: Config) -> Detect:
     """Give a function from a picture's file to its detections, in pixels of that picture.
 
     Boxes end at the picture's borders, as those of an engine do.

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import List
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import EvaluateEngineParameters
+from mmdet_jetson.contract.parameters.evaluate import EvaluateEngineParameters
 from mmdet_jetson.contract.report import DOCUMENTED
 from mmdet_jetson.stages.backends import load_backend
 from mmdet_jetson.stages.engines.opening import REFERENCE, open_engine, open_graph

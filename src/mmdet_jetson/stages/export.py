@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Dict, List
 
 import mmdeploy
 import mmdet
@@ -15,21 +15,24 @@ import onnx
 import torch
 from mmengine import Config
 
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import ExportParameters, Size
+from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel, load_trained_model
 from mmdet_jetson.stages.conversion import documented_graph
 from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
-from mmdet_jetson.stages.conversion.fused_graph import FusedInput, fused_graph
-from mmdet_jetson.stages.conversion.onnx_graph import read_fused_graph, read_graph
+from mmdet_jetson.stages.conversion.fused_graph import fused_graph
+from mmdet_jetson.stages.conversion.onnx_graph import read_documented_graph, read_fused_graph
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
     test_pipeline,
     trained_preprocessing,
 )
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.graph import DOCUMENTED, FUSED, GRAPH
 from mmdet_jetson.stages.job import StageJob, main
+from mmdet_jetson.stages.training.mmdet_config import input_size
 
 # The coarsest feature map of RTMDet and YOLOX has one cell for 32 x 32 pixels.
 STRIDE = 32
@@ -40,15 +43,15 @@ ONNX = "end2end.onnx"
 def run(job: StageJob[ExportParameters]) -> Result:
     """Export the ``checkpoint`` for one backend into ``onnx``."""
     parameters, folder = job.parameters, job.output
-    size = _input_size(parameters.input_size)
+    size = _check_size(parameters.input_size)
     job.progress(0, STEPS, "reading the checkpoint")
     backend = BACKENDS[parameters.backend].deploy_config
     deploy_config = load_deploy_config(
         job.inputs["config"] / parameters.deploy_config, backend, size
     )
     model = load_trained_model(job.inputs["checkpoint"])
-    warnings = _warnings(model.config, size)
     model.config.test_pipeline = test_pipeline(model.config, size)
+    warnings = _warnings(model.config, size)
     job.progress(1, STEPS, f"writing the {graph_kind(parameters)} graph")
     write = _write_fused if parameters.fused else _write_documented
     described = write(model, deploy_config, parameters, folder)
@@ -60,50 +63,42 @@ def run(job: StageJob[ExportParameters]) -> Result:
 
 def graph_kind(parameters: ExportParameters) -> str:
     """Name the graph that is asked for: "fused" or "documented"."""
-    return "fused" if parameters.fused else "documented"
+    return FUSED if parameters.fused else DOCUMENTED
 
 
 def _write_documented(
     model: TrainedModel, deploy_config: Config, parameters: ExportParameters, folder: Path
-) -> Dict[str, Any]:
+) -> Dict[str, object]:
     backend, size = parameters.backend, parameters.input_size
     documented_graph.write_sdk_files(model, deploy_config, size, folder)
     documented_graph.trace(model, deploy_config, size, folder)
     deploy_config.dump(str(folder / "deploy_config.py"))
-    return asdict(read_graph(folder / ONNX, backend, len(model.classes)))
+    return asdict(read_documented_graph(folder / ONNX, backend, len(model.classes)))
 
 
 def _write_fused(
     model: TrainedModel, deploy_config: Config, parameters: ExportParameters, folder: Path
-) -> Dict[str, Any]:
+) -> Dict[str, object]:
     fused = parameters.fused
     assert fused is not None  # the caller chose this graph for it
-    network = model.network()
     preprocessing = trained_preprocessing(
         model.config.test_pipeline,
         model.config.model.data_preprocessor,
         parameters.input_size,
     )
-    limits = nms_limits(
-        network,
-        deploy_config.codebase_config.post_processing,
-        fused.thresholds,
-        fused.candidates,
-        fused.rounds,
-    )
-    fed = FusedInput(fused.input, fused.batch)
-    onnx.save(fused_graph(network, fed, preprocessing, limits), str(folder / ONNX))
-    graph = asdict(read_fused_graph(folder / ONNX))
-    graph["post_processing"]["from"] = fused.thresholds
+    limits = nms_limits(model.network, deploy_config.codebase_config.post_processing, fused)
+    onnx.save(fused_graph(model.network, fused, preprocessing, limits), str(folder / ONNX))
+    graph = read_fused_graph(folder / ONNX)
     return {
-        **graph,
-        "input": fed.mode,
-        "batch": fed.batch,
+        **asdict(graph),
+        "post_processing": {**asdict(graph.post_processing), "from": fused.thresholds},
+        "input": fused.input,
+        "batch": fused.batch,
         "preprocessing": asdict(preprocessing),
     }
 
 
-def _input_size(size: Size) -> Size:
+def _check_size(size: Size) -> Size:
     width, height = size
     if min(size) < STRIDE or width % STRIDE or height % STRIDE:
         raise StageError(
@@ -117,27 +112,26 @@ def _rounded(side: int) -> int:
     return max(STRIDE, round(side / STRIDE) * STRIDE)
 
 
-def _warnings(config: Config, size: Tuple[int, int]) -> List[str]:
-    """Say where the engine will see pictures otherwise than training did."""
+def _warnings(config: Config, size: Size) -> List[str]:
+    """Say where the engine will see pictures differently than the training did."""
     steps = {step["type"]: step for step in config.test_dataloader.dataset.pipeline}
-    resize = steps.get("Resize", {})
-    trained = tuple(resize.get("scale") or size)
+    trained = input_size(config)
     found = []
     if trained != size:
         found.append(
             f"trained at {trained[0]}x{trained[1]}, exported at {size[0]}x{size[1]}: "
             "accuracy may differ"
         )
-    if resize.get("keep_ratio", False) and size[0] != size[1]:
+    if steps["Resize"].get("keep_ratio", False) and size[0] != size[1]:
         found.append(
-            f"MMDetection fits the longer side of a picture to {max(size)}, so with "
-            f"{size[0]}x{size[1]} pictures of the other orientation do not fit the engine"
+            f"MMDetection scales the longer side of a picture to {max(size)}, so a picture of the "
+            f"other orientation does not fit an engine of {size[0]}x{size[1]}"
         )
     return found
 
 
 def _write_graph(
-    described: Dict[str, Any],
+    described: Dict[str, object],
     parameters: ExportParameters,
     model: TrainedModel,
     folder: Path,
@@ -150,7 +144,7 @@ def _write_graph(
         "input_size": list(parameters.input_size),
         "checkpoint": {"sha256": hashlib.sha256(model.weights.read_bytes()).hexdigest()},
     }
-    (folder / "graph.json").write_text(json.dumps(content, indent=1) + "\n")
+    (folder / GRAPH).write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _versions() -> Dict[str, str]:

@@ -25,7 +25,7 @@ from mmdet_jetson.contract.job import (
     write_failure,
     write_result,
 )
-from mmdet_jetson.contract.parameters import Parameters
+from mmdet_jetson.contract.parameters.base import Parameters
 from mmdet_jetson.contract.process import WATCH_STDIN
 from mmdet_jetson.contract.records import decode
 from mmdet_jetson.stages.errors import StageError

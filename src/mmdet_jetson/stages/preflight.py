@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import PreflightParameters
+from mmdet_jetson.contract.parameters.preflight import PreflightParameters
 from mmdet_jetson.stages.backends import load_backend
 from mmdet_jetson.stages.engines.preflight import preflight
 from mmdet_jetson.stages.inference.device import device_facts

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import ProfileParameters
+from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.records import encode, write_record
 from mmdet_jetson.contract.report import ProfileMetrics, Spread
 from mmdet_jetson.stages.backends import load_backend

@@ -1,22 +1,23 @@
 """Stage `prove`: what was deployed detects what PyTorch detects, and by how much it differs.
 
-Nothing is detected here: on every validation picture the detections of the checkpoint in PyTorch, as
-evaluations have kept them, are matched one to one with those of the documented graph and of the
+Nothing is detected here: on every validation picture the detections of the checkpoint in PyTorch,
+as evaluations have kept them, are matched one to one with those of the documented graph and of the
 engine, each with the preprocessing that it is deployed with. The networks inside the two graphs are
 compared node by node.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, TypedDict
 
 import numpy as np
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import ProveParameters
-from mmdet_jetson.contract.records import read_record
+from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.records import read_record, write_record
 from mmdet_jetson.contract.report import CHECKPOINT, DOCUMENTED, EvaluationMetrics
+from mmdet_jetson.stages.annotations.coco_file import read_predictions, read_split
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.proving.matching import (
     LEAST_SCORE,
@@ -26,6 +27,7 @@ from mmdet_jetson.stages.proving.matching import (
     deviation,
 )
 from mmdet_jetson.stages.proving.networks import compare_files
+from mmdet_jetson.stages.proving.proof import PYTORCH, ComparedModel, NetworkComparison, Proof
 
 NOTHING = np.zeros((0, 6))
 COMPARED = {DOCUMENTED: "documented graph", "engine": "engine"}
@@ -46,42 +48,35 @@ def run(job: StageJob[ProveParameters]) -> Result:
     pictures = _pictures(job.inputs["dataset"] / "val.json")
     reference = _detections(job.inputs[CHECKPOINT])
     metrics = {name: _metrics(job.inputs[name]) for name in (CHECKPOINT, *COMPARED)}
-    models: Dict[str, Dict[str, object]] = {"pytorch": {"figures": metrics[CHECKPOINT].figures}}
+    models = {PYTORCH: ComparedModel(metrics[CHECKPOINT].figures)}
     for step, (name, title) in enumerate(COMPARED.items()):
         job.progress(step, len(COMPARED), f"comparing the {title}")
         deviations = _deviations(pictures, reference, _detections(job.inputs[name]))
-        models[title] = {
-            "figures": metrics[name].figures,
-            "deviation": asdict(sum(deviations.values(), Deviation())),
-            "by_picture": {picture: asdict(each) for picture, each in deviations.items()},
-        }
-    nodes, differences = _compare_networks(job)
-    proof = {
-        "target": job.parameters.target,
-        "evidence": metrics["engine"].evidence,
-        "near": NEAR,
-        "least_score": LEAST_SCORE,
-        "pictures": len(pictures),
-        "models": models,
-        "network": {"nodes": nodes, "differences": differences},
-    }
-    (job.output / "proof.json").write_text(json.dumps(proof, indent=1))
+        total = sum(deviations.values(), Deviation())
+        models[title] = ComparedModel(metrics[name].figures, total, deviations)
+    proof = Proof(
+        target=job.parameters.target,
+        evidence=metrics["engine"].evidence,
+        near=NEAR,
+        least_score=LEAST_SCORE,
+        pictures=len(pictures),
+        models=models,
+        network=_compare_networks(job),
+    )
+    write_record(job.output / "proof.json", proof)
     job.progress(len(COMPARED), len(COMPARED), "compared")
-    compared = {COMPARED.get(name, "pytorch"): each.figures["AP"] for name, each in metrics.items()}
-    return Result(metrics=compared)
+    return Result(metrics={title: model.figures["AP"] for title, model in models.items()})
 
 
 def _pictures(annotations: Path) -> List[Picture]:
-    content = json.loads(annotations.read_text(encoding="utf-8"))
     return [
         Picture(image["id"], image["file_name"], max(image["width"], image["height"]))
-        for image in sorted(content["images"], key=lambda image: str(image["file_name"]))
+        for image in sorted(read_split(annotations)["images"], key=lambda each: each["file_name"])
     ]
 
 
 def _detections(evaluation: Path) -> Mapping[int, np.ndarray]:
-    text = (evaluation / "predictions.json").read_text(encoding="utf-8")
-    return by_picture(json.loads(text))
+    return by_picture(read_predictions(evaluation / "predictions.json"))
 
 
 def _metrics(evaluation: Path) -> EvaluationMetrics:
@@ -101,8 +96,19 @@ def _deviations(
     }
 
 
-def _compare_networks(job: StageJob[ProveParameters]) -> Tuple[int, List[str]]:
-    graph = json.loads((job.inputs["graph"] / "graph.json").read_text(encoding="utf-8"))
+class _Preprocessing(TypedDict):
+    std: List[float]
+
+
+class _Graph(TypedDict):
+    """What is read of ``graph.json``: what the graph is fed, and by what it divides if pictures."""
+
+    input: str
+    preprocessing: _Preprocessing
+
+
+def _compare_networks(job: StageJob[ProveParameters]) -> NetworkComparison:
+    graph: _Graph = json.loads((job.inputs["graph"] / "graph.json").read_text(encoding="utf-8"))
     std: Optional[List[float]] = None
     if graph["input"] != "tensor":
         std = graph["preprocessing"]["std"]

@@ -1,31 +1,35 @@
 """Stage ``report``: judge the gates and write one self-contained HTML page for people."""
 
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
 
 import jinja2
 import matplotlib
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import ReportParameters
+from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.records import write_record
 from mmdet_jetson.contract.report import CHECKPOINT, GateResult, Verdict
-from mmdet_jetson.stages.gates.gates import judge, verdict
+from mmdet_jetson.stages.annotations.coco_file import read_split
+from mmdet_jetson.stages.annotations.summary import DatasetSummary
+from mmdet_jetson.stages.gates import judge, verdict
+from mmdet_jetson.stages.gates.evidence import Measured
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.reporting import report_page
 from mmdet_jetson.stages.reporting.subjects import (
     Subject,
     read_evidence,
-    read_json,
+    read_if_there,
     read_subjects,
 )
+from mmdet_jetson.stages.reporting.training import read_training
 
 
 def run(job: StageJob[ReportParameters]) -> Result:
     """Write ``report.html`` and ``verdict.json``; a failed gate is a verdict, not an error."""
     subjects = read_subjects(job.inputs, job.parameters.targets)
     job.progress(0, 2, "gates")
-    gates = _judge(job, subjects)
+    gates = judge(job.parameters.gates, _measured(job.inputs["dataset"], subjects))
     outcome = verdict(gates)
     job.progress(1, 2, "page")
     page = report_page.render(
@@ -33,8 +37,8 @@ def run(job: StageJob[ReportParameters]) -> Result:
         verdict=outcome,
         gates=gates,
         subjects=subjects,
-        summary=read_json(job.inputs["dataset"], "summary.json"),
-        training=read_json(job.inputs.get("checkpoint"), "metrics.json"),
+        summary=read_if_there(job.inputs["dataset"], "summary.json", DatasetSummary),
+        training=read_training(job.inputs["checkpoint"]),
         artifacts=job.artifacts,
     )
     _write(job.output, outcome, gates, page)
@@ -46,17 +50,18 @@ def run(job: StageJob[ReportParameters]) -> Result:
     )
 
 
-def _judge(job: StageJob[ReportParameters], subjects: List[Subject]) -> List[GateResult]:
-    annotations = job.inputs["dataset"] / "val.json"
-    limits = job.parameters.gates
-    resample = limits.get("min_AP50") is not None
-    evidence = {
-        subject.name: read_evidence(subject, annotations, resample)
-        for subject in subjects
-        if subject.is_engine or subject.name == CHECKPOINT
-    }
-    pictures = len(read_json(job.inputs["dataset"], "val.json").get("images", []))
-    return judge(limits, evidence.pop(CHECKPOINT), evidence, pictures)
+def _measured(dataset: Path, subjects: Sequence[Subject]) -> Measured:
+    annotations = dataset / "val.json"
+    judged = [each for each in subjects if each.is_engine or each.name == CHECKPOINT]
+    evidence = {each.name: read_evidence(each, annotations) for each in judged}
+    engines = [each for each in judged if each.is_engine]
+    return Measured(
+        checkpoint=evidence[CHECKPOINT],
+        engines={engine.name: evidence[engine.name] for engine in engines},
+        proofs={engine.name: engine.proof for engine in engines},
+        profiles={engine.name: engine.profile for engine in engines},
+        pictures=len(read_split(annotations)["images"]),
+    )
 
 
 def _write(folder: Path, outcome: str, gates: List[GateResult], page: str) -> None:

@@ -1,7 +1,7 @@
 """Stage `train`: fine-tune an MMDetection detector on a `dataset` artifact."""
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import TrainParameters
+from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.training.torch_device import use_device
 

@@ -12,18 +12,17 @@ Both directions hold one block of one file in memory, whatever the size of the d
 
 import gzip
 import hashlib
-import os
 import shutil
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
+from mmdet_jetson import tarballs
+
 BLOCK = 1 << 20
 READ_ONLY = 0o444
-_END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
 
 
 class Damaged(Exception):
@@ -94,12 +93,13 @@ def pack(folder: Path, sink: Sink) -> str:
     Raises:
         ValueError: something in it is neither a file nor a directory. A link would point
             outside of the artifact, or to what the next machine does not have.
+        UserError: a file changed while it was read.
     """
+    _require_plain(folder)
     with gzip.GzipFile("", "wb", compresslevel=0, fileobj=sink, mtime=0) as compressed:  # type: ignore[call-overload]
         tar = HashingWriter(compressed)
-        for path in _walk(folder):
-            _append(path, (folder.name / path.relative_to(folder)).as_posix(), tar)
-        tar.write(_END_OF_TAR)
+        for block in tarballs.archive(tarballs.folder(folder, folder.name)):
+            tar.write(block)
     return tar.digest
 
 
@@ -136,34 +136,12 @@ def write_file(blob: HashingReader, path: Path) -> None:
     blob.finish()
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    yield folder
-    for path in sorted(folder.iterdir()):
+def _require_plain(folder: Path) -> None:
+    for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            yield from _walk(path)
+            _require_plain(path)
         else:
-            yield path
-
-
-def _append(path: Path, name: str, tar: HashingWriter) -> None:
-    if path.is_dir() and not path.is_symlink():
-        tar.write(_header(name, tarfile.DIRTYPE, 0o755, 0))
-        return
-    _require_regular(path)
-    with path.open("rb") as source:
-        size = os.fstat(source.fileno()).st_size
-        tar.write(_header(name, tarfile.REGTYPE, 0o644, size))
-        start = tar.size
-        shutil.copyfileobj(source, tar, BLOCK)
-    if tar.size - start != size:
-        raise ValueError(f"{path} changed while it was read")
-    tar.write(bytes(-size % tarfile.BLOCKSIZE))
-
-
-def _header(name: str, kind: bytes, mode: int, size: int) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.type, info.mode, info.size = kind, mode, size
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+            _require_regular(path)
 
 
 def _require_regular(path: Path) -> None:

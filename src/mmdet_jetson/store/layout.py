@@ -25,13 +25,14 @@ import msgspec
 import portalocker
 
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.files import make_folder
 from mmdet_jetson.locks import hold
 from mmdet_jetson.store import oci
-from mmdet_jetson.store.disk import make_folder, sync, sync_folder, write
+from mmdet_jetson.store.disk import sync, sync_folder, write
 from mmdet_jetson.store.layers import READ_ONLY, Damaged, HashingReader, HashingWriter
 from mmdet_jetson.store.oci import Descriptor, Index, Manifest
 
-_EMPTY = Index(schema_version=2, media_type=oci.INDEX, manifests=[])
+EMPTY = Index(schema_version=2, media_type=oci.INDEX, manifests=[])
 Edit = Callable[[list[Descriptor]], list[Descriptor]]
 
 
@@ -69,7 +70,7 @@ class Layout:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._seen: tuple[int, int, int] | None = None
-        self._index = _EMPTY
+        self._index = EMPTY
 
     @property
     def blobs(self) -> Path:
@@ -145,7 +146,7 @@ class Layout:
         except FileNotFoundError as error:
             if self.marker.exists():  # else ``gc`` would take every blob for garbage
                 raise _broken_index(path, "it is missing") from error
-            return _EMPTY
+            return EMPTY
         # A write replaces the file by a new one, so the inode alone nearly always tells.
         seen = (status.st_ino, status.st_mtime_ns, status.st_size)
         if seen != self._seen:
@@ -194,8 +195,13 @@ class Layout:
     def rewrite(self, index: Index) -> None:
         """Set the index and the marker, whatever is in their place; the caller is ``alone``."""
         with hold(self.root / ".lock"):
-            _replace(self.root / "index.json", oci.canonical_json(index))
-            _replace(self.marker, oci.LAYOUT_VERSION)
+            self._replace(self.root / "index.json", oci.canonical_json(index))
+            self._replace(self.marker, oci.LAYOUT_VERSION)
+
+    def set_index_aside(self) -> Path | None:
+        """Keep a file that cannot be read under another name; None where there is none."""
+        path = self.root / "index.json"
+        return path.replace(path.with_name("index.json.damaged")) if path.exists() else None
 
     def discard(self, blob: Descriptor) -> None:
         """Remove a damaged blob, so that what needs it is made again instead of found."""
@@ -224,8 +230,15 @@ class Layout:
                 return
             # Blobs without an index are a damaged layout, which an empty index would hide.
             if not (self.root / "index.json").exists() and not any(self.blobs.iterdir()):
-                _replace(self.root / "index.json", oci.canonical_json(_EMPTY))
-            _replace(self.marker, oci.LAYOUT_VERSION)
+                self._replace(self.root / "index.json", oci.canonical_json(EMPTY))
+            self._replace(self.marker, oci.LAYOUT_VERSION)
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        """Write a file by way of the temporary folder, where nothing outlives a killed writer."""
+        with tempfile.TemporaryDirectory(dir=self.temporary) as folder:
+            prepared = Path(folder) / path.name
+            write(prepared, content)
+            prepared.replace(path)
 
     def _sweep_if_unused(self) -> None:
         if not any(self.temporary.iterdir()):
@@ -255,11 +268,5 @@ def _parse_index(path: Path) -> Index:
 def _broken_index(path: Path, reason: str) -> UserError:
     return UserError(
         f"{path} is not the index of an OCI image layout: {reason}",
-        "`invoke verify --mend` rebuilds it from the artifacts",
+        "`invoke verify --mend` starts with an empty one: results are then made again",
     )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    prepared = path.with_name(f".{path.name}.new")
-    write(prepared, content)
-    prepared.replace(path)

@@ -1,7 +1,7 @@
 """The parts of the OCI image specification 1.1 that the store reads and writes."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -29,7 +29,7 @@ Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 
 
 class _Object(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """JSON as the specification spells it; an absent property is the field's default."""
+    """JSON as the specification writes it; an absent property is the field's default."""
 
 
 class Descriptor(_Object, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class Descriptor(_Object, frozen=True, kw_only=True):
     annotations: dict[str, str] | None = None
     urls: list[str] | None = None
     data: str | None = None
-    platform: dict[str, Any] | None = None
+    platform: dict[str, object] | None = None
 
     @property
     def tag(self) -> str | None:
@@ -91,10 +91,10 @@ class Index(_Object, frozen=True, kw_only=True):
 
 
 def digest_of(content: bytes) -> str:
-    """The digest of a blob, as descriptors spell it."""
+    """The digest of a blob, as descriptors write it."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def canonical_json(value: Any) -> bytes:
+def canonical_json(value: object) -> bytes:
     """The same bytes for the same value, whatever the order its keys were set in."""
     return msgspec.json.encode(value, order="sorted")

@@ -15,15 +15,20 @@ from functools import partial
 from pathlib import Path
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.store import artifact as spelling
+from mmdet_jetson.files import disk_errors, make_folder
 from mmdet_jetson.store import garbage, mending, oci, verification
 from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
-from mmdet_jetson.store.disk import disk_errors, make_folder
 from mmdet_jetson.store.garbage import Freed
 from mmdet_jetson.store.layers import Damaged, copy_file, pack, unpack, write_file
 from mmdet_jetson.store.layout import Edit, Layout, Staged, Staging
+from mmdet_jetson.store.manifests import (
+    artifact_type,
+    encode_config,
+    encode_manifest,
+    read_artifact,
+)
 from mmdet_jetson.store.oci import Descriptor
-from mmdet_jetson.store.verification import Verification
+from mmdet_jetson.store.verification import OnBytesRead, Verification
 
 # What the tag of a reference may be, by the OCI distribution specification.
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
@@ -64,13 +69,13 @@ class Store:
             ValueError: ``folder`` holds a link or another special file.
         """
         _check(tags)
-        media_type = spelling.artifact_type(kind)
+        media_type = artifact_type(kind)
         with disk_errors(self.root), self._layout.staging() as staging:
             layers = [_stage(path, staging) for path in sorted(folder.iterdir())]
             config = _pointer(
-                _stage_bytes(staging, spelling.encode_config(provenance, layers)), oci.IMAGE_CONFIG
+                _stage_bytes(staging, encode_config(provenance, layers)), oci.IMAGE_CONFIG
             )
-            content = spelling.encode_manifest(kind, config, layers, subject)
+            content = encode_manifest(kind, config, layers, subject)
             manifest = _pointer(
                 _stage_bytes(staging, content), oci.MANIFEST, artifact_type=media_type
             )
@@ -91,7 +96,7 @@ class Store:
             self._layout.create()
 
     def find(self, name: str) -> Artifact | None:
-        """The artifact of a tag or digest; ``None`` if there is none, or if ``damage`` has a say.
+        """The artifact of a tag or digest; ``None`` if it is unknown, or if ``damage`` tells why.
 
         A digest may be cut to its first 12 hex digits, as lines show it. Layers are looked up,
         not read: ``checkout`` reads and checks them.
@@ -177,19 +182,19 @@ class Store:
 
     def verify(
         self,
-        progress: Callable[[int, int], None] = lambda _step, _total: None,
+        on_bytes: OnBytesRead = lambda _done, _total: None,
         *,
         mend: bool = False,
     ) -> Verification:
         """Read every blob that anything points to, and check all of it.
 
-        ``progress`` is told the bytes read and the bytes there are. ``mend`` removes what is
-        damaged, so that the next run makes it again, and rebuilds an index that is lost.
+        ``on_bytes`` is told the bytes read and the bytes there are. ``mend`` removes what is
+        damaged, so that the next run makes it again, and sets aside an index that cannot be read.
         """
         if not (mend and self.exists()):
-            return verification.verify(self._layout, progress, mend=False)
+            return verification.verify(self._layout, on_bytes, mend=False)
         with disk_errors(self.root):
-            return mending.mend(self._layout, progress)
+            return mending.mend(self._layout, on_bytes)
 
     def gc(self, keep: Callable[[str], bool], *, dry_run: bool = False) -> Freed:
         """Drop the tags that ``keep`` refuses and those of damaged artifacts, and free the rest.
@@ -214,7 +219,7 @@ class Store:
 
     def _parse(self, entry: Descriptor) -> Artifact | None:
         try:
-            return spelling.read(self._layout, entry)
+            return read_artifact(self._layout, entry)
         except (Damaged, ValueError):
             return None  # ``verify`` says what is wrong; a run makes it again
 

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.store import artifact as spelling
 from mmdet_jetson.store import oci
+from mmdet_jetson.store.artifact import is_cache_tag
 from mmdet_jetson.store.garbage import reachable
 from mmdet_jetson.store.layers import Damaged
 from mmdet_jetson.store.layout import Layout
+from mmdet_jetson.store.manifests import read_artifact
 from mmdet_jetson.store.oci import Descriptor
 
-Progress = Callable[[int, int], None]
+OnBytesRead = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Verification:
     unreferenced: int
 
 
-def verify(layout: Layout, progress: Progress, *, mend: bool) -> Verification:
+def verify(layout: Layout, on_bytes: OnBytesRead, *, mend: bool) -> Verification:
     """Check the layout, every index entry, and every blob that one of them needs."""
     if not layout.exists():
         return Verification((), 0, 0, 0)
@@ -44,7 +45,7 @@ def verify(layout: Layout, progress: Progress, *, mend: bool) -> Verification:
             if problem := _check(layout, blob, mend=mend):
                 problems.append(Problem(names[digest], problem))
             done += blob.size
-            progress(done, total)
+            on_bytes(done, total)
         problems += _artifacts(layout)
         unreferenced = sum(f"sha256:{path.name}" not in blobs for path in layout.blobs.glob("*"))
     return Verification(tuple(problems), len(blobs), total, unreferenced)
@@ -82,7 +83,7 @@ def _needed(layout: Layout) -> tuple[dict[str, str], dict[str, Descriptor]]:
 
 
 def _is_nameless(entry: Descriptor) -> bool:
-    return not entry.tag or spelling.is_cache_tag(entry.tag)
+    return not entry.tag or is_cache_tag(entry.tag)
 
 
 def _check(layout: Layout, blob: Descriptor, *, mend: bool) -> str:
@@ -111,7 +112,7 @@ def _artifacts(layout: Layout) -> list[Problem]:
 
 def _describes_artifact(layout: Layout, entry: Descriptor) -> str:
     try:
-        spelling.read(layout, entry)
+        read_artifact(layout, entry)
     except Damaged:
         return ""  # reported for the blob itself
     except UserError as error:

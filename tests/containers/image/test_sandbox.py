@@ -82,6 +82,6 @@ def test_nothing_of_the_build_stayed() -> None:
     assert [name for name in os.environ if name.endswith(("_CERT", "CERT_FILE"))] == []
 
 
-def test_the_stages_are_there_and_nothing_else_of_ours() -> None:
+def test_the_contract_and_the_stages_are_there_and_nothing_else_of_ours() -> None:
     top = Path("/opt/mmdet_jetson/mmdet_jetson")
-    assert sorted(path.name for path in top.iterdir()) == ["__init__.py", "stages"]
+    assert sorted(path.name for path in top.iterdir()) == ["__init__.py", "contract", "stages"]

@@ -8,11 +8,8 @@ import pytest
 from built_engines import dataset_folder, engine_folder, engine_job, job
 from fused import fused_folder, split_folder
 
-from mmdet_jetson.contract.parameters import (
-    DrawingParameters,
-    EvaluateEngineParameters,
-    ProfileParameters,
-)
+from mmdet_jetson.contract.parameters.evaluate import DrawingParameters, EvaluateEngineParameters
+from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.stages import engine, evaluate_engine, profile
 
 

@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
+from json_values import at
+from mmdeploy.apis.utils import utils as mmdeploy_guards
 from mmdeploy.apis.utils.utils import check_backend_device
-from mmdet.registry import MODELS
-from mmdet.utils import register_all_modules
 from mmengine import Config
+from untrained import (
+    PACK,
+    PAD,
+    ROOT,
+    SIZE,
+    Step,
+    base_config,
+    pipeline,
+    run_export,
+    variant,
+    write_checkpoint,
+)
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.stages import export
+from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.stages.conversion import documented_graph
 from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
-from mmdet_jetson.stages.conversion.onnx_graph import read_graph
+from mmdet_jetson.stages.conversion.onnx_graph import read_documented_graph
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.job import StageJob
 
-ROOT = Path(__file__).parents[3]
 CONFIGS = {
     backend: f"configs/deploy/detection_{backend}_static.py"
     for backend in ("onnxruntime", "tensorrt")
 }
-SIZE = (128, 128)
-PAD = {"type": "Pad", "size": SIZE, "pad_val": {"img": (114, 114, 114)}}
-PACK = {"type": "PackDetInputs", "meta_keys": ("img_id", "img_path", "ori_shape", "img_shape")}
 
 DOCUMENTED_ONNX = {
     "type": "onnx",
@@ -59,7 +63,7 @@ DOCUMENTED_CODEBASE = {
         "background_label_id": -1,
     },
 }
-DOCUMENTED_BACKEND: dict[str, Any] = {
+DOCUMENTED_BACKEND: dict[str, dict[str, object]] = {
     "onnxruntime": {"type": "onnxruntime"},
     "tensorrt": {
         "type": "tensorrt",
@@ -79,58 +83,29 @@ DOCUMENTED_BACKEND: dict[str, Any] = {
 }
 
 
-def base_config(base: str, pipeline: list[dict[str, Any]] | None, folder: Path) -> Config:
-    """A flattened config of MMDetection's with one class, as the stage train leaves it."""
-    source = folder / "source.py"
-    source.write_text(f"_base_ = 'mmdet::{base}'\n")
-    config = Config.fromfile(str(source))
-    config.model.bbox_head.num_classes = 1
-    config.model.backbone.pop("init_cfg", None)
-    config.test_dataloader.dataset.metainfo = {"classes": ("balloon",)}
-    if pipeline is not None:
-        config.test_dataloader.dataset.pipeline = pipeline
-        config.test_pipeline = pipeline
-    return config
+def run(
+    checkpoint: Path,
+    backend: str,
+    folder: Path,
+    *,
+    size: tuple[int, int] = SIZE,
+    deploy_config: str = "",
+    config: Path = ROOT,
+) -> tuple[Path, Result]:
+    """Export the documented graph for a backend, with the shipped deploy config or another."""
+    wanted = ExportParameters(backend, deploy_config or CONFIGS[backend], size, fused=None)
+    return run_export(checkpoint, folder, wanted, config)
 
 
-def write_checkpoint(config: Config, folder: Path) -> Path:
-    register_all_modules()
-    torch.manual_seed(0)
-    folder.mkdir()
-    model = MODELS.build(Config({"model": config.model}).model)
-    torch.save({"state_dict": model.state_dict(), "meta": {}}, str(folder / "best.pth"))
-    config.dump(str(folder / "config.py"))
-    return folder
+def read(folder: Path, name: str) -> dict[str, object]:
+    content: dict[str, object] = json.loads((folder / name).read_text())
+    return content
 
 
-def pipeline(keep_ratio: bool, *pads: dict[str, Any]) -> list[dict[str, Any]]:
-    resize = {"type": "Resize", "scale": SIZE, "keep_ratio": keep_ratio}
-    return [{"type": "LoadImageFromFile"}, resize, *pads, PACK]
-
-
-def run(checkpoint: Path, backend: str, folder: Path, **changed: Any) -> tuple[Path, Result]:
-    onnx, work = folder / "onnx", folder / "work"
-    onnx.mkdir(parents=True)
-    work.mkdir()
-    parameters = {
-        "backend": backend,
-        "graph": "documented",
-        "deploy_config": CONFIGS[backend],
-        "input_size": list(SIZE),
-        **changed,
-    }
-    inputs = {"checkpoint": checkpoint, "config": parameters.pop("config", ROOT)}
-    job = StageJob("export", parameters, inputs, {"onnx": onnx}, work, io.StringIO())
-    return onnx, export.run(job)
-
-
-def read(folder: Path, name: str) -> Any:
-    return json.loads((folder / name).read_text())
-
-
-def transforms(folder: Path) -> dict[str, Any]:
+def transforms(folder: Path) -> dict[str, dict[str, object]]:
     """The preprocessing by type; of two Pads the first, which is before Normalize."""
-    listed = read(folder, "pipeline.json")["pipeline"]["tasks"][0]["transforms"]
+    listed = at(read(folder, "pipeline.json"), "pipeline.tasks.0.transforms")
+    assert isinstance(listed, list)
     return {step["type"]: step for step in reversed(listed)}
 
 
@@ -156,7 +131,7 @@ def traced_before(
     """Stand a graph from before in for a trace, in tests of what is beside the graph."""
 
     def replay(backend: str) -> None:
-        def copy(_image: Any, folder: str, name: str, *_rest: Any) -> None:
+        def copy(_image: object, folder: str, name: str, *_rest: object) -> None:
             shutil.copy(exported[backend] / name, folder)
 
         monkeypatch.setattr(documented_graph, "torch2onnx", copy)
@@ -197,9 +172,10 @@ def test_the_artifact_is_complete_and_names_no_folder(
     for path in folder.iterdir():
         assert str(folder.parent).encode() not in path.read_bytes(), path.name
     detail = read(folder, "detail.json")
-    assert (detail["codebase"]["pth"], detail["codebase"]["config"]) == ("best.pth", "config.py")
+    assert at(detail, "codebase.pth") == "best.pth"
+    assert at(detail, "codebase.config") == "config.py"
     suffix = {"onnxruntime": "onnx", "tensorrt": "engine"}[backend]
-    assert read(folder, "deploy.json")["models"][0]["net"] == f"end2end.{suffix}"
+    assert at(read(folder, "deploy.json"), "models.0.net") == f"end2end.{suffix}"
     again = load_deploy_config(folder / "deploy_config.py", backend, SIZE)
     assert again.onnx_config.input_shape == list(SIZE)
 
@@ -255,8 +231,10 @@ def test_the_tensorrt_graph_has_the_one_custom_operator(exported: dict[str, Path
 
 
 def test_with_more_classes_onnxruntime_keeps_more(exported: dict[str, Path]) -> None:
-    graph = read_graph(exported["onnxruntime"] / "end2end.onnx", "onnxruntime", classes=2)
-    assert graph.post_processing["keep"] == 300
+    graph = read_documented_graph(
+        exported["onnxruntime"] / "end2end.onnx", "onnxruntime", classes=2
+    )
+    assert graph.post_processing.keep == 300
 
 
 def test_two_exports_are_the_same_bytes(
@@ -269,7 +247,7 @@ def test_two_exports_are_the_same_bytes(
 
 def test_mmdeploy_has_its_guard_back(exported: dict[str, Path]) -> None:
     config = load_deploy_config(ROOT / CONFIGS["tensorrt"], "tensorrt", SIZE)
-    assert documented_graph.mmdeploy_guards.check_backend_device is check_backend_device
+    assert mmdeploy_guards.check_backend_device is check_backend_device
     with pytest.raises(ValueError, match="invalid for the backend tensorrt"):
         check_backend_device(config, "cpu")
 
@@ -288,17 +266,7 @@ def test_a_letterbox_stays_a_letterbox(exported: dict[str, Path], backend: str) 
     }
 
 
-def variant(rtmdet: Path, folder: Path, change: Callable[[Config], None]) -> Path:
-    """The checkpoint with a changed config: same weights."""
-    config = Config.fromfile(str(rtmdet / "config.py"))
-    change(config)
-    folder.mkdir()
-    config.dump(str(folder / "config.py"))
-    shutil.copy(rtmdet / "best.pth", folder)
-    return folder
-
-
-def with_pipeline(steps: list[dict[str, Any]]) -> Callable[[Config], None]:
+def with_pipeline(steps: list[Step]) -> Callable[[Config], None]:
     def change(config: Config) -> None:
         # Only the loader's pipeline: it is the one that training validates with.
         config.test_dataloader.dataset.pipeline = steps
@@ -315,19 +283,19 @@ def test_a_stretch_stays_a_stretch(
     steps = transforms(folder)
     assert steps["Resize"] == {"type": "Resize", "size": [128, 128], "keep_ratio": False}
     assert "size" not in steps["Pad"]
-    assert result.warnings == []
+    assert result.warnings == ()
 
 
 def test_an_oblong_input_is_padded_in_the_sdks_order_and_warned_about(
     rtmdet: Path, tmp_path: Path, traced_before: Callable[[str], None]
 ) -> None:
     traced_before("onnxruntime")
-    folder, result = run(rtmdet, "onnxruntime", tmp_path / "job", input_size=[160, 128])
+    folder, result = run(rtmdet, "onnxruntime", tmp_path / "job", size=(160, 128))
     steps = transforms(folder)
     assert (steps["Resize"]["size"], steps["Pad"]["size"]) == ([160, 128], [128, 160])
     assert [warning.split(",")[0] for warning in result.warnings] == [
         "trained at 128x128",
-        "MMDetection fits the longer side of a picture to 160",
+        "MMDetection scales the longer side of a picture to 160",
     ]
 
 
@@ -358,7 +326,7 @@ def test_yolox_exports_with_its_own_preprocessing(tmp_path: Path) -> None:
         "keep": 100,
         "nms_pre": 336,
     }
-    assert result.warnings == ["trained at 416x416, exported at 128x128: accuracy may differ"]
+    assert result.warnings == ("trained at 416x416, exported at 128x128: accuracy may differ",)
 
 
 def edited(old: str, new: str) -> Callable[[str], str]:
@@ -369,7 +337,7 @@ def edited(old: str, new: str) -> Callable[[str], str]:
     return edit
 
 
-BAD_DEPLOY_CONFIGS = {
+BAD_DEPLOY_CONFIGS: dict[str, tuple[Callable[[str], str], str]] = {
     "not-python": (lambda _: "backend_config = {", "cannot be read: SyntaxError"),
     "raises": (lambda text: text + "\n1 / 0\n", "cannot be read: ZeroDivisionError"),
     "no-backend-table": (
@@ -418,12 +386,15 @@ def test_an_input_size_off_the_stride_is_one_sentence(
     size: tuple[int, int], rtmdet: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(StageError, match="is not a multiple of 32") as caught:
-        run(rtmdet, "onnxruntime", tmp_path / "job", input_size=list(size))
+        run(rtmdet, "onnxruntime", tmp_path / "job", size=size)
     assert_sentence(caught.value)
 
 
 def garble(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
+    def spoil(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return spoil
 
 
 def truncate_weights(folder: Path) -> None:
@@ -457,18 +428,21 @@ def no_classes(config: Config) -> None:
 
 
 BAD_CHECKPOINTS = {
-    "weights-garbage": (garble("best.pth", b"no pickle"), "best.pth cannot be read"),
-    "weights-empty": (garble("best.pth", b""), "best.pth cannot be read"),
-    "weights-truncated": (truncate_weights, "best.pth cannot be read"),
-    "weights-absent": (remove_weights, "best.pth cannot be read"),
+    "weights-garbage": (garble("best.pth", b"no pickle"), "best.pth are not a PyTorch"),
+    "weights-empty": (garble("best.pth", b""), "best.pth are an empty file"),
+    "weights-truncated": (truncate_weights, "best.pth are a damaged or incomplete"),
+    "weights-absent": (remove_weights, "the weights best.pth are missing"),
     "config-not-python": (garble("config.py", b"model = ("), "config.py cannot be read"),
     "config-without-model": (garble("config.py", b"x = 1\n"), "no test_dataloader"),
     "no-class-names": (set_config(no_classes), "metainfo with classes"),
-    "other-classes": (set_config(three_classes), "best.pth does not fit config.py: 6 of"),
-    "unknown-head": (set_config(unknown_head), "no model that can be built"),
+    "other-classes": (set_config(three_classes), "best.pth does not match config.py: 6 of"),
+    "unknown-head": (
+        set_config(unknown_head),
+        "cannot build the model of the checkpoint's config.py",
+    ),
     "unknown-transform": (
         set_config(with_pipeline([*pipeline(True, PAD)[:2], {"type": "RandomFlip"}, PACK])),
-        "has a RandomFlip, which no engine does",
+        "has a RandomFlip, which no engine can do",
     ),
     "keeps-ratio-without-pad": (set_config(with_pipeline(pipeline(True))), "has no Pad"),
     "no-resize": (
@@ -490,15 +464,15 @@ def test_a_bad_checkpoint_is_one_sentence(defect: str, rtmdet: Path, tmp_path: P
 
 def test_a_graph_for_another_backend_is_refused(exported: dict[str, Path]) -> None:
     for made, asked in (("onnxruntime", "tensorrt"), ("tensorrt", "onnxruntime")):
-        with pytest.raises(StageError, match=f"is no {asked} detector"):
-            read_graph(exported[made] / "end2end.onnx", asked, classes=1)
+        with pytest.raises(StageError, match=f"is not a detector for {asked}"):
+            read_documented_graph(exported[made] / "end2end.onnx", asked, classes=1)
 
 
 def test_a_damaged_graph_is_one_sentence(exported: dict[str, Path], tmp_path: Path) -> None:
     content = (exported["onnxruntime"] / "end2end.onnx").read_bytes()
     (tmp_path / "end2end.onnx").write_bytes(content[: len(content) // 2])
     with pytest.raises(StageError, match="is not valid ONNX") as caught:
-        read_graph(tmp_path / "end2end.onnx", "onnxruntime", classes=1)
+        read_documented_graph(tmp_path / "end2end.onnx", "onnxruntime", classes=1)
     assert_sentence(caught.value)
 
 
@@ -514,7 +488,7 @@ def test_a_head_that_cannot_be_traced_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def refuse(*_arguments: Any) -> None:
+    def refuse(*_arguments: object) -> None:
         raise NotImplementedError("Unsupported nms type: soft_nms.\nGraph: ...")
 
     monkeypatch.setattr(documented_graph, "torch2onnx", refuse)

@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
-import mmdet
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from json_values import at
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine import Config
 from mmengine.model import revert_sync_batchnorm
-from test_export import (
-    PAD,
-    ROOT,
-    SIZE,
-    base_config,
-    pipeline,
-    variant,
-    write_checkpoint,
-)
+from untrained import PAD, SIZE, Step, base_config, pipeline, run_export, variant, write_checkpoint
 
-from mmdet_jetson.stages import evaluate_checkpoint, export
+from mmdet_jetson.contract.parameters.export import ExportParameters, FusedParameters
+from mmdet_jetson.stages import evaluate_checkpoint
 from mmdet_jetson.stages.backends.onnxruntime import network_of
 from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
 from mmdet_jetson.stages.conversion import trained_preprocessing
-from mmdet_jetson.stages.conversion.fused_graph import FusedInput, fused_graph
+from mmdet_jetson.stages.conversion.fused_graph import fused_graph
 from mmdet_jetson.stages.conversion.fused_preprocessing import preprocessing_graph
-from mmdet_jetson.stages.conversion.head_decoding import DecodedNetwork
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.detector import Feeding, FusedDetector
-from mmdet_jetson.stages.inference.drawing import Detection
-from mmdet_jetson.stages.inference.feeding import feed
-from mmdet_jetson.stages.inference.preprocessing import Preprocessing
-from mmdet_jetson.stages.job import StageJob
+from mmdet_jetson.stages.inference.boxes import Detection
+from mmdet_jetson.stages.inference.detector import FusedDetector, detector_of
+from mmdet_jetson.stages.inference.feeding import Feeding
+from mmdet_jetson.stages.inference.graph import preprocessing_of, read_graph
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
 
 RTMDET = "rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
 YOLOX = "yolox/yolox_tiny_8xb8-300e_coco.py"
@@ -53,44 +43,35 @@ EXPORTS = [("rtmdet", "image"), ("rtmdet", "tensor"), ("yolox", "letterboxed")]
 CLASSES = ("balloon", "kite", "plane")
 DEPLOY = {"score_threshold": 0.05, "iou_threshold": 0.5, "keep_top_k": 100}
 LAST_LAYERS = re.compile(r"bbox_head.*(?:rtm|conv)_(cls|reg|obj)\b")
-MAPPED_BACK = {
+MAPPED_BACK: Step = {
     "type": "PackDetInputs",
     "meta_keys": ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
 }
 
 
-def fuse(checkpoint: Path, folder: Path, **changed: Any) -> Path:
-    """Run the stage for a fused graph; keywords replace its parameters."""
-    onnx_folder = folder / "onnx"
-    onnx_folder.mkdir(parents=True)
-    parameters = {
-        "backend": "onnxruntime",
-        "graph": "fused",
-        "input": "image",
-        "batch": 1,
-        "thresholds": "model",
-        "candidates": 1000,
-        "rounds": 30,
-        "deploy_config": "configs/deploy/detection_onnxruntime_static.py",
-        "input_size": list(SIZE),
-        **changed,
-    }
-    inputs = {"checkpoint": checkpoint, "config": ROOT}
-    export.run(StageJob("export", parameters, inputs, {"onnx": onnx_folder}, folder, io.StringIO()))
-    return onnx_folder
+FUSED = FusedParameters("image", 1, "model", candidates=1000, rounds=30)
+EXPORT = ExportParameters(
+    "onnxruntime", "configs/deploy/detection_onnxruntime_static.py", SIZE, FUSED
+)
 
 
-def described(folder: Path) -> Any:
-    return json.loads((folder / "graph.json").read_text())
+def fuse(checkpoint: Path, folder: Path, fused: FusedParameters = FUSED) -> Path:
+    """Run the stage for a fused graph."""
+    return run_export(checkpoint, folder, replace(EXPORT, fused=fused))[0]
+
+
+def described(folder: Path) -> dict[str, object]:
+    content: dict[str, object] = json.loads((folder / "graph.json").read_text())
+    return content
 
 
 def lively(config: Config, folder: Path) -> Path:
     """An untrained checkpoint that finds different things in different places."""
-    checkpoint = write_checkpoint(config, folder)
+    checkpoint: Path = write_checkpoint(config, folder)
     random = torch.Generator().manual_seed(1)
     tiles = 255 * torch.rand(8, 3, 8, 8, generator=random)
     pictures = torch.nn.functional.interpolate(tiles, size=SIZE)
-    model = enlivened(load_trained_model(checkpoint).network(), pictures, random)
+    model = enlivened(load_trained_model(checkpoint).network, pictures, random)
     torch.save({"state_dict": model.state_dict(), "meta": {}}, str(checkpoint / "best.pth"))
     return checkpoint
 
@@ -143,7 +124,7 @@ def fused(
 
     @lru_cache(None)
     def made(name: str, mode: str) -> Path:
-        return fuse(checkpoints[name], tmp_path_factory.mktemp("job"), input=mode)
+        return fuse(checkpoints[name], tmp_path_factory.mktemp("job"), replace(FUSED, input=mode))
 
     return made
 
@@ -163,24 +144,28 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def detector(folder: Path) -> FusedDetector:
+def detector(
+    graph: bytes, prepared: Preprocessing, fused: FusedParameters, keep: int, candidates: int
+) -> FusedDetector:
     """Open a fused graph in this environment's ONNX Runtime."""
-    graph = described(folder)
-    limits = graph["post_processing"]
-    return FusedDetector(
-        tuple(graph["classes"]),
-        Preprocessing.of(folder, graph),
-        network_of(onnxruntime.InferenceSession(str(folder / "end2end.onnx"))),
-        {},
-        Feeding(graph["input"], graph["batch"]),
-        limits["keep"],
-        limits["nms_pre"],
-    )
+    network = network_of(onnxruntime.InferenceSession(graph))
+    feeding = Feeding(prepared, fused.input, fused.batch)
+    return FusedDetector(CLASSES, feeding, network, None, keep=keep, candidates=candidates)
+
+
+def exported_detector(folder: Path) -> FusedDetector:
+    """Open what the stage wrote, as its graph.json says."""
+    graph = read_graph(folder)
+    network = network_of(onnxruntime.InferenceSession(str(folder / "end2end.onnx")))
+    feeding = Feeding(preprocessing_of(folder, graph), graph.input, graph.batch)
+    found = detector_of(graph, feeding, network, None)
+    assert isinstance(found, FusedDetector)
+    return found
 
 
 def in_pytorch(checkpoint: Path) -> Callable[[Path], list[Detection]]:
     trained = load_trained_model(checkpoint)
-    return evaluate_checkpoint.detector(trained.network(), trained.config)
+    return evaluate_checkpoint.detector(trained.network, trained.config)
 
 
 def rows(found: list[Detection]) -> np.ndarray:
@@ -202,7 +187,7 @@ def test_it_detects_what_pytorch_detects(
     fused: Callable[[str, str], Path],
     photos: list[Path],
 ) -> None:
-    ours, theirs = detector(fused(name, mode)), in_pytorch(checkpoints[name])
+    ours, theirs = exported_detector(fused(name, mode)), in_pytorch(checkpoints[name])
     assert_same_detections(ours, theirs, photos)
 
 
@@ -210,12 +195,12 @@ def assert_same_detections(
     ours: FusedDetector, theirs: Callable[[Path], list[Detection]], photos: list[Path]
 ) -> None:
     """Show a graph all photos, as many at a time as it takes."""
-    labels, batch = set(), ours.fed.batch
+    labels, batch = set(), ours.feeding.batch
     for start in range(0, len(photos), batch):
         paths = photos[start : start + batch]
-        pictures = [cv2.imread(str(path)) for path in paths]
-        graph = {"input": ours.fed.mode, "batch": 1}
-        fed = zip(*(feed(graph, ours.preprocessing, picture) for picture in pictures))
+        pictures = [read_picture(path) for path in paths]
+        one = replace(ours.feeding, batch=1)
+        fed = zip(*map(one, pictures))
         outputs = ours.network(*map(np.concatenate, fed))
         for number, (path, picture) in enumerate(zip(paths, pictures)):
             own = tuple(values[number : number + 1] for values in outputs)
@@ -255,15 +240,14 @@ def test_larger_ones_detect_what_they_do_in_pytorch(
     prepared = trained_preprocessing.trained_preprocessing(
         trained_preprocessing.test_pipeline(config, SIZE), config.model.data_preprocessor, SIZE
     )
-    pictures = np.stack([prepared.resize(cv2.imread(str(path))) for path in photos])
+    pictures = np.stack([prepared.resize(read_picture(path)) for path in photos])
     seen = torch.from_numpy(pictures.transpose(0, 3, 1, 2)).float()
     random = torch.Generator().manual_seed(1)
     model = enlivened(revert_sync_batchnorm(MODELS.build(config.model)), seen, random)
-    limits = nms_limits(model, DEPLOY, "model", candidates=1000, rounds=30)
-    graph = fused_graph(model, FusedInput(mode, 1), prepared, limits)
-    network = network_of(onnxruntime.InferenceSession(graph.SerializeToString()))
-    fed, kept = Feeding(mode, 1), (limits.keep, limits.candidates)
-    ours = FusedDetector(CLASSES, prepared, network, {}, fed, *kept)
+    fused = replace(FUSED, input=mode)
+    limits = nms_limits(model, DEPLOY, fused)
+    graph = fused_graph(model, fused, prepared, limits).SerializeToString()
+    ours = detector(graph, prepared, fused, limits.keep, limits.candidates)
     assert_same_detections(ours, evaluate_checkpoint.detector(model, config), photos[:3])
 
 
@@ -271,7 +255,7 @@ def test_larger_ones_detect_what_they_do_in_pytorch(
 def test_pictures_that_share_a_batch_keep_their_detections(
     name: str, mode: str, checkpoints: dict[str, Path], photos: list[Path], tmp_path: Path
 ) -> None:
-    pair = detector(fuse(checkpoints[name], tmp_path, input=mode, batch=2))
+    pair = exported_detector(fuse(checkpoints[name], tmp_path, replace(FUSED, input=mode, batch=2)))
     assert_same_detections(pair, in_pytorch(checkpoints[name]), photos)
 
 
@@ -279,7 +263,7 @@ def test_graph_json_says_what_to_feed_and_what_is_inside(
     fused: Callable[[str, str], Path],
 ) -> None:
     graph = described(fused("yolox", "letterboxed"))
-    assert graph["preprocessing"]["keep_ratio"] is True
+    assert at(graph, "preprocessing.keep_ratio") is True
     assert {key: graph[key] for key in graph if key not in ("preprocessing", "checkpoint")} == {
         "graph": "fused",
         "backend": "onnxruntime",
@@ -301,13 +285,15 @@ def test_graph_json_says_what_to_feed_and_what_is_inside(
         "input_size": [128, 128],
     }
     assert described(fused("rtmdet", "image"))["inputs"] == {"picture": [1, None, None, 3]}
-    assert list(described(fused("rtmdet", "tensor"))["inputs"]) == ["input", "mapping"]
+    tensor = at(described(fused("rtmdet", "tensor")), "inputs")
+    assert tensor == {"input": [1, 3, 128, 128], "mapping": [1, 4]}
 
 
 def test_thresholds_are_the_models_or_the_deploy_configs(checkpoints: dict[str, Path]) -> None:
     def limits(name: str, source: str) -> tuple[object, ...]:
-        network = load_trained_model(checkpoints[name]).network()
-        return astuple(nms_limits(network, DEPLOY, source, candidates=512, rounds=9))
+        network = load_trained_model(checkpoints[name]).network
+        fused = FusedParameters("image", 1, source, candidates=512, rounds=9)
+        return astuple(nms_limits(network, DEPLOY, fused))
 
     assert limits("rtmdet", "model") == (0.001, False, 0.65, 0.0, 300, 512, 9)
     assert limits("rtmdet", "deploy") == (0.05, False, 0.5, 0.0, 100, 512, 9)
@@ -334,22 +320,17 @@ def test_two_exports_are_the_same_bytes(
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def preprocessing(**changed: Any) -> Preprocessing:
-    default = {
-        "input_size": SIZE,
-        "keep_ratio": True,
-        "pad_value": (114.0, 114.0, 114.0),
-        "mean": (103.53, 116.28, 123.675),
-        "std": (57.375, 57.12, 58.395),
-        "to_rgb": False,
-    }
-    return Preprocessing(**{**default, **changed})
-
-
 @pytest.mark.parametrize("to_rgb", [False, True])
 @pytest.mark.parametrize("keep_ratio", [False, True])
 def test_its_preprocessing_is_opencvs(keep_ratio: bool, to_rgb: bool) -> None:
-    wanted = preprocessing(keep_ratio=keep_ratio, to_rgb=to_rgb)
+    wanted = Preprocessing(
+        input_size=SIZE,
+        keep_ratio=keep_ratio,
+        pad_value=(114.0, 114.0, 114.0),
+        mean=(103.53, 116.28, 123.675),
+        std=(57.375, 57.12, 58.395),
+        to_rgb=to_rgb,
+    )
     graph = preprocessing_graph("image", wanted, batch=1, folded=False)
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     random = np.random.default_rng(0)
@@ -371,8 +352,9 @@ def test_channel_order_and_deviation_are_folded_exactly(tmp_path: Path, photos: 
     config = base_config(RTMDET, [*pipeline(True, PAD)[:-1], MAPPED_BACK], tmp_path)
     config.model.data_preprocessor.bgr_to_rgb = True
     checkpoint = lively(config, tmp_path / "checkpoint")
-    ours, theirs = detector(fuse(checkpoint, tmp_path, input="letterboxed")), in_pytorch(checkpoint)
-    found, expected = rows(ours.detect(cv2.imread(str(photos[0])))), rows(theirs(photos[0]))
+    ours = exported_detector(fuse(checkpoint, tmp_path, replace(FUSED, input="letterboxed")))
+    found = rows(ours.detect(read_picture(photos[0])))
+    expected = rows(in_pytorch(checkpoint)(photos[0]))
     assert len(found) == len(expected) > 5
     assert max(nearest(row, found) for row in expected) < 0.05
 
@@ -388,57 +370,17 @@ def test_another_nms_is_one_sentence(checkpoints: dict[str, Path], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("base", "head"),
+    ("wanted", "sentence"),
     [
-        ("fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py", "a FCOS with a FCOSHead"),
-        ("gfl/gfl_r50_fpn_1x_coco.py", "a GFL with a GFLHead"),
-        ("faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py", "a FasterRCNN with a head of its own"),
-    ],
-)
-def test_a_head_that_cannot_be_fused_is_one_sentence(base: str, head: str) -> None:
-    with pytest.raises(StageError, match=f"^{head} cannot be fused") as caught:
-        DecodedNetwork(untrained(base), 1, SIZE)
-    assert 'graph = "documented"' in caught.value.hint
-
-
-def test_an_anchor_head_is_decoded_as_mmdetection_does() -> None:
-    model = untrained("retinanet/retinanet_r50_fpn_1x_coco.py")
-    network = DecodedNetwork(model, 1, SIZE)
-    random = torch.Generator().manual_seed(0)
-    batch = torch.randn(network.example.shape, generator=random)
-    with torch.no_grad():
-        boxes, scores = network(batch)
-        outputs = model.bbox_head(model.extract_feat(batch))
-        found = model.bbox_head.predict_by_feat(
-            *outputs,
-            batch_img_metas=[{"img_shape": SIZE[::-1]}],
-            cfg=Config({"score_thr": 0.0, "nms_pre": 10**6}),
-            with_nms=False,
-        )[0]
-    order = scores[0].flatten().sort(descending=True)[1]
-    assert torch.equal(scores[0].flatten()[order], found.scores.sort(descending=True)[0])
-    theirs = torch.cat([found.bboxes, found.scores[:, None]], 1).unique(dim=0)
-    pairs = boxes[0].repeat_interleave(scores.shape[2], 0)
-    ours = torch.cat([pairs, scores[0].reshape(-1, 1)], 1).unique(dim=0)
-    assert (ours - theirs).abs().max() < 1e-4
-
-
-def untrained(base: str) -> torch.nn.Module:
-    register_all_modules()
-    config = Config.fromfile(str(Path(mmdet.__file__).parent / ".mim/configs" / base))
-    config.model.backbone.pop("init_cfg")
-    return MODELS.build(config.model).eval()
-
-
-@pytest.mark.parametrize(
-    ("changed", "sentence"),
-    [
-        ({"batch": 2}, "pictures of any size cannot share a batch"),
-        ({"input_size": [160, 128]}, "into a square only, not into 160x128"),
+        (
+            replace(EXPORT, fused=replace(FUSED, batch=2)),
+            "pictures of any size cannot share a batch",
+        ),
+        (replace(EXPORT, input_size=(160, 128)), "into a square only, not into 160x128"),
     ],
 )
 def test_what_an_image_input_cannot_do_is_one_sentence(
-    changed: dict[str, Any], sentence: str, checkpoints: dict[str, Path], tmp_path: Path
+    wanted: ExportParameters, sentence: str, checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     with pytest.raises(StageError, match=sentence):
-        fuse(checkpoints["rtmdet"], tmp_path, **changed)
+        run_export(checkpoints["rtmdet"], tmp_path, wanted)

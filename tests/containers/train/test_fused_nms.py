@@ -40,9 +40,8 @@ SHAPES = [
 ]
 
 
-def limits(iou: float = 0.5, **changed: float) -> NmsLimits:
-    default = NmsLimits(THRESHOLD, False, iou, 0.0, keep=1000, candidates=1000, rounds=64)
-    return replace(default, **changed)
+def limits(iou: float = 0.5) -> NmsLimits:
+    return NmsLimits(THRESHOLD, False, iou, 0.0, keep=1000, candidates=1000, rounds=64)
 
 
 @lru_cache(None)
@@ -62,7 +61,8 @@ def run(
         "scores": scores.astype(np.float32),
         "mapping": np.tile(row, (batch, 1)),
     }
-    return session(asked, batch, count, classes).run(None, feed)
+    outputs: list[np.ndarray] = session(asked, batch, count, classes).run(None, feed)
+    return outputs
 
 
 def expected(boxes: np.ndarray, scores: np.ndarray, iou: float) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +93,7 @@ def pictures(shape: Shape, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """
     random = np.random.default_rng(seed)
 
-    def of_picture(*values: object) -> np.ndarray:
+    def of_picture(*values: float) -> np.ndarray:
         return random.choice(values, (BATCH, 1, 1))
 
     centre = random.uniform(0, WIDTH, (BATCH, 1, 2))
@@ -163,16 +163,16 @@ def chain(length: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("length", [2, 5, 17, 40])
 def test_a_chain_deeper_than_the_rounds_is_detected(length: int) -> None:
     boxes, scores = chain(length)
-    assert run(limits(0.5, rounds=length), boxes, scores)[2].tolist() == [
+    assert run(replace(limits(), rounds=length), boxes, scores)[2].tolist() == [
         [length, (length + 1) // 2, 0]
     ]
     for rounds in range(1, length):
-        assert run(limits(0.5, rounds=rounds), boxes, scores)[2][0, 2] > 0
+        assert run(replace(limits(), rounds=rounds), boxes, scores)[2][0, 2] > 0
 
 
 def test_the_best_candidates_are_decided_as_among_all() -> None:
     boxes, scores = pictures(SHAPES[3], 7)
-    few = run(limits(0.65, candidates=20), boxes, scores)
+    few = run(replace(limits(0.65), candidates=20), boxes, scores)
     everything = run(limits(0.65), boxes, scores)
     for index, (passing, kept, _) in enumerate(few[2]):
         assert kept <= passing
@@ -183,7 +183,7 @@ def test_an_inclusive_threshold_lets_equal_scores_pass() -> None:
     boxes = np.array([[[0, 0, 10, 10]]], np.float32)
     scores = np.full((1, 1, 1), np.float32(THRESHOLD))
     assert run(limits(), boxes, scores)[2].tolist() == [[0, 0, 0]]
-    assert run(limits(inclusive=True), boxes, scores)[2].tolist() == [[1, 1, 0]]
+    assert run(replace(limits(), inclusive=True), boxes, scores)[2].tolist() == [[1, 1, 0]]
 
 
 def test_boxes_are_mapped_into_the_picture_and_cut_off_there() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Optional, Tuple
 
 import pytest
-from mmengine import Config
+from json_values import at
+from mmengine import Config, ConfigDict
 
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.training import mmdet_config
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 BALLOON = ROOT / "configs/train/rtmdet_tiny_1xb12-40e_balloon.py"
 BASE_LR = 12 * 0.004 / 256
 
-DOCUMENTED: dict[str, Any] = {
+DOCUMENTED: dict[str, object] = {
     "train_cfg.type": "EpochBasedTrainLoop",
     "train_cfg.max_epochs": 40,
     "train_cfg.val_interval": 10,
@@ -74,7 +75,9 @@ DOCUMENTED: dict[str, Any] = {
     "custom_hooks.1.type": "PipelineSwitchHook",
     "custom_hooks.1.switch_epoch": 35,
 }
-TRAINING_STEPS = [
+# A transform's name and the key and the value of its size, if it has one.
+SizedStep = Tuple[str, Optional[Tuple[str, Tuple[int, int]]]]
+TRAINING_STEPS: list[SizedStep] = [
     ("LoadImageFromFile", None),
     ("LoadAnnotations", None),
     ("CachedMosaic", ("img_scale", (640, 640))),
@@ -86,7 +89,7 @@ TRAINING_STEPS = [
     ("CachedMixUp", ("img_scale", (640, 640))),
     ("PackDetInputs", None),
 ]
-LAST_STEPS = [
+LAST_STEPS: list[SizedStep] = [
     ("LoadImageFromFile", None),
     ("LoadAnnotations", None),
     ("RandomResize", ("scale", (640, 640))),
@@ -108,13 +111,7 @@ def balloon(loaded: Config) -> Config:
     return deepcopy(loaded)
 
 
-def at(config: Any, path: str) -> Any:
-    for name in path.split("."):
-        config = config[int(name)] if name.isdigit() else config[name]
-    return config
-
-
-def steps(pipeline: Any) -> list[Any]:
+def steps(pipeline: list[ConfigDict]) -> list[SizedStep]:
     keys = ("img_scale", "scale", "crop_size", "size")
     sized = [(step["type"], [(key, step[key]) for key in keys if key in step]) for step in pipeline]
     return [(kind, sizes[0] if sizes else None) for kind, sizes in sized]
@@ -122,7 +119,7 @@ def steps(pipeline: Any) -> list[Any]:
 
 @pytest.mark.parametrize("key", DOCUMENTED)
 def test_the_balloon_config_is_the_documented_one(balloon: Config, key: str) -> None:
-    assert at(balloon, key) == DOCUMENTED[key]
+    assert at(balloon.to_dict(), key) == DOCUMENTED[key]
 
 
 def test_the_balloon_pipelines_are_the_documented_ones(balloon: Config) -> None:
@@ -136,7 +133,7 @@ def test_every_size_keeps_its_proportion(balloon: Config, size: tuple[int, int])
     width, height = size
     sizes = {(640, 640): size, (1280, 1280): (2 * width, 2 * height)}
 
-    def scaled(documented: list[Any]) -> list[Any]:
+    def scaled(documented: list[SizedStep]) -> list[SizedStep]:
         return [(kind, s and (s[0], sizes[s[1]])) for kind, s in documented]
 
     config = mmdet_config.set_input_size(balloon, size)
@@ -246,5 +243,5 @@ def test_the_flat_config_reloads_without_a_local_path(balloon: Config, tmp_path:
     assert "_base_" not in path.read_text()
     reloaded = Config.fromfile(str(path))
     for key, value in DOCUMENTED.items():
-        assert at(reloaded, key) == value
+        assert at(reloaded.to_dict(), key) == value
     assert reloaded.test_pipeline == reloaded.test_dataloader.dataset.pipeline

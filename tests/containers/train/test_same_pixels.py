@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,12 +15,12 @@ from mmdet.utils import register_all_modules
 from mmengine import Config, ConfigDict
 from mmengine.dataset import Compose
 from PIL import Image
-from test_export import PACK, base_config
+from untrained import PACK, base_config
 
 from mmdet_jetson.stages.annotations.pictures import inspect, write
 from mmdet_jetson.stages.conversion.fused_preprocessing import INPUTS, preprocessing_graph
 from mmdet_jetson.stages.conversion.trained_preprocessing import trained_preprocessing
-from mmdet_jetson.stages.inference.feeding import feed
+from mmdet_jetson.stages.inference.feeding import Feeding
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
 
 SIDE = 320
@@ -79,16 +78,17 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @lru_cache(None)
-def session(mode: str, preprocessing: Preprocessing) -> Any:
+def session(mode: str, preprocessing: Preprocessing) -> onnxruntime.InferenceSession:
     graph = preprocessing_graph(mode, preprocessing, batch=1, folded=False)
     return onnxruntime.InferenceSession(graph.SerializeToString())
 
 
 def in_engine(mode: str, preprocessing: Preprocessing, path: Path) -> np.ndarray:
     """Give what the network sees of a file where the graph has an input of this mode."""
-    fed = feed({"input": mode, "batch": 1}, preprocessing, read_picture(path))[0]
+    fed = Feeding(preprocessing, mode)(read_picture(path))[0]
     if mode == "tensor":
-        return fed[0]
+        tensor: np.ndarray = fed[0]
+        return tensor
     values: np.ndarray = session(mode, preprocessing).run(["input"], {"picture": fed})[0][0]
     return values
 
@@ -130,15 +130,19 @@ def test_a_sliver_that_mmcv_cannot_scale_is_one_pixel_wide(
         assert np.allclose(values[:, 1:], padding)
 
 
-def by_pillow(mode: str, **options: Any) -> Callable[[Path], None]:
+def by_pillow(mode: str, **options: object) -> Callable[[Path], None]:
     noise = np.random.default_rng(1).integers(0, 256, (33, 47, 4), np.uint8)
-    return lambda path: Image.fromarray(noise, "RGBA").convert(mode).save(path, **options)
+    return lambda path: Image.fromarray(noise, "RGBA").convert(mode).save(path, None, **options)
 
 
 def deep(*channels: int) -> Callable[[Path], None]:
     """16 bits a channel."""
     noise = np.random.default_rng(1).integers(0, 2**16, (33, 47, *channels), np.uint16)
-    return lambda path: cv2.imwrite(str(path), noise) and None
+
+    def write_deep(path: Path) -> None:
+        cv2.imwrite(str(path), noise)
+
+    return write_deep
 
 
 def turned(mode: str, orientation: int) -> Callable[[Path], None]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from mmdet_jetson.stages.checkpoints.weights import (
     find_weights,
-    fit_weights,
+    match_weights,
     newest_whole,
     publish,
     read_weights,
@@ -25,7 +24,7 @@ def network(classes: int) -> torch.nn.Sequential:
     )
 
 
-def pickled(content: Any) -> bytes:
+def pickled(content: object) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
@@ -70,22 +69,35 @@ def test_every_usual_form_is_read(tmp_path: Path, prefix: str, wrapped: bool) ->
 
 
 def test_layers_of_other_classes_are_counted_and_left_out() -> None:
-    fit = fit_weights(network(2), dict(network(5).state_dict()), "base.pth")
-    assert fit.strangers == ("2.weight", "2.bias")
-    (warning,) = fit.warning("base.pth")
+    matched = match_weights(network(2), dict(network(5).state_dict()))
+    matched.check_related("base.pth")
+    assert matched.missing == ("2.weight", "2.bias")
+    (warning,) = matched.warnings("base.pth")
     assert "2 of 9 weights" in warning
-    assert warning.endswith("random numbers: 2")
+    assert warning.endswith("random values: 2")
 
 
 def test_matching_weights_need_no_warning() -> None:
     state = dict(network(2).state_dict())
     del state["1.num_batches_tracked"]
-    assert fit_weights(network(2), state, "base.pth").warning("base.pth") == []
+    assert match_weights(network(2), state).warnings("base.pth") == []
 
 
 def test_weights_of_another_model_are_refused() -> None:
-    with pytest.raises(StageError, match="belong to another model: only 0%"):
-        fit_weights(network(2), {"fc.weight": torch.zeros(3)}, "base.pth")
+    matched = match_weights(network(2), {"fc.weight": torch.zeros(3)})
+    with pytest.raises(StageError, match="belong to another model: they have only 0% of"):
+        matched.check_related("base.pth")
+
+
+@pytest.mark.parametrize("key", ["0.weight", "1.num_batches_tracked", "fc.weight"])
+def test_weights_of_ones_own_model_are_complete(key: str) -> None:
+    state = dict(network(2).state_dict())
+    match_weights(network(2), state).check_complete("best.pth", "config.py", "train again")
+    changed = {name: value for name, value in state.items() if name != key}
+    if key not in state:
+        changed[key] = torch.zeros(3)
+    with pytest.raises(StageError, match=f"does not match config.py: 1 of 9 .* is {key}$"):
+        match_weights(network(2), changed).check_complete("best.pth", "config.py", "train again")
 
 
 @pytest.mark.parametrize("count", [0, 2])
@@ -121,7 +133,8 @@ def test_what_only_a_resumed_training_needs_is_not_published(tmp_path: Path) -> 
         "message_hub": {},
     }
     (tmp_path / "epoch_3.pth").write_bytes(pickled(content))
-    kept = publish(tmp_path / "epoch_3.pth", tmp_path / "best.pth")
+    epoch = publish(tmp_path / "epoch_3.pth", tmp_path / "best.pth")
     published = torch.load(str(tmp_path / "best.pth"))
-    assert kept == published["meta"] == {"epoch": 3, "dataset_meta": {"a": 1}}
+    assert published["meta"] == {"epoch": epoch, "dataset_meta": {"a": 1}}
+    assert epoch == 3
     assert published.keys() == {"meta", "state_dict"}

@@ -2,18 +2,29 @@
 
 import shutil
 import time
+from dataclasses import dataclass
 
 from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.parameters.base import Parameters
 from mmdet_jetson.stages.job import StageJob, main
 
 
-def run(job: StageJob) -> Result:
-    steps = job.parameters.get("steps", 1)
+@dataclass(frozen=True)
+class CopyParameters(Parameters):
+    """``seconds`` is how long each of the steps takes; ``kill`` only tells runs apart."""
+
+    steps: int = 1
+    seconds: float = 0
+    kill: int = 0
+
+
+def run(job: StageJob[CopyParameters]) -> Result:
+    steps = job.parameters.steps
     done = job.work / "done"
     first = int(done.read_text()) if done.exists() else 0
     for step in range(first, steps):
         job.progress(step + 1, steps)
-        time.sleep(job.parameters.get("seconds", 0))
+        time.sleep(job.parameters.seconds)
         (job.work / "next").write_text(str(step + 1))
         (job.work / "next").replace(done)
     for name, folder in job.inputs.items():
@@ -23,4 +34,4 @@ def run(job: StageJob) -> Result:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, CopyParameters)

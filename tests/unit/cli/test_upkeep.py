@@ -1,22 +1,23 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from fakes import FakeRuntime, Quiet
-from invoke import Collection, Program
+from fakes import FakeRuntime, Quiet, dataset_step, everywhere
+from invoke.collection import Collection
 from invoke.loader import FilesystemLoader
+from invoke.program import Program
 
 from mmdet_jetson.cli import doctor, summary
 from mmdet_jetson.config.settings import ROOT, read_settings
-from mmdet_jetson.planning import pipeline
+from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.explain import State, states
-from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.running.run_step import RunContext
+from mmdet_jetson.running.run_step import RunContext, ingredients_on, run_steps
 from mmdet_jetson.store import Store
 
-DATASET = Step("dataset", "dataset", "train", "dataset", {})
 Said = tuple[int, str]
 Menu = Callable[..., Said]
 
@@ -26,13 +27,13 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store with one artifact, ``mugs.dataset``."""
     monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "artifacts"))
     store = Store(tmp_path / "artifacts")
-    pipeline.run([DATASET], RunContext(FakeRuntime(), store, Quiet()), "mugs")
+    run_steps([dataset_step()], RunContext(everywhere(FakeRuntime()), store, Quiet()), "mugs")
     return store
 
 
 @pytest.fixture
 def menu(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Menu:
-    """The menu in this process, without an engine: takes words, returns the exit code and what it said."""
+    """`invoke` in this process, without a Docker host; returns the exit code and what was printed."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
     module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
     program = Program(namespace=Collection.from_module(module))
@@ -82,20 +83,20 @@ def test_a_dry_gc_names_what_would_go_and_leaves_it(
     assert len(store.artifacts()) == 1
 
 
-def test_gc_misses_an_engine_only_where_it_was_told_of_one(store: Store, menu: Menu) -> None:
+def test_gc_misses_a_docker_host_only_where_it_was_told_of_one(store: Store, menu: Menu) -> None:
     code, said = menu("gc")
     assert (code, said.count("\n")) == (0, 1)
-    for words in (("--runtime", "docker"), ("--engine", "unix:///nowhere")):
+    for words in (("--runtime", "docker"), ("--docker-host", "unix:///nowhere")):
         code, said = menu("gc", *words)
         assert code == 1
-        assert "the engine at unix:///nowhere does not answer" in said
+        assert "the Docker host at unix:///nowhere does not answer" in said
 
 
-def test_gc_drops_nothing_where_its_words_are_wrong(store: Store, menu: Menu) -> None:
+def test_gc_drops_nothing_where_its_options_are_wrong(store: Store, menu: Menu) -> None:
     (tag,) = (tag for tag in store.tags() if tag.startswith("mugs"))
     store.untag(tag)
     before = sorted(path.name for path in store.root.rglob("*"))
-    for words in (("--engine", "unix:///nowhere"), ("--runtime", "dokcer")):
+    for words in (("--docker-host", "unix:///nowhere"), ("--runtime", "dokcer")):
         code, _ = menu("gc", "--days=0", *words)
         assert code == 1
         assert sorted(path.name for path in store.root.rglob("*")) == before
@@ -165,10 +166,10 @@ def test_checkout_from_a_store_without_names_says_what_makes_one(
 
 def test_verify_mends_once(store: Store, menu: Menu) -> None:
     (store.root / "index.json").write_text("{")
-    assert "`invoke verify --mend` rebuilds it" in menu("verify")[1]
+    assert "`invoke verify --mend` starts with an empty one" in menu("verify")[1]
     code, said = menu("verify", "--mend")
     assert code == 1
-    assert "rebuilt from the 1 artifacts" in said
+    assert "the store starts with an empty one" in said
     code, said = menu("verify")
     assert (code, said.split(":")[0]) == (0, "clean")
 
@@ -198,8 +199,10 @@ def test_the_demo_names_its_own_configuration(menu: Menu) -> None:
 def test_a_status_of_80_columns_keeps_every_step_whole(store: Store) -> None:
     from rich.console import Console  # noqa: PLC0415
 
-    (state,) = states([DATASET], FakeRuntime(), store, "mugs")
-    step = Step("evaluate-pc-onnxruntime", "evaluate", "deploy", "evaluation", {})
+    ingredients_of = partial(ingredients_on, everywhere(FakeRuntime()))
+    (state,) = states([dataset_step()], ingredients_of, store, "mugs")
+    longer = replace(stages.DATASET, verb="evaluate")
+    step = replace(dataset_step(), stage=longer, subject="pc-onnxruntime")
     console = Console(width=80)
     with console.capture() as captured:
         console.print(summary.status("mugs", [state, State(step, "cached", (), state.artifact)]))

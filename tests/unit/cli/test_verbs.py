@@ -1,8 +1,16 @@
-"""The menu as users find it."""
+"""Commands as users find them: their names, their options and their exit codes."""
 
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from invoke.exceptions import Exit
 from invoke.loader import FilesystemLoader
 
+from mmdet_jetson.cli.verbs import answering
 from mmdet_jetson.config.settings import ROOT
+from mmdet_jetson.errors import ConfigError, GateFailed, NotProven, UserError
 
 
 def test_tasks_of_one_name_hide_none_of_each_other() -> None:
@@ -10,3 +18,68 @@ def test_tasks_of_one_name_hide_none_of_each_other() -> None:
     names = module.namespace.task_names
     assert {"demo", "test", "lint", "build-jetson-engine"} <= set(names)
     assert {"images.build", "images.test", "images.pin"} <= set(names)
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    @answering
+    def verb() -> None:
+        raise error
+
+    return verb
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UserError("no", "try"), 1),
+        (ConfigError("no"), 2),
+        (GateFailed("no"), 3),
+        (NotProven("no"), 4),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_what_a_user_can_mend_has_a_sentence_and_an_exit_code(
+    error: BaseException, code: int
+) -> None:
+    with pytest.raises(Exit) as exited:
+        raising(error)()
+    assert exited.value.code == code
+    assert exited.value.message
+    assert exited.value.__suppress_context__
+
+
+def test_a_disk_that_refuses_is_a_sentence() -> None:
+    with pytest.raises(Exit, match="the disk is full"):
+        raising(OSError(28, "No space left on device"))()
+
+
+@pytest.mark.parametrize("bug", [ValueError("bug"), OSError(5, "Input/output error"), KeyError(1)])
+def test_a_bug_passes_through(bug: Exception) -> None:
+    with pytest.raises(type(bug)):
+        raising(bug)()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["status", "--config", "absent.toml"], 2, "error: absent.toml: no such file"),
+        (["pipeline", "--set", "train.epoch=1"], 2, "did you mean 'epochs'"),
+        (["pipeline", "--set", "gates.min_AP5=0.1"], 2, "did you mean 'min_AP50'"),
+        (["dataset", "--set", "dataset.format=voc"], 2, "'voc' is unknown"),
+        (["engine", "--target", "orin"], 2, "'orin' is not in targets.toml"),
+        (["why", "nothing"], 1, "'nothing' is no step of this pipeline"),
+        (["train", "--runtime", "dokcer"], 1, "did you mean 'docker'"),
+        (["train", "--docker-host", "ssh://x"], 1, "add --runtime docker"),
+        (["build-jetson-engine", "--target", "pc-onnxruntime", "--precision", "fp17"], 2, "fp16"),
+        (["build-jetson-engine", "--target", "pc-onnxruntime", "--precision", "fp16"], 2, "fp32"),
+        (["engine", "--engine", "ssh://x"], 1, "No idea what '--engine' is"),
+    ],
+)
+def test_a_program_ends_with_its_exit_code_and_no_traceback(
+    words: list[str], code: int, told: str
+) -> None:
+    command = [sys.executable, "-m", "invoke", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,14 +1,16 @@
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.config.images import load_images
+from mmdet_jetson.config.images import Pin, load_images, write_pins
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = ROOT / "configs/images.toml"
+DIGEST = f"sha256:{'a' * 64}"
 
 
 @pytest.fixture
@@ -23,6 +25,7 @@ def test_every_target_has_an_image_of_its_kind() -> None:
     targets = dict(load_project(ROOT / "configs/pipeline.toml").targets)
     assert targets.pop("pc-rtx").image is None  # no image has TensorRT for RTX yet
     for name, target in targets.items():
+        assert target.image is not None, name
         assert target.image in images, name
         platform = "linux/amd64" if name.startswith("pc") else "linux/arm64"
         assert images[target.image].platform == platform, name
@@ -46,11 +49,36 @@ def test_the_documented_bases_are_those_that_it_names() -> None:
         assert f"ARG BUILDER_IMAGE={images[name].builder}\n" in text
 
 
-def test_a_digest_pins_the_base() -> None:
-    image = load_images(SHIPPED).images["pc"]
-    pinned = type(image)(**{**_fields(image), "base_digest": "sha256:" + "a" * 64})
-    assert image.pinned_base == "ubuntu:24.04"
-    assert pinned.pinned_base == pinned.pinned_builder == "ubuntu:24.04@sha256:" + "a" * 64
+def test_what_has_no_pin_is_used_as_it_is() -> None:
+    assert load_images(SHIPPED).pinned("any:1") == "any:1"
+
+
+def test_pins_are_read_from_the_file_beside(file: Path) -> None:
+    write_pins(
+        file, {"ubuntu:24.04": Pin(DIGEST, "2026-11-26"), "gone:1": Pin(DIGEST, "2020-01-01")}
+    )
+    assert load_images(file).pinned("ubuntu:24.04") == f"ubuntu:24.04@{DIGEST}"
+
+
+def test_a_lock_file_has_one_order(file: Path) -> None:
+    write_pins(file, {"b:1": Pin(DIGEST, "2026-11-26"), "a:1": Pin(DIGEST, "2026-11-26")})
+    assert list(json.loads(file.with_suffix(".lock").read_text())) == ["a:1", "b:1"]
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "{",
+        '{"ubuntu": {"digest": "sha256:x", "resolved": "2026-11-26"}}',
+        f'{{"ubuntu": {{"digest": "{DIGEST}", "resolved": "2026-11-26"}}}}',
+        f'{{"ubuntu:24.04": {{"digest": "{DIGEST}"}}}}',
+    ],
+    ids=["not JSON", "no digest", "no tag", "no day"],
+)
+def test_a_damaged_lock_file_is_named(file: Path, lock: str) -> None:
+    file.with_suffix(".lock").write_text(lock)
+    with pytest.raises(ConfigError, match=r"images.lock cannot be read(.|\n)*invoke images.pin"):
+        load_images(file)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +88,7 @@ def test_a_digest_pins_the_base() -> None:
         ('lock = "docker/deploy.lock"', 'lock = "docker/none.lock"', "'docker/none.lock' is not a file"),
         ('python = "3.12"', 'pyhton = "3.12"', "did you mean 'python'?"),
         ('platform = "linux/amd64"', 'platform = "linux/riscv"', "images"),
-        ('base_digest = ""', 'base_digest = "latest"', "base_digest"),
+        ('base = "ubuntu:24.04"', 'base_digest = ""', "base_digest"),
         ('base = "ubuntu:24.04"', 'base = "ubuntu"', "base"),
     ],
 )  # fmt: skip
@@ -74,9 +102,5 @@ def test_a_mistake_is_named(file: Path, old: str, new: str, message: str) -> Non
 
 
 def test_an_unknown_image_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"(?s)'trian' is no image.*did you mean 'train'"):
+    with pytest.raises(ConfigError, match=r"(?s)has no image 'trian'.*did you mean 'train'"):
         load_images(SHIPPED).image("trian")
-
-
-def _fields(image: object) -> dict[str, object]:
-    return {name: getattr(image, name) for name in image.__struct_fields__}  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ def test_defaults_lie_in_the_project_and_the_users_cache() -> None:
     assert settings.artifacts == Path("/project/artifacts")
     assert settings.cache.name == "mmdet-jetson"
     assert (settings.mirrors, settings.offline, settings.python38) == ((), False, "")
+    assert (settings.docker_host, settings.docker_certificates) == ("", None)
 
 
 def test_the_environment_decides() -> None:
@@ -23,11 +24,15 @@ def test_the_environment_decides() -> None:
             "MMDET_JETSON_OFFLINE": "1",
             "MMDET_JETSON_PYTHON38": "/py",
             "MMDET_JETSON_TRAIN": "cu113",
+            "DOCKER_HOST": "tcp://jetson:2376",
+            "DOCKER_CERT_PATH": "/certificates",
         }
     )
     assert (settings.cache, settings.artifacts) == (Path("/c"), Path("/a"))
     assert settings.mirrors == ("/mirror", "https://host/m")
     assert (settings.offline, settings.python38, settings.variant) == (True, "/py", "cu113")
+    assert settings.docker_host == "tcp://jetson:2376"
+    assert settings.docker_certificates == Path("/certificates")
 
 
 def test_a_variant_that_does_not_exist_is_refused() -> None:

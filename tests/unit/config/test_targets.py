@@ -6,11 +6,12 @@ import pytest
 
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
 from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.steps import Given, Made, Step
-from mmdet_jetson.stages.building import TIMING_CACHE
+from mmdet_jetson.planning.steps import ExternalInput, Step, StepOutput
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 JETSON = """
@@ -40,16 +41,28 @@ def steps_of(project: Project, settings: Settings) -> dict[str, Step]:
     return {step.name: step for step in pipeline.plan(project, inputs)}
 
 
+def parameters_of(step: Step) -> EngineParameters:
+    assert isinstance(step.parameters, EngineParameters)
+    return step.parameters
+
+
 def test_tensorrt_for_rtx_has_an_environment_of_its_own(folder: Path, settings: Settings) -> None:
     steps = steps_of(project_of(folder, "pc-rtx"), settings)
-    places = {name: step.environment for name, step in steps.items() if name.endswith("pc-rtx")}
-    assert places.pop("export-pc-rtx") == "train"
-    assert set(places.values()) == {"deploy-rtx"}
-    assert steps["engine-pc-rtx"].parameters["compute_capabilities"] == [86, 89]
+    environments = {
+        step.stage.module: step.environment for step in steps.values() if step.subject == "pc-rtx"
+    }
+    assert environments == {
+        "export": "train",
+        "engine": "deploy-rtx",
+        "evaluate_engine": "deploy-rtx",
+        "profile": "deploy-rtx",
+        "prove": "train",
+    }
+    assert parameters_of(steps["engine-pc-rtx"]).compute_capabilities == (86, 89)
 
 
 def test_tensorrt_alone_reuses_its_timings(folder: Path, settings: Settings) -> None:
-    for target, reused in (("orin", TIMING_CACHE), ("pc-rtx", ""), ("pc-onnxruntime", "")):
+    for target, reused in (("orin", "timing.cache"), ("pc-rtx", ""), ("pc-onnxruntime", "")):
         project = project_of(folder, target)
         (folder / "libmmdeploy_tensorrt_ops.so").write_bytes(b"a library")
         assert steps_of(project, settings)[f"engine-{target}"].reuses == reused
@@ -60,16 +73,49 @@ def test_int8_alone_reads_pictures(folder: Path, settings: Settings) -> None:
     fp32 = steps_of(project, settings)["engine-pc-onnxruntime"]
     int8 = steps_of(with_precision(project, "int8"), settings)["engine-pc-onnxruntime"]
     assert set(fp32.inputs) == {"onnx"}
-    assert int8.inputs["training"] == Made("dataset", ("train", "train.json"))
-    assert int8.inputs["validation"] == Made("dataset", ("val", "val.json"))
-    assert int8.parameters["precision"] == "int8"
-    assert int8.parameters["calibration_pictures"] == 64
+    assert int8.inputs["training"] == StepOutput("dataset", ("train", "train.json"))
+    assert int8.inputs["validation"] == StepOutput("dataset", ("val", "val.json"))
+    assert parameters_of(fp32).calibration_pictures is None
+    assert parameters_of(int8).precision == "int8"
+    assert parameters_of(int8).calibration_pictures == 64
 
 
 def test_an_unknown_precision_is_named(folder: Path) -> None:
     with pytest.raises(ConfigError, match="--precision fp8: unknown") as caught:
         with_precision(project_of(folder, "pc-rtx"), "fp8")
     assert "fp" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("backend", "tensorrtx", "'tensorrtx' is unknown; did you mean 'tensorrt'?"),
+        ("precision", "fp61", "'fp61' is unknown; did you mean 'fp16'?"),
+    ],
+)
+def test_a_choice_that_nothing_implements_is_named(
+    folder: Path, field: str, value: str, message: str
+) -> None:
+    path = folder / "targets.toml"
+    path.write_text(
+        path.read_text() + f'[new]\n{field} = "{value}"\n'
+        'description = ""\n' + ('backend = "tensorrt"\n' if field != "backend" else "")
+    )
+    with pytest.raises(ConfigError) as caught:
+        project_of(folder, "new")
+    assert f"new.{field}: {message}" in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_backend_builds_in_each_of_its_precisions(folder: Path, backend: str) -> None:
+    path = folder / "targets.toml"
+    path.write_text(
+        path.read_text() + f'[new]\nbackend = "{backend}"\ndescription = ""\n'
+        "compute_capabilities = [87]\n"
+    )
+    project = project_of(folder, "new")
+    for precision in BACKENDS[backend].precisions:
+        assert with_precision(project, precision).targets["new"].precision == precision
 
 
 def test_onnxruntime_has_no_fp16(folder: Path) -> None:
@@ -87,7 +133,7 @@ def test_tensorrt_for_rtx_needs_to_know_its_gpus(folder: Path) -> None:
 def test_a_plugin_is_an_input_whose_content_counts(folder: Path, settings: Settings) -> None:
     step = steps_of(project_of(folder, "orin"), settings)["engine-orin"]
     plugin = step.inputs["plugin"]
-    assert isinstance(plugin, Given)
+    assert isinstance(plugin, ExternalInput)
     assert not plugin.is_known()
     with pytest.raises(ConfigError, match=r"orin\.plugin: .* is no file"):
         plugin.digest()

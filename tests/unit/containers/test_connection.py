@@ -1,4 +1,4 @@
-"""Addresses that are none; what answers is tested with real engines."""
+"""Addresses that cannot be used; what answers is tested with real Docker hosts."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,9 @@ from mmdet_jetson.containers.objects import DockerHostError
 
 
 def test_a_port_that_cannot_be_is_one_sentence() -> None:
-    with pytest.raises(DockerHostError, match="ssh://localhost:99999 is not an engine's address"):
+    with pytest.raises(
+        DockerHostError, match="ssh://localhost:99999 is not the address of a Docker host"
+    ):
         Connection("ssh://localhost:99999", None)
 
 

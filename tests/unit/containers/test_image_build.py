@@ -1,3 +1,5 @@
+import fnmatch
+import io
 import shutil
 import tarfile
 from pathlib import Path
@@ -5,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mmdet_jetson.config.images import load_images
+from mmdet_jetson.config.images import Pin, load_images, write_pins
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.containers.image_build import ImageBuild, recipe
+from mmdet_jetson.containers.image_build import ImageBuild, image_build
 
 ROOT = Path(__file__).resolve().parents[3]
 COPIED = ("docker", "configs", "src", "tests", "Dockerfile.train", "Dockerfile.l4t")
@@ -26,7 +28,7 @@ def copy(settings: Settings, tmp_path: Path) -> Settings:
 
 def decide(settings: Settings, name: str = "jp501", base_id: str = "sha256:1") -> ImageBuild:
     images = load_images(settings.root / "configs/images.toml")
-    return recipe(name, images, settings, base_id)
+    return image_build(name, images, settings, base_id)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,9 @@ def decide(settings: Settings, name: str = "jp501", base_id: str = "sha256:1") -
         ("docker/deploy-emulated.lock", True),
         ("docker/image/check-packages", True),
         ("src/mmdet_jetson/stages/engine.py", True),
-        ("src/mmdet_jetson/menu.py", False),
+        ("src/mmdet_jetson/contract/job.py", True),
+        ("src/mmdet_jetson/cli/verbs.py", False),
+        ("configs/images.toml", False),
         ("docker/train.lock", False),
         ("Dockerfile.train", False),
         ("tests/containers/l4t/test_stages.py", False),
@@ -60,6 +64,18 @@ def test_a_changed_test_changes_the_name_of_the_image_with_tests(copy: Settings)
 
 def test_another_base_is_another_image(settings: Settings) -> None:
     assert decide(settings, base_id="sha256:1").tag != decide(settings, base_id="sha256:2").tag
+
+
+def test_a_pin_reaches_the_build_and_the_name(copy: Settings) -> None:
+    real = msgspec.structs.replace(copy, bases="registry")
+    before = decide(real, "pc", base_id="")
+    pins = {"ubuntu:24.04": Pin("sha256:" + "a" * 64, "2026-11-26")}
+    write_pins(copy.root / "configs/images.toml", pins)
+    pinned = decide(real, "pc", base_id="")
+    assert before.arguments["BASE_IMAGE"] == "ubuntu:24.04"
+    assert pinned.arguments["BASE_IMAGE"] == "ubuntu:24.04@sha256:" + "a" * 64
+    assert pinned.arguments["BUILDER_IMAGE"] == pinned.arguments["BASE_IMAGE"]
+    assert pinned.tag != before.tag
 
 
 def test_real_bases_come_with_their_own_locks(settings: Settings) -> None:
@@ -88,11 +104,13 @@ def test_the_context_holds_what_is_needed_and_nothing_of_when_or_who(
 ) -> None:
     extra = tmp_path / "bundle"
     extra.write_text("certificates")
-    with tarfile.open(fileobj=decide(settings).context({"certificates.pem": extra})) as tar:
+    context = b"".join(decide(settings).context({"certificates.pem": extra}))
+    with tarfile.open(fileobj=io.BytesIO(context)) as tar:
         members = tar.getmembers()
     names = {member.name for member in members}
-    assert {"Dockerfile.l4t", "certificates.pem", "src/mmdet_jetson/stages/engine.py"} <= names
-    assert not [name for name in names if "__pycache__" in name or "menu.py" in name]
+    stage, contract = "src/mmdet_jetson/stages/engine.py", "src/mmdet_jetson/contract/job.py"
+    assert {"Dockerfile.l4t", "certificates.pem", stage, contract} <= names
+    assert not [name for name in names if "__pycache__" in name or "/cli/" in name]
     assert {(m.mtime, m.uid, m.gid, m.uname) for m in members} == {(0, 0, 0, "")}
     modes = {member.name: member.mode for member in members}
     assert modes["docker/image/check-packages"] == 0o755
@@ -101,10 +119,10 @@ def test_the_context_holds_what_is_needed_and_nothing_of_when_or_who(
 
 def test_a_dockerfile_copies_nothing_that_the_context_lacks(settings: Settings) -> None:
     for name in ("train", "jp501", "pc"):
-        made = decide(settings, name)
-        held = {*made.files, *made.test_files}
-        text = (ROOT / made.dockerfile).read_text()
-        for key, value in made.arguments.items():
+        planned = decide(settings, name)
+        held = {*planned.files, *planned.test_files}
+        text = (ROOT / planned.dockerfile).read_text()
+        for key, value in planned.arguments.items():
             text = text.replace(f"${{{key}}}", value)
         for line in text.splitlines():
             if line.startswith("COPY ") and "--from" not in line:
@@ -112,3 +130,19 @@ def test_a_dockerfile_copies_nothing_that_the_context_lacks(settings: Settings) 
                     wanted = source.rstrip("/")
                     is_there = any(each == wanted or each.startswith(wanted + "/") for each in held)
                     assert is_there or "[" in source, (name, line)
+
+
+@pytest.mark.parametrize("name", ["train", "jp501", "pc"])
+def test_a_build_by_hand_gets_the_same_files(settings: Settings, name: str) -> None:
+    """What .dockerignore admits; like Docker, the last line that matches decides."""
+    planned = decide(settings, name)
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    for file in {*planned.files, *planned.test_files} - {planned.dockerfile}:
+        matching = [each for each in patterns if matches(file, each.removeprefix("!"))]
+        assert matching[-1].startswith("!"), file
+
+
+def matches(file: str, pattern: str) -> bool:
+    folders = [file, *map(str, Path(file).parents)]
+    return any(fnmatch.fnmatch(each, pattern) for each in folders)

@@ -1,7 +1,8 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_engine import image
+from fake_docker_host import IMAGE
 
 from mmdet_jetson.containers import image_tests
 from mmdet_jetson.store import Provenance, Store
@@ -21,7 +22,7 @@ SKIPPED = '<testcase name="a"><skipped message="no op"/></testcase>'
     ],
     ids=["passed", "failed", "skipped", "empty"],
 )
-def test_a_result_counts_what_it_proves(
+def test_a_result_counts_its_tests(
     tmp_path: Path, cases: str, tests: int, failed: int, first: str
 ) -> None:
     result = tmp_path / "junit.xml"
@@ -30,8 +31,8 @@ def test_a_result_counts_what_it_proves(
 
 
 @pytest.mark.parametrize("failed", [0, 1])
-def test_only_a_pass_of_this_very_image_is_a_proof(tmp_path: Path, failed: int) -> None:
-    store, this = Store(tmp_path / "store"), image("this")
+def test_only_passed_tests_of_this_very_image_count(tmp_path: Path, failed: int) -> None:
+    store = Store(tmp_path / "store")
     (tmp_path / "result").mkdir()
     (tmp_path / "result/junit.xml").write_text("<testsuites/>")
     provenance = Provenance(
@@ -40,6 +41,7 @@ def test_only_a_pass_of_this_very_image_is_a_proof(tmp_path: Path, failed: int) 
         created="2024-01-01T00:00:00+00:00",
         metrics={"failed": failed},
     )
-    store.put("image-tests", tmp_path / "result", provenance, [image_tests._tag(this)])
-    assert (image_tests.proof(store, this) is not None) is (failed == 0)
-    assert image_tests.proof(store, image("other", id=f"sha256:{'2' * 64}")) is None
+    store.put("image-tests", tmp_path / "result", provenance, [image_tests._tag(IMAGE)])
+    other = replace(IMAGE, id=f"sha256:{'2' * 64}")
+    assert (image_tests.passed_tests(store, IMAGE) is not None) is (failed == 0)
+    assert image_tests.passed_tests(store, other) is None

@@ -1,57 +1,55 @@
 import shutil
-import tarfile
 from pathlib import Path
 
 import msgspec
 import pytest
-from fake_engine import FakeEngine, image
+from fake_docker_host import Built, FakeDockerHost
+from fake_docker_host import images as host_images
 
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import images
+from mmdet_jetson.containers.image_build import image_build
 from mmdet_jetson.containers.objects import DockerHostError
 from mmdet_jetson.environments.packages import wheel_folder
 from mmdet_jetson.errors import ConfigError
 
-STAND_INS = {f"mmdet-jetson/stand-in:{name}": image(name) for name in ("train", "arm64")}
+STAND_INS = ("mmdet-jetson/stand-in:train", "mmdet-jetson/stand-in:arm64")
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine(dict(STAND_INS))
+def host() -> FakeDockerHost:
+    return FakeDockerHost(host_images(*STAND_INS))
 
 
-def build(engine: FakeEngine, settings: Settings, name: str = "jp501") -> dict[str, object]:
-    made = images.decide(engine, name, settings)
-    images.build(engine, made, settings, lambda _: None)
-    return engine.built[-1]
+def build(host: FakeDockerHost, settings: Settings, name: str = "jp501") -> Built:
+    planned = images.decide(host.host, name, settings)
+    images.build(host.host, planned, settings, lambda _: None)
+    return host.built[-1]
 
 
-def names_in(context) -> list[str]:
-    with tarfile.open(fileobj=context) as tar:
-        return list(tar.getnames())
-
-
-def test_a_built_image_is_found_and_not_built_again(engine: FakeEngine, settings: Settings) -> None:
-    assert images.find(engine, "jp501", settings) is None
-    build(engine, settings)
-    build(engine, settings)
-    assert len(engine.built) == 1
-    assert images.find(engine, "jp501", settings) is not None
+def test_a_built_image_is_found_and_not_built_again(
+    host: FakeDockerHost, settings: Settings
+) -> None:
+    assert images.find(host.host, "jp501", settings) is None
+    build(host, settings)
+    build(host, settings)
+    assert len(host.built) == 1
+    assert images.find(host.host, "jp501", settings) is not None
 
 
 def test_a_missing_stand_in_is_answered_with_the_command_that_makes_it(settings: Settings) -> None:
     with pytest.raises(DockerHostError, match=r"docker/make-stand-in arm64"):
-        images.decide(FakeEngine(), "jp501", settings)
+        images.decide(FakeDockerHost().host, "jp501", settings)
 
 
 def test_without_its_stand_in_an_image_is_not_there(settings: Settings) -> None:
-    assert images.find(FakeEngine(), "jp501", settings) is None
+    assert images.find(FakeDockerHost().host, "jp501", settings) is None
 
 
 def test_a_base_that_cannot_be_pulled_is_answered_with_stand_ins(settings: Settings) -> None:
     real = msgspec.structs.replace(settings, bases="registry")
     with pytest.raises(DockerHostError) as caught:
-        build(FakeEngine(), real)
+        build(FakeDockerHost(), real)
     assert "l4t-tensorrt:r8.4.0-runtime cannot be pulled: no such host" in str(caught.value)
     assert "MMDET_JETSON_BASES=stand-in" in str(caught.value)
 
@@ -59,56 +57,57 @@ def test_a_base_that_cannot_be_pulled_is_answered_with_stand_ins(settings: Setti
 def test_real_bases_are_pulled_first(settings: Settings) -> None:
     real = msgspec.structs.replace(settings, bases="registry")
     wanted = ["nvcr.io/nvidia/l4t-tensorrt:r8.4.0-runtime", "nvcr.io/nvidia/l4t-jetpack:r35.1.0"]
-    engine = FakeEngine(reachable=wanted)
-    build(engine, real)
-    assert engine.pulled == wanted
+    host = FakeDockerHost(pullable=wanted)
+    build(host, real)
+    assert host.pulled == wanted
 
 
 def test_certificates_go_into_the_context_only_where_they_are_set(
-    engine: FakeEngine, settings: Settings, tmp_path: Path
+    host: FakeDockerHost, settings: Settings, tmp_path: Path
 ) -> None:
-    assert "certificates.pem" not in names_in(build(engine, settings)["context"])
+    assert "certificates.pem" not in build(host, settings).files
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("x")
     trusting = msgspec.structs.replace(settings, certificates=bundle)
-    assert "certificates.pem" in names_in(build(engine, trusting, "train")["context"])
+    assert "certificates.pem" in build(host, trusting, "train").files
 
 
-def test_certificates_change_no_images_name(engine: FakeEngine, settings: Settings) -> None:
+def test_certificates_change_no_images_name(host: FakeDockerHost, settings: Settings) -> None:
     trusting = msgspec.structs.replace(settings, certificates=Path("/any"))
-    tags = {images.decide(engine, "train", each).tag for each in (settings, trusting)}
+    tags = {images.decide(host.host, "train", each).tag for each in (settings, trusting)}
     assert len(tags) == 1
 
 
-def test_a_bundle_that_is_missing_is_named(engine: FakeEngine, settings: Settings) -> None:
+def test_a_bundle_that_is_missing_is_named(host: FakeDockerHost, settings: Settings) -> None:
     trusting = msgspec.structs.replace(settings, certificates=Path("/no/such.pem"))
     with pytest.raises(ConfigError, match=r"names /no/such.pem"):
-        build(engine, trusting)
+        build(host, trusting)
 
 
-def test_the_wheel_of_this_machine_spares_compiling(engine: FakeEngine, settings: Settings) -> None:
+def test_the_wheel_of_this_machine_is_taken_instead_of_compiling(
+    host: FakeDockerHost, settings: Settings
+) -> None:
     folder = wheel_folder(settings.root / "docker/train.lock", "mmcv", "3.8", settings)
     folder.mkdir(parents=True)
     (folder / "mmcv-2.0.0rc4-cp38-cp38-linux_x86_64.whl").write_bytes(b"")
-    names = names_in(build(engine, settings, "train")["context"])
+    names = build(host, settings, "train").files
     assert "wheels/mmcv-2.0.0rc4-cp38-cp38-linux_x86_64.whl" in names
 
 
 def test_a_mirrored_wheel_is_taken_where_this_machine_compiled_none(
-    engine: FakeEngine, settings: Settings, tmp_path: Path
+    host: FakeDockerHost, settings: Settings, tmp_path: Path
 ) -> None:
     for name in ("mmcv-2.0.0rc4-cp38-cp38-manylinux1_x86_64.whl", "mmcv-2.1.0-cp38-none-any.whl"):
         (tmp_path / name).write_bytes(b"")
     mirrored = msgspec.structs.replace(settings, mirrors=("https://x.test", str(tmp_path)))
-    names = names_in(build(engine, mirrored, "train")["context"])
+    names = build(host, mirrored, "train").files
     assert [name for name in names if name.startswith("wheels/")] == [
         "wheels/mmcv-2.0.0rc4-cp38-cp38-manylinux1_x86_64.whl"
     ]
 
 
-def test_the_labels_say_what_is_inside(engine: FakeEngine, settings: Settings) -> None:
-    labels = build(engine, settings, "train")["labels"]
-    assert isinstance(labels, dict)
+def test_the_labels_say_what_is_inside(host: FakeDockerHost, settings: Settings) -> None:
+    labels = build(host, settings, "train").labels
     assert "torch 1.11.0" in labels["io.mmdet-jetson.versions"]
     assert labels["io.mmdet-jetson.lock"].startswith("sha256:")
     assert labels["org.opencontainers.image.title"] == "mmdet_jetson train"
@@ -126,7 +125,7 @@ def test_the_plugins_source_is_handed_in_where_they_are_wanted(
     file = root / "configs/images.toml"
     file.write_text(file.read_text().replace("[images.jp501] ", "[images.jp501]\nplugin_sm = 87 "))
     real = msgspec.structs.replace(settings, root=root, bases="registry", mirrors=(str(tmp_path),))
-    made = images.recipe("jp501", images.images_of(real), real)
-    built = build(FakeEngine(reachable=made.arguments.values()), real)
-    assert built["arguments"]["PLUGIN_SM"] == "87"
-    assert "mmdeploy.tar.gz" in names_in(built["context"])
+    planned = image_build("jp501", images.images_of(real), real)
+    built = build(FakeDockerHost(pullable=planned.arguments.values()), real)
+    assert built.arguments["PLUGIN_SM"] == "87"
+    assert "mmdeploy.tar.gz" in built.files

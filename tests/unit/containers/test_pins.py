@@ -1,37 +1,16 @@
+import json
 import shutil
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from fake_docker_host import FakeDockerHost
 
-from mmdet_jetson.config.images import load_images
-from mmdet_jetson.containers import pins as pin
-from mmdet_jetson.errors import UserError
+from mmdet_jetson.config.images import Pin, load_images, write_pins
+from mmdet_jetson.containers.objects import ConnectionLost, DockerHostError
+from mmdet_jetson.containers.pins import pin_bases
 
 ROOT = Path(__file__).resolve().parents[3]
-DIGEST = "sha256:" + "b" * 64
-
-
-class Registry(BaseHTTPRequestHandler):
-    def do_HEAD(self) -> None:
-        known = self.path in ("/v2/", "/v2/nvidia/cuda/manifests/11")
-        self.send_response(200 if known else 404)
-        self.send_header("Docker-Content-Digest", DIGEST)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def registry() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Registry)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 
 
 @pytest.fixture
@@ -41,59 +20,60 @@ def file(tmp_path: Path) -> Path:
     return Path(shutil.copy(ROOT / "configs/images.toml", tmp_path / "configs"))
 
 
-def test_a_tag_is_resolved_by_its_registry(registry: str) -> None:
-    assert pin.resolve(f"{registry}/nvidia/cuda:11") == DIGEST
+@pytest.fixture
+def host(file: Path) -> FakeDockerHost:
+    """A Docker host whose registries know every base."""
+    return FakeDockerHost(digests=dict.fromkeys(load_images(file).references(), NEW))
 
 
-def test_a_tag_that_the_registry_does_not_have_is_named(registry: str) -> None:
-    with pytest.raises(UserError, match=r"nvidia/cuda:12: the registry answers 404"):
-        pin.resolve(f"{registry}/nvidia/cuda:12")
+def test_every_base_and_builder_is_pinned(file: Path, host: FakeDockerHost) -> None:
+    hand_written = file.read_text()
+    pin_bases(file, host.host)
+    images = load_images(file)
+    for image in images.images.values():
+        for reference in filter(None, (image.base, image.builder)):
+            assert images.pinned(reference) == f"{reference}@{NEW}"
+    assert file.read_text() == hand_written
 
 
-def test_a_registry_that_is_not_there_is_named() -> None:
-    with pytest.raises(UserError, match=r"127.0.0.1:9/x:1: its registry does not answer"):
-        pin.resolve("127.0.0.1:9/x:1")
+def test_the_lock_file_is_sorted_and_says_since_when(file: Path, host: FakeDockerHost) -> None:
+    pin_bases(file, host.host)
+    lock = json.loads(file.with_suffix(".lock").read_text())
+    assert list(lock) == sorted(lock)
+    assert {tuple(each) for each in lock.values()} == {("digest", "resolved")}
 
 
-def test_the_file_is_rewritten_with_digests_and_keeps_its_comments(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_pin_that_still_holds_stays_as_it_is(file: Path, host: FakeDockerHost) -> None:
+    held, moved = Pin(NEW, "2024-01-01"), Pin(OLD, "2024-01-01")
+    write_pins(file, {"ubuntu:24.04": held, "nvcr.io/nvidia/l4t-jetpack:r36.3.0": moved})
+    pins = pin_bases(file, host.host)
+    assert pins["ubuntu:24.04"] == held
+    assert pins["nvcr.io/nvidia/l4t-jetpack:r36.3.0"].digest == NEW
+    assert pins["nvcr.io/nvidia/l4t-jetpack:r36.3.0"].resolved > "2024-01-01"
+
+
+def test_pins_of_what_no_image_names_are_dropped(file: Path, host: FakeDockerHost) -> None:
+    write_pins(file, {"ubuntu:20.04": Pin(OLD, "2024-01-01")})
+    assert "ubuntu:20.04" not in pin_bases(file, host.host)
+    assert "ubuntu:20.04" not in load_images(file).pins
+
+
+def test_nothing_is_written_unless_every_tag_was_resolved(file: Path, host: FakeDockerHost) -> None:
+    write_pins(file, {"ubuntu:24.04": Pin(OLD, "2024-01-01")})
+    before = file.with_suffix(".lock").read_text()
+    host.digests = {name: NEW for name in host.digests if not name.startswith("nvidia/")}
+    with pytest.raises(DockerHostError, match=r"nvidia/cuda:11\S+ up: (.|\n)*check the tag"):
+        pin_bases(file, host.host)
+    assert file.with_suffix(".lock").read_text() == before
+    assert [path.name for path in file.parent.iterdir() if "new" in path.name] == []
+
+
+def test_a_host_that_is_gone_is_not_taken_for_a_missing_tag(
+    file: Path, host: FakeDockerHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pin, "resolve", lambda _: DIGEST)
-    before = file.read_text()
-    pin.pin_all(file)
-    images = load_images(file).images.values()
-    assert {image.base_digest for image in images} == {DIGEST}
-    assert all(image.builder_digest == (DIGEST if image.builder else "") for image in images)
-    kept = [line for line in before.splitlines() if "_digest" not in line]
-    assert [line for line in file.read_text().splitlines() if "_digest" not in line] == kept
-    once = file.read_text()
-    pin.pin_all(file)
-    assert file.read_text() == once
+    def gone(_: object, reference: str) -> str:
+        raise ConnectionLost("nobody answers", "look there")
 
-
-def test_nothing_is_written_unless_everything_was_resolved(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def resolve(reference: str) -> str:
-        if reference.startswith("ubuntu"):
-            raise UserError("no")
-        return DIGEST
-
-    monkeypatch.setattr(pin, "resolve", resolve)
-    before = file.read_text()
-    with pytest.raises(UserError):
-        pin.pin_all(file)
-    assert file.read_text() == before
-
-
-@pytest.mark.parametrize(
-    ("reference", "spelled"),
-    [
-        ("ubuntu:24.04", "registry-1.docker.io/library/ubuntu:24.04"),
-        ("nvidia/cuda:11", "registry-1.docker.io/nvidia/cuda:11"),
-        ("nvcr.io/nvidia/cuda:11", "nvcr.io/nvidia/cuda:11"),
-        ("localhost:5000/x:1", "localhost:5000/x:1"),
-    ],
-)
-def test_what_docker_leaves_out_is_spelled_out(reference: str, spelled: str) -> None:
-    assert pin._spelled_out(reference) == spelled
+    monkeypatch.setattr(FakeDockerHost, "registry_digest", gone)
+    with pytest.raises(ConnectionLost, match="look there"):
+        pin_bases(file, host.host)

@@ -1,20 +1,19 @@
-import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from folder_engine import FolderEngine
+from folder_docker_host import FolderDockerHost
 
-from mmdet_jetson.containers.objects import VolumeMount, ContainerSpec, ConnectionLost, DockerHostError
+from mmdet_jetson.containers.objects import ConnectionLost, ContainerSpec, VolumeMount
 from mmdet_jetson.containers.workspace import CONTENT, WHOLE, Workspace
-from mmdet_jetson.locks import hold
-from mmdet_jetson.running.jobs import lock_of
+from mmdet_jetson.locks import hold, lock_beside
 
 JOB = "train-0123"
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> FolderEngine:
-    return FolderEngine(tmp_path / "engine")
+def host(tmp_path: Path) -> FolderDockerHost:
+    return FolderDockerHost(tmp_path / "host")
 
 
 @pytest.fixture
@@ -23,9 +22,9 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def shelf(engine: FolderEngine, tmp_path: Path, said: list[str]) -> Workspace:
+def workspace(host: FolderDockerHost, tmp_path: Path, said: list[str]) -> Workspace:
     (tmp_path / "store/jobs").mkdir(parents=True)
-    return Workspace(engine, tmp_path / "store", said.append)  # type: ignore[arg-type]
+    return host.workspace(tmp_path / "store", said.append)
 
 
 @pytest.fixture
@@ -35,147 +34,147 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_an_input_goes_up_once(
-    shelf: Workspace, engine: FolderEngine, data: Path, said: list[str]
+def cut(message: str = "gone") -> Callable[[], None]:
+    """What a Docker host does that is out of reach."""
+
+    def cut() -> None:
+        raise ConnectionLost(message)
+
+    return cut
+
+
+def nothing() -> None: ...
+
+
+def test_an_input_is_uploaded_once(
+    workspace: Workspace, host: FolderDockerHost, data: Path, said: list[str]
 ) -> None:
-    first, second = (shelf.upload(JOB, "weights", "sha256:1", data) for _ in range(2))
+    first, second = (workspace.upload(JOB, "weights", "sha256:1", data) for _ in range(2))
     assert first == second
     assert first.read_only
     assert said == ["uploading weights to pc"]
-    assert (engine.shelves[first.volume] / CONTENT / "a.pth").read_text() == "weights"
-    assert engine.boxes == {}
-    assert list((shelf.root / "jobs").iterdir()) == []
+    assert (host.volume_folders[first.volume] / CONTENT / "a.pth").read_text() == "weights"
+    assert host.specs == {}
+    assert list((workspace.root / "jobs").glob("*.uploading")) == []
 
 
-def test_content_and_names_decide(shelf: Workspace, data: Path) -> None:
-    names = {shelf.upload(JOB, "weights", digest, data).volume for digest in ("1", "2")}
+def test_content_and_names_decide(workspace: Workspace, data: Path) -> None:
+    names = {workspace.upload(JOB, "weights", digest, data).volume for digest in ("1", "2")}
     (data / "a.pth").rename(data / "b.pth")
-    names.add(shelf.upload(JOB, "weights", "1", data).volume)
+    names.add(workspace.upload(JOB, "weights", "1", data).volume)
     assert len(names) == 3
 
 
-def test_stores_share_nothing_on_an_engine(
-    shelf: Workspace, engine: FolderEngine, data: Path, tmp_path: Path
+def test_stores_share_nothing_on_a_docker_host(
+    workspace: Workspace, host: FolderDockerHost, data: Path, tmp_path: Path
 ) -> None:
-    other = Workspace(engine, tmp_path / "other", print)  # type: ignore[arg-type]
-    assert shelf.upload(JOB, "x", "1", data) != other.upload(JOB, "x", "1", data)
+    other = host.workspace(tmp_path / "other")
+    assert workspace.upload(JOB, "x", "1", data) != other.upload(JOB, "x", "1", data)
     assert other.forget_inputs() == 1
-    assert len(engine.shelves) == 1
+    assert len(host.volume_folders) == 1
 
 
 def test_a_half_upload_is_cleared_and_made_again(
-    shelf: Workspace, engine: FolderEngine, data: Path
+    workspace: Workspace, host: FolderDockerHost, data: Path
 ) -> None:
-    def cut() -> None:
-        raise ConnectionLost("gone")
-
-    remove, engine.before_put = engine.remove, cut
-    engine.remove = lambda _: None  # type: ignore[method-assign]
+    host.before_put, host.keeps_containers = cut(), True
     with pytest.raises(ConnectionLost):
-        shelf.upload(JOB, "x", "1", data)
-    assert (len(engine.boxes), len(engine.shelves)) == (1, 1)
-    engine.before_put, engine.remove = lambda: None, remove  # type: ignore[method-assign]
-    assert shelf.sweep() == 1
-    assert (engine.boxes, engine.shelves) == ({}, {})
-    mount = shelf.upload(JOB, "x", "1", data)
-    assert (engine.shelves[mount.volume] / WHOLE).exists()
+        workspace.upload(JOB, "x", "1", data)
+    assert (len(host.specs), len(host.volume_folders)) == (1, 1)
+    host.before_put, host.keeps_containers = nothing, False
+    assert workspace.sweep() == 1
+    assert host.is_empty
+    mount = workspace.upload(JOB, "x", "1", data)
+    assert (host.volume_folders[mount.volume] / WHOLE).exists()
 
 
 def test_a_half_upload_without_a_container_is_cleared(
-    shelf: Workspace, engine: FolderEngine, data: Path
+    workspace: Workspace, host: FolderDockerHost, data: Path
 ) -> None:
-    def cut() -> None:
-        raise ConnectionLost("gone")
-
-    engine.before_put = cut
+    host.before_put = cut()
     with pytest.raises(ConnectionLost):
-        shelf.upload(JOB, "x", "1", data)
-    assert (len(engine.boxes), len(engine.shelves)) == (0, 1)
-    shelf.sweep()
-    assert engine.shelves == {}
-    assert list((shelf.root / "jobs").iterdir()) == []
+        workspace.upload(JOB, "x", "1", data)
+    assert (len(host.specs), len(host.volume_folders)) == (0, 1)
+    workspace.sweep()
+    assert host.is_empty
+    assert list((workspace.root / "jobs").glob("*.uploading")) == []
 
 
-def leave(shelf: Workspace, engine: FolderEngine, kind: str = "job") -> None:
+def leave(workspace: Workspace, host: FolderDockerHost, kind: str = "job") -> None:
     """Be killed while a stage runs that has made something."""
-    volume = shelf.volume(kind, JOB)
+    volume = workspace.volume(kind, JOB)
     mount = VolumeMount(volume, "/job", read_only=False)
-    engine.create(ContainerSpec("image", ["run"], [mount], labels=shelf.labels("stage", JOB)))
-    work = engine.shelves[volume] / "work"
+    host.create(ContainerSpec("image", ["run"], [mount], labels=workspace.labels("stage", JOB)))
+    work = host.volume_folders[volume] / "work"
     work.mkdir()
     (work / "epoch_3.pth").write_text("newest")
 
 
-def test_work_of_a_killed_training_comes_home(shelf: Workspace, engine: FolderEngine) -> None:
-    leave(shelf, engine, "resumable")
-    assert shelf.sweep() == 1
-    assert (shelf.root / f"jobs/{JOB}/work/epoch_3.pth").read_text() == "newest"
-    assert (engine.boxes, engine.shelves) == ({}, {})
+def test_work_of_a_killed_training_is_downloaded(
+    workspace: Workspace, host: FolderDockerHost
+) -> None:
+    leave(workspace, host, "resumable")
+    assert workspace.sweep() == 1
+    assert (workspace.root / f"jobs/{JOB}/work/epoch_3.pth").read_text() == "newest"
+    assert host.is_empty
 
 
-def test_other_work_does_not(shelf: Workspace, engine: FolderEngine) -> None:
-    leave(shelf, engine)
-    shelf.sweep()
-    assert not (shelf.root / "jobs" / JOB).exists()
-    assert (engine.boxes, engine.shelves) == ({}, {})
+def test_other_work_is_not(workspace: Workspace, host: FolderDockerHost) -> None:
+    leave(workspace, host)
+    workspace.sweep()
+    assert not (workspace.root / "jobs" / JOB).exists()
+    assert host.is_empty
 
 
 def test_work_with_a_link_is_dropped_and_blocks_nobody(
-    shelf: Workspace, engine: FolderEngine, said: list[str]
+    workspace: Workspace, host: FolderDockerHost, said: list[str]
 ) -> None:
-    leave(shelf, engine, "resumable")
-    (volume,) = engine.shelves.values()
+    leave(workspace, host, "resumable")
+    (volume,) = host.volume_folders.values()
     (volume / "work/link").symlink_to("/etc/passwd")
-    assert shelf.sweep() == 1
-    assert engine.shelves == {}
+    assert workspace.sweep() == 1
+    assert host.volume_folders == {}
     assert "is lost" in said[0]
 
 
-def test_a_running_job_is_left_alone(shelf: Workspace, engine: FolderEngine) -> None:
-    leave(shelf, engine, "resumable")
-    with hold(lock_of(shelf.root / "jobs" / JOB)):
-        assert shelf.sweep() == 0
-    assert len(engine.boxes) == len(engine.shelves) == 1
+def test_a_running_job_is_left_alone(workspace: Workspace, host: FolderDockerHost) -> None:
+    leave(workspace, host, "resumable")
+    with hold(lock_beside(workspace.root / "jobs" / JOB)):
+        assert workspace.sweep() == 0
+    assert len(host.specs) == len(host.volume_folders) == 1
 
 
-def test_what_others_have_there_is_left_alone(shelf: Workspace, engine: FolderEngine) -> None:
-    engine.create(ContainerSpec("image", [], [VolumeMount("theirs", "/x")], labels={"io.mmdet-jetson.job": JOB}))
-    assert shelf.sweep() == 0
-    assert len(engine.boxes) == len(engine.shelves) == 1
+def test_what_others_have_there_is_left_alone(workspace: Workspace, host: FolderDockerHost) -> None:
+    labels = {"io.mmdet-jetson.job": JOB}
+    host.create(ContainerSpec("image", [], [VolumeMount("theirs", "/x")], labels=labels))
+    assert workspace.sweep() == 0
+    assert len(host.specs) == len(host.volume_folders) == 1
 
 
-def test_a_container_that_shows_up_late_is_waited_for(shelf: Workspace, engine: FolderEngine) -> None:
-    leave(shelf, engine, "resumable")
-    hidden, refused = engine.containers, threading.Event()
-    engine.containers = lambda labels: hidden(labels) if refused.is_set() else []  # type: ignore[method-assign]
-    original = engine.remove_volume
-
-    def remove_volume(volume: str) -> None:
-        try:
-            original(volume)
-        except DockerHostError:
-            refused.set()
-            raise
-
-    engine.remove_volume = remove_volume  # type: ignore[method-assign]
-    assert shelf.sweep() == 1
-    assert refused.is_set()
-    assert (engine.boxes, engine.shelves) == ({}, {})
+def test_a_container_that_is_listed_late_is_waited_for(
+    workspace: Workspace, host: FolderDockerHost
+) -> None:
+    leave(workspace, host, "resumable")
+    host.lists_containers = False
+    assert workspace.sweep() == 1
+    assert host.refused
+    assert host.is_empty
 
 
-def test_a_stage_that_ends_well_leaves_nothing(shelf: Workspace, engine: FolderEngine) -> None:
-    with shelf.stage(ContainerSpec("image", ["run"]), JOB, resumable=True) as container:
-        assert container in engine.boxes
-    assert (engine.boxes, engine.shelves) == ({}, {})
+def test_a_stage_that_ends_well_leaves_nothing(
+    workspace: Workspace, host: FolderDockerHost
+) -> None:
+    with workspace.stage(ContainerSpec("image", ["run"]), JOB, resumable=True) as container:
+        assert container in host.specs
+    assert host.is_empty
 
 
-def test_an_error_out_of_reach_is_the_one_that_is_told(shelf: Workspace, engine: FolderEngine) -> None:
-    def gone(*_: object) -> None:
-        raise ConnectionLost("gone while clearing")
-
+def test_of_two_errors_out_of_reach_the_first_is_told(
+    workspace: Workspace, host: FolderDockerHost
+) -> None:
     def run() -> None:
-        with shelf.stage(ContainerSpec("image", ["run"]), JOB, resumable=False):
-            engine.containers = gone  # type: ignore[assignment, method-assign]
+        with workspace.stage(ContainerSpec("image", ["run"]), JOB, resumable=False):
+            host.before_list = cut("gone while clearing")
             raise ConnectionLost("gone while running")
 
     with pytest.raises(ConnectionLost, match="gone while running"):

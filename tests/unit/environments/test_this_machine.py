@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.environments import this_machine as jetpack
+from mmdet_jetson.environments import pythons
+from mmdet_jetson.environments import this_machine as machine_files
 from mmdet_jetson.environments.packages import jetpack_environment
 from mmdet_jetson.environments.this_machine import JetPack, Machine, release_of, this_machine
 from mmdet_jetson.errors import UserError
@@ -15,8 +16,8 @@ RELEASE = "# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI:
 @pytest.fixture
 def jetson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of a Jetson Orin with JetPack 5.1.2."""
-    answers = {"dpkg-query": "8.5.2-1+cuda11.4", "python3": "3.8"}
-    monkeypatch.setattr(jetpack, "output_of", lambda command: answers[Path(command[0]).name])
+    monkeypatch.setattr(machine_files, "output_of", lambda command: "8.5.2-1+cuda11.4")
+    monkeypatch.setattr(pythons, "output_of", lambda command: "3.8")
     for name in ("etc", "dev", "proc/device-tree"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "etc/nv_tegra_release").write_text(RELEASE)
@@ -55,7 +56,7 @@ def test_a_jetson_may_lack_tensorrt(jetson: Path, monkeypatch: pytest.MonkeyPatc
     def fail(command: list[str]) -> str:
         raise ProcessFailed(command, 1, "no packages found", None)
 
-    monkeypatch.setattr(jetpack, "output_of", fail)
+    monkeypatch.setattr(machine_files, "output_of", fail)
     found = this_machine(jetson)
     assert (found.jetpack, found.l4t) == (None, "35.4.1")
 

@@ -15,10 +15,10 @@ from mmdet_jetson.planning.compatibility import can_run, check_targets
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 PC = Machine("amd64", has_gpu=False)
 GPU = replace(PC, has_gpu=True)
-LOCAL = replace(PC, in_containers=True, name="the engine at unix:///docker.sock")
+LOCAL = replace(PC, in_containers=True, name="the Docker host at unix:///docker.sock")
 JETPACK = JetPack("34.1.1", Path("/usr/bin/python3"), "3.8", "8.4.0-1+cuda11.4", 87)
 ORIN = Machine("arm64", has_gpu=True, l4t="34.1.1", jetpack=JETPACK)
-REMOTE = replace(ORIN, jetpack=None, in_containers=True, name="the engine at ssh://orin")
+REMOTE = replace(ORIN, jetpack=None, in_containers=True, name="the Docker host at ssh://orin")
 
 
 def project(*targets: str) -> Project:
@@ -57,9 +57,9 @@ def test_a_jetson_builds_for_itself(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("target", "machine", "told"),
     [
-        ("jetson-onnxruntime", PC, "it is amd64, and needed is arm64"),
-        ("agx-orin-jp501", PC, "it is amd64, and a Jetson is arm64"),
-        ("agx-orin-jp501", LOCAL, "it is amd64, and a Jetson is arm64"),
+        ("jetson-onnxruntime", PC, "its processor is amd64, and the target needs arm64"),
+        ("agx-orin-jp501", PC, "its processor is amd64, and a Jetson's is arm64"),
+        ("agx-orin-jp501", LOCAL, "its processor is amd64, and a Jetson's is arm64"),
         ("pc-rtx", PC, "runs on a GPU only"),
         ("pc-rtx", LOCAL, "there is no container image for it"),
     ],
@@ -76,11 +76,14 @@ def test_what_a_pc_cannot_do_is_one_sentence(target: str, machine: Machine, told
     ("machine", "told"),
     [
         (replace(REMOTE, has_gpu=False), "no NVIDIA runtime"),
-        (replace(REMOTE, l4t=""), "so it is no Jetson"),
-        (replace(REMOTE, l4t="35.4.1"), r"runs L4T 35\.4\.1, and needed is 34\.1\.1"),
+        (replace(REMOTE, l4t=""), "so it is not a Jetson"),
+        (replace(REMOTE, l4t="35.4.1"), r"runs L4T 35\.4\.1, and the target needs L4T 34\.1\.1"),
         (replace(REMOTE, l4t="34.1.10"), r"runs L4T 34\.1\.10"),
         (replace(ORIN, jetpack=None), "python3-libnvinfer"),
-        (replace(ORIN, jetpack=replace(JETPACK, sm=72)), "architecture 72, and needed is 87"),
+        (
+            replace(ORIN, jetpack=replace(JETPACK, sm=72)),
+            "compute capability 72, the target needs 87",
+        ),
     ],
     ids=["no-runtime", "other-board", "other-release", "by-its-parts", "no-tensorrt", "other-gpu"],
 )

@@ -17,8 +17,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_local_bases_travel_along(root: Path, tmp_path: Path) -> None:
-    placed = config_input(root, "train/mine.py").place(tmp_path / "placed")
-    files = {path.relative_to(placed).as_posix() for path in placed.rglob("*.py")}
+    copied = config_input(root, "train/mine.py").place(tmp_path / "copied")
+    files = {path.relative_to(copied).as_posix() for path in copied.rglob("*.py")}
     assert files == {"train/mine.py", "train/base.py", "root.py"}
 
 

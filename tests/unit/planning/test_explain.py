@@ -1,19 +1,16 @@
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from fakes import FakeRuntime, Quiet
+from fakes import FakeRuntime, Quiet, dataset_step, everywhere, train_step
 
-from mmdet_jetson.planning import keys, pipeline
+from mmdet_jetson.planning import keys
 from mmdet_jetson.planning.explain import states
-from mmdet_jetson.planning.steps import Made, Step
-from mmdet_jetson.running.run_step import RunContext
+from mmdet_jetson.planning.steps import Step
+from mmdet_jetson.running.run_step import RunContext, ingredients_on, run_steps
 from mmdet_jetson.store import Store
 
-DATASET = Step("dataset", "dataset", "train", "dataset", {"classes": ("a", "b")})
-TRAIN = Step(
-    "train", "train", "train", "checkpoint", {"epochs": 40, "seed": 0}, {"dataset": Made("dataset")}
-)
+DATASET, TRAIN = dataset_step(), train_step()
 
 
 @pytest.fixture
@@ -22,17 +19,18 @@ def store(tmp_path: Path) -> Store:
 
 
 def run(store: Store, *steps: Step) -> None:
-    pipeline.run(steps, RunContext(FakeRuntime(), store, Quiet()), "mine")
+    run_steps(steps, RunContext(everywhere(FakeRuntime()), store, Quiet()), "mine")
 
 
 def why(store: Store, *steps: Step, runtime: FakeRuntime | None = None) -> list[tuple[str, ...]]:
-    found = states(steps, runtime or FakeRuntime(), store, "mine")
+    ingredients_of = partial(ingredients_on, everywhere(runtime or FakeRuntime()))
+    found = states(steps, ingredients_of, store, "mine")
     return [(state.word, *state.reasons) for state in found]
 
 
 def test_nothing_ran_yet(store: Store) -> None:
     assert why(store, DATASET, TRAIN) == [
-        ("missing", "it never ran under the name 'mine'"),
+        ("missing", "it never ran under the name 'mine.dataset'"),
         ("waiting", "needs dataset, which would run first"),
     ]
 
@@ -44,11 +42,10 @@ def test_everything_is_cached(store: Store) -> None:
 
 def test_a_changed_parameter_is_named_with_both_values(store: Store) -> None:
     run(store, DATASET, TRAIN)
-    changed = replace(TRAIN, parameters={"epochs": 80, "seed": 0, "workers": 2})
-    assert why(store, DATASET, changed)[1] == (
+    assert why(store, DATASET, train_step(epochs=80, workers=0))[1] == (
         "missing",
         "parameter epochs: was 40, is 80",
-        "parameter workers: was absent, is 2",
+        "parameter workers: was 2, is 0",
     )
 
 
@@ -67,8 +64,8 @@ def test_a_changed_source_is_named(store: Store, monkeypatch: pytest.MonkeyPatch
 
 def test_a_changed_input_is_named(store: Store) -> None:
     run(store, DATASET, TRAIN)
-    other = replace(DATASET, parameters={"classes": ("a",)})
-    pipeline.run((other,), RunContext(FakeRuntime(), store, Quiet()), "mine")
+    other = dataset_step(seed=1)
+    run(store, other)
     (_, train) = why(store, other, TRAIN)
     assert train[0] == "missing"
     assert train[1].startswith("input dataset: was sha256:")

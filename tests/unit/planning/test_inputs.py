@@ -19,7 +19,7 @@ def test_a_wrong_file_on_first_use_can_be_taken_back(settings: Settings, tmp_pat
         (tmp_path / name).write_bytes((CONFIG.parent / name).read_bytes())
     project = load_project(tmp_path / "pipeline.toml")
     mirrored = msgspec.structs.replace(settings, mirrors=(str(mirror),), offline=True)
-    given = Inputs(project, mirrored, lambda name, done, total: None).dataset("balloon")
+    source = Inputs(project, mirrored, lambda name, done, total: None).dataset("balloon")
     with pytest.raises(UserError, match="neither a zip nor a tar") as caught:
-        given.place(tmp_path / "unpacked")
+        source.place(tmp_path / "unpacked")
     assert f"delete it and 'balloon' in {tmp_path}/sources.lock" in caught.value.hint

@@ -1,22 +1,23 @@
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import FakeRuntime, Quiet
 
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.errors import ConfigError, UserError
-from mmdet_jetson.planning import pipeline
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters
+from mmdet_jetson.contract.parameters.export import ExportParameters
+from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.parameters.train import TrainParameters
+from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.planning import pipeline, stages
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.steps import Given, Made, Step
-from mmdet_jetson.running.run_step import RunContext
-from mmdet_jetson.store import Store
+from mmdet_jetson.planning.steps import ExternalInput, Step, StepOutput
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 STEPS = [
     "dataset", "train", "evaluate-base", "evaluate-checkpoint", "export-documented",
-    "export-pc-onnxruntime", "engine-pc-onnxruntime", "evaluate-pc-onnxruntime",
+    "evaluate-documented", "export-pc-onnxruntime", "engine-pc-onnxruntime", "evaluate-pc-onnxruntime",
     "prove-pc-onnxruntime", "profile-pc-onnxruntime", "report",
 ]  # fmt: skip
 
@@ -37,7 +38,8 @@ def test_the_plan_is_in_order_and_touches_nothing(settings: Settings) -> None:
 def test_every_step_reads_only_what_stands_before_it(settings: Settings) -> None:
     seen: set[str] = set()
     for step in planned(settings)[1]:
-        assert {given.step for given in step.inputs.values() if isinstance(given, Made)} <= seen
+        outputs = (each for each in step.inputs.values() if isinstance(each, StepOutput))
+        assert {each.step for each in outputs} <= seen
         seen.add(step.name)
 
 
@@ -49,7 +51,11 @@ def test_without_weights_there_is_no_base_to_evaluate(settings: Settings) -> Non
 
 def test_each_target_has_its_own_steps(settings: Settings) -> None:
     _, steps = planned(settings, 'targets=["pc-onnxruntime", "agx-orin-jp501"]')
-    exports = {step.name: step.parameters["backend"] for step in steps if step.stage == "export"}
+    exports = {
+        step.name: step.parameters.backend
+        for step in steps
+        if isinstance(step.parameters, ExportParameters)
+    }
     assert exports == {
         "export-documented": "onnxruntime",
         "export-pc-onnxruntime": "onnxruntime",
@@ -60,14 +66,15 @@ def test_each_target_has_its_own_steps(settings: Settings) -> None:
 
 def test_goals_pull_in_what_they_need_and_no_more(settings: Settings) -> None:
     _, steps = planned(settings, "train.weights=")
-    names = [step.name for step in pipeline.needed_for(steps, ["export-pc-onnxruntime"])]
+    goals = [step for step in steps if step.name == "export-pc-onnxruntime"]
+    names = [step.name for step in pipeline.needed_for(steps, goals)]
     assert names == ["dataset", "train", "export-pc-onnxruntime"]
 
 
 def test_engines_read_only_the_validation_split(settings: Settings) -> None:
     for step in planned(settings)[1]:
-        if step.stage in ("evaluate_checkpoint", "evaluate_engine", "profile"):
-            assert step.inputs["dataset"] == Made("dataset", ("val", "val.json"))
+        if step.stage in (stages.EVALUATE_CHECKPOINT, stages.EVALUATE_ENGINE, stages.PROFILE):
+            assert step.inputs["dataset"] == StepOutput("dataset", ("val", "val.json"))
 
 
 def test_a_targets_name_may_hold_a_verb(settings: Settings, tmp_path: Path) -> None:
@@ -81,6 +88,7 @@ def test_a_targets_name_may_hold_a_verb(settings: Settings, tmp_path: Path) -> N
     steps = pipeline.plan(project, Inputs(project, settings, lambda name, done, total: None))
     assert set(steps[-1].inputs) == {
         "dataset", "checkpoint", "evaluation-base", "evaluation-checkpoint", "onnx-documented",
+        "evaluation-documented",
         *(
             f"{kind}-nano-export-evaluate-1"
             for kind in ("onnx", "engine", "evaluation", "proof", "profile")
@@ -91,13 +99,14 @@ def test_a_targets_name_may_hold_a_verb(settings: Settings, tmp_path: Path) -> N
 def test_a_source_that_was_never_fetched_is_not_fetched_to_look(settings: Settings) -> None:
     _, steps = planned(settings)
     dataset = steps[0].inputs["source"]
-    assert isinstance(dataset, Given)
+    assert isinstance(dataset, ExternalInput)
     assert not dataset.is_known()
 
 
 def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
     _, steps = planned(settings, "train.overrides.optim_wrapper.optimizer.lr=0.1")
-    assert steps[1].parameters["overrides"] == {"optim_wrapper.optimizer.lr": 0.1}
+    assert isinstance(steps[1].parameters, TrainParameters)
+    assert steps[1].parameters.overrides == {"optim_wrapper.optimizer.lr": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -115,32 +124,24 @@ def test_what_is_not_there_is_named(settings: Settings, override: str, message: 
         planned(settings, override)
 
 
-def test_a_run_tags_every_artifact_by_its_step(settings: Settings, tmp_path: Path) -> None:
-    steps = (
-        Step("dataset", "dataset", "train", "dataset", {}),
-        Step("train", "train", "train", "checkpoint", {}, {"dataset": Made("dataset")}),
+def test_a_step_with_the_parameters_of_another_stage_cannot_be_planned(
+    settings: Settings,
+) -> None:
+    dataset = planned(settings)[1][0]
+    assert isinstance(dataset.parameters, DatasetParameters)
+    with pytest.raises(TypeError, match="dataset: not the parameters of dataset"):
+        replace(dataset, parameters=ProveParameters("pc-onnxruntime"))
+
+
+def test_a_proof_runs_no_detector(settings: Settings) -> None:
+    """It reads what evaluations have kept, so it needs neither a device nor pictures."""
+    steps = {step.name: step for step in planned(settings)[1]}
+    proof = steps["prove-pc-onnxruntime"]
+    assert not proof.stage.runs_engines
+    assert proof.inputs["engine"] == StepOutput(
+        "evaluate-pc-onnxruntime", ("predictions.json", "metrics.json")
     )
-    store = Store(tmp_path / "artifacts")
-    made = pipeline.run(steps, RunContext(FakeRuntime(), store, Quiet()), "mine")
-    assert store.tags()["mine.train"].digest == made["train"].digest
-    index = (store.root / "index.json").stat().st_mtime_ns
-    pipeline.run(steps, RunContext(FakeRuntime(), store, Quiet()), "mine")
-    assert (store.root / "index.json").stat().st_mtime_ns == index
-
-
-def test_nothing_starts_where_a_later_step_cannot_run(tmp_path: Path) -> None:
-    class Picky(FakeRuntime):
-        def check(self, steps: Sequence[Step]) -> None:
-            raise UserError(f"no image for {steps[-1].name}")
-
-    steps = (
-        Step("dataset", "dataset", "train", "dataset", {}),
-        Step("train", "train", "train", "checkpoint", {}, {"dataset": Made("dataset")}),
-    )
-    runtime = Picky()
-    with pytest.raises(UserError, match="no image for train"):
-        pipeline.run(steps, RunContext(runtime, Store(tmp_path), Quiet()), "mine")
-    assert runtime.runs == []
+    assert proof.inputs["dataset"] == StepOutput("dataset", ("val.json",))
 
 
 def test_steps_say_where_they_run(settings: Settings) -> None:
@@ -153,7 +154,9 @@ def test_steps_say_where_they_run(settings: Settings) -> None:
     assert {step.image for step in steps.values() if step.environment == "train"} == {"train"}
     assert steps["engine-pc-rtx"].image == ""
     gpu = {name for name, step in steps.items() if step.uses_gpu}
-    assert {"train", "evaluate-checkpoint", "profile-agx-orin-jp501", "prove-pc-rtx"} <= gpu
-    assert not {"dataset", "export-agx-orin-jp501", "engine-pc-onnxruntime", "report"} & gpu
-    judged = {name for name, step in steps.items() if step.is_evidence}
-    assert judged == {name for name in steps if name.startswith(("evaluate", "prove", "profile"))}
+    assert {"train", "evaluate-checkpoint", "profile-agx-orin-jp501", "evaluate-pc-rtx"} <= gpu
+    assert not {"dataset", "export-agx-orin-jp501", "evaluate-documented", "report"} & gpu
+    judged = {name for name, step in steps.items() if step.stage.is_evidence}
+    assert judged == {name for name in steps if name.startswith(("evaluate", "profile"))}
+    environments = {steps[f"engine-{name}"].environment for name in names}
+    assert environments == {"deploy", "deploy-rtx"}

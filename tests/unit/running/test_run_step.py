@@ -1,22 +1,20 @@
-import os
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fakes import FakeRuntime, Quiet
+from fakes import FakeRuntime, Quiet, dataset_step, everywhere, train_step
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.locks import hold, is_free
-from mmdet_jetson.planning import keys
+from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.keys import ingredients
-from mmdet_jetson.planning.steps import Given, Made, Step, missing_inputs
-from mmdet_jetson.running.jobs import Abandoned, lock_of, sweep
-from mmdet_jetson.running.run_step import RunContext, run_step
-from mmdet_jetson.runtimes.outcome import StageResult
+from mmdet_jetson.planning.steps import ExternalInput, Step
+from mmdet_jetson.running.run_step import RunContext, run_step, run_steps
+from mmdet_jetson.runtimes.protocol import StageRun
 from mmdet_jetson.store import Store
+
+MEASURING = replace(stages.DATASET, measures_device=True)
+EVIDENCE = replace(stages.DATASET, is_evidence=True)
 
 
 @pytest.fixture
@@ -25,32 +23,34 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def shop(store: Store) -> RunContext:
-    return RunContext(FakeRuntime(), store, Quiet())
+def runtime() -> FakeRuntime:
+    return FakeRuntime()
 
 
-def first(**parameters: object) -> Step:
-    return Step("dataset", "dataset", "train", "dataset", parameters)
+@pytest.fixture
+def listener() -> Quiet:
+    return Quiet()
 
 
-def second() -> Step:
-    return Step("train", "train", "train", "checkpoint", {}, {"dataset": Made("dataset")})
+@pytest.fixture
+def context(runtime: FakeRuntime, store: Store, listener: Quiet) -> RunContext:
+    return RunContext(everywhere(runtime), store, listener)
 
 
-def test_a_result_is_made_once(shop: RunContext) -> None:
-    made = run_step(first(seed=1), shop, {})
-    again = run_step(first(seed=1), shop, {})
+def test_a_result_is_made_once(context: RunContext, runtime: FakeRuntime, listener: Quiet) -> None:
+    made = run_step(dataset_step(seed=1), context, {})
+    again = run_step(dataset_step(seed=1), context, {})
     assert made.digest == again.digest
-    assert shop.runtime.runs == ["dataset"]  # type: ignore[attr-defined]
-    assert shop.listener.heard == [  # type: ignore[attr-defined]
+    assert runtime.runs == ["dataset"]
+    assert listener.heard == [
         "started dataset", "dataset 1/2", "made dataset", "cached dataset",
     ]  # fmt: skip
 
 
-def test_an_artifact_names_its_origin(shop: RunContext) -> None:
-    dataset = run_step(first(seed=1), shop, {})
-    origin = run_step(second(), shop, {"dataset": dataset}).provenance
-    assert origin.stage == "train"
+def test_an_artifact_names_its_origin(context: RunContext) -> None:
+    dataset = run_step(dataset_step(), context, {})
+    origin = run_step(train_step(), context, {"dataset": dataset}).provenance
+    assert (origin.stage, origin.step) == ("train", "train")
     assert origin.inputs == {"dataset": dataset.content}
     assert origin.environment == "train:lock-1"
     assert origin.metrics == {"AP": 0.5}
@@ -58,214 +58,209 @@ def test_an_artifact_names_its_origin(shop: RunContext) -> None:
     assert origin.created.endswith("+00:00")
 
 
-def test_every_ingredient_changes_the_key(shop: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = {"dataset": run_step(first(seed=1), shop, {})}
-    other = {"dataset": run_step(first(seed=2), shop, {})}
-    base = ingredients(second(), "lock-1", made).key
-    assert ingredients(second(), "lock-1", made).key == base
-    assert ingredients(second(), "lock-1", other).key != base
-    assert ingredients(second(), "lock-2", made).key != base
-    assert ingredients(replace(second(), parameters={"a": 1}), "lock-1", made).key != base
-    monkeypatch.setattr(keys, "source_digest", lambda stage: "changed")
-    assert ingredients(second(), "lock-1", made).key != base
-
-
-def test_equal_content_cuts_off_what_follows(shop: RunContext) -> None:
+def test_equal_content_cuts_off_what_follows(context: RunContext, runtime: FakeRuntime) -> None:
     """A dataset that is made again by other means but comes out the same trains nothing anew."""
-    run_step(second(), shop, {"dataset": run_step(first(), shop, {})})
-    shop.runtime.environment = "lock-1"  # type: ignore[attr-defined]
-    moved = replace(first(), stage="export")
-    run_step(second(), shop, {"dataset": run_step(moved, shop, {})})
-    assert shop.runtime.runs == ["dataset", "train", "export"]  # type: ignore[attr-defined]
+    run_step(train_step(), context, {"dataset": run_step(dataset_step(), context, {})})
+    moved = replace(dataset_step(), stage=replace(stages.DATASET, module="report"))
+    run_step(train_step(), context, {"dataset": run_step(moved, context, {})})
+    assert runtime.runs == ["dataset", "train", "report"]
 
 
-def test_a_failed_stage_stores_nothing_and_keeps_its_folder(shop: RunContext, store: Store) -> None:
-    shop.runtime.fails = True  # type: ignore[attr-defined]
+def test_a_failed_stage_stores_nothing_and_keeps_its_folder(
+    context: RunContext, runtime: FakeRuntime, store: Store
+) -> None:
+    runtime.fails = True
     with pytest.raises(UserError, match="broke"):
-        run_step(first(), shop, {})
+        run_step(dataset_step(), context, {})
     assert store.tags() == {}
     (job,) = (store.root / "jobs").glob("*/")
     assert (job / "job.json").exists()
 
 
-@pytest.mark.parametrize("resumable", [True, False])
-def test_only_a_resumable_stage_finds_its_work_again(shop: RunContext, resumable: bool) -> None:
-    step = replace(first(), resumable=resumable)
-    shop.runtime.fails = True  # type: ignore[attr-defined]
+@pytest.mark.parametrize("may_resume", [True, False])
+def test_only_a_stage_that_may_resume_finds_its_work_again(
+    context: RunContext, runtime: FakeRuntime, may_resume: bool
+) -> None:
+    step = replace(dataset_step(), stage=replace(stages.DATASET, may_resume=may_resume))
+    runtime.fails = True
     with pytest.raises(UserError):
-        run_step(step, shop, {})
+        run_step(step, context, {})
     seen: list[bool] = []
-    runtime = shop.runtime
-    original = runtime.run
+    runtime.before_run = lambda stage: seen.append((stage.folder / "work/newest.pth").exists())
+    runtime.fails = False
+    run_step(step, context, {})
+    assert seen == [may_resume]
+    assert [path for path in (context.store.root / "jobs").iterdir() if path.is_dir()] == []
 
-    def look(step: Step, job: Path, *rest: object, **more: object) -> StageResult:
-        seen.append((job / "work/newest.pth").exists())
-        runtime.fails = False  # type: ignore[attr-defined]
-        return original(step, job, *rest, **more)  # type: ignore[arg-type]
 
-    runtime.run = look  # type: ignore[method-assign,assignment]
-    run_step(step, shop, {})
-    assert seen == [resumable]
-    assert list((shop.store.root / "jobs").iterdir()) == []
+def test_what_a_run_left_that_was_killed_behind_its_end_is_cleared_away(
+    context: RunContext, runtime: FakeRuntime, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its result is stored, and its folder still there."""
+
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mmdet_jetson.running.run_step.remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_step(dataset_step(), context, {})
+    monkeypatch.undo()
+    assert len(list((store.root / "jobs").glob("*/"))) == 1
+    run_step(dataset_step(), context, {})
+    assert runtime.runs == ["dataset"]
+    assert list((store.root / "jobs").glob("*/")) == []
 
 
 @pytest.mark.parametrize(
-    ("environment", "lent"), [("lock-1", "what 2 measured"), ("another device", "")]
+    ("environment", "reused"), [("lock-1", "what 2 measured"), ("another device", "")]
 )
 def test_a_step_finds_what_it_reuses_of_its_last_artifact(
-    environment: str, lent: str, tmp_path: Path
+    context: RunContext, runtime: FakeRuntime, environment: str, reused: str
 ) -> None:
     """The newest one of the same environment, and the key does not depend on it."""
     found: list[str] = []
 
-    class Measuring(FakeRuntime):
-        def run(self, step: Step, job: Path, *rest: Any, **more: Any) -> StageResult:
-            earlier = job / "work/timing.cache"
-            found.append(earlier.read_text() if earlier.exists() else "")
-            measured = f"what {step.parameters['seed']} measured"
-            (job / "output/timing.cache").write_text(measured)
-            return super().run(step, job, *rest, **more)
+    def measure(stage: StageRun) -> None:
+        earlier = stage.folder / "work/timing.cache"
+        found.append(earlier.read_text() if earlier.exists() else "")
+        (stage.folder / "output/timing.cache").write_text(f"what {len(found)} measured")
 
-    runtime = Measuring()
-    shop = RunContext(runtime, Store(tmp_path / "artifacts"), Quiet())
-    for seed in (1, 2):
-        run_step(replace(first(seed=seed), reuses="timing.cache"), shop, {})
-    run_step(replace(first(seed=3), name="another"), shop, {})
+    def reusing(seed: int, subject: str = "") -> Step:
+        return replace(dataset_step(seed), reuses="timing.cache", subject=subject)
+
+    runtime.before_run = measure
+    run_step(reusing(1), context, {})
+    run_step(reusing(2), context, {})
+    run_step(reusing(3, "another"), context, {})
     runtime.environment = environment
-    last = run_step(replace(first(seed=4), reuses="timing.cache"), shop, {})
-    assert found == ["", "what 1 measured", "", lent]
-    plain = ingredients(first(seed=4), last.provenance.environment, {})
+    last = run_step(reusing(4), context, {})
+    assert found == ["", "what 1 measured", "", reused]
+    plain = ingredients(
+        dataset_step(4), environment=last.provenance.environment, evidence="", artifacts={}
+    )
     assert last.provenance.key == plain.key
 
 
-def test_inputs_are_read_only(shop: RunContext, store: Store) -> None:
-    made = {"dataset": run_step(first(), shop, {})}
-    shop.runtime.fails = True  # type: ignore[attr-defined]
+def test_inputs_are_read_only(context: RunContext, runtime: FakeRuntime, store: Store) -> None:
+    artifacts = {"dataset": run_step(dataset_step(), context, {})}
+    runtime.fails = True
     with pytest.raises(UserError):
-        run_step(second(), shop, made)
+        run_step(train_step(), context, artifacts)
     (file,) = (store.root / "jobs").glob("train-*/inputs/dataset/out.txt")
     assert not file.stat().st_mode & 0o222
 
 
-def test_a_given_folder_is_read_where_it_is(shop: RunContext, tmp_path: Path) -> None:
+def test_a_users_folder_is_read_where_it_is(context: RunContext, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "out.txt").write_text("my pictures")
-    given = Given(lambda: "sha256:1", lambda _: mine)
-    made = run_step(replace(first(), inputs={"source": given}), shop, {})
-    assert b"my pictures" in shop.store.read(made, "out.txt")
+    source = ExternalInput(lambda: "sha256:1", lambda _: mine)
+    made = run_step(dataset_step(inputs={"source": source}), context, {})
+    assert b"my pictures" in context.store.read(made, "out.txt")
     assert made.provenance.inputs == {"source": "sha256:1"}
 
 
 def test_an_input_that_changes_while_it_is_read_is_not_stored(
-    shop: RunContext, tmp_path: Path
+    context: RunContext, tmp_path: Path
 ) -> None:
     """The user edits an annotation while the stage reads: neither version may get this result."""
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "out.txt").write_text("pictures")
-    digests = iter(["before", "after", "after", "after"])
-    step = replace(first(), inputs={"source": Given(lambda: next(digests), lambda _: mine)})
+    digests = iter(["before", "after"])
+    source = ExternalInput(lambda: next(digests), lambda _: mine)
     with pytest.raises(UserError, match="an input changed while it was read"):
-        run_step(step, shop, {})
-    assert shop.store.tags() == {}
+        run_step(dataset_step(inputs={"source": source}), context, {})
+    assert context.store.tags() == {}
 
 
-def test_again_runs_what_is_known(shop: RunContext) -> None:
-    old = run_step(first(), shop, {})
-    new = run_step(first(), replace(shop, again=frozenset({"dataset"})), {})
-    assert shop.runtime.runs == ["dataset", "dataset"]  # type: ignore[attr-defined]
+def test_again_runs_what_is_known(context: RunContext, runtime: FakeRuntime) -> None:
+    old = run_step(dataset_step(), context, {})
+    new = run_step(dataset_step(), replace(context, again=frozenset({"dataset"})), {})
+    assert runtime.runs == ["dataset", "dataset"]
     assert new.content == old.content
-    assert shop.store.tags()[f"cache.{new.provenance.key}"].digest == new.digest
+    assert context.store.tags()[f"cache.{new.provenance.key}"].digest == new.digest
 
 
-def test_a_measurement_of_time_belongs_to_its_device(shop: RunContext) -> None:
-    step = replace(first(), measures_device=True)
-    run_step(step, shop, {})
-    shop.runtime.device = lambda _: "another"  # type: ignore[method-assign]
-    run_step(step, shop, {})
-    run_step(first(), shop, {})
-    assert len(shop.runtime.runs) == 3  # type: ignore[attr-defined]
+def test_a_measurement_of_time_belongs_to_its_device(
+    context: RunContext, runtime: FakeRuntime
+) -> None:
+    step = replace(dataset_step(), stage=MEASURING)
+    run_step(step, context, {})
+    runtime.device_name = "another"
+    run_step(step, context, {})
+    run_step(dataset_step(), context, {})
+    assert len(runtime.runs) == 3
 
 
-def test_evidence_refers_to_what_it_judges(shop: RunContext) -> None:
-    made = {"dataset": run_step(first(), shop, {})}
-    judged = run_step(replace(second(), judges="dataset"), shop, made)
+def test_evidence_refers_to_what_it_judges(context: RunContext) -> None:
+    artifacts = {"dataset": run_step(dataset_step(), context, {})}
+    judged = run_step(replace(train_step(), judges="dataset"), context, artifacts)
     assert judged.subject is not None
-    assert judged.subject.digest == made["dataset"].digest
+    assert judged.subject.digest == artifacts["dataset"].digest
+
+
+def test_evidence_says_what_the_runtime_says(context: RunContext, runtime: FakeRuntime) -> None:
+    step = replace(dataset_step(), stage=EVIDENCE)
+    assert run_step(step, context, {}).provenance.parameters["evidence"] == "measured"
+    runtime.grade = "emulated"
+    assert run_step(step, context, {}).provenance.parameters["evidence"] == "emulated"
+    assert "evidence" not in run_step(dataset_step(), context, {}).provenance.parameters
 
 
 def test_two_runs_at_once_compute_once(store: Store) -> None:
-    runtime, heard = FakeRuntime(), [Quiet(), Quiet()]
+    """Both have seen that the result is missing before one of them makes it."""
+    runtime, both_looked = FakeRuntime(), threading.Barrier(2, timeout=30)
     results: list[str] = []
 
-    def one(quiet: Quiet) -> None:
-        shop = RunContext(runtime, Store(store.root), quiet)
-        results.append(run_step(first(), shop, {}).digest)
+    class Looking(Store):
+        """Waits, at its first look, until the other one has looked too."""
 
-    threads = [threading.Thread(target=one, args=[quiet]) for quiet in heard]
+        looked = False
+
+        def create(self) -> None:
+            super().create()
+            if not self.looked:
+                self.looked = True
+                both_looked.wait()
+
+    def one() -> None:
+        context = RunContext(everywhere(runtime), Looking(store.root), Quiet())
+        results.append(run_step(dataset_step(), context, {}).digest)
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert runtime.runs == ["dataset"]
+    assert len(results) == 2
     assert len(set(results)) == 1
 
 
-def test_sweep_removes_only_old_jobs_that_nobody_holds(tmp_path: Path) -> None:
-    for name in ("old", "young", "held"):
-        (tmp_path / name / "work").mkdir(parents=True)
-    for name in ("old", "held", "resumed"):
-        (tmp_path / name / "work").mkdir(parents=True, exist_ok=True)
-        (tmp_path / name / "log.txt").write_text("epoch 1")
-        for path in (tmp_path / name / "work", tmp_path / name / "log.txt", tmp_path / name):
-            os.utime(path, (time.time() - 1e6,) * 2)
-    (tmp_path / "resumed/log.txt").write_text("epoch 2")
-    with hold(lock_of(tmp_path / "held")) as lock:
-        os.utime(lock.name, (time.time() - 1e6,) * 2)
-        would = sweep(tmp_path, dry_run=True)
-        assert would == [Abandoned("old", len("epoch 1"))]
-        assert (tmp_path / "old/log.txt").exists()
-        assert sweep(tmp_path) == would
-        assert not is_free(lock_of(tmp_path / "held"))
-    kept = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
-    assert kept == ["held", "resumed", "young"]
+def test_a_run_tags_every_artifact_by_its_step(context: RunContext, store: Store) -> None:
+    steps = (dataset_step(), train_step())
+    artifacts = run_steps(steps, context, "mine")
+    assert store.tags()["mine.train"].digest == artifacts["train"].digest
+    index = (store.root / "index.json").stat().st_mtime_ns
+    run_steps(steps, context, "mine")
+    assert (store.root / "index.json").stat().st_mtime_ns == index
 
 
-def test_missing_inputs_names_the_steps_before(shop: RunContext) -> None:
-    assert missing_inputs(second(), {}) == ["dataset"]
-    assert missing_inputs(second(), {"dataset": run_step(first(), shop, {})}) == []
+def test_nothing_starts_where_a_later_step_cannot_run(
+    context: RunContext, runtime: FakeRuntime
+) -> None:
+    runtime.refuses = "no image"
+    with pytest.raises(UserError, match="no image for train"):
+        run_steps((dataset_step(), train_step()), context, "mine")
+    assert runtime.runs == []
 
 
-def test_the_source_digest_follows_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, text in {
-        "one.py": "from mmdet_jetson.stages.two import x",
-        "two.py": "from mmdet_jetson.stages import three",
-        "three.py": "",
-        "other.py": "",
-        "one.html.j2": "",
-    }.items():
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(keys, "STAGES", tmp_path)
-
-    def digest() -> str:
-        keys.source_digest.cache_clear()
-        return keys.source_digest("one")
-
-    before = digest()
-    (tmp_path / "other.py").write_text("changed = 1")
-    assert digest() == before
-    for name in ("one.html.j2", "two.py", "three.py"):
-        (tmp_path / name).write_text((tmp_path / name).read_text() + "\n# changed")
-        assert digest() != before
-        before = digest()
-    keys.source_digest.cache_clear()
-
-
-def test_evidence_says_what_the_runtime_says(shop: RunContext, store: Store) -> None:
-    step = replace(first(), is_evidence=True)
-    made = run_step(step, shop, {})
-    assert made.provenance.parameters == {"evidence": "measured"}
-    shop.runtime.evidence = lambda _: "emulated"  # type: ignore[method-assign]
-    assert run_step(step, shop, {}).provenance.parameters == {"evidence": "emulated"}
-    assert "evidence" not in run_step(first(), shop, {}).provenance.parameters
+def test_each_environment_has_its_runtime(store: Store) -> None:
+    here, there = FakeRuntime("here"), FakeRuntime("there")
+    runtimes = {**everywhere(there), "train": here}
+    on_device = replace(dataset_step(seed=1), environment="deploy", subject="orin")
+    run_steps((dataset_step(), on_device), RunContext(runtimes, store, Quiet()), "mine")
+    assert (here.runs, there.runs) == (["dataset"], ["dataset"])
+    environments = {a.provenance.step: a.provenance.environment for a in store.artifacts()}
+    assert environments == {"dataset": "train:here", "dataset-orin": "deploy:there"}

@@ -1,45 +1,86 @@
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fakes import Quiet
-from folder_engine import IMAGE, PC, FolderEngine
+from folder_docker_host import IMAGE, PC, FolderDockerHost, OnOutput, Program
 
-from mmdet_jetson.containers.objects import STDERR, STDOUT, DockerHostError, Image
-from mmdet_jetson.containers.workspace import Workspace
+from mmdet_jetson.containers.objects import STDERR, STDOUT, DockerHostError, HostFacts, Image
+from mmdet_jetson.contract.job import Progress
+from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.contract.parameters.evaluate import DrawingParameters, EvaluateEngineParameters
+from mmdet_jetson.contract.parameters.export import ExportParameters
+from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.environments.this_machine import Machine
-from mmdet_jetson.planning.steps import Given, Step
+from mmdet_jetson.planning import stages
+from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.runtimes.outcome import StageFailed
-from mmdet_jetson.store import Store
+from mmdet_jetson.runtimes.selection import DEPLOY
+from mmdet_jetson.store import Artifact, Store
 
 ARM = replace(PC, architecture="arm64", runtimes=("runc", "nvidia"))
 JETSON = replace(ARM, kernel="5.10.65-tegra")
 RELEASE = b"# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI: aarch64\n"
 STAND_IN = {"io.mmdet-jetson.stand-in": "true"}
-TRAIN = Step("train", "train", "train", "checkpoint", {})
-ENGINE = Step("engine-orin", "engine", "deploy", "engine", {}, image="jp501", is_evidence=True)
-Say = Callable[[int, bytes], None]
+TRAIN = Step(
+    stage=stages.TRAINING,
+    parameters=TrainParameters(
+        config="configs/any.py", epochs=1, batch_size=1, seed=0, workers=0, device="cpu",
+        overrides={}, classes=("balloon",), input_size=(64, 64),
+    ),
+)  # fmt: skip
+EXPORT = Step(
+    stage=stages.EXPORT,
+    subject="orin",
+    parameters=ExportParameters("tensorrt", "any.py", (64, 64), None),
+)
+ENGINE = Step(
+    stage=stages.ENGINE,
+    subject="orin",
+    parameters=EngineParameters("orin", "tensorrt", "fp16", (87,), None),
+    environment=DEPLOY,
+    image="jp501",
+)
+EVALUATION = Step(
+    stage=stages.EVALUATE_ENGINE,
+    subject="orin",
+    parameters=EvaluateEngineParameters("orin", DrawingParameters(0, 0.5)),
+    environment=DEPLOY,
+    image="jp501",
+)
 
 
-def stage(job: Path, say: Say) -> int:
+@dataclass
+class Heard:
+    """Keeps the progress that it is told of."""
+
+    progress_of: list[tuple[str, Progress]] = field(default_factory=list)
+
+    def started(self, step: Step) -> None: ...
+
+    def waiting(self, step: Step) -> None: ...
+
+    def progress(self, step: Step, progress: Progress) -> None:
+        self.progress_of.append((step.name, progress))
+
+    def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None: ...
+
+
+def stage(job: Path, on_output: OnOutput) -> int:
     """What a stage does that has a result."""
-    description = json.loads((job / "job.json").read_text())
-    (job / "output/seen.json").write_text(json.dumps(description))
+    (job / "output/seen.json").write_bytes((job / "job.json").read_bytes())
     (job / "result.json").write_text('{"metrics": {"AP": 0.5}, "facts": {"torch": "1.11"}}')
-    say(STDOUT, b'{"step": 1, "to')
-    say(STDERR, b"a library's words\n")
-    say(STDOUT, b'tal": 2}\nno progress\n')
+    on_output(STDOUT, b'{"step": 1, "to')
+    on_output(STDERR, b"a line of a library\n")
+    on_output(STDOUT, b'tal": 2}\nno progress\n')
     return 0
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> FolderEngine:
-    return FolderEngine(tmp_path / "engine", stage)
+def host(tmp_path: Path) -> FolderDockerHost:
+    return FolderDockerHost(tmp_path / "host", stage)
 
 
 @pytest.fixture
@@ -48,73 +89,77 @@ def store(tmp_path: Path) -> Store:
 
 
 def runtime(
-    engine: FolderEngine,
+    host: FolderDockerHost,
     store: Store,
     image: Image | None = IMAGE,
     *,
-    proven: bool = True,
-    **more: Any,
+    tested: bool = True,
+    untested: bool = False,
 ) -> DockerRuntime:
-    shelf = Workspace(engine, store.root, lambda _: None)  # type: ignore[arg-type]
-    return DockerRuntime(shelf, lambda _: image, lambda _: proven, **more)
+    workspace = host.workspace(store.root)
+    return DockerRuntime(workspace, lambda _: image, lambda _: tested, untested=untested)
 
 
-def run(engine: FolderEngine, store: Store, step: Step = TRAIN, **options: Any) -> Any:
-    listener = Quiet()
-    return run_step(
-        step, RunContext(runtime(engine, store, **options), store, listener), {}
-    ), listener
+def run(
+    docker: DockerRuntime, store: Store, step: Step = TRAIN, heard: Heard | None = None
+) -> Artifact:
+    context = RunContext({step.environment: docker}, store, heard or Heard())
+    return run_step(step, context, {})
 
 
-def test_what_a_stage_makes_comes_home_signed(engine: FolderEngine, store: Store) -> None:
-    made, listener = run(engine, store)
-    assert "train 1/2" in listener.heard
-    assert made.provenance.metrics == {"AP": 0.5}
-    assert made.provenance.facts == {
+def test_the_result_of_a_stage_says_where_it_was_made(host: FolderDockerHost, store: Store) -> None:
+    heard = Heard()
+    artifact = run(runtime(host, store), store, heard=heard)
+    assert heard.progress_of == [("train", Progress(1, 2))]
+    assert artifact.provenance.metrics == {"AP": 0.5}
+    assert artifact.provenance.facts == {
         "torch": "1.11", "image": "trial:1", "image_digest": IMAGE.id, "image_tested": True,
-        "stand_in": False, "emulated": False, "engine": "pc (Docker 20.10)",
+        "stand_in": False, "emulated": False, "docker_host": "pc (Docker 20.10)",
     }  # fmt: skip
-    assert made.provenance.warnings == []
-    assert (engine.boxes, engine.shelves) == ({}, {})
-    assert list((store.root / "jobs").iterdir()) == []
+    assert artifact.provenance.warnings == []
+    assert host.is_empty
+    assert not [each for each in store.root.glob("jobs/*") if each.is_dir()]
 
 
 def test_a_stage_finds_its_inputs_where_they_are_there(
-    engine: FolderEngine, store: Store, tmp_path: Path
+    host: FolderDockerHost, store: Store, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "a").write_text("a")
-    step = replace(TRAIN, inputs={"dataset": Given(lambda: "sha256:1", lambda _: data)})
-    made, _ = run(engine, store, step)
-    seen = json.loads(store.read(made, "seen.json"))
+    dataset = ExternalInput(lambda: "sha256:1", lambda _: data)
+    artifact = run(runtime(host, store), store, replace(TRAIN, inputs={"dataset": dataset}))
+    seen = json.loads(store.read(artifact, "seen.json"))
     assert seen["inputs"] == {"dataset": "/inputs/dataset/content"}
-    assert seen["outputs"] == {"checkpoint": "output"}
-    (mount, job) = engine.created[-1].volumes
+    (mount, job) = host.created[-1].volumes
     assert (mount.target, mount.read_only) == ("/inputs/dataset", True)
     assert (job.target, job.read_only) == ("/job", False)
 
 
-def test_what_a_step_reuses_travels_in_its_work_folder(engine: FolderEngine, store: Store) -> None:
-    def measure(job: Path, say: Say) -> int:
+def test_what_a_step_reuses_travels_in_its_work_folder(
+    host: FolderDockerHost, store: Store
+) -> None:
+    def measure(job: Path, on_output: OnOutput) -> int:
         earlier = job / "work/timing.cache"
         seen.append(earlier.read_text() if earlier.exists() else None)
         (job / "output/timing.cache").write_text("measured")
-        return stage(job, say)
+        return stage(job, on_output)
 
     seen: list[str | None] = []
-    engine.program = measure
-    for seed in (1, 2):
-        run(engine, store, replace(ENGINE, parameters={"seed": seed}, reuses="timing.cache"))
+    host.program = measure
+    for precision in ("fp16", "fp32"):
+        parameters = EngineParameters("orin", "tensorrt", precision, (87,), None)
+        step = replace(ENGINE, parameters=parameters, reuses="timing.cache")
+        run(runtime(host, store), store, step)
     assert seen == [None, "measured"]
 
 
 @pytest.mark.parametrize("uses_gpu", [True, False])
 def test_a_gpu_is_asked_for_where_the_step_uses_one(
-    uses_gpu: bool, engine: FolderEngine, store: Store
+    uses_gpu: bool, host: FolderDockerHost, store: Store
 ) -> None:
-    run(engine, store, replace(TRAIN, uses_gpu=uses_gpu))
-    assert engine.created[-1].gpu is uses_gpu
+    run(runtime(host, store), store, replace(TRAIN, uses_gpu=uses_gpu))
+    assert host.created[-1].gpu is uses_gpu
 
 
 @pytest.mark.parametrize(
@@ -146,109 +191,116 @@ def test_a_gpu_is_asked_for_where_the_step_uses_one(
     ],
 )
 def test_evidence_says_how_near_to_the_target_it_is(  # noqa: PLR0917
-    facts: Any, image: Image, step: Step, grade: str, engine: FolderEngine, store: Store
+    facts: HostFacts, image: Image, step: Step, grade: str, host: FolderDockerHost, store: Store
 ) -> None:
-    engine.facts = facts
-    assert runtime(engine, store, image).evidence(step) == grade
+    host.facts = facts
+    assert runtime(host, store, image).evidence(step) == grade
 
 
-def test_the_grade_is_a_parameter_of_the_stage(engine: FolderEngine, store: Store) -> None:
-    made, _ = run(engine, store, ENGINE, image=replace(IMAGE, labels=STAND_IN))
-    assert made.provenance.parameters["evidence"] == "measured, stand-in base"
-    assert made.provenance.facts["stand_in"] is True
-    assert "stand-in" in made.provenance.warnings[0]
+def test_the_grade_is_a_parameter_of_the_stage(host: FolderDockerHost, store: Store) -> None:
+    stand_in = replace(IMAGE, labels=STAND_IN)
+    artifact = run(runtime(host, store, stand_in), store, EVALUATION)
+    assert artifact.provenance.parameters["evidence"] == "measured, stand-in base"
+    assert artifact.provenance.facts["stand_in"] is True
+    assert "stand-in" in artifact.provenance.warnings[0]
 
 
 def test_the_stages_source_is_no_part_of_the_environment(
-    engine: FolderEngine, store: Store
+    host: FolderDockerHost, store: Store
 ) -> None:
-    def identity(**changes: Any) -> str:
-        return runtime(engine, store, replace(IMAGE, **changes)).identity(TRAIN)
+    def identity(image: Image) -> str:
+        return runtime(host, store, image).identity(TRAIN)
 
-    assert identity(id="sha256:2", layers=("base", "packages", "other")) == identity()
+    other_source = replace(IMAGE, id="sha256:2", layers=("base", "packages", "other"))
+    assert identity(other_source) == identity(IMAGE)
     others = [
-        {"layers": ("base", "other", "source")},
-        {"labels": STAND_IN},
-        {"architecture": "arm64"},
+        replace(IMAGE, layers=("base", "other", "source")),
+        replace(IMAGE, labels=STAND_IN),
+        replace(IMAGE, architecture="arm64"),
     ]
-    assert len({identity(), *(identity(**change) for change in others)}) == 4
+    assert len({identity(image) for image in (IMAGE, *others)}) == 4
 
 
-def test_no_device_is_handed_an_engine_of_another(engine: FolderEngine, store: Store) -> None:
+def test_no_device_is_handed_an_engine_of_another(host: FolderDockerHost, store: Store) -> None:
     """Neither of another GPU nor of another L4T; what needs no GPU is the same everywhere."""
     image = replace(IMAGE, architecture="arm64")
     on_gpu = replace(ENGINE, uses_gpu=True)
     other = RELEASE.replace(b"REVISION: 4.1", b"REVISION: 3.1")
     identities = []
     for gpu, release in (("87", RELEASE), ("72", RELEASE), ("87", other)):
-        engine.facts, engine.gpu = JETSON, gpu
-        engine.host_files = {"/etc/nv_tegra_release": release}
-        made = runtime(engine, store, image)
-        identities.append(made.identity(on_gpu))
-        assert made.identity(ENGINE) == runtime(engine, store, image).identity(ENGINE)
-        assert made.identity(ENGINE) in identities[-1]
+        host.facts, host.gpu = JETSON, gpu
+        host.host_files = {"/etc/nv_tegra_release": release}
+        docker = runtime(host, store, image)
+        identities.append(docker.identity(on_gpu))
+        assert docker.identity(ENGINE) == runtime(host, store, image).identity(ENGINE)
+        assert docker.identity(ENGINE) in identities[-1]
     assert identities[0].endswith(":l4t35.4.1:sm87")
     assert len(set(identities)) == 3
 
 
-def test_the_engines_machine_is_described(engine: FolderEngine, store: Store) -> None:
-    assert runtime(engine, store).machine == Machine(
-        "amd64", has_gpu=False, in_containers=True, name="the engine at fake"
+def test_the_machine_is_that_of_the_docker_host(host: FolderDockerHost, store: Store) -> None:
+    assert runtime(host, store).machine == Machine(
+        "amd64", has_gpu=False, in_containers=True, name="the Docker host at fake"
     )
-    engine.facts, engine.host_files = JETSON, {"/etc/nv_tegra_release": RELEASE}
-    jetson = runtime(engine, store).machine
+    host.facts, host.host_files = JETSON, {"/etc/nv_tegra_release": RELEASE}
+    jetson = runtime(host, store).machine
     assert (jetson.architecture, jetson.l4t, jetson.has_gpu) == ("arm64", "35.4.1", True)
-    engine.host_files = {}
-    assert runtime(engine, store).machine.l4t == ""
+    host.host_files = {}
+    assert runtime(host, store).machine.l4t == ""
 
 
-def test_a_target_without_an_image_runs_in_no_container(engine: FolderEngine, store: Store) -> None:
+def test_a_target_without_an_image_runs_in_no_container(
+    host: FolderDockerHost, store: Store
+) -> None:
     with pytest.raises(DockerHostError, match="engine-orin: there is no container image"):
-        run(engine, store, replace(ENGINE, image=""))
+        run(runtime(host, store), store, replace(ENGINE, image=""))
 
 
-def test_an_unproven_image_is_refused(engine: FolderEngine, store: Store) -> None:
+def test_an_untested_image_is_refused(host: FolderDockerHost, store: Store) -> None:
     with pytest.raises(
         DockerHostError, match=r"has not passed its own tests\n.*images.test --name train"
     ):
-        run(engine, store, proven=False)
-    assert engine.created == []
-    made, _ = run(engine, store, proven=False, untested=True)
-    assert made.provenance.facts["image_tested"] is False
-    assert "has not passed its own tests" in made.provenance.warnings[0]
+        run(runtime(host, store, tested=False), store)
+    assert host.created == []
+    artifact = run(runtime(host, store, tested=False, untested=True), store)
+    assert artifact.provenance.facts["image_tested"] is False
+    assert "has not passed its own tests" in artifact.provenance.warnings[0]
 
 
 def test_a_missing_image_is_named_with_the_command_that_builds_it(
-    engine: FolderEngine, store: Store
+    host: FolderDockerHost, store: Store
 ) -> None:
-    with pytest.raises(DockerHostError, match=r"has no image 'jp501'(.|\n)*images.build --name jp501"):
-        run(engine, store, ENGINE, image=None)
+    with pytest.raises(
+        DockerHostError, match=r"has no image 'jp501'(.|\n)*images.build --name jp501"
+    ):
+        run(runtime(host, store, None), store, ENGINE)
 
 
 def test_every_image_is_looked_at_before_anything_starts(
-    engine: FolderEngine, store: Store
+    host: FolderDockerHost, store: Store
 ) -> None:
     images = {"train": IMAGE}
-    shelf = Workspace(engine, store.root, lambda _: None)  # type: ignore[arg-type]
-    docker = DockerRuntime(shelf, images.get, lambda _: True)
+    docker = DockerRuntime(host.workspace(store.root), images.get, lambda _: True)
     docker.check([TRAIN])
     with pytest.raises(DockerHostError, match=r"has no image 'jp501'"):
         docker.check([TRAIN, ENGINE])
 
 
-def test_an_engine_without_an_emulator_is_refused_before_any_upload(
-    engine: FolderEngine, store: Store
+def test_a_docker_host_without_an_emulator_is_refused_before_any_upload(
+    host: FolderDockerHost, store: Store
 ) -> None:
-    with pytest.raises(DockerHostError, match=r"runs no arm64 programs(.|\n)*qemu-user-static"):
-        run(engine, store, ENGINE, image=replace(IMAGE, architecture="arm64"))
-    assert engine.shelves == {}
+    with pytest.raises(
+        DockerHostError, match=r"cannot run the arm64 programs(.|\n)*qemu-user-static"
+    ):
+        run(runtime(host, store, replace(IMAGE, architecture="arm64")), store, ENGINE)
+    assert host.volume_folders == {}
 
 
-def ends(code: int, failure: str = "") -> Callable[[Path, Say], int]:
-    def program(job: Path, say: Say) -> int:
+def ends(code: int, failure: str = "") -> Program:
+    def program(job: Path, on_output: OnOutput) -> int:
         if failure:
             (job / "failure.json").write_text(json.dumps({"message": failure, "hint": "mend it"}))
-        say(STDERR, b"last words\n")
+        on_output(STDERR, b"the last line\n")
         (job / "work/epoch_1.pth").write_text("newest")
         return code
 
@@ -259,50 +311,50 @@ def ends(code: int, failure: str = "") -> Callable[[Path, Say], int]:
     ("program", "out_of_memory", "told"),
     [
         (ends(3, "the loss became NaN"), False, r"the loss became NaN\n.*mend it"),
-        (ends(137), True, "memory ran out"),
-        (ends(137), False, "killed with memory left"),
+        (ends(137), True, "the Docker host ran out of memory"),
+        (ends(137), False, "killed while memory was left"),
         (ends(137), None, "killed: memory ran out, someone"),
         (ends(137, "ran out of memory"), True, "train: ran out of memory"),
-        (ends(1), False, "exit code 1; its last words:\nlast words"),
+        (ends(1), False, "exit code 1; the end of its log:\nthe last line"),
         (ends(0), False, "exit code 0"),
     ],
     ids=[
-        "own-words",
+        "own-sentence",
         "out-of-memory",
         "killed",
         "killed-by-podman",
-        "own-words-on-memory",
+        "own-sentence-on-memory",
         "traceback",
         "no-result",
     ],
 )
 def test_a_failure_is_told_apart(
-    program: Any, out_of_memory: bool | None, told: str, engine: FolderEngine, store: Store
+    program: Program, out_of_memory: bool | None, told: str, host: FolderDockerHost, store: Store
 ) -> None:
-    engine.program, engine.out_of_memory = program, out_of_memory
+    host.program, host.out_of_memory = program, out_of_memory
     with pytest.raises(StageFailed, match=told):
-        run(engine, store)
+        run(runtime(host, store), store)
     (log,) = store.root.glob("jobs/*/log.txt")
-    assert log.read_text() == "last words\n"
-    assert (engine.boxes, engine.shelves) == ({}, {})
+    assert log.read_text() == "the last line\n"
+    assert host.is_empty
 
 
-@pytest.mark.parametrize("resumable", [True, False])
-def test_work_of_a_failed_stage_comes_home_where_it_is_of_use(
-    resumable: bool, engine: FolderEngine, store: Store
+@pytest.mark.parametrize("step", [TRAIN, EXPORT], ids=["train", "export"])
+def test_work_of_a_failed_stage_is_downloaded_where_it_is_of_use(
+    step: Step, host: FolderDockerHost, store: Store
 ) -> None:
-    engine.program = ends(1)
+    host.program = ends(1)
     with pytest.raises(StageFailed):
-        run(engine, store, replace(TRAIN, resumable=resumable))
-    assert len(list(store.root.glob("jobs/*/work/epoch_1.pth"))) == resumable
+        run(runtime(host, store), store, step)
+    assert len(list(store.root.glob("jobs/*/work/epoch_1.pth"))) == step.stage.may_resume
 
 
-def test_a_result_without_its_output_is_no_result(engine: FolderEngine, store: Store) -> None:
-    def program(job: Path, _: Say) -> int:
+def test_a_result_without_its_output_is_no_result(host: FolderDockerHost, store: Store) -> None:
+    def program(job: Path, _: OnOutput) -> int:
         (job / "output").rmdir()
         (job / "result.json").write_text("{}")
         return 0
 
-    engine.program = program
+    host.program = program
     with pytest.raises(StageFailed, match="exit code 0"):
-        run(engine, store)
+        run(runtime(host, store), store)

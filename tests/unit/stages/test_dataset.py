@@ -1,11 +1,12 @@
 import hashlib
-import json
 import os
 import shutil
 import stat
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from labelled import (
     HEIGHT,
+    PARAMETERS,
     WIDTH,
+    Json,
     coco,
     entry,
     job,
@@ -27,7 +30,21 @@ from labelled import (
 )
 from PIL import Image
 
+from mmdet_jetson.contract.formats import DRAWN
+from mmdet_jetson.contract.job import (
+    Job,
+    Progress,
+    Result,
+    parse_progress,
+    read_failure,
+    read_result,
+    write_job,
+)
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures, SplitLocation
+from mmdet_jetson.contract.records import encode, read_record
 from mmdet_jetson.stages import dataset
+from mmdet_jetson.stages.annotations.coco_file import CocoFile, read_split
+from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.errors import StageError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,11 +52,11 @@ MIRROR = Path(os.environ.get("MMDET_JETSON_TEST_MIRROR", ROOT.parent / "shared/m
 BALLOONS = MIRROR / "balloon_dataset.zip"
 
 
-def made(output, split="train"):
-    return json.loads((output / f"{split}.json").read_text())
+def made(output: Path, split: str = "train") -> CocoFile:
+    return read_split(output / f"{split}.json")
 
 
-def digests(folder):
+def digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -47,23 +64,25 @@ def digests(folder):
     }
 
 
-def relabel(folder, *entries, split="train"):
+def relabel(folder: Path, *entries: Json, split: str = "train") -> None:
     save(folder / split / "via.json", via(*entries))
 
 
-def convert(tmp_path, folder, **changes):
-    task = job(tmp_path / "job", folder, **changes)
+def convert(
+    tmp_path: Path, folder: Path | None, parameters: DatasetParameters = PARAMETERS
+) -> tuple[Result, Path]:
+    task = job(tmp_path / "job", folder, parameters)
     return dataset.run(task), task.output
 
 
-def test_artifact_has_exactly_its_files(tmp_path):
+def test_artifact_has_exactly_its_files(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     result, output = convert(tmp_path, folder)
     assert set(digests(output)) == {
         "train.json", "val.json", "summary.json", "train/a.png", "val/b.png",
     }  # fmt: skip
     assert (output / "train/a.png").read_bytes() == (folder / "train/a.png").read_bytes()
-    assert made(output) == {
+    expected: CocoFile = {
         "info": {},
         "images": [{"id": 1, "file_name": "a.png", "width": WIDTH, "height": HEIGHT}],
         "annotations": [
@@ -79,15 +98,17 @@ def test_artifact_has_exactly_its_files(tmp_path):
         ],
         "categories": [{"id": 1, "name": "balloon"}, {"id": 2, "name": "kite"}],
     }
-    summary = json.loads((output / "summary.json").read_text())
-    counted = {"pictures": 1, "annotations": 1, "per_class": {"balloon": 1, "kite": 0}}
-    assert summary["classes"] == ["balloon", "kite"]
-    assert summary["splits"] == result.metrics == {"train": counted, "val": counted}
-    assert summary["warnings"] == result.warnings
-    assert result.warnings == ["a class has no annotations: train, kite; val, kite"]
+    assert made(output) == expected
+    summary = read_record(output / "summary.json", DatasetSummary)
+    counted = SplitSummary(pictures=1, annotations=1, per_class={"balloon": 1, "kite": 0})
+    assert summary.classes == ("balloon", "kite")
+    assert summary.splits == {"train": counted, "val": counted}
+    assert result.metrics == {"train": encode(counted), "val": encode(counted)}
+    assert summary.warnings == result.warnings
+    assert result.warnings == ("a class has no annotations: train, kite; val, kite",)
 
 
-def test_picture_without_regions_is_kept(tmp_path):
+def test_picture_without_regions_is_kept(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     noise(folder / "train/empty.png", 9)
     relabel(folder, entry("empty.png"), entry("a.png", region()))
@@ -96,7 +117,7 @@ def test_picture_without_regions_is_kept(tmp_path):
     assert (output / "train/empty.png").is_file()
 
 
-def test_names_of_all_sorts_and_subfolders_survive(tmp_path):
+def test_names_of_all_sorts_and_subfolders_survive(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     names = ["-rf .png", "a.png", "sub/deep/a.png", "sub/ä b.png"]
     for seed, name in enumerate(names):
@@ -107,7 +128,7 @@ def test_names_of_all_sorts_and_subfolders_survive(tmp_path):
     assert all((output / "train" / name).is_file() for name in names)
 
 
-def test_rotated_picture_is_written_upright_and_its_boxes_fit(tmp_path):
+def test_rotated_picture_is_written_upright_and_its_boxes_fit(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     upright = np.zeros((WIDTH, HEIGHT, 3), np.uint8)
     upright[20:36, 4:14] = 255
@@ -122,6 +143,8 @@ def test_rotated_picture_is_written_upright_and_its_boxes_fit(tmp_path):
     written = cv2.imread(str(output / "train/phone.jpg.png"), cv2.IMREAD_COLOR)
     ignoring = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     unrotated = cv2.imread(str(output / "train/phone.jpg.png"), ignoring)
+    assert written is not None
+    assert unrotated is not None
     assert np.array_equal(written, unrotated)
     ys, xs = np.nonzero(written[:, :, 0] > 127)
     (annotation,) = made(output)["annotations"]
@@ -130,7 +153,7 @@ def test_rotated_picture_is_written_upright_and_its_boxes_fit(tmp_path):
     assert any("turned upright" in warning for warning in result.warnings)
 
 
-def test_png_written_for_a_special_picture_takes_no_other_name(tmp_path):
+def test_png_written_for_a_special_picture_takes_no_other_name(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     Image.new("RGBA", (WIDTH, HEIGHT), "red").save(folder / "train/c.png")
     noise(folder / "train/c.png.png", 5)
@@ -165,7 +188,9 @@ WARNINGS = {
 
 
 @pytest.mark.parametrize(("entries", "sentence"), WARNINGS.values(), ids=WARNINGS.keys())
-def test_what_can_be_mended_is_mended_with_a_warning(tmp_path, entries, sentence):
+def test_what_can_be_mended_is_mended_with_a_warning(
+    tmp_path: Path, entries: list[Json], sentence: str
+) -> None:
     folder = source(tmp_path / "source")
     noise(folder / "train/copy.bmp", 0)
     relabel(folder, *entries)
@@ -174,16 +199,17 @@ def test_what_can_be_mended_is_mended_with_a_warning(tmp_path, entries, sentence
     assert len(made(output)["annotations"]) == len(made(output)["images"])
 
 
-def test_splits_may_share_a_folder_of_pictures(tmp_path):
+def test_splits_may_share_a_folder_of_pictures(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     shutil.copy(folder / "val/b.png", folder / "train/b.png")
-    places = {"pictures": "train", "annotations": "val/via.json"}
-    result, output = convert(tmp_path, folder, val=places, classes=["balloon"])
+    location = SplitLocation("train", "val/via.json")
+    parameters = replace(PARAMETERS, val=location, classes=("balloon",))
+    result, output = convert(tmp_path, folder, parameters)
     assert (output / "val/b.png").is_file()
-    assert result.warnings == []
+    assert result.warnings == ()
 
 
-def test_read_only_input_gives_a_writable_artifact(tmp_path):
+def test_read_only_input_gives_a_writable_artifact(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     for path in folder.rglob("*.*"):
         path.chmod(0o444)
@@ -191,7 +217,7 @@ def test_read_only_input_gives_a_writable_artifact(tmp_path):
     assert (output / "train/a.png").stat().st_mode & stat.S_IWUSR
 
 
-def second_entry(folder):
+def second_entry(folder: Path) -> None:
     noise(folder / "train/c.png", 7)
     save(
         folder / "train/via.json",
@@ -199,17 +225,17 @@ def second_entry(folder):
     )
 
 
-def in_both_splits(folder):
+def in_both_splits(folder: Path) -> None:
     shutil.copy(folder / "val/b.png", folder / "train/b-again.png")
     relabel(folder, entry("a.png", region()), entry("b-again.png"))
 
 
-def truncated(folder):
+def truncated(folder: Path) -> None:
     path = folder / "train/a.png"
     path.write_bytes(path.read_bytes()[:500])
 
 
-BAD_DATA = {
+BAD_DATA: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing-picture": (
         lambda folder: (folder / "train/a.png").unlink(),
         "train/via.json, a.png: the picture is missing",
@@ -265,7 +291,9 @@ BAD_DATA = {
 
 
 @pytest.mark.parametrize(("spoil", "sentence"), BAD_DATA.values(), ids=BAD_DATA.keys())
-def test_bad_data_is_one_sentence_with_a_hint_and_nothing_is_written(tmp_path, spoil, sentence):
+def test_bad_data_is_one_sentence_with_a_hint_and_nothing_is_written(
+    tmp_path: Path, spoil: Callable[[Path], object], sentence: str
+) -> None:
     folder = source(tmp_path / "source")
     spoil(folder)
     task = job(tmp_path / "job", folder)
@@ -277,35 +305,47 @@ def test_bad_data_is_one_sentence_with_a_hint_and_nothing_is_written(tmp_path, s
     assert list(task.output.iterdir()) == []
 
 
+SMALL = DatasetParameters(
+    format=DRAWN,
+    classes=("ellipse", "rectangle"),
+    default_class=None,
+    label_attribute="label",
+    train=None,
+    val=None,
+    drawn=DrawnPictures(train=12, val=4, size=(96, 64), seed=5),
+)
+
 BAD_SETTINGS = {
-    "no-classes": ({"classes": []}, "the classes are empty"),
-    "class-twice": ({"classes": ["balloon", "balloon"]}, "name one twice"),
-    "default-not-a-class": ({"default_class": "x"}, 'the default class "x" is not a class'),
+    "no-classes": (replace(PARAMETERS, classes=()), "the list of classes is empty"),
+    "class-twice": (replace(PARAMETERS, classes=("balloon",) * 2), "names one twice"),
+    "default-not-a-class": (
+        replace(PARAMETERS, default_class="x"),
+        'the default class "x" is not a class',
+    ),
+    "unknown-format": (
+        replace(PARAMETERS, format="vai"),
+        "there is no annotation format 'vai'",
+    ),
+    "no-split": (replace(PARAMETERS, val=None), "nothing says where the val split is"),
     "drawn-with-other-classes": (
-        {"format": "drawn", "default_class": None},
+        replace(SMALL, classes=("balloon", "kite")),
         "the drawn dataset shows ellipse and rectangle, but the classes are balloon, kite",
     ),
-    "nothing-to-draw": (
-        {
-            "format": "drawn",
-            "default_class": None,
-            "classes": ["ellipse", "rectangle"],
-            "drawn": {"train": 0, "val": 1, "size": [64, 64], "seed": 0},
-        },
-        "cannot draw",
-    ),
+    "nothing-to-draw": (replace(SMALL, drawn=None), "nothing says which pictures to draw"),
 }
 
 
-@pytest.mark.parametrize(("changes", "sentence"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
-def test_bad_setting_is_one_sentence_with_a_hint(tmp_path, changes, sentence):
+@pytest.mark.parametrize(("parameters", "sentence"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
+def test_bad_setting_is_one_sentence_with_a_hint(
+    tmp_path: Path, parameters: DatasetParameters, sentence: str
+) -> None:
     with pytest.raises(StageError) as caught:
-        convert(tmp_path, source(tmp_path / "source"), **changes)
+        convert(tmp_path, source(tmp_path / "source"), parameters)
     assert sentence in caught.value.message
     assert caught.value.hint
 
 
-def test_many_defects_are_named_in_one_run(tmp_path):
+def test_many_defects_are_named_in_one_run(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     relabel(folder, entry("a.png", region(label="x"), region(rect(width=0))), entry("c.png"))
     relabel(folder, entry("b.png", region(label="x")), split="val")
@@ -316,115 +356,114 @@ def test_many_defects_are_named_in_one_run(tmp_path):
     assert "\n  - val/via.json, b.png, region 1" in caught.value.message
 
 
-def as_coco(folder, **changes):
+def as_coco(folder: Path, **changes: object) -> DatasetParameters:
     save(folder / "train/coco.json", coco(**changes))
     image = {"id": 1, "file_name": "b.png"}
     save(folder / "val/coco.json", coco(images=[image]))
-    places = {
-        split: {"pictures": split, "annotations": f"{split}/coco.json"}
-        for split in ("train", "val")
-    }
-    return {"format": "coco", "default_class": None, **places}
+    return coco_parameters("train/coco.json", "val/coco.json")
 
 
-def test_coco_and_via_give_the_same_artifact(tmp_path):
+def coco_parameters(train: str, val: str) -> DatasetParameters:
+    return replace(
+        PARAMETERS,
+        format="coco",
+        default_class=None,
+        train=SplitLocation("train", train),
+        val=SplitLocation("val", val),
+    )
+
+
+def test_coco_and_via_give_the_same_artifact(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     _, from_via = convert(tmp_path / "1", folder)
-    _, from_coco = convert(tmp_path / "2", folder, **as_coco(folder))
+    _, from_coco = convert(tmp_path / "2", folder, as_coco(folder))
     assert digests(from_via) == digests(from_coco)
 
 
-def test_artifact_converts_to_itself(tmp_path):
+def test_artifact_converts_to_itself(tmp_path: Path) -> None:
     _, first = convert(tmp_path / "1", source(tmp_path / "source"))
-    places = {
-        split: {"pictures": split, "annotations": f"{split}.json"} for split in ("train", "val")
-    }
-    _, second = convert(tmp_path / "2", first, format="coco", default_class=None, **places)
+    _, second = convert(tmp_path / "2", first, coco_parameters("train.json", "val.json"))
     assert digests(first) == digests(second)
 
 
-def test_coco_size_that_is_not_the_pictures_is_a_defect(tmp_path):
+def test_coco_size_that_is_not_the_pictures_is_a_defect(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     images = [{"id": 1, "file_name": "a.png", "width": HEIGHT, "height": WIDTH}]
     with pytest.raises(StageError) as caught:
-        convert(tmp_path, folder, **as_coco(folder, images=images))
+        convert(tmp_path, folder, as_coco(folder, images=images))
     assert caught.value.message == (
         "train/coco.json, a.png: "
         "the annotations say 30 × 40 pixels, the upright picture has 40 × 30"
     )
 
 
-def test_progress_goes_up_to_the_end(tmp_path):
+def test_progress_goes_up_to_the_end(tmp_path: Path) -> None:
     task = job(tmp_path / "job", source(tmp_path / "source"))
     dataset.run(task)
-    lines = [json.loads(line) for line in task.channel.getvalue().splitlines()]
-    assert [line["step"] for line in lines] == [1, 2, 3, 4]
-    assert [line["label"] for line in lines] == ["checking"] * 2 + ["writing"] * 2
-    assert {line["total"] for line in lines} == {4}
+    task.channel.seek(0)
+    assert [parse_progress(line) for line in task.channel] == [
+        Progress(1, 4, "checking"),
+        Progress(2, 4, "checking"),
+        Progress(3, 4, "writing"),
+        Progress(4, 4, "writing"),
+    ]
 
 
-DRAWN = {
-    "format": "drawn",
-    "classes": ["ellipse", "rectangle"],
-    "default_class": None,
-    "drawn": {"train": 12, "val": 4, "size": [96, 64], "seed": 5},
-}
-
-
-def test_drawn_dataset_is_the_same_bytes_every_time_even_after_a_killed_run(tmp_path):
-    result, first = convert(tmp_path / "1", None, **DRAWN)
-    task = job(tmp_path / "2", None, **DRAWN)
+def test_drawn_dataset_is_the_same_bytes_every_time_even_after_a_killed_run(tmp_path: Path) -> None:
+    result, first = convert(tmp_path / "1", None, SMALL)
+    task = job(tmp_path / "2", None, SMALL)
     (task.work / "drawn/train").mkdir(parents=True)
     (task.work / "drawn/train/half.jpg").write_bytes(b"half")
     dataset.run(task)
     assert digests(first) == digests(task.output)
-    assert (result.metrics["train"]["pictures"], result.metrics["val"]["pictures"]) == (12, 4)
-    assert min(result.metrics["train"]["per_class"].values()) > 0
+    splits = read_record(first / "summary.json", DatasetSummary).splits
+    assert (splits["train"].pictures, splits["val"].pictures) == (12, 4)
+    assert min(splits["train"].per_class.values()) > 0
     assert not [warning for warning in result.warnings if "no annotations" not in warning]
 
 
-def test_stage_runs_as_a_program(tmp_path):
+def test_stage_runs_as_a_program(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     task = job(tmp_path / "job", folder)
-    content = {
-        "stage": "dataset",
-        "parameters": task.parameters,
-        "inputs": {"source": str(folder)},
-        "outputs": {"dataset": "out"},
-        "work": "work",
-    }
-    save(tmp_path / "job/job.json", content)
+    write_job(tmp_path / "job", Job("dataset", encode(PARAMETERS), {"source": str(folder)}))
     command = [sys.executable, "-m", "mmdet_jetson.stages.dataset", str(tmp_path / "job")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-    result = json.loads((tmp_path / "job/result.json").read_text())
-    assert result["metrics"]["train"]["annotations"] == 1
+    result = read_result(tmp_path / "job")
+    assert result is not None
+    assert result.metrics["train"] == {
+        "pictures": 1,
+        "annotations": 1,
+        "per_class": {"balloon": 1, "kite": 0},
+    }
+    assert (task.output / "train.json").is_file()
     (folder / "train/a.png").unlink()
     failed = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     assert failed.returncode == 3
-    failure = json.loads((tmp_path / "job/failure.json").read_text())
-    assert failure["message"] == "train/via.json, a.png: the picture is missing"
+    failure = read_failure(tmp_path / "job")
+    assert failure is not None
+    assert failure.message == "train/via.json, a.png: the picture is missing"
     assert "Traceback" not in failed.stderr
 
 
 @pytest.mark.skipif(not BALLOONS.is_file(), reason=f"{BALLOONS} is not here")
-def test_real_balloons(tmp_path):
+def test_real_balloons(tmp_path: Path) -> None:
     with zipfile.ZipFile(BALLOONS) as archive:
         archive.extractall(tmp_path / "source")
-    places = {
-        split: {
-            "pictures": f"balloon/{split}",
-            "annotations": f"balloon/{split}/via_region_data.json",
-        }
-        for split in ("train", "val")
-    }
-    result, output = convert(tmp_path, tmp_path / "source", classes=["balloon"], **places)
-    counts = [(item["pictures"], item["annotations"]) for item in result.metrics.values()]
-    assert counts == [(61, 255), (13, 50)]
-    assert result.warnings == [
+    parameters = replace(
+        PARAMETERS,
+        classes=("balloon",),
+        train=SplitLocation("balloon/train", "balloon/train/via_region_data.json"),
+        val=SplitLocation("balloon/val", "balloon/val/via_region_data.json"),
+    )
+    result, output = convert(tmp_path, tmp_path / "source", parameters)
+    splits = read_record(output / "summary.json", DatasetSummary).splits
+    counts = {name: (split.pictures, split.annotations) for name, split in splits.items()}
+    assert counts == {"train": (61, 255), "val": (13, 50)}
+    assert result.warnings == (
         "made valid, as its outline crosses itself: "
-        "balloon/train/via_region_data.json, 120853323_d4788431b9_b.jpg, region 5"
-    ]
+        "balloon/train/via_region_data.json, 120853323_d4788431b9_b.jpg, region 5",
+    )
     sizes = {image["id"]: (image["width"], image["height"]) for image in made(output)["images"]}
     for annotation in made(output)["annotations"]:
         x, y, width, height = annotation["bbox"]

@@ -10,8 +10,8 @@ from built_engines import DETS, engine_job, fixed_network, onnx_folder
 from fused import fused_folder, split_folder
 from onnx import helper, numpy_helper
 
-from mmdet_jetson.contract.choices import Backend
-from mmdet_jetson.contract.parameters import EngineParameters
+from mmdet_jetson.contract.backends import Backend
+from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.stages.backends import onnxruntime
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
 from mmdet_jetson.stages.errors import StageError

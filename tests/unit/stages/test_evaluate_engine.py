@@ -1,56 +1,78 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
-from built_engines import dataset_folder, engine_folder, job
+from built_engines import dataset_folder, engine_folder, job, onnx_folder
 
+from mmdet_jetson.contract.parameters.evaluate import DrawingParameters, EvaluateEngineParameters
+from mmdet_jetson.contract.records import read_record
+from mmdet_jetson.contract.report import EvaluationMetrics
+from mmdet_jetson.stages.annotations.coco_file import read_predictions
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluate_engine import run
 from mmdet_jetson.stages.inference.detector import Detector
+from mmdet_jetson.stages.job import StageJob
 
-PARAMETERS = {"target": "pc", "pictures": 2, "draw_threshold": 0.3, "evidence": "emulated"}
-
-
-@pytest.fixture
-def evaluation(tmp_path):
-    def prepare(**dataset):
-        inputs = {
-            "engine": engine_folder(tmp_path),
-            "dataset": dataset_folder(tmp_path / "dataset", **dataset),
-        }
-        return job(tmp_path, "evaluate_engine", PARAMETERS, inputs, "evaluation")
-
-    return prepare
+PARAMETERS = EvaluateEngineParameters("pc", DrawingParameters(pictures=2, draw_threshold=0.3))
+Evaluation = StageJob[EvaluateEngineParameters]
+Content = dict[str, list[dict[str, object]]]
 
 
-def test_an_engine_that_finds_the_truth_has_ap_1(evaluation):
-    made = evaluation()
+def evaluation(tmp_path: Path, pictures: int = 3) -> Evaluation:
+    inputs = {
+        "engine": engine_folder(tmp_path),
+        "dataset": dataset_folder(tmp_path / "dataset", pictures),
+    }
+    return job(tmp_path, PARAMETERS, inputs, "evaluation", "emulated")
+
+
+def test_an_engine_that_finds_the_truth_has_ap_1(tmp_path: Path) -> None:
+    made = evaluation(tmp_path)
 
     result = run(made)
 
     folder = made.output
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert result.metrics == metrics["figures"]
-    assert metrics["figures"]["AP"] == pytest.approx(1)
-    assert metrics["per_class"] == {"balloon": pytest.approx(1), "kite": pytest.approx(1)}
-    assert (metrics["subject"], metrics["pictures"], metrics["detections"]) == ("engine", 3, 6)
-    assert metrics["evidence"] == "emulated"
-    assert metrics["preprocessing"]["keep_ratio"] is True
-    assert metrics["preprocessing"]["input_size"] == [64, 64]
+    metrics = read_record(folder / "metrics.json", EvaluationMetrics)
+    assert result.metrics == metrics.figures
+    assert metrics.figures["AP"] == pytest.approx(1)
+    assert metrics.per_class == {"balloon": pytest.approx(1), "kite": pytest.approx(1)}
+    assert (metrics.subject, metrics.pictures, metrics.detections) == ("engine", 3, 6)
+    assert metrics.evidence == "emulated"
+    assert metrics.preprocessing["keep_ratio"] is True
+    assert metrics.preprocessing["input_size"] == [64, 64]
 
 
-def test_predictions_are_in_the_pictures_pixels(evaluation):
-    made = evaluation()
+def test_a_graph_that_is_no_engine_yet_is_run_by_onnx_runtime(tmp_path: Path) -> None:
+    inputs = {
+        "onnx": onnx_folder(tmp_path / "onnx"),
+        "dataset": dataset_folder(tmp_path / "dataset"),
+    }
+    parameters = EvaluateEngineParameters("", PARAMETERS.drawing)
+    made = job(tmp_path, parameters, inputs, "evaluation", "measured")
+
+    result = run(made)
+
+    metrics = read_record(made.output / "metrics.json", EvaluationMetrics)
+    assert metrics.subject == "documented"
+    assert metrics.figures["AP"] == pytest.approx(1)
+    assert "onnxruntime" in result.facts
+    assert (made.output / "output_onnxruntime.jpg").is_file()
+
+
+def test_predictions_are_in_the_pictures_pixels(tmp_path: Path) -> None:
+    made = evaluation(tmp_path)
 
     run(made)
 
-    first = json.loads((made.output / "predictions.json").read_text())[0]
+    first = read_predictions(made.output / "predictions.json")[0]
     assert first == {"image_id": 1, "category_id": 1, "bbox": [64, 32, 32, 64], "score": 0.9}
 
 
-def test_the_first_pictures_by_name_are_drawn(evaluation):
-    made = evaluation()
+def test_the_first_pictures_by_name_are_drawn(tmp_path: Path) -> None:
+    made = evaluation(tmp_path)
 
     run(made)
 
@@ -60,11 +82,13 @@ def test_the_first_pictures_by_name_are_drawn(evaluation):
     assert (folder / "output_onnxruntime.jpg").read_bytes() == (
         folder / "pictures" / "1.png.jpg"
     ).read_bytes()
-    assert cv2.imread(str(folder / "pictures" / "1.png.jpg")).shape[1] == 128
+    picture = cv2.imread(str(folder / "pictures" / "1.png.jpg"))
+    assert picture is not None
+    assert picture.shape[1] == 128
 
 
-def test_progress_ends_with_the_last_picture(evaluation):
-    made = evaluation(pictures=11)
+def test_progress_ends_with_the_last_picture(tmp_path: Path) -> None:
+    made = evaluation(tmp_path, pictures=11)
 
     run(made)
     made.channel.flush()
@@ -73,15 +97,15 @@ def test_progress_ends_with_the_last_picture(evaluation):
     assert [line["step"] for line in lines] == [10, 11]
 
 
-def edit(made, change):
+def edit(made: Evaluation, change: Callable[[Content], object]) -> None:
     path = made.inputs["dataset"] / "val.json"
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
 
 
-def test_other_classes_than_the_engine_s_are_refused(evaluation):
-    made = evaluation()
+def test_other_classes_than_the_engine_s_are_refused(tmp_path: Path) -> None:
+    made = evaluation(tmp_path)
     edit(made, lambda content: content["categories"].reverse())
     edit(made, lambda content: content["categories"][0].update(name="plane"))
 
@@ -91,18 +115,33 @@ def test_other_classes_than_the_engine_s_are_refused(evaluation):
         run(made)
 
 
-def test_a_split_without_pictures_is_refused(evaluation):
-    made = evaluation()
+def test_a_split_without_pictures_is_refused(tmp_path: Path) -> None:
+    made = evaluation(tmp_path)
     edit(made, lambda content: content["images"].clear())
 
     with pytest.raises(StageError, match="no pictures"):
         run(made)
 
 
-def test_pictures_on_which_nms_may_have_missed_something_are_counted(evaluation, monkeypatch):
-    answers = iter([True, False, False])
-    monkeypatch.setattr(Detector, "is_complete", lambda _, outputs: next(answers))
+def test_pictures_on_which_nms_may_have_missed_something_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_network = Detector.outputs
 
-    (warning,) = run(evaluation()).warnings
+    def outputs(self: Detector, picture: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (*run_network(self, picture), picture)
+
+    def is_dark(_: Detector, outputs: tuple[np.ndarray, ...]) -> bool:
+        return bool(outputs[-1].mean() < 30)
+
+    # Of the three pictures, whose values are 20, 40 and 60, NMS settles on the first.
+    monkeypatch.setattr(Detector, "outputs", outputs)
+    monkeypatch.setattr(Detector, "is_complete", is_dark)
+
+    (warning,) = run(evaluation(tmp_path)).warnings
 
     assert warning.startswith("on 2 of 3 pictures, such as 2.png, the graph's NMS had more boxes")
+
+
+def test_no_warning_where_nms_is_complete_on_every_picture(tmp_path: Path) -> None:
+    assert run(evaluation(tmp_path)).warnings == ()

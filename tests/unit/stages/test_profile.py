@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from built_engines import dataset_folder, engine_folder, job
 
-from mmdet_jetson.contract.parameters import ProfileParameters
+from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.report import Spread
 from mmdet_jetson.stages import profile as stage
 from mmdet_jetson.stages.engines.opening import open_engine

@@ -1,107 +1,223 @@
+import io
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from built_engines import dataset_folder, engine_folder, job, onnx_folder
-from onnx import numpy_helper
+from onnx import numpy_helper, parser
 
-from mmdet_jetson.stages.evaluate_engine import run as evaluate
+from mmdet_jetson.contract.job import Progress, Result, parse_progress
+from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.records import read_record, write_record
+from mmdet_jetson.contract.report import EvaluationMetrics
+from mmdet_jetson.stages.annotations.coco_file import Prediction
+from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.prove import run
+from mmdet_jetson.stages.proving.matching import Deviation
+from mmdet_jetson.stages.proving.proof import NetworkComparison, Proof
 
-TARGET = {"target": "pc", "evidence": "emulated"}
-PARAMETERS = {**TARGET, "pictures": 1, "draw_threshold": 0.3}
+Change = Callable[[list[Prediction]], object]
+
+STD = [2.0, 3.0, 5.0]
+NETWORK = """<ir_version: 7, opset_import: ["" : 13]>
+network (float[1, 3, 8, 8] input) => (float[1, 2, 8, 8] dets)
+{
+  one = Conv (input, w)
+  dets = Sigmoid (one)
+}"""
 
 
-def with_network(folder, weights):
-    """Give an artifact's graph a convolution, as a detector has."""
-    path = folder / "end2end.onnx"
-    model = onnx.load(str(path))
-    values = np.full((1, 3, 1, 1), weights, np.float32)
-    model.graph.initializer.append(numpy_helper.from_array(values, "w"))
-    model.graph.node.insert(0, onnx.helper.make_node("Conv", ["input", "w"], ["seen"]))
-    next(n for n in model.graph.node if n.op_type == "ReduceMean").input[0] = "seen"
-    onnx.save(model, str(path))
-    graph = json.loads((folder / "graph.json").read_text())
-    graph["input"] = "tensor"
-    (folder / "graph.json").write_text(json.dumps(graph))
+def unchanged(predictions: list[Prediction]) -> None:
+    """Leave what a model detects as it is."""
+
+
+def detections() -> list[Prediction]:
+    """Two on each of three pictures, in no order."""
+    return [
+        {"image_id": image, "category_id": category, "bbox": [x, 16, 32, 32], "score": score}
+        for image in (2, 1, 3)
+        for category, x, score in ((1, 64, 0.9), (2, 16, 0.5))
+    ]
+
+
+def evaluation(folder: Path, subject: str, ap: float, change: Change) -> Path:
+    folder.mkdir()
+    predictions = detections()
+    change(predictions)
+    metrics = EvaluationMetrics(
+        subject=subject,
+        evidence="emulated" if subject == "engine" else "measured",
+        preprocessing={},
+        figures={"AP": ap},
+        per_class={},
+        pictures=3,
+        detections=len(predictions),
+    )
+    write_record(folder / "metrics.json", metrics)
+    (folder / "predictions.json").write_text(json.dumps(predictions))
     return folder
 
 
-@pytest.fixture
-def proof(tmp_path):
-    """Prove an engine whose detections are also the reference; return the content of the proof."""
+def graph(folder: Path, weights: np.ndarray, **described: object) -> Path:
+    folder.mkdir()
+    model = parser.parse_model(NETWORK)
+    model.graph.initializer.append(numpy_helper.from_array(weights.astype(np.float32), "w"))
+    onnx.save(model, str(folder / "end2end.onnx"))
+    (folder / "graph.json").write_text(json.dumps(described))
+    return folder
 
-    def prove(change=lambda predictions: None, weights=1.0):
-        engine = engine_folder(tmp_path)
-        dataset = dataset_folder(tmp_path / "dataset")
-        made = job(
-            tmp_path,
-            "evaluate_engine",
-            PARAMETERS,
-            {"engine": engine, "dataset": dataset},
-            "evaluation",
+
+def dataset(folder: Path) -> Path:
+    folder.mkdir()
+    images = [
+        {"id": number, "file_name": f"{number}.png", "width": 128, "height": 96}
+        for number in (1, 2, 3)
+    ]
+    (folder / "val.json").write_text(json.dumps({"images": images}))
+    return folder
+
+
+class Proving:
+    """A job over evaluations and graphs that agree, unless they are changed."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+        self.channel = io.StringIO()
+        self.weights = np.arange(1, 7).reshape(2, 3, 1, 1)
+
+    def __call__(
+        self,
+        pytorch: Change = unchanged,
+        documented: Change = unchanged,
+        engine: Change = unchanged,
+        graph_folder: Path | None = None,
+    ) -> tuple[Proof, Result]:
+        output = self.folder / "proof"
+        output.mkdir()
+        made = graph_folder or graph(self.folder / "fused", self.weights, input="tensor")
+        job = StageJob(
+            parameters=ProveParameters("pc"),
+            inputs={
+                "dataset": dataset(self.folder / "dataset"),
+                "graph": made,
+                "documented_graph": graph(self.folder / "documented_graph", self.weights),
+                "checkpoint": evaluation(self.folder / "pytorch", "checkpoint", 0.75, pytorch),
+                "documented": evaluation(self.folder / "mm", "documented", 0.5, documented),
+                "engine": evaluation(self.folder / "engine", "engine", 0.25, engine),
+            },
+            output=output,
+            work=self.folder / "work",
+            channel=self.channel,
         )
-        evaluate(made)
-        reference = made.output
-        predictions = json.loads((reference / "predictions.json").read_text())
-        change(predictions)
-        (reference / "predictions.json").write_text(json.dumps(predictions))
-        inputs = {
-            "onnx": with_network(onnx_folder(tmp_path / "fused"), weights),
-            "documented": with_network(onnx_folder(tmp_path / "documented"), 1.0),
-            "engine": engine,
-            "dataset": dataset,
-            "reference": reference,
+        result = run(job)
+        return read_record(output / "proof.json", Proof), result
+
+
+@pytest.fixture
+def proving(tmp_path: Path) -> Proving:
+    return Proving(tmp_path)
+
+
+def deviation(proof: Proof, model: str) -> Deviation:
+    total = proof.models[model].deviation
+    assert total is not None
+    return total
+
+
+def test_models_that_detect_the_same_deviate_by_nothing(proving: Proving) -> None:
+    proof, result = proving()
+
+    assert [name for name, _ in proof.in_order()] == ["pytorch", "documented graph", "engine"]
+    for name in ("documented graph", "engine"):
+        assert deviation(proof, name) == Deviation(matched=6)
+        assert proof.models[name].by_picture == {
+            "1.png": Deviation(matched=2),
+            "2.png": Deviation(matched=2),
+            "3.png": Deviation(matched=2),
         }
-        proving = job(tmp_path, "prove", TARGET, inputs, "proof")
-        result = run(proving)
-        return json.loads((proving.output / "proof.json").read_text()), result
-
-    return prove
-
-
-def test_models_that_detect_the_same_deviate_by_nothing(proof):
-    content, result = proof()
-
-    assert list(content["models"]) == ["pytorch", "documented graph", "fused graph", "engine"]
-    for name in ("documented graph", "fused graph", "engine"):
-        model = content["models"][name]
-        assert model["figures"]["AP"] == pytest.approx(1)
-        assert (model["deviation"]["matched"], model["incomplete_nms"]) == (6, 0)
-        assert model["deviation"]["missing"] == model["deviation"]["extra"] == 0
-        assert model["deviation"]["box"] < 1e-3
-        assert sorted(model["by_picture"]) == ["1.png", "2.png", "3.png"]
-    assert content["network"] == {"nodes": 1, "differences": []}
-    assert result.metrics["engine"] == pytest.approx(1)
-    assert result.warnings == []
-    assert content["evidence"] == "emulated"
+    assert proof.models["pytorch"].deviation is None
+    assert proof.network == NetworkComparison(nodes=1, differences=())
+    assert (proof.target, proof.pictures, proof.evidence) == ("pc", 3, "emulated")
+    assert result.metrics == {"pytorch": 0.75, "documented graph": 0.5, "engine": 0.25}
+    assert result.warnings == ()
 
 
-def test_the_worst_deviation_is_told_and_where_it_is(proof):
-    def move(predictions):
-        predictions[2]["bbox"][0] += 0.5
-        predictions[3]["score"] -= 0.125
+def test_each_model_has_the_figures_that_its_evaluation_found(proving: Proving) -> None:
+    proof, _ = proving()
 
-    content, _ = proof(move)
-
-    engine = content["models"]["engine"]
-    assert engine["deviation"]["box"] == pytest.approx(0.5, abs=1e-3)
-    assert engine["deviation"]["score"] == pytest.approx(0.125, abs=1e-5)
-    assert engine["by_picture"]["2.png"]["box"] == pytest.approx(0.5, abs=1e-3)
-    assert engine["by_picture"]["1.png"]["box"] < 1e-3
+    figures = {name: model.figures["AP"] for name, model in proof.models.items()}
+    assert figures == {"pytorch": 0.75, "documented graph": 0.5, "engine": 0.25}
 
 
-def test_a_detection_that_only_pytorch_has_is_missing(proof):
-    def add(predictions):
-        predictions.append({**predictions[0], "bbox": [1, 1, 9, 9]})
+def test_a_shifted_and_a_rescored_detection_are_told_and_where_they_are(proving: Proving) -> None:
+    def move(predictions: list[Prediction]) -> None:
+        shifted = next(p for p in predictions if p["image_id"] == 2)
+        shifted["bbox"][0] += 0.5
+        rescored = next(p for p in predictions if p["image_id"] == 3)
+        rescored["score"] -= 0.125
 
-    content, _ = proof(add)
+    proof, _ = proving(engine=move)
 
-    assert content["models"]["engine"]["deviation"]["missing"] == 1
+    assert deviation(proof, "engine") == Deviation(matched=6, box=0.5, score=0.125)
+    by_picture = proof.models["engine"].by_picture
+    assert by_picture["1.png"] == Deviation(matched=2)
+    assert by_picture["2.png"] == Deviation(matched=2, box=0.5)
+    assert by_picture["3.png"] == Deviation(matched=2, score=0.125)
+    assert deviation(proof, "documented graph") == Deviation(matched=6)
 
 
-def test_other_weights_are_named(proof):
-    content, _ = proof(weights=1.5)
+def add(predictions: list[Prediction]) -> None:
+    predictions.append({**predictions[0], "bbox": [1, 1, 9, 9]})
 
-    assert "the weights w are not w" in content["network"]["differences"][0]
+
+def test_a_detection_that_only_pytorch_has_is_missing(proving: Proving) -> None:
+    proof, _ = proving(pytorch=add)
+
+    assert deviation(proof, "engine") == Deviation(matched=6, missing=1)
+    assert deviation(proof, "documented graph") == Deviation(matched=6, missing=1)
+
+
+def test_a_detection_that_only_the_engine_has_is_extra(proving: Proving) -> None:
+    proof, _ = proving(engine=add)
+
+    assert deviation(proof, "engine") == Deviation(matched=6, extra=1)
+    assert deviation(proof, "documented graph") == Deviation(matched=6)
+
+
+def test_a_model_that_detects_nothing_misses_everything(proving: Proving) -> None:
+    proof, _ = proving(documented=list.clear)
+
+    assert deviation(proof, "documented graph") == Deviation(missing=6)
+    assert proof.models["documented graph"].by_picture["2.png"] == Deviation(missing=2)
+    assert deviation(proof, "engine") == Deviation(matched=6)
+
+
+def test_other_weights_are_named(proving: Proving, tmp_path: Path) -> None:
+    proof, _ = proving(graph_folder=graph(tmp_path / "f", 1.5 * proving.weights, input="tensor"))
+
+    (difference,) = proof.network.differences
+    assert "the weights w are not w" in difference
+
+
+def test_a_graph_that_takes_pictures_divides_by_the_deviation_first(
+    proving: Proving, tmp_path: Path
+) -> None:
+    divided = proving.weights / np.array(STD).reshape(1, 3, 1, 1)
+    folder = graph(tmp_path / "f", divided, input="image", preprocessing={"std": STD})
+
+    proof, _ = proving(graph_folder=folder)
+
+    assert proof.network == NetworkComparison(nodes=1, differences=())
+
+
+def test_progress_names_what_is_compared(proving: Proving) -> None:
+    proving()
+
+    lines = proving.channel.getvalue().splitlines()
+    assert [parse_progress(line) for line in lines] == [
+        Progress(0, 2, "comparing the documented graph"),
+        Progress(1, 2, "comparing the engine"),
+        Progress(2, 2, "compared"),
+    ]

@@ -1,50 +1,78 @@
 """The report of made-up artifacts: complete, self-contained, escaped and reproducible."""
 
+import io
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from mmdet_jetson.contract.job import ArtifactSummary
+from mmdet_jetson.contract.parameters.report import ReportParameters
+from mmdet_jetson.contract.records import ContractError, read_record, write_record
+from mmdet_jetson.contract.report import (
+    EvaluationMetrics,
+    GateResult,
+    ProfileMetrics,
+    Spread,
+    Verdict,
+)
 from mmdet_jetson.stages import report
+from mmdet_jetson.stages.annotations.coco_file import Prediction
+from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.evaluation.coco_figures import FIGURES, coco_figures
+from mmdet_jetson.stages.gates.evidence import Measured
 from mmdet_jetson.stages.job import StageJob
+from mmdet_jetson.stages.proving.matching import Deviation
+from mmdet_jetson.stages.proving.proof import ComparedModel, NetworkComparison, Proof
 from mmdet_jetson.stages.reporting.report_page import difference, duration, filesize, number
 
-CLASSES = ["<script>alert(1)</script>", "jug & cup"]
-TARGETS = ["pc", "edge"]
+CLASSES = ("<script>alert(1)</script>", "jug & cup")
+TARGETS = ("pc", "edge")
 PICTURES = 12
 VOID = {"meta", "img", "br", "path", "rect", "circle", "use"}
 
+Job = StageJob[ReportParameters]
 
-def write(folder, name, content):
+
+def write(folder: Path, name: str, content: object) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(json.dumps(content))
 
 
-def make_dataset(folder):
+def make_dataset(folder: Path) -> None:
     images = [
         {"id": i, "file_name": f"{i:02}.jpg", "width": 100, "height": 100} for i in range(PICTURES)
     ]
     objects = [
-        {"id": i + 1, "image_id": i, "category_id": 1 + i % 2, "bbox": [9, 9, 40, 40]}
+        {
+            "id": i + 1,
+            "image_id": i,
+            "category_id": 1 + i % 2,
+            "bbox": [9, 9, 40, 40],
+            "area": 1600,
+            "iscrowd": 0,
+        }
         for i in range(PICTURES)
     ]
     content = {
         "images": images,
-        "annotations": [{**o, "area": 1600, "iscrowd": 0} for o in objects],
+        "annotations": objects,
         "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
     }
     write(folder, "val.json", content)
-    split = {"pictures": PICTURES, "annotations": 12, "per_class": dict.fromkeys(CLASSES, 6)}
+    split = SplitSummary(PICTURES, annotations=12, per_class=dict.fromkeys(CLASSES, 6))
     warning = "train/<b>.jpg: the box of region 3 left the picture and was cut"
-    summary = {"classes": CLASSES, "splits": {"train": split, "val": split}}
-    write(folder, "summary.json", {**summary, "warnings": [warning]})
+    summary = DatasetSummary(CLASSES, {"train": split, "val": split}, (warning,))
+    write_record(folder / "summary.json", summary)
 
 
-def make_checkpoint(folder):
+def make_checkpoint(folder: Path) -> None:
     train = [{"step": i, "epoch": 1 + i // 50, "loss": 2 / i, "lr": 1e-3} for i in range(1, 901)]
     val = [{"epoch": e, "AP": e / 30, "AP50": e / 20} for e in (5, 10, 15)]
     best = {"epoch": 15, "AP": 0.5}
@@ -52,67 +80,87 @@ def make_checkpoint(folder):
     write(folder, "metrics.json", {"best": best, "epochs": 15, "curves": curves, "device": "cpu"})
 
 
-def make_evaluation(folder, dataset, subject, output):
-    predictions = [
+def make_evaluation(folder: Path, dataset: Path, subject: str, output: str) -> None:
+    predictions: list[Prediction] = [
         {"image_id": i, "category_id": 1 + i % 2, "bbox": [9, 9, 40, 40], "score": 0.9}
         for i in range(PICTURES)
     ]
     result = coco_figures(dataset / "val.json", predictions)
-    metrics = {
-        "subject": subject,
-        "evidence": "measured" if subject != "engine" else "emulated, stand-in base",
-        "figures": result.figures,
-        "per_class": result.per_class,
-        "pictures": PICTURES,
-        "detections": PICTURES,
-        "preprocessing": {"input_size": [64, 64], "keep_ratio": subject != "base"},
-    }
-    write(folder, "metrics.json", metrics)
+    metrics = EvaluationMetrics(
+        subject=subject,
+        evidence="measured" if subject != "engine" else "emulated, stand-in base",
+        preprocessing={"input_size": [64, 64], "keep_ratio": subject != "base"},
+        figures=result.figures,
+        per_class=result.per_class,
+        pictures=PICTURES,
+        detections=PICTURES,
+    )
     write(folder, "predictions.json", predictions)
+    write_record(folder / "metrics.json", metrics)
     picture = np.full((600, 900, 3), 128, np.uint8)
     (folder / "pictures").mkdir()
     for shade, name in enumerate((output, 'pictures/00 "quoted" <i>.jpg.jpg', "pictures/01.jpg")):
         assert cv2.imwrite(str(folder / name), picture - 50 * shade)
 
 
-def make_engine(inputs, target):
-    times = {"mean": 3.0, "p50": 2.9, "p90": 3.5, "p99": 4.0}
+def make_engine(inputs: Mapping[str, Path], target: str) -> None:
     steps = ("load", "resize", "normalize", "format", "network", "postprocess")
-    profile = {
-        "backend": "onnxruntime",
-        "precision": "fp32",
-        "repeats": 200,
-        "warmup": 20,
-        "unit": "ms",
-        "steps": dict.fromkeys(steps, times),
-        "total": {key: 6 * value for key, value in times.items()},
-        "pictures": PICTURES,
-        "machine": {"cpu": "Some CPU", "cores": 2, "load_average": [0.1, 0.2, 0.3]},
-        "evidence": "measured",
-    }
-    write(inputs[f"profile-{target}"], "profile.json", profile)
+    profile = ProfileMetrics(
+        backend="onnxruntime",
+        precision="fp32",
+        repeats=200,
+        warmup=20,
+        unit="ms",
+        steps=dict.fromkeys(steps, Spread(mean=3.0, p50=2.9, p90=3.5, p99=4.0)),
+        total=Spread(mean=18.0, p50=17.4, p90=21.0, p99=24.0),
+        gpu=None,
+        pictures=PICTURES,
+        machine={"cpu": "Some CPU", "cores": 2, "load_average": [0.1, 0.2, 0.3]},
+        evidence="measured",
+    )
+    inputs[f"profile-{target}"].mkdir()
+    write_record(inputs[f"profile-{target}"] / "profile.json", profile)
     engine = {"file": "engine.onnx", "sha256": "ab", "bytes": 21_300_000}
     write(inputs[f"engine-{target}"], "passport.json", {"target": target, "engine": engine})
 
 
-def make_proof(inputs, target, **network):
-    deviation = {"matched": 41, "missing": 1, "extra": 0, "box": 0.125, "score": 0.000004}
-    content = {
-        "target": target,
-        "evidence": "proxy",
-        "near": 0.01,
-        "least_score": 0.05,
-        "models": {
-            "pytorch": {"figures": {"AP": 0.20341}},
-            "fused graph": {"figures": {"AP": 0.2033}, "deviation": deviation},
+def with_proof(job: Job, folder: Path, target: str, network: NetworkComparison) -> Job:
+    def compared(ap: float, **deviation: float) -> ComparedModel:
+        return ComparedModel({"AP": ap}, Deviation(41, 1, 0, **deviation))
+
+    proof = Proof(
+        target=target,
+        evidence="proxy",
+        near=0.01,
+        least_score=0.05,
+        pictures=PICTURES,
+        models={
+            "documented graph": compared(0.2033, box=0.125, score=0.000004),
+            "engine": compared(0.2011, box=0.25, score=0.00005),
+            "pytorch": ComparedModel({"AP": 0.20341}),
         },
-        "network": network,
-    }
-    write(inputs[f"proof-{target}"], "proof.json", content)
+        network=network,
+    )
+    folder.mkdir()
+    write_record(folder / "proof.json", proof)
+    return replace(job, inputs={**job.inputs, f"proof-{target}": folder})
+
+
+ARTIFACT = ArtifactSummary(
+    step="train",
+    kind="checkpoint",
+    digest="sha256:" + 64 * "e",
+    created="2026-01-02T03:04:05Z",
+    environment="train <lock>",
+    commit="abc123",
+    seconds=125.0,
+    size=52_000_000,
+    warnings=(),
+)
 
 
 @pytest.fixture
-def job(tmp_path):
+def job(tmp_path: Path) -> Job:
     names = ["dataset", "checkpoint", "evaluation-base", "evaluation-checkpoint"]
     names += [f"{kind}-{t}" for t in TARGETS for kind in ("engine", "evaluation", "profile")]
     inputs = {name: tmp_path / name for name in names}
@@ -125,66 +173,69 @@ def job(tmp_path):
         folder = inputs[f"evaluation-{target}"]
         make_evaluation(folder, inputs["dataset"], "engine", "output_onnxruntime.jpg")
         make_engine(inputs, target)
-    artifact = {
-        "step": "train",
-        "kind": "checkpoint",
-        "digest": "sha256:" + 64 * "e",
-        "created": "2026-01-02T03:04:05Z",
-        "environment": "train <lock>",
-        "commit": "abc123",
-        "seconds": 125.0,
-        "size": 52_000_000,
-    }
-    parameters = {
-        "name": "cups <and> jugs",
-        "gates": {"min_AP50": 0.6, "max_AP_difference": 0.002},
-        "targets": TARGETS,
-        "artifacts": [artifact],
-    }
     return StageJob(
-        "report", parameters, inputs, {"report": tmp_path / "report"}, tmp_path / "work"
+        parameters=ReportParameters(
+            name="cups <and> jugs",
+            gates={"min_AP50": 0.6, "max_AP_difference": 0.002},
+            targets=TARGETS,
+        ),
+        inputs=inputs,
+        output=tmp_path / "report",
+        work=tmp_path / "work",
+        artifacts=(ARTIFACT,),
+        channel=io.StringIO(),
     )
 
 
-def page(job):
+def page(job: Job) -> str:
     report.run(job)
     return (job.output / "report.html").read_text()
 
 
-def judged(job):
+def judged(job: Job) -> tuple[str, dict[str, str]]:
     report.run(job)
-    content = json.loads((job.output / "verdict.json").read_text())
-    return content["verdict"], {gate["name"]: gate["outcome"] for gate in content["gates"]}
+    verdict = read_record(job.output / "verdict.json", Verdict)
+    return verdict.verdict, {gate.name: gate.outcome for gate in verdict.gates}
+
+
+def found(pattern: str, text: str) -> str:
+    """The group of a pattern that has to be there."""
+    match = re.search(pattern, text, re.DOTALL)
+    assert match is not None
+    return str(match.group(1))
 
 
 class Reader(HTMLParser):
     """Checks that elements nest, and keeps their attributes, ids and text."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.attributes, self.tags, self.text = [], [], [], []
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.tags: list[str] = []
+        self.text: list[str] = []
         self.feed(text)
         self.close()
         assert self.open == []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_startendtag(tag, attrs)
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += [(tag, key, value or "") for key, value in attrs]
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         if tag not in VOID:
             assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         self.text.append(data)
 
 
-def test_the_page_is_well_formed_and_asks_for_nothing(job):
+def test_the_page_is_well_formed_and_asks_for_nothing(job: Job) -> None:
     reader = Reader(page(job))
     for tag, key, value in reader.attributes:
         if key in {"src", "href", "xlink:href", "srcset", "data", "action", "poster"}:
@@ -198,12 +249,12 @@ def test_the_page_is_well_formed_and_asks_for_nothing(job):
     assert "url(" not in styles[0]
 
 
-def test_ids_are_unique(job):
+def test_ids_are_unique(job: Job) -> None:
     ids = [value for _, key, value in Reader(page(job)).attributes if key == "id"]
     assert sorted(ids) == sorted(set(ids))
 
 
-def test_what_users_name_is_escaped(job):
+def test_what_users_name_is_escaped(job: Job) -> None:
     text = page(job)
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
@@ -214,7 +265,7 @@ def test_what_users_name_is_escaped(job):
         assert name in read
 
 
-def test_the_page_holds_every_part_in_order(job):
+def test_the_page_holds_every_part_in_order(job: Job) -> None:
     text = page(job)
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", text)
     assert headings == [
@@ -232,28 +283,28 @@ def test_the_page_holds_every_part_in_order(job):
     assert "sha256:" + 64 * "e" in text
 
 
-def test_the_grade_of_the_evidence_is_beside_the_figures(job):
+def test_the_grade_of_the_evidence_is_beside_the_figures(job: Job) -> None:
     accuracy = page(job).partition('id="accuracy"')[2].partition('id="pictures"')[0]
     assert accuracy.count("emulated, stand-in base") == len(TARGETS)
 
 
-def test_time_on_the_gpu_is_shown_where_it_was_measured(job):
+def test_time_on_the_gpu_is_shown_where_it_was_measured(job: Job) -> None:
     path = job.inputs["profile-edge"] / "profile.json"
-    gpu = {"mean": 7.125, "p50": 7, "p90": 8, "p99": 9}
-    path.write_text(json.dumps({**json.loads(path.read_text()), "gpu": gpu}))
+    gpu = Spread(mean=7.125, p50=7, p90=8, p99=9)
+    write_record(path, replace(read_record(path, ProfileMetrics), gpu=gpu))
     rows = re.findall(r"without copies</th>(.*?)</tr>", page(job), re.DOTALL)
     assert [re.findall(r"<td>(.*?)</td>", row) for row in rows] == [
         ["7.12", "7.00", "8.00", "9.00"]
     ]
 
 
-def test_unknown_figures_are_dashes(job):
-    row = re.search(r'<th scope="row">AP large</th>.*?</tr>', page(job), re.DOTALL).group()
+def test_unknown_figures_are_dashes(job: Job) -> None:
+    row = found(r'<th scope="row">AP large</th>(.*?)</tr>', page(job))
     assert re.findall(r"<td[^>]*>(.*?)</td>", row)[1:] == 6 * ["–"]
 
 
-def test_charts_take_their_colours_from_the_page(job):
-    svg = re.search(r"<figcaption>AP</figcaption>(<svg.*?</svg>)", page(job), re.DOTALL).group(1)
+def test_charts_take_their_colours_from_the_page(job: Job) -> None:
+    svg = found(r"<figcaption>AP</figcaption>(<svg.*?</svg>)", page(job))
     assert "var(--series-1)" in svg
     assert "var(--series-2)" in svg
     assert not re.findall(r"#[0-9a-f]{6}\b", svg)
@@ -261,12 +312,11 @@ def test_charts_take_their_colours_from_the_page(job):
     assert "DejaVu" not in svg
 
 
-def test_equal_inputs_give_an_equal_page(job, tmp_path):
-    again = StageJob("report", job.parameters, job.inputs, {"report": tmp_path / "again"}, job.work)
-    assert page(job) == page(again)
+def test_equal_inputs_give_an_equal_page(job: Job, tmp_path: Path) -> None:
+    assert page(job) == page(replace(job, output=tmp_path / "again"))
 
 
-def test_preprocessing_is_told_once_where_it_is_the_same(job):
+def test_preprocessing_is_told_once_where_it_is_the_same(job: Job) -> None:
     notes = re.findall(r"Preprocessing of (.*?): (.*?)\.</p>", page(job))
     assert notes == [
         ("Base", "input size 64, 64; keep ratio no"),
@@ -274,7 +324,7 @@ def test_preprocessing_is_told_once_where_it_is_the_same(job):
     ]
 
 
-def test_an_output_that_repeats_a_drawn_picture_is_left_out(job):
+def test_an_output_that_repeats_a_drawn_picture_is_left_out(job: Job) -> None:
     for name in ("checkpoint", *TARGETS):
         folder = job.inputs[f"evaluation-{name}"]
         output = next(folder.glob("output_*.jpg"))
@@ -284,17 +334,17 @@ def test_an_output_that_repeats_a_drawn_picture_is_left_out(job):
     assert "First picture" not in text
 
 
-def test_pictures_are_made_small(job):
+def test_pictures_are_made_small(job: Job) -> None:
     assert len(page(job)) < 500_000
 
 
-def test_verdict_passes_on_good_evidence(job):
+def test_verdict_passes_on_good_evidence(job: Job) -> None:
     outcome, gates = judged(job)
     assert outcome == "pass"
     assert len(gates) == 5
 
 
-def test_a_missing_evaluation_fails(job):
+def test_a_missing_evaluation_fails(job: Job) -> None:
     (job.inputs["evaluation-edge"] / "metrics.json").unlink()
     outcome, gates = judged(job)
     assert outcome == "fail"
@@ -304,37 +354,44 @@ def test_a_missing_evaluation_fails(job):
     ]
 
 
-def test_not_a_number_in_a_file_fails(job):
+def test_a_figure_that_is_text_is_no_evidence(job: Job) -> None:
+    path = job.inputs["evaluation-pc"] / "metrics.json"
+    path.write_text(re.sub(r'"AP": [\d.]+', '"AP": "0.9"', path.read_text(), count=1))
+    with pytest.raises(ContractError, match="AP"):
+        report.run(job)
+    assert not job.output.exists()
+
+
+def test_not_a_number_in_a_file_fails(job: Job) -> None:
     path = job.inputs["evaluation-pc"] / "metrics.json"
     path.write_text(re.sub(r'"AP": [\d.]+', '"AP": NaN', path.read_text(), count=1))
     assert judged(job)[1]["max_AP_difference:pc"] == "fail"
 
 
-def test_predictions_that_are_not_the_figures_fail(job):
+def test_predictions_that_are_not_the_figures_fail(job: Job) -> None:
     path = job.inputs["evaluation-pc"] / "predictions.json"
     path.write_text(json.dumps(json.loads(path.read_text())[:6]))
     assert judged(job)[1]["min_AP50:pc"] == "fail"
 
 
-def test_missing_predictions_are_no_interval(job):
+def test_missing_predictions_are_no_interval(job: Job) -> None:
     (job.inputs["evaluation-pc"] / "predictions.json").unlink()
     assert judged(job)[1]["min_AP50:pc"] == "inconclusive"
 
 
-def test_swapped_evaluations_fail(job):
+def test_swapped_evaluations_fail(job: Job) -> None:
     one, other = job.inputs["evaluation-checkpoint"], job.inputs["evaluation-pc"]
     swapped = {**job.inputs, "evaluation-checkpoint": other, "evaluation-pc": one}
-    outcome, gates = judged(StageJob("report", job.parameters, swapped, job.outputs, job.work))
+    outcome, gates = judged(replace(job, inputs=swapped))
     assert outcome == "fail"
     assert gates["min_AP50:checkpoint"] == gates["max_AP_difference:pc"] == "fail"
 
 
-def test_a_report_of_little_is_still_a_page(job):
+def test_a_report_of_little_is_still_a_page(job: Job) -> None:
     inputs = {name: job.inputs[name] for name in ("dataset", "checkpoint")}
     (inputs["checkpoint"] / "metrics.json").unlink()
     (inputs["dataset"] / "summary.json").unlink()
-    parameters = {**job.parameters, "artifacts": []}
-    text = page(StageJob("report", parameters, inputs, job.outputs, job.work))
+    text = page(replace(job, inputs=inputs, artifacts=()))
     Reader(text)
     assert 'class="verdict fail"' in text
     for sentence in ("No curves were recorded.", "No pictures", "No engine was profiled."):
@@ -359,31 +416,78 @@ def test_a_report_of_little_is_still_a_page(job):
         (duration(3725), "1 h 02 min"),
     ],
 )
-def test_numbers_are_shown_as_people_read_them(shown, expected):
+def test_numbers_are_shown_as_people_read_them(shown: str, expected: str) -> None:
     assert shown == expected
 
 
-def test_the_proof_is_shown_where_there_is_one(job, tmp_path):
+def test_the_proof_is_shown_where_there_is_one(job: Job, tmp_path: Path) -> None:
     assert "PyTorch and its partner" not in page(job)
-    job.inputs[f"proof-{TARGETS[0]}"] = tmp_path / "proof"
-    make_proof(job.inputs, TARGETS[0], nodes=271, differences=[])
 
-    shown = page(job)
+    network = NetworkComparison(271, ())
+    shown = page(with_proof(job, tmp_path / "proof", TARGETS[0], network))
 
-    for text in (
-        "proxy",
-        "0.2034",
-        "0.2033",
-        "41",
-        "0.125 px",
-        "0.000004",
-        "each of their 271 nodes",
-    ):
-        assert text in shown
+    section = found(r'<section aria-labelledby="proof">(.*?)</section>', shown)
+    rows = [
+        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)
+        for row in re.findall(r"<tr>(.*?)</tr>", section, re.DOTALL)
+    ]
+    assert rows[1:] == [
+        ["PyTorch", "0.2034", "–", "–", "–", "–", "–"],
+        ["documented graph", "0.2033", "41", "1", "0", "0.125 px", "0.000004"],
+        ["engine", "0.2011", "41", "1", "0", "0.250 px", "0.000050"],
+    ]
+    assert "each of their 271 nodes" in section
+    assert '<span class="grade">proxy</span>' in section
 
 
-def test_a_network_that_differs_is_named(job, tmp_path):
-    job.inputs[f"proof-{TARGETS[0]}"] = tmp_path / "proof"
-    make_proof(job.inputs, TARGETS[0], nodes=3, differences=["Conv_1 against <a>: the weights"])
+def test_a_network_that_differs_is_named(job: Job, tmp_path: Path) -> None:
+    network = NetworkComparison(3, ("Conv_1 against <a>: the weights",))
+    shown = page(with_proof(job, tmp_path / "proof", TARGETS[0], network))
 
-    assert "differ: Conv_1 against &lt;a&gt;: the weights." in page(job)
+    assert "differ: Conv_1 against &lt;a&gt;: the weights." in shown
+
+
+def test_time_on_the_gpu_is_left_out_where_there_is_none(job: Job) -> None:
+    assert "without copies" not in page(job)
+
+
+def test_what_gates_find_is_the_result_of_the_stage(job: Job) -> None:
+    (job.inputs["evaluation-pc"] / "predictions.json").unlink()
+    result = report.run(job)
+    assert result.metrics["verdict"] == "inconclusive"
+    assert result.warnings == (
+        "AP50 of the engine for pc is 1.000, but 12 pictures are too few to compare it with 0.600.",
+    )
+
+
+def test_a_report_without_gates_is_no_pass(job: Job) -> None:
+    parameters = replace(job.parameters, gates={})
+    assert judged(replace(job, parameters=parameters)) == ("inconclusive", {})
+
+
+def test_gates_may_judge_all_that_was_measured(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Measured] = []
+
+    def judge(_: Mapping[str, float], measured: Measured) -> list[GateResult]:
+        seen.append(measured)
+        return []
+
+    monkeypatch.setattr(report, "judge", judge)
+    report.run(with_proof(job, tmp_path / "proof", "pc", NetworkComparison(1, ())))
+
+    (measured,) = seen
+    assert measured.pictures == PICTURES
+    assert measured.checkpoint is not None
+    assert measured.checkpoint.metrics.subject == "checkpoint"
+    for target in TARGETS:
+        engine, profile = measured.engines[target], measured.profiles[target]
+        assert engine is not None
+        assert engine.interval is not None
+        assert profile is not None
+        assert profile.total.p50 == 17.4
+    assert {name: proof and proof.target for name, proof in measured.proofs.items()} == {
+        "pc": "pc",
+        "edge": None,
+    }

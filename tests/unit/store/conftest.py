@@ -1,24 +1,11 @@
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+import small_artifacts
+from small_artifacts import PROVENANCE, Put, Tree
 
-from mmdet_jetson.store import Artifact, Provenance, Store
-
-PROVENANCE = Provenance(
-    stage="train",
-    step="train",
-    created="2024-05-01T10:00:00+00:00",
-    parameters={"epochs": 3, "overrides": {"optim_wrapper.optimizer.lr": 0.001}},
-    inputs={"dataset": "sha256:" + "0" * 64},
-    environment="train-lock-1",
-    commit="abc",
-    key="k",
-    seconds=1.5,
-    metrics={"AP": 0.5, "AP_small": None},
-)
+from mmdet_jetson.store import Artifact, Descriptor, Provenance, Store
 
 
 @pytest.fixture
@@ -48,26 +35,18 @@ def dataset(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def put(store: Store, tmp_path: Path) -> Callable[..., Artifact]:
-    """Store a small artifact whose one file holds ``text``."""
-
-    def put(text: str, *tags: str, kind: str = "engine", **more: Any) -> Artifact:
+def put(store: Store, tmp_path: Path) -> Put:
+    def put(
+        text: str, *tags: str, kind: str = "engine", subject: Descriptor | None = None
+    ) -> Artifact:
         folder = tmp_path / f"made-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         folder.mkdir(exist_ok=True)
         (folder / "engine.onnx").write_text(text)
-        return store.put(kind, folder, PROVENANCE, tags, **more)
+        return store.put(kind, folder, PROVENANCE, tags, subject)
 
     return put
 
 
-def tree(folder: Path) -> dict[str, bytes | None]:
-    """Everything below a folder: path to content, ``None`` for a directory."""
-    return {
-        str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-    }
-
-
-@pytest.fixture(name="tree")
-def tree_fixture() -> Callable[[Path], dict[str, bytes | None]]:
-    return tree
+@pytest.fixture
+def tree() -> Tree:
+    return small_artifacts.tree

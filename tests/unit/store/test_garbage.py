@@ -3,8 +3,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from small_artifacts import Put, Tree, add_blob, blob_of, found
 
-from mmdet_jetson.store import Store
+from mmdet_jetson.store import Provenance, Store
 from mmdet_jetson.store.oci import digest_of
 
 
@@ -20,7 +21,7 @@ def blobs(store: Store) -> set[str]:
     return {path.name for path in (store.root / "blobs/sha256").iterdir()}
 
 
-def test_a_refused_tag_goes_with_its_blobs(store, put):
+def test_a_refused_tag_goes_with_its_blobs(store: Store, put: Put) -> None:
     put("old", "cache.old")
     put("new", "cache.new")
 
@@ -34,7 +35,7 @@ def test_a_refused_tag_goes_with_its_blobs(store, put):
     assert len(blobs(store)) == 3
 
 
-def test_a_shared_blob_stays(store, put):
+def test_a_shared_blob_stays(store: Store, put: Put) -> None:
     put("same", "a")
     kept = put("same", "b", kind="onnx")
 
@@ -45,7 +46,7 @@ def test_a_shared_blob_stays(store, put):
     assert store.verify().problems == ()
 
 
-def test_a_dry_run_only_says(store, put, tree):
+def test_a_dry_run_only_says(store: Store, put: Put, tree: Tree) -> None:
     put("one", "a")
     before = tree(store.root)
 
@@ -56,7 +57,7 @@ def test_a_dry_run_only_says(store, put, tree):
     assert blobs(store) == set()
 
 
-def test_an_artifact_that_lost_its_name_goes(store, put):
+def test_an_artifact_that_lost_its_name_goes(store: Store, put: Put) -> None:
     put("old", "run")
     new = put("new", "run")
 
@@ -67,7 +68,7 @@ def test_an_artifact_that_lost_its_name_goes(store, put):
     assert store.find("run") == new
 
 
-def test_a_subject_lives_as_long_as_its_named_referrer(store, put):
+def test_a_subject_lives_as_long_as_its_named_referrer(store: Store, put: Put) -> None:
     engine = put("engine", "e")
     put("figures", "f", kind="evaluation", subject=engine.descriptor)
 
@@ -75,11 +76,11 @@ def test_a_subject_lives_as_long_as_its_named_referrer(store, put):
 
     assert freed.tags == ("e",)
     assert freed.blobs == 0
-    assert store.find("f").subject == engine.descriptor
+    assert found(store, "f").subject == engine.descriptor
     assert store.verify().problems == ()
 
 
-def test_an_unnamed_referrer_lives_as_long_as_its_subject(store, put):
+def test_an_unnamed_referrer_lives_as_long_as_its_subject(store: Store, put: Put) -> None:
     engine = put("engine", "e")
     evaluation = put("figures", kind="evaluation", subject=engine.descriptor)
     put("more", kind="profile", subject=evaluation.descriptor)
@@ -90,28 +91,28 @@ def test_an_unnamed_referrer_lives_as_long_as_its_subject(store, put):
     assert store.artifacts() == []
 
 
-def test_an_unnamed_artifact_without_subject_goes(store, put):
+def test_an_unnamed_artifact_without_subject_goes(store: Store, put: Put) -> None:
     put("lost")
 
     assert store.gc(everything).blobs == 3
 
 
-def test_a_referrer_goes_with_a_damaged_subject(store, put):
+def test_a_referrer_goes_with_a_damaged_subject(store: Store, put: Put) -> None:
     engine = put("engine", "e")
     put("figures", "f", kind="evaluation", subject=engine.descriptor)
     (layer,) = engine.layers
-    (store.root / "blobs/sha256" / layer.blob.digest[7:]).unlink()
+    blob_of(store, layer.blob.digest).unlink()
 
     assert store.gc(everything).tags == ("e", "f")
     assert blobs(store) == set()
 
 
-def test_an_image_that_someone_else_tagged_stays(store, put, tmp_path):
+def test_an_image_that_someone_else_tagged_stays(store: Store, put: Put, tmp_path: Path) -> None:
     """A manifest that is not ours is kept by its tag, and its parts with it."""
     artifact = put("one", "a")
-    path = store.root / "blobs/sha256" / artifact.digest[7:]
+    path = blob_of(store, artifact.digest)
     content = path.read_bytes().replace(b"mmdet-jetson.engine", b"other-tool.engin")
-    (path.parent / digest_of(content)[7:]).write_bytes(content)
+    add_blob(store, content)
     index = store.root / "index.json"
     changed = index.read_text().replace(artifact.digest, digest_of(content))
     index.write_text(changed.replace(f'"size":{path.stat().st_size}', f'"size":{len(content)}'))
@@ -124,11 +125,11 @@ def test_an_image_that_someone_else_tagged_stays(store, put, tmp_path):
     assert fresh.verify().problems == ()
 
 
-def test_what_dead_writers_left_goes(store, put):
+def test_what_dead_writers_left_goes(store: Store, put: Put) -> None:
     put("one", "a")
     (store.root / ".tmp/dead").mkdir()
     (store.root / ".tmp/dead/0").write_bytes(bytes(1000))
-    (store.root / "blobs/sha256" / ("f" * 64)).write_bytes(bytes(500))
+    add_blob(store, bytes(500))
 
     freed = store.gc(everything)
 
@@ -137,7 +138,9 @@ def test_what_dead_writers_left_goes(store, put):
     assert not any((store.root / ".tmp").iterdir())
 
 
-def test_gc_waits_for_a_writer(store, put, provenance, tmp_path, monkeypatch):
+def test_gc_waits_for_a_writer(
+    store: Store, put: Put, provenance: Provenance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put("one", "a")
     folder = tmp_path / "slow"
     folder.mkdir()
@@ -171,7 +174,7 @@ def test_gc_waits_for_a_writer(store, put, provenance, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("missing", ["oci-layout", ".tmp", ".in-use.lock"])
-def test_an_incomplete_layout_is_completed(store, put, missing):
+def test_an_incomplete_layout_is_completed(store: Store, put: Put, missing: str) -> None:
     artifact = put("one", "a")
     path: Path = store.root / missing
     path.rmdir() if path.is_dir() else path.unlink()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import tarfile
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,21 @@ from hypothesis import strategies as st
 from mmdet_jetson.store.layers import Damaged, HashingReader, HashingWriter, pack, unpack
 from mmdet_jetson.store.oci import digest_of
 
+Content = bytes | dict[str, "Content"]
+"""Of a file, or of a folder by its entries' names."""
+Tree = Callable[[Path], dict[str, bytes | None]]
+
 NAMES = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=80
 ).filter(lambda name: name not in (".", "..") and len(name.encode()) < 255)
-TREES = st.recursive(
+TREES: st.SearchStrategy[Content] = st.recursive(
     st.binary(max_size=2000),
     lambda inner: st.dictionaries(NAMES, inner, max_size=4),
     max_leaves=8,
 ).filter(lambda tree: isinstance(tree, dict))
 
 
-def grow(folder: Path, content: object, backwards: bool = False) -> None:
+def grow(folder: Path, content: Content, backwards: bool = False) -> None:
     if isinstance(content, bytes):
         folder.write_bytes(content)
         return
@@ -61,7 +66,9 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, **fields: object) -> tarfil
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(content=TREES)
-def test_same_tree_same_bytes_and_back(tmp_path_factory, tree, content):
+def test_same_tree_same_bytes_and_back(
+    tmp_path_factory: pytest.TempPathFactory, tree: Tree, content: Content
+) -> None:
     base = tmp_path_factory.mktemp("tar")
     (base / "one").mkdir()
     (base / "two").mkdir()
@@ -77,7 +84,7 @@ def test_same_tree_same_bytes_and_back(tmp_path_factory, tree, content):
     assert tree(base / "train") == tree(base / "one/train")
 
 
-def test_a_name_that_is_not_utf8_survives(tmp_path):
+def test_a_name_that_is_not_utf8_survives(tmp_path: Path) -> None:
     folder = tmp_path / "train"
     folder.mkdir()
     name = os.fsdecode(b"caf\xe9.jpg")
@@ -89,7 +96,7 @@ def test_a_name_that_is_not_utf8_survives(tmp_path):
     assert [path.name for path in (tmp_path / "out/train").iterdir()] == [name]
 
 
-def test_a_path_longer_than_the_tar_header_survives(tmp_path):
+def test_a_path_longer_than_the_tar_header_survives(tmp_path: Path) -> None:
     deep = tmp_path / "train" / ("d" * 120) / ("e" * 120)
     deep.mkdir(parents=True)
     (deep / ("f" * 200)).write_bytes(b"x")
@@ -100,7 +107,7 @@ def test_a_path_longer_than_the_tar_header_survives(tmp_path):
     assert (tmp_path / "out" / deep.relative_to(tmp_path) / ("f" * 200)).read_bytes() == b"x"
 
 
-def test_gnu_tar_reads_it(tmp_path, dataset, tree):
+def test_gnu_tar_reads_it(tmp_path: Path, dataset: Path, tree: Tree) -> None:
     (tmp_path / "blob").write_bytes(packed(dataset / "train")[0])
     (tmp_path / "out").mkdir()
 
@@ -109,7 +116,7 @@ def test_gnu_tar_reads_it(tmp_path, dataset, tree):
     assert tree(tmp_path / "out/train") == tree(dataset / "train")
 
 
-def test_oras_reads_the_whole_tar_it_compares(dataset):
+def test_oras_reads_the_whole_tar_it_compares(dataset: Path) -> None:
     """ORAS hashes up to the two zero blocks: more padding, and its digest would differ."""
     blob, content = packed(dataset / "train")
     tar = gzip.decompress(blob)
@@ -121,7 +128,13 @@ def test_oras_reads_the_whole_tar_it_compares(dataset):
     assert len(tar) == last.offset_data + -(-last.size // 512) * 512 + 1024
 
 
-def test_owner_time_and_mode_are_fixed(dataset):
+def test_the_digest_is_the_one_that_stores_hold(dataset: Path) -> None:
+    """With another one every artifact, key and release of before would be another."""
+    known = "sha256:4e59e3a8a826c4b240ba8882de9533ba4b0e7d49702ce650bf3c30635f5bbcf0"
+    assert packed(dataset / "train")[1] == known
+
+
+def test_owner_time_and_mode_are_fixed(dataset: Path) -> None:
     (dataset / "train/a.jpg").chmod(0o400)
 
     with tarfile.open(fileobj=io.BytesIO(packed(dataset / "train")[0])) as tar:
@@ -133,7 +146,7 @@ def test_owner_time_and_mode_are_fixed(dataset):
 
 
 @pytest.mark.parametrize("make", ["symlink", "fifo", "link-to-folder"])
-def test_only_files_and_directories_are_packed(dataset, make):
+def test_only_files_and_directories_are_packed(dataset: Path, make: str) -> None:
     path = dataset / "train/odd"
     if make == "fifo":
         os.mkfifo(path)
@@ -161,7 +174,9 @@ def test_only_files_and_directories_are_packed(dataset, make):
     ],
     ids=["parent", "absolute", "sibling", "dots", "symlink", "hardlink", "device", "twice"],
 )
-def test_a_hostile_archive_is_refused(tmp_path, members, tree):
+def test_a_hostile_archive_is_refused(
+    tmp_path: Path, members: list[tarfile.TarInfo], tree: Tree
+) -> None:
     out = tmp_path / "inner/out"
     out.mkdir(parents=True)
 
@@ -172,7 +187,7 @@ def test_a_hostile_archive_is_refused(tmp_path, members, tree):
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "append", "empty", "noise"])
-def test_a_damaged_archive_is_refused(tmp_path, dataset, damage):
+def test_a_damaged_archive_is_refused(tmp_path: Path, dataset: Path, damage: str) -> None:
     blob, _ = packed(dataset / "train")
     digest = digest_of(blob)
     middle = len(blob) // 2
@@ -189,7 +204,7 @@ def test_a_damaged_archive_is_refused(tmp_path, dataset, damage):
         unpack(HashingReader(io.BytesIO(damaged), digest), tmp_path / "out", "train")
 
 
-def test_a_big_directory_needs_no_more_memory_than_a_small_one(tmp_path):
+def test_a_big_directory_needs_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
     def peak_of(files: int) -> int:
         base = tmp_path / str(files)
         (base / "train").mkdir(parents=True)

@@ -1,31 +1,17 @@
-import json
+from pathlib import Path
 
 import msgspec
 import pytest
+from small_artifacts import Change, Put, add_blob, blob_of, newer, rewrite_manifest
 
-from mmdet_jetson.errors import UserError
-from mmdet_jetson.store import Store
-from mmdet_jetson.store.oci import canonical_json, digest_of
-
-
-def rewrite(store, change):
-    """Change the only manifest, and the index with it, keeping all digests right."""
-    blobs = store.root / "blobs/sha256"
-    index = json.loads((store.root / "index.json").read_bytes())
-    old = blobs / index["manifests"][0]["digest"][7:]
-    manifest = json.loads(old.read_bytes())
-    change(manifest, blobs)
-    content = canonical_json(manifest)
-    old.unlink()
-    (blobs / digest_of(content)[7:]).write_bytes(content)
-    index["manifests"][0] |= {"digest": digest_of(content), "size": len(content)}
-    (store.root / "index.json").write_text(json.dumps(index))
+from mmdet_jetson.store import Provenance, Store, oci
+from mmdet_jetson.store.oci import Manifest
 
 
-def test_a_sound_store(store, dataset, provenance, put):
+def test_a_sound_store(store: Store, dataset: Path, provenance: Provenance, put: Put) -> None:
     artifact = store.put("dataset", dataset, provenance, ["a", "b"])
     put("figures", kind="evaluation", subject=artifact.descriptor)
-    steps = []
+    steps: list[tuple[int, int]] = []
 
     seen = store.verify(lambda step, total: steps.append((step, total)))
 
@@ -36,7 +22,7 @@ def test_a_sound_store(store, dataset, provenance, put):
 
 
 @pytest.mark.parametrize("how", ["flip", "cut", "remove"])
-def test_every_blob_is_read(store, dataset, provenance, how):
+def test_every_blob_is_read(store: Store, dataset: Path, provenance: Provenance, how: str) -> None:
     """Damage each blob in turn: the manifest, the config, every layer."""
     store.put("dataset", dataset, provenance, ["a"])
     for path in sorted((store.root / "blobs/sha256").iterdir()):
@@ -55,10 +41,10 @@ def test_every_blob_is_read(store, dataset, provenance, how):
     assert store.verify().problems == ()
 
 
-def test_mending_makes_room_for_a_new_run(store, put):
+def test_mending_makes_room_for_a_new_run(store: Store, put: Put) -> None:
     artifact = put("one", "a")
     put("two", "b")
-    path = store.root / "blobs/sha256" / artifact.layers[0].blob.digest[7:]
+    path = blob_of(store, artifact.layers[0].blob.digest)
     path.chmod(0o644)
     path.write_bytes(b"uno")
 
@@ -71,10 +57,10 @@ def test_mending_makes_room_for_a_new_run(store, put):
     assert list(store.tags()) == ["b"]
 
 
-def test_what_needs_a_damaged_artifact_goes_with_it(store, put):
+def test_what_needs_a_damaged_artifact_goes_with_it(store: Store, put: Put) -> None:
     engine = put("engine", "e")
     put("figures", "f", kind="evaluation", subject=engine.descriptor)
-    (store.root / "blobs/sha256" / engine.digest[7:]).unlink()
+    blob_of(store, engine.digest).unlink()
 
     assert store.verify(mend=True).problems
 
@@ -82,28 +68,23 @@ def test_what_needs_a_damaged_artifact_goes_with_it(store, put):
     assert store.tags() == {}
 
 
-def test_a_problem_is_named_by_a_run_name(store, put):
+def test_a_problem_is_named_by_a_run_name(store: Store, put: Put) -> None:
     artifact = put("one", "cache.1", "mugs.train")
     put("two", "cache.2")
-    (store.root / "blobs/sha256" / artifact.layers[0].blob.digest[7:]).unlink()
+    blob_of(store, artifact.layers[0].blob.digest).unlink()
 
     (problem,) = store.verify().problems
 
     assert problem.where == "engine.onnx of mugs.train"
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff", b"[]"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", None])
 @pytest.mark.parametrize("marked", [True, False])
-def test_a_lost_index_is_rebuilt(store, dataset, provenance, content, marked):
-    def keyed(text, key, created):
-        changed = msgspec.structs.replace(provenance, key=key, created=created)
-        (dataset / "val.json").write_text(text)
-        return store.put("dataset", dataset, changed, [f"cache.{key}", f"mugs.{key}"])
-
-    keyed("[1]", "1", "2024-01-02T10:00:00+00:00")
-    later = keyed("[2]", "1", "2024-01-03T10:00:00+00:00")
-    other = keyed("[3]", "2", "2024-01-01T10:00:00+00:00")
-    path = store.root / "index.json"
+def test_a_lost_index_is_set_aside(
+    store: Store, put: Put, content: bytes | None, *, marked: bool
+) -> None:
+    put("one", "a")
+    path, aside = store.root / "index.json", store.root / "index.json.damaged"
     path.unlink()
     if content is not None:
         path.write_bytes(content)
@@ -112,30 +93,26 @@ def test_a_lost_index_is_rebuilt(store, dataset, provenance, content, marked):
 
     (problem,) = Store(store.root).verify(mend=True).problems
 
-    assert "rebuilt from the 2 artifacts" in problem.what
+    was = "it was missing" if content is None else "is now index.json.damaged"
+    assert was in problem.what
+    assert "results are made again, and `invoke gc` frees the 3 blobs" in problem.what
+    assert (aside.read_bytes() if aside.exists() else None) == content
     fresh = Store(store.root)
-    assert fresh.verify().problems == ()
-    assert {tag: fresh.find(tag) for tag in fresh.tags()} == {"cache.1": later, "cache.2": other}
+    assert (fresh.tags(), fresh.verify().problems) == ({}, ())
+    again = put("one", "a")
+    assert fresh.find("a") == again
+    put("two", "b")
+    assert fresh.gc(lambda tag: tag == "b").blobs == 3
 
 
-def test_an_index_is_not_rebuilt_without_what_a_newer_version_made(store, put):
-    put("one", "a")
-    rewrite(store, newer)
-    (store.root / "index.json").unlink()
-
-    with pytest.raises(UserError, match="format 7"):
-        store.verify(mend=True)
-    assert not (store.root / "index.json").exists()
-
-
-def test_mending_makes_no_store(store):
+def test_mending_makes_no_store(store: Store) -> None:
     assert store.verify(mend=True).problems == ()
     assert not store.root.exists()
 
 
-def test_an_unreferenced_blob_is_no_problem(store, put):
+def test_an_unreferenced_blob_is_no_problem(store: Store, put: Put) -> None:
     put("one", "a")
-    (store.root / "blobs/sha256" / ("f" * 64)).write_bytes(b"x")
+    add_blob(store, b"x")
 
     seen = store.verify()
 
@@ -144,7 +121,7 @@ def test_an_unreferenced_blob_is_no_problem(store, put):
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"imageLayoutVersion": "9"}', "x"])
-def test_the_layout_file(store, put, content):
+def test_the_layout_file(store: Store, put: Put, content: str | None) -> None:
     put("one", "a")
     (store.root / "oci-layout").unlink()
     if content is not None:
@@ -158,7 +135,7 @@ def test_the_layout_file(store, put, content):
     assert store.find("a")
 
 
-def test_a_tag_that_names_two_manifests(store, put):
+def test_a_tag_that_names_two_manifests(store: Store, put: Put) -> None:
     put("one", "a")
     put("two", "b")
     path = store.root / "index.json"
@@ -171,41 +148,43 @@ def test_a_tag_that_names_two_manifests(store, put):
     assert Store(store.root).verify().problems == ()
 
 
-def set_title(title):
-    def change(manifest, _):
-        if title is None:
-            del manifest["layers"][0]["annotations"]
-        else:
-            manifest["layers"][0]["annotations"]["org.opencontainers.image.title"] = title
+def titled(title: str | None) -> Change:
+    def change(manifest: Manifest, _: Store) -> Manifest:
+        annotations = {} if title is None else {oci.TITLE: title}
+        layer = msgspec.structs.replace(manifest.layers[0], annotations=annotations)
+        return msgspec.structs.replace(manifest, layers=[layer])
 
     return change
 
 
-def double(manifest, _):
-    manifest["layers"].append(manifest["layers"][0])
+def double(manifest: Manifest, _: Store) -> Manifest:
+    return msgspec.structs.replace(manifest, layers=manifest.layers * 2)
 
 
-def foreign_config(manifest, blobs):
+def foreign_config(manifest: Manifest, store: Store) -> Manifest:
     content = b'{"created": 1}'
-    (blobs / manifest["config"]["digest"][7:]).unlink()
-    (blobs / digest_of(content)[7:]).write_bytes(content)
-    manifest["config"] |= {"digest": digest_of(content), "size": len(content)}
+    assert manifest.config
+    blob_of(store, manifest.config.digest).unlink()
+    add_blob(store, content)
+    config = msgspec.structs.replace(
+        manifest.config, digest=oci.digest_of(content), size=len(content)
+    )
+    return msgspec.structs.replace(manifest, config=config)
 
 
-def newer(manifest, _):
-    manifest["artifactType"] = "application/vnd.mmdet-jetson.engine.v7"
-
-
-def wrong_size(manifest, _):
-    manifest["layers"][0]["size"] += 1
+def wrong_size(manifest: Manifest, _: Store) -> Manifest:
+    (layer,) = manifest.layers
+    return msgspec.structs.replace(
+        manifest, layers=[msgspec.structs.replace(layer, size=layer.size + 1)]
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (set_title(None), "title"),
-        (set_title(".."), "title"),
-        (set_title("a/b"), "title"),
+        (titled(None), "title"),
+        (titled(".."), "title"),
+        (titled("a/b"), "title"),
         (double, "same title"),
         (foreign_config, "does not describe an artifact"),
         (newer, "format 7"),
@@ -213,9 +192,11 @@ def wrong_size(manifest, _):
     ],
     ids=["untitled", "parent", "nested", "twice", "config", "newer", "size"],
 )
-def test_sound_blobs_that_describe_no_artifact(store, put, tmp_path, change, what):
+def test_sound_blobs_that_describe_no_artifact(
+    store: Store, put: Put, tmp_path: Path, change: Change, what: str
+) -> None:
     put("one", "a")
-    rewrite(store, change)
+    rewrite_manifest(store, change)
 
     (problem,) = Store(store.root).verify().problems
 

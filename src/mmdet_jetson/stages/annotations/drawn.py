@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -16,6 +16,8 @@ CLASSES = ("ellipse", "rectangle")
 # OpenCV's hues, 0 to 180: warm ellipses, cold rectangles. By their shapes alone the classes are not
 # told apart within a training of a minute or two from random numbers: AP50 0.54 instead of 0.98.
 HUES = {"ellipse": (-25, 25), "rectangle": (70, 130)}
+FORMAT = "via"
+"""The annotation format that it is written in."""
 LABEL_ATTRIBUTE = "label"
 ANNOTATIONS = "via_region_data.json"
 
@@ -52,7 +54,7 @@ class Shape:
         right, bottom = corners.max(axis=0)
         return float(left), float(top), float(right), float(bottom)
 
-    def attributes(self) -> Dict[str, Any]:
+    def attributes(self) -> Dict[str, object]:
         """The shape as VIA's ``shape_attributes``."""
         (x, y), (rx, ry) = self.center, self.half
         if self.name == "circle":
@@ -90,7 +92,7 @@ def _draw_split(folder: Path, count: int, size: Tuple[int, int], rng: np.random.
     (folder / ANNOTATIONS).write_text(json.dumps(entries, indent=1))
 
 
-def _entry(name: str, size: int, shapes: List[Shape], as_list: bool) -> Dict[str, Any]:
+def _entry(name: str, size: int, shapes: List[Shape], as_list: bool) -> Dict[str, object]:
     regions = [
         {
             "shape_attributes": shape.attributes(),

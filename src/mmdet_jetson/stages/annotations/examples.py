@@ -9,7 +9,7 @@ from typing import Callable, Container, Dict, List, Sequence, Tuple, Union
 
 from mmdet_jetson.stages.annotations import geometry
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.formats.coco import mask_extent
+from mmdet_jetson.stages.annotations.masks import mask_extent
 from mmdet_jetson.stages.annotations.pictures import Inspection, PictureFolder, inspect
 from mmdet_jetson.stages.annotations.records import Annotation, Example, Extent, Record, Region
 

@@ -10,7 +10,7 @@ _PLACES_SHOWN = 3
 
 
 class Defect(Exception):
-    """One thing the user has to mend; whoever catches it knows the place and adds it."""
+    """One thing the user has to correct; whoever catches it knows the place and adds it."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
@@ -60,7 +60,7 @@ class Findings:
         if more:
             lines.append(f"and {more} more")
         message = "\n  - ".join([f"the dataset has {len(self.defects)} defects", *lines])
-        raise StageError(message, "mend these and run the stage again")
+        raise StageError(message, "correct these and run the stage again")
 
 
 def _listed(places: List[str]) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import shapely
 from shapely.geometry import MultiPolygon, Polygon, box
@@ -84,7 +84,7 @@ def place(outlines: Sequence[Outline], width: int, height: int) -> Placement:
     if inside.area < _SMALLEST_AREA:
         raise Defect(
             f"the region lies outside the picture, which is {width} × {height} pixels",
-            "was the picture resized or exchanged after it was labelled?",
+            "was the picture resized or replaced after it was labelled?",
         )
     clipped = not box(0, 0, width, height).covers(whole)
     kept = [list(outline) for outline in outlines]
@@ -92,7 +92,7 @@ def place(outlines: Sequence[Outline], width: int, height: int) -> Placement:
     return Placement(_extent(rings, inside), repaired, clipped)
 
 
-def _rings(geometry: Any) -> List[List[Tuple[float, float]]]:
+def _rings(geometry: shapely.Geometry) -> List[List[Tuple[float, float]]]:
     """The outer rings of a polygon, of several, or of those in a collection with lines."""
     if isinstance(geometry, Polygon):
         return [list(geometry.exterior.coords)[:-1]]
@@ -100,7 +100,7 @@ def _rings(geometry: Any) -> List[List[Tuple[float, float]]]:
     return [ring for part in parts for ring in _rings(part) if part.area > 0]
 
 
-def _extent(rings: List[List[Tuple[float, float]]], geometry: Any) -> Extent:
+def _extent(rings: List[List[Tuple[float, float]]], geometry: shapely.Geometry) -> Extent:
     xs, ys = zip(*[point for ring in rings for point in ring])
     left, top, right, bottom = (
         round(value, _DECIMALS) for value in (min(xs), min(ys), max(xs), max(ys))

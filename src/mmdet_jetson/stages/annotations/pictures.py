@@ -129,7 +129,7 @@ def _reason(error: BaseException, path: Path) -> str:
     if path.stat().st_size == 0:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture format that is known here"
+        return "not a known picture format"
     return str(error).replace(str(path), path.name)
 
 

@@ -3,13 +3,26 @@
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Mapping, Optional, Sequence, Tuple
 
+from mmdet_jetson.stages.annotations.coco_file import Segmentation
 from mmdet_jetson.stages.annotations.findings import Defect
 
 Point = Tuple[float, float]
 Outline = Tuple[Point, ...]
-Segmentation = Union[List[List[float]], Dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How an object gets its class.
+
+    Formats whose regions have free attributes read the one called ``attribute``, and use
+    ``default``, if any, where it says nothing; the others have a class for each object.
+    """
+
+    classes: Sequence[str]
+    attribute: str
+    default: Optional[str]
 
 
 @dataclass(frozen=True)
@@ -23,7 +36,7 @@ class Region:
     where: str
     label: str
     outlines: Tuple[Outline, ...] = ()
-    mask: Optional[Dict[str, Any]] = None
+    mask: Optional[Mapping[str, object]] = None
     crowd: bool = False
 
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from mmdet_jetson.stages.annotations.findings import Defect
 
@@ -10,13 +10,15 @@ _LARGEST = 1e9
 """Far above the side of any picture, and far below where areas lose their precision."""
 
 
-def load(path: Path) -> Any:
+def load(path: Path) -> object:
     """The content of a UTF-8 JSON file (a byte order mark is allowed).
 
     Raises:
-        Defect: unreadable, not UTF-8, not JSON, or an object that names a key twice (the standard
-            parser would silently drop the first).
+        Defect: a folder, unreadable, not UTF-8, not JSON, or an object that names a key twice (the
+            standard parser would silently drop the first).
     """
+    if path.is_dir():
+        raise Defect("is a folder, not a JSON file", "name the annotation file inside it")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -26,7 +28,7 @@ def load(path: Path) -> Any:
             f"is not UTF-8 text (byte {error.start})", "save it again with the encoding UTF-8"
         ) from error
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        content: object = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         raise Defect(
             f"is not JSON (line {error.lineno}: {error.msg})",
@@ -36,9 +38,10 @@ def load(path: Path) -> Any:
         raise Defect(f"is not usable JSON ({error})", "export the annotations again") from error
     except RecursionError as error:
         raise Defect("is nested too deeply", "export the annotations again as JSON") from error
+    return content
 
 
-def _unique(pairs: Sequence[Tuple[str, Any]]) -> Dict[str, Any]:
+def _unique(pairs: Sequence[Tuple[str, object]]) -> Dict[str, object]:
     content = dict(pairs)
     if len(content) != len(pairs):
         keys = [key for key, _ in pairs]
@@ -47,7 +50,7 @@ def _unique(pairs: Sequence[Tuple[str, Any]]) -> Dict[str, Any]:
     return content
 
 
-def number(value: Any, name: str) -> float:
+def number(value: object, name: str) -> float:
     """A number of pixels or radians, finite and not absurd.
 
     Raises:
@@ -56,11 +59,13 @@ def number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Defect(f"{name} is {_shown(value)}, not a number", "draw the region again")
     if not abs(value) <= _LARGEST:
-        raise Defect(f"{name} is {_shown(value)}, no possible coordinate", "draw the region again")
+        raise Defect(
+            f"{name} is {_shown(value)}, which cannot be a coordinate", "draw the region again"
+        )
     return float(value)
 
 
-def positive(value: Any, name: str) -> float:
+def positive(value: object, name: str) -> float:
     """A finite number above zero.
 
     Raises:
@@ -72,7 +77,7 @@ def positive(value: Any, name: str) -> float:
     return result
 
 
-def numbers(values: Any, name: str) -> List[float]:
+def numbers(values: object, name: str) -> List[float]:
     """A list of finite numbers.
 
     Raises:
@@ -83,6 +88,6 @@ def numbers(values: Any, name: str) -> List[float]:
     return [number(value, f"{name}[{index}]") for index, value in enumerate(values)]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = "missing" if value is None else json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Dict, Optional, Protocol, cast
 
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.stages.building.request import Built, Request
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.network import Network

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Dict, Optional
 
 import tensorrt as trt
 
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.stages.building.request import Built, Request
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import device_facts, gpu_architecture

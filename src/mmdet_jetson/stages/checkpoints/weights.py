@@ -1,11 +1,12 @@
-"""Weights in a file: open them with suspicion, fit them to a model, publish them slim."""
+"""Weights in a file: opened with suspicion, matched with a model, published slim."""
 
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import torch
+from torch import nn
 
 from mmdet_jetson.stages.errors import StageError
 
@@ -13,27 +14,63 @@ StateDict = Dict[str, torch.Tensor]
 
 # Below this share of a model's numbers, the file belongs to another model.
 ENOUGH = 0.5
-HINT = "check train.weights, or leave it out to start from random numbers"
+ADVICE = "check train.weights, or leave it out to start from random weights"
+# Every BatchNorm counts its batches; older files lack the counters, which nothing depends on.
+COUNTER = "num_batches_tracked"
 # Metadata that MMDetection and a reader use; the rest is paths and times of one machine's run.
 KEPT_META = ("dataset_meta", "epoch", "iter", "mmengine_version", "seed")
 
 
 @dataclass(frozen=True)
-class Fit:
-    """What of a file fits a model: ``weights`` do, the model's ``strangers`` are not in it."""
+class MatchedWeights:
+    """The tensors of a file that have the names and shapes of a model's.
+
+    ``missing`` are the model's others, ``unknown`` the file's; ``total`` is how many the model has,
+    and ``share`` how many of its numbers are matched, from 0 to 1.
+    """
 
     weights: StateDict
-    strangers: Tuple[str, ...]
+    missing: Tuple[str, ...]
+    unknown: Tuple[str, ...]
     total: int
+    share: float
 
-    def warning(self, name: str) -> List[str]:
-        """Say which parts start from random numbers, if any."""
-        if not self.strangers:
+    def check_complete(self, name: str, config: str, advice: str) -> None:
+        """Refuse a file, ``name``, with any weight more or less than the model of ``config`` has.
+
+        Raises:
+            StageError: there is one; the sentence names the first.
+        """
+        wrong = (*self.missing, *self.unknown)
+        if wrong:
+            raise StageError(
+                f"{name} does not match {config}: {len(wrong)} of {self.total} weights are "
+                f"missing, have another shape or belong to no layer; the first is {wrong[0]}",
+                advice,
+            )
+
+    def check_related(self, name: str) -> None:
+        """Refuse a file, ``name``, that has less than half of the model.
+
+        Raises:
+            StageError: it is another model's.
+        """
+        if self.share < ENOUGH:
+            raise StageError(
+                f"the weights {name} belong to another model: they have only {self.share:.0%} of "
+                "the numbers that the training config's model needs",
+                "choose weights of the same architecture and size as train.config",
+            )
+
+    def warnings(self, name: str) -> List[str]:
+        """Say which layers start from random values because ``name`` lacks them, if any."""
+        missing = [key for key in self.missing if not key.endswith(COUNTER)]
+        if not missing:
             return []
-        layers = sorted({key.rpartition(".")[0] for key in self.strangers})
+        layers = sorted({key.rpartition(".")[0] for key in missing})
         return [
-            f"{len(self.strangers)} of {self.total} weights are not in {name} or have another "
-            f"shape there, so they start from random numbers: {_listed(layers)}"
+            f"{len(missing)} of {self.total} weights are not in {name} or have another "
+            f"shape there, so they start from random values: {_listed(layers)}"
         ]
 
 
@@ -45,32 +82,34 @@ def find_weights(folder: Path) -> Path:
     """
     files = sorted(path for path in folder.iterdir() if path.is_file())
     if len(files) != 1:
-        raise StageError(f"the weights folder holds {len(files)} files, not one", HINT)
+        raise StageError(f"the weights folder holds {len(files)} files, not one", ADVICE)
     return files[0]
 
 
-def read_weights(path: Path) -> StateDict:
+def read_weights(path: Path, advice: str = ADVICE) -> StateDict:
     """Read the tensors of a checkpoint, as MMEngine or plain ``torch.save`` wrote them.
 
+    ``advice`` is what to try where that fails.
+
     Raises:
-        StageError: the file is not a checkpoint, is damaged, or holds no tensors.
+        StageError: the file is missing, is not a checkpoint, is damaged, or holds no tensors.
     """
     try:
-        content = torch.load(str(path), map_location="cpu")
+        content: object = torch.load(str(path), map_location="cpu")
     except Exception as error:  # a damaged pickle can raise anything
-        raise StageError(f"the weights {path.name} {_defect(path)}", HINT) from error
+        raise StageError(f"the weights {path.name} {_defect(path)}", advice) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     tensors = _tensors(state)
     if not tensors:
         raise StageError(
             f"the weights {path.name} hold no tensors: they are a {type(content).__name__}, "
             "not a checkpoint",
-            HINT,
+            advice,
         )
     return tensors
 
 
-def _tensors(state: Any) -> StateDict:
+def _tensors(state: object) -> StateDict:
     if not isinstance(state, dict):
         return {}
     # Data-parallel training writes a prefix before every name.
@@ -82,6 +121,8 @@ def _tensors(state: Any) -> StateDict:
 
 
 def _defect(path: Path) -> str:
+    if not path.is_file():
+        return "are missing"
     with path.open("rb") as stream:
         head = stream.read(512).lstrip()
     if not head:
@@ -93,37 +134,28 @@ def _defect(path: Path) -> str:
     return "are not a PyTorch checkpoint, or a damaged one"
 
 
-def fit_weights(model: torch.nn.Module, found: StateDict, name: str) -> Fit:
-    """Keep the tensors that have a model's names and shapes.
-
-    Raises:
-        StageError: they make up less than half of the model.
-    """
-    wanted = model.state_dict()
-    fitting = {
+def match_weights(model: nn.Module, found: StateDict) -> MatchedWeights:
+    """Take the tensors that have a model's names and shapes."""
+    wanted: StateDict = model.state_dict()
+    matching = {
         key: found[key]
         for key, value in wanted.items()
         if key in found and found[key].shape == value.shape
     }
-    share = _numbers(fitting) / max(1, _numbers(wanted))
-    if share < ENOUGH:
-        raise StageError(
-            f"the weights {name} belong to another model: only {share:.0%} of the numbers that "
-            "the training config's model needs are in them",
-            "choose weights of the same architecture and size as train.config",
-        )
-    # Every BatchNorm counts its batches; older files lack the counters, which nothing depends on.
-    strangers = [
-        key for key in wanted if key not in fitting and not key.endswith("num_batches_tracked")
-    ]
-    return Fit(fitting, tuple(strangers), len(wanted))
+    return MatchedWeights(
+        weights=matching,
+        missing=tuple(key for key in wanted if key not in matching),
+        unknown=tuple(key for key in found if key not in wanted),
+        total=len(wanted),
+        share=_numbers(matching) / max(1, _numbers(wanted)),
+    )
 
 
 def _numbers(state: Mapping[str, torch.Tensor]) -> int:
     return sum(value.numel() for value in state.values())
 
 
-def publish(source: Path, target: Path) -> Dict[str, Any]:
+def publish(source: Path, target: Path) -> int:
     """Copy a training checkpoint, leaving what only a resumed training needs.
 
     ``state_dict`` holds the averaged weights where the config has an EMAHook: MMEngine puts them
@@ -131,15 +163,15 @@ def publish(source: Path, target: Path) -> Dict[str, Any]:
     is left is what MMDetection's ``init_detector`` reads, the class names included.
 
     Returns:
-        the metadata that stays, such as the ``epoch``.
+        The epoch that it was saved after.
     """
     content = torch.load(str(source), map_location="cpu")
     meta = {key: value for key, value in content["meta"].items() if key in KEPT_META}
     save({"meta": meta, "state_dict": content["state_dict"]}, target)
-    return meta
+    return int(meta["epoch"])
 
 
-def save(content: Mapping[str, Any], path: Path) -> None:
+def save(content: Mapping[str, object], path: Path) -> None:
     """Write a checkpoint through memory: ``torch.save`` hides a full disk in another error."""
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)

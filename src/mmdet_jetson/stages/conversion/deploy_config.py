@@ -2,17 +2,17 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Dict, Iterable, Mapping, Tuple
+from typing import Dict, Iterable, List, Mapping
 
 from mmdeploy.utils import Backend
-from mmengine import Config
+from mmengine import Config, ConfigDict
 
-from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.stages.errors import StageError, reason_of
 
 TABLES = ("backend_config", "onnx_config", "codebase_config")
 # What MMDeploy 1.0.0 cannot do without, or what the `onnx` artifact promises: None is any value.
-REQUIRED: Mapping[str, Mapping[str, Any]] = {
+REQUIRED: Mapping[str, Mapping[str, object]] = {
     "onnx_config": {
         "type": "onnx",
         "save_file": "end2end.onnx",
@@ -32,7 +32,7 @@ REQUIRED: Mapping[str, Mapping[str, Any]] = {
 BACKENDS = ("onnxruntime", "tensorrt")
 
 
-def load_deploy_config(path: Path, backend: str, size: Tuple[int, int]) -> Config:
+def load_deploy_config(path: Path, backend: str, size: Size) -> Config:
     """Read a deploy config for ``backend`` and give it the input ``size`` (width, height).
 
     Raises:
@@ -71,14 +71,14 @@ def _check_tables(config: Config, name: str) -> None:
     if config.onnx_config.get("dynamic_axes"):
         raise StageError(
             f"the deploy config {name} has onnx_config.dynamic_axes, but an engine has one size",
-            "take a static deploy config, such as those in configs/deploy",
+            "use a static deploy config, such as those in configs/deploy",
         )
     for where, keys in REQUIRED.items():
         table, _, inner = where.partition(".")
         _check_keys(config[table][inner] if inner else config[table], keys, where, name)
 
 
-def _check_keys(table: Mapping[str, Any], keys: Mapping[str, Any], where: str, name: str) -> None:
+def _check_keys(table: ConfigDict, keys: Mapping[str, object], where: str, name: str) -> None:
     for key, value in keys.items():
         if key not in table:
             raise StageError(
@@ -114,11 +114,11 @@ def _check_backend(config: Config, name: str, backend: str) -> None:
         )
 
 
-def _resize(config: Config, size: Tuple[int, int]) -> None:
+def _resize(config: Config, size: Size) -> None:
     """Write the size into the two places that hold it: ONNX input and TensorRT's profile."""
     width, height = size
     config.onnx_config.input_shape = [width, height]
     for model_input in config.backend_config.get("model_inputs", []):
-        shapes: Dict[str, Dict[str, Any]] = model_input["input_shapes"]
+        shapes: Dict[str, Dict[str, List[int]]] = model_input["input_shapes"]
         for profile in shapes.values():
             profile.update({bound: [1, 3, height, width] for bound in profile})

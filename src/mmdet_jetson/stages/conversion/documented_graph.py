@@ -9,7 +9,7 @@ import traceback
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Iterator, Tuple
+from typing import Iterator
 
 import mmdeploy
 import numpy as np
@@ -18,19 +18,17 @@ from mmdeploy.apis.utils import utils as mmdeploy_guards
 from mmdeploy.backend.sdk.export_info import export2SDK
 from mmengine import Config
 
+from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
     check_pipeline,
     mend_pipeline,
     trained_preprocessing,
 )
-from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.errors import StageError, reason_of
 
 
-def write_sdk_files(
-    model: TrainedModel, deploy_config: Config, size: Tuple[int, int], folder: Path
-) -> None:
+def write_sdk_files(model: TrainedModel, deploy_config: Config, size: Size, folder: Path) -> None:
     """Write deploy.json, pipeline.json and detail.json, and make pipeline.json tell the truth."""
     # MMDeploy changes the configs it is handed.
     config, own_deploy_config = deepcopy(model.config), deepcopy(deploy_config)
@@ -51,7 +49,7 @@ def _make_relative(detail: Path) -> None:
     detail.write_text(json.dumps(content, indent=4) + "\n")
 
 
-def trace(model: TrainedModel, deploy_config: Config, size: Tuple[int, int], folder: Path) -> None:
+def trace(model: TrainedModel, deploy_config: Config, size: Size, folder: Path) -> None:
     """Let MMDeploy write ``end2end.onnx`` into ``folder``.
 
     Raises:
@@ -79,7 +77,7 @@ def trace(model: TrainedModel, deploy_config: Config, size: Tuple[int, int], fol
         ) from error
 
 
-def _picture(size: Tuple[int, int]) -> np.ndarray:
+def _picture(size: Size) -> np.ndarray:
     """Draw a picture to trace with, BGR uint8 [height, width, 3]; its content leaves no trace."""
     width, height = size
     return np.full((height, width, 3), 114, np.uint8)

@@ -5,7 +5,6 @@ Every node's name starts with the part it belongs to: ``preprocessing/``, ``netw
 
 import io
 import traceback
-from dataclasses import dataclass
 from typing import Dict, List, Mapping, Set
 
 import onnx
@@ -13,47 +12,40 @@ import torch
 from onnx import helper
 from torch import nn
 
+from mmdet_jetson.contract.parameters.export import FusedParameters
+from mmdet_jetson.stages.conversion.decoded_network import DecodedNetwork
 from mmdet_jetson.stages.conversion.fused_nms import IR_VERSION, OPSET, NmsLimits, nms_graph
 from mmdet_jetson.stages.conversion.fused_preprocessing import (
     check_input,
     fold_into_first_convolution,
     preprocessing_graph,
 )
-from mmdet_jetson.stages.conversion.head_decoding import DecodedNetwork
-from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.errors import StageError, reason_of
+from mmdet_jetson.stages.inference.graph import TENSOR
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 
-@dataclass(frozen=True)
-class FusedInput:
-    """What a fused graph is fed: ``mode`` is one of "image", "letterboxed" and "tensor"."""
-
-    mode: str
-    batch: int
-
-
 def fused_graph(
-    model: nn.Module, fed: FusedInput, preprocessing: Preprocessing, limits: NmsLimits
+    model: nn.Module, fused: FusedParameters, preprocessing: Preprocessing, limits: NmsLimits
 ) -> onnx.ModelProto:
     """Make the graph of a detector in evaluation mode.
 
-    Its inputs are those of `preprocessing_graph` for the mode; for ``tensor``, ``input`` float32
-    [batch, 3, height, width], normalised. Where the graph does not scale the picture itself,
-    ``mapping`` of `nms_graph` is an input too. Its outputs are those of `nms_graph`.
+    Its inputs are those of `preprocessing_graph` for the kind of input; for "tensor", ``input``
+    float32 [batch, 3, height, width], normalised. Where the graph does not scale the picture
+    itself, ``mapping`` of `nms_graph` is an input too. Its outputs are those of `nms_graph`.
 
     Raises:
-        StageError: the model has a head that is not known, or the mode and the preprocessing do not
-            go together.
+        StageError: the model has a head that is not known, or the input and the preprocessing do
+            not go together.
     """
-    check_input(fed.mode, preprocessing, fed.batch)
-    decoded = DecodedNetwork(model, fed.batch, preprocessing.input_size).eval()
+    check_input(fused.input, preprocessing, fused.batch)
+    decoded = DecodedNetwork(model, fused.batch, preprocessing.input_size).eval()
     network = trace(decoded)
-    nms = nms_graph(limits, fed.batch, decoded.boxes, decoded.classes)
+    nms = nms_graph(limits, fused.batch, decoded.boxes, decoded.classes)
     parts = {"network": network, "nms": nms}
-    if fed.mode != "tensor":
+    if fused.input != TENSOR:
         folded = fold_into_first_convolution(network, preprocessing)
-        before = preprocessing_graph(fed.mode, preprocessing, fed.batch, folded)
+        before = preprocessing_graph(fused.input, preprocessing, fused.batch, folded)
         parts = {"preprocessing": before, **parts}
     joined = join(parts)
     onnx.checker.check_model(joined, full_check=True)
@@ -92,6 +84,7 @@ def join(parts: Mapping[str, onnx.ModelProto]) -> onnx.ModelProto:
     What no part makes is an input of the whole; the last part's outputs are its outputs. All other
     names get the name of their part in front.
     """
+    # onnx.compose.add_prefix renames inputs and outputs with the rest, and names no nameless node.
     graphs = [_named_after(part, model.graph) for part, model in parts.items()]
     made = {output.name for graph in graphs for output in graph.output}
     inputs: Dict[str, onnx.ValueInfoProto] = {

@@ -20,9 +20,10 @@ from onnx import numpy_helper, parser
 
 from mmdet_jetson.stages.conversion.fused_nms import IR_VERSION, OPSET
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.graph import IMAGE, LETTERBOXED, TENSOR
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
-INPUTS = ("image", "letterboxed", "tensor")
+INPUTS = (IMAGE, LETTERBOXED, TENSOR)
 
 
 def check_input(mode: str, preprocessing: Preprocessing, batch: int) -> None:
@@ -32,7 +33,7 @@ def check_input(mode: str, preprocessing: Preprocessing, batch: int) -> None:
         StageError: ``image`` with more than one picture, or with a letterbox that is not square or
             padded with a colour.
     """
-    if mode != "image":
+    if mode != IMAGE:
         return
     width, height = preprocessing.input_size
     advice = 'set input = "letterboxed" for the target in targets.toml'
@@ -86,7 +87,7 @@ def preprocessing_graph(
     """
     width, height = preprocessing.input_size
     flipped = preprocessing.to_rgb and folded
-    text = (_IMAGE if mode == "image" else _LETTERBOXED).substitute(
+    text = (_IMAGE if mode == IMAGE else _LETTERBOXED).substitute(
         opset=OPSET,
         ir_version=IR_VERSION,
         batch=batch,

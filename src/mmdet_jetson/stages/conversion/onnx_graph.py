@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.errors import StageError, reason_of
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 PLUGIN = "TRTBatchedNMS"
@@ -17,21 +16,46 @@ Shape = List[Optional[int]]
 
 
 @dataclass(frozen=True)
-class Graph:
-    """A graph by its names. A dimension that the file leaves open is None.
+class NmsSettings:
+    """The thresholds of the NMS, and how many detections a picture can have (``keep``).
 
-    ``post_processing``: ``score_threshold`` and ``iou_threshold`` of the NMS; ``nms_pre``, how
-    many boxes go into it at most (None: all); ``keep``, how many detections a picture can have.
+    ``nms_pre`` is how many boxes go into the NMS at most; None lets all of them in.
     """
+
+    score_threshold: float
+    iou_threshold: float
+    keep: int
+    nms_pre: Optional[int]
+
+
+@dataclass(frozen=True)
+class FusedNmsSettings(NmsSettings):
+    """The same of a fused graph, and the ``rounds`` of its NMS."""
+
+    rounds: int
+
+
+@dataclass(frozen=True)
+class CustomOperator:
+    """An operator that ONNX itself does not have."""
+
+    domain: str
+    name: str
+    attributes: Dict[str, object]
+
+
+@dataclass(frozen=True)
+class GraphContent:
+    """A graph by its names. A dimension that the file leaves open is None."""
 
     opset: int
     inputs: Dict[str, Shape]
     outputs: Dict[str, Shape]
-    custom_ops: List[Dict[str, Any]]
-    post_processing: Dict[str, Any]
+    custom_ops: List[CustomOperator]
+    post_processing: NmsSettings
 
 
-def read_graph(path: Path, backend: str, classes: int) -> Graph:
+def read_documented_graph(path: Path, backend: str, classes: int) -> GraphContent:
     """Read and check a graph that MMDeploy wrote for ``backend``.
 
     Raises:
@@ -50,8 +74,8 @@ def read_graph(path: Path, backend: str, classes: int) -> Graph:
     return _graph(model, custom, post)
 
 
-def read_fused_graph(path: Path) -> Graph:
-    """Read a fused graph; its ``post_processing`` has the ``rounds`` of its NMS too.
+def read_fused_graph(path: Path) -> GraphContent:
+    """Read a fused graph; its post-processing is a `FusedNmsSettings`.
 
     Raises:
         StageError: the file is no valid ONNX.
@@ -59,13 +83,13 @@ def read_fused_graph(path: Path) -> Graph:
     model = _checked(path)
     limits = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     rounds = [node for node in model.graph.node if node.name.startswith("nms/MatMul")]
-    post = {
-        "score_threshold": _decimal(limits["nms/score_threshold"][0]),
-        "iou_threshold": _decimal(limits["nms/iou_threshold"][0]),
-        "keep": int(limits["nms/keep_count"][0]),
-        "nms_pre": int(limits["nms/pair_count"][0]),
-        "rounds": len(rounds),
-    }
+    post = FusedNmsSettings(
+        score_threshold=_decimal(limits["nms/score_threshold"][0]),
+        iou_threshold=_decimal(limits["nms/iou_threshold"][0]),
+        keep=int(limits["nms/keep_count"][0]),
+        nms_pre=int(limits["nms/pair_count"][0]),
+        rounds=len(rounds),
+    )
     custom = [node for node in model.graph.node if node.domain not in STANDARD_DOMAINS]
     return _graph(model, custom, post)
 
@@ -81,9 +105,9 @@ def _checked(path: Path) -> onnx.ModelProto:
 
 
 def _graph(
-    model: onnx.ModelProto, custom: List[onnx.NodeProto], post_processing: Dict[str, Any]
-) -> Graph:
-    return Graph(
+    model: onnx.ModelProto, custom: List[onnx.NodeProto], post_processing: NmsSettings
+) -> GraphContent:
+    return GraphContent(
         opset=next(o.version for o in model.opset_import if o.domain in STANDARD_DOMAINS),
         inputs={value.name: _shape(value) for value in model.graph.input},
         outputs={value.name: _shape(value) for value in model.graph.output},
@@ -100,9 +124,9 @@ def _check(
     expected = ([PLUGIN], 0) if backend == "tensorrt" else ([], 1)
     if (names, standard_nms) != expected or outputs != ["dets", "labels"]:
         raise StageError(
-            f"the exported graph is no {backend} detector: it has the outputs "
-            f"{', '.join(outputs)}, {standard_nms} NonMaxSuppression and the custom operators "
-            f"{', '.join(sorted(names)) or '(none)'}",
+            f"the exported graph is not a detector for {backend}: it has the outputs "
+            f"{', '.join(outputs)}, the custom operators {', '.join(sorted(names)) or '(none)'} "
+            f"and {standard_nms} NonMaxSuppression",
             "MMDeploy 1.0.0 does not rewrite this model's head; RTMDet and YOLOX are known to work",
         )
 
@@ -116,11 +140,11 @@ def _shape(value: onnx.ValueInfoProto) -> Shape:
     return [d.dim_value if d.HasField("dim_value") else None for d in dimensions]
 
 
-def _custom(node: onnx.NodeProto) -> Dict[str, Any]:
-    return {"domain": node.domain, "name": node.op_type, "attributes": _attributes(node)}
+def _custom(node: onnx.NodeProto) -> CustomOperator:
+    return CustomOperator(node.domain, node.op_type, _attributes(node))
 
 
-def _attributes(node: onnx.NodeProto) -> Dict[str, Any]:
+def _attributes(node: onnx.NodeProto) -> Dict[str, object]:
     values = {item.name: helper.get_attribute_value(item) for item in node.attribute}
     return {
         name: _decimal(value) if isinstance(value, float) else value
@@ -133,14 +157,14 @@ def _decimal(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-def _plugin(node: onnx.NodeProto) -> Dict[str, Any]:
-    attributes = _attributes(node)
-    return {
-        "score_threshold": attributes["score_threshold"],
-        "iou_threshold": attributes["iou_threshold"],
-        "keep": attributes["keep_topk"],
-        "nms_pre": attributes["topk"],
-    }
+def _plugin(node: onnx.NodeProto) -> NmsSettings:
+    given: Dict[str, onnx.AttributeProto] = {item.name: item for item in node.attribute}
+    return NmsSettings(
+        score_threshold=_decimal(given["score_threshold"].f),
+        iou_threshold=_decimal(given["iou_threshold"].f),
+        keep=given["keep_topk"].i,
+        nms_pre=given["topk"].i,
+    )
 
 
 class _Standard:
@@ -154,19 +178,19 @@ class _Standard:
             if node.op_type == "Constant":
                 self.constants[node.output[0]] = node.attribute[0].t
 
-    def read(self, classes: int) -> Dict[str, Any]:
+    def read(self, classes: int) -> NmsSettings:
         """Read the limits of the one NMS and of the TopK on either side of it."""
         kinds = [node.op_type for node in self.nodes]
         nms = kinds.index("NonMaxSuppression")
         per_class, iou, score = (self._limit(name) for name in self.nodes[nms].input[2:5])
         before, after = self._top_k(self.nodes[:nms]), self._top_k(self.nodes[nms:])
         most = int(per_class) * classes
-        return {
-            "score_threshold": _decimal(score),
-            "iou_threshold": _decimal(iou),
-            "keep": most if after is None else min(most, after),
-            "nms_pre": before,
-        }
+        return NmsSettings(
+            score_threshold=_decimal(score),
+            iou_threshold=_decimal(iou),
+            keep=most if after is None else min(most, after),
+            nms_pre=before,
+        )
 
     def _top_k(self, nodes: List[onnx.NodeProto]) -> Optional[int]:
         found = [node for node in nodes if node.op_type == "TopK"]

@@ -7,18 +7,47 @@ the network was trained on. Here the test pipeline decides, and the written file
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import List, Sequence, TypedDict, Union
 
 from mmengine import Config, ConfigDict
 
+from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.preprocessing import Preprocessing
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing, Triple
 
 TRANSFORMS = ("LoadImageFromFile", "Resize", "Pad", "LoadAnnotations", "PackDetInputs")
 ADVICE = "change the test pipeline of the training config and train again"
 
 
-def test_pipeline(config: Config, size: Tuple[int, int]) -> List[ConfigDict]:
+class Transform(TypedDict, total=False):
+    """A step in MMDeploy's pipeline.json, as far as it is rewritten here."""
+
+    type: str
+    size: List[int]
+    keep_ratio: bool
+    meta_keys: List[str]
+
+
+class Task(TypedDict):
+    """A part of pipeline.json: the one of the module Transform has the preprocessing."""
+
+    module: str
+    transforms: List[Transform]
+
+
+class Tasks(TypedDict):
+    """What pipeline.json calls the pipeline."""
+
+    tasks: List[Task]
+
+
+class Pipeline(TypedDict):
+    """The content of pipeline.json."""
+
+    pipeline: Tasks
+
+
+def test_pipeline(config: Config, size: Size) -> List[ConfigDict]:
     """Give the config's test pipeline, ending at the input ``size`` (width, height).
 
     A Pad to a square or to a multiple becomes a Pad to ``size``: an engine has no other.
@@ -30,7 +59,7 @@ def test_pipeline(config: Config, size: Tuple[int, int]) -> List[ConfigDict]:
     for step in steps:
         step.pop("_scope_", None)
         if step.type not in TRANSFORMS:
-            raise StageError(f"the test pipeline has a {step.type}, which no engine does", ADVICE)
+            raise StageError(f"the test pipeline has a {step.type}, which no engine can do", ADVICE)
         if step.type == "Resize":
             step.scale = size
         if step.type == "Pad":
@@ -54,7 +83,7 @@ def _check_fixed_size(steps: List[ConfigDict]) -> None:
 
 
 def trained_preprocessing(
-    steps: List[ConfigDict], data_preprocessor: Mapping[str, Any], size: Tuple[int, int]
+    steps: List[ConfigDict], data_preprocessor: ConfigDict, size: Size
 ) -> Preprocessing:
     """Say what a test pipeline and a model's data_preprocessor do to a picture."""
     by_type = {step.type: step for step in steps}
@@ -63,16 +92,17 @@ def trained_preprocessing(
     return Preprocessing(
         input_size=size,
         keep_ratio=by_type["Resize"].get("keep_ratio", False),
-        pad_value=_triple(pad),
-        mean=_triple(data_preprocessor.get("mean") or 0),
-        std=_triple(data_preprocessor.get("std") or 1),
+        pad_value=_by_channel(pad),
+        mean=_by_channel(data_preprocessor.get("mean") or 0),
+        std=_by_channel(data_preprocessor.get("std") or 1),
         to_rgb=any(data_preprocessor.get(key, False) for key in ("bgr_to_rgb", "rgb_to_bgr")),
     )
 
 
-def _triple(value: Any) -> Tuple[float, float, float]:
-    first, second, third = value if isinstance(value, (list, tuple)) else [value] * 3
-    return float(first), float(second), float(third)
+def _by_channel(value: Union[float, Sequence[float]]) -> Triple:
+    channels = [value] * 3 if isinstance(value, (int, float)) else value
+    first, second, third = map(float, channels)
+    return first, second, third
 
 
 def mend_pipeline(path: Path, trained: Preprocessing) -> None:
@@ -80,11 +110,12 @@ def mend_pipeline(path: Path, trained: Preprocessing) -> None:
 
     The SDK reads a Pad's size as (height, width), where MMDetection writes (width, height).
     """
-    content = json.loads(path.read_text())
+    content: Pipeline = json.loads(path.read_text())
     width, height = trained.input_size
     for transform in _transforms(content):
         if transform["type"] == "Resize":
-            transform.update(size=[width, height], keep_ratio=trained.keep_ratio)
+            transform["size"] = [width, height]
+            transform["keep_ratio"] = trained.keep_ratio
         if transform["type"] == "Pad" and "size" in transform:
             transform["size"] = [height, width]
         if transform["type"] == "Collect":
@@ -99,7 +130,7 @@ def check_pipeline(path: Path, trained: Preprocessing) -> None:
     Raises:
         StageError: a field differs; the sentence names the fields with both values.
     """
-    written = Preprocessing.parse(_transforms(json.loads(path.read_text())), trained.input_size)
+    written = Preprocessing.read(path, trained.input_size)
     differences = [
         f"{field.name} is {getattr(written, field.name)!r}, not {getattr(trained, field.name)!r}"
         for field in fields(Preprocessing)
@@ -112,9 +143,6 @@ def check_pipeline(path: Path, trained: Preprocessing) -> None:
         )
 
 
-def _transforms(pipeline: Mapping[str, Any]) -> List[Dict[str, Any]]:
-    tasks = pipeline["pipeline"]["tasks"]
-    transforms: List[Dict[str, Any]] = next(
-        task["transforms"] for task in tasks if task["module"] == "Transform"
-    )
-    return transforms
+def _transforms(content: Pipeline) -> List[Transform]:
+    tasks = content["pipeline"]["tasks"]
+    return next(task["transforms"] for task in tasks if task["module"] == "Transform")

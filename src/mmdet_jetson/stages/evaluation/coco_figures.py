@@ -4,11 +4,13 @@ import contextlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
+from mmdet_jetson.stages.annotations.coco_file import Prediction
 
 # In the order of COCOeval.stats for boxes.
 FIGURES = (
@@ -35,7 +37,7 @@ class Figures:
     per_class: Dict[str, Optional[float]]
 
 
-def coco_figures(annotations: Path, predictions: List[Dict[str, Any]]) -> Figures:
+def coco_figures(annotations: Path, predictions: List[Prediction]) -> Figures:
     """Judge ``predictions`` against the COCO file ``annotations``.
 
     ``predictions`` are in COCO's results format: ``image_id``, ``category_id``, ``score`` and
@@ -55,7 +57,7 @@ def coco_figures(annotations: Path, predictions: List[Dict[str, Any]]) -> Figure
     )
 
 
-def _results(truth: Any, predictions: List[Dict[str, Any]]) -> Any:
+def _results(truth: COCO, predictions: List[Prediction]) -> COCO:
     if predictions:
         # loadRes writes into the dictionaries it is given.
         return truth.loadRes([dict(prediction) for prediction in predictions])
@@ -65,7 +67,7 @@ def _results(truth: Any, predictions: List[Dict[str, Any]]) -> Any:
     return nothing
 
 
-def _per_class(truth: Any, evaluation: Any) -> Dict[str, Optional[float]]:
+def _per_class(truth: COCO, evaluation: COCOeval) -> Dict[str, Optional[float]]:
     # precision: [IoU thresholds, recall levels, classes, areas (0 = all), detection limits]
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
     return {
@@ -74,7 +76,7 @@ def _per_class(truth: Any, evaluation: Any) -> Dict[str, Optional[float]]:
     }
 
 
-def _mean(precision: Any) -> Optional[float]:
+def _mean(precision: np.ndarray) -> Optional[float]:
     judged = precision[precision > -1]
     return float(np.mean(judged)) if judged.size else None
 

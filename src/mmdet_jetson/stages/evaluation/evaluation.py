@@ -3,11 +3,17 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
-from mmdet_jetson.contract.parameters import DrawingParameters
+from mmdet_jetson.contract.parameters.evaluate import DrawingParameters
 from mmdet_jetson.contract.records import encode, write_record
 from mmdet_jetson.contract.report import EvaluationMetrics
+from mmdet_jetson.stages.annotations.coco_file import (
+    CocoAnnotation,
+    CocoImage,
+    Prediction,
+    read_split,
+)
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluation.coco_figures import Figures, coco_figures
 from mmdet_jetson.stages.inference.boxes import Detection
@@ -23,7 +29,7 @@ class Validation:
     """The validation split of a `dataset` artifact; ``images`` are COCO's, by file name."""
 
     folder: Path
-    images: Tuple[Mapping[str, Any], ...]
+    images: Tuple[CocoImage, ...]
     classes: Tuple[str, ...]
     truth: Mapping[int, Tuple[Detection, ...]]
 
@@ -34,7 +40,7 @@ class Validation:
         Raises:
             StageError: there is no picture in it.
         """
-        content = json.loads((dataset / "val.json").read_text(encoding="utf-8"))
+        content = read_split(dataset / "val.json")
         if not content["images"]:
             raise StageError(
                 "the validation split has no pictures, so there is nothing to evaluate",
@@ -53,9 +59,9 @@ class Validation:
         """The COCO file itself."""
         return self.folder.parent / "val.json"
 
-    def path(self, image: Mapping[str, Any]) -> Path:
+    def path(self, image: CocoImage) -> Path:
         """Where a picture lies."""
-        return self.folder / str(image["file_name"])
+        return self.folder / image["file_name"]
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,7 @@ def drawn_name(file_name: str) -> str:
     return flat if flat.endswith(".jpg") else f"{flat}.jpg"
 
 
-def prediction(identifier: int, detection: Detection) -> Dict[str, Any]:
+def prediction(identifier: int, detection: Detection) -> Prediction:
     """Write a detection in COCO's results format; ``identifier`` is the picture's."""
     left, top, right, bottom = detection.box
     box = [left, top, right - left, bottom - top]
@@ -151,7 +157,7 @@ def prediction(identifier: int, detection: Detection) -> Dict[str, Any]:
 
 
 def _truth(
-    images: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]]
+    images: Sequence[CocoImage], annotations: Sequence[CocoAnnotation]
 ) -> Dict[int, Tuple[Detection, ...]]:
     truth: Dict[int, List[Detection]] = {image["id"]: [] for image in images}
     for annotation in annotations:

@@ -1,9 +1,11 @@
 """Two lists of detections of one picture, matched one to one."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Sequence
+from typing import Dict, Iterable, List
 
 import numpy as np
+
+from mmdet_jetson.stages.annotations.coco_file import Prediction
 
 # How far the corners of two detections of one object may be apart, as a share of the picture's
 # longer side. What the arithmetic of two runtimes makes of one box is a thousand times nearer.
@@ -38,7 +40,7 @@ class Deviation:
         )
 
 
-def by_picture(predictions: Iterable[Mapping[str, Any]]) -> Dict[int, np.ndarray]:
+def by_picture(predictions: Iterable[Prediction]) -> Dict[int, np.ndarray]:
     """Sort predictions in COCO's format by picture: [n, 6] of x1, y1, x2, y2, score, category."""
     rows: Dict[int, List[List[float]]] = {}
     for found in predictions:
@@ -70,11 +72,11 @@ def deviation(reference: np.ndarray, found: np.ndarray, side: float) -> Deviatio
     )
 
 
-def _partners(reference: np.ndarray, found: np.ndarray, side: float) -> Sequence[int]:
+def _partners(reference: np.ndarray, found: np.ndarray, side: float) -> List[int]:
     """Give the partner of each row of the reference, -1 where it has none."""
-    partners = np.full(len(reference), -1)
+    partners = [-1] * len(reference)
     if not len(found):
-        return partners.tolist()  # type: ignore[no-any-return]
+        return partners
     corners = np.abs(reference[:, None, :4] - found[None, :, :4]).max(axis=2)
     scores = np.abs(reference[:, None, 4] - found[None, :, 4])
     is_other_class = reference[:, None, 5] != found[None, :, 5]
@@ -85,4 +87,4 @@ def _partners(reference: np.ndarray, found: np.ndarray, side: float) -> Sequence
         if np.isfinite(apart[row, partner]):
             partners[row] = partner
             apart[:, partner] = np.inf
-    return partners.tolist()  # type: ignore[no-any-return]
+    return partners

@@ -6,18 +6,20 @@ own; behind, boxes and NMS are written in other operators.
 """
 
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+from mmdet_jetson.stages.proving.proof import NetworkComparison
 
 # A fused graph's first convolution divides by the deviation, which rounds.
 ROUNDING = 1e-6
 MOST_DIFFERENCES = 5
 
 
-class Trunk:
+class Network:
     """The nodes that a graph's convolutions need, from the first one on, in the file's order."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -31,23 +33,21 @@ class Trunk:
         self.nodes = needed[first:]
 
 
-def compare_files(
-    first: Path, second: Path, std: Optional[Sequence[float]]
-) -> Tuple[int, List[str]]:
+def compare_files(first: Path, second: Path, std: Optional[Sequence[float]]) -> NetworkComparison:
     """Compare the networks in two files.
 
     ``std`` is what the first convolution of the second one divides its input by, if it does.
 
     Returns:
-        How many nodes the first one has, and what `compare_trunks` says.
+        How many nodes the first one has, and what differs, as `compare_networks` says it.
     """
-    one, other = Trunk(onnx.load(str(first))), Trunk(onnx.load(str(second)))
+    one, other = Network(onnx.load(str(first))), Network(onnx.load(str(second)))
     if std is not None:
         _multiply_back(other, std)
-    return len(one.nodes), compare_trunks(one, other)
+    return NetworkComparison(len(one.nodes), tuple(compare_networks(one, other)))
 
 
-def compare_trunks(one: Trunk, other: Trunk) -> List[str]:
+def compare_networks(one: Network, other: Network) -> List[str]:
     """Name what differs between two networks, at most the first few nodes; nothing if they agree.
 
     Nodes agree in operator, attributes, weights and in which nodes they read.
@@ -76,14 +76,14 @@ def _needed(nodes: List[onnx.NodeProto]) -> List[onnx.NodeProto]:
     return [node for node in nodes if node.output[0] in needed]
 
 
-def _multiply_back(trunk: Trunk, std: Sequence[float]) -> None:
-    weights = trunk.nodes[0].input[1]
+def _multiply_back(network: Network, std: Sequence[float]) -> None:
+    weights = network.nodes[0].input[1]
     deviation = np.array(std, np.float32).reshape(1, -1, 1, 1)
-    trunk.constants[weights] = trunk.constants[weights] * deviation
+    network.constants[weights] = network.constants[weights] * deviation
 
 
 def _difference(
-    a: onnx.NodeProto, b: onnx.NodeProto, one: Trunk, other: Trunk, names: Dict[str, str]
+    a: onnx.NodeProto, b: onnx.NodeProto, one: Network, other: Network, names: Dict[str, str]
 ) -> str:
     if a.op_type != b.op_type:
         return f"{a.op_type} is not {b.op_type}"
@@ -102,9 +102,11 @@ def _difference(
     return ""
 
 
-def _given(node: onnx.NodeProto, trunk: Trunk) -> List[str]:
+def _given(node: onnx.NodeProto, network: Network) -> List[str]:
     """Inputs that say something: an absent one may stand as an empty name or an empty tensor."""
-    return [n for n in node.input if n and (n not in trunk.constants or trunk.constants[n].size)]
+    return [
+        n for n in node.input if n and (n not in network.constants or network.constants[n].size)
+    ]
 
 
 def _attributes(node: onnx.NodeProto) -> Dict[str, object]:

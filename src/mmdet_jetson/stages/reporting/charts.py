@@ -2,19 +2,25 @@
 
 import io
 import math
-import re
 from dataclasses import dataclass
-from typing import Any, List, Mapping, Optional, Sequence
+from typing import List, Mapping, Optional, Sequence, Tuple
+from xml.etree import ElementTree
 
 import matplotlib
-from markupsafe import Markup, escape
+from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+Point = Tuple[float, float]
 
 # Colours that stand for the page's own: each is replaced by its CSS variable after drawing.
 _INK, _LINE = "#010101", "#020202"
 _SERIES = ("#030303", "#040404")
 _VARIABLES = {_INK: "--soft", _LINE: "--line", _SERIES[0]: "--series-1", _SERIES[1]: "--series-2"}
 _MOST_POINTS = 400
+_XLINK = "{http://www.w3.org/1999/xlink}"
+# The page gives a chart its size, and the ids of groups are the same in all of them.
+_DROPPED = {"svg": ("width", "height", "version"), "g": ("id",)}
 
 _STYLE = {
     "svg.fonttype": "none",
@@ -44,7 +50,7 @@ class Chart:
     unit_range: bool = False
 
 
-def draw_chart(chart: Chart, records: Sequence[Mapping[str, Any]]) -> Optional[Markup]:
+def draw_chart(chart: Chart, records: Sequence[Mapping[str, Optional[float]]]) -> Optional[Markup]:
     """The chart as an SVG element for an HTML page; None where no record has both columns.
 
     Long curves are thinned to a few hundred points, first and last included. The same records
@@ -72,50 +78,61 @@ def draw_chart(chart: Chart, records: Sequence[Mapping[str, Any]]) -> Optional[M
     return _inline(stream.getvalue(), _describe(chart, curves))
 
 
-def _points(records: Sequence[Mapping[str, Any]], x: str, y: str) -> List[Any]:
-    points = [(record[x], record[y]) for record in records if _finite(record, x, y)]
+def _points(records: Sequence[Mapping[str, Optional[float]]], x: str, y: str) -> List[Point]:
+    columns = [(record.get(x), record.get(y)) for record in records]
+    pairs = [(a, b) for a, b in columns if a is not None and b is not None]
+    points = [pair for pair in pairs if all(map(math.isfinite, pair))]
     if len(points) <= _MOST_POINTS:
         return points
     last = len(points) - 1
     return [points[round(i * last / (_MOST_POINTS - 1))] for i in range(_MOST_POINTS)]
 
 
-def _finite(record: Mapping[str, Any], *keys: str) -> bool:
-    values = [record.get(key) for key in keys]
-    return all(isinstance(value, (int, float)) and math.isfinite(value) for value in values)
-
-
-def _dress(axes: Any, chart: Chart, legend: bool) -> None:
+def _dress(axes: Axes, chart: Chart, legend: bool) -> None:
     axes.set_xlabel(chart.x_label)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
     axes.margins(x=0.02)
-    axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
-    axes.yaxis.get_major_locator().set_params(nbins=5)
+    axes.locator_params("x", integer=True, nbins=6)
+    axes.locator_params("y", nbins=5)
     axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=False)
     axes.set_ylim(bottom=0, top=1 if chart.unit_range else None)
     if legend:
         axes.legend(loc="lower right", ncols=2)
 
 
-def _describe(chart: Chart, curves: Mapping[str, List[Any]]) -> str:
+def _describe(chart: Chart, curves: Mapping[str, List[Point]]) -> str:
     ends = [f"{key} from {p[0][1]:.3g} to {p[-1][1]:.3g}" for key, p in curves.items()]
     return f"{chart.title} by {chart.x_label}: {', '.join(ends)}"
 
 
 def _inline(svg: str, label: str) -> Markup:
     """Leave of a stand-alone SVG file what belongs inside a page."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s(xmlns(:xlink)?|version|width|height)="[^"]*"', "", svg[: svg.index(">")]) + (
-        re.sub(r'<g id="[^"]*"', "<g", svg[svg.index(">") :])
+    root = ElementTree.fromstring(svg)  # noqa: S314 - matplotlib has just written it
+    for parent in list(root.iter()):
+        for child in [*parent.findall("{*}metadata"), *parent.findall("{*}style")]:
+            parent.remove(child)
+    for element in root.iter():
+        element.tag = element.tag.partition("}")[2]
+        for name in _DROPPED.get(element.tag, ()):
+            element.attrib.pop(name, None)
+        element.attrib = {
+            name.replace(_XLINK, "xlink:"): _themed(value) if name == "style" else value
+            for name, value in element.attrib.items()
+        }
+    root.attrib = {"role": "img", "aria-label": label, **root.attrib}
+    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - escaped by that
+
+
+def _themed(style: str) -> str:
+    """Let a style take its colours and its font from the page, but not the font's size."""
+    parts = [part.strip() for part in style.split(";") if part.strip()]
+    declared = dict(part.partition(": ")[::2] for part in parts)
+    declared.pop("font-family", None)
+    if "font" in declared:
+        declared["font-size"] = declared.pop("font").split()[0]
+    return "; ".join(
+        f"{name}: var({_VARIABLES[value]})" if value in _VARIABLES else f"{name}: {value}"
+        for name, value in declared.items()
     )
-    svg = re.sub(r"font-family:[^;\"]*;?|font: ([\d.]+px) [^;\"]*", _keep_size, svg)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
-    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1))  # noqa: S704
-
-
-def _keep_size(font: "re.Match[str]") -> str:
-    return f"font-size: {font.group(1)}" if font.group(1) else ""

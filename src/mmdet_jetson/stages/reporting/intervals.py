@@ -4,13 +4,14 @@ import contextlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Callable, List, Mapping, Optional, Sequence
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmdet_jetson.stages.gates.gates import Interval
+from mmdet_jetson.stages.annotations.coco_file import Prediction
+from mmdet_jetson.stages.gates.evidence import Interval
 
 RESAMPLES = 200
 # Below this a resample repeats so few pictures that the interval is far too narrow.
@@ -25,20 +26,29 @@ class _Matches:
     it found an object); ``objects`` has the number of objects in each picture.
     """
 
-    picture: "np.ndarray[Any, Any]"
-    correct: "np.ndarray[Any, Any]"
-    objects: "np.ndarray[Any, Any]"
+    picture: np.ndarray
+    correct: np.ndarray
+    objects: np.ndarray
+
+
+def draw_pictures(pictures: int) -> np.ndarray:
+    """Draw as many pictures as there are, with replacement, `RESAMPLES` times: [resamples, n].
+
+    The seed is fixed, so the draws are always the same.
+    """
+    return np.random.default_rng(0).integers(0, pictures, size=(RESAMPLES, pictures))
 
 
 def ap50_interval(
-    annotations: Path, predictions: List[Dict[str, Any]], resamples: int = RESAMPLES
+    annotations: Path,
+    predictions: List[Prediction],
+    draw: Callable[[int], np.ndarray] = draw_pictures,
 ) -> Optional[Interval]:
     """Resample the pictures with replacement; return AP50 and its 2.5% and 97.5% percentiles.
 
     ``annotations`` is the COCO file, ``predictions`` are in COCO's results format. COCOeval
-    matches the pictures once; in a resample each of them counts as often as it was drawn. The
-    seed is fixed, so equal inputs give equal intervals. None where pictures or predictions are
-    too few to resample.
+    matches the pictures once; in a resample each of them counts as often as ``draw`` drew it. None
+    where pictures or predictions are too few to resample.
     """
     if not predictions:
         return None
@@ -50,14 +60,14 @@ def ap50_interval(
     starts = range(0, len(evaluation.evalImgs), pictures)
     classes = [_collect(evaluation.evalImgs[start : start + pictures]) for start in starts]
     levels = evaluation.params.recThrs
-    draws = np.random.default_rng(0).integers(0, pictures, size=(resamples, pictures))
-    values = [_ap50(classes, np.bincount(draw, minlength=pictures), levels) for draw in draws]
+    counts = [np.bincount(drawn, minlength=pictures) for drawn in draw(pictures)]
+    values = [_ap50(classes, each, levels) for each in counts]
     low, high = np.nanpercentile(values, [2.5, 97.5])
     point = _ap50(classes, np.ones(pictures, dtype=int), levels)
     return Interval(point=point, low=float(low), high=float(high))
 
 
-def _evaluate(annotations: Path, predictions: List[Dict[str, Any]]) -> Any:
+def _evaluate(annotations: Path, predictions: List[Prediction]) -> COCOeval:
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(annotations))
         # loadRes writes into the dictionaries it is given.
@@ -70,7 +80,7 @@ def _evaluate(annotations: Path, predictions: List[Dict[str, Any]]) -> Any:
     return evaluation
 
 
-def _collect(images: Sequence[Any]) -> _Matches:
+def _collect(images: Sequence[Optional[Mapping[str, np.ndarray]]]) -> _Matches:
     """Join what COCOeval found in each picture; None is a picture without anything."""
     objects = np.array([0 if i is None else np.sum(i["gtIgnore"] == 0) for i in images])
     found = [(index, image) for index, image in enumerate(images) if image is not None]
@@ -87,7 +97,7 @@ def _collect(images: Sequence[Any]) -> _Matches:
     return _Matches(picture[order], correct[order], objects)
 
 
-def _ap50(classes: Sequence[_Matches], counts: Any, levels: Any) -> float:
+def _ap50(classes: Sequence[_Matches], counts: np.ndarray, levels: np.ndarray) -> float:
     """AP50 where picture i counts ``counts[i]`` times; NaN where that leaves no object.
 
     The mean over classes of the precision at COCO's 101 recall levels, as COCOeval interpolates
@@ -99,7 +109,9 @@ def _ap50(classes: Sequence[_Matches], counts: Any, levels: Any) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _average_precision(matches: _Matches, counts: Any, levels: Any) -> Optional[float]:
+def _average_precision(
+    matches: _Matches, counts: np.ndarray, levels: np.ndarray
+) -> Optional[float]:
     objects = int(np.sum(matches.objects * counts))
     if objects == 0:
         return None

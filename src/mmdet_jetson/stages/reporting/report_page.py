@@ -2,16 +2,29 @@
 
 import base64
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import cv2
 import jinja2
+from markupsafe import Markup
 
 from mmdet_jetson.contract.job import ArtifactSummary
-from mmdet_jetson.contract.report import BASE, CHECKPOINT, FAIL, INCONCLUSIVE, PASS, GateResult
+from mmdet_jetson.contract.report import (
+    BASE,
+    CHECKPOINT,
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    GateResult,
+    ProfileMetrics,
+    Spread,
+)
+from mmdet_jetson.stages.annotations.summary import DatasetSummary
 from mmdet_jetson.stages.reporting.charts import Chart, draw_chart
 from mmdet_jetson.stages.reporting.subjects import Subject
+from mmdet_jetson.stages.reporting.training import Training
 
 PICTURE_WIDTH = 480
 JPEG_QUALITY = 82
@@ -44,20 +57,63 @@ CURVES = {
 }
 
 
+@dataclass(frozen=True)
+class DrawnChart:
+    """A chart as SVG, and its caption."""
+
+    title: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class LatencyStep:
+    """A step's part of a bar: where it starts and how wide it is, in percent of the longest bar."""
+
+    name: str
+    times: Spread
+    start: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The bar of one engine."""
+
+    subject: Subject
+    profile: ProfileMetrics
+    steps: Tuple[LatencyStep, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one subject detects on a picture, as a data URI; None where it was not drawn."""
+
+    title: str
+    uri: Optional[str]
+
+
+@dataclass(frozen=True)
+class PictureRow:
+    """One picture, as each subject detects on it."""
+
+    caption: str
+    cells: Tuple[Cell, ...]
+
+
 def render(
     *,
     name: str,
     verdict: str,
     gates: Sequence[GateResult],
     subjects: Sequence[Subject],
-    summary: Mapping[str, Any],
-    training: Mapping[str, Any],
+    summary: Optional[DatasetSummary],
+    training: Optional[Training],
     artifacts: Sequence[ArtifactSummary],
 ) -> str:
     """One HTML page that needs nothing beside itself: no file, no network, no script.
 
-    ``summary`` is the dataset's ``summary.json``, ``training`` the checkpoint's ``metrics.json``,
-    ``artifacts`` the provenance of everything the run made. Equal arguments give equal text.
+    ``summary`` is the dataset's, ``training`` the checkpoint's, ``artifacts`` the provenance of
+    everything the run made. Equal arguments give equal text.
     """
     return (
         _environment()
@@ -70,11 +126,11 @@ def render(
             engines=[subject for subject in subjects if subject.is_engine],
             checkpoint=next(subject for subject in subjects if subject.name == CHECKPOINT),
             meanings=FIGURE_MEANINGS,
-            classes=summary.get("classes", []),
+            classes=summary.classes if summary else (),
             summary=summary,
             training=training,
             preprocessing=_preprocessing(subjects),
-            charts=_charts(training.get("curves", {})),
+            charts=_charts(training["curves"] if training else {}),
             pictures=_pictures([subject for subject in subjects if subject.name != BASE]),
             latencies=_latencies(subjects),
             artifacts=artifacts,
@@ -98,22 +154,23 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def number(value: Any, digits: int = 3) -> str:
+def number(value: Optional[float], digits: int = 3) -> str:
     """A figure with a fixed number of decimals; a dash where there is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if value is None or not math.isfinite(value):
         return "–"
     return f"{value:.{digits}f}"
 
 
-def difference(value: Any, reference: Any) -> str:
+def difference(value: Optional[float], reference: Optional[float]) -> str:
     """The signed difference of two figures, with four decimals; a dash where one is missing."""
-    if "–" in (number(value), number(reference)):
+    apart = math.nan if value is None or reference is None else value - reference
+    if not math.isfinite(apart):
         return "–"
-    text = f"{value - reference:+.4f}"
+    text = f"{apart:+.4f}"
     return "0.0000" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
-def filesize(size: Any) -> str:
+def filesize(size: int) -> str:
     """A number of bytes in the unit that suits it (1 kB = 1000 bytes)."""
     for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
         if size >= 10**power:
@@ -121,7 +178,7 @@ def filesize(size: Any) -> str:
     return f"{size} B"
 
 
-def duration(seconds: Any) -> str:
+def duration(seconds: float) -> str:
     """Seconds as people say them."""
     if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
@@ -130,7 +187,7 @@ def duration(seconds: Any) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
-def fact(value: Any) -> str:
+def fact(value: object) -> str:
     """A fact about a machine or a setting, whatever its type."""
     if value is None:
         return "–"
@@ -141,44 +198,48 @@ def fact(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _charts(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> List[Dict[str, Any]]:
+def _charts(curves: Mapping[str, Sequence[Mapping[str, Optional[float]]]]) -> List[DrawnChart]:
     drawn = [
-        {"title": chart.title, "svg": draw_chart(chart, curves.get(kind, []))}
+        (chart.title, draw_chart(chart, curves.get(kind, [])))
         for kind, charts in CURVES.items()
         for chart in charts
     ]
-    return [chart for chart in drawn if chart["svg"] is not None]
+    return [DrawnChart(title, svg) for title, svg in drawn if svg is not None]
 
 
-def _latencies(subjects: Sequence[Subject]) -> List[Dict[str, Any]]:
+def _latencies(subjects: Sequence[Subject]) -> List[Latency]:
     """Bars of all targets on one scale. Means are stacked because percentiles do not add up."""
-    profiled = [subject for subject in subjects if subject.profile]
-    longest = max((subject.profile["total"]["mean"] for subject in profiled), default=1.0)
-    latencies = []
-    for subject in profiled:
-        steps, start = [], 0.0
-        for step in STEPS:
-            times = subject.profile["steps"].get(step)
-            if times is not None:
-                width = 100 * times["mean"] / longest
-                steps.append({"name": step, "times": times, "start": start, "width": width})
-                start += width
-        latencies.append({"subject": subject, "profile": subject.profile, "steps": steps})
-    return latencies
+    profiled = [(subject, subject.profile) for subject in subjects if subject.profile]
+    longest = max((profile.total.mean for _, profile in profiled), default=1.0)
+    return [
+        Latency(subject, profile, tuple(_latency_steps(profile, longest)))
+        for subject, profile in profiled
+    ]
+
+
+def _latency_steps(profile: ProfileMetrics, longest: float) -> List[LatencyStep]:
+    steps, start = [], 0.0
+    for name in STEPS:
+        times = profile.steps.get(name)
+        if times is not None:
+            width = 100 * times.mean / longest
+            steps.append(LatencyStep(name, times, start, width))
+            start += width
+    return steps
 
 
 def _preprocessing(subjects: Sequence[Subject]) -> Dict[str, List[str]]:
     """What was done to pictures -> for which subjects: one entry where all agree."""
     groups: Dict[str, List[str]] = {}
     for subject in subjects:
-        steps = subject.metrics.get("preprocessing") or {}
+        steps = subject.metrics.preprocessing if subject.metrics else {}
         text = "; ".join(f"{key.replace('_', ' ')} {fact(steps[key])}" for key in sorted(steps))
         if text:
             groups.setdefault(text, []).append(subject.title)
     return groups
 
 
-def _pictures(subjects: Sequence[Subject]) -> List[Dict[str, Any]]:
+def _pictures(subjects: Sequence[Subject]) -> List[PictureRow]:
     """Rows of pictures, one column a subject; the ``output`` pair only where no row repeats it."""
     titles = [subject.title for subject in subjects if subject.evaluation]
     folders = [subject.evaluation for subject in subjects if subject.evaluation]
@@ -189,14 +250,13 @@ def _pictures(subjects: Sequence[Subject]) -> List[Dict[str, Any]]:
     ]
     outputs = [next(iter(sorted(folder.glob("output_*.jpg"))), None) for folder in folders]
     first = _row("First picture", titles, outputs)
-    if all(row["cells"] != first["cells"] for row in rows):
+    if all(row.cells != first.cells for row in rows):
         rows.insert(0, first)
-    return [row for row in rows if any(cell["uri"] for cell in row["cells"])]
+    return [row for row in rows if any(cell.uri for cell in row.cells)]
 
 
-def _row(caption: str, titles: Sequence[str], paths: Sequence[Optional[Path]]) -> Dict[str, Any]:
-    cells = [{"title": title, "uri": _data_uri(path)} for title, path in zip(titles, paths)]
-    return {"caption": caption, "cells": cells}
+def _row(caption: str, titles: Sequence[str], paths: Sequence[Optional[Path]]) -> PictureRow:
+    return PictureRow(caption, tuple(Cell(t, _data_uri(path)) for t, path in zip(titles, paths)))
 
 
 def _data_uri(path: Optional[Path]) -> Optional[str]:

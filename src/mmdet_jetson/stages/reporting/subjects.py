@@ -3,27 +3,49 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import List, Mapping, Optional, Sequence, Type, TypedDict, TypeVar
 
-from mmdet_jetson.contract.report import BASE, CHECKPOINT, input_name
-from mmdet_jetson.stages.gates.gates import Evidence
+from mmdet_jetson.contract.records import read_record
+from mmdet_jetson.contract.report import (
+    BASE,
+    CHECKPOINT,
+    EvaluationMetrics,
+    ProfileMetrics,
+    input_name,
+)
+from mmdet_jetson.stages.annotations.coco_file import read_predictions
+from mmdet_jetson.stages.gates.evidence import Evidence
+from mmdet_jetson.stages.proving.proof import Proof
 from mmdet_jetson.stages.reporting.intervals import ap50_interval
+
+T = TypeVar("T")
+
+
+class EngineFile(TypedDict):
+    """What a passport says of the engine's file: its name, its size in bytes."""
+
+    file: str
+    bytes: int
+
+
+class _Passport(TypedDict):
+    engine: EngineFile
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One thing that was measured; every mapping is empty where its artifact is missing.
+    """One thing that was measured; what is missing is None.
 
-    ``metrics`` comes from the evaluation, ``profile``, ``passport`` and ``proof`` from those of an
-    engine, ``evaluation`` is the folder with predictions and pictures.
+    ``evaluation`` is the folder with predictions and pictures, ``metrics`` the figures in it. Only
+    an engine has a file, a profile and a proof.
     """
 
     name: str
     evaluation: Optional[Path]
-    metrics: Mapping[str, Any]
-    profile: Mapping[str, Any]
-    passport: Mapping[str, Any]
-    proof: Mapping[str, Any]
+    metrics: Optional[EvaluationMetrics]
+    profile: Optional[ProfileMetrics]
+    engine: Optional[EngineFile]
+    proof: Optional[Proof]
 
     @property
     def is_engine(self) -> bool:
@@ -35,9 +57,13 @@ class Subject:
         """A name for headings."""
         return {BASE: "Base", CHECKPOINT: "Checkpoint"}.get(self.name, self.name)
 
-    def figure(self, key: str) -> Any:
+    def figure(self, key: str) -> Optional[float]:
         """One of the 12 COCO figures, or None."""
-        return self.metrics.get("figures", {}).get(key)
+        return self.metrics.figures.get(key) if self.metrics else None
+
+    def class_ap(self, name: str) -> Optional[float]:
+        """AP of a class, or None."""
+        return self.metrics.per_class.get(name) if self.metrics else None
 
 
 def read_subjects(inputs: Mapping[str, Path], targets: Sequence[str]) -> List[Subject]:
@@ -46,44 +72,46 @@ def read_subjects(inputs: Mapping[str, Path], targets: Sequence[str]) -> List[Su
     return [_read_subject(inputs, name) for name in [*first, CHECKPOINT, *targets]]
 
 
-def read_evidence(subject: Subject, annotations: Path, resample: bool) -> Optional[Evidence]:
+def read_evidence(subject: Subject, annotations: Path) -> Optional[Evidence]:
     """What the gates may know of a subject, or None where it has no evaluation.
 
-    ``annotations`` is the validation set's COCO file; ``resample`` asks for the interval of AP50.
+    ``annotations`` is the validation set's COCO file.
     """
-    if subject.evaluation is None or not subject.metrics:
+    if subject.evaluation is None or subject.metrics is None:
         return None
-    interval = None
-    predictions = read_json(subject.evaluation, "predictions.json")
-    if resample and isinstance(predictions, list):
-        interval = ap50_interval(annotations, predictions)
-    return Evidence(
-        subject=str(subject.metrics.get("subject")),
-        figures=subject.metrics.get("figures", {}),
-        pictures=subject.metrics.get("pictures", 0),
-        detections=subject.metrics.get("detections", 0),
-        interval=interval,
-    )
+    path = subject.evaluation / "predictions.json"
+    if not path.is_file():
+        return Evidence(subject.metrics)
+    return Evidence(subject.metrics, ap50_interval(annotations, read_predictions(path)))
 
 
-def read_json(folder: Optional[Path], name: str) -> Any:
-    """The content of a JSON file, or an empty mapping where there is no such file."""
+def read_if_there(folder: Optional[Path], name: str, kind: Type[T]) -> Optional[T]:
+    """The record in a JSON file, None where there is no such file.
+
+    Raises:
+        ContractError: the file holds something else.
+    """
     if folder is None or not (folder / name).is_file():
-        return {}
-    return json.loads((folder / name).read_text(encoding="utf-8"))
+        return None
+    return read_record(folder / name, kind)
 
 
 def _read_subject(inputs: Mapping[str, Path], name: str) -> Subject:
     evaluation = inputs.get(input_name("evaluation", name))
-
-    def read(artifact: str, file: str) -> Dict[str, Any]:
-        return dict(read_json(inputs.get(input_name(artifact, name)), file))
-
+    profile = inputs.get(input_name("profile", name))
+    proof = inputs.get(input_name("proof", name))
     return Subject(
         name=name,
         evaluation=evaluation,
-        metrics=read("evaluation", "metrics.json"),
-        profile=read("profile", "profile.json"),
-        passport=read("engine", "passport.json"),
-        proof=read("proof", "proof.json"),
+        metrics=read_if_there(evaluation, "metrics.json", EvaluationMetrics),
+        profile=read_if_there(profile, "profile.json", ProfileMetrics),
+        engine=_engine_file(inputs.get(input_name("engine", name))),
+        proof=read_if_there(proof, "proof.json", Proof),
     )
+
+
+def _engine_file(folder: Optional[Path]) -> Optional[EngineFile]:
+    if folder is None or not (folder / "passport.json").is_file():
+        return None
+    passport: _Passport = json.loads((folder / "passport.json").read_text(encoding="utf-8"))
+    return passport["engine"]

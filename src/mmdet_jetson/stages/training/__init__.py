@@ -1,1 +1,1 @@
-"""MMDetection, fitted to a job and run."""
+"""A training with MMDetection: its config, its data, its run."""

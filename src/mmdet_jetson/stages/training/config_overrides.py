@@ -1,17 +1,17 @@
 """A user's changes to a training config, by dotted keys."""
 
 import difflib
-from typing import Any, List, Mapping, Sequence
+from typing import List, Mapping, Sequence
 
 from mmengine import Config, ConfigDict
 
 from mmdet_jetson.stages.errors import StageError
 
 
-def apply_overrides(config: Config, overrides: Mapping[str, Any]) -> None:
+def apply_overrides(config: Config, overrides: Mapping[str, object]) -> None:
     """Set dotted keys: ``optim_wrapper.optimizer.lr``, ``param_scheduler.0.end``.
 
-    A key must exist, so that a slip of the pen does not train something else in silence. To add
+    A key must exist, so that a misspelt one does not silently train something else. To add
     one, write ``+`` before it: ``+optim_wrapper.clip_grad``; what it is added to must exist.
 
     Raises:
@@ -28,17 +28,24 @@ def apply_overrides(config: Config, overrides: Mapping[str, Any]) -> None:
         _assign(parent, path[-1], ConfigDict(value=value).value)
 
 
-def _find(config: Config, path: Sequence[str], key: str) -> Any:
-    node: Any = config
+def _find(config: Config, path: Sequence[str], key: str) -> object:
+    node: object = config
     for name in path:
         choices = _choices(node)
         if name not in choices:
             raise _no_such_key(key, name, choices)
-        node = node[int(name)] if isinstance(node, list) else node[name]
+        node = _child(node, name)
     return node
 
 
-def _choices(node: Any) -> List[str]:
+def _child(node: object, name: str) -> object:
+    if isinstance(node, list):
+        return node[int(name)]
+    assert isinstance(node, (dict, Config))  # nothing else has choices
+    return node[name]
+
+
+def _choices(node: object) -> List[str]:
     if isinstance(node, (dict, Config)):
         return [str(key) for key in node]
     return [str(index) for index in range(len(node))] if isinstance(node, list) else []
@@ -53,8 +60,9 @@ def _no_such_key(key: str, name: str, choices: Sequence[str]) -> StageError:
     )
 
 
-def _assign(parent: Any, name: str, value: Any) -> None:
+def _assign(parent: object, name: str, value: object) -> None:
     if isinstance(parent, list):
         parent[int(name)] = value
     else:
+        assert isinstance(parent, (dict, Config))  # the caller has found the name there
         parent[name] = value

@@ -1,4 +1,4 @@
-"""Fit an MMDetection config to a job: pure changes, each of them tested on its own.
+"""Change an MMDetection config for a job: pure changes, each of them tested on its own.
 
 Each does one thing to one config: where its data lie, its classes, its input size, its schedule.
 """
@@ -6,14 +6,12 @@ Each does one thing to one config: where its data lie, its classes, its input si
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
-from mmengine import Config
+from mmengine import Config, ConfigDict
 
-from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.foreign_errors import reason_of
-
-Size = Tuple[int, int]
+from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.stages.errors import StageError, reason_of
 
 SPLITS = {"train": "train", "val": "val", "test": "val"}
 DATALOADERS = tuple(f"{split}_dataloader" for split in SPLITS)
@@ -66,20 +64,20 @@ def _check_kind(config: Config, name: str) -> None:
         if not isinstance(config[key], dict):
             raise StageError(
                 f"{key} of the training config {name} is a list of evaluators",
-                "leave the one CocoMetric in it",
+                "keep only its CocoMetric",
             )
     for key in DATALOADERS:
-        if "datasets" in _innermost(config[key].dataset):
+        if "datasets" in innermost(config[key].dataset):
             raise StageError(
                 f"{key} of the training config {name} joins several datasets",
-                "one dataset comes from the pipeline: name one, without ConcatDataset",
+                "use a single one, without ConcatDataset: the pipeline provides one dataset",
             )
 
 
 def set_dataset(config: Config, root: str, classes: Sequence[str]) -> None:
     """Point every split at a `dataset` artifact in ``root`` and name its ``classes``."""
     for split, folder in SPLITS.items():
-        dataset = _innermost(config[f"{split}_dataloader"].dataset)
+        dataset = innermost(config[f"{split}_dataloader"].dataset)
         dataset.data_root = f"{root}/"
         dataset.ann_file = f"{folder}.json"
         dataset.data_prefix = {"img": f"{folder}/"}
@@ -88,7 +86,7 @@ def set_dataset(config: Config, root: str, classes: Sequence[str]) -> None:
             config[f"{split}_evaluator"].ann_file = f"{root}/{folder}.json"
 
 
-def _innermost(dataset: Any) -> Any:
+def innermost(dataset: ConfigDict) -> ConfigDict:
     """Look through wrappers such as MultiImageMixDataset and RepeatDataset."""
     while "dataset" in dataset:
         dataset = dataset.dataset
@@ -103,11 +101,11 @@ def set_class_count(config: Config, count: int) -> None:
                 owner["num_classes"] = count
 
 
-def _owners(node: Any, key: str) -> Iterator[Dict[str, Any]]:
+def _owners(node: object, key: str) -> Iterator[Dict[str, object]]:
     if isinstance(node, dict):
         if key in node:
             yield node
-        children: Sequence[Any] = list(node.values())
+        children: Sequence[object] = list(node.values())
     else:
         children = node if isinstance(node, (list, tuple)) else ()
     for child in children:
@@ -139,10 +137,9 @@ def set_input_size(config: Config, size: Size) -> Config:
     if tuple(size) == before:
         return config
     ratio = (Fraction(size[0], before[0]), Fraction(size[1], before[1]))
-    parts = {
-        key: _resized(value, ratio) if _holds_pipelines(key) else value
-        for key, value in config.to_dict().items()
-    }
+    parts = config.to_dict()
+    for key in filter(_holds_pipelines, parts):
+        parts[key] = _resized(parts[key], ratio)
     augments = parts["model"].get("data_preprocessor", {}).get("batch_augments")
     if augments:
         parts["model"]["data_preprocessor"]["batch_augments"] = _resized(augments, ratio)
@@ -153,7 +150,7 @@ def _holds_pipelines(key: str) -> bool:
     return key in (*DATALOADERS, "custom_hooks") or "pipeline" in key
 
 
-def _resized(node: Any, ratio: Tuple[Fraction, Fraction]) -> Any:
+def _resized(node: object, ratio: Tuple[Fraction, Fraction]) -> object:
     if isinstance(node, dict):
         return {
             key: _scaled(value, ratio) if key in SIZE_KEYS else _resized(value, ratio)
@@ -164,17 +161,18 @@ def _resized(node: Any, ratio: Tuple[Fraction, Fraction]) -> Any:
     return node
 
 
-def _scaled(value: Any, ratio: Tuple[Fraction, Fraction]) -> Any:
+def _scaled(value: object, ratio: Tuple[Fraction, Fraction]) -> object:
+    if not isinstance(value, (list, tuple)):
+        return value
     if _is_size(value):
         return type(value)(round(side * factor) for side, factor in zip(value, ratio))
-    if isinstance(value, (list, tuple)):
-        return type(value)(_scaled(choice, ratio) for choice in value)
-    return value
+    return type(value)(_scaled(choice, ratio) for choice in value)
 
 
-def _is_size(value: Any) -> bool:
-    pair = isinstance(value, (list, tuple)) and len(value) == 2
-    return pair and all(type(side) is int for side in value)
+def _is_size(value: object) -> bool:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return False
+    return all(type(side) is int for side in value)
 
 
 def set_epochs(config: Config, epochs: int) -> None:
@@ -198,7 +196,7 @@ def set_epochs(config: Config, epochs: int) -> None:
                 hook[key] = round(hook[key] * factor)
 
 
-def _stretch(scheduler: Dict[str, Any], factor: Fraction) -> None:
+def _stretch(scheduler: ConfigDict, factor: Fraction) -> None:
     length = scheduler.get("end", 0) - scheduler.get("begin", 0)
     begin = scheduler["begin"] = round(scheduler.get("begin", 0) * factor)
     if "end" in scheduler:
@@ -229,7 +227,7 @@ def set_workers(config: Config, workers: int, pin_memory: bool) -> None:
             dataloader.pop("prefetch_factor", None)
 
 
-def drop_downloads(model: Any) -> List[str]:
+def drop_downloads(model: ConfigDict) -> List[str]:
     """Remove every ``init_cfg`` that fetches weights; return their addresses.
 
     A stage has no network. Weights come by the input ``weights``, checked by their digest.
@@ -243,7 +241,7 @@ def drop_downloads(model: Any) -> List[str]:
     return found
 
 
-def _address(init: Any) -> Optional[str]:
+def _address(init: object) -> Optional[str]:
     source = init.get("checkpoint") if isinstance(init, dict) else None
     return source if source and re.match(r"[\w-]+://", source) else None
 

@@ -11,30 +11,29 @@ import platform
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 import mmcv
 import mmdet
 import mmengine
 import torch
-from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine import Config
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters import TrainParameters
+from mmdet_jetson.contract.parameters.train import TrainParameters
+from mmdet_jetson.stages.checkpoints.models import build_model
 from mmdet_jetson.stages.checkpoints.weights import (
     find_weights,
-    fit_weights,
+    match_weights,
     newest_whole,
     publish,
     read_weights,
     save,
 )
-from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.foreign_errors import reason_of
+from mmdet_jetson.stages.errors import StageError, reason_of
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
@@ -42,12 +41,14 @@ from mmdet_jetson.stages.training.settled_config import SettledConfig
 from mmdet_jetson.stages.training.training_data import check_data
 from mmdet_jetson.stages.training.training_watch import (
     TrainingWatch,
+    Validation,
     diverged,
     training_curve,
     validations,
 )
 
 BEST = "coco/bbox_mAP"
+BUILD_ADVICE = "compare its model section, and train.overrides, with MMDetection's own configs"
 
 
 def train(job: StageJob[TrainParameters], device: str) -> Result:
@@ -57,13 +58,13 @@ def train(job: StageJob[TrainParameters], device: str) -> Result:
     warnings = check_data(job.inputs["dataset"], job.parameters.classes, config)
     downloads = mmdet_config.drop_downloads(config.model)
     start, remarks = _starting_weights(job, config, downloads)
-    published = mmdet_config.portable(config, job.parameters.classes)
+    portable = mmdet_config.portable(config, job.parameters.classes)
     runner = _build_runner(job, config, start)
     began = time.monotonic()
     with _explained(runner):
         runner.train()
     seconds = round(time.monotonic() - began, 1)
-    metrics, more = _write_outputs(job, runner, published, device)
+    metrics, more = _write_outputs(job, runner, portable, device)
     return Result(
         metrics={**metrics, "seconds": seconds},
         facts=_facts(device),
@@ -72,7 +73,7 @@ def train(job: StageJob[TrainParameters], device: str) -> Result:
 
 
 def configure(job: StageJob[TrainParameters], device: str) -> Config:
-    """Read the training config and fit it to the job's parameters.
+    """Read the training config and change it as the job's parameters say.
 
     The user's overrides have the last word on everything but the data.
     """
@@ -95,40 +96,31 @@ def _starting_weights(
     job: StageJob[TrainParameters], config: Config, downloads: List[str]
 ) -> Tuple[Optional[Path], List[str]]:
     """Give the file to start from, if there is one, and what the user should know about it."""
-    model = _build_model(config)
+    model = build_model(config, "the training config", BUILD_ADVICE)
     if "weights" not in job.inputs:
         return None, _without_weights(config, downloads)
     path = find_weights(job.inputs["weights"])
-    fit = fit_weights(model, read_weights(path), path.name)
-    # MMEngine's EMAHook needs the wrapping that plain files lack, and its loader goes on after any
-    # misfit; this copy is what has been checked.
+    matched = match_weights(model, read_weights(path))
+    matched.check_related(path.name)
+    # MMEngine's EMAHook needs the wrapping that plain files lack, and its loader goes on whatever
+    # does not match; this copy is what has been checked.
     checked = job.work / "weights.pth"
-    save({"state_dict": fit.weights}, checked)
-    return checked, fit.warning(path.name)
+    save({"state_dict": matched.weights}, checked)
+    return checked, matched.warnings(path.name)
 
 
 def _without_weights(config: Config, downloads: List[str]) -> List[str]:
     remarks = [
-        f"the training starts from random numbers: a stage does not fetch {address}; "
+        f"the training starts from random weights: a stage has no network to download {address}; "
         "set train.weights to start from trained ones"
         for address in downloads
     ]
     if config.model.get("backbone", {}).get("frozen_stages", -1) > 0:
         remarks.append(
-            "the training config freezes stages of the backbone, which without train.weights "
-            "keep random numbers"
+            "the training config freezes stages of the backbone: without train.weights their "
+            "weights stay random"
         )
     return remarks
-
-
-def _build_model(config: Config) -> torch.nn.Module:
-    try:
-        return MODELS.build(config.model)
-    except Exception as error:  # each part of a model raises its own
-        raise StageError(
-            "MMDetection cannot build the training config's model: " + reason_of(error),
-            "compare its model section, and train.overrides, with MMDetection's own configs",
-        ) from error
 
 
 def _build_runner(job: StageJob[TrainParameters], config: Config, start: Optional[Path]) -> Runner:
@@ -173,7 +165,7 @@ def _explanation(error: Exception, runner: Runner) -> Optional[StageError]:
         )
     if "dataloader worker" in text:
         return StageError(
-            "a process that loads pictures was ended from outside, most likely for lack of memory",
+            "a process that loads pictures was killed, most likely because memory ran out",
             "set train.workers to 0, or to less than it was",
         )
     if not all(torch.isfinite(weight).all() for weight in runner.model.parameters()):
@@ -184,19 +176,19 @@ def _explanation(error: Exception, runner: Runner) -> Optional[StageError]:
 
 def _write_outputs(
     job: StageJob[TrainParameters], runner: Runner, config: Config, device: str
-) -> Tuple[Dict[str, Any], List[str]]:
+) -> Tuple[Dict[str, Optional[float]], List[str]]:
     """Write the artifact; return the best epoch's figures and warnings."""
     folder, hub = job.output, runner.message_hub
     last = job.work / f"epoch_{runner.max_epochs}.pth"
     best = Path(hub.runtime_info.get("best_ckpt", last))
     publish(last, folder / "last.pth")
-    published = publish(best if best.is_file() else last, folder / "best.pth")
+    epoch = publish(best if best.is_file() else last, folder / "best.pth")
     config.dump(str(folder / "config.py"))
     logs = sorted(job.work.glob("*/*.log"))
     (folder / "train.log").write_text("".join(path.read_text() for path in logs))
-    figures = _figures(hub, published["epoch"])
+    figures = _figures(hub, epoch)
     metrics = {
-        "best": {"epoch": published["epoch"], "AP": figures.get("AP")},
+        "best": {"epoch": epoch, "AP": figures.get("AP")},
         "epochs": runner.max_epochs,
         "curves": {
             "train": training_curve(hub, len(runner.train_dataloader)),
@@ -208,7 +200,7 @@ def _write_outputs(
     return {**figures, "epochs": runner.max_epochs}, _remarks(best, hub)
 
 
-def _figures(hub: MessageHub, epoch: int) -> Dict[str, Any]:
+def _figures(hub: MessageHub, epoch: int) -> Validation:
     return next((entry for entry in validations(hub) if entry["epoch"] == epoch), {})
 
 
@@ -217,11 +209,11 @@ def _remarks(best: Path, hub: MessageHub) -> List[str]:
         return []
     return [
         "no validation found an object, so best.pth is no better than any other checkpoint; "
-        "train for longer, or look whether the annotations fit the pictures"
+        "train for longer, or check that the annotations match the pictures"
     ]
 
 
-def _facts(device: str) -> Dict[str, Any]:
+def _facts(device: str) -> Dict[str, object]:
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
         "threads": torch.get_num_threads(),

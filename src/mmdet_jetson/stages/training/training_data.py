@@ -2,11 +2,41 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import List, Sequence, TypedDict
 
-from mmengine import Config
+from mmengine import Config, ConfigDict
 
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.training.mmdet_config import innermost
+
+
+class CocoImage(TypedDict):
+    """A picture's entry in a COCO file; sides are in pixels."""
+
+    id: int
+    width: int
+    height: int
+
+
+class CocoAnnotation(TypedDict):
+    """An object's entry, as far as it is read here."""
+
+    image_id: int
+
+
+class CocoCategory(TypedDict):
+    """A class's entry."""
+
+    id: int
+    name: str
+
+
+class CocoFile(TypedDict):
+    """A split of a `dataset` artifact."""
+
+    images: List[CocoImage]
+    annotations: List[CocoAnnotation]
+    categories: List[CocoCategory]
 
 
 def check_data(dataset: Path, classes: Sequence[str], config: Config) -> List[str]:
@@ -29,8 +59,8 @@ def check_data(dataset: Path, classes: Sequence[str], config: Config) -> List[st
     return warnings
 
 
-def _read(dataset: Path, split: str, classes: Sequence[str]) -> Dict[str, Any]:
-    content: Dict[str, Any] = json.loads((dataset / f"{split}.json").read_text(encoding="utf-8"))
+def _read(dataset: Path, split: str, classes: Sequence[str]) -> CocoFile:
+    content: CocoFile = json.loads((dataset / f"{split}.json").read_text(encoding="utf-8"))
     categories = sorted(content["categories"], key=lambda category: category["id"])
     names = [category["name"] for category in categories]
     if names != list(classes):
@@ -42,9 +72,9 @@ def _read(dataset: Path, split: str, classes: Sequence[str]) -> Dict[str, Any]:
     return content
 
 
-def _check_training(content: Dict[str, Any], config: Config) -> List[str]:
-    """Count what MMDetection's CocoDataset leaves out in silence."""
-    rules = _filter_rules(config.train_dataloader.dataset)
+def _check_training(content: CocoFile, config: Config) -> List[str]:
+    """Count what MMDetection's CocoDataset leaves out without saying so."""
+    rules = innermost(config.train_dataloader.dataset).get("filter_cfg") or {}
     smallest = rules.get("min_size", 0)
     annotated = {annotation["image_id"] for annotation in content["annotations"]}
     images = content["images"]
@@ -65,13 +95,7 @@ def _check_training(content: Dict[str, Any], config: Config) -> List[str]:
     return []
 
 
-def _filter_rules(dataset: Any) -> Dict[str, Any]:
-    while "dataset" in dataset:
-        dataset = dataset["dataset"]
-    return dataset.get("filter_cfg") or {}
-
-
-def _check_batch(pictures: int, dataloader: Any) -> None:
+def _check_batch(pictures: int, dataloader: ConfigDict) -> None:
     if dataloader.get("drop_last", False) and pictures < dataloader.batch_size:
         raise StageError(
             f"a batch has {dataloader.batch_size} pictures, the training split {pictures}, and the "

@@ -1,13 +1,14 @@
-"""What the stage sees of a running training: progress, validations, and a loss gone wrong."""
+"""What the stage sees of a running training: progress, validations, and a loss that diverges."""
 
 import math
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional
 
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
+from mmengine.runner import Runner
 
-from mmdet_jetson.contract.parameters import TrainParameters
+from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob
 
@@ -23,6 +24,8 @@ FIGURES = {
 }
 # As many points as a curve on a page can show.
 POINTS = 500
+# The figures of one validation, by our names, and its epoch.
+Validation = Dict[str, Optional[float]]
 
 
 class TrainingWatch(Hook):  # type: ignore[misc]  # mmengine has no types
@@ -40,7 +43,7 @@ class TrainingWatch(Hook):  # type: ignore[misc]  # mmengine has no types
         self._job = job
         self._metrics: Dict[str, float] = {}
 
-    def before_train(self, runner: Any) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Make up for the validation that a resumed run has missed."""
         loop = runner.train_loop
         done = runner.epoch
@@ -48,7 +51,7 @@ class TrainingWatch(Hook):  # type: ignore[misc]  # mmengine has no types
             runner.val_loop.run()
 
     def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+        self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: object = None
     ) -> None:
         """Report the loss, or stop the training because of it."""
         loss = runner.message_hub.get_scalar("train/loss").current()
@@ -60,13 +63,15 @@ class TrainingWatch(Hook):  # type: ignore[misc]  # mmengine has no types
         self._job.progress(step, runner.max_iters, label, loss=loss, lr=lr, **self._metrics)
 
     def after_val_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+        self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: object = None
     ) -> None:
         """Show that a long validation is alive."""
         label = f"validating epoch {runner.epoch}/{runner.max_epochs}"
         self._job.progress(runner.iter, runner.max_iters, label, **self._metrics)
 
-    def after_val_epoch(self, runner: Any, metrics: Optional[Mapping[str, float]] = None) -> None:
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[Mapping[str, float]] = None
+    ) -> None:
         """Keep the figures with the run: they travel in its checkpoints."""
         figures = {ours: _known((metrics or {}).get(name)) for name, ours in FIGURES.items()}
         earlier = [v for v in validations(runner.message_hub) if v["epoch"] != runner.epoch]
@@ -75,7 +80,7 @@ class TrainingWatch(Hook):  # type: ignore[misc]  # mmengine has no types
         if figures["AP"] is not None:
             self._metrics = {"AP": figures["AP"]}
 
-    def after_train(self, runner: Any) -> None:
+    def after_train(self, runner: Runner) -> None:
         """Validate the last epoch where the interval left it out."""
         if all(entry["epoch"] != runner.epoch for entry in validations(runner.message_hub)):
             runner.val_loop.run()
@@ -90,7 +95,7 @@ def diverged(step: int) -> StageError:
     )
 
 
-def validations(hub: MessageHub) -> List[Dict[str, Any]]:
+def validations(hub: MessageHub) -> List[Validation]:
     """Give the figures of every validation of a run, resumed ones included, by epoch."""
     return list(hub.runtime_info.get(VALIDATIONS, []))
 

@@ -4,7 +4,7 @@ from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.errors import StageError
 
 
-def with_defects(count):
+def with_defects(count: int) -> Findings:
     findings = Findings()
     for number in range(count):
         with findings.at(f"file {number}"):
@@ -12,17 +12,17 @@ def with_defects(count):
     return findings
 
 
-def test_no_defect_raises_nothing():
+def test_no_defect_raises_nothing() -> None:
     with_defects(0).raise_defects()
 
 
-def test_one_defect_is_one_sentence_and_its_hint():
+def test_one_defect_is_one_sentence_and_its_hint() -> None:
     with pytest.raises(StageError) as caught:
         with_defects(1).raise_defects()
     assert (caught.value.message, caught.value.hint) == ("file 0: is wrong", "mend it")
 
 
-def test_many_defects_are_counted_and_twenty_are_shown():
+def test_many_defects_are_counted_and_twenty_are_shown() -> None:
     with pytest.raises(StageError) as caught:
         with_defects(22).raise_defects()
     first, *lines = caught.value.message.split("\n")
@@ -32,12 +32,12 @@ def test_many_defects_are_counted_and_twenty_are_shown():
     assert caught.value.hint
 
 
-def test_another_exception_is_a_bug_and_goes_through():
+def test_another_exception_is_a_bug_and_goes_through() -> None:
     with pytest.raises(KeyError), Findings().at("file"):
         raise KeyError("bug")
 
 
-def test_warnings_of_one_topic_are_one_sentence():
+def test_warnings_of_one_topic_are_one_sentence() -> None:
     findings = Findings()
     for number in range(5):
         findings.warn("was cut off", f"region {number}")

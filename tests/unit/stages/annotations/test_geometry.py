@@ -6,15 +6,23 @@ from hypothesis import strategies as st
 
 from mmdet_jetson.stages.annotations import geometry
 from mmdet_jetson.stages.annotations.findings import Defect
+from mmdet_jetson.stages.annotations.records import Extent, Outline
 
 sides = st.floats(1, 500)
 anywhere = st.floats(-300, 900)
 points = st.lists(st.tuples(anywhere, anywhere), min_size=3, max_size=12, unique=True)
 
 
+def rings(extent: Extent) -> list[list[float]]:
+    assert isinstance(extent.segmentation, list)
+    return extent.segmentation
+
+
 @settings(deadline=None)
 @given(x=st.floats(0, 500), y=st.floats(0, 500), width=sides, height=sides)
-def test_rectangle_has_the_area_of_a_rectangle(x, y, width, height):
+def test_rectangle_has_the_area_of_a_rectangle(
+    x: float, y: float, width: float, height: float
+) -> None:
     extent = geometry.place([geometry.rectangle(x, y, width, height)], 1000, 1000).extent
     assert extent.area == pytest.approx(width * height, abs=1e-3)
     assert extent.box == pytest.approx((x, y, width, height), abs=2e-3)
@@ -22,7 +30,7 @@ def test_rectangle_has_the_area_of_a_rectangle(x, y, width, height):
 
 @settings(deadline=None)
 @given(rx=sides, ry=sides, theta=st.floats(-7, 7))
-def test_ellipse_has_the_area_of_its_inscribed_polygon(rx, ry, theta):
+def test_ellipse_has_the_area_of_its_inscribed_polygon(rx: float, ry: float, theta: float) -> None:
     outline = geometry.ellipse(600, 600, rx, ry, theta)
     area = geometry.place([outline], 1200, 1200).extent.area
     n = geometry.ELLIPSE_POINTS
@@ -32,7 +40,7 @@ def test_ellipse_has_the_area_of_its_inscribed_polygon(rx, ry, theta):
 
 @settings(deadline=None)
 @given(rx=sides, ry=sides, theta=st.floats(-7, 7))
-def test_ellipse_is_bounded_as_the_formula_says(rx, ry, theta):
+def test_ellipse_is_bounded_as_the_formula_says(rx: float, ry: float, theta: float) -> None:
     # The half width of a turned ellipse is sqrt((rx cos)^2 + (ry sin)^2).
     half_width = math.hypot(rx * math.cos(theta), ry * math.sin(theta))
     _, _, width, _ = geometry.place(
@@ -43,7 +51,7 @@ def test_ellipse_is_bounded_as_the_formula_says(rx, ry, theta):
 
 @settings(deadline=None)
 @given(outline=points)
-def test_whatever_is_placed_lies_inside_the_picture(outline):
+def test_whatever_is_placed_lies_inside_the_picture(outline: list[tuple[float, float]]) -> None:
     try:
         extent = geometry.place([tuple(outline)], 640, 480).extent
     except Defect:
@@ -54,47 +62,47 @@ def test_whatever_is_placed_lies_inside_the_picture(outline):
     assert x + width <= 640 + 1e-6
     assert y + height <= 480 + 1e-6
     assert 0 < extent.area <= width * height + 0.1
-    flat = [value for ring in extent.segmentation for value in ring]
+    flat = [value for ring in rings(extent) for value in ring]
     assert (min(flat[0::2]), max(flat[0::2])) == pytest.approx((x, x + width))
 
 
-def test_outline_inside_is_kept_point_by_point():
+def test_outline_inside_is_kept_point_by_point() -> None:
     outline = ((1.5, 2), (10, 2), (10, 9.25))
     placement = geometry.place([outline], 20, 20)
     assert placement.extent.segmentation == [[1.5, 2, 10, 2, 10, 9.25]]
     assert (placement.repaired, placement.clipped) == (False, False)
 
 
-def test_outline_over_the_edge_is_cut_off():
+def test_outline_over_the_edge_is_cut_off() -> None:
     placement = geometry.place([geometry.rectangle(-5, 10, 10, 30)], 20, 20)
-    assert placement.extent.box == (0, 10, 5, 10)
-    assert placement.extent.area == 50
     assert placement.clipped
+    assert placement.extent.area == 50
+    assert placement.extent.box == (0, 10, 5, 10)
 
 
-def test_outline_that_crosses_itself_is_made_valid():
+def test_outline_that_crosses_itself_is_made_valid() -> None:
     bow_tie = ((0, 0), (10, 10), (10, 0), (0, 10))
     placement = geometry.place([bow_tie], 20, 20)
     assert placement.repaired
     assert placement.extent.area == 50
+    assert len(rings(placement.extent)) == 2
     assert placement.extent.box == (0, 0, 10, 10)
-    assert len(placement.extent.segmentation) == 2
 
 
-def test_area_of_overlapping_parts_counts_once():
+def test_area_of_overlapping_parts_counts_once() -> None:
     parts = [geometry.rectangle(0, 0, 10, 10), geometry.rectangle(5, 0, 10, 10)]
     assert geometry.place(parts, 20, 20).extent.area == 150
 
 
-def test_line_that_hangs_off_a_polygon_is_left_out():
+def test_line_that_hangs_off_a_polygon_is_left_out() -> None:
     outline = ((0, 0), (10, 0), (10, 10), (0, 10), (0, 0), (-9, 0))
     extent = geometry.place([((5, 5), (15, 5), (15, 15), (5, 15), (5, 5), (2, 5))], 20, 20).extent
+    assert geometry.place([outline], 20, 20).extent.area == 100
     assert extent.area == 100
     assert extent.box == (5, 5, 10, 10)
-    assert geometry.place([outline], 20, 20).extent.area == 100
 
 
-BAD = {
+BAD: dict[str, tuple[Outline, str]] = {
     "line": (((1, 1), (5, 5), (9, 9)), "has no area"),
     "outside-left": (geometry.rectangle(-20, 0, 10, 10), "lies outside the picture"),
     "outside-below": (geometry.rectangle(0, 25, 10, 10), "lies outside the picture"),
@@ -105,6 +113,6 @@ BAD = {
 
 
 @pytest.mark.parametrize(("outline", "sentence"), BAD.values(), ids=BAD.keys())
-def test_outline_that_leaves_no_box_is_a_defect(outline, sentence):
+def test_outline_that_leaves_no_box_is_a_defect(outline: Outline, sentence: str) -> None:
     with pytest.raises(Defect, match=sentence):
         geometry.place([outline], 20, 20)

@@ -1,4 +1,7 @@
 import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,34 +15,52 @@ from mmdet_jetson.stages.annotations.pictures import PictureFolder, inspect, upr
 ORIENTATION = 0x0112
 
 
-def saved(path, mode="RGB", form="PNG", orientation=None, **options):
+@dataclass(frozen=True)
+class Kind:
+    """A format and a mode of Pillow's, and what its writer is told."""
+
+    form: str = "PNG"
+    mode: str = "RGB"
+    orientation: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def saved(path: Path, kind: Kind = Kind()) -> Path:
     """Write a picture whose four corners differ, in a mode and a format of Pillow's."""
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     pixels[:12, :12] = (255, 0, 0)
     pixels[18:, :12] = (0, 255, 0)
     pixels[:12, 28:] = (0, 0, 255)
     exif = Image.Exif()
-    if orientation is not None:
-        exif[ORIENTATION] = orientation
-    picture = Image.fromarray(pixels).convert("L" if mode == "I;16" else mode).convert(mode)
-    picture.save(path, form, exif=exif, **options)
+    if kind.orientation is not None:
+        exif[ORIENTATION] = kind.orientation
+    first = "L" if kind.mode == "I;16" else kind.mode
+    picture = Image.fromarray(pixels).convert(first).convert(kind.mode)
+    picture.save(path, kind.form, exif=exif, **kind.options)
     return path
 
 
+def opencv(path: Path) -> np.ndarray:
+    """What OpenCV reads."""
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return np.asarray(picture)
+
+
 PLAIN = {
-    "jpeg": {"form": "JPEG"},
-    "progressive-jpeg": {"form": "JPEG", "progressive": True},
-    "gray-jpeg": {"form": "JPEG", "mode": "L"},
-    "upright-jpeg": {"form": "JPEG", "orientation": 1},
-    "jpeg-with-nonsense-orientation": {"form": "JPEG", "orientation": 9},
-    "png": {"form": "PNG"},
-    "gray-png": {"form": "PNG", "mode": "L"},
+    "jpeg": Kind("JPEG"),
+    "progressive-jpeg": Kind("JPEG", options={"progressive": True}),
+    "gray-jpeg": Kind("JPEG", mode="L"),
+    "upright-jpeg": Kind("JPEG", orientation=1),
+    "jpeg-with-nonsense-orientation": Kind("JPEG", orientation=9),
+    "png": Kind("PNG"),
+    "gray-png": Kind("PNG", mode="L"),
 }
 
 
-@pytest.mark.parametrize("options", PLAIN.values(), ids=PLAIN.keys())
-def test_plain_picture_is_copied_byte_for_byte_and_seen_alike(tmp_path, options):
-    path = saved(tmp_path / "a", **options)
+@pytest.mark.parametrize("kind", PLAIN.values(), ids=PLAIN.keys())
+def test_plain_picture_is_copied_byte_for_byte_and_seen_alike(tmp_path: Path, kind: Kind) -> None:
+    path = saved(tmp_path / "a", kind)
     inspection = inspect(path)
     assert inspection.plain
     assert (inspection.width, inspection.height) == (WIDTH, HEIGHT)
@@ -48,33 +69,33 @@ def test_plain_picture_is_copied_byte_for_byte_and_seen_alike(tmp_path, options)
 
 
 SPECIAL = {
-    "cmyk-jpeg": {"form": "JPEG", "mode": "CMYK"},
-    "palette-png": {"form": "PNG", "mode": "P"},
-    "transparent-png": {"form": "PNG", "mode": "RGBA"},
-    "gray-transparent-png": {"form": "PNG", "mode": "LA"},
-    "black-and-white-png": {"form": "PNG", "mode": "1"},
-    "16-bit-gray-png": {"form": "PNG", "mode": "I;16"},
-    "webp": {"form": "WEBP", "lossless": True},
-    "tiff": {"form": "TIFF"},
-    "rotated-jpeg": {"form": "JPEG", "orientation": 6},
-    "rotated-png": {"form": "PNG", "orientation": 3},
+    "cmyk-jpeg": Kind("JPEG", mode="CMYK"),
+    "palette-png": Kind("PNG", mode="P"),
+    "transparent-png": Kind("PNG", mode="RGBA"),
+    "gray-transparent-png": Kind("PNG", mode="LA"),
+    "black-and-white-png": Kind("PNG", mode="1"),
+    "16-bit-gray-png": Kind("PNG", mode="I;16"),
+    "webp": Kind("WEBP", options={"lossless": True}),
+    "tiff": Kind("TIFF"),
+    "rotated-jpeg": Kind("JPEG", orientation=6),
+    "rotated-png": Kind("PNG", orientation=3),
 }
 
 
-@pytest.mark.parametrize("options", SPECIAL.values(), ids=SPECIAL.keys())
-def test_special_picture_is_written_as_what_opencv_reads(tmp_path, options):
-    path = saved(tmp_path / "a", **options)
+@pytest.mark.parametrize("kind", SPECIAL.values(), ids=SPECIAL.keys())
+def test_special_picture_is_written_as_what_opencv_reads(tmp_path: Path, kind: Kind) -> None:
+    path = saved(tmp_path / "a", kind)
     inspection = inspect(path)
     assert not inspection.plain
     write(path, tmp_path / "b.png", reencode=True)
-    assert np.array_equal(cv2.imread(str(tmp_path / "b.png")), cv2.imread(str(path)))
+    assert np.array_equal(opencv(tmp_path / "b.png"), opencv(path))
     again = inspect(tmp_path / "b.png")
     assert again.plain
     assert (again.width, again.height) == (inspection.width, inspection.height)
     assert again.digest == inspection.digest
 
 
-def test_png_of_16_bits_a_channel_is_special(tmp_path):
+def test_png_of_16_bits_a_channel_is_special(tmp_path: Path) -> None:
     # Pillow calls its mode RGB, as that of an ordinary PNG.
     path = tmp_path / "deep.png"
     cv2.imwrite(str(path), np.full((HEIGHT, WIDTH, 3), 40_000, np.uint16))
@@ -82,8 +103,8 @@ def test_png_of_16_bits_a_channel_is_special(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_upright_is_what_exif_says(tmp_path, orientation):
-    path = saved(tmp_path / "a.jpg", form="JPEG", orientation=orientation)
+def test_upright_is_what_exif_says(tmp_path: Path, orientation: int) -> None:
+    path = saved(tmp_path / "a.jpg", Kind("JPEG", orientation=orientation))
     expected = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
     inspection = inspect(path)
     assert (inspection.width, inspection.height) == expected.size
@@ -92,15 +113,15 @@ def test_upright_is_what_exif_says(tmp_path, orientation):
     assert inspection.plain == (orientation == 1)
 
 
-def test_orientation_in_xmp_alone_is_ignored_as_opencv_does(tmp_path):
+def test_orientation_in_xmp_alone_is_ignored_as_opencv_does(tmp_path: Path) -> None:
     xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-    path = saved(tmp_path / "a.jpg", form="JPEG", xmp=xmp)
+    path = saved(tmp_path / "a.jpg", Kind("JPEG", options={"xmp": xmp}))
     inspection = inspect(path)
     assert inspection.plain
-    assert (inspection.height, inspection.width) == cv2.imread(str(path)).shape[:2]
+    assert (inspection.height, inspection.width) == opencv(path).shape[:2]
 
 
-def test_digest_is_of_the_pixels_not_of_the_file(tmp_path):
+def test_digest_is_of_the_pixels_not_of_the_file(tmp_path: Path) -> None:
     noise(tmp_path / "a.png", 1)
     noise(tmp_path / "a.bmp", 1)
     noise(tmp_path / "b.png", 2)
@@ -108,7 +129,7 @@ def test_digest_is_of_the_pixels_not_of_the_file(tmp_path):
     assert digests[0] == digests[1] != digests[2]
 
 
-def cut(path, form, mode="L", orientation=1):
+def cut(path: Path, form: str, mode: str = "L", orientation: int = 1) -> None:
     stream = io.BytesIO()
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
@@ -116,7 +137,7 @@ def cut(path, form, mode="L", orientation=1):
     path.write_bytes(stream.getvalue()[: stream.tell() // 2])
 
 
-BROKEN = {
+BROKEN: dict[str, Callable[[Path], object]] = {
     "truncated-jpeg": lambda path: cut(path, "JPEG"),
     "truncated-png": lambda path: cut(path, "PNG"),
     "truncated-rotated-jpeg": lambda path: cut(path, "JPEG", "RGB", 6),
@@ -131,7 +152,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("make", BROKEN.values(), ids=BROKEN.keys())
-def test_unreadable_picture_is_a_defect_with_a_hint(tmp_path, make):
+def test_unreadable_picture_is_a_defect_with_a_hint(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
     make(tmp_path / "a.jpg")
     with pytest.raises(Defect, match=r"the picture cannot be read \(.+\)") as caught:
         inspect(tmp_path / "a.jpg")
@@ -139,7 +162,9 @@ def test_unreadable_picture_is_a_defect_with_a_hint(tmp_path, make):
     assert caught.value.hint
 
 
-def test_picture_of_absurd_size_is_a_defect(tmp_path, monkeypatch):
+def test_picture_of_absurd_size_is_a_defect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(Defect, match="the picture cannot be read"):
         inspect(saved(tmp_path / "a.png"))
@@ -148,13 +173,13 @@ def test_picture_of_absurd_size_is_a_defect(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name", ["a b.png", "ä.png", "sub/c.png", "-rf.png", "#%&'.png", "$(x).png"]
 )
-def test_any_name_below_the_folder_is_found(tmp_path, name):
+def test_any_name_below_the_folder_is_found(tmp_path: Path, name: str) -> None:
     noise(tmp_path / name, 1)
     folder = PictureFolder(tmp_path)
     assert folder.path(folder.find("./" + name)) == tmp_path / name
 
 
-def test_letters_and_accents_stored_apart_are_the_same_name(tmp_path):
+def test_letters_and_accents_stored_apart_are_the_same_name(tmp_path: Path) -> None:
     noise(tmp_path / "a\u0308.png", 1)
     folder = PictureFolder(tmp_path)
     assert folder.find("\u00e4.png") == folder.find("a\u0308.png") == "\u00e4.png"
@@ -174,7 +199,7 @@ def test_letters_and_accents_stored_apart_are_the_same_name(tmp_path):
         ("..\\secret.png", "the picture is missing"),
     ],
 )
-def test_name_without_a_file_is_a_defect(tmp_path, name, sentence):
+def test_name_without_a_file_is_a_defect(tmp_path: Path, name: str, sentence: str) -> None:
     noise(tmp_path / "secret.png", 1)
     noise(tmp_path / "pictures/a.png", 2)
     with pytest.raises(Defect, match=sentence) as caught:
@@ -182,7 +207,7 @@ def test_name_without_a_file_is_a_defect(tmp_path, name, sentence):
     assert caught.value.hint
 
 
-def test_missing_picture_names_one_that_differs_in_case_or_suffix(tmp_path):
+def test_missing_picture_names_one_that_differs_in_case_or_suffix(tmp_path: Path) -> None:
     noise(tmp_path / "IMG_1.png", 1)
     with pytest.raises(Defect) as caught:
         PictureFolder(tmp_path).find("img_1.jpg")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.stages import backends
 from mmdet_jetson.stages.backends import Backend, load_backend
 from mmdet_jetson.stages.errors import StageError

@@ -11,7 +11,7 @@ import pytest
 from built_engines import DETS, engine_folder, engine_job
 from fused import fused_folder
 
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.stages.engine import run
 from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.engines.runner_file import bundled

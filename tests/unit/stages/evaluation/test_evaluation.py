@@ -12,5 +12,5 @@ from mmdet_jetson.stages.evaluation.evaluation import drawn_name
         ("monday_a.jpg", "monday_a.jpg"),
     ],
 )
-def test_every_picture_has_a_drawing_of_its_own(file_name, drawn):
+def test_every_picture_has_a_drawing_of_its_own(file_name: str, drawn: str) -> None:
     assert drawn_name(file_name) == drawn

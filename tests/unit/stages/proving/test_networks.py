@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper, parser
 
 from mmdet_jetson.stages.proving.networks import compare_files
+from mmdet_jetson.stages.proving.proof import NetworkComparison
 
 # The same network as two exporters write it: constants as nodes or as weights, absent inputs as
 # empty tensors or as empty names, other names, and something else before and behind.
@@ -34,7 +37,7 @@ second (uint8[1, 8, 8, 3] picture) => (float[1, 2, 8, 8] scores)
 STD = [2.0, 3.0, 5.0]
 
 
-def weights():
+def weights() -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
     return {
         "w0": random.standard_normal((4, 3, 3, 3)).astype(np.float32),
@@ -42,7 +45,7 @@ def weights():
     }
 
 
-def save(path, text, **tensors):
+def save(path: Path, text: str, **tensors: np.ndarray) -> Path:
     model = parser.parse_model(text)
     for name, values in tensors.items():
         model.graph.initializer.append(numpy_helper.from_array(values, name))
@@ -51,23 +54,25 @@ def save(path, text, **tensors):
 
 
 @pytest.fixture
-def first(tmp_path):
+def first(tmp_path: Path) -> Path:
     return save(tmp_path / "first.onnx", FIRST, **weights())
 
 
-def test_the_same_network_written_twice_agrees(first, tmp_path):
+def test_the_same_network_written_twice_agrees(first: Path, tmp_path: Path) -> None:
     second = save(tmp_path / "second.onnx", SECOND, **weights())
 
-    assert compare_files(first, second, None) == (4, [])
+    assert compare_files(first, second, None) == NetworkComparison(4, ())
 
 
-def test_a_deviation_in_the_first_weights_is_taken_into_account(first, tmp_path):
+def test_a_deviation_in_the_first_weights_is_taken_into_account(
+    first: Path, tmp_path: Path
+) -> None:
     own = weights()
     own["w0"] = own["w0"] / np.array(STD, np.float32).reshape(1, 3, 1, 1)
     second = save(tmp_path / "second.onnx", SECOND, **own)
 
-    assert compare_files(first, second, STD) == (4, [])
-    assert len(compare_files(first, second, None)[1]) == 1
+    assert compare_files(first, second, STD) == NetworkComparison(4, ())
+    assert len(compare_files(first, second, None).differences) == 1
 
 
 @pytest.mark.parametrize(
@@ -81,24 +86,28 @@ def test_a_deviation_in_the_first_weights_is_taken_into_account(first, tmp_path)
         ("c, w1)\n", "c, w1)\n  z = Conv (c, w1)\n", "4 nodes against 5"),
     ],
 )  # fmt: skip
-def test_what_differs_is_named(first, tmp_path, old, new, sentence):
+def test_what_differs_is_named(
+    first: Path, tmp_path: Path, old: str, new: str, sentence: str
+) -> None:
     assert old in SECOND
     second = save(tmp_path / "second.onnx", SECOND.replace(old, new), **weights())
 
-    differences = compare_files(first, second, None)[1]
+    differences = compare_files(first, second, None).differences
 
     assert sentence in differences[0]
 
 
-def test_one_changed_weight_is_seen(first, tmp_path):
+def test_one_changed_weight_is_seen(first: Path, tmp_path: Path) -> None:
     own = weights()
     own["w1"][1, 2] += 1e-4
     second = save(tmp_path / "second.onnx", SECOND, **own)
 
-    assert compare_files(first, second, None)[1] == ["Conv against : the weights w1 are not w1"]
+    assert compare_files(first, second, None).differences == (
+        "Conv against : the weights w1 are not w1",
+    )
 
 
-def test_another_wiring_is_seen(tmp_path):
+def test_another_wiring_is_seen(tmp_path: Path) -> None:
     text = """<ir_version: 7, opset_import: ["" : 13]>
     g (float[1, 3, 8, 8] input) => (float[1, 2, 8, 8] dets)
     {
@@ -111,4 +120,6 @@ def test_another_wiring_is_seen(tmp_path):
     first = save(tmp_path / "a.onnx", text, **weights())
     second = save(tmp_path / "b.onnx", text.replace("Add (b, c)", "Add (c, b)"), **weights())
 
-    assert compare_files(first, second, None)[1] == ["Add against : it reads b, the other c"]
+    assert compare_files(first, second, None).differences == (
+        "Add against : it reads b, the other c",
+    )

@@ -1,20 +1,16 @@
-"""Read and write COCO detection annotations.
+"""Read COCO detection annotations.
 
 Coordinates are those of the upright picture, with (0, 0) at the top left corner of its first
 pixel, and so are the stated widths and heights.
 """
 
-import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
-
-from pycocotools import mask as coco_mask
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmdet_jetson.stages.annotations import geometry, strict_json
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.records import (
-    Example,
-    Extent,
+    Labels,
     Outline,
     Record,
     Region,
@@ -22,18 +18,16 @@ from mmdet_jetson.stages.annotations.records import (
 )
 from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
 
+SUFFIX = ".json"
+
 _EXPORT_HINT = "export the annotations in COCO's instances format"
-_MASK_HINT = "export the mask again, or as polygons"
 _SECTIONS = ("images", "annotations", "categories")
 
-# pycocotools' text form of a run-length mask: characters 48 to 111, of which those from 80 on say
-# that the number goes on; pycocotools reads past the end of a text that stops with such a one.
-_COUNTS = re.compile(r"[0-o]*[0-O]")
-
-_Items = Dict[Any, Dict[str, Any]]
+_Id = Union[int, str]
+_Items = Dict[_Id, Mapping[str, object]]
 
 
-def read_coco(path: Path, shown: str, classes: Sequence[str], findings: Findings) -> List[Record]:
+def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
     """The pictures of a COCO file in its order; ``shown`` is the file's name in messages.
 
     A shape comes from the polygons or the run-length mask of ``segmentation``, else from ``bbox``.
@@ -43,44 +37,45 @@ def read_coco(path: Path, shown: str, classes: Sequence[str], findings: Findings
     Raises:
         Defect: the file as a whole cannot be read as COCO.
     """
-    content = strict_json.load(path)
-    _check_sections(content)
+    sections = _sections(strict_json.load(path))
     images, annotations, categories = (
-        _by_id(content[section], f"{shown}, {section}", findings) for section in _SECTIONS
+        _by_id(sections[section], f"{shown}, {section}", findings) for section in _SECTIONS
     )
-    labels = _labels(categories, annotations, classes, shown, findings)
-    regions: Dict[Any, List[Region]] = {identifier: [] for identifier in images}
+    names = _class_names(categories, annotations, labels.classes, shown, findings)
+    regions: Dict[_Id, List[Region]] = {identifier: [] for identifier in images}
     for identifier, raw in annotations.items():
         where = f"annotation {identifier}"
         with findings.at(f"{shown}, {_picture(raw, images)}{where}"):
-            image, category = (
-                _known(raw, "image_id", images),
-                _known(raw, "category_id", categories),
-            )
-            if category in labels:
-                regions[image].append(_region(raw, where, labels[category]))
+            image = _known(raw, "image_id", images)
+            category = _known(raw, "category_id", categories)
+            if category in names:
+                regions[image].append(_region(raw, where, names[category]))
     return _records(images, regions, shown, findings)
 
 
-def _check_sections(content: Any) -> None:
+def recognises(path: Path) -> bool:
+    """Whether a file is one of COCO's."""
+    try:
+        content = strict_json.load(path)
+    except Defect:
+        return False
+    return isinstance(content, dict) and "images" in content and "annotations" in content
+
+
+def _sections(content: object) -> Dict[str, List[object]]:
     if not isinstance(content, dict):
         raise Defect("is JSON but not a COCO file", _EXPORT_HINT)
-    if "_via_img_metadata" in content or _looks_like_via(content):
-        raise Defect("is a VIA file, not a COCO file", 'set the dataset\'s format to "via"')
     for section in _SECTIONS:
         if not isinstance(content.get(section), list):
             raise Defect(f'is not a COCO file: it has no list "{section}"', _EXPORT_HINT)
+    return content
 
 
-def _looks_like_via(content: Mapping[str, Any]) -> bool:
-    return any(isinstance(entry, dict) and "filename" in entry for entry in content.values())
-
-
-def _by_id(items: List[Any], where: str, findings: Findings) -> _Items:
+def _by_id(items: List[object], where: str, findings: Findings) -> _Items:
     found: _Items = {}
     for index, item in enumerate(items):
         identifier = item.get("id") if isinstance(item, dict) else None
-        if not isinstance(identifier, (int, str)):
+        if not isinstance(item, dict) or not isinstance(identifier, (int, str)):
             findings.defect(f"{where}[{index}]", "has no id", _EXPORT_HINT)
         elif identifier in found:
             findings.defect(f"{where}[{index}]", f"has the id {identifier} again", _EXPORT_HINT)
@@ -89,16 +84,16 @@ def _by_id(items: List[Any], where: str, findings: Findings) -> _Items:
     return found
 
 
-def _labels(
+def _class_names(
     categories: _Items,
     annotations: _Items,
     classes: Sequence[str],
     shown: str,
     findings: Findings,
-) -> Dict[Any, str]:
+) -> Dict[_Id, str]:
     """The class of each category that an annotation uses."""
-    used = {raw.get("category_id") for raw in annotations.values() if _has_id(raw, "category_id")}
-    labels: Dict[Any, str] = {}
+    used = {_id(raw, "category_id") for raw in annotations.values()}
+    labels: Dict[_Id, str] = {}
     for identifier, category in categories.items():
         if identifier not in used:
             continue
@@ -110,22 +105,26 @@ def _labels(
     return labels
 
 
-def _has_id(raw: Mapping[str, Any], key: str) -> bool:
-    return isinstance(raw.get(key), (int, str))
+def _id(raw: Mapping[str, object], key: str) -> Optional[_Id]:
+    """An id, None where there is nothing that could be one."""
+    identifier = raw.get(key)
+    return identifier if isinstance(identifier, (int, str)) else None
 
 
-def _picture(raw: Mapping[str, Any], images: _Items) -> str:
-    image = images.get(raw["image_id"], {}) if _has_id(raw, "image_id") else {}
+def _picture(raw: Mapping[str, object], images: _Items) -> str:
+    identifier = _id(raw, "image_id")
+    image = {} if identifier is None else images.get(identifier, {})
     return f"{image['file_name']}, " if "file_name" in image else ""
 
 
-def _known(raw: Mapping[str, Any], key: str, items: _Items) -> Any:
-    if not _has_id(raw, key) or raw[key] not in items:
+def _known(raw: Mapping[str, object], key: str, items: _Items) -> _Id:
+    identifier = _id(raw, key)
+    if identifier is None or identifier not in items:
         raise Defect(f"its {key} {raw.get(key)} does not exist", "remove it or correct the id")
-    return raw[key]
+    return identifier
 
 
-def _region(raw: Mapping[str, Any], where: str, label: str) -> Region:
+def _region(raw: Mapping[str, object], where: str, label: str) -> Region:
     crowd = bool(raw.get("iscrowd", 0))
     segmentation = raw.get("segmentation")
     if isinstance(segmentation, dict):
@@ -135,14 +134,14 @@ def _region(raw: Mapping[str, Any], where: str, label: str) -> Region:
     return Region(where, label, (_box(raw.get("bbox")),), crowd=crowd)
 
 
-def _polygons(segmentation: Any) -> Tuple[Outline, ...]:
+def _polygons(segmentation: object) -> Tuple[Outline, ...]:
     if not isinstance(segmentation, list):
         raise Defect("its segmentation is neither polygons nor a mask", _EXPORT_HINT)
     rings = [numbers(ring, f"segmentation[{index}]") for index, ring in enumerate(segmentation)]
     return tuple(geometry.polygon(ring[0::2], ring[1::2]) for ring in rings)
 
 
-def _box(box: Any) -> Outline:
+def _box(box: object) -> Outline:
     values = numbers(box, "bbox")
     if len(values) != 4:
         raise Defect(f"its bbox has {len(values)} numbers, not 4", "give x, y, width, height")
@@ -153,7 +152,7 @@ def _box(box: Any) -> Outline:
 
 
 def _records(
-    images: _Items, regions: Mapping[Any, List[Region]], shown: str, findings: Findings
+    images: _Items, regions: Mapping[_Id, List[Region]], shown: str, findings: Findings
 ) -> List[Record]:
     records = []
     for identifier, image in images.items():
@@ -165,70 +164,8 @@ def _records(
     return records
 
 
-def _size(image: Mapping[str, Any]) -> Optional[Tuple[int, int]]:
+def _size(image: Mapping[str, object]) -> Optional[Tuple[int, int]]:
     if "width" not in image and "height" not in image:
         return None
     width, height = (number(image.get(side), side) for side in ("width", "height"))
     return int(width), int(height)
-
-
-def mask_extent(mask: Mapping[str, Any], width: int, height: int) -> Extent:
-    """Box and area of a run-length mask of a picture of that size, by pycocotools.
-
-    Raises:
-        Defect: the mask belongs to a picture of another size, is broken or is empty.
-    """
-    if mask.get("size") != [height, width]:
-        raise Defect(
-            f"its mask has the size {mask.get('size')}, the picture is [{height}, {width}]",
-            _MASK_HINT,
-        )
-    encoded = _encoded(mask.get("counts"), width, height)
-    area = float(coco_mask.area(encoded))
-    x, y, box_width, box_height = (float(value) for value in coco_mask.toBbox(encoded))
-    inside = x + box_width <= width and y + box_height <= height
-    if area == 0 or not inside or area > box_width * box_height:
-        raise Defect("its mask is empty or broken", _MASK_HINT)
-    return Extent(dict(mask), (x, y, box_width, box_height), area)
-
-
-def _encoded(counts: Any, width: int, height: int) -> Dict[str, Any]:
-    """The mask in pycocotools' compressed form, from its compressed or plain run lengths."""
-    size = [height, width]
-    if isinstance(counts, str) and _COUNTS.fullmatch(counts):
-        return {"size": size, "counts": counts.encode("ascii")}
-    if _are_runs(counts) and sum(counts) == width * height:
-        plain = {"size": size, "counts": counts}
-        encoded: Dict[str, Any] = coco_mask.frPyObjects(plain, height, width)
-        return encoded
-    raise Defect("the run lengths of its mask do not fit the picture", _MASK_HINT)
-
-
-def _are_runs(counts: Any) -> bool:
-    return isinstance(counts, list) and all(type(run) is int and run >= 0 for run in counts)
-
-
-def to_coco(examples: Sequence[Example], classes: Sequence[str]) -> Dict[str, Any]:
-    """A split as COCO's instances format; ids count from 1, those of classes in their order."""
-    category_ids = {name: index for index, name in enumerate(classes, 1)}
-    annotations: List[Dict[str, Any]] = []
-    for image_id, example in enumerate(examples, 1):
-        for annotation in example.annotations:
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": category_ids[annotation.label],
-                    "bbox": list(annotation.extent.box),
-                    "area": annotation.extent.area,
-                    "segmentation": annotation.extent.segmentation,
-                    "iscrowd": int(annotation.crowd),
-                }
-            )
-    images = [
-        {"id": index, "file_name": example.name, "width": example.width, "height": example.height}
-        for index, example in enumerate(examples, 1)
-    ]
-    categories = [{"id": index, "name": name} for name, index in category_ids.items()]
-    # pycocotools' print of a file's origin fails where "info" is absent.
-    return {"info": {}, "images": images, "annotations": annotations, "categories": categories}

@@ -5,28 +5,26 @@ Three forms are read: the 1.x export (``regions`` is an object), the 2.x export 
 picture as a browser shows it, upright, with (0, 0) at the top left corner of its first pixel.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from mmdet_jetson.stages.annotations import geometry, strict_json
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.records import Outline, Record, Region, known_class
+from mmdet_jetson.stages.annotations.records import (
+    Labels,
+    Outline,
+    Record,
+    Region,
+    known_class,
+)
 from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
+
+SUFFIX = ".json"
 
 _EXPORT_HINT = "in VIA 2 choose Annotation > Export Annotations (as json)"
 
 
-@dataclass(frozen=True)
-class Labels:
-    """How a region gets its class: from a region attribute, else the default class if any."""
-
-    classes: Sequence[str]
-    attribute: str
-    default: Optional[str]
-
-
-def read_via(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
+def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
     """The pictures of a VIA file in its order; ``shown`` is the file's name in messages.
 
     Regions are numbered from 1, as VIA numbers them on the screen. A region with a defect is left
@@ -43,14 +41,23 @@ def read_via(path: Path, shown: str, labels: Labels, findings: Findings) -> List
     return records
 
 
-def _entries(content: Any) -> Dict[str, Any]:
+def recognises(path: Path) -> bool:
+    """Whether a file is one of VIA's."""
+    try:
+        content = strict_json.load(path)
+    except Defect:
+        return False
+    if not isinstance(content, dict):
+        return False
+    return "_via_img_metadata" in content or any(map(_is_entry, content.values()))
+
+
+def _entries(content: object) -> Dict[str, object]:
     """The mapping from VIA's picture key to its entry."""
     if isinstance(content, dict) and "_via_img_metadata" in content:
         content = content["_via_img_metadata"]
     if not isinstance(content, dict):
         raise Defect(f"is a JSON {_kind(content)}, not a VIA export", _EXPORT_HINT)
-    if "images" in content and "annotations" in content:
-        raise Defect("is a COCO file, not a VIA export", 'set the dataset\'s format to "coco"')
     if "metadata" in content and "project" in content:
         raise Defect("is a VIA 3 project; VIA 1.x and 2.x are read", _EXPORT_HINT)
     if not any(_is_entry(entry) for entry in content.values()) and content:
@@ -58,18 +65,18 @@ def _entries(content: Any) -> Dict[str, Any]:
     return content
 
 
-def _is_entry(entry: Any) -> bool:
+def _is_entry(entry: object) -> bool:
     return isinstance(entry, dict) and "filename" in entry
 
 
-def _kind(content: Any) -> str:
+def _kind(content: object) -> str:
     return {list: "list", str: "string", type(None): "null"}.get(type(content), "value")
 
 
-def _record(entry: Any, shown: str, labels: Labels, findings: Findings) -> Record:
-    if not _is_entry(entry) or not isinstance(entry["filename"], str):
+def _record(entry: object, shown: str, labels: Labels, findings: Findings) -> Record:
+    name = entry.get("filename") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict) or not isinstance(name, str):
         raise Defect("has no file name", _EXPORT_HINT)
-    name = entry["filename"]
     regions = []
     for index, raw in enumerate(_raw_regions(entry)):
         where = f"region {index + 1}"
@@ -78,7 +85,7 @@ def _record(entry: Any, shown: str, labels: Labels, findings: Findings) -> Recor
     return Record(name, tuple(regions))
 
 
-def _raw_regions(entry: Mapping[str, Any]) -> List[Any]:
+def _raw_regions(entry: Mapping[str, object]) -> List[object]:
     regions = entry.get("regions")
     if isinstance(regions, dict):
         return list(regions.values())
@@ -87,9 +94,9 @@ def _raw_regions(entry: Mapping[str, Any]) -> List[Any]:
     raise Defect("has no list of regions", _EXPORT_HINT)
 
 
-def _region(raw: Any, where: str, picture: str, labels: Labels, findings: Findings) -> Region:
+def _region(raw: object, where: str, picture: str, labels: Labels, findings: Findings) -> Region:
     shape = raw.get("shape_attributes") if isinstance(raw, dict) else None
-    if not isinstance(shape, dict):
+    if not isinstance(raw, dict) or not isinstance(shape, dict):
         raise Defect("the region has no shape", "delete the region or draw it again")
     name = shape.get("name")
     outline = _outline(shape)
@@ -98,7 +105,7 @@ def _region(raw: Any, where: str, picture: str, labels: Labels, findings: Findin
     return Region(where, _label(raw.get("region_attributes"), labels), (outline,))
 
 
-def _outline(shape: Mapping[str, Any]) -> Outline:
+def _outline(shape: Mapping[str, object]) -> Outline:
     """The shape as a polygon.
 
     A polyline counts as the closed polygon through its points: people trace objects with it, and
@@ -112,33 +119,33 @@ def _outline(shape: Mapping[str, Any]) -> Outline:
     return reader(shape)
 
 
-def _polygon(shape: Mapping[str, Any]) -> Outline:
+def _polygon(shape: Mapping[str, object]) -> Outline:
     xs = numbers(shape.get("all_points_x"), "all_points_x")
     return geometry.polygon(xs, numbers(shape.get("all_points_y"), "all_points_y"))
 
 
-def _rect(shape: Mapping[str, Any]) -> Outline:
+def _rect(shape: Mapping[str, object]) -> Outline:
     x, y = number(shape.get("x"), "x"), number(shape.get("y"), "y")
     width, height = positive(shape.get("width"), "width"), positive(shape.get("height"), "height")
     return geometry.rectangle(x, y, width, height)
 
 
-def _circle(shape: Mapping[str, Any]) -> Outline:
+def _circle(shape: Mapping[str, object]) -> Outline:
     radius = positive(shape.get("r"), "r")
     return geometry.ellipse(*_center(shape), radius, radius)
 
 
-def _ellipse(shape: Mapping[str, Any]) -> Outline:
+def _ellipse(shape: Mapping[str, object]) -> Outline:
     """VIA 2.x stores ``theta``, in radians; 1.x ellipses are upright."""
     rx, ry = positive(shape.get("rx"), "rx"), positive(shape.get("ry"), "ry")
     return geometry.ellipse(*_center(shape), rx, ry, number(shape.get("theta", 0), "theta"))
 
 
-def _center(shape: Mapping[str, Any]) -> Tuple[float, float]:
+def _center(shape: Mapping[str, object]) -> Tuple[float, float]:
     return number(shape.get("cx"), "cx"), number(shape.get("cy"), "cy")
 
 
-_SHAPES: Dict[str, Callable[[Mapping[str, Any]], Outline]] = {
+_SHAPES: Dict[str, Callable[[Mapping[str, object]], Outline]] = {
     "polygon": _polygon,
     "polyline": _polygon,
     "rect": _rect,
@@ -147,7 +154,7 @@ _SHAPES: Dict[str, Callable[[Mapping[str, Any]], Outline]] = {
 }
 
 
-def _label(attributes: Any, labels: Labels) -> str:
+def _label(attributes: object, labels: Labels) -> str:
     """The class a region's attributes name, else the default class."""
     attributes = attributes if isinstance(attributes, dict) else {}
     value = attributes.get(labels.attribute)
@@ -163,7 +170,7 @@ def _label(attributes: Any, labels: Labels) -> str:
     raise _unlabelled(attributes, labels.attribute)
 
 
-def _ticked(boxes: Mapping[str, Any]) -> Optional[str]:
+def _ticked(boxes: Mapping[str, object]) -> Optional[str]:
     """The one ticked option of a checkbox attribute, None where none is."""
     ticked = [name for name, value in boxes.items() if value in (True, "true", 1)]
     if len(ticked) > 1:
@@ -171,7 +178,7 @@ def _ticked(boxes: Mapping[str, Any]) -> Optional[str]:
     return ticked[0] if ticked else None
 
 
-def _unlabelled(attributes: Mapping[str, Any], attribute: str) -> Defect:
+def _unlabelled(attributes: Mapping[str, object], attribute: str) -> Defect:
     others = ", ".join(f'"{name}"' for name in attributes if name != attribute)
     hint = f"label_attribute may have to be one of {others}" if others else "label the region"
     return Defect(f'the region has no "{attribute}" attribute', f"{hint}, or set a default_class")

@@ -1,57 +1,67 @@
 import json
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from labelled import entry, polygon, rect, region, save, via
+from labelled import Json, entry, polygon, rect, region, save, via
 
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.formats.via import Labels, read_via
+from mmdet_jetson.stages.annotations.formats.via import read
+from mmdet_jetson.stages.annotations.records import Labels, Outline, Record
 from mmdet_jetson.stages.errors import StageError
 
 CLASSES = ("balloon", "kite")
 SQUARE = [(1, 2), (11, 2), (11, 12), (1, 12)]
 
 
-def read(tmp_path, content, attribute="label", default=None):
+def saved(
+    tmp_path: Path, content: object, attribute: str = "label", default: str | None = None
+) -> tuple[list[Record], Findings]:
+    """What a file with that content is read as."""
     save(tmp_path / "via.json", content)
     findings = Findings()
     labels = Labels(CLASSES, attribute, default)
-    return read_via(tmp_path / "via.json", "via.json", labels, findings), findings
+    return read(tmp_path / "via.json", "via.json", labels, findings), findings
 
 
-def outline_of(tmp_path, shape):
-    records, findings = read(tmp_path, via(entry("a.png", region(shape, label="kite"))))
+def outline_of(tmp_path: Path, shape: Json) -> Outline:
+    records, findings = saved(tmp_path, via(entry("a.png", region(shape, label="kite"))))
     findings.raise_defects()
     return records[0].regions[0].outlines[0]
 
 
-def label_of(tmp_path, attributes, **options):
+def label_of(
+    tmp_path: Path, attributes: object, attribute: str = "label", default: str | None = None
+) -> str:
     raw = {"shape_attributes": rect(), "region_attributes": attributes}
-    records, findings = read(tmp_path, via(entry("a.png", raw)), **options)
+    records, findings = saved(tmp_path, via(entry("a.png", raw)), attribute, default)
     findings.raise_defects()
     return records[0].regions[0].label
 
 
-def as_version_1(content):
-    return {
-        key: {**item, "regions": {str(i): raw for i, raw in enumerate(item["regions"])}}
-        for key, item in content.items()
-    }
+def as_version_1(content: Json) -> Json:
+    """VIA 1.x numbers the regions, where 2.x lists them."""
+    entries = json.loads(json.dumps(content))
+    for item in entries.values():
+        item["regions"] = {str(i): raw for i, raw in enumerate(item["regions"])}
+    changed: Json = entries
+    return changed
 
 
-def as_project(content):
+def as_project(content: Json) -> Json:
     return {"_via_settings": {}, "_via_img_metadata": content, "_via_attributes": {}}
 
 
 @pytest.mark.parametrize(
     "form", [as_version_1, lambda content: content, as_project], ids=["1.x", "2.x", "2.x-project"]
 )
-def test_every_form_gives_the_same_records(tmp_path, form):
+def test_every_form_gives_the_same_records(tmp_path: Path, form: Callable[[Json], Json]) -> None:
     content = via(
         entry("a b.png", region(label="kite"), region(polygon(*SQUARE), label="balloon")),
         entry("empty.png"),
     )
-    records, findings = read(tmp_path, form(content))
+    records, findings = saved(tmp_path, form(content))
     findings.raise_defects()
     first, second = records
     assert (first.name, second.name, second.regions) == ("a b.png", "empty.png", ())
@@ -62,30 +72,30 @@ def test_every_form_gives_the_same_records(tmp_path, form):
     assert first.regions[1].outlines == (tuple(SQUARE),)
 
 
-def test_rect_becomes_its_corners(tmp_path):
+def test_rect_becomes_its_corners(tmp_path: Path) -> None:
     assert outline_of(tmp_path, rect(1, 2, 3, 4)) == ((1, 2), (4, 2), (4, 6), (1, 6))
 
 
-def test_circle_has_its_radius_everywhere(tmp_path):
+def test_circle_has_its_radius_everywhere(tmp_path: Path) -> None:
     points = outline_of(tmp_path, {"name": "circle", "cx": 20, "cy": 10, "r": 5})
     assert {round(math.dist(point, (20, 10)), 6) for point in points} == {5}
 
 
-def test_ellipse_turns_by_theta_in_radians_clockwise_on_the_screen(tmp_path):
+def test_ellipse_turns_by_theta_in_radians_clockwise_on_the_screen(tmp_path: Path) -> None:
     shape = {"name": "ellipse", "cx": 20, "cy": 10, "rx": 8, "ry": 2, "theta": math.pi / 6}
     points = outline_of(tmp_path, shape)
     assert points[0] == pytest.approx((20 + 8 * math.cos(math.pi / 6), 14))
 
 
-def test_ellipse_of_version_1_has_no_theta(tmp_path):
+def test_ellipse_of_version_1_has_no_theta(tmp_path: Path) -> None:
     points = outline_of(tmp_path, {"name": "ellipse", "cx": 20, "cy": 10, "rx": 8, "ry": 2})
     assert points[0] == (28, 10)
 
 
-def test_polyline_is_closed_with_a_warning(tmp_path):
+def test_polyline_is_closed_with_a_warning(tmp_path: Path) -> None:
     shape = {**polygon(*SQUARE), "name": "polyline"}
-    records, findings = read(tmp_path, via(entry("a.png", region(shape, label="kite"))))
-    assert records[0].regions[0].outlines == (tuple(SQUARE),)
+    records, findings = saved(tmp_path, via(entry("a.png", region(shape, label="kite"))))
+    assert list(records[0].regions[0].outlines) == [tuple(SQUARE)]
     assert findings.warnings() == [
         "an open polyline was closed to a polygon: via.json, a.png, region 1"
     ]
@@ -101,20 +111,20 @@ def test_polyline_is_closed_with_a_warning(tmp_path):
     ],
     ids=["text-dropdown-or-radio", "spaces-around", "checkbox", "unticked-checkbox"],
 )
-def test_label_comes_from_the_attribute(tmp_path, attributes):
+def test_label_comes_from_the_attribute(tmp_path: Path, attributes: Json) -> None:
     assert label_of(tmp_path, attributes, default="balloon") == "kite"
 
 
-def test_label_attribute_has_any_name(tmp_path):
+def test_label_attribute_has_any_name(tmp_path: Path) -> None:
     assert label_of(tmp_path, {"what": "kite", "label": "x"}, attribute="what") == "kite"
 
 
 @pytest.mark.parametrize("attributes", [{}, None, {"label": ""}, {"label": {}}, {"other": "x"}])
-def test_unlabelled_region_gets_the_default_class(tmp_path, attributes):
+def test_unlabelled_region_gets_the_default_class(tmp_path: Path, attributes: object) -> None:
     assert label_of(tmp_path, attributes, default="balloon") == "balloon"
 
 
-BAD_FILES = {
+BAD_FILES: dict[str, tuple[object, str]] = {
     "not-json": ("{'a': 1}", "is not JSON (line 1"),
     "cut-off": (json.dumps(via(entry("a.png", region())))[:60], "is not JSON"),
     "empty-file": ("", "is not JSON"),
@@ -124,30 +134,32 @@ BAD_FILES = {
     "a-list": ([1], "is a JSON list, not a VIA export"),
     "null": (None, "is a JSON null, not a VIA export"),
     "other-json": ({"version": 1}, "no entry has a file name"),
-    "coco": ({"images": [], "annotations": []}, "is a COCO file"),
+    "coco": ({"images": [], "annotations": []}, "no entry has a file name"),
     "via-3": ({"project": {}, "metadata": {}}, "is a VIA 3 project"),
     "key-twice": ('{"a": {"filename": "a"}, "a": {"filename": "a"}}', 'the key "a" twice'),
 }
 
 
 @pytest.mark.parametrize(("content", "sentence"), BAD_FILES.values(), ids=BAD_FILES.keys())
-def test_unreadable_file_is_one_defect_with_a_hint(tmp_path, content, sentence):
+def test_unreadable_file_is_one_defect_with_a_hint(
+    tmp_path: Path, content: object, sentence: str
+) -> None:
     text = content if isinstance(content, str) else json.dumps(content)
     with pytest.raises(Defect) as caught:
-        read(tmp_path, text)
+        saved(tmp_path, text)
     assert sentence in caught.value.what
     assert caught.value.hint
 
 
-def test_wrong_encoding_is_a_defect(tmp_path):
+def test_wrong_encoding_is_a_defect(tmp_path: Path) -> None:
     path = tmp_path / "via.json"
     path.write_bytes('{"a": "ä"}'.encode("latin-1"))
     with pytest.raises(Defect, match="is not UTF-8 text"):
-        read_via(path, "via.json", Labels(CLASSES, "label", None), Findings())
+        read(path, "via.json", Labels(CLASSES, "label", None), Findings())
 
 
-def test_byte_order_mark_is_allowed(tmp_path):
-    records, _ = read(tmp_path, "\ufeff" + json.dumps(via(entry("ä.png"))))
+def test_byte_order_mark_is_allowed(tmp_path: Path) -> None:
+    records, _ = saved(tmp_path, "\ufeff" + json.dumps(via(entry("ä.png"))))
     assert records[0].name == "ä.png"
 
 
@@ -159,18 +171,18 @@ BAD_ENTRIES = {
 
 
 @pytest.mark.parametrize(("bad", "sentence"), BAD_ENTRIES.values(), ids=BAD_ENTRIES.keys())
-def test_bad_entry_names_its_key(tmp_path, bad, sentence):
-    records, findings = read(tmp_path, {"k1": bad, "k2": entry("b.png")})
+def test_bad_entry_names_its_key(tmp_path: Path, bad: Json, sentence: str) -> None:
+    records, findings = saved(tmp_path, {"k1": bad, "k2": entry("b.png")})
     assert [record.name for record in records] == ["b.png"]
     with pytest.raises(StageError, match='via.json, entry "k1": ' + sentence):
         findings.raise_defects()
 
 
-def circle(**changes):
+def circle(**changes: object) -> Json:
     return {"name": "circle", "cx": 9, "cy": 9, "r": 5, **changes}
 
 
-BAD_REGIONS = {
+BAD_REGIONS: dict[str, tuple[object, str]] = {
     "no-shape": ({"region_attributes": {"label": "kite"}}, "has no shape"),
     "not-an-object": (5, "has no shape"),
     "point": (region({"name": "point", "cx": 1, "cy": 1}), 'the shape "point" has no area'),
@@ -183,9 +195,9 @@ BAD_REGIONS = {
         "has 4 x and 3 y coordinates",
     ),
     "no-points": (region({"name": "polygon"}), "all_points_x is missing, not a list"),
-    "nan": (region(circle(cx=math.nan)), "cx is NaN, no possible coordinate"),
-    "infinite": (region(rect(x=math.inf)), "x is Infinity, no possible coordinate"),
-    "far-too-large": (region(rect(x=10**400)), "no possible coordinate"),
+    "nan": (region(circle(cx=math.nan)), "cx is NaN, which cannot be a coordinate"),
+    "infinite": (region(rect(x=math.inf)), "x is Infinity, which cannot be a coordinate"),
+    "far-too-large": (region(rect(x=10**400)), "which cannot be a coordinate"),
     "text-coordinate": (region(rect(x="4")), 'x is "4", not a number'),
     "true-coordinate": (region(rect(x=True)), "x is true, not a number"),
     "null-coordinate": (region(rect(x=None)), "x is missing, not a number"),
@@ -211,8 +223,10 @@ BAD_REGIONS = {
 
 
 @pytest.mark.parametrize(("bad", "sentence"), BAD_REGIONS.values(), ids=BAD_REGIONS.keys())
-def test_bad_region_is_one_sentence_with_its_place_and_a_hint(tmp_path, bad, sentence):
-    _, findings = read(tmp_path, via(entry("a.png", region(label="kite"), bad)))
+def test_bad_region_is_one_sentence_with_its_place_and_a_hint(
+    tmp_path: Path, bad: object, sentence: str
+) -> None:
+    _, findings = saved(tmp_path, via(entry("a.png", region(label="kite"), bad)))
     with pytest.raises(StageError) as caught:
         findings.raise_defects()
     assert caught.value.message.startswith("via.json, a.png, region 2: ")
@@ -221,15 +235,15 @@ def test_bad_region_is_one_sentence_with_its_place_and_a_hint(tmp_path, bad, sen
     assert caught.value.hint
 
 
-def test_unknown_class_names_the_nearest(tmp_path):
-    _, findings = read(tmp_path, via(entry("a.png", region(label="Baloon"))))
+def test_unknown_class_names_the_nearest(tmp_path: Path) -> None:
+    _, findings = saved(tmp_path, via(entry("a.png", region(label="Baloon"))))
     with pytest.raises(StageError) as caught:
         findings.raise_defects()
     assert 'the nearest class is "balloon"' in caught.value.hint
 
 
-def test_missing_label_names_the_attributes_there_are(tmp_path):
-    _, findings = read(tmp_path, via(entry("a.png", region(type="kite"))))
+def test_missing_label_names_the_attributes_there_are(tmp_path: Path) -> None:
+    _, findings = saved(tmp_path, via(entry("a.png", region(type="kite"))))
     with pytest.raises(StageError) as caught:
         findings.raise_defects()
     assert 'label_attribute may have to be one of "type"' in caught.value.hint

@@ -1,4 +1,4 @@
-"""The places where a source's file may be: folders of this machine and web addresses."""
+"""Where a source's file may be: in folders of this machine and at web addresses."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -13,16 +13,16 @@ OnBytes = Callable[[int, "int | None"], None]
 _CHUNK = 1 << 20
 
 
-class PlaceFailed(Exception):
-    """The file could not be had from one place; the message completes "it ...", others remain."""
+class LocationFailed(Exception):
+    """One location did not give the file; the message completes "it ...", others may still do."""
 
 
-class WrongFile(PlaceFailed):
-    """The place has a file, but not the one that is wanted."""
+class WrongFile(LocationFailed):
+    """The location has a file, but not the one that is wanted."""
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A local file or a web address where the wanted file may be."""
 
     address: str
@@ -43,28 +43,28 @@ class Place:
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def places(url: str, mirrors: Sequence[str]) -> list[Place]:
+def locations(url: str, mirrors: Sequence[str]) -> list[Location]:
     """Return where to look for the file of ``url``, in order: each mirror, then the url itself."""
     filename = filename_of(url)
     found = []
     for mirror in mirrors:
         name = quote(filename) if "://" in mirror else filename
-        found.append(Place(f"{mirror.rstrip('/')}/{name}"))
-    return [*found, Place(url)]
+        found.append(Location(f"{mirror.rstrip('/')}/{name}"))
+    return [*found, Location(url)]
 
 
 def copy(path: Path, target: Path, progress: OnBytes) -> str:
     """Copy a local file and return its SHA-256.
 
     Raises:
-        PlaceFailed: the file cannot be read.
+        LocationFailed: the file cannot be read.
     """
     digest = hashlib.sha256()
     try:
         source = path.open("rb")
         total = path.stat().st_size
     except OSError as error:
-        raise PlaceFailed(f"cannot be read: {error.strerror}") from error
+        raise LocationFailed(f"cannot be read: {error.strerror}") from error
     with source, target.open("wb") as sink:
         while chunk := source.read(_CHUNK):
             sink.write(chunk)

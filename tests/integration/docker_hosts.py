@@ -1,4 +1,4 @@
-"""Other engines on this machine: a second Docker, reached like one far away, and Podman."""
+"""More Docker hosts on this machine: a second Docker, reached like one far away, and Podman."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ SUBJECTS = {
 
 @dataclass(frozen=True)
 class Remote:
-    """An engine at a TCP port with TLS, and the folder of a client's certificates."""
+    """A Docker host at a TCP port with TLS, and the folder of a client's certificates."""
 
     port: int
     certificates: Path
@@ -41,13 +41,13 @@ class Remote:
         }
 
     def load(self, *images: str) -> None:
-        """Copy images from the machine's own engine, as one without a registry does it."""
+        """Copy images from the machine's own Docker, as one without a registry does it."""
         copy_images(self.environ, *images)
 
 
 @contextlib.contextmanager
-def second_engine(folder: Path) -> Iterator[Remote]:
-    """Start an engine with its own data, and stop it with everything that it runs."""
+def second_docker_host(folder: Path) -> Iterator[Remote]:
+    """Start Docker again with data of its own, and stop it with everything that it runs."""
     folder.mkdir(parents=True, exist_ok=True)
     certificates = make_certificates(folder / "certificates")
     port = free_port()
@@ -59,7 +59,7 @@ def second_engine(folder: Path) -> Iterator[Remote]:
             shutil.which("dockerd") or "dockerd", f"--host=tcp://127.0.0.1:{port}", "--tlsverify",
             *(f"{option}={path}" for option, path in tls.items()),
             f"--data-root={folder}/data", f"--exec-root={folder}/exec",
-            # With `--bridge=none` it would remove the bridge of the machine's own engine.
+            # With `--bridge=none` it would remove the bridge of the machine's own Docker.
             f"--pidfile={folder}/dockerd.pid", "--bridge=docker0", "--iptables=false",
         ],
         stdout=log, stderr=log,
@@ -74,9 +74,12 @@ def second_engine(folder: Path) -> Iterator[Remote]:
         process.wait(60)
 
 
-# Podman raises its containers' limits above those of a machine where root may not do so.
-LIMITS = """[containers]
+# Podman raises its containers' limits above those of a machine where root may not do so. Its usual
+# runtime, crun, refuses the mixed cgroups of some machines; runc comes with Docker.
+CONFIGURATION = """[containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
 """
 
 
@@ -94,7 +97,7 @@ def lacks_podman() -> str:
 @contextlib.contextmanager
 def podman(folder: Path) -> Iterator[str]:
     """Serve Podman's socket, with images of its own; give its address."""
-    (folder / "containers.conf").write_text(LIMITS)
+    (folder / "containers.conf").write_text(CONFIGURATION)
     environ = {**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")}
     command = ["podman", f"--root={folder}/data", f"--runroot={folder}/run"]
     address = f"unix://{folder}/socket"
@@ -113,7 +116,7 @@ def podman(folder: Path) -> Iterator[str]:
 
 
 def copy_images(environ: Mapping[str, str], *images: str) -> None:
-    """Copy images of the machine's own engine to the one that `environ` names."""
+    """Copy images of the machine's own Docker to the Docker host that `environ` names."""
     save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
     subprocess.run(["docker", "load", "-q"], stdin=save.stdout, env=environ, check=True)
     assert save.wait() == 0
@@ -134,7 +137,7 @@ exec {ssh} -i {folder}/user -o UserKnownHostsFile={folder}/known "$@"
 
 @contextlib.contextmanager
 def ssh_to_this_machine(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Start an SSH server; give an engine's address, and a folder with an `ssh` that has its key."""
+    """Start an SSH server; give the address for Docker, and a folder with an `ssh` that has its key."""
     folder.mkdir()
     (folder / "bin").mkdir()
     for name in ("host", "user"):
@@ -166,8 +169,8 @@ def make_certificates(folder: Path) -> Path:
     """Make an authority, a server's and a client's certificate: ca.pem, cert.pem, key.pem."""
     folder.mkdir(parents=True)
 
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, capture_output=True, check=True)
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, check=True)
 
     def new_key(name: str, common_name: str, *more: str) -> None:
         openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}-key.pem",
@@ -186,8 +189,8 @@ def make_certificates(folder: Path) -> Path:
 
 
 @dataclass
-class Line:
-    """A line to an engine that ends, for good, once so many bytes went up or came down."""
+class Relay:
+    """Passes on what goes to a Docker host and back, until so many bytes went up or came down."""
 
     remote: Remote
     most_up: float = float("inf")
@@ -241,5 +244,5 @@ def free_port() -> int:
 def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.1)

@@ -1,7 +1,6 @@
-"""What a configuration can choose from: a line for each, and the module of that name does it.
+"""The backends: a line each, and the module of that name in ``stages/backends`` does the rest.
 
-The host side checks names and plans by these tables before anything starts. A stage imports the
-module: of ``stages/backends``, of ``stages/annotations/formats``, of ``stages/gates``.
+The host side plans by this table before anything starts.
 """
 
 from dataclasses import dataclass
@@ -45,16 +44,3 @@ BACKENDS: Mapping[str, Backend] = {
         lists_gpus=True,
     ),
 }
-
-# A gate's name in [gates], and the module that judges it. A limit is a number from 0 to 1.
-GATES: Mapping[str, str] = {
-    "min_AP50": "min_ap50",
-    "max_AP_difference": "max_ap_difference",
-}
-
-# A format's name in [dataset], and what it is called in sentences. `drawn` pictures have no source.
-FORMATS: Mapping[str, str] = {
-    "via": "VIA (VGG Image Annotator 1.x and 2.x)",
-    "coco": "COCO",
-}
-DRAWN = "drawn"

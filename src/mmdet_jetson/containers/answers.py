@@ -1,0 +1,128 @@
+"""What the API of a Docker host answers, as far as it is read here; its SDK has no types.
+
+Docker's reference of its API says what the fields mean.
+"""
+
+from typing import TypedDict
+
+Labels = dict[str, str]
+
+
+class Component(TypedDict):
+    """A part of what a Docker host runs, in its version."""
+
+    Name: str
+
+
+class Version(TypedDict, total=False):
+    """The answer to ``version``; Podman is told by its components."""
+
+    Components: list[Component] | None
+
+
+class _Info(TypedDict):
+    Architecture: str
+    ID: str
+    KernelVersion: str
+    MemTotal: int
+    NCPU: int
+    Name: str
+    ServerVersion: str
+
+
+class Info(_Info, total=False):
+    """The answer to ``info``."""
+
+    Runtimes: dict[str, object] | None
+
+
+class ImageConfig(TypedDict, total=False):
+    """What an image says of itself."""
+
+    Labels: Labels | None
+
+
+class RootFS(TypedDict, total=False):
+    """What an image's file system is made of."""
+
+    Layers: list[str] | None
+
+
+class _ImageDetails(TypedDict):
+    Id: str
+    Architecture: str
+    RootFS: RootFS
+    Size: int
+
+
+class ImageDetails(_ImageDetails, total=False):
+    """The answer to ``inspect_image``."""
+
+    Config: ImageConfig | None
+
+
+class ImageEntry(TypedDict):
+    """One of the images in a list; an untagged one has the tag ``<none>:<none>``, or none."""
+
+    Id: str
+    RepoTags: list[str] | None
+    Created: float
+    Labels: Labels | None
+
+
+class Descriptor(TypedDict):
+    """What names content in a registry."""
+
+    digest: str
+
+
+class Distribution(TypedDict):
+    """The answer to ``inspect_distribution``: what a registry has under a reference."""
+
+    Descriptor: Descriptor
+
+
+class Created(TypedDict):
+    """The answer to ``create_container``."""
+
+    Id: str
+
+
+class ContainerState(TypedDict):
+    """How a container runs or ended."""
+
+    ExitCode: int
+    OOMKilled: bool
+
+
+class ContainerDetails(TypedDict):
+    """The answer to ``inspect_container``."""
+
+    State: ContainerState
+
+
+class ContainerEntry(TypedDict):
+    """One of the containers in a list."""
+
+    Id: str
+    Labels: Labels
+
+
+class VolumeEntry(TypedDict):
+    """One of the volumes in a list."""
+
+    Name: str
+
+
+class VolumeList(TypedDict):
+    """The answer to ``volumes``."""
+
+    Volumes: list[VolumeEntry] | None
+
+
+class Message(TypedDict, total=False):
+    """One message while an image is built or pulled: output, a status, or the error it ends in."""
+
+    stream: str
+    status: str
+    error: str

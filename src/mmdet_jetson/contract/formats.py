@@ -1,0 +1,10 @@
+"""The annotation formats: a line each, and a module of that name that reads files of it."""
+
+from typing import Mapping
+
+# A format's name in [dataset], and what it is called in sentences. `drawn` pictures have no source.
+FORMATS: Mapping[str, str] = {
+    "via": "VIA",  # VGG Image Annotator, 1.x and 2.x
+    "coco": "COCO",
+}
+DRAWN = "drawn"

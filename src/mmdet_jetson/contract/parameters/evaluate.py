@@ -1,0 +1,30 @@
+"""What the two stages that evaluate are told."""
+
+from dataclasses import dataclass
+
+from mmdet_jetson.contract.parameters.base import Parameters
+
+
+@dataclass(frozen=True)
+class DrawingParameters:
+    """How many validation pictures an evaluation draws, and detections from which score on."""
+
+    pictures: int
+    draw_threshold: float
+
+
+@dataclass(frozen=True)
+class EvaluateCheckpointParameters(Parameters):
+    """``subject`` is "base", the weights before the training, or "checkpoint"."""
+
+    subject: str
+    device: str
+    drawing: DrawingParameters
+
+
+@dataclass(frozen=True)
+class EvaluateEngineParameters(Parameters):
+    """``target`` is the engine's, or empty for an exported graph run by ONNX Runtime."""
+
+    target: str
+    drawing: DrawingParameters

@@ -1,0 +1,71 @@
+"""Tar archives whose bytes depend on names and contents alone, on every machine.
+
+Times, owners' names and modes of this machine stay out of them. Each function gives a part of an
+archive, block by block, so that no file is ever whole in memory; `archive` joins parts.
+"""
+
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mmdet_jetson.errors import UserError
+
+BLOCK = 1 << 20  # bytes
+
+
+def archive(*parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join parts to a whole archive, which ends at its two zero blocks."""
+    for part in parts:
+        yield from part
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def folder(path: Path, name: str, owner: int = 0) -> Iterator[bytes]:
+    """Give a folder and all that is in it, sorted, under a name; ``owner`` is a user's id.
+
+    A link to a file becomes that file; a link to a folder, which may lead in circles, becomes an
+    empty folder.
+
+    Raises:
+        UserError: a file changed while it was read.
+    """
+    yield _header(name, tarfile.DIRTYPE, 0o755, 0, owner)
+    for each in sorted(path.iterdir()):
+        inside = f"{name}/{each.name}"
+        if not each.is_dir():
+            yield from file(each, inside, owner)
+        elif each.is_symlink():
+            yield _header(inside, tarfile.DIRTYPE, 0o755, 0, owner)
+        else:
+            yield from folder(each, inside, owner)
+
+
+def file(path: Path, name: str, owner: int = 0, mode: int = 0o644) -> Iterator[bytes]:
+    """Give one file under a name.
+
+    Raises:
+        UserError: it changed while it was read.
+    """
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        yield _header(name, tarfile.REGTYPE, mode, size, owner)
+        left = size
+        while left and (block := stream.read(min(left, BLOCK))):
+            left -= len(block)
+            yield block
+        if left or stream.read(1):
+            raise UserError(f"{path} changed while it was read", "run again")
+    yield bytes(-size % tarfile.BLOCKSIZE)
+
+
+def empty_file(name: str) -> bytes:
+    """Give an empty file under a name."""
+    return _header(name, tarfile.REGTYPE, 0o644, 0, 0)
+
+
+def _header(name: str, kind: bytes, mode: int, size: int, owner: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode, member.size = kind, mode, size
+    member.uid = member.gid = owner
+    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")

@@ -1,0 +1,84 @@
+"""Heads of untrained detectors, decoded for a graph and by MMDetection itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mmdet
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine import Config
+from mmengine.model import revert_sync_batchnorm
+from untrained import SIZE
+
+from mmdet_jetson.stages.conversion import heads
+from mmdet_jetson.stages.conversion.decoded_network import DecodedNetwork
+from mmdet_jetson.stages.errors import StageError
+
+KNOWN = {
+    "retinanet/retinanet_r50_fpn_1x_coco.py": "base_dense",
+    "rtmdet/rtmdet_tiny_8xb32-300e_coco.py": "base_dense",
+    "yolox/yolox_tiny_8xb8-300e_coco.py": "yolox",
+}
+
+
+def untrained(base: str) -> torch.nn.Module:
+    register_all_modules()
+    config = Config.fromfile(str(Path(mmdet.__file__).parent / ".mim/configs" / base))
+    config.model.backbone.pop("init_cfg", None)
+    torch.manual_seed(0)
+    return revert_sync_batchnorm(MODELS.build(config.model)).eval()
+
+
+@pytest.mark.parametrize("base", KNOWN)
+def test_a_head_is_decoded_as_mmdetection_does(base: str) -> None:
+    model = untrained(base)
+    network = DecodedNetwork(model, 1, SIZE)
+    batch = torch.randn(network.example.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        boxes, scores = network(batch)
+        found = model.bbox_head.predict_by_feat(
+            *model.bbox_head(model.extract_feat(batch)),
+            batch_img_metas=[{"img_shape": SIZE[::-1]}],
+            cfg=Config({"score_thr": 0.0, "nms_pre": 10**6}),
+            with_nms=False,
+        )[0]
+    theirs = table(found.bboxes, found.scores, found.labels)
+    _, label = torch.meshgrid(*map(torch.arange, scores.shape[1:]))
+    every_box = boxes[0].repeat_interleave(scores.shape[2], 0)
+    ours = table(every_box, scores[0].flatten(), label.flatten())
+    ours = ours[ours[:, 1] > 0]
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() < 1e-4
+
+
+def table(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Rows of a label, a score and a box, in their order."""
+    return torch.cat([labels[:, None].float(), scores[:, None], boxes], 1).unique(dim=0)
+
+
+@pytest.mark.parametrize("base", KNOWN)
+def test_each_is_known_by_one_module(base: str) -> None:
+    head = untrained(base).bbox_head
+    knowing = [name for name in heads.HEADS if heads.load(name).matches(head)]
+    assert knowing == [KNOWN[base]]
+
+
+def test_every_registered_head_is_tried_here() -> None:
+    assert set(heads.HEADS) == set(KNOWN.values())
+
+
+@pytest.mark.parametrize(
+    ("base", "head"),
+    [
+        ("fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py", "a FCOS with a FCOSHead"),
+        ("gfl/gfl_r50_fpn_1x_coco.py", "a GFL with a GFLHead"),
+        ("faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py", "a FasterRCNN with a head of its own"),
+    ],
+)
+def test_a_head_that_cannot_be_fused_is_one_sentence(base: str, head: str) -> None:
+    with pytest.raises(StageError, match=f"^{head} cannot be fused") as caught:
+        DecodedNetwork(untrained(base), 1, SIZE)
+    assert 'graph = "documented"' in caught.value.hint
