@@ -24,7 +24,7 @@ from statistics import median
 
 from mmdet_jetson.cli.verbs import Request, Session, session
 from mmdet_jetson.config.settings import ROOT, read_settings
-from mmdet_jetson.contract.choices import BACKENDS
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.environments.packages import (
     Environment,
     device_environment,

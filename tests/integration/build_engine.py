@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 def main(onnx: Path, folder: Path, precision: str) -> None:
     """Run the stage."""
-    from mmdet_jetson.contract.parameters import EngineParameters  # noqa: PLC0415
+    from mmdet_jetson.contract.parameters.engine import EngineParameters  # noqa: PLC0415
     from mmdet_jetson.stages import engine  # noqa: PLC0415
     from mmdet_jetson.stages.job import StageJob  # noqa: PLC0415
 
