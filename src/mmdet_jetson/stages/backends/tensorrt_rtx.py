@@ -30,7 +30,7 @@ def build(request: Request) -> Built:
 
     capabilities = [_capability(number) for number in request.compute_capabilities]
     compiler = frame.Compiler(trt, _strongly_typed(), request.folder / frame.LOG)
-    compiler.parse(typed_graph.typed_graph(request, quantization.FOR_TENSORRT))
+    compiler.parse(typed_graph.typed_graph(request, quantization.SYMMETRIC))
     compiler.add_profile(request.graph.input_size)
     _choose_gpus(compiler.config, capabilities)
     if request.precision == "fp32":

@@ -39,14 +39,12 @@ class Scheme:
 
 
 # A zero point of its own uses all 256 steps for values that are mostly positive.
-FOR_CPU = Scheme(QuantType.QUInt8, {"WeightSymmetric": True})
-SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
-# TensorRT knows no zero point but 0, and adds the bias in floating point.
-FOR_TENSORRT = Scheme(QuantType.QInt8, SYMMETRIC)
-# OpenVINO makes a convolution, its activation and the next rounding one step where there are no
-# zero points. It moves the factors behind a convolution on through the graph, and from the last
-# ones into the post-processing, where 2026.4 computes shapes that do not fit.
-FOR_OPENVINO = Scheme(QuantType.QInt8, SYMMETRIC, keeps_last=True)
+ASYMMETRIC = Scheme(QuantType.QUInt8, {"WeightSymmetric": True})
+# All that TensorRT knows: no zero point but 0, and the bias is added in floating point.
+SYMMETRIC = Scheme(
+    QuantType.QInt8,
+    {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+)
 
 
 def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
