@@ -61,4 +61,4 @@ def test_the_menu_compiles_and_refuses_to_open(tiny_run: Menu, tmp_path: Path) -
     assert refused.returncode == 1
     assert "built for GPU architecture 86 or 89, and this device has none" in refused.stderr
     evaluated = tiny_run.run("evaluate", "--target", "pc-rtx")
-    assert "runs on a GPU only, and there is none" in evaluated.stderr
+    assert "runs on a GPU only, and this machine has none" in evaluated.stderr
