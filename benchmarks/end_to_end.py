@@ -4,10 +4,11 @@
         [--rounds 20] [--pictures 1024x768] [--plot docs/end_to_end.svg]
 
 Takes the checkpoint of a finished run (``make demo``), exports it at ``--size`` and builds engines
-for ONNX Runtime in fp32 and int8. Each contender is a process that waits for its turn; one after
-the other detects on the same ten pictures, on the same cores, and who begins changes with every
-round. Ten, since a device sees one picture after the other; in turns of one, ours takes longer.
-The SDK (``mmdeploy-runtime``, with the ONNX Runtime in its wheel) reads the documented graph.
+for ONNX Runtime and for OpenVINO in all their precisions. Each contender is a process that waits
+for its turn; one after the other detects on the same ten pictures, on the same cores, and who
+begins changes with every round. Ten, since a device sees one picture after the other; in turns of
+one, ours takes longer. The SDK (``mmdeploy-runtime``, with the ONNX Runtime in its wheel) reads the
+documented graph.
 """
 
 import argparse
@@ -21,22 +22,29 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from mmdet_jetson.cli.verbs import Session, session
+from mmdet_jetson.cli.verbs import Request, Session, session
 from mmdet_jetson.config.settings import ROOT, read_settings
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.environments.packages import (
     Environment,
-    deploy_environment,
+    device_environment,
     python_of,
     train_environment,
 )
+from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.running.run_step import RunContext, run_step
-from mmdet_jetson.runtimes.selection import Where
 from mmdet_jetson.store import Artifact
 
 WORKER = Path(__file__).with_name("detect_worker.py")
 PLOT = Path(__file__).with_name("plot_steps.py")
-SDK, FP32, INT8 = "mmdeploy-runtime", "fused, fp32", "fused, int8"
-TARGETS = {FP32: "pc-onnxruntime", INT8: "pc-onnxruntime-int8"}
+SDK = "mmdeploy-runtime"
+TARGETS = {
+    "ONNX Runtime, fp32": "pc-onnxruntime",
+    "ONNX Runtime, int8": "pc-onnxruntime-int8",
+    "OpenVINO, fp32": "pc-openvino",
+    "OpenVINO, bf16": "pc-openvino-bf16",
+    "OpenVINO, int8": "pc-openvino-int8",
+}
 STEPS = ("resize", "normalize", "format", "network", "postprocess")
 NETWORK = STEPS.index("network")
 MOST_PICTURES = 20
@@ -54,43 +62,53 @@ def main() -> None:
     parser.add_argument("--pictures", default="1024x768")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    sdk = python_of(Environment("sdk", ROOT / "docker/sdk.lock", ("3.8",)), read_settings(), print)
-    ours = python_of(deploy_environment(ROOT), read_settings(), print)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        build(options.config, options.size, folder)
+        environments = {SDK: Environment("sdk", ROOT / "docker/sdk.lock", ("3.8",))}
+        environments |= build(options.config, options.size, folder)
         pictures = sorted((folder / "dataset/val").iterdir())[:MOST_PICTURES]
         with ExitStack() as stack:
-            contenders = {
-                contender: stack.enter_context(
-                    Contender(python, kind, folder / contender, options.pictures, *pictures)
-                )
-                for contender, python, kind in (
-                    (SDK, sdk, "sdk"),
-                    (FP32, ours, "ours"),
-                    (INT8, ours, "ours"),
-                )
-            }
+            contenders = {}
+            for contender, environment in environments.items():
+                python = python_of(environment, read_settings(), print)
+                kind = "sdk" if contender == SDK else "ours"
+                process = Contender(python, kind, folder / contender, options.pictures, *pictures)
+                contenders[contender] = stack.enter_context(process)
             times = take_turns(contenders, len(pictures), options.rounds)
     print(table(times))
     if options.plot:
         draw(times, options.plot)
 
 
-def build(config: str, size: int, folder: Path) -> None:
-    """Put the documented graph, our engines and the dataset into folders."""
-    settings = [f"input_size=[{size}, {size}]", f"targets={json.dumps(list(TARGETS.values()))}"]
-    with session(config, settings, Where()) as now:
-        shop = RunContext(now.runtime, now.store, now.display)
+def build(config: str, size: int, folder: Path) -> dict[str, Environment]:
+    """Put the documented graph, our engines and the dataset into folders.
+
+    Returns:
+        The environment that each of our engines runs in.
+    """
+    asked = Request(
+        config=config,
+        overrides=[f"input_size=[{size}, {size}]"],
+        targets=list(TARGETS.values()),
+    )
+    environments: dict[str, Environment] = {}
+    with session(asked) as now:
         made = {step: finished(now, step) for step in ("dataset", "train")}
         steps = {step.name: step for step in now.steps}
-        chosen = {SDK: "export-documented"}
-        for contender, target in TARGETS.items():
-            made[f"export-{target}"] = run_step(steps[f"export-{target}"], shop, made)
-            chosen[contender] = f"engine-{target}"
-        for contender, step in chosen.items():
-            now.store.checkout(run_step(steps[step], shop, made), folder / contender)
+
+        def make(step: Step) -> Artifact:
+            made[step.name] = run_step(step, context, made)
+            return made[step.name]
+
+        context = RunContext(now.runtimes, now.store, now.display)
         now.store.checkout(made["dataset"], folder / "dataset")
+        now.store.checkout(make(steps["export-documented"]), folder / SDK)
+        for contender, target in TARGETS.items():
+            make(steps[f"export-{target}"])
+            now.store.checkout(make(steps[f"engine-{target}"]), folder / contender)
+            backend = BACKENDS[now.project.targets[target].backend]
+            environments[contender] = device_environment(ROOT, backend.environment)
+    return environments
 
 
 def finished(now: Session, step: str) -> Artifact:
@@ -104,16 +122,16 @@ def finished(now: Session, step: str) -> Artifact:
 class Contender:
     """A process that detects when told to."""
 
-    def __init__(self, python: Path, *words: object) -> None:
+    def __init__(self, python: Path, *arguments: object) -> None:
         self.process = subprocess.Popen(
-            [str(word) for word in (python, WORKER, *words)],
+            [str(each) for each in (python, WORKER, *arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
         if self._answer() != "ready":
-            raise SystemExit(f"error: {words[0]} does not start")
+            raise SystemExit(f"error: {arguments[1]} does not start")
 
     def __enter__(self) -> "Contender":
         return self

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 COLOURS = ("#7aa6c2", "#b9d2df", "#dbe8ef", "#1f5673", "#e0a458")
 
 
-def main(path):
+def main(path: str) -> None:
     """Write the figure; a bar of one value only is drawn in grey, as a whole."""
     content = json.load(sys.stdin)
-    figure = Figure(figsize=(7, 2.2), layout="constrained")
+    figure = Figure(figsize=(7, 1 + 0.4 * len(content["bars"])), layout="constrained")
     axes = figure.add_subplot()
     for place, milliseconds in enumerate(content["bars"].values()):
-        left = 0
+        left = 0.0
         colours = COLOURS if len(milliseconds) > 1 else ("#999999",)
         for colour, value in zip(colours, milliseconds):  # noqa: B905 - Python 3.8
             axes.barh(place, value, left=left, color=colour)

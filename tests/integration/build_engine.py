@@ -15,16 +15,17 @@ sys.path.insert(0, str(ROOT / "src"))
 
 def main(onnx: Path, folder: Path, precision: str) -> None:
     """Run the stage."""
+    from mmdet_jetson.contract.parameters.engine import EngineParameters  # noqa: PLC0415
     from mmdet_jetson.stages import engine  # noqa: PLC0415
     from mmdet_jetson.stages.job import StageJob  # noqa: PLC0415
 
-    parameters = {
-        "target": "pc-rtx",
-        "backend": "tensorrt_rtx",
-        "precision": precision,
-        "compute_capabilities": [86, 89],
-        "calibration_pictures": 2,
-    }
+    parameters = EngineParameters(
+        target="pc-rtx",
+        backend="tensorrt_rtx",
+        precision=precision,
+        compute_capabilities=(86, 89),
+        calibration_pictures=2 if precision == "int8" else None,
+    )
     inputs = {
         "onnx": onnx,
         "training": noise(folder / "training", "train", 0),
@@ -32,7 +33,7 @@ def main(onnx: Path, folder: Path, precision: str) -> None:
     }
     made = folder / "engine"
     made.mkdir()
-    engine.run(StageJob("engine", parameters, inputs, {"engine": made}, folder, io.StringIO()))
+    engine.run(StageJob(parameters, inputs, made, folder, channel=io.StringIO()))
 
 
 def noise(dataset: Path, split: str, seed: int) -> Path:

@@ -8,7 +8,7 @@ import pytest
 from menus import ROOT, Menu
 
 from mmdet_jetson.config.settings import read_settings
-from mmdet_jetson.environments.packages import python_of, rtx_environment, train_environment
+from mmdet_jetson.environments.packages import device_environment, python_of, train_environment
 from mmdet_jetson.processes import output_of
 
 pytestmark = pytest.mark.skipif(
@@ -21,7 +21,10 @@ FAMILIES = {
 
 
 def python(environment: str) -> str:
-    made = {"train": train_environment(ROOT, "cpu"), "deploy-rtx": rtx_environment(ROOT)}
+    made = {
+        "train": train_environment(ROOT, "cpu"),
+        "deploy-rtx": device_environment(ROOT, "deploy-rtx"),
+    }
     return str(python_of(made[environment], read_settings(), print))
 
 
@@ -58,4 +61,4 @@ def test_the_menu_compiles_and_refuses_to_open(tiny_run: Menu, tmp_path: Path) -
     assert refused.returncode == 1
     assert "built for GPU architecture 86 or 89, and this device has none" in refused.stderr
     evaluated = tiny_run.run("evaluate", "--target", "pc-rtx")
-    assert "runs on a GPU only, and there is none" in evaluated.stderr
+    assert "runs on a GPU only, and this machine has none" in evaluated.stderr

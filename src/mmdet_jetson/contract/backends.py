@@ -28,6 +28,7 @@ class Backend:
 
 BACKENDS: Mapping[str, Backend] = {
     "onnxruntime": Backend(("fp32", "int8")),
+    "openvino": Backend(("fp32", "bf16", "int8"), environment="deploy-openvino"),
     "tensorrt": Backend(
         ("fp32", "fp16", "int8"),
         deploy_config="tensorrt",

@@ -42,7 +42,7 @@ def build(request: Request) -> Built:
         onnx = request.onnx
         if request.precision == "int8":
             into = Path(scratch) / "int8.onnx"
-            onnx = quantization.quantize(request, quantization.FOR_CPU, into)
+            onnx = quantization.quantize(request, quantization.ASYMMETRIC, into)
         load(onnx, chosen)
     return Built(engine, {"graph_optimization": "extended"})
 

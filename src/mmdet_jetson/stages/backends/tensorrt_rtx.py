@@ -26,11 +26,11 @@ def build(request: Request) -> Built:
         StageError: a GPU that this TensorRT for RTX has no code for, or a graph it cannot compile.
     """
     from mmdet_jetson.stages.building import compiler as frame  # noqa: PLC0415
-    from mmdet_jetson.stages.building.typed_graph import typed_graph  # noqa: PLC0415
+    from mmdet_jetson.stages.building import quantization, typed_graph  # noqa: PLC0415
 
     capabilities = [_capability(number) for number in request.compute_capabilities]
     compiler = frame.Compiler(trt, _strongly_typed(), request.folder / frame.LOG)
-    compiler.parse(typed_graph(request))
+    compiler.parse(typed_graph.typed_graph(request, quantization.SYMMETRIC))
     compiler.add_profile(request.graph.input_size)
     _choose_gpus(compiler.config, capabilities)
     if request.precision == "fp32":

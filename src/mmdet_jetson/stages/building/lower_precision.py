@@ -1,4 +1,4 @@
-"""Which part of a graph may be computed less exactly, and that part in half precision.
+"""Which part of a graph may be computed less exactly, and that part in 16 bits.
 
 Only nodes whose name starts with ``network/`` are lowered, and of these only convolutions and what
 one still follows. Behind the last ones boxes are decoded: half precision has steps of half a pixel
@@ -8,7 +8,8 @@ The converter that comes with ONNX Runtime, ``onnxruntime.transformers.float16``
 on in half precision, also between nodes that it is told to leave alone.
 """
 
-from typing import Dict, Iterator, List, Set
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Sequence, Set
 
 import numpy as np
 import onnx
@@ -19,7 +20,20 @@ from mmdet_jetson.stages.errors import StageError
 NETWORK = "network/"
 # Their type is an attribute, not that of their inputs; a Cast behind them is as good.
 TYPED_BY_ATTRIBUTE = ("Cast", "Constant", "ConstantOfShape")
-LARGEST_HALF = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class SmallFloat:
+    """A type of 16 bits: its number in ONNX, and what its values and messages are called by."""
+
+    kind: int
+    name: str
+    precision: str
+
+
+HALF = SmallFloat(TensorProto.FLOAT16, "half", "fp16")
+# The range of FP32 with 8 bits behind the point, where half precision has a small range and 11.
+BFLOAT16 = SmallFloat(TensorProto.BFLOAT16, "bfloat16", "bf16")
 
 
 def lowered_nodes(model: onnx.ModelProto) -> Set[str]:
@@ -28,14 +42,8 @@ def lowered_nodes(model: onnx.ModelProto) -> Set[str]:
     Raises:
         StageError: there are none, as in a documented graph, whose nodes do not tell their part.
     """
-    made_by = {output: node for node in model.graph.node for output in node.output}
-    todo = [node for node in model.graph.node if node.op_type == "Conv"]
-    found: Set[str] = set()
-    while todo:
-        node = todo.pop()
-        if node.name not in found:
-            found.add(node.name)
-            todo += [made_by[name] for name in node.input if name in made_by]
+    convolutions = _convolutions(model)
+    found = {node.name for node in convolutions} | _before(model, convolutions)
     lowered = {name for name in found if name.startswith(NETWORK)}
     if not lowered:
         raise StageError(
@@ -46,26 +54,64 @@ def lowered_nodes(model: onnx.ModelProto) -> Set[str]:
     return lowered
 
 
+def last_convolutions(model: onnx.ModelProto) -> Set[str]:
+    """Name the convolutions that no other one follows."""
+    convolutions = _convolutions(model)
+    return {node.name for node in convolutions} - _before(model, convolutions)
+
+
+def _convolutions(model: onnx.ModelProto) -> List[onnx.NodeProto]:
+    return [node for node in model.graph.node if node.op_type == "Conv"]
+
+
+def _before(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> Set[str]:
+    """Name the nodes that some nodes get their values from, over however many steps."""
+    made_by = {output: node for node in model.graph.node for output in node.output}
+    todo = [made_by[name] for node in nodes for name in node.input if name in made_by]
+    found: Set[str] = set()
+    while todo:
+        node = todo.pop()
+        if node.name not in found:
+            found.add(node.name)
+            todo += [made_by[name] for name in node.input if name in made_by]
+    return found
+
+
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a graph with the same inputs and outputs that computes `lowered_nodes` in FP16.
 
     Raises:
         StageError: no node may be lowered, or a weight is too large for half precision.
     """
-    graph = _Halved(onnx.shape_inference.infer_shapes(model), lowered_nodes(model))
-    halved = onnx.ModelProto()
-    halved.CopyFrom(model)
-    del halved.graph.node[:], halved.graph.initializer[:], halved.graph.value_info[:]
-    halved.graph.node.extend(graph.nodes())
-    halved.graph.initializer.extend(graph.initializers(halved.graph.node))
-    return halved
+    return _lowered(model, HALF)
 
 
-class _Halved:
+def to_bfloat16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return such a graph that computes them in bfloat16.
+
+    ONNX allows that for convolutions from opset 22 on. OpenVINO takes it at any.
+
+    Raises:
+        StageError: no node may be lowered.
+    """
+    return _lowered(model, BFLOAT16)
+
+
+def _lowered(model: onnx.ModelProto, small: SmallFloat) -> onnx.ModelProto:
+    graph = _Lowered(onnx.shape_inference.infer_shapes(model), lowered_nodes(model), small)
+    lowered = onnx.ModelProto()
+    lowered.CopyFrom(model)
+    del lowered.graph.node[:], lowered.graph.initializer[:], lowered.graph.value_info[:]
+    lowered.graph.node.extend(graph.nodes())
+    lowered.graph.initializer.extend(graph.initializers(lowered.graph.node))
+    return lowered
+
+
+class _Lowered:
     """A graph of which some nodes are lowered; a value ``x`` in half precision is ``x/half``."""
 
-    def __init__(self, model: onnx.ModelProto, lowered: Set[str]) -> None:
-        self.graph = model.graph
+    def __init__(self, model: onnx.ModelProto, lowered: Set[str], small: SmallFloat) -> None:
+        self.graph, self.small = model.graph, small
         self.weights = {weight.name: weight for weight in model.graph.initializer}
         self.floats = _floats(model.graph)
         self.lowered = {
@@ -79,7 +125,7 @@ class _Halved:
         for node in model.graph.node:
             if node.name not in self.lowered:
                 self.read_as_float.update(node.input)
-        self.halves: Set[str] = set()
+        self.made: Set[str] = set()
 
     def nodes(self) -> Iterator[onnx.NodeProto]:
         """Yield the nodes in order, with casts wherever the precision changes."""
@@ -87,21 +133,21 @@ class _Halved:
             if node.name not in self.lowered:
                 yield node
                 continue
-            half = onnx.NodeProto()
-            half.CopyFrom(node)
+            lowered = onnx.NodeProto()
+            lowered.CopyFrom(node)
             for index, name in enumerate(node.input):
                 if self._is_computed_on(node, index):
-                    half.input[index] = _half(name)
-                    if name not in self.halves and name not in self.weights:
+                    lowered.input[index] = self._small(name)
+                    if name not in self.made and name not in self.weights:
                         yield helper.make_node(
-                            "Cast", [name], [_half(name)], to=TensorProto.FLOAT16
+                            "Cast", [name], [self._small(name)], to=self.small.kind
                         )
-                    self.halves.add(name)
-            half.output[:] = map(_half, node.output)
-            self.halves.update(node.output)
-            yield half
+                    self.made.add(name)
+            lowered.output[:] = map(self._small, node.output)
+            self.made.update(node.output)
+            yield lowered
             for name in self.read_as_float.intersection(node.output):
-                yield helper.make_node("Cast", [_half(name)], [name], to=TensorProto.FLOAT)
+                yield helper.make_node("Cast", [self._small(name)], [name], to=TensorProto.FLOAT)
 
     def initializers(self, nodes: List[onnx.NodeProto]) -> Iterator[TensorProto]:
         """Yield the weights that the nodes read, in the precision they read them in."""
@@ -109,26 +155,27 @@ class _Halved:
         for name, weight in self.weights.items():
             if name in read:
                 yield weight
-            if _half(name) in read:
-                yield _half_weight(weight)
+            if self._small(name) in read:
+                yield self._small_weight(weight)
 
     def _is_computed_on(self, node: onnx.NodeProto, index: int) -> bool:
         """Whether an input is a value; those of a Resize behind the first only say how large."""
         return node.input[index] in self.floats and not (node.op_type == "Resize" and index)
 
+    def _small(self, name: str) -> str:
+        return f"{name}/{self.small.name}"
 
-def _half(name: str) -> str:
-    return f"{name}/half"
-
-
-def _half_weight(weight: TensorProto) -> TensorProto:
-    values = numpy_helper.to_array(weight)
-    if values.size and np.abs(values).max() > LARGEST_HALF:
-        raise StageError(
-            f"the weight {weight.name} holds {np.abs(values).max():.3g}, too much for fp16",
-            'set the target\'s precision to "fp32"',
-        )
-    return numpy_helper.from_array(values.astype(np.float16), _half(weight.name))
+    def _small_weight(self, weight: TensorProto) -> TensorProto:
+        values = numpy_helper.to_array(weight)
+        with np.errstate(over="ignore"):
+            small = values.astype(helper.tensor_dtype_to_np_dtype(self.small.kind))
+        if not np.isfinite(small).all():
+            raise StageError(
+                f"the weight {weight.name} holds {np.abs(values).max():.3g}, too much for "
+                f"{self.small.precision}",
+                'set the target\'s precision to "fp32"',
+            )
+        return numpy_helper.from_array(small, self._small(weight.name))
 
 
 def _floats(graph: onnx.GraphProto) -> Set[str]:

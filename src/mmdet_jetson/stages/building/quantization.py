@@ -18,7 +18,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from mmdet_jetson.stages.building.lower_precision import lowered_nodes
+from mmdet_jetson.stages.building.lower_precision import last_convolutions, lowered_nodes
 from mmdet_jetson.stages.building.request import Request
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.feeding import Feeding
@@ -28,16 +28,20 @@ from mmdet_jetson.stages.inference.preprocessing import read_picture
 
 @dataclass(frozen=True)
 class Scheme:
-    """How a backend wants values in 8 bits."""
+    """How a backend wants values in 8 bits.
+
+    ``keeps_last``: the convolutions that no other one follows stay as they are.
+    """
 
     activations: QuantType
     options: Mapping[str, bool]
+    keeps_last: bool = False
 
 
 # A zero point of its own uses all 256 steps for values that are mostly positive.
-FOR_CPU = Scheme(QuantType.QUInt8, {"WeightSymmetric": True})
-# TensorRT knows no zero point but 0, and adds the bias in floating point.
-FOR_TENSORRT = Scheme(
+ASYMMETRIC = Scheme(QuantType.QUInt8, {"WeightSymmetric": True})
+# All that TensorRT knows: no zero point but 0, and the bias is added in floating point.
+SYMMETRIC = Scheme(
     QuantType.QInt8,
     {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
 )
@@ -56,7 +60,7 @@ def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
             "give the dataset training pictures",
         )
     model = onnx.load(str(request.onnx))
-    lowered = lowered_nodes(model)
+    lowered = lowered_nodes(model) - (last_convolutions(model) if scheme.keeps_last else set())
     convolutions = [n.name for n in model.graph.node if n.op_type == "Conv" and n.name in lowered]
     logging.getLogger().setLevel(logging.ERROR)  # it recommends what an exported graph has had
     try:

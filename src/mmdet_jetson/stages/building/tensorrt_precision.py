@@ -12,6 +12,7 @@ import onnx
 
 from mmdet_jetson.stages.building.compiler import Compiler
 from mmdet_jetson.stages.building.lower_precision import NETWORK, lowered_nodes
+from mmdet_jetson.stages.building.quantization import SYMMETRIC
 from mmdet_jetson.stages.building.request import Request
 from mmdet_jetson.stages.building.tensorrt_calibrator import calibrator
 from mmdet_jetson.stages.building.typed_graph import typed_graph
@@ -48,7 +49,7 @@ def model_for(trt: ModuleType, request: Request) -> onnx.ModelProto:
     by_flag = {"fp16": has_precision_flags(trt), "int8": has_calibrators(trt)}
     if by_flag.get(request.precision, True):
         return onnx.load(str(request.onnx))
-    return typed_graph(request)
+    return typed_graph(request, SYMMETRIC)
 
 
 def set_precision(

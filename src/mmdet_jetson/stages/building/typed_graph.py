@@ -5,20 +5,21 @@ from tempfile import TemporaryDirectory
 
 import onnx
 
-from mmdet_jetson.stages.building.lower_precision import to_half
-from mmdet_jetson.stages.building.quantization import FOR_TENSORRT, quantize
+from mmdet_jetson.stages.building.lower_precision import to_bfloat16, to_half
+from mmdet_jetson.stages.building.quantization import Scheme, quantize
 from mmdet_jetson.stages.building.request import Request
 
 
-def typed_graph(request: Request) -> onnx.ModelProto:
-    """Give the request's graph, lowered to its precision: fp32, fp16 or int8.
+def typed_graph(request: Request, scheme: Scheme) -> onnx.ModelProto:
+    """Give the request's graph, lowered to its precision: fp32, fp16, bf16, or int8 by ``scheme``.
 
     Raises:
         StageError: the graph cannot be lowered, or not be calibrated.
     """
-    if request.precision == "fp16":
-        return to_half(onnx.load(str(request.onnx)))
     if request.precision == "int8":
         with TemporaryDirectory() as scratch:
-            return onnx.load(str(quantize(request, FOR_TENSORRT, Path(scratch) / "int8.onnx")))
-    return onnx.load(str(request.onnx))
+            return onnx.load(str(quantize(request, scheme, Path(scratch) / "int8.onnx")))
+    model = onnx.load(str(request.onnx))
+    if request.precision == "fp16":
+        return to_half(model)
+    return to_bfloat16(model) if request.precision == "bf16" else model

@@ -47,7 +47,7 @@ def test_an_unknown_backend_is_one_sentence() -> None:
     with pytest.raises(StageError, match="no backend called 'tensorflow'") as caught:
         load_backend("tensorflow")
 
-    assert "onnxruntime, tensorrt" in caught.value.hint
+    assert "tensorrt, tensorrt_rtx" in caught.value.hint
 
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,12 @@ from built_engines import fixed_network
 from fused import fused_model
 from onnx import TensorProto, numpy_helper
 
-from mmdet_jetson.stages.building.lower_precision import lowered_nodes, to_half
+from mmdet_jetson.stages.building.lower_precision import (
+    last_convolutions,
+    lowered_nodes,
+    to_bfloat16,
+    to_half,
+)
 from mmdet_jetson.stages.engines.comparison import example_inputs
 from mmdet_jetson.stages.errors import StageError
 
@@ -43,6 +48,27 @@ def test_half_precision_begins_and_ends_inside_the_network() -> None:
     stored = {weight.name: weight.data_type for weight in after.graph.initializer}
     assert stored["weights_0/half"] == TensorProto.FLOAT16
     assert "weights_0" not in stored
+
+
+def test_bfloat16_is_where_half_precision_would_be() -> None:
+    half, small = to_half(fused_model()), to_bfloat16(fused_model())
+
+    names = [
+        [name.replace("/bfloat16", "/half") for node in model.graph.node for name in node.output]
+        for model in (half, small)
+    ]
+    assert names[0] == names[1]
+    stored = {weight.name: weight for weight in small.graph.initializer}
+    exact = {weight.name: weight for weight in fused_model().graph.initializer}
+    lowered = stored["weights_0/bfloat16"]
+    assert lowered.data_type == TensorProto.BFLOAT16
+    weights = numpy_helper.to_array(exact["weights_0"])
+    rounded = numpy_helper.to_array(lowered).astype(np.float32)
+    assert 0 < np.abs(rounded / weights - 1).max() <= 2**-8
+
+
+def test_the_last_convolutions_are_those_that_no_other_follows() -> None:
+    assert last_convolutions(fused_model()) == {"network/conv_1"}
 
 
 def test_half_precision_finds_nearly_the_same() -> None:
