@@ -105,7 +105,7 @@ status = by_config("status", "Show what is made already and what would run.", ve
 
 
 @task(
-    help={**BY_TARGET, "again": "time it anew, even if nothing changed"},
+    help={**BY_TARGET, "again": "time it again, even if nothing changed"},
     iterable=["set", "target"],
 )
 @verbs.answering
@@ -154,7 +154,7 @@ def build_jetson_engine(
         targets=[target],
         precision=precision,
         runtime=RuntimeOptions(runtime, docker_host, untested),
-        divided=True,
+        for_device=True,
     )
     verbs.build_jetson_engine(target, request)
 
@@ -269,7 +269,7 @@ def doctor(_: Context) -> None:
 
 @task
 def lint(context: Context) -> None:
-    """Check style, types and the lock files."""
+    """Check style, types and the CI workflow."""
     for command in ("ruff check .", "ruff format --check .", "mypy"):
         context.run(f"{PYTHON} -m {command}", echo=True)
     bin = shlex.quote(str(Path(sys.executable).parent))
@@ -278,7 +278,7 @@ def lint(context: Context) -> None:
         context.run(f"{bin}/{command}", echo=True)
 
 
-@task(help={"quick": "unit tests only: seconds, no environment needed"})
+@task(help={"quick": "unit tests only: about a minute, no environment needed"})
 def test(context: Context, quick: bool = False) -> None:
     """Run the tests."""
     folder = "tests/unit" if quick else ""

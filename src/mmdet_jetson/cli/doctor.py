@@ -37,7 +37,7 @@ TOOLS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. ``needed`` tells whether the embedded default fails without."""
+    """One thing that was looked at. ``needed`` tells whether `invoke demo` fails without it."""
 
     what: str
     good: bool
@@ -131,4 +131,4 @@ def _tool(what: str, command: list[str], mend: str) -> Finding:
     try:
         return Finding(what, True, output_of(command).splitlines()[0], needed=False)
     except (ProcessFailed, IndexError):
-        return Finding(what, False, "none answers", mend, needed=False)
+        return Finding(what, False, "not found, or it does not respond", mend, needed=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import OUTPUT, WORK, Job, write_job
@@ -32,7 +33,7 @@ def preflight(engine: str, onnx: str = "") -> None:
     for path in filter(None, (engine, onnx)):
         if not Path(path).exists():
             raise UserError(f"{path} does not exist", "invoke checkout TAG FOLDER gets an engine")
-    runtime = HostRuntime(read_settings(), Console(stderr=True).print)
+    runtime = HostRuntime(read_settings(), Display(Console(stderr=True)).say)
     parameters = PreflightParameters(str(Path(onnx).absolute()) if onnx else None)
     step = Step(stage=PREFLIGHT, parameters=parameters, environment=_environment(folder))
     with tempfile.TemporaryDirectory() as scratch:
@@ -46,7 +47,8 @@ def preflight(engine: str, onnx: str = "") -> None:
             )
             facts = runtime.run(run).facts
     shown = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
-    Console().print(f"this engine may be opened here: {shown}", highlight=False, soft_wrap=True)
+    sentence = f"this engine may be opened here: {shown}"
+    Console().print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def _environment(folder: Path) -> str:

@@ -21,11 +21,11 @@ class Display:
         self._last_line = 0.0
         self._task: TaskID | None = None
         self._bar = Progress(
-            TextColumn("{task.description:<28}"),
+            TextColumn("{task.description:<28}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[numbers]}", style="dim"),
+            TextColumn("{task.fields[numbers]}", style="dim", markup=False),
             console=console,
             transient=True,
         )
@@ -44,8 +44,8 @@ class Display:
         self._bar.stop()
 
     def say(self, sentence: str) -> None:
-        """Print one line above whatever is live."""
-        self.console.print(sentence, highlight=False)
+        """Print one line above whatever is live; brackets in it are brackets."""
+        self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
     def started(self, step: Step) -> None:
         """Show that a step begins."""
@@ -78,7 +78,8 @@ class Display:
         self._hide()
         took = _duration(artifact.provenance.seconds)
         how = f"cached (took {took})" if cached else f"done in {took}"
-        self.say(f"[green]✓[/] {step.name:<26} {how}  [dim]{artifact.digest[:19]}[/]")
+        line = f"[green]✓[/] {step.name:<26} {how}  [dim]{artifact.digest[:19]}[/]"
+        self.console.print(line, highlight=False)
         for warning in artifact.provenance.warnings:
             self.console.print(
                 f"  warning: {warning}", style="yellow", markup=False, soft_wrap=True

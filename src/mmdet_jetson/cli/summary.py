@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from rich.markup import escape
 from rich.table import Table
 
 from mmdet_jetson.contract.files import write_whole
@@ -60,8 +61,9 @@ def table(
 
     ``artifacts`` are those of the steps.
     """
-    verdict = read_verdict(store, artifacts[stages.REPORT.verb])
-    lines = Table(title=f"verdict: {verdict.verdict}", caption=f"report: {page}")
+    (report,) = (step for step in steps if step.stage is stages.REPORT)
+    verdict = read_verdict(store, artifacts[report.name])
+    lines = Table(title=f"verdict: {verdict.verdict}", caption=f"report: {escape(str(page))}")
     lines.add_column("model")
     for column in ("AP", "AP50", "latency p50", "evidence"):
         lines.add_column(column, justify="right")

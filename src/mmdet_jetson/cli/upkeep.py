@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmdet_jetson.cli import doctor
+from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.containers.objects import DockerHostError
@@ -28,7 +29,8 @@ def checkout(tag: str, into: str) -> None:
     if folder.exists():
         raise UserError(f"{folder} exists already", "name a folder that does not")
     store.checkout(artifact, folder)
-    Console().print(f"{artifact.kind} {artifact.digest[:19]} is in {into}", soft_wrap=True)
+    sentence = f"{artifact.kind} {artifact.digest[:19]} is in {into}"
+    Console().print(sentence, markup=False, soft_wrap=True)
 
 
 def _existing_store() -> Store:
@@ -72,8 +74,8 @@ def verify(mend: bool) -> None:
 def collect_garbage(days: str, dry_run: bool, options: RuntimeOptions) -> None:
     """Drop cached results that no run name holds, and what bad ends of runs left, if old enough.
 
-    On a Docker host, that is images that are outdated for a day and, where the options name a
-    Docker host or the Docker runtime, the uploaded inputs too.
+    On a Docker host, that is images older than a day that are not current and, where the options
+    name a Docker host or the Docker runtime, the uploaded inputs too.
     """
     kept_days = _days(days)
     options.check()
@@ -109,7 +111,7 @@ def print_removed_inputs(options: RuntimeOptions, settings: Settings, store: Sto
     from mmdet_jetson.containers import workspace  # noqa: PLC0415 - imports Docker's SDK
 
     ours = workspace.open_workspace(
-        options.docker_host, settings, store, Console(stderr=True).print
+        options.docker_host, settings, store, Display(Console(stderr=True)).say
     )
     Console().print(f"removed {ours.forget_inputs()} uploaded inputs", highlight=False)
 

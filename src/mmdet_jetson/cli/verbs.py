@@ -26,7 +26,7 @@ from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.running.jobs import sweep
 from mmdet_jetson.running.run_step import RunContext, ingredients_on, run_steps
 from mmdet_jetson.runtimes.protocol import Runtimes
-from mmdet_jetson.runtimes.selection import DEPLOY, RuntimeOptions, open_divided, open_runtimes
+from mmdet_jetson.runtimes.selection import DEPLOY, RuntimeOptions, open_for_device, open_runtimes
 from mmdet_jetson.store import Artifact, Store
 
 CANCELLED = 130
@@ -46,7 +46,7 @@ def answering(verb: Callable[P, R]) -> Callable[P, R]:
         except UserError as error:
             raise Exit(f"error: {error}", error.exit_code) from None
         except KeyboardInterrupt:
-            raise Exit("cancelled; run it again to go on from there", CANCELLED) from None
+            raise Exit("cancelled; run the same command again to continue", CANCELLED) from None
 
     return run
 
@@ -55,8 +55,8 @@ def answering(verb: Callable[P, R]) -> Callable[P, R]:
 class Request:
     """What a command was asked for: a configuration, changes to it, and where to run.
 
-    ``targets`` and ``precision`` replace those of the configuration. With ``divided`` a Docker host
-    that is named stands for the device alone.
+    ``targets`` and ``precision`` replace those of the configuration. With ``for_device`` a Docker
+    host that is named builds and measures engines, and does nothing else.
     """
 
     config: str
@@ -64,7 +64,7 @@ class Request:
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
     targets: Sequence[str] = ()
     precision: str = ""
-    divided: bool = False
+    for_device: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def session(request: Request) -> Iterator[Session]:
     steps = pipeline.plan(project, Inputs(project, settings, display.bytes_fetched))
     with display:
         store = Store(settings.artifacts)
-        choose = open_divided if request.divided else open_runtimes
+        choose = open_for_device if request.for_device else open_runtimes
         runtimes = choose(request.runtime, settings, store, display.say)
         yield Session(project, settings, steps, store, runtimes, display)
 
@@ -126,8 +126,9 @@ def run_pipeline(request: Request) -> None:
     """Make everything up to the report, show the result, and fail where a gate fails."""
     with session(request) as now:
         _check_targets(now, "pipeline")
-        made = make(now, now.steps_of(stages.REPORT.verb))
-    report = made[stages.REPORT.verb]
+        (goal,) = now.steps_of(stages.REPORT.verb)
+        made = make(now, [goal])
+    report = made[goal.name]
     page = summary.place_report(now.store, report, now.name)
     Console().print(summary.table(now.store, now.steps, made, page))
     verdict = summary.read_verdict(now.store, report)
@@ -161,9 +162,9 @@ def build_jetson_engine(target: str, request: Request) -> None:
     _tell(now, made, goals)
 
 
-def _check_targets(now: Session, goal: str) -> None:
+def _check_targets(now: Session, command: str) -> None:
     images = load_images(now.settings.root / "configs/images.toml")
-    compatibility.check_targets(now.project, goal, now.runtimes[DEPLOY].machine, images)
+    compatibility.check_targets(now.project, command, now.runtimes[DEPLOY].machine, images)
 
 
 def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> None:
@@ -179,7 +180,7 @@ def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> 
 
 
 def show_status(request: Request) -> None:
-    """Tabulate every step: cached, missing or waiting for one before it."""
+    """Tabulate every step: cached, missing, damaged, or waiting for one before it."""
     with session(request) as now:
         states = now.states()
     Console().print(summary.status(now.name, states))
@@ -195,7 +196,7 @@ def show_why(name: str, request: Request) -> None:
     ]
     if not chosen:
         names = [step.name for step in now.steps]
-        raise UserError(f"{name!r} is no step of this pipeline", nearest(name, names))
+        raise UserError(f"{name!r} is not a step of this pipeline", nearest(name, names))
     for state in chosen:
         Console().print(f"{state.step.name}: {state.word}", highlight=False, markup=False)
         for reason in state.reasons:

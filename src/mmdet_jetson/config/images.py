@@ -10,12 +10,20 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config.toml import Name, Section, convert, nearest, read_toml
+from mmdet_jetson.config.toml import Name, Section, convert, nearest, pattern, read_toml
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.errors import ConfigError
 
-Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
-Reference = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.:/_-]*:[A-Za-z0-9_.-]+$")]
+Digest = Annotated[
+    str, pattern(r"^sha256:[0-9a-f]{64}$", "a digest is sha256: and 64 hexadecimal digits")
+]
+Reference = Annotated[
+    str,
+    pattern(
+        r"^[a-z0-9][a-z0-9.:/_-]*:[A-Za-z0-9_.-]+$",
+        "an image reference has a repository and a tag, such as ubuntu:22.04",
+    ),
+]
 Python = Literal["3.8", "3.9", "3.10", "3.11", "3.12"]
 
 

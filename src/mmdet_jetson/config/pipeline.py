@@ -139,7 +139,7 @@ def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
     Raises:
         ConfigError: something in the files or the overrides is wrong; names file and field.
     """
-    raw = overridden(read_toml(path), overrides)
+    raw = overridden(read_toml(path, "name another with --config"), overrides)
     targets, sources = path.parent / "targets.toml", path.parent / "sources.toml"
     beside = f"{path} needs it beside it: keep your configs in configs/, or copy it from there"
     project = Project(

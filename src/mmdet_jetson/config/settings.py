@@ -68,8 +68,8 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
     cache = environ.get("MMDET_JETSON_CACHE") or _user_cache()
     return Settings(
         root=root,
-        cache=Path(cache).expanduser().absolute(),
-        artifacts=Path(environ.get("MMDET_JETSON_ARTIFACTS") or root / "artifacts").absolute(),
+        cache=_folder(cache),
+        artifacts=_folder(environ.get("MMDET_JETSON_ARTIFACTS") or root / "artifacts"),
         mirrors=tuple(environ.get("MMDET_JETSON_MIRRORS", "").split()),
         offline=environ.get("MMDET_JETSON_OFFLINE", "0") not in ("", "0"),
         python38=environ.get("MMDET_JETSON_PYTHON38", ""),
@@ -77,7 +77,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
         bases=cast("Bases", bases),
         certificates=_certificates(environ),
         docker_host=environ.get("DOCKER_HOST", ""),
-        docker_certificates=Path(docker).absolute() if docker else None,
+        docker_certificates=_folder(docker) if docker else None,
     )
 
 
@@ -87,10 +87,14 @@ def _user_cache() -> str:
     return user_cache_dir("mmdet-jetson")
 
 
+def _folder(path: str | Path) -> Path:
+    return Path(path).expanduser().absolute()
+
+
 def _certificates(environ: Mapping[str, str]) -> Path | None:
     for name in ("MMDET_JETSON_CERTIFICATES", "SSL_CERT_FILE"):
         if environ.get(name):
-            return Path(environ[name]).absolute()
+            return Path(environ[name]).expanduser().absolute()
     return next((path for path in map(Path, SYSTEM_CERTIFICATES) if path.is_file()), None)
 
 

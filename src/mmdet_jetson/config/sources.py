@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from mmdet_jetson.config.toml import Section
+from mmdet_jetson.config.toml import Section, pattern
 
 
 def filename_of(address: str) -> str:
@@ -22,7 +22,10 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     url: str
     """http, https or file URL, or an absolute path."""
-    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    sha256: (
+        Annotated[str, pattern("^[0-9a-f]{64}$", "a SHA-256 is 64 lower-case hexadecimal digits")]
+        | None
+    ) = None
     """None: recorded on first use in the lock file, and enforced from then on."""
     size: Annotated[int, msgspec.Meta(gt=0)] | None = None
     """Bytes."""

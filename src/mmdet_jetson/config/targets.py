@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config.toml import Name, Positive, Section, check_choice
+from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, pattern
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
 Capability = Annotated[int, msgspec.Meta(ge=50, le=199)]
-Version = Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)*$")]
+Version = Annotated[
+    str, pattern(r"^\d+(\.\d+)*$", "a version is numbers with dots between them, such as 35.4.1")
+]
 
 
 class Target(Section, frozen=True):

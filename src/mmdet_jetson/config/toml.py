@@ -16,7 +16,23 @@ from msgspec import inspect
 
 from mmdet_jetson.errors import ConfigError
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,47}$")]
+# A regex as msgspec quotes it -> what to say of a text that does not match.
+_rules: dict[str, str] = {}
+
+
+def pattern(regex: str, rule: str) -> msgspec.Meta:
+    """Limit a text to what ``regex`` matches; ``rule`` is what a user reads otherwise."""
+    _rules[repr(regex)] = rule
+    return msgspec.Meta(pattern=regex)
+
+
+Name = Annotated[
+    str,
+    pattern(
+        r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,47}$",
+        "a name has letters, digits, '_', '-' and '.' only, at most 48 of them",
+    ),
+]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 T = TypeVar("T")
 
@@ -25,7 +41,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A table of a configuration file."""
 
 
-def read_toml(path: Path, hint: str = "name another with --config") -> dict[str, object]:
+def read_toml(path: Path, hint: str = "") -> dict[str, object]:
     """Parse one TOML file; ``hint`` is what to try where it does not exist.
 
     Raises:
@@ -77,8 +93,9 @@ def _explain(message: str, raw: object, kind: type, name: str) -> str:
     if value:
         advice = nearest(value[1], _names_at(kind, inside))
         return f"{field}: {value[1]!r} is unknown; {advice}"
-    if "matching regex" in text:
-        text = "a name has letters, digits, '_', '-' and '.' only, at most 48 of them"
+    regex = re.search(r"matching regex (.*)", text, re.DOTALL)
+    if regex:
+        text = _rules[regex[1]]
     if "of length >= 1" in text:
         text = "must not be empty"
     return (f"{field}: " if field else "") + text[0].lower() + text[1:]

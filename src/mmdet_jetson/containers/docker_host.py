@@ -282,14 +282,15 @@ class DockerHost:
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
             member = tar.next()
             if member and member.issym():
-                return self.host_file(posixpath.normpath(f"{folder}/{member.linkname}"))
+                return self.host_file(posixpath.normpath(posixpath.join(folder, member.linkname)))
             content = tar.extractfile(member) if member else None
             return content.read() if content else None
 
     def _create_never_started(self, mounts: Sequence[Mount], labels: Mapping[str, str]) -> str:
         if self.find_image(EMPTY) is None:
             with self._talking("importing an empty image"):
-                self._api.import_image_from_data(bytes(10240), *EMPTY.split(":"))
+                empty_archive = bytes(10240)  # as tar pads it
+                self._api.import_image_from_data(empty_archive, *EMPTY.split(":"))
         with self._talking("creating a container to move files through"):
             config = self._api.create_host_config(mounts=list(mounts), network_mode="none")
             created: answers.Created = self._api.create_container(

@@ -14,12 +14,13 @@ from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.image_build import ImageBuild
 from mmdet_jetson.containers.images import Say, build, decide
+from mmdet_jetson.containers.lines import Lines
 from mmdet_jetson.containers.objects import ContainerSpec, Image, VolumeMount
 from mmdet_jetson.containers.transfer import receive
 from mmdet_jetson.contract.process import ENVIRON, WATCH_STDIN
 from mmdet_jetson.environments.commit import git_commit
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.store import Artifact, Provenance, Store
+from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
 KIND = "image-tests"
 SUITES = {"Dockerfile.train": "train", "Dockerfile.l4t": "l4t"}
@@ -119,33 +120,28 @@ def _run(host: DockerHost, image: Image, suite: str, result: Path, say: Say) -> 
         "tests/containers/image", f"tests/containers/{suite}",
         "--basetemp=/job/tmp", f"--junitxml=/job/{RESULT}",
     ]  # fmt: skip
-    output = _Lines(say)
+    last = "(none)"
+
+    def show(line: str) -> None:
+        nonlocal last
+        last = line
+        say(line)
+
+    output = Lines(show)
     # The suite runs stages inside itself, where they have no standard input of their own to watch.
     environ = {**ENVIRON, WATCH_STDIN: ""}
     job = VolumeMount("", "/job", read_only=False)
     with host.container(ContainerSpec(image.id, command, [job], environ)) as container:
-        ended = host.run(container, output)
+        ended = host.run(container, lambda _, content: output.feed(content))
+        output.close()
         packed = host.get(container, f"/job/{RESULT}")
         if packed is None:
             raise ImageTestsFailed(
                 f"the suite of {image.reference} ended with exit code {ended.code} and no result;"
-                f" the last line of its output: {output.last}",
+                f" the last line of its output: {last}",
                 f"docker run --rm --network none {image.reference} {' '.join(command[:-2])}",
             )
         receive(packed, result)
-
-
-class _Lines:
-    """Passes a container's output on line by line, and keeps the last line."""
-
-    def __init__(self, say: Say) -> None:
-        self.say, self.last, self._rest = say, "(none)", b""
-
-    def __call__(self, _: int, content: bytes) -> None:
-        *lines, self._rest = (self._rest + content).split(b"\n")
-        for line in lines:
-            self.last = line.decode(errors="replace")
-            self.say(self.last)
 
 
 def _read(result: Path) -> tuple[dict[str, int], str]:
@@ -168,4 +164,4 @@ def _read(result: Path) -> tuple[dict[str, int], str]:
 
 
 def _tag(image: Image) -> str:
-    return f"cache.{KIND}.{image.id.removeprefix('sha256:')}"
+    return cache_tag(f"{KIND}.{image.id.removeprefix('sha256:')}")

@@ -37,6 +37,8 @@ from mmdet_jetson.containers.objects import (
     VolumeMount,
 )
 from mmdet_jetson.containers.transfer import receive
+from mmdet_jetson.contract.files import write_whole
+from mmdet_jetson.contract.job import WORK
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.locks import hold, is_free, lock_beside
 from mmdet_jetson.store import Store
@@ -65,7 +67,8 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
             with hold(self.root / "client.lock"):
                 if not path.exists():
-                    path.write_text(secrets.token_hex(6))
+                    # A half-written name would be that of every store with one.
+                    write_whole(path, secrets.token_hex(6).encode())
         return path.read_text()
 
     def labels(self, kind: str, job: str, **more: str) -> dict[str, str]:
@@ -190,11 +193,11 @@ class Workspace:
             packed = self.host.get(container, "/job/work")
             try:
                 if packed is not None:
-                    receive(packed, self.root / "jobs" / job / "work")
+                    receive(packed, self.root / "jobs" / job / WORK)
             except ConnectionLost:
                 raise
             except UserError as error:
-                self.say(f"{job}: what it had made until then is lost: {error.message}")
+                self.say(f"{job}: its work so far is lost: {error.message}")
 
     def _jobs_there(self) -> set[str]:
         """The jobs that anything there belongs to."""

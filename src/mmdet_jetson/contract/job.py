@@ -48,7 +48,8 @@ class Job:
     """One run of one stage. Paths are relative to the job's folder, or absolute.
 
     ``parameters`` is the encoded type that belongs to the stage. ``evidence`` says how near to its
-    target the result is taken: measured, emulated or proxy; it is empty where that means nothing.
+    target the result is taken: measured or emulated, where need be with
+    "stand-in base" behind it; it is empty where that means nothing.
     ``artifacts`` are those of the steps before, for a stage that reports on them.
     """
 

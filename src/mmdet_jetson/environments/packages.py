@@ -97,7 +97,9 @@ def python_of(environment: Environment, settings: Settings, say: Say) -> Path:
     folder = environment_folder(environment, settings)
     if not folder.exists():
         lock = folder.with_suffix(".lock")
-        with hold(lock, lambda: say("waiting: another run is building it")) as held:
+        with hold(
+            lock, lambda: say(f"waiting: another run is building environment {environment.name}")
+        ) as held:
             if not folder.exists():
                 log = folder.with_suffix(".log")
                 uv = Uv(log, settings, held.fileno())

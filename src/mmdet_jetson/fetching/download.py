@@ -138,11 +138,11 @@ def _answer(url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]
             timeout=(_CONNECT_SECONDS, _SILENCE_SECONDS),
         )
     except requests.exceptions.SSLError as error:
-        raise LocationFailed(f"has no certificate to trust: {_cause(error)}") from error
+        raise LocationFailed(f"its certificate is not trusted: {_cause(error)}") from error
     except (requests.ConnectionError, requests.Timeout) as error:
         raise _Dropped(f"cannot be reached: {_cause(error)}") from error
     except requests.RequestException as error:
-        raise LocationFailed(f"is no address to ask: {_cause(error)}") from error
+        raise LocationFailed(f"is not a valid address: {_cause(error)}") from error
     with response:
         _check(response)
         yield response

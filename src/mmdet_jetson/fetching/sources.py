@@ -102,7 +102,7 @@ class _Fetching:
         if location.path:
             got = copy(location.path, partial, progress)
         elif offline:
-            raise LocationFailed("was not asked: offline")
+            raise LocationFailed("was not tried (offline)")
         else:
             # Half of what a run with nothing to do may take, for a library that it does not need.
             from mmdet_jetson.fetching.download import download  # noqa: PLC0415

@@ -24,19 +24,19 @@ ELSEWHERE = (
 )
 
 
-def check_targets(project: Project, goal: str, machine: Machine, images: Images) -> None:
+def check_targets(project: Project, command: str, machine: Machine, images: Images) -> None:
     """Refuse to start what cannot be finished on that machine.
 
-    ``goal`` is the command that was asked for.
+    ``command`` is the command that was asked for.
 
     Raises:
         UserError: a target does not fit; says why, and what does.
     """
     for name, target in project.used_targets.items():
         platform = images.image(target.image).platform if target.image else ""
-        for problem, hint in _misfits(target, goal, machine, platform.removeprefix("linux/")):
+        for problem, hint in _problems(target, command, machine, platform.removeprefix("linux/")):
             raise UserError(
-                f"{goal}: {machine.name} does not fit target {name!r}: {problem}",
+                f"{command}: {machine.name} does not fit target {name!r}: {problem}",
                 hint.format(name),
             )
 
@@ -47,8 +47,8 @@ def can_run(target: Target, machine: Machine) -> bool:
     return backend.builds_on_its_device or not backend.needs_gpu or machine.has_gpu
 
 
-def _misfits(
-    target: Target, goal: str, machine: Machine, architecture: str
+def _problems(
+    target: Target, command: str, machine: Machine, architecture: str
 ) -> Iterator[tuple[str, str]]:
     """What speaks against it, and what to do about it; ``architecture`` of its image, if any."""
     if machine.in_containers and not target.image:
@@ -61,7 +61,7 @@ def _misfits(
             f"its processor is {machine.architecture}, and the target needs {architecture}",
             ELSEWHERE,
         )
-    if goal not in COMPILING and not can_run(target, machine):
+    if command not in COMPILING and not can_run(target, machine):
         yield (
             "such an engine runs on a GPU only, and this machine has none",
             "invoke engine --target {0} compiles it all the same",

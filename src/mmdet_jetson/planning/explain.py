@@ -52,7 +52,7 @@ def _state(
     now = ingredients_of(step, artifacts)
     artifact = store.find(cache_tag(now.key))
     if artifact:
-        known = "stage, source, environment, parameters and inputs are known"
+        known = "nothing has changed since it was made"
         return State(step, "cached", (known,), artifact)
     if flaw := store.damage(cache_tag(now.key)) or store.damage(run_name):
         return State(step, "damaged", (f"{flaw}; run again, or `invoke verify --mend`",))

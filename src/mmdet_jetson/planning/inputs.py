@@ -47,7 +47,7 @@ class Inputs:
         def found() -> Path:
             if not path.is_file():
                 raise ConfigError(
-                    f"{field}: {path} is no file",
+                    f"{field}: {path} is not a file",
                     'compile it on the device, or set graph = "fused", which needs none',
                 )
             return path

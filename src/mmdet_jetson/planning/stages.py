@@ -27,7 +27,7 @@ class Stage:
     """One kind of step."""
 
     verb: str
-    """What a user calls it, as in ``invoke evaluate``; two stages may share one."""
+    """What a user calls it, as in ``invoke evaluate``, ``invoke why prove``. Two may share one."""
     module: str
     """What runs it: ``mmdet_jetson.stages.MODULE``."""
     parameters: type[Parameters]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdet_jetson.contract.parameters.base import Parameters
-from mmdet_jetson.planning.stages import TRAIN, Stage
+from mmdet_jetson.planning.stages import OF_TARGET, TRAIN, Stage
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Step:
     """One node of the pipeline.
 
     Raises:
-        TypeError: the parameters are those of another stage, which is a bug in a plan.
+        TypeError: it contradicts its stage, which is a bug in a plan: parameters of another one,
+            another environment, or a GPU for what neither trains nor runs engines.
     """
 
     stage: Stage
@@ -57,6 +58,10 @@ class Step:
     def __post_init__(self) -> None:
         if type(self.parameters) is not self.stage.parameters:
             raise TypeError(f"{self.name}: not the parameters of {self.stage.module}")
+        if self.stage.environment not in (OF_TARGET, self.environment):
+            raise TypeError(f"{self.name}: {self.stage.module} runs in {self.stage.environment}")
+        if self.uses_gpu and not (self.stage.trains or self.stage.runs_engines):
+            raise TypeError(f"{self.name}: {self.stage.module} needs no GPU")
 
     @property
     def name(self) -> str:

@@ -1,1 +1,1 @@
-"""Where an environment lives: on this machine; one module a runtime."""
+"""Where stages run: on this machine or in containers. One module a runtime."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from mmdet_jetson import tarballs
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import image_tests, images
+from mmdet_jetson.containers.lines import Lines
 from mmdet_jetson.containers.objects import (
     STDOUT,
     ContainerSpec,
@@ -167,10 +168,25 @@ class DockerRuntime:
         may_resume = step.stage.may_resume
         with self.workspace.stage(spec, folder.name, resumable=may_resume) as container:
             self._put(container, folder)
-            ended = self.host.run(container, _Output(folder / LOG, stage.on_progress))
+            ended = self._run(container, folder / LOG, stage.on_progress)
             self._fetch(container, folder)
             result = _outcome(step, folder, ended)
         return self._with_origin(step, image, result)
+
+    def _run(self, container: str, log: Path, on_progress: OnProgress) -> Exit:
+        """Run a stage's container, and hear what it prints: progress, and lines for the log."""
+        lines = Lines(lambda line: hear(f"{line}\n", log, on_progress))
+
+        def listen(stream: int, content: bytes) -> None:
+            if stream == STDOUT:
+                lines.feed(content)
+            else:
+                with log.open("ab") as errors:
+                    errors.write(content)
+
+        ended = self.host.run(container, listen)
+        lines.close()
+        return ended
 
     def _image(self, step: Step) -> Image:
         if not step.image:
@@ -254,23 +270,6 @@ class DockerRuntime:
         return replace(
             result, facts={**result.facts, **facts}, warnings=(*result.warnings, *warnings)
         )
-
-
-class _Output:
-    """Takes a stage's output: progress line by line, everything else into the log."""
-
-    def __init__(self, log: Path, on_progress: OnProgress) -> None:
-        self.log, self.on_progress = log, on_progress
-        self._line = b""
-
-    def __call__(self, stream: int, content: bytes) -> None:
-        if stream != STDOUT:
-            with self.log.open("ab") as log:
-                log.write(content)
-            return
-        *lines, self._line = (self._line + content).split(b"\n")
-        for line in lines:
-            hear(f"{line.decode(errors='replace')}\n", self.log, self.on_progress)
 
 
 def _outcome(step: Step, folder: Path, ended: Exit) -> Result:

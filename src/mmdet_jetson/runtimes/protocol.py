@@ -38,7 +38,10 @@ class Runtime(Protocol):
         """What a cache key needs to know of the environment that a step runs in."""
 
     def evidence(self, step: Step) -> str:
-        """How near to its target a step's result is taken: measured, emulated or proxy."""
+        """How near to its target a step's result is taken: measured or emulated.
+
+        ``, stand-in base`` follows where its image is on one.
+        """
 
     def device(self, step: Step) -> str:
         """What tells the machine that a step runs on from another one when time is measured."""

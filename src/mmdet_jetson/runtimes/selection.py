@@ -19,7 +19,7 @@ from mmdet_jetson.store import Store
 RUNTIMES = ("host", "docker")
 DEVICE_ENVIRONMENTS = tuple(sorted({backend.environment for backend in BACKENDS.values()}))
 DEPLOY = BACKENDS["onnxruntime"].environment
-"""The environment that every machine has which builds or runs engines."""
+"""The environment of every machine that builds or runs engines."""
 Say = Callable[[str], None]
 
 
@@ -36,13 +36,15 @@ class RuntimeOptions:
 
     @property
     def uses_docker(self) -> bool:
-        """Whether they name a Docker host, be it the one in use."""
+        """Whether they ask for a Docker host; without an address, the one in use."""
         return self.runtime == "docker" or bool(self.docker_host)
 
     def check(self) -> None:
         """Refuse a runtime that does not exist."""
         if self.runtime not in RUNTIMES:
-            raise UserError(f"--runtime {self.runtime}", nearest(self.runtime, RUNTIMES))
+            raise UserError(
+                f"there is no runtime {self.runtime!r}", nearest(self.runtime, RUNTIMES)
+            )
 
 
 def open_runtimes(options: RuntimeOptions, settings: Settings, store: Store, say: Say) -> Runtimes:
@@ -55,7 +57,9 @@ def open_runtimes(options: RuntimeOptions, settings: Settings, store: Store, say
     return dict.fromkeys((TRAIN, *DEVICE_ENVIRONMENTS), runtime)
 
 
-def open_divided(options: RuntimeOptions, settings: Settings, store: Store, say: Say) -> Runtimes:
+def open_for_device(
+    options: RuntimeOptions, settings: Settings, store: Store, say: Say
+) -> Runtimes:
     """Open the runtimes of a build for one device.
 
     With ``--docker-host`` that device's Docker host builds and measures engines, and ``--runtime``

@@ -67,7 +67,7 @@ def test_a_bug_passes_through(bug: Exception) -> None:
         (["pipeline", "--set", "gates.min_AP5=0.1"], 2, "did you mean 'min_AP50'"),
         (["dataset", "--set", "dataset.format=voc"], 2, "'voc' is unknown"),
         (["engine", "--target", "orin"], 2, "'orin' is not in targets.toml"),
-        (["why", "nothing"], 1, "'nothing' is no step of this pipeline"),
+        (["why", "nothing"], 1, "'nothing' is not a step of this pipeline"),
         (["train", "--runtime", "dokcer"], 1, "did you mean 'docker'"),
         (["train", "--docker-host", "ssh://x"], 1, "add --runtime docker"),
         (["build-jetson-engine", "--target", "pc-onnxruntime", "--precision", "fp17"], 2, "fp16"),

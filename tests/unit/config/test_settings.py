@@ -35,6 +35,14 @@ def test_the_environment_decides() -> None:
     assert settings.docker_certificates == Path("/certificates")
 
 
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    names = ("MMDET_JETSON_CACHE", "MMDET_JETSON_ARTIFACTS", "DOCKER_CERT_PATH")
+    settings = read_settings(dict.fromkeys(names, "~/here"))
+    folders = (settings.cache, settings.artifacts, settings.docker_certificates)
+    assert set(folders) == {Path("/home/me/here")}
+
+
 def test_a_variant_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="MMDET_JETSON_TRAIN is 'cu118'"):
         read_settings({"MMDET_JETSON_TRAIN": "cu118"})

@@ -32,6 +32,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_release_that_is_none_is_told_what_one_is(folder: Path) -> None:
+    targets = folder / "targets.toml"
+    targets.write_text(targets.read_text() + 'l4t = "R35.4"\n')
+    with pytest.raises(ConfigError, match=r"orin\.l4t: a version is numbers with dots"):
+        project_of(folder, "orin")
+
+
 def project_of(folder: Path, target: str) -> Project:
     return load_project(folder / "pipeline.toml", [f'targets=["{target}"]'])
 
@@ -135,7 +142,7 @@ def test_a_plugin_is_an_input_whose_content_counts(folder: Path, settings: Setti
     plugin = step.inputs["plugin"]
     assert isinstance(plugin, ExternalInput)
     assert not plugin.is_known()
-    with pytest.raises(ConfigError, match=r"orin\.plugin: .* is no file"):
+    with pytest.raises(ConfigError, match=r"orin\.plugin: .* is not a file"):
         plugin.digest()
     (folder / "libmmdeploy_tensorrt_ops.so").write_bytes(b"a library")
     placed = plugin.place(folder / "placed")

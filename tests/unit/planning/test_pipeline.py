@@ -133,6 +133,20 @@ def test_a_step_with_the_parameters_of_another_stage_cannot_be_planned(
         replace(dataset, parameters=ProveParameters("pc-onnxruntime"))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"environment": "deploy"}, "dataset: dataset runs in train"),
+        ({"uses_gpu": True}, "dataset: dataset needs no GPU"),
+    ],
+)
+def test_a_step_that_contradicts_its_stage_cannot_be_planned(
+    settings: Settings, change: dict[str, str | bool], message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        replace(planned(settings)[1][0], **change)  # type: ignore[arg-type]
+
+
 def test_a_proof_runs_no_detector(settings: Settings) -> None:
     """It reads what evaluations have kept, so it needs neither a device nor pictures."""
     steps = {step.name: step for step in planned(settings)[1]}

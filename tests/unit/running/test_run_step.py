@@ -8,6 +8,7 @@ from fakes import FakeRuntime, Quiet, dataset_step, everywhere, train_step
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.keys import ingredients
+from mmdet_jetson.planning.stages import OF_TARGET
 from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.running.run_step import RunContext, run_step, run_steps
 from mmdet_jetson.runtimes.protocol import StageRun
@@ -259,7 +260,9 @@ def test_nothing_starts_where_a_later_step_cannot_run(
 def test_each_environment_has_its_runtime(store: Store) -> None:
     here, there = FakeRuntime("here"), FakeRuntime("there")
     runtimes = {**everywhere(there), "train": here}
-    on_device = replace(dataset_step(seed=1), environment="deploy", subject="orin")
+    step = dataset_step(seed=1)
+    of_targets = replace(step.stage, environment=OF_TARGET)
+    on_device = replace(step, stage=of_targets, environment="deploy", subject="orin")
     run_steps((dataset_step(), on_device), RunContext(runtimes, store, Quiet()), "mine")
     assert (here.runs, there.runs) == (["dataset"], ["dataset"])
     environments = {a.provenance.step: a.provenance.environment for a in store.artifacts()}

@@ -10,7 +10,7 @@ from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.runtimes.selection import (
     DEVICE_ENVIRONMENTS,
     RuntimeOptions,
-    open_divided,
+    open_for_device,
     open_runtimes,
 )
 from mmdet_jetson.store import Store
@@ -48,7 +48,7 @@ def test_a_devices_docker_host_has_the_environments_of_engines_only(
 
     monkeypatch.setattr(docker, "open_runtime", opened)
     options = RuntimeOptions("host", "ssh://orin", untested=True)
-    runtimes = open_divided(options, settings, Store(tmp_path), print)
+    runtimes = open_for_device(options, settings, Store(tmp_path), print)
     assert isinstance(runtimes["train"], HostRuntime)
     assert all(runtimes[name] is there for name in DEVICE_ENVIRONMENTS)
     assert asked == [RuntimeOptions("docker", "ssh://orin", untested=True)]

@@ -130,7 +130,7 @@ def with_proof(job: Job, folder: Path, target: str, network: NetworkComparison) 
 
     proof = Proof(
         target=target,
-        evidence="proxy",
+        evidence="emulated",
         near=0.01,
         least_score=0.05,
         pictures=PICTURES,
@@ -437,7 +437,7 @@ def test_the_proof_is_shown_where_there_is_one(job: Job, tmp_path: Path) -> None
         ["engine", "0.2011", "41", "1", "0", "0.250 px", "0.000050"],
     ]
     assert "each of their 271 nodes" in section
-    assert '<span class="grade">proxy</span>' in section
+    assert '<span class="grade">emulated</span>' in section
 
 
 def test_a_network_that_differs_is_named(job: Job, tmp_path: Path) -> None:
