@@ -16,6 +16,8 @@ class Backend:
     """The environment that its library is in: ``docker/ENVIRONMENT.lock``."""
     deploy_config: str = "onnxruntime"
     """Whose deploy config of ``[export]`` its graphs are exported with."""
+    runs_documented: bool = True
+    """Whether it runs a documented graph; MMDeploy's for TensorRT needs a plugin."""
     needs_gpu: bool = False
     """Whether its engines run on an NVIDIA GPU only."""
     builds_on_its_device: bool = False
@@ -40,6 +42,7 @@ BACKENDS: Mapping[str, Backend] = {
         ("fp32", "fp16", "int8"),
         environment="deploy-rtx",
         deploy_config="tensorrt",
+        runs_documented=False,
         needs_gpu=True,
         lists_gpus=True,
     ),

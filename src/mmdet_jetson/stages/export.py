@@ -69,7 +69,7 @@ def graph_kind(parameters: ExportParameters) -> str:
 def _write_documented(
     model: TrainedModel, deploy_config: Config, parameters: ExportParameters, folder: Path
 ) -> Dict[str, object]:
-    backend, size = parameters.backend, parameters.input_size
+    backend, size = BACKENDS[parameters.backend].deploy_config, parameters.input_size
     documented_graph.write_sdk_files(model, deploy_config, size, folder)
     documented_graph.trace(model, deploy_config, size, folder)
     deploy_config.dump(str(folder / "deploy_config.py"))

@@ -56,7 +56,7 @@ class GraphContent:
 
 
 def read_documented_graph(path: Path, backend: str, classes: int) -> GraphContent:
-    """Read and check a graph that MMDeploy wrote for ``backend``.
+    """Read and check a graph that MMDeploy wrote for ``backend``, "onnxruntime" or "tensorrt".
 
     Raises:
         StageError: the file is no valid ONNX, or the graph has other operators or outputs than a

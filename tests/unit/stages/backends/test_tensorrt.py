@@ -117,6 +117,17 @@ def test_fp32_is_exact_and_its_log_and_timings_are_kept(
     assert (tmp_path / "engine/builder.log").read_text() == "info: compiling\n"
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_computed_in_fp32_is_never_computed_in_tf32(
+    backend: Load, request_: Ask, version: str, precision: str
+) -> None:
+    built = backend(version).build(request_(precision))
+
+    assert "TF32" not in record_of(built.file.read_bytes())["flags"]
+    assert built.settings["tf32"] is False
+
+
 @pytest.mark.parametrize("earlier", [TIMINGS, b"timings of another GPU", b"no timings"])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_earlier_builds_timings_are_used_where_they_are_of_this_device(
