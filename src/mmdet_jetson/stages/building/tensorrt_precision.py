@@ -58,16 +58,18 @@ def set_precision(
     """Set the flags of the request's precision; return what is worth a line in the passport."""
     trt, config = compiler.trt, compiler.config
     flags = trt.BuilderFlag
-    # TF32 has the 10 bits of half precision behind the point.
+    # TF32 has the 10 bits of half precision behind the point: too few for fp32, and for what stays
+    # in FP32 at any precision, as the boxes do.
+    config.clear_flag(flags.TF32)
+    settings: Dict[str, object] = {"tf32": False}
     if request.precision == "fp32":
-        config.clear_flag(flags.TF32)
-        return {"tf32": False}
+        return settings
     if not has_precision_flags(trt):
-        return {"strongly_typed": True}
+        return {**settings, "strongly_typed": True}
     config.set_flag(flags.FP16)
     _keep_in_fp32(compiler, model)
     if request.precision == "fp16":
-        return {"flags": ["FP16"]}
+        return {**settings, "flags": ["FP16"]}
     config.set_flag(flags.INT8)
     if has_calibrators(trt):
         cache = request.folder / CALIBRATION_CACHE
@@ -75,7 +77,7 @@ def set_precision(
         # The pictures have the size of the network's input, which is the profile's best one.
         if config.num_optimization_profiles:
             config.set_calibration_profile(compiler.profile)
-    return {"flags": ["FP16", "INT8"], "calibrator": has_calibrators(trt)}
+    return {**settings, "flags": ["FP16", "INT8"], "calibrator": has_calibrators(trt)}
 
 
 def _keep_in_fp32(compiler: Compiler, model: onnx.ModelProto) -> None:
