@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.records import ContractError, read_record
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import DeviceFacts
@@ -156,13 +157,27 @@ def check_device(passport: Passport, facts: DeviceFacts) -> None:
         allowed: List[object] = needed if isinstance(needed, list) else [needed]
         found = here.get(fact)
         if found not in allowed:
-            wanted = " or ".join(str(value) for value in allowed)
+            values = " or ".join(str(value) for value in allowed)
+            wanted = f"{FACTS.get(fact, fact)} {values}"
             reported = "has none" if found is None else f"has {found}"
             raise StageError(
-                f"this engine was built for {FACTS.get(fact, fact)} {wanted}, and this device "
-                f"{reported}",
-                f"build it on this device: invoke build-jetson-engine --target {passport.target}",
+                f"this engine was built for {wanted}, and this device {reported}",
+                _hint(passport, fact, found, wanted),
             )
+
+
+def _hint(passport: Passport, fact: str, found: object, wanted: str) -> str:
+    """Say what gives an engine that runs on a device where a fact is ``found``, not ``wanted``."""
+    if not BACKENDS[passport.backend].lists_gpus:
+        return f"build it on this device: invoke build-jetson-engine --target {passport.target}"
+    if fact != "sm":
+        return f"install {wanted} here"
+    if found is None:
+        return "open it on a machine with such a GPU"
+    return (
+        f"add {found} to compute_capabilities of {passport.target} in targets.toml, then "
+        f"invoke engine --target {passport.target}"
+    )
 
 
 def sha256(path: Path) -> str:

@@ -152,6 +152,28 @@ def test_any_of_several_gpus_does(sm: int, is_good: bool) -> None:
             check_device(built, here)
 
 
+@pytest.mark.parametrize(
+    ("here", "hint"),
+    [
+        (
+            DeviceFacts(75, None, {"tensorrt_rtx": "1.2"}),
+            "add 75 to compute_capabilities of pc-rtx",
+        ),
+        (DeviceFacts(None, None, {"tensorrt_rtx": "1.2"}), "machine with such a GPU"),
+        (DeviceFacts(86, None, {"tensorrt_rtx": "1.3"}), "install TensorRT for RTX 1.2"),
+    ],
+)
+def test_an_engine_for_listed_gpus_is_not_built_on_its_device(here: DeviceFacts, hint: str) -> None:
+    runs_on = {"sm": [86, 89], "tensorrt_rtx": "1.2"}
+    built = replace(passport("pc-rtx", runs_on), backend="tensorrt_rtx")
+
+    with pytest.raises(StageError) as caught:
+        check_device(built, here)
+
+    assert hint in caught.value.hint
+    assert "build-jetson-engine" not in caught.value.hint
+
+
 def test_the_device_is_asked_before_the_engine_is_opened(
     engine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
