@@ -29,6 +29,7 @@ class Backend:
 
 
 BACKENDS: Mapping[str, Backend] = {
+    # On a CPU it computes fp16 by way of fp32, which is slower than fp32 alone.
     "onnxruntime": Backend(("fp32", "int8")),
     "openvino": Backend(("fp32", "bf16", "int8"), environment="deploy-openvino"),
     "tensorrt": Backend(

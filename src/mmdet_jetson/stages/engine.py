@@ -43,6 +43,7 @@ def run(job: StageJob[EngineParameters]) -> Result:
     """Build the engine, compare it with the ONNX file, and write its passport."""
     source, folder = job.inputs["onnx"], job.output
     backend = load_backend(job.parameters.backend)
+    check_precision(job.parameters.backend, job.parameters.precision)
     job.progress(0, STEPS, "checking the graph")
     check_model(source / "end2end.onnx")
     copy_descriptions(job, source, folder)
@@ -61,6 +62,16 @@ def run(job: StageJob[EngineParameters]) -> Result:
     warnings = () if difference is not None else (not_compared(job.parameters.target),)
     facts = {**described.versions, **built.settings}
     return Result(metrics=metrics, facts=facts, warnings=warnings)
+
+
+def check_precision(backend: str, precision: str) -> None:
+    """Refuse a precision that the backend lacks: it might build in another and not notice."""
+    known = BACKENDS[backend].precisions
+    if precision not in known:
+        raise StageError(
+            f"backend {backend!r} does not build engines in {precision}",
+            f"set the target's precision to one of: {', '.join(known)}",
+        )
 
 
 def check_model(model: Path) -> None:

@@ -128,7 +128,8 @@ def test_a_graph_that_cannot_run_is_one_sentence(
     ("backend", "precision", "message"),
     [
         ("tensorflow", "fp32", "no backend called 'tensorflow'"),
-        ("onnxruntime", "fp16", "computes fp16 on a CPU by way of fp32"),
+        ("onnxruntime", "fp16", "'onnxruntime' does not build engines in fp16"),
+        ("onnxruntime", "bf16", "'onnxruntime' does not build engines in bf16"),
     ],
 )
 def test_what_the_backend_cannot_build_is_one_sentence(

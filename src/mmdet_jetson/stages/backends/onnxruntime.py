@@ -24,16 +24,11 @@ def build(request: Request) -> Built:
     portable; a session applies it while loading instead, where it is always right.
 
     Raises:
-        StageError: precision fp16, a graph with operators ONNX Runtime lacks, or one that it cannot
-            load or calibrate.
+        StageError: a graph with operators ONNX Runtime lacks, or one that it cannot load or
+            calibrate.
     """
     from mmdet_jetson.stages.building import operators, quantization  # noqa: PLC0415
 
-    if request.precision == "fp16":
-        raise StageError(
-            "ONNX Runtime computes fp16 on a CPU by way of fp32, which is slower than fp32 alone",
-            'set the target\'s precision to "fp32" or "int8"',
-        )
     operators.check_operators(request.onnx)
     engine = request.folder / ENGINE
     chosen = options(ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED)
