@@ -13,7 +13,7 @@ from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.records import write_record
 from mmdet_jetson.stages.backends import Backend, load_backend
 from mmdet_jetson.stages.building.calibration import Calibration, choose
-from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.engines.comparison import difference_from
 from mmdet_jetson.stages.engines.runner_file import write_runner
 from mmdet_jetson.stages.errors import StageError
@@ -105,14 +105,14 @@ def choose_calibration(job: StageJob[EngineParameters]) -> Optional[Calibration]
 
 def request_for(
     job: StageJob[EngineParameters], source: Path, folder: Path, calibration: Optional[Calibration]
-) -> Request:
+) -> BuildRequest:
     """Say what is to be built.
 
     The work folder holds what an earlier build left for this one, where there was one.
     """
     reuses = BACKENDS[job.parameters.backend].reuses
     earlier = job.work / reuses
-    return Request(
+    return BuildRequest(
         onnx=source / "end2end.onnx",
         folder=folder,
         precision=job.parameters.precision,
@@ -124,7 +124,7 @@ def request_for(
     )
 
 
-def compare(backend: Backend, built: Built, request: Request) -> Optional[float]:
+def compare(backend: Backend, built: Built, request: BuildRequest) -> Optional[float]:
     """Give the engine's largest difference from the ONNX file; None where it cannot run here."""
     if not backend.can_run():
         return None
@@ -154,7 +154,7 @@ def not_compared(target: str) -> str:
 def passport(
     job: StageJob[EngineParameters],
     built: Built,
-    request: Request,
+    request: BuildRequest,
     difference: Optional[float],
     calibration: Optional[Calibration],
 ) -> Passport:

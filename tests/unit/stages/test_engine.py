@@ -10,7 +10,7 @@ from built_engines import DETS, engine_job, fixed_network, onnx_folder
 from fused import fused_folder, split_folder
 from onnx import helper, numpy_helper
 
-from mmdet_jetson.contract.backends import Backend
+from mmdet_jetson.contract.backends import BackendTraits
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.stages.backends import onnxruntime
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
@@ -67,7 +67,7 @@ def test_the_same_graph_gives_the_same_engine(tmp_path: Path, exported: Path) ->
 def test_the_builder_is_given_what_it_reuses_from_the_work_folder(
     tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch, reuses: str, has_earlier: bool
 ) -> None:
-    backends = {"onnxruntime": Backend(("fp32",), reuses=reuses)}
+    backends = {"onnxruntime": BackendTraits(("fp32",), reuses=reuses)}
     monkeypatch.setattr("mmdet_jetson.stages.engine.BACKENDS", backends)
     job = engine_job(tmp_path, exported)
     job.work.mkdir()

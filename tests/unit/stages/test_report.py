@@ -26,7 +26,7 @@ from mmdet_jetson.stages import report
 from mmdet_jetson.stages.annotations.coco_file import Prediction
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.evaluation.coco_figures import FIGURES, coco_figures
-from mmdet_jetson.stages.gates.evidence import Measured
+from mmdet_jetson.stages.gates.measured import Measured
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.proving.matching import Deviation
 from mmdet_jetson.stages.proving.proof import ComparedModel, NetworkComparison, Proof

@@ -7,7 +7,7 @@ from typing import Dict, Optional
 import numpy as np
 import onnxruntime as ort
 
-from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.network import Arrays, Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
@@ -16,7 +16,7 @@ ENGINE = "engine.onnx"
 ERRORS_ONLY = 3
 
 
-def build(request: Request) -> Built:
+def build(request: BuildRequest) -> Built:
     """Optimise the graph and save it as ``engine.onnx``.
 
     The level is "extended": constant folding and fusions that hold on any CPU. The next level

@@ -12,7 +12,7 @@ from typing import Dict, Optional
 import numpy as np
 import openvino as ov
 
-from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.network import Arrays, Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
@@ -23,7 +23,7 @@ DEVICE = "CPU"
 SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 
 
-def build(request: Request) -> Built:
+def build(request: BuildRequest) -> Built:
     """Write the graph, in the types of the request's precision, as ``engine.xml`` and its weights.
 
     Raises:

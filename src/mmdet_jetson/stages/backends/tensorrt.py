@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Dict, Optional
 import tensorrt as trt
 
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import device_facts, gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
@@ -26,7 +26,7 @@ TIMING_CACHE = BACKENDS["tensorrt"].reuses
 WORKSPACE = 1 << 30
 
 
-def build(request: Request) -> Built:
+def build(request: BuildRequest) -> Built:
     """Compile for this device, keeping the builder's log and its timing cache beside the engine.
 
     Raises:

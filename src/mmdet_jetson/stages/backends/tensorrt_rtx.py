@@ -6,7 +6,7 @@ from typing import Dict, Sequence
 # The package tensorrt-rtx-cu12 only forwards to this one, and exists as source only.
 import tensorrt_rtx_bindings as trt
 
-from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
@@ -16,7 +16,7 @@ from mmdet_jetson.stages.inference.network import Network
 __all__ = ["build", "can_run", "open_session", "taking_pictures", "versions"]
 
 
-def build(request: Request) -> Built:
+def build(request: BuildRequest) -> Built:
     """Compile for the request's compute capabilities into one file.
 
     This builder has no flags for precision: it computes in the types that the graph has. So the

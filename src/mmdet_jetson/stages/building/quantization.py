@@ -19,7 +19,7 @@ from onnxruntime.quantization import (
 )
 
 from mmdet_jetson.stages.building.lower_precision import last_convolutions, lowered_nodes
-from mmdet_jetson.stages.building.request import Request
+from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.feeding import Feeding
 from mmdet_jetson.stages.inference.graph import preprocessing_of
@@ -47,7 +47,7 @@ SYMMETRIC = Scheme(
 )
 
 
-def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
+def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
     """Write an INT8 copy of the request's graph to ``into`` and return that.
 
     Raises:
@@ -85,7 +85,7 @@ def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
 
 
 def feeds(
-    request: Request, model: onnx.ModelProto, *, same_size: bool = False
+    request: BuildRequest, model: onnx.ModelProto, *, same_size: bool = False
 ) -> Iterator[Dict[str, np.ndarray]]:
     """Yield the inputs of the graph, by name, for each calibration picture.
 

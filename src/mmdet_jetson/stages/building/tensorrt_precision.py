@@ -13,7 +13,7 @@ import onnx
 from mmdet_jetson.stages.building.compiler import Compiler
 from mmdet_jetson.stages.building.lower_precision import NETWORK, lowered_nodes
 from mmdet_jetson.stages.building.quantization import SYMMETRIC
-from mmdet_jetson.stages.building.request import Request
+from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.building.tensorrt_calibrator import calibrator
 from mmdet_jetson.stages.building.typed_graph import typed_graph
 
@@ -44,7 +44,7 @@ def network_flags(trt: ModuleType) -> int:
     return 1 << int(getattr(flags, name)) if hasattr(flags, name) else 0
 
 
-def model_for(trt: ModuleType, request: Request) -> onnx.ModelProto:
+def model_for(trt: ModuleType, request: BuildRequest) -> onnx.ModelProto:
     """Give the graph, lowered where this TensorRT takes its precision from there."""
     by_flag = {"fp16": has_precision_flags(trt), "int8": has_calibrators(trt)}
     if by_flag.get(request.precision, True):
@@ -53,7 +53,7 @@ def model_for(trt: ModuleType, request: Request) -> onnx.ModelProto:
 
 
 def set_precision(
-    compiler: Compiler, request: Request, model: onnx.ModelProto
+    compiler: Compiler, request: BuildRequest, model: onnx.ModelProto
 ) -> Dict[str, object]:
     """Set the flags of the request's precision; return what is worth a line in the passport."""
     trt, config = compiler.trt, compiler.config

@@ -14,7 +14,7 @@ from mmdet_jetson.contract.report import (
     input_name,
 )
 from mmdet_jetson.stages.annotations.coco_file import read_predictions
-from mmdet_jetson.stages.gates.evidence import Evidence
+from mmdet_jetson.stages.gates.measured import EvaluatedSubject
 from mmdet_jetson.stages.proving.proof import Proof
 from mmdet_jetson.stages.reporting.intervals import ap50_interval
 
@@ -72,7 +72,7 @@ def read_subjects(inputs: Mapping[str, Path], targets: Sequence[str]) -> List[Su
     return [_read_subject(inputs, name) for name in [*first, CHECKPOINT, *targets]]
 
 
-def read_evidence(subject: Subject, annotations: Path) -> Optional[Evidence]:
+def read_evaluated(subject: Subject, annotations: Path) -> Optional[EvaluatedSubject]:
     """What the gates may know of a subject, or None where it has no evaluation.
 
     ``annotations`` is the validation set's COCO file.
@@ -81,8 +81,8 @@ def read_evidence(subject: Subject, annotations: Path) -> Optional[Evidence]:
         return None
     path = subject.evaluation / "predictions.json"
     if not path.is_file():
-        return Evidence(subject.metrics)
-    return Evidence(subject.metrics, ap50_interval(annotations, read_predictions(path)))
+        return EvaluatedSubject(subject.metrics)
+    return EvaluatedSubject(subject.metrics, ap50_interval(annotations, read_predictions(path)))
 
 
 def read_if_there(folder: Optional[Path], name: str, kind: Type[T]) -> Optional[T]:

@@ -18,7 +18,7 @@ from tensorrt_engines import FakeCuda
 
 from mmdet_jetson.stages.backends import Backend
 from mmdet_jetson.stages.building import tensorrt_calibrator
-from mmdet_jetson.stages.building.request import Request
+from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.engines import opening
 from mmdet_jetson.stages.engines.comparison import difference_from
 from mmdet_jetson.stages.engines.opening import open_engine
@@ -34,7 +34,7 @@ WITH_FLAGS = [version for version in VERSIONS if not version.startswith("11")]
 WITH_UINT8 = [version for version in VERSIONS if not version.startswith("8.4")]
 MODULE = "mmdet_jetson.stages.backends.tensorrt"
 Load = Callable[[str], Backend]
-Ask = Callable[..., Request]
+Ask = Callable[..., BuildRequest]
 
 
 @pytest.fixture
@@ -72,12 +72,12 @@ def request_(tmp_path: Path) -> Ask:
         mode: str = "tensor",
         reused: Path | None = None,
         plugin: Path | None = None,
-    ) -> Request:
+    ) -> BuildRequest:
         model = floating(fused_model()) if mode == "tensor" else fused_model()
         onnx.save(model, str(source / "end2end.onnx"))
         graph = {**json.loads((source / "graph.json").read_text()), "input": mode}
         (tmp_path / "engine/graph.json").write_text(json.dumps(graph))
-        return Request(
+        return BuildRequest(
             onnx=source / "end2end.onnx",
             folder=tmp_path / "engine",
             precision=precision,

@@ -11,7 +11,7 @@ from fused import fused_folder, split_folder
 from tensorrt_apis import record_of, tensorrt_rtx_api
 
 from mmdet_jetson.stages.backends import Backend
-from mmdet_jetson.stages.building.request import Request
+from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.graph import read_graph
 
@@ -26,11 +26,11 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
     sys.modules.pop(MODULE, None)
 
 
-def asked(tmp_path: Path, precision: str, capabilities: tuple[int, ...] = (86, 89)) -> Request:
+def asked(tmp_path: Path, precision: str, capabilities: tuple[int, ...] = (86, 89)) -> BuildRequest:
     source = fused_folder(tmp_path / "onnx")
     training = split_folder(tmp_path / "training", "train", [1, 2])
     (tmp_path / "engine").mkdir()
-    return Request(
+    return BuildRequest(
         onnx=source / "end2end.onnx",
         folder=tmp_path / "engine",
         precision=precision,

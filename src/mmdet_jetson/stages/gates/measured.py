@@ -17,14 +17,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EvaluatedSubject:
     """What one evaluation found. ``interval`` is None where the pictures are too few for one."""
 
     metrics: EvaluationMetrics
     interval: Optional[Interval] = None
 
 
-class UnusableEvidenceError(Exception):
+class UnusableEvaluationError(Exception):
     """What makes an evaluation prove nothing, as a sentence: whatever rests on it fails."""
 
 
@@ -36,13 +36,13 @@ class Measured:
     validation set, which every evaluation must have covered.
     """
 
-    checkpoint: Optional[Evidence]
-    engines: Mapping[str, Optional[Evidence]]
+    checkpoint: Optional[EvaluatedSubject]
+    engines: Mapping[str, Optional[EvaluatedSubject]]
     proofs: Mapping[str, Optional[Proof]]
     profiles: Mapping[str, Optional[ProfileMetrics]]
     pictures: int
 
-    def evidence(self, subject: str) -> Optional[Evidence]:
+    def evaluated(self, subject: str) -> Optional[EvaluatedSubject]:
         """What was found about the checkpoint, or about the engine for a target."""
         return self.checkpoint if subject == CHECKPOINT else self.engines[subject]
 
@@ -50,27 +50,27 @@ class Measured:
         """One of COCO's figures of the checkpoint, or of the engine for a target.
 
         Raises:
-            UnusableEvidenceError: there is no such number from 0 to 1, or the evaluation is of
+            UnusableEvaluationError: there is no such number from 0 to 1, or the evaluation is of
                 something else, of other pictures than the validation set's, or without a detection.
         """
-        who, evidence = title(subject), self.evidence(subject)
-        if evidence is None:
-            raise UnusableEvidenceError(f"There is no evaluation of {who}.")
-        metrics = evidence.metrics
+        who, evaluated = title(subject), self.evaluated(subject)
+        if evaluated is None:
+            raise UnusableEvaluationError(f"There is no evaluation of {who}.")
+        metrics = evaluated.metrics
         if metrics.subject != (CHECKPOINT if subject == CHECKPOINT else "engine"):
-            raise UnusableEvidenceError(
+            raise UnusableEvaluationError(
                 f"The evaluation given for {who} is one of the {metrics.subject}."
             )
         if metrics.pictures != self.pictures or self.pictures < 1:
-            raise UnusableEvidenceError(
+            raise UnusableEvaluationError(
                 f"The evaluation of {who} covers {metrics.pictures} pictures, "
                 f"but the validation set has {self.pictures}."
             )
         if metrics.detections < 1:
-            raise UnusableEvidenceError(f"The evaluation of {who} contains no detections.")
+            raise UnusableEvaluationError(f"The evaluation of {who} contains no detections.")
         value = metrics.figures.get(name)
         if value is None or not 0 <= value <= 1:
-            raise UnusableEvidenceError(
+            raise UnusableEvaluationError(
                 f"{name} of {who} is missing or not a number between 0 and 1."
             )
         return value
