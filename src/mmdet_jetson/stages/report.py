@@ -58,8 +58,6 @@ def _measured(dataset: Path, subjects: Sequence[Subject]) -> Measured:
     return Measured(
         checkpoint=evaluated[CHECKPOINT],
         engines={engine.name: evaluated[engine.name] for engine in engines},
-        proofs={engine.name: engine.proof for engine in engines},
-        profiles={engine.name: engine.profile for engine in engines},
         pictures=len(read_split(annotations)["images"]),
     )
 

@@ -32,6 +32,5 @@ def evaluated(
 def measured(
     checkpoint: EvaluatedSubject | None, pictures: int = 20, **engines: EvaluatedSubject | None
 ) -> Measured:
-    """All that a run has measured: ``engines`` by target, without proofs and profiles."""
-    nothing = dict.fromkeys(engines)
-    return Measured(checkpoint, engines, nothing, nothing, pictures)
+    """What a run has measured: ``engines`` by target."""
+    return Measured(checkpoint, engines, pictures)

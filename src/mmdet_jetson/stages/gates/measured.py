@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Mapping, Optional
 
-from mmdet_jetson.contract.report import CHECKPOINT, EvaluationMetrics, GateResult, ProfileMetrics
-from mmdet_jetson.stages.proving.proof import Proof
+from mmdet_jetson.contract.report import CHECKPOINT, EvaluationMetrics, GateResult
 
 
 @dataclass(frozen=True)
@@ -30,16 +29,13 @@ class UnusableEvaluationError(Exception):
 
 @dataclass(frozen=True)
 class Measured:
-    """All that a run has measured; None stands for what is missing.
+    """What a run has measured of accuracy; None stands for what is missing.
 
-    ``engines``, ``proofs`` and ``profiles`` are by target. ``pictures`` is the size of the
-    validation set, which every evaluation must have covered.
+    ``engines`` are by target. ``pictures`` is the size of the validation set, which every evaluation must have covered.
     """
 
     checkpoint: Optional[EvaluatedSubject]
     engines: Mapping[str, Optional[EvaluatedSubject]]
-    proofs: Mapping[str, Optional[Proof]]
-    profiles: Mapping[str, Optional[ProfileMetrics]]
     pictures: int
 
     def evaluated(self, subject: str) -> Optional[EvaluatedSubject]:
