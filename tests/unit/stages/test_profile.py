@@ -28,7 +28,7 @@ def profile_job(tmp_path: Path) -> ProfileJob:
             "engine": engine_folder(tmp_path),
             "dataset": dataset_folder(tmp_path / "dataset"),
         }
-        parameters = ProfileParameters("pc", repeats, warmup=3)
+        parameters = ProfileParameters(repeats, warmup=3)
         return job(tmp_path, parameters, inputs, "profile", evidence="measured")
 
     return prepare

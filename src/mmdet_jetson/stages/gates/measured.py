@@ -31,7 +31,8 @@ class UnusableEvaluationError(Exception):
 class Measured:
     """What a run has measured of accuracy; None stands for what is missing.
 
-    ``engines`` are by target. ``pictures`` is the size of the validation set, which every evaluation must have covered.
+    ``engines`` are by target. ``pictures`` is the size of the validation set, which every
+    evaluation must have covered.
     """
 
     checkpoint: Optional[EvaluatedSubject]
