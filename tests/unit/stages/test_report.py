@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from passports import passport
 
 from mmdet_jetson.contract.job import ArtifactSummary
 from mmdet_jetson.contract.parameters.report import ReportParameters
@@ -27,6 +28,7 @@ from mmdet_jetson.stages.annotations.coco_file import Prediction
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.evaluation.coco_figures import FIGURES, coco_figures
 from mmdet_jetson.stages.gates.measured import Measured
+from mmdet_jetson.stages.inference.passport import EngineFile
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.proving.matching import Deviation
 from mmdet_jetson.stages.proving.proof import ComparedModel, NetworkComparison, Proof
@@ -120,8 +122,10 @@ def make_engine(inputs: Mapping[str, Path], target: str) -> None:
     )
     inputs[f"profile-{target}"].mkdir()
     write_record(inputs[f"profile-{target}"] / "profile.json", profile)
-    engine = {"file": "engine.onnx", "sha256": "ab", "bytes": 21_300_000}
-    write(inputs[f"engine-{target}"], "passport.json", {"target": target, "engine": engine})
+    engine = EngineFile("engine.onnx", "ab", 21_300_000)
+    inputs[f"engine-{target}"].mkdir()
+    made = replace(passport(target, {}), engine=engine)
+    write_record(inputs[f"engine-{target}"] / "passport.json", made)
 
 
 def with_proof(job: Job, folder: Path, target: str, network: NetworkComparison) -> Job:
