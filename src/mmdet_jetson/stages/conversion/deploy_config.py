@@ -7,6 +7,7 @@ from typing import Dict, Iterable, List, Mapping
 from mmdeploy.utils import Backend
 from mmengine import Config, ConfigDict
 
+from mmdet_jetson.contract import backends as contract
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.errors import StageError, reason_of
 
@@ -29,7 +30,7 @@ REQUIRED: Mapping[str, Mapping[str, object]] = {
         "keep_top_k": None,
     },
 }
-BACKENDS = ("onnxruntime", "tensorrt")
+BACKENDS = tuple(sorted({backend.deploy_config for backend in contract.BACKENDS.values()}))
 
 
 def load_deploy_config(path: Path, backend: str, size: Size) -> Config:
