@@ -228,7 +228,7 @@ def test_an_engine_that_cannot_run_here_was_not_compared(
     assert "not run here" in result.warnings[0]
 
 
-def endless(model: Path) -> None:
+def infinite(model: Path) -> None:
     content = onnx.load(str(model))
     weights = content.graph.initializer[-1]
     values = numpy_helper.to_array(weights) * np.float32(np.inf)
@@ -237,9 +237,9 @@ def endless(model: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN axis")
-def test_int8_of_endless_values_is_one_sentence(int8_job: Int8Job) -> None:
+def test_int8_of_infinite_values_is_one_sentence(int8_job: Int8Job) -> None:
     made = int8_job()
-    endless(made.inputs["onnx"] / "end2end.onnx")
+    infinite(made.inputs["onnx"] / "end2end.onnx")
 
     with pytest.raises(StageError, match="cannot be put into 8 bits"):
         run(made)

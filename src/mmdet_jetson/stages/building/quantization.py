@@ -79,7 +79,7 @@ def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
     except AssertionError as error:  # how onnxruntime.quantization refuses ranges
         raise StageError(
             f"the ranges of values in the network cannot be put into 8 bits: {error}",
-            "values that are endless or not a number are the usual cause: evaluate the fp32 engine",
+            "infinite or NaN values are the usual cause: evaluate the fp32 engine",
         ) from error
     return into
 

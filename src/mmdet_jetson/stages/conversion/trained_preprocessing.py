@@ -59,7 +59,9 @@ def test_pipeline(config: Config, size: Size) -> List[ConfigDict]:
     for step in steps:
         step.pop("_scope_", None)
         if step.type not in TRANSFORMS:
-            raise StageError(f"the test pipeline has a {step.type}, which no engine can do", ADVICE)
+            raise StageError(
+                f"the test pipeline has a {step.type}, which an engine cannot perform", ADVICE
+            )
         if step.type == "Resize":
             step.scale = size
         if step.type == "Pad":

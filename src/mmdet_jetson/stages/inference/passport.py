@@ -130,18 +130,18 @@ def check_files(folder: Path, passport: Passport, onnx: Optional[Path] = None) -
                 "copy the folder again; invoke checkout TAG FOLDER gets it out of the store",
             )
     if passport.checkpoint != read_graph(folder).checkpoint:
-        raise _stale(passport, "checkpoint than graph.json tells of")
+        raise _stale(passport, "a checkpoint other than the one graph.json names")
     if onnx is None:
         return
     if not onnx.is_file():
         raise StageError(f"{onnx} is not a file", "name the ONNX file that the engine is of")
     if passport.onnx.sha256 != sha256(onnx):
-        raise _stale(passport, "ONNX file than this one")
+        raise _stale(passport, "an ONNX file other than this one")
 
 
 def _stale(passport: Passport, source: str) -> StageError:
     return StageError(
-        f"the passport is stale: the engine was built from another {source}",
+        f"the passport is stale: the engine was built from {source}",
         f"build the engine again: invoke engine --target {passport.target}",
     )
 

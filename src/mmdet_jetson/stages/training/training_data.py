@@ -66,7 +66,7 @@ def _read(dataset: Path, split: str, classes: Sequence[str]) -> CocoFile:
     if names != list(classes):
         raise StageError(
             f"the dataset's {split} split has the classes {', '.join(names)}, "
-            f"but the training is told {', '.join(classes)}",
+            f"but the training expects {', '.join(classes)}",
             "give dataset and training the same classes in the same order",
         )
     return content
