@@ -32,10 +32,10 @@ def build(request: BuildRequest) -> Built:
     Raises:
         StageError: a graph that this TensorRT cannot read or compile.
     """
-    from mmdet_jetson.stages.building import compiler as frame  # noqa: PLC0415
     from mmdet_jetson.stages.building import tensorrt_precision as precision  # noqa: PLC0415
+    from mmdet_jetson.stages.building.compiler import ENGINE, LOG, Compiler  # noqa: PLC0415
 
-    compiler = frame.Compiler(trt, precision.network_flags(trt), request.folder / frame.LOG)
+    compiler = Compiler(trt, precision.network_flags(trt), request.folder / LOG)
     if request.plugin:
         load_plugin(request.plugin, compiler.logger)
     model = precision.model_for(trt, request)
@@ -45,7 +45,7 @@ def build(request: BuildRequest) -> Built:
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
     settings = precision.set_precision(compiler, request, model)
     settings["timings_reused"] = _set_timing_cache(config, request.reused)
-    engine = request.folder / frame.ENGINE
+    engine = request.folder / ENGINE
     engine.write_bytes(compiler.compile())
     timing = config.get_timing_cache().serialize()
     (request.folder / TIMING_CACHE).write_bytes(bytes(memoryview(timing)))

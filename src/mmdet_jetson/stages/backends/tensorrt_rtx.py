@@ -25,18 +25,18 @@ def build(request: BuildRequest) -> Built:
     Raises:
         StageError: a GPU that this TensorRT for RTX has no code for, or a graph it cannot compile.
     """
-    from mmdet_jetson.stages.building import compiler as frame  # noqa: PLC0415
     from mmdet_jetson.stages.building import quantization, typed_graph  # noqa: PLC0415
+    from mmdet_jetson.stages.building.compiler import ENGINE, LOG, Compiler  # noqa: PLC0415
 
     capabilities = [_capability(number) for number in request.compute_capabilities]
-    compiler = frame.Compiler(trt, _strongly_typed(), request.folder / frame.LOG)
+    compiler = Compiler(trt, _strongly_typed(), request.folder / LOG)
     compiler.parse(typed_graph.typed_graph(request, quantization.SYMMETRIC))
     compiler.add_profile(request.graph.input_size)
     _choose_gpus(compiler.config, capabilities)
     # TF32 has the 10 bits of half precision behind the point: too few for fp32, and for what stays
     # in FP32 at any precision, as the boxes do.
     compiler.config.clear_flag(trt.BuilderFlag.TF32)
-    engine = request.folder / frame.ENGINE
+    engine = request.folder / ENGINE
     engine.write_bytes(compiler.compile())
     runs_on = {"sm": list(request.compute_capabilities), **versions()}
     return Built(engine, {"tf32": False, "strongly_typed": True}, runs_on)
