@@ -13,11 +13,11 @@ from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.records import write_record
 from mmdet_jetson.stages.backends import Backend, load_backend
 from mmdet_jetson.stages.building.calibration import Calibration, choose
-from mmdet_jetson.stages.building.request import BuildRequest, Built
+from mmdet_jetson.stages.building.request import PLUGIN, BuildRequest, Built
 from mmdet_jetson.stages.engines.comparison import difference_from
 from mmdet_jetson.stages.engines.runner_file import write_runner
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.graph import read_graph
+from mmdet_jetson.stages.inference.graph import ONNX, read_graph
 from mmdet_jetson.stages.inference.machine import cpu_name
 from mmdet_jetson.stages.inference.passport import (
     PASSPORT,
@@ -32,7 +32,6 @@ from mmdet_jetson.stages.job import StageJob, main
 
 # A documented graph has all of these, a fused one only the last.
 COPIED = ("deploy.json", "pipeline.json", "detail.json", "graph.json")
-PLUGIN = "plugin.so"
 # An engine that does the same arithmetic in another order stays a hundred times below. Lower
 # precision is other arithmetic: how much it costs is for the evaluation to say.
 MAX_DIFFERENCE = 1e-3
@@ -45,7 +44,7 @@ def run(job: StageJob[EngineParameters]) -> Result:
     backend = load_backend(job.parameters.backend)
     check_precision(job.parameters.backend, job.parameters.precision)
     job.progress(0, STEPS, "checking the graph")
-    check_model(source / "end2end.onnx")
+    check_model(source / ONNX)
     copy_descriptions(job, source, folder)
     calibration = choose_calibration(job)
     request = request_for(job, source, folder, calibration)
@@ -113,7 +112,7 @@ def request_for(
     reuses = BACKENDS[job.parameters.backend].reuses
     earlier = job.work / reuses
     return BuildRequest(
-        onnx=source / "end2end.onnx",
+        onnx=source / ONNX,
         folder=folder,
         precision=job.parameters.precision,
         graph=read_graph(folder),

@@ -30,14 +30,13 @@ from mmdet_jetson.stages.conversion.trained_preprocessing import (
     trained_preprocessing,
 )
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.graph import DOCUMENTED, FUSED, GRAPH
+from mmdet_jetson.stages.inference.graph import DOCUMENTED, FUSED, GRAPH, ONNX
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.training.mmdet_config import input_size
 
 # The coarsest feature map of RTMDet and YOLOX has one cell for 32 x 32 pixels.
 STRIDE = 32
 STEPS = 3
-ONNX = "end2end.onnx"
 
 
 def run(job: StageJob[ExportParameters]) -> Result:

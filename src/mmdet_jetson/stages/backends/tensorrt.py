@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Dict, Optional
 import tensorrt as trt
 
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.stages.building.request import BuildRequest, Built
+from mmdet_jetson.stages.building.request import PLUGIN, BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import device_facts, gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "can_run", "load_plugin", "open_session", "taking_pictures", "versions"]
 
-PLUGIN = "plugin.so"
 # How long each way to compute a layer takes on a device, as TensorRT measured it.
 TIMING_CACHE = BACKENDS["tensorrt"].reuses
 # Scratch memory that one layer may ask for; convolutions are slower with less.

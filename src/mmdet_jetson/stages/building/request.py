@@ -6,6 +6,9 @@ from typing import Mapping, Optional, Sequence
 
 from mmdet_jetson.stages.inference.graph import Graph
 
+PLUGIN = "plugin.so"
+"""The library of custom operators, beside the engine that needs it."""
+
 
 @dataclass(frozen=True)
 class BuildRequest:
