@@ -1,5 +1,6 @@
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -191,6 +192,16 @@ def test_int8_is_calibrated_with_training_pictures_and_says_with_which(int8_job:
     difference = result.metrics["max_difference"]
     assert isinstance(difference, float)
     assert 0 < difference < 0.1
+
+
+def test_calibrating_leaves_the_log_as_it_was(
+    int8_job: Int8Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    run(int8_job(pictures=1))
+
+    assert logging.getLogger().level == logging.INFO
 
 
 def test_int8_refuses_a_calibration_picture_of_the_validation_split(int8_job: Int8Job) -> None:

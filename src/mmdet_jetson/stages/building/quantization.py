@@ -62,7 +62,9 @@ def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
     model = onnx.load(str(request.onnx))
     lowered = lowered_nodes(model) - (last_convolutions(model) if scheme.keeps_last else set())
     convolutions = [n.name for n in model.graph.node if n.op_type == "Conv" and n.name in lowered]
-    logging.getLogger().setLevel(logging.ERROR)  # it recommends what an exported graph has had
+    log = logging.getLogger()
+    level = log.level
+    log.setLevel(logging.ERROR)  # it recommends what an exported graph has had
     try:
         quantize_static(
             str(request.onnx),
@@ -81,6 +83,8 @@ def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
             f"the ranges of values in the network cannot be put into 8 bits: {error}",
             "infinite or NaN values are the usual cause: evaluate the fp32 engine",
         ) from error
+    finally:
+        log.setLevel(level)
     return into
 
 
