@@ -48,6 +48,31 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def newer_types(text: str) -> Iterator[str]:
+    """The types that Python 3.8 fails to evaluate, though their syntax is old."""
+    tree = ast.parse(text, feature_version=(3, 8))
+    lines = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    generic = {"dict", "frozenset", "list", "set", "tuple", "type"}
+    generic |= {a.name for node in lines if node.module == "collections.abc" for a in node.names}
+    annotations = [each for node in ast.walk(tree) for each in annotations_of(node)]
+    within = {id(each) for annotation in annotations for each in ast.walk(annotation)}
+    is_lazy = any(node.module == "__future__" for node in lines)
+    for node in ast.walk(tree):
+        if is_lazy and id(node) in within:
+            continue
+        is_union = isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
+        is_generic = isinstance(node, ast.Subscript) and getattr(node.value, "id", "") in generic
+        if is_generic or (is_union and id(node) in within):
+            yield ast.unparse(node)
+
+
+def annotations_of(node: ast.AST) -> Iterator[ast.expr]:
+    for name in ("annotation", "returns"):
+        found = getattr(node, name, None)
+        if found is not None:
+            yield found
+
+
 def orders() -> tuple[list[str], list[str]]:
     """The folders of the host side and those of the stages, lowest first, as the document has them."""
     text = (ROOT / "docs/architecture.md").read_text()
@@ -124,7 +149,32 @@ def test_the_contract_imports_the_standard_library_only(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*STAGES, *CONTRACT], ids=shown)
 def test_what_runs_in_an_environment_is_written_for_python_38(path: Path) -> None:
-    ast.parse(path.read_text(), feature_version=(3, 8))
+    assert list(newer_types(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a: list[int]",
+        "def f(a: int | None) -> None: ...",
+        "def f() -> int | str: ...",
+        "from collections.abc import Callable\ndef f(a: Callable[[], int]) -> None: ...",
+    ],
+)
+def test_a_type_that_python_38_cannot_evaluate_is_seen(line: str) -> None:
+    assert list(newer_types(line))
+    assert list(newer_types(f"from __future__ import annotations\n{line}")) == []
+
+
+def test_a_newer_type_outside_of_annotations_is_always_seen() -> None:
+    assert list(newer_types("from __future__ import annotations\nA = dict[str, int]"))
+
+
+def test_a_type_that_python_38_never_evaluates_is_none() -> None:
+    assert (
+        list(newer_types('def f(a: "list[int] | None", b: List[int]) -> int: return a[0] | b[0]'))
+        == []
+    )
 
 
 @pytest.mark.parametrize("path", HOST, ids=shown)

@@ -23,6 +23,7 @@ from mmdet_jetson.config.toml import (
 )
 from mmdet_jetson.contract.formats import DRAWN, FORMATS
 from mmdet_jetson.contract.gates import GATES
+from mmdet_jetson.contract.parameters.export import MOST_CANDIDATES
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.errors import ConfigError
 
@@ -84,7 +85,7 @@ class Export(Section, frozen=True):
     onnxruntime: NonEmpty = "configs/deploy/detection_onnxruntime_static.py"
     tensorrt: NonEmpty = "configs/deploy/detection_tensorrt_static.py"
     thresholds: Literal["model", "deploy"] = "model"
-    candidates: Annotated[int, msgspec.Meta(ge=1, le=3840)] = 1000  # TensorRT's TopK has no more
+    candidates: Annotated[int, msgspec.Meta(ge=1, le=MOST_CANDIDATES)] = 1000
     rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 16
 
 

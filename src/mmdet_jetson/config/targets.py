@@ -56,6 +56,12 @@ def check_target(name: str, target: Target) -> None:
             f"engines in {target.precision}",
             f"set it to {' or '.join(map(json.dumps, backend.precisions))}",
         )
+    if target.graph == "documented" and not backend.runs_documented:
+        raise ConfigError(
+            f"targets.toml: {name}.graph: backend {target.backend!r} does not run a documented "
+            "graph, because it loads no plugins",
+            'set it to "fused"',
+        )
     if backend.lists_gpus and not target.compute_capabilities:
         raise ConfigError(
             f"targets.toml: {name}.compute_capabilities: needed for backend {target.backend!r}",

@@ -8,7 +8,7 @@ from typing import Mapping, Tuple
 
 
 @dataclass(frozen=True)
-class Backend:
+class BackendTraits:
     """What plans need to know of a backend."""
 
     precisions: Tuple[str, ...]
@@ -16,6 +16,8 @@ class Backend:
     """The environment that its library is in: ``docker/ENVIRONMENT.lock``."""
     deploy_config: str = "onnxruntime"
     """Whose deploy config of ``[export]`` its graphs are exported with."""
+    runs_documented: bool = True
+    """Whether it runs a documented graph; MMDeploy's for TensorRT needs a plugin."""
     needs_gpu: bool = False
     """Whether its engines run on an NVIDIA GPU only."""
     builds_on_its_device: bool = False
@@ -26,20 +28,22 @@ class Backend:
     """A file of the last engine that makes the next build faster and changes nothing else."""
 
 
-BACKENDS: Mapping[str, Backend] = {
-    "onnxruntime": Backend(("fp32", "int8")),
-    "openvino": Backend(("fp32", "bf16", "int8"), environment="deploy-openvino"),
-    "tensorrt": Backend(
+BACKENDS: Mapping[str, BackendTraits] = {
+    # On a CPU it computes fp16 by way of fp32, which is slower than fp32 alone.
+    "onnxruntime": BackendTraits(("fp32", "int8")),
+    "openvino": BackendTraits(("fp32", "bf16", "int8"), environment="deploy-openvino"),
+    "tensorrt": BackendTraits(
         ("fp32", "fp16", "int8"),
         deploy_config="tensorrt",
         needs_gpu=True,
         builds_on_its_device=True,
         reuses="timing.cache",
     ),
-    "tensorrt_rtx": Backend(
+    "tensorrt_rtx": BackendTraits(
         ("fp32", "fp16", "int8"),
         environment="deploy-rtx",
         deploy_config="tensorrt",
+        runs_documented=False,
         needs_gpu=True,
         lists_gpus=True,
     ),

@@ -8,6 +8,9 @@ BASE, CHECKPOINT, DOCUMENTED = "base", "checkpoint", "documented"
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 
+PROFILE_STEPS = ("load", "resize", "normalize", "format", "network", "postprocess")
+"""What a profile times, in order."""
+
 
 def input_name(kind: str, subject: str = "") -> str:
     """Name a report's input: its kind, and the target or checkpoint that it is of."""

@@ -160,7 +160,7 @@ class _Planner:
         evaluate = Step(
             stage=stages.EVALUATE_ENGINE,
             subject=DOCUMENTED,
-            parameters=EvaluateEngineParameters("", self.drawing),
+            parameters=EvaluateEngineParameters(self.drawing),
             inputs={"onnx": export.output(), "dataset": self.validation},
             environment=BACKENDS["onnxruntime"].environment,
             image=compared[0].image or "",
@@ -179,7 +179,7 @@ class _Planner:
             stages.EVALUATE_ENGINE,
             name,
             target,
-            EvaluateEngineParameters(name, self.drawing),
+            EvaluateEngineParameters(self.drawing),
             engine,
         )
         timing = self.project.pipeline.profile
@@ -187,7 +187,7 @@ class _Planner:
             stages.PROFILE,
             name,
             target,
-            ProfileParameters(name, timing.repeats, timing.warmup),
+            ProfileParameters(timing.repeats, timing.warmup),
             engine,
         )
         if target.graph != "fused":

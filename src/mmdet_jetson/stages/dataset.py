@@ -155,6 +155,8 @@ def _warn_of_gaps(
         counts = _per_class(made, classes)
         for name in (name for name, count in counts.items() if count == 0):
             findings.warn("a class has no annotations", f"{split.name}, {name}")
+    # Splits may share a folder of pictures: it is looked through once, and what only another split
+    # lists is not left out.
     folders = {split.pictures: split.name for split in examples}
     for folder, split_name in folders.items():
         for name in pictures.PictureFolder(folder).unlisted(sources):

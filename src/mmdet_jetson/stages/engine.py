@@ -13,11 +13,11 @@ from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.records import write_record
 from mmdet_jetson.stages.backends import Backend, load_backend
 from mmdet_jetson.stages.building.calibration import Calibration, choose
-from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.building.request import PLUGIN, BuildRequest, Built
 from mmdet_jetson.stages.engines.comparison import difference_from
 from mmdet_jetson.stages.engines.runner_file import write_runner
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.graph import read_graph
+from mmdet_jetson.stages.inference.graph import ONNX, read_graph
 from mmdet_jetson.stages.inference.machine import cpu_name
 from mmdet_jetson.stages.inference.passport import (
     PASSPORT,
@@ -32,7 +32,6 @@ from mmdet_jetson.stages.job import StageJob, main
 
 # A documented graph has all of these, a fused one only the last.
 COPIED = ("deploy.json", "pipeline.json", "detail.json", "graph.json")
-PLUGIN = "plugin.so"
 # An engine that does the same arithmetic in another order stays a hundred times below. Lower
 # precision is other arithmetic: how much it costs is for the evaluation to say.
 MAX_DIFFERENCE = 1e-3
@@ -43,8 +42,9 @@ def run(job: StageJob[EngineParameters]) -> Result:
     """Build the engine, compare it with the ONNX file, and write its passport."""
     source, folder = job.inputs["onnx"], job.output
     backend = load_backend(job.parameters.backend)
+    check_precision(job.parameters.backend, job.parameters.precision)
     job.progress(0, STEPS, "checking the graph")
-    check_model(source / "end2end.onnx")
+    check_model(source / ONNX)
     copy_descriptions(job, source, folder)
     calibration = choose_calibration(job)
     request = request_for(job, source, folder, calibration)
@@ -61,6 +61,16 @@ def run(job: StageJob[EngineParameters]) -> Result:
     warnings = () if difference is not None else (not_compared(job.parameters.target),)
     facts = {**described.versions, **built.settings}
     return Result(metrics=metrics, facts=facts, warnings=warnings)
+
+
+def check_precision(backend: str, precision: str) -> None:
+    """Refuse a precision that the backend lacks: it might build in another and not notice."""
+    known = BACKENDS[backend].precisions
+    if precision not in known:
+        raise StageError(
+            f"backend {backend!r} does not build engines in {precision}",
+            f"set the target's precision to one of: {', '.join(known)}",
+        )
 
 
 def check_model(model: Path) -> None:
@@ -94,15 +104,15 @@ def choose_calibration(job: StageJob[EngineParameters]) -> Optional[Calibration]
 
 def request_for(
     job: StageJob[EngineParameters], source: Path, folder: Path, calibration: Optional[Calibration]
-) -> Request:
+) -> BuildRequest:
     """Say what is to be built.
 
     The work folder holds what an earlier build left for this one, where there was one.
     """
     reuses = BACKENDS[job.parameters.backend].reuses
     earlier = job.work / reuses
-    return Request(
-        onnx=source / "end2end.onnx",
+    return BuildRequest(
+        onnx=source / ONNX,
         folder=folder,
         precision=job.parameters.precision,
         graph=read_graph(folder),
@@ -113,7 +123,7 @@ def request_for(
     )
 
 
-def compare(backend: Backend, built: Built, request: Request) -> Optional[float]:
+def compare(backend: Backend, built: Built, request: BuildRequest) -> Optional[float]:
     """Give the engine's largest difference from the ONNX file; None where it cannot run here."""
     if not backend.can_run():
         return None
@@ -143,7 +153,7 @@ def not_compared(target: str) -> str:
 def passport(
     job: StageJob[EngineParameters],
     built: Built,
-    request: Request,
+    request: BuildRequest,
     difference: Optional[float],
     calibration: Optional[Calibration],
 ) -> Passport:

@@ -40,7 +40,7 @@ def run(job: StageJob[EvaluateEngineParameters]) -> Result:
         return detector.postprocess(outputs, (picture.shape[1], picture.shape[0]))
 
     found = evaluate(job, validation, detect)
-    subject = "engine" if "engine" in job.inputs else DOCUMENTED
+    subject = "engine" if engine else DOCUMENTED
     described = Described(subject, job.evidence, detector.preprocessing)
     figures = write_evaluation(folder, validation, found, described)
     passport = detector.passport

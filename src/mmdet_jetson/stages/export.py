@@ -30,14 +30,13 @@ from mmdet_jetson.stages.conversion.trained_preprocessing import (
     trained_preprocessing,
 )
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.graph import DOCUMENTED, FUSED, GRAPH
+from mmdet_jetson.stages.inference.graph import DOCUMENTED, FUSED, GRAPH, ONNX
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.training.mmdet_config import input_size
 
 # The coarsest feature map of RTMDet and YOLOX has one cell for 32 x 32 pixels.
 STRIDE = 32
 STEPS = 3
-ONNX = "end2end.onnx"
 
 
 def run(job: StageJob[ExportParameters]) -> Result:
@@ -69,7 +68,7 @@ def graph_kind(parameters: ExportParameters) -> str:
 def _write_documented(
     model: TrainedModel, deploy_config: Config, parameters: ExportParameters, folder: Path
 ) -> Dict[str, object]:
-    backend, size = parameters.backend, parameters.input_size
+    backend, size = BACKENDS[parameters.backend].deploy_config, parameters.input_size
     documented_graph.write_sdk_files(model, deploy_config, size, folder)
     documented_graph.trace(model, deploy_config, size, folder)
     deploy_config.dump(str(folder / "deploy_config.py"))

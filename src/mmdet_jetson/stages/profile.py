@@ -13,7 +13,7 @@ import numpy as np
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.records import encode, write_record
-from mmdet_jetson.contract.report import ProfileMetrics, Spread
+from mmdet_jetson.contract.report import PROFILE_STEPS, ProfileMetrics, Spread
 from mmdet_jetson.stages.backends import load_backend
 from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.errors import StageError
@@ -23,7 +23,6 @@ from mmdet_jetson.stages.inference.machine import BusyTime, machine_facts
 from mmdet_jetson.stages.inference.preprocessing import read_picture
 from mmdet_jetson.stages.job import StageJob, main
 
-STEPS = ("load", "resize", "normalize", "format", "network", "postprocess")
 # Below this the 99th percentile is the mean of one or two samples.
 LEAST_REPEATS = 200
 # Shares and ratios from which on a person should measure again on a quieter machine.
@@ -64,7 +63,7 @@ def run(job: StageJob[ProfileParameters]) -> Result:
         repeats=job.parameters.repeats,
         warmup=job.parameters.warmup,
         unit="ms",
-        steps={name: spread(milliseconds[:, index]) for index, name in enumerate(STEPS)},
+        steps={name: spread(milliseconds[:, index]) for index, name in enumerate(PROFILE_STEPS)},
         total=spread(milliseconds.sum(axis=1)),
         gpu=spread(np.array(timings.gpu)) if timings.gpu else None,
         pictures=len(pictures),
@@ -116,7 +115,7 @@ def time_steps(
 
 
 def time_once(detector: Detector, path: Path) -> List[int]:
-    """Run all steps on one picture file and return the nanoseconds of each, in order of STEPS.
+    """Run all steps on one picture file and return the nanoseconds of each of `PROFILE_STEPS`.
 
     The file comes from the page cache after its first reading, so "load" is mostly decoding.
     """

@@ -6,10 +6,9 @@ engine, each with the preprocessing that it is deployed with. The networks insid
 compared node by node.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, TypedDict
+from typing import Dict, List, Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.records import read_record, write_record
 from mmdet_jetson.contract.report import CHECKPOINT, DOCUMENTED, EvaluationMetrics
 from mmdet_jetson.stages.annotations.coco_file import read_predictions, read_split
+from mmdet_jetson.stages.inference.graph import ONNX, TENSOR, read_graph
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.proving.matching import (
     LEAST_SCORE,
@@ -96,24 +96,11 @@ def _deviations(
     }
 
 
-class _Preprocessing(TypedDict):
-    std: List[float]
-
-
-class _Graph(TypedDict):
-    """What is read of ``graph.json``: what the graph is fed, and by what it divides if pictures."""
-
-    input: str
-    preprocessing: _Preprocessing
-
-
 def _compare_networks(job: StageJob[ProveParameters]) -> NetworkComparison:
-    graph: _Graph = json.loads((job.inputs["graph"] / "graph.json").read_text(encoding="utf-8"))
-    std: Optional[List[float]] = None
-    if graph["input"] != "tensor":
-        std = graph["preprocessing"]["std"]
-    file = "end2end.onnx"
-    return compare_files(job.inputs["documented_graph"] / file, job.inputs["graph"] / file, std)
+    graph = read_graph(job.inputs["graph"])
+    # A graph that takes pictures divides them by the deviation in its first convolution.
+    std = graph.preprocessing.std if graph.preprocessing and graph.input != TENSOR else None
+    return compare_files(job.inputs["documented_graph"] / ONNX, job.inputs["graph"] / ONNX, std)
 
 
 if __name__ == "__main__":

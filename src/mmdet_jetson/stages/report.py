@@ -13,12 +13,12 @@ from mmdet_jetson.contract.report import CHECKPOINT, GateResult, Verdict
 from mmdet_jetson.stages.annotations.coco_file import read_split
 from mmdet_jetson.stages.annotations.summary import DatasetSummary
 from mmdet_jetson.stages.gates import judge, verdict
-from mmdet_jetson.stages.gates.evidence import Measured
+from mmdet_jetson.stages.gates.measured import Measured
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.reporting import report_page
 from mmdet_jetson.stages.reporting.subjects import (
     Subject,
-    read_evidence,
+    read_evaluated,
     read_if_there,
     read_subjects,
 )
@@ -53,13 +53,11 @@ def run(job: StageJob[ReportParameters]) -> Result:
 def _measured(dataset: Path, subjects: Sequence[Subject]) -> Measured:
     annotations = dataset / "val.json"
     judged = [each for each in subjects if each.is_engine or each.name == CHECKPOINT]
-    evidence = {each.name: read_evidence(each, annotations) for each in judged}
+    evaluated = {each.name: read_evaluated(each, annotations) for each in judged}
     engines = [each for each in judged if each.is_engine]
     return Measured(
-        checkpoint=evidence[CHECKPOINT],
-        engines={engine.name: evidence[engine.name] for engine in engines},
-        proofs={engine.name: engine.proof for engine in engines},
-        profiles={engine.name: engine.profile for engine in engines},
+        checkpoint=evaluated[CHECKPOINT],
+        engines={engine.name: evaluated[engine.name] for engine in engines},
         pictures=len(read_split(annotations)["images"]),
     )
 

@@ -41,13 +41,13 @@ def test_a_fused_graph_is_built_and_compared(precision: str, tmp_path: Path) -> 
 def test_its_figures_are_those_of_a_perfect_detector(
     inputs: Dict[str, Path], tmp_path: Path
 ) -> None:
-    parameters = EvaluateEngineParameters("device", DrawingParameters(1, draw_threshold=0.3))
+    parameters = EvaluateEngineParameters(DrawingParameters(1, draw_threshold=0.3))
     made = job(tmp_path, parameters, inputs, "evaluation", "emulated")
     assert evaluate_engine.run(made).metrics["AP"] == pytest.approx(1)
 
 
 def test_its_time_is_measured(inputs: Dict[str, Path], tmp_path: Path) -> None:
-    made = job(tmp_path, ProfileParameters("device", 200, 1), inputs, "profile", "emulated")
+    made = job(tmp_path, ProfileParameters(200, 1), inputs, "profile", "emulated")
     median = profile.run(made).metrics["p50"]
     assert isinstance(median, float)
     assert median > 0

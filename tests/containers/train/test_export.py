@@ -442,7 +442,7 @@ BAD_CHECKPOINTS = {
     ),
     "unknown-transform": (
         set_config(with_pipeline([*pipeline(True, PAD)[:2], {"type": "RandomFlip"}, PACK])),
-        "has a RandomFlip, which no engine can do",
+        "has a RandomFlip, which an engine cannot perform",
     ),
     "keeps-ratio-without-pad": (set_config(with_pipeline(pipeline(True))), "has no Pad"),
     "no-resize": (

@@ -81,7 +81,7 @@ def enlivened(
 ) -> torch.nn.Module:
     """Make an untrained model find different things in different places of such pictures.
 
-    Batch norms see them, so that what they let through is neither all 0 nor endless, and the last
+    Batch norms see them, so that what they let through is neither all 0 nor infinite, and the last
     layers become so uneven that scores differ.
     """
     model.train()

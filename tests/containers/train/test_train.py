@@ -228,7 +228,7 @@ def test_a_killed_training_goes_on_from_its_newest_whole_checkpoint(
     ("wanted", "sentence"),
     [
         (replace(PARAMETERS, classes=("ellipse",)), "has the classes ellipse, rectangle"),
-        (replace(PARAMETERS, classes=CLASSES[::-1]), "told rectangle, ellipse"),
+        (replace(PARAMETERS, classes=CLASSES[::-1]), "expects rectangle, ellipse"),
         (replace(PARAMETERS, device="cuda"), "there is no GPU that PyTorch can use"),
         (replace(PARAMETERS, config="configs/train/absent.py"), "no training config absent.py"),
         (replace(PARAMETERS, overrides={"model.typ": "x"}), 'the nearest is "type"'),

@@ -137,6 +137,21 @@ def test_tensorrt_for_rtx_needs_to_know_its_gpus(folder: Path) -> None:
         project_of(folder, "pc-rtx")
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_backend_without_plugins_takes_no_documented_graph(folder: Path, backend: str) -> None:
+    path = folder / "targets.toml"
+    path.write_text(
+        path.read_text() + f'[new]\nbackend = "{backend}"\ngraph = "documented"\n'
+        'description = ""\ncompute_capabilities = [87]\n'
+    )
+    if backend != "tensorrt_rtx":
+        assert project_of(folder, "new").targets["new"].graph == "documented"
+        return
+    with pytest.raises(ConfigError, match=r"new\.graph: .* 'tensorrt_rtx' does not run") as caught:
+        project_of(folder, "new")
+    assert '"fused"' in caught.value.hint
+
+
 def test_a_plugin_is_an_input_whose_content_counts(folder: Path, settings: Settings) -> None:
     step = steps_of(project_of(folder, "orin"), settings)["engine-orin"]
     plugin = step.inputs["plugin"]

@@ -39,7 +39,7 @@ SUMMARY = ArtifactSummary(
 )
 PROFILE = Job(
     stage="profile",
-    parameters=encode(ProfileParameters("orin", 200, 20)),
+    parameters=encode(ProfileParameters(200, 20)),
     inputs={"engine": "inputs/engine", "dataset": "/data"},
     evidence="measured",
     artifacts=(SUMMARY,),
@@ -50,7 +50,7 @@ def test_a_stage_reads_what_the_host_side_wrote(tmp_path: Path) -> None:
     write_job(tmp_path, PROFILE)
     assert read_job(tmp_path) == PROFILE
     job = StageJob.load(tmp_path, ProfileParameters)
-    assert job.parameters == ProfileParameters("orin", 200, 20)
+    assert job.parameters == ProfileParameters(200, 20)
     assert job.inputs == {"engine": tmp_path / "inputs/engine", "dataset": Path("/data")}
     assert (job.output, job.work) == (tmp_path / "output", tmp_path / "work")
     assert (job.evidence, job.artifacts) == ("measured", (SUMMARY,))

@@ -46,7 +46,7 @@ ENGINE = Step(
 EVALUATION = Step(
     stage=stages.EVALUATE_ENGINE,
     subject="orin",
-    parameters=EvaluateEngineParameters("orin", DrawingParameters(0, 0.5)),
+    parameters=EvaluateEngineParameters(DrawingParameters(0, 0.5)),
     environment=DEPLOY,
     image="jp501",
 )

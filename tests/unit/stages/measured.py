@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 
 from mmdet_jetson.contract.report import EvaluationMetrics
-from mmdet_jetson.stages.gates.evidence import Evidence, Interval, Measured
+from mmdet_jetson.stages.gates.measured import EvaluatedSubject, Interval, Measured
 
 SURE = Interval(0.9, 0.85, 0.95)
 
 
-def evidence(
+def evaluated(
     subject: str = "engine",
     *,
     figures: Mapping[str, float | None] | None = None,
     pictures: int = 20,
     detections: int = 50,
     interval: Interval | None = SURE,
-) -> Evidence:
+) -> EvaluatedSubject:
     """An evaluation with AP 0.7 and AP50 0.9; ``figures`` replace some of these."""
     metrics = EvaluationMetrics(
         subject=subject,
@@ -26,12 +26,11 @@ def evidence(
         pictures=pictures,
         detections=detections,
     )
-    return Evidence(metrics, interval)
+    return EvaluatedSubject(metrics, interval)
 
 
 def measured(
-    checkpoint: Evidence | None, pictures: int = 20, **engines: Evidence | None
+    checkpoint: EvaluatedSubject | None, pictures: int = 20, **engines: EvaluatedSubject | None
 ) -> Measured:
-    """All that a run has measured: ``engines`` by target, without proofs and profiles."""
-    nothing = dict.fromkeys(engines)
-    return Measured(checkpoint, engines, nothing, nothing, pictures)
+    """What a run has measured: ``engines`` by target."""
+    return Measured(checkpoint, engines, pictures)

@@ -150,6 +150,13 @@ class OldConfig(Config):
         return True
 
 
+class RtxConfig(Config):
+    num_compute_capabilities = 0
+
+    def set_compute_capability(self, capability: IntEnum, index: int) -> bool:
+        return index < self.num_compute_capabilities
+
+
 def tensorrt_api(version: str) -> ModuleType:
     """Make the module ``tensorrt`` of a version."""
     numbers = tuple(map(int, version.split(".")))
@@ -176,6 +183,17 @@ def tensorrt_api(version: str) -> ModuleType:
     if not is_typed:
         content["IInt8EntropyCalibrator2"] = type("Base", (), {"__init__": lambda self: None})
     vars(trt).update(content)
+    return trt
+
+
+def tensorrt_rtx_api() -> ModuleType:
+    """Make the module ``tensorrt_rtx_bindings``: like 11, with a list of GPUs to compile for."""
+    trt = tensorrt_api("11.4.0.106")
+    vars(trt).update(
+        __version__="1.6.0.4",
+        Builder=_builder(RtxConfig),
+        ComputeCapability=enumeration("ComputeCapability", "SM86 SM89", start=0),
+    )
     return trt
 
 

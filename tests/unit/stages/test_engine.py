@@ -1,5 +1,6 @@
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from built_engines import DETS, engine_job, fixed_network, onnx_folder
 from fused import fused_folder, split_folder
 from onnx import helper, numpy_helper
 
-from mmdet_jetson.contract.backends import Backend
+from mmdet_jetson.contract.backends import BackendTraits
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.stages.backends import onnxruntime
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
@@ -67,7 +68,7 @@ def test_the_same_graph_gives_the_same_engine(tmp_path: Path, exported: Path) ->
 def test_the_builder_is_given_what_it_reuses_from_the_work_folder(
     tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch, reuses: str, has_earlier: bool
 ) -> None:
-    backends = {"onnxruntime": Backend(("fp32",), reuses=reuses)}
+    backends = {"onnxruntime": BackendTraits(("fp32",), reuses=reuses)}
     monkeypatch.setattr("mmdet_jetson.stages.engine.BACKENDS", backends)
     job = engine_job(tmp_path, exported)
     job.work.mkdir()
@@ -128,7 +129,8 @@ def test_a_graph_that_cannot_run_is_one_sentence(
     ("backend", "precision", "message"),
     [
         ("tensorflow", "fp32", "no backend called 'tensorflow'"),
-        ("onnxruntime", "fp16", "computes fp16 on a CPU by way of fp32"),
+        ("onnxruntime", "fp16", "'onnxruntime' does not build engines in fp16"),
+        ("onnxruntime", "bf16", "'onnxruntime' does not build engines in bf16"),
     ],
 )
 def test_what_the_backend_cannot_build_is_one_sentence(
@@ -192,6 +194,16 @@ def test_int8_is_calibrated_with_training_pictures_and_says_with_which(int8_job:
     assert 0 < difference < 0.1
 
 
+def test_calibrating_leaves_the_log_as_it_was(
+    int8_job: Int8Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    run(int8_job(pictures=1))
+
+    assert logging.getLogger().level == logging.INFO
+
+
 def test_int8_refuses_a_calibration_picture_of_the_validation_split(int8_job: Int8Job) -> None:
     with pytest.raises(StageError, match="shows the same as val_01"):
         run(int8_job(validation=(3,)))
@@ -227,7 +239,7 @@ def test_an_engine_that_cannot_run_here_was_not_compared(
     assert "not run here" in result.warnings[0]
 
 
-def endless(model: Path) -> None:
+def infinite(model: Path) -> None:
     content = onnx.load(str(model))
     weights = content.graph.initializer[-1]
     values = numpy_helper.to_array(weights) * np.float32(np.inf)
@@ -236,9 +248,9 @@ def endless(model: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN axis")
-def test_int8_of_endless_values_is_one_sentence(int8_job: Int8Job) -> None:
+def test_int8_of_infinite_values_is_one_sentence(int8_job: Int8Job) -> None:
     made = int8_job()
-    endless(made.inputs["onnx"] / "end2end.onnx")
+    infinite(made.inputs["onnx"] / "end2end.onnx")
 
     with pytest.raises(StageError, match="cannot be put into 8 bits"):
         run(made)

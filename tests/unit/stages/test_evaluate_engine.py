@@ -16,7 +16,7 @@ from mmdet_jetson.stages.evaluate_engine import run
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.job import StageJob
 
-PARAMETERS = EvaluateEngineParameters("pc", DrawingParameters(pictures=2, draw_threshold=0.3))
+PARAMETERS = EvaluateEngineParameters(DrawingParameters(pictures=2, draw_threshold=0.3))
 Evaluation = StageJob[EvaluateEngineParameters]
 Content = dict[str, list[dict[str, object]]]
 
@@ -50,8 +50,7 @@ def test_a_graph_that_is_no_engine_yet_is_run_by_onnx_runtime(tmp_path: Path) ->
         "onnx": onnx_folder(tmp_path / "onnx"),
         "dataset": dataset_folder(tmp_path / "dataset"),
     }
-    parameters = EvaluateEngineParameters("", PARAMETERS.drawing)
-    made = job(tmp_path, parameters, inputs, "evaluation", "measured")
+    made = job(tmp_path, PARAMETERS, inputs, "evaluation", "measured")
 
     result = run(made)
 

@@ -9,14 +9,14 @@ import pytest
 from built_engines import dataset_folder, engine_folder, job
 
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
-from mmdet_jetson.contract.report import Spread
+from mmdet_jetson.contract.report import PROFILE_STEPS, Spread
 from mmdet_jetson.stages import profile as stage
 from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.network import Arrays, Network
 from mmdet_jetson.stages.job import StageJob
-from mmdet_jetson.stages.profile import STEPS, doubts, no_garbage_collection, run, spread
+from mmdet_jetson.stages.profile import doubts, no_garbage_collection, run, spread
 
 ProfileJob = Callable[..., StageJob[ProfileParameters]]
 
@@ -28,7 +28,7 @@ def profile_job(tmp_path: Path) -> ProfileJob:
             "engine": engine_folder(tmp_path),
             "dataset": dataset_folder(tmp_path / "dataset"),
         }
-        parameters = ProfileParameters("pc", repeats, warmup=3)
+        parameters = ProfileParameters(repeats, warmup=3)
         return job(tmp_path, parameters, inputs, "profile", evidence="measured")
 
     return prepare
@@ -40,7 +40,7 @@ def test_every_step_is_timed_and_the_machine_is_named(profile_job: ProfileJob) -
     result = run(made)
 
     profile = json.loads((made.output / "profile.json").read_text())
-    assert set(profile["steps"]) == set(STEPS)
+    assert set(profile["steps"]) == set(PROFILE_STEPS)
     for times in [*profile["steps"].values(), profile["total"]]:
         assert 0 < times["p50"] <= times["p90"] <= times["p99"]
     assert (profile["repeats"], profile["warmup"], profile["pictures"]) == (200, 3, 3)
@@ -77,7 +77,7 @@ def test_the_time_on_the_gpu_is_beside_the_steps(
     run(made)
 
     profile = json.loads((made.output / "profile.json").read_text())
-    assert set(profile["steps"]) == set(STEPS)
+    assert set(profile["steps"]) == set(PROFILE_STEPS)
     # 200 calls follow 3 to warm up.
     expected = {"mean": 103.5, "p50": 103.5, "p90": 183.1, "p99": 201.01}
     assert profile["gpu"] == pytest.approx(expected)
@@ -101,7 +101,7 @@ def test_the_total_is_that_of_each_repeat(
     clock = iter(range(1000))
 
     def time_once(detector: Detector, path: Path) -> list[int]:
-        return [(next(clock) - 2) * 1_000_000] * len(STEPS)  # 3 to warm up, then 1 to 200
+        return [(next(clock) - 2) * 1_000_000] * len(PROFILE_STEPS)  # 3 to warm up, then 1 to 200
 
     monkeypatch.setattr(stage, "time_once", time_once)
 

@@ -13,6 +13,8 @@ from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.records import read_record, write_record
 from mmdet_jetson.contract.report import EvaluationMetrics
 from mmdet_jetson.stages.annotations.coco_file import Prediction
+from mmdet_jetson.stages.inference.graph import Graph
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.prove import run
 from mmdet_jetson.stages.proving.matching import Deviation
@@ -20,7 +22,7 @@ from mmdet_jetson.stages.proving.proof import NetworkComparison, Proof
 
 Change = Callable[[list[Prediction]], object]
 
-STD = [2.0, 3.0, 5.0]
+STD = (2.0, 3.0, 5.0)
 NETWORK = """<ir_version: 7, opset_import: ["" : 13]>
 network (float[1, 3, 8, 8] input) => (float[1, 2, 8, 8] dets)
 {
@@ -60,12 +62,21 @@ def evaluation(folder: Path, subject: str, ap: float, change: Change) -> Path:
     return folder
 
 
-def graph(folder: Path, weights: np.ndarray, **described: object) -> Path:
+def graph(folder: Path, weights: np.ndarray, takes: str | None = None) -> Path:
     folder.mkdir()
     model = parser.parse_model(NETWORK)
     model.graph.initializer.append(numpy_helper.from_array(weights.astype(np.float32), "w"))
     onnx.save(model, str(folder / "end2end.onnx"))
-    (folder / "graph.json").write_text(json.dumps(described))
+    nothing = (0.0, 0.0, 0.0)
+    preprocessing = Preprocessing((8, 8), False, nothing, nothing, STD, to_rgb=False)
+    described = Graph(
+        graph="fused" if takes else "documented",
+        classes=("balloon",),
+        input_size=(8, 8),
+        input=takes,
+        preprocessing=preprocessing if takes else None,
+    )
+    write_record(folder / "graph.json", described)
     return folder
 
 
@@ -96,7 +107,7 @@ class Proving:
     ) -> tuple[Proof, Result]:
         output = self.folder / "proof"
         output.mkdir()
-        made = graph_folder or graph(self.folder / "fused", self.weights, input="tensor")
+        made = graph_folder or graph(self.folder / "fused", self.weights, "tensor")
         job = StageJob(
             parameters=ProveParameters("pc"),
             inputs={
@@ -195,7 +206,7 @@ def test_a_model_that_detects_nothing_misses_everything(proving: Proving) -> Non
 
 
 def test_other_weights_are_named(proving: Proving, tmp_path: Path) -> None:
-    proof, _ = proving(graph_folder=graph(tmp_path / "f", 1.5 * proving.weights, input="tensor"))
+    proof, _ = proving(graph_folder=graph(tmp_path / "f", 1.5 * proving.weights, "tensor"))
 
     (difference,) = proof.network.differences
     assert "the weights w are not w" in difference
@@ -205,7 +216,7 @@ def test_a_graph_that_takes_pictures_divides_by_the_deviation_first(
     proving: Proving, tmp_path: Path
 ) -> None:
     divided = proving.weights / np.array(STD).reshape(1, 3, 1, 1)
-    folder = graph(tmp_path / "f", divided, input="image", preprocessing={"std": STD})
+    folder = graph(tmp_path / "f", divided, "image")
 
     proof, _ = proving(graph_folder=folder)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from passports import passport
 
 from mmdet_jetson.contract.job import ArtifactSummary
 from mmdet_jetson.contract.parameters.report import ReportParameters
@@ -26,7 +27,8 @@ from mmdet_jetson.stages import report
 from mmdet_jetson.stages.annotations.coco_file import Prediction
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.evaluation.coco_figures import FIGURES, coco_figures
-from mmdet_jetson.stages.gates.evidence import Measured
+from mmdet_jetson.stages.gates.measured import Measured
+from mmdet_jetson.stages.inference.passport import EngineFile
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.proving.matching import Deviation
 from mmdet_jetson.stages.proving.proof import ComparedModel, NetworkComparison, Proof
@@ -120,8 +122,10 @@ def make_engine(inputs: Mapping[str, Path], target: str) -> None:
     )
     inputs[f"profile-{target}"].mkdir()
     write_record(inputs[f"profile-{target}"] / "profile.json", profile)
-    engine = {"file": "engine.onnx", "sha256": "ab", "bytes": 21_300_000}
-    write(inputs[f"engine-{target}"], "passport.json", {"target": target, "engine": engine})
+    engine = EngineFile("engine.onnx", "ab", 21_300_000)
+    inputs[f"engine-{target}"].mkdir()
+    made = replace(passport(target, {}), engine=engine)
+    write_record(inputs[f"engine-{target}"] / "passport.json", made)
 
 
 def with_proof(job: Job, folder: Path, target: str, network: NetworkComparison) -> Job:
@@ -465,8 +469,8 @@ def test_a_report_without_gates_is_no_pass(job: Job) -> None:
     assert judged(replace(job, parameters=parameters)) == ("inconclusive", {})
 
 
-def test_gates_may_judge_all_that_was_measured(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_gates_judge_the_checkpoint_and_every_engine(
+    job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Measured] = []
 
@@ -475,19 +479,13 @@ def test_gates_may_judge_all_that_was_measured(
         return []
 
     monkeypatch.setattr(report, "judge", judge)
-    report.run(with_proof(job, tmp_path / "proof", "pc", NetworkComparison(1, ())))
+    report.run(job)
 
     (measured,) = seen
     assert measured.pictures == PICTURES
     assert measured.checkpoint is not None
     assert measured.checkpoint.metrics.subject == "checkpoint"
     for target in TARGETS:
-        engine, profile = measured.engines[target], measured.profiles[target]
+        engine = measured.engines[target]
         assert engine is not None
         assert engine.interval is not None
-        assert profile is not None
-        assert profile.total.p50 == 17.4
-    assert {name: proof and proof.target for name, proof in measured.proofs.items()} == {
-        "pc": "pc",
-        "edge": None,
-    }

@@ -24,7 +24,6 @@ class EvaluateCheckpointParameters(Parameters):
 
 @dataclass(frozen=True)
 class EvaluateEngineParameters(Parameters):
-    """``target`` is the engine's, or empty for an exported graph run by ONNX Runtime."""
+    """What is drawn of an engine's detections, or of those of an exported graph."""
 
-    target: str
     drawing: DrawingParameters

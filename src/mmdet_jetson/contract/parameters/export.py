@@ -5,6 +5,9 @@ from typing import Optional
 
 from mmdet_jetson.contract.parameters.base import Parameters, Size
 
+MOST_CANDIDATES = 3840
+"""How many pairs of a box and a class a fused NMS can take; TensorRT's TopK has no more."""
+
 
 @dataclass(frozen=True)
 class FusedParameters:

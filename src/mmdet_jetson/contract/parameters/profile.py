@@ -9,6 +9,5 @@ from mmdet_jetson.contract.parameters.base import Parameters
 class ProfileParameters(Parameters):
     """How often an engine is run before it is timed, and while it is."""
 
-    target: str
     repeats: int
     warmup: int

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Dict, Optional, Protocol, cast
 
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.network import Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
@@ -19,7 +19,7 @@ from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 class Backend(Protocol):
     """The functions that a backend's module has."""
 
-    def build(self, request: Request) -> Built:
+    def build(self, request: BuildRequest) -> Built:
         """Build an engine and keep it in the request's folder."""
 
     def open_session(self, engine: Path, precision: str) -> Network:
@@ -41,7 +41,7 @@ class Backend(Protocol):
 
 
 def load_backend(name: str) -> Backend:
-    """Give a backend of `choices.BACKENDS`: the module here of that name.
+    """Give a backend of `contract.backends.BACKENDS`: the module here of that name.
 
     Its library exists only where it runs, so it is imported no earlier than here.
 

@@ -7,7 +7,7 @@ from typing import Dict, Optional
 import numpy as np
 import onnxruntime as ort
 
-from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.network import Arrays, Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
@@ -16,7 +16,7 @@ ENGINE = "engine.onnx"
 ERRORS_ONLY = 3
 
 
-def build(request: Request) -> Built:
+def build(request: BuildRequest) -> Built:
     """Optimise the graph and save it as ``engine.onnx``.
 
     The level is "extended": constant folding and fusions that hold on any CPU. The next level
@@ -24,16 +24,11 @@ def build(request: Request) -> Built:
     portable; a session applies it while loading instead, where it is always right.
 
     Raises:
-        StageError: precision fp16, a graph with operators ONNX Runtime lacks, or one that it cannot
-            load or calibrate.
+        StageError: a graph with operators ONNX Runtime lacks, or one that it cannot load or
+            calibrate.
     """
     from mmdet_jetson.stages.building import operators, quantization  # noqa: PLC0415
 
-    if request.precision == "fp16":
-        raise StageError(
-            "ONNX Runtime computes fp16 on a CPU by way of fp32, which is slower than fp32 alone",
-            'set the target\'s precision to "fp32" or "int8"',
-        )
     operators.check_operators(request.onnx)
     engine = request.folder / ENGINE
     chosen = options(ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED)

@@ -12,7 +12,7 @@ from typing import Dict, Optional
 import numpy as np
 import openvino as ov
 
-from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.network import Arrays, Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
@@ -23,17 +23,15 @@ DEVICE = "CPU"
 SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 
 
-def build(request: Request) -> Built:
+def build(request: BuildRequest) -> Built:
     """Write the graph, in the types of the request's precision, as ``engine.xml`` and its weights.
 
     Raises:
         StageError: a graph that cannot be lowered or calibrated, or with operators that OpenVINO
-            lacks; bf16 on a CPU that does not compute it.
+            lacks.
     """
     from mmdet_jetson.stages.building import quantization, typed_graph  # noqa: PLC0415
 
-    core = ov.Core()
-    check_precision(core, request.precision)
     # Without zero points a convolution, its activation and the next rounding are one step. What
     # a convolution's 8 bits stand for is multiplied as late as possible: behind the last ones that
     # is in the post-processing, where OpenVINO 2026.4 gets the shapes wrong.
@@ -41,7 +39,7 @@ def build(request: Request) -> Built:
     graph = typed_graph.typed_graph(request, scheme)
     try:
         # `ov.convert_model`, made for this, reports to its makers that it was called.
-        model = core.read_model(graph.SerializeToString())
+        model = ov.Core().read_model(graph.SerializeToString())
     except RuntimeError as error:
         raise refusal(f"cannot read {request.onnx.name}", error) from error
     engine, weights = request.folder / ENGINE, request.folder / WEIGHTS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Dict, Optional
 import tensorrt as trt
 
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.building.request import PLUGIN, BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import device_facts, gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
@@ -19,23 +19,22 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "can_run", "load_plugin", "open_session", "taking_pictures", "versions"]
 
-PLUGIN = "plugin.so"
 # How long each way to compute a layer takes on a device, as TensorRT measured it.
 TIMING_CACHE = BACKENDS["tensorrt"].reuses
 # Scratch memory that one layer may ask for; convolutions are slower with less.
 WORKSPACE = 1 << 30
 
 
-def build(request: Request) -> Built:
+def build(request: BuildRequest) -> Built:
     """Compile for this device, keeping the builder's log and its timing cache beside the engine.
 
     Raises:
         StageError: a graph that this TensorRT cannot read or compile.
     """
-    from mmdet_jetson.stages.building import compiler as frame  # noqa: PLC0415
     from mmdet_jetson.stages.building import tensorrt_precision as precision  # noqa: PLC0415
+    from mmdet_jetson.stages.building.compiler import ENGINE, LOG, Compiler  # noqa: PLC0415
 
-    compiler = frame.Compiler(trt, precision.network_flags(trt), request.folder / frame.LOG)
+    compiler = Compiler(trt, precision.network_flags(trt), request.folder / LOG)
     if request.plugin:
         load_plugin(request.plugin, compiler.logger)
     model = precision.model_for(trt, request)
@@ -45,7 +44,7 @@ def build(request: Request) -> Built:
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
     settings = precision.set_precision(compiler, request, model)
     settings["timings_reused"] = _set_timing_cache(config, request.reused)
-    engine = request.folder / frame.ENGINE
+    engine = request.folder / ENGINE
     engine.write_bytes(compiler.compile())
     timing = config.get_timing_cache().serialize()
     (request.folder / TIMING_CACHE).write_bytes(bytes(memoryview(timing)))

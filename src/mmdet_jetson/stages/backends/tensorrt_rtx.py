@@ -6,7 +6,7 @@ from typing import Dict, Sequence
 # The package tensorrt-rtx-cu12 only forwards to this one, and exists as source only.
 import tensorrt_rtx_bindings as trt
 
-from mmdet_jetson.stages.building.request import Built, Request
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
@@ -16,7 +16,7 @@ from mmdet_jetson.stages.inference.network import Network
 __all__ = ["build", "can_run", "open_session", "taking_pictures", "versions"]
 
 
-def build(request: Request) -> Built:
+def build(request: BuildRequest) -> Built:
     """Compile for the request's compute capabilities into one file.
 
     This builder has no flags for precision: it computes in the types that the graph has. So the
@@ -25,18 +25,18 @@ def build(request: Request) -> Built:
     Raises:
         StageError: a GPU that this TensorRT for RTX has no code for, or a graph it cannot compile.
     """
-    from mmdet_jetson.stages.building import compiler as frame  # noqa: PLC0415
     from mmdet_jetson.stages.building import quantization, typed_graph  # noqa: PLC0415
+    from mmdet_jetson.stages.building.compiler import ENGINE, LOG, Compiler  # noqa: PLC0415
 
     capabilities = [_capability(number) for number in request.compute_capabilities]
-    compiler = frame.Compiler(trt, _strongly_typed(), request.folder / frame.LOG)
+    compiler = Compiler(trt, _strongly_typed(), request.folder / LOG)
     compiler.parse(typed_graph.typed_graph(request, quantization.SYMMETRIC))
     compiler.add_profile(request.graph.input_size)
     _choose_gpus(compiler.config, capabilities)
-    if request.precision == "fp32":
-        # TF32 has the 10 bits of half precision behind the point.
-        compiler.config.clear_flag(trt.BuilderFlag.TF32)
-    engine = request.folder / frame.ENGINE
+    # TF32 has the 10 bits of half precision behind the point: too few for fp32, and for what stays
+    # in FP32 at any precision, as the boxes do.
+    compiler.config.clear_flag(trt.BuilderFlag.TF32)
+    engine = request.folder / ENGINE
     engine.write_bytes(compiler.compile())
     runs_on = {"sm": list(request.compute_capabilities), **versions()}
     return Built(engine, {"tf32": False, "strongly_typed": True}, runs_on)

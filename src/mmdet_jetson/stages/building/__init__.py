@@ -1,1 +1,1 @@
-"""What building engines needs besides a backend: precision, calibration, a compiler's frame."""
+"""What building engines needs besides a backend: precision, calibration, how to drive TensorRT."""

@@ -1,11 +1,11 @@
 """Which pictures calibrate an INT8 engine: some of the training split, none of the validation's."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Tuple
 
+from mmdet_jetson.stages.annotations.coco_file import read_split
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.passport import CalibrationPictures
 from mmdet_jetson.stages.inference.preprocessing import read_picture
@@ -64,5 +64,5 @@ def content_digest(path: Path) -> str:
 
 
 def _pictures(dataset: Path, split: str) -> List[Path]:
-    content = json.loads((dataset / f"{split}.json").read_text(encoding="utf-8"))
-    return [dataset / split / name for name in sorted(i["file_name"] for i in content["images"])]
+    images = read_split(dataset / f"{split}.json")["images"]
+    return [dataset / split / name for name in sorted(image["file_name"] for image in images)]

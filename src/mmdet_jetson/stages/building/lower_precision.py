@@ -32,7 +32,7 @@ class SmallFloat:
 
 
 HALF = SmallFloat(TensorProto.FLOAT16, "half", "fp16")
-# The range of FP32 with 8 bits behind the point, where half precision has a small range and 11.
+# The range of FP32 with 7 bits behind the point, where half precision has a small range and 10.
 BFLOAT16 = SmallFloat(TensorProto.BFLOAT16, "bfloat16", "bf16")
 
 
@@ -108,7 +108,7 @@ def _lowered(model: onnx.ModelProto, small: SmallFloat) -> onnx.ModelProto:
 
 
 class _Lowered:
-    """A graph of which some nodes are lowered; a value ``x`` in half precision is ``x/half``."""
+    """A graph of which some nodes are lowered: ``x/half`` or ``x/bfloat16`` is a value ``x``."""
 
     def __init__(self, model: onnx.ModelProto, lowered: Set[str], small: SmallFloat) -> None:
         self.graph, self.small = model.graph, small

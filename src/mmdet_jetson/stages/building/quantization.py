@@ -19,7 +19,7 @@ from onnxruntime.quantization import (
 )
 
 from mmdet_jetson.stages.building.lower_precision import last_convolutions, lowered_nodes
-from mmdet_jetson.stages.building.request import Request
+from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.feeding import Feeding
 from mmdet_jetson.stages.inference.graph import preprocessing_of
@@ -47,7 +47,7 @@ SYMMETRIC = Scheme(
 )
 
 
-def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
+def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
     """Write an INT8 copy of the request's graph to ``into`` and return that.
 
     Raises:
@@ -62,7 +62,9 @@ def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
     model = onnx.load(str(request.onnx))
     lowered = lowered_nodes(model) - (last_convolutions(model) if scheme.keeps_last else set())
     convolutions = [n.name for n in model.graph.node if n.op_type == "Conv" and n.name in lowered]
-    logging.getLogger().setLevel(logging.ERROR)  # it recommends what an exported graph has had
+    log = logging.getLogger()
+    level = log.level
+    log.setLevel(logging.ERROR)  # it recommends what an exported graph has had
     try:
         quantize_static(
             str(request.onnx),
@@ -79,13 +81,15 @@ def quantize(request: Request, scheme: Scheme, into: Path) -> Path:
     except AssertionError as error:  # how onnxruntime.quantization refuses ranges
         raise StageError(
             f"the ranges of values in the network cannot be put into 8 bits: {error}",
-            "values that are endless or not a number are the usual cause: evaluate the fp32 engine",
+            "infinite or NaN values are the usual cause: evaluate the fp32 engine",
         ) from error
+    finally:
+        log.setLevel(level)
     return into
 
 
 def feeds(
-    request: Request, model: onnx.ModelProto, *, same_size: bool = False
+    request: BuildRequest, model: onnx.ModelProto, *, same_size: bool = False
 ) -> Iterator[Dict[str, np.ndarray]]:
     """Yield the inputs of the graph, by name, for each calibration picture.
 

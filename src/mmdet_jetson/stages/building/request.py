@@ -6,16 +6,19 @@ from typing import Mapping, Optional, Sequence
 
 from mmdet_jetson.stages.inference.graph import Graph
 
+PLUGIN = "plugin.so"
+"""The library of custom operators, beside the engine that needs it."""
+
 
 @dataclass(frozen=True)
-class Request:
+class BuildRequest:
     """What to build.
 
     ``graph`` describes ``onnx``, in the graph.json beside it; ``folder`` takes the engine and what
     belongs to it. ``calibration`` are pictures, for int8 only. ``compute_capabilities`` are GPU
     architectures without their dot, for a builder that needs no such GPU. ``plugin`` is the library
     of the custom operators in the graph. ``reused`` is the file of an earlier engine that the
-    backend starts from (`choices.Backend.reuses`), where there is one.
+    backend starts from (`contract.backends.BackendTraits.reuses`), where there is one.
     """
 
     onnx: Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, List, Optional, Sequence
 import onnx
 
 from mmdet_jetson.stages.building.quantization import feeds
-from mmdet_jetson.stages.building.request import Request
+from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.inference.cuda import open_cuda
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def calibrator(
-    trt: ModuleType, request: Request, model: onnx.ModelProto, cache: Path
+    trt: ModuleType, request: BuildRequest, model: onnx.ModelProto, cache: Path
 ) -> "tensorrt.IInt8EntropyCalibrator2":
     """Give the calibrator for a request; it writes what it learns to ``cache``."""
     cuda = open_cuda()

@@ -13,7 +13,7 @@ import onnx
 from mmdet_jetson.stages.building.compiler import Compiler
 from mmdet_jetson.stages.building.lower_precision import NETWORK, lowered_nodes
 from mmdet_jetson.stages.building.quantization import SYMMETRIC
-from mmdet_jetson.stages.building.request import Request
+from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.building.tensorrt_calibrator import calibrator
 from mmdet_jetson.stages.building.typed_graph import typed_graph
 
@@ -44,7 +44,7 @@ def network_flags(trt: ModuleType) -> int:
     return 1 << int(getattr(flags, name)) if hasattr(flags, name) else 0
 
 
-def model_for(trt: ModuleType, request: Request) -> onnx.ModelProto:
+def model_for(trt: ModuleType, request: BuildRequest) -> onnx.ModelProto:
     """Give the graph, lowered where this TensorRT takes its precision from there."""
     by_flag = {"fp16": has_precision_flags(trt), "int8": has_calibrators(trt)}
     if by_flag.get(request.precision, True):
@@ -53,21 +53,23 @@ def model_for(trt: ModuleType, request: Request) -> onnx.ModelProto:
 
 
 def set_precision(
-    compiler: Compiler, request: Request, model: onnx.ModelProto
+    compiler: Compiler, request: BuildRequest, model: onnx.ModelProto
 ) -> Dict[str, object]:
     """Set the flags of the request's precision; return what is worth a line in the passport."""
     trt, config = compiler.trt, compiler.config
     flags = trt.BuilderFlag
-    # TF32 has the 10 bits of half precision behind the point.
+    # TF32 has the 10 bits of half precision behind the point: too few for fp32, and for what stays
+    # in FP32 at any precision, as the boxes do.
+    config.clear_flag(flags.TF32)
+    settings: Dict[str, object] = {"tf32": False}
     if request.precision == "fp32":
-        config.clear_flag(flags.TF32)
-        return {"tf32": False}
+        return settings
     if not has_precision_flags(trt):
-        return {"strongly_typed": True}
+        return {**settings, "strongly_typed": True}
     config.set_flag(flags.FP16)
     _keep_in_fp32(compiler, model)
     if request.precision == "fp16":
-        return {"flags": ["FP16"]}
+        return {**settings, "flags": ["FP16"]}
     config.set_flag(flags.INT8)
     if has_calibrators(trt):
         cache = request.folder / CALIBRATION_CACHE
@@ -75,7 +77,7 @@ def set_precision(
         # The pictures have the size of the network's input, which is the profile's best one.
         if config.num_optimization_profiles:
             config.set_calibration_profile(compiler.profile)
-    return {"flags": ["FP16", "INT8"], "calibrator": has_calibrators(trt)}
+    return {**settings, "flags": ["FP16", "INT8"], "calibrator": has_calibrators(trt)}
 
 
 def _keep_in_fp32(compiler: Compiler, model: onnx.ModelProto) -> None:

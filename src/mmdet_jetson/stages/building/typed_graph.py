@@ -7,10 +7,10 @@ import onnx
 
 from mmdet_jetson.stages.building.lower_precision import to_bfloat16, to_half
 from mmdet_jetson.stages.building.quantization import Scheme, quantize
-from mmdet_jetson.stages.building.request import Request
+from mmdet_jetson.stages.building.request import BuildRequest
 
 
-def typed_graph(request: Request, scheme: Scheme) -> onnx.ModelProto:
+def typed_graph(request: BuildRequest, scheme: Scheme) -> onnx.ModelProto:
     """Give the request's graph, lowered to its precision: fp32, fp16, bf16, or int8 by ``scheme``.
 
     Raises:

@@ -50,7 +50,7 @@ def load_trained_model(folder: Path) -> TrainedModel:
     classes = _classes(config)
     model = build_model(config, "the checkpoint's config.py", ADVICE)
     matched = match_weights(model, read_weights(weights, ADVICE))
-    matched.check_complete(weights.name, "config.py", ADVICE)
+    matched.check_complete()
     return TrainedModel(config, weights, classes, ready_to_detect(model, matched.weights))
 
 

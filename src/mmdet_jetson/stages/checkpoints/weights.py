@@ -35,8 +35,8 @@ class MatchedWeights:
     total: int
     share: float
 
-    def check_complete(self, name: str, config: str, advice: str) -> None:
-        """Refuse a file, ``name``, with any weight more or less than the model of ``config`` has.
+    def check_complete(self) -> None:
+        """Refuse a checkpoint with any weight more or less than its own model has.
 
         Raises:
             StageError: there is one; the sentence names the first.
@@ -44,9 +44,9 @@ class MatchedWeights:
         wrong = (*self.missing, *self.unknown)
         if wrong:
             raise StageError(
-                f"{name} does not match {config}: {len(wrong)} of {self.total} weights are "
+                f"best.pth does not match config.py: {len(wrong)} of {self.total} weights are "
                 f"missing, have another shape or belong to no layer; the first is {wrong[0]}",
-                advice,
+                "train again",
             )
 
     def check_related(self, name: str) -> None:

@@ -7,15 +7,17 @@ from typing import Dict, Iterable, List, Mapping
 from mmdeploy.utils import Backend
 from mmengine import Config, ConfigDict
 
+from mmdet_jetson.contract import backends as contract
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.errors import StageError, reason_of
+from mmdet_jetson.stages.inference.graph import ONNX
 
 TABLES = ("backend_config", "onnx_config", "codebase_config")
 # What MMDeploy 1.0.0 cannot do without, or what the `onnx` artifact promises: None is any value.
 REQUIRED: Mapping[str, Mapping[str, object]] = {
     "onnx_config": {
         "type": "onnx",
-        "save_file": "end2end.onnx",
+        "save_file": ONNX,
         "input_names": ["input"],
         "output_names": ["dets", "labels"],
         "opset_version": None,
@@ -29,7 +31,7 @@ REQUIRED: Mapping[str, Mapping[str, object]] = {
         "keep_top_k": None,
     },
 }
-BACKENDS = ("onnxruntime", "tensorrt")
+BACKENDS = tuple(sorted({backend.deploy_config for backend in contract.BACKENDS.values()}))
 
 
 def load_deploy_config(path: Path, backend: str, size: Size) -> Config:

@@ -26,6 +26,7 @@ from mmdet_jetson.stages.conversion.trained_preprocessing import (
     trained_preprocessing,
 )
 from mmdet_jetson.stages.errors import StageError, reason_of
+from mmdet_jetson.stages.inference.graph import ONNX
 
 
 def write_sdk_files(model: TrainedModel, deploy_config: Config, size: Size, folder: Path) -> None:
@@ -60,7 +61,7 @@ def trace(model: TrainedModel, deploy_config: Config, size: Size, folder: Path) 
             torch2onnx(
                 _picture(size),
                 str(folder),
-                "end2end.onnx",
+                ONNX,
                 deepcopy(deploy_config),
                 deepcopy(model.config),
                 str(model.weights),

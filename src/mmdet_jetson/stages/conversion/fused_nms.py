@@ -26,8 +26,6 @@ from onnx import parser
 OPSET = 13
 # The format that PyTorch 1.11 writes; graphs must have the same to be joined.
 IR_VERSION = 7
-# TensorRT's TopK refuses more.
-MOST_CANDIDATES = 3840
 
 
 @dataclass(frozen=True)

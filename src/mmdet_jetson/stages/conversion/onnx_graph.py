@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from mmdet_jetson.stages.errors import StageError, reason_of
 
 STANDARD_DOMAINS = ("", "ai.onnx")
-PLUGIN = "TRTBatchedNMS"
+NMS_OPERATOR = "TRTBatchedNMS"
 Shape = List[Optional[int]]
 
 
@@ -56,7 +56,7 @@ class GraphContent:
 
 
 def read_documented_graph(path: Path, backend: str, classes: int) -> GraphContent:
-    """Read and check a graph that MMDeploy wrote for ``backend``.
+    """Read and check a graph that MMDeploy wrote for ``backend``, "onnxruntime" or "tensorrt".
 
     Raises:
         StageError: the file is no valid ONNX, or the graph has other operators or outputs than a
@@ -121,7 +121,7 @@ def _check(
 ) -> None:
     """Tell a detector with its NMS from a graph whose head MMDeploy traced without rewriting."""
     names = [node.op_type for node in custom]
-    expected = ([PLUGIN], 0) if backend == "tensorrt" else ([], 1)
+    expected = ([NMS_OPERATOR], 0) if backend == "tensorrt" else ([], 1)
     if (names, standard_nms) != expected or outputs != ["dets", "labels"]:
         raise StageError(
             f"the exported graph is not a detector for {backend}: it has the outputs "

@@ -7,44 +7,21 @@ the network was trained on. Here the test pipeline decides, and the written file
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import List, Sequence, TypedDict, Union
+from typing import List, Sequence, Union
 
 from mmengine import Config, ConfigDict
 
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.preprocessing import Preprocessing, Triple
+from mmdet_jetson.stages.inference.preprocessing import (
+    Pipeline,
+    Preprocessing,
+    Triple,
+    transforms_of,
+)
 
 TRANSFORMS = ("LoadImageFromFile", "Resize", "Pad", "LoadAnnotations", "PackDetInputs")
 ADVICE = "change the test pipeline of the training config and train again"
-
-
-class Transform(TypedDict, total=False):
-    """A step in MMDeploy's pipeline.json, as far as it is rewritten here."""
-
-    type: str
-    size: List[int]
-    keep_ratio: bool
-    meta_keys: List[str]
-
-
-class Task(TypedDict):
-    """A part of pipeline.json: the one of the module Transform has the preprocessing."""
-
-    module: str
-    transforms: List[Transform]
-
-
-class Tasks(TypedDict):
-    """What pipeline.json calls the pipeline."""
-
-    tasks: List[Task]
-
-
-class Pipeline(TypedDict):
-    """The content of pipeline.json."""
-
-    pipeline: Tasks
 
 
 def test_pipeline(config: Config, size: Size) -> List[ConfigDict]:
@@ -59,7 +36,9 @@ def test_pipeline(config: Config, size: Size) -> List[ConfigDict]:
     for step in steps:
         step.pop("_scope_", None)
         if step.type not in TRANSFORMS:
-            raise StageError(f"the test pipeline has a {step.type}, which no engine can do", ADVICE)
+            raise StageError(
+                f"the test pipeline has a {step.type}, which an engine cannot perform", ADVICE
+            )
         if step.type == "Resize":
             step.scale = size
         if step.type == "Pad":
@@ -112,7 +91,7 @@ def mend_pipeline(path: Path, trained: Preprocessing) -> None:
     """
     content: Pipeline = json.loads(path.read_text())
     width, height = trained.input_size
-    for transform in _transforms(content):
+    for transform in transforms_of(content):
         if transform["type"] == "Resize":
             transform["size"] = [width, height]
             transform["keep_ratio"] = trained.keep_ratio
@@ -141,8 +120,3 @@ def check_pipeline(path: Path, trained: Preprocessing) -> None:
             "pipeline.json does not preprocess as training did: " + "; ".join(differences),
             "an engine with it would lose accuracy; " + ADVICE,
         )
-
-
-def _transforms(content: Pipeline) -> List[Transform]:
-    tasks = content["pipeline"]["tasks"]
-    return next(task["transforms"] for task in tasks if task["module"] == "Transform")

@@ -11,7 +11,7 @@ from mmdet_jetson.stages.backends import Backend, load_backend
 from mmdet_jetson.stages.engines.preflight import preflight
 from mmdet_jetson.stages.inference.detector import Detector, detector_of
 from mmdet_jetson.stages.inference.feeding import Feeding
-from mmdet_jetson.stages.inference.graph import IMAGE, TENSOR, preprocessing_of, read_graph
+from mmdet_jetson.stages.inference.graph import IMAGE, ONNX, TENSOR, preprocessing_of, read_graph
 from mmdet_jetson.stages.inference.network import Network
 from mmdet_jetson.stages.inference.passport import Passport
 
@@ -38,7 +38,7 @@ def open_graph(folder: Path) -> Detector:
         StageError: its preprocessing or its operators are not supported here.
     """
     backend = load_backend(REFERENCE)
-    return _around(backend, backend.open_session(folder / "end2end.onnx", "fp32"), folder, None)
+    return _around(backend, backend.open_session(folder / ONNX, "fp32"), folder, None)
 
 
 def _around(

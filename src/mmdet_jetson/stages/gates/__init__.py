@@ -1,6 +1,6 @@
-"""Gates: checks of the evidence that pass, fail or are inconclusive. Pure: no files, no clock.
+"""Gates: checks of what was measured that pass, fail or are inconclusive: no files, no clock.
 
-A gate passes on evidence alone: what is missing fails it. Each is a module of this folder, which
+A gate passes on measurements alone: what is missing fails it. Each is a module here, which
 `contract.gates.GATES` names.
 """
 
@@ -9,7 +9,7 @@ from typing import List, Mapping, Protocol, Sequence, cast
 
 from mmdet_jetson.contract.gates import GATES
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, GateResult
-from mmdet_jetson.stages.gates.evidence import Case, Measured
+from mmdet_jetson.stages.gates.measured import Case, Measured
 
 
 class Gate(Protocol):

@@ -8,7 +8,7 @@ the limit, because then no drop could exceed it.
 from typing import List
 
 from mmdet_jetson.contract.report import CHECKPOINT, FAIL, INCONCLUSIVE, PASS, GateResult
-from mmdet_jetson.stages.gates.evidence import Case, UnusableEvidenceError, title
+from mmdet_jetson.stages.gates.measured import Case, UnusableEvaluationError, title
 
 
 def judge(case: Case) -> List[GateResult]:
@@ -20,7 +20,7 @@ def _judge(case: Case, target: str) -> GateResult:
     try:
         before = case.measured.figure(CHECKPOINT, "AP")
         after = case.measured.figure(target, "AP")
-    except UnusableEvidenceError as reason:
+    except UnusableEvaluationError as reason:
         return case.result(target, FAIL, None, str(reason))
     difference, limit = abs(before - after), case.limit
     compared = f"AP of {title(target)} is {after:.4f} and of the checkpoint {before:.4f}"

@@ -9,7 +9,7 @@ import math
 from typing import List, Optional, Tuple
 
 from mmdet_jetson.contract.report import CHECKPOINT, FAIL, INCONCLUSIVE, PASS, GateResult
-from mmdet_jetson.stages.gates.evidence import Case, Interval, UnusableEvidenceError, title
+from mmdet_jetson.stages.gates.measured import Case, Interval, UnusableEvaluationError, title
 
 # How far AP50 recomputed from the stored predictions may lie from the stored figure.
 SAME_FIGURE = 1e-3
@@ -23,10 +23,10 @@ def judge(case: Case) -> List[GateResult]:
 def _judge(case: Case, subject: str) -> GateResult:
     try:
         ap50 = case.measured.figure(subject, "AP50")
-    except UnusableEvidenceError as reason:
+    except UnusableEvaluationError as reason:
         return case.result(subject, FAIL, None, str(reason))
-    evidence = case.measured.evidence(subject)
-    interval = evidence.interval if evidence else None
+    evaluated = case.measured.evaluated(subject)
+    interval = evaluated.interval if evaluated else None
     outcome, end = _weigh(ap50, interval, case.limit, case.measured.pictures)
     return case.result(subject, outcome, ap50, f"AP50 of {title(subject)} is {ap50:.3f}{end}.")
 

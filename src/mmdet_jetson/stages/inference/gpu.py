@@ -24,7 +24,8 @@ def open_engine(trt: ModuleType, file: Path) -> Network:
     if engine is None:
         raise StageError(
             f"TensorRT {trt.__version__} cannot load {file.name}",
-            f"invoke preflight {file.parent} tells what differs from where it was built",
+            f"invoke preflight {file.parent} shows how this machine differs from the one that "
+            "built it",
         )
     return GpuSession(tensors_of(engine), cuda, keep=(runtime, engine))
 
@@ -62,9 +63,9 @@ class GpuSession:
         """Give the buffer of an input that has this shape in the next run."""
         if not self.tensors.set_shape(name, shape):
             raise StageError(
-                f"this engine takes no {name} of shape {'x'.join(map(str, shape))}",
-                "graph.json beside it tells the sizes; where it takes any picture, a side may have "
-                "32 to 4096 pixels",
+                f"this engine does not accept {name} of shape {'x'.join(map(str, shape))}",
+                "graph.json beside it lists the accepted sizes; where it accepts any picture, a "
+                "side may have 32 to 4096 pixels",
             )
         return self._buffer(name, shape)
 

@@ -9,7 +9,8 @@ from mmdet_jetson.contract.records import ContractError, decode
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing, Size
 
-GRAPH = "graph.json"
+GRAPH, ONNX = "graph.json", "end2end.onnx"
+"""A graph's description, and the graph, in the folder of an `onnx` artifact."""
 FUSED, DOCUMENTED = "fused", "documented"
 IMAGE, LETTERBOXED, TENSOR = "image", "letterboxed", "tensor"
 """What a fused graph takes: see `Graph.input`."""

@@ -142,8 +142,9 @@ class PictureSession:
             StageError: it has not three channels, it does not fit the network, or TensorRT fails.
         """
         if picture.ndim != 4 or picture.shape[0] != 1 or picture.shape[3] != 3:
+            shape = "x".join(map(str, picture.shape))
             raise StageError(
-                f"this engine takes no picture of shape {'x'.join(map(str, picture.shape))}",
+                f"this engine does not accept a picture of shape {shape}",
                 "give it one picture with the channels blue, green and red: 1xHEIGHTxWIDTHx3",
             )
         size = picture.shape[2], picture.shape[1]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.records import ContractError, read_record
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import DeviceFacts
@@ -129,18 +130,18 @@ def check_files(folder: Path, passport: Passport, onnx: Optional[Path] = None) -
                 "copy the folder again; invoke checkout TAG FOLDER gets it out of the store",
             )
     if passport.checkpoint != read_graph(folder).checkpoint:
-        raise _stale(passport, "checkpoint than graph.json tells of")
+        raise _stale(passport, "a checkpoint other than the one graph.json names")
     if onnx is None:
         return
     if not onnx.is_file():
         raise StageError(f"{onnx} is not a file", "name the ONNX file that the engine is of")
     if passport.onnx.sha256 != sha256(onnx):
-        raise _stale(passport, "ONNX file than this one")
+        raise _stale(passport, "an ONNX file other than this one")
 
 
 def _stale(passport: Passport, source: str) -> StageError:
     return StageError(
-        f"the passport is stale: the engine was built from another {source}",
+        f"the passport is stale: the engine was built from {source}",
         f"build the engine again: invoke engine --target {passport.target}",
     )
 
@@ -156,13 +157,27 @@ def check_device(passport: Passport, facts: DeviceFacts) -> None:
         allowed: List[object] = needed if isinstance(needed, list) else [needed]
         found = here.get(fact)
         if found not in allowed:
-            wanted = " or ".join(str(value) for value in allowed)
+            values = " or ".join(str(value) for value in allowed)
+            wanted = f"{FACTS.get(fact, fact)} {values}"
             reported = "has none" if found is None else f"has {found}"
             raise StageError(
-                f"this engine was built for {FACTS.get(fact, fact)} {wanted}, and this device "
-                f"{reported}",
-                f"build it on this device: invoke build-jetson-engine --target {passport.target}",
+                f"this engine was built for {wanted}, and this device {reported}",
+                _hint(passport, fact, found, wanted),
             )
+
+
+def _hint(passport: Passport, fact: str, found: object, wanted: str) -> str:
+    """Say what gives an engine that runs on a device where a fact is ``found``, not ``wanted``."""
+    if not BACKENDS[passport.backend].lists_gpus:
+        return f"build it on this device: invoke build-jetson-engine --target {passport.target}"
+    if fact != "sm":
+        return f"install {wanted} here"
+    if found is None:
+        return "open it on a machine with such a GPU"
+    return (
+        f"add {found} to compute_capabilities of {passport.target} in targets.toml, then "
+        f"invoke engine --target {passport.target}"
+    )
 
 
 def sha256(path: Path) -> str:

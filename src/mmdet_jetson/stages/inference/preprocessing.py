@@ -44,6 +44,28 @@ class Transform(_NamedTransform, total=False):
     mean: Sequence[float]
     std: Sequence[float]
     to_rgb: bool
+    meta_keys: Sequence[str]
+
+
+class _Task(TypedDict):
+    module: str
+    transforms: List[Transform]
+
+
+class _Tasks(TypedDict):
+    tasks: List[_Task]
+
+
+class Pipeline(TypedDict):
+    """The content of a pipeline.json."""
+
+    pipeline: _Tasks
+
+
+def transforms_of(content: Pipeline) -> List[Transform]:
+    """Find the preprocessing: it is the task of the module Transform."""
+    tasks = content["pipeline"]["tasks"]
+    return next(task["transforms"] for task in tasks if task["module"] == "Transform")
 
 
 @dataclass(frozen=True)
@@ -64,9 +86,8 @@ class Preprocessing:
     @classmethod
     def read(cls, pipeline: Path, input_size: Size) -> "Preprocessing":
         """Find and `parse` the transforms in a pipeline.json."""
-        tasks = json.loads(pipeline.read_text(encoding="utf-8"))["pipeline"]["tasks"]
-        transforms = next(task["transforms"] for task in tasks if task["module"] == "Transform")
-        return cls.parse(transforms, input_size)
+        content: Pipeline = json.loads(pipeline.read_text(encoding="utf-8"))
+        return cls.parse(transforms_of(content), input_size)
 
     @classmethod
     def parse(cls, transforms: Sequence[Transform], input_size: Size) -> "Preprocessing":

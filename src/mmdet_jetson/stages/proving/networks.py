@@ -19,7 +19,7 @@ ROUNDING = 1e-6
 MOST_DIFFERENCES = 5
 
 
-class Network:
+class NetworkNodes:
     """The nodes that a graph's convolutions need, from the first one on, in the file's order."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -41,13 +41,13 @@ def compare_files(first: Path, second: Path, std: Optional[Sequence[float]]) -> 
     Returns:
         How many nodes the first one has, and what differs, as `compare_networks` says it.
     """
-    one, other = Network(onnx.load(str(first))), Network(onnx.load(str(second)))
+    one, other = NetworkNodes(onnx.load(str(first))), NetworkNodes(onnx.load(str(second)))
     if std is not None:
         _multiply_back(other, std)
     return NetworkComparison(len(one.nodes), tuple(compare_networks(one, other)))
 
 
-def compare_networks(one: Network, other: Network) -> List[str]:
+def compare_networks(one: NetworkNodes, other: NetworkNodes) -> List[str]:
     """Name what differs between two networks, at most the first few nodes; nothing if they agree.
 
     Nodes agree in operator, attributes, weights and in which nodes they read.
@@ -76,14 +76,18 @@ def _needed(nodes: List[onnx.NodeProto]) -> List[onnx.NodeProto]:
     return [node for node in nodes if node.output[0] in needed]
 
 
-def _multiply_back(network: Network, std: Sequence[float]) -> None:
+def _multiply_back(network: NetworkNodes, std: Sequence[float]) -> None:
     weights = network.nodes[0].input[1]
     deviation = np.array(std, np.float32).reshape(1, -1, 1, 1)
     network.constants[weights] = network.constants[weights] * deviation
 
 
 def _difference(
-    a: onnx.NodeProto, b: onnx.NodeProto, one: Network, other: Network, names: Dict[str, str]
+    a: onnx.NodeProto,
+    b: onnx.NodeProto,
+    one: NetworkNodes,
+    other: NetworkNodes,
+    names: Dict[str, str],
 ) -> str:
     if a.op_type != b.op_type:
         return f"{a.op_type} is not {b.op_type}"
@@ -102,7 +106,7 @@ def _difference(
     return ""
 
 
-def _given(node: onnx.NodeProto, network: Network) -> List[str]:
+def _given(node: onnx.NodeProto, network: NetworkNodes) -> List[str]:
     """Inputs that say something: an absent one may stand as an empty name or an empty tensor."""
     return [
         n for n in node.input if n and (n not in network.constants or network.constants[n].size)

@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmdet_jetson.stages.annotations.coco_file import Prediction
-from mmdet_jetson.stages.gates.evidence import Interval
+from mmdet_jetson.stages.gates.measured import Interval
 
 RESAMPLES = 200
 # Below this a resample repeats so few pictures that the interval is far too narrow.

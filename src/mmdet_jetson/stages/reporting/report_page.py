@@ -17,6 +17,7 @@ from mmdet_jetson.contract.report import (
     FAIL,
     INCONCLUSIVE,
     PASS,
+    PROFILE_STEPS,
     GateResult,
     ProfileMetrics,
     Spread,
@@ -45,8 +46,6 @@ FIGURE_MEANINGS = {
 }
 
 WORST_FIRST = (FAIL, INCONCLUSIVE, PASS)
-
-STEPS = ("load", "resize", "normalize", "format", "network", "postprocess")
 
 CURVES = {
     "train": (
@@ -219,7 +218,7 @@ def _latencies(subjects: Sequence[Subject]) -> List[Latency]:
 
 def _latency_steps(profile: ProfileMetrics, longest: float) -> List[LatencyStep]:
     steps, start = [], 0.0
-    for name in STEPS:
+    for name in PROFILE_STEPS:
         times = profile.steps.get(name)
         if times is not None:
             width = 100 * times.mean / longest

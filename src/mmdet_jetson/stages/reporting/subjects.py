@@ -1,9 +1,8 @@
 """What a report speaks of: the base checkpoint, the fine-tuned one, and an engine per target."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence, Type, TypedDict, TypeVar
+from typing import List, Mapping, Optional, Sequence, Type, TypeVar
 
 from mmdet_jetson.contract.records import read_record
 from mmdet_jetson.contract.report import (
@@ -14,22 +13,12 @@ from mmdet_jetson.contract.report import (
     input_name,
 )
 from mmdet_jetson.stages.annotations.coco_file import read_predictions
-from mmdet_jetson.stages.gates.evidence import Evidence
+from mmdet_jetson.stages.gates.measured import EvaluatedSubject
+from mmdet_jetson.stages.inference.passport import PASSPORT, EngineFile, Passport
 from mmdet_jetson.stages.proving.proof import Proof
 from mmdet_jetson.stages.reporting.intervals import ap50_interval
 
 T = TypeVar("T")
-
-
-class EngineFile(TypedDict):
-    """What a passport says of the engine's file: its name, its size in bytes."""
-
-    file: str
-    bytes: int
-
-
-class _Passport(TypedDict):
-    engine: EngineFile
 
 
 @dataclass(frozen=True)
@@ -72,7 +61,7 @@ def read_subjects(inputs: Mapping[str, Path], targets: Sequence[str]) -> List[Su
     return [_read_subject(inputs, name) for name in [*first, CHECKPOINT, *targets]]
 
 
-def read_evidence(subject: Subject, annotations: Path) -> Optional[Evidence]:
+def read_evaluated(subject: Subject, annotations: Path) -> Optional[EvaluatedSubject]:
     """What the gates may know of a subject, or None where it has no evaluation.
 
     ``annotations`` is the validation set's COCO file.
@@ -81,8 +70,8 @@ def read_evidence(subject: Subject, annotations: Path) -> Optional[Evidence]:
         return None
     path = subject.evaluation / "predictions.json"
     if not path.is_file():
-        return Evidence(subject.metrics)
-    return Evidence(subject.metrics, ap50_interval(annotations, read_predictions(path)))
+        return EvaluatedSubject(subject.metrics)
+    return EvaluatedSubject(subject.metrics, ap50_interval(annotations, read_predictions(path)))
 
 
 def read_if_there(folder: Optional[Path], name: str, kind: Type[T]) -> Optional[T]:
@@ -100,18 +89,12 @@ def _read_subject(inputs: Mapping[str, Path], name: str) -> Subject:
     evaluation = inputs.get(input_name("evaluation", name))
     profile = inputs.get(input_name("profile", name))
     proof = inputs.get(input_name("proof", name))
+    passport = read_if_there(inputs.get(input_name("engine", name)), PASSPORT, Passport)
     return Subject(
         name=name,
         evaluation=evaluation,
         metrics=read_if_there(evaluation, "metrics.json", EvaluationMetrics),
         profile=read_if_there(profile, "profile.json", ProfileMetrics),
-        engine=_engine_file(inputs.get(input_name("engine", name))),
+        engine=passport.engine if passport else None,
         proof=read_if_there(proof, "proof.json", Proof),
     )
-
-
-def _engine_file(folder: Optional[Path]) -> Optional[EngineFile]:
-    if folder is None or not (folder / "passport.json").is_file():
-        return None
-    passport: _Passport = json.loads((folder / "passport.json").read_text(encoding="utf-8"))
-    return passport["engine"]

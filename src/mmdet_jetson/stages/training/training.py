@@ -41,7 +41,7 @@ from mmdet_jetson.stages.training.settled_config import SettledConfig
 from mmdet_jetson.stages.training.training_data import check_data
 from mmdet_jetson.stages.training.training_watch import (
     TrainingWatch,
-    Validation,
+    ValidationFigures,
     diverged,
     training_curve,
     validations,
@@ -200,7 +200,7 @@ def _write_outputs(
     return {**figures, "epochs": runner.max_epochs}, _remarks(best, hub)
 
 
-def _figures(hub: MessageHub, epoch: int) -> Validation:
+def _figures(hub: MessageHub, epoch: int) -> ValidationFigures:
     return next((entry for entry in validations(hub) if entry["epoch"] == epoch), {})
 
 

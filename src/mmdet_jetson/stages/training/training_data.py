@@ -1,42 +1,13 @@
 """What a dataset means for a training, said before the training starts."""
 
-import json
 from pathlib import Path
-from typing import List, Sequence, TypedDict
+from typing import List, Sequence
 
 from mmengine import Config, ConfigDict
 
+from mmdet_jetson.stages.annotations.coco_file import CocoFile, read_split
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.training.mmdet_config import innermost
-
-
-class CocoImage(TypedDict):
-    """A picture's entry in a COCO file; sides are in pixels."""
-
-    id: int
-    width: int
-    height: int
-
-
-class CocoAnnotation(TypedDict):
-    """An object's entry, as far as it is read here."""
-
-    image_id: int
-
-
-class CocoCategory(TypedDict):
-    """A class's entry."""
-
-    id: int
-    name: str
-
-
-class CocoFile(TypedDict):
-    """A split of a `dataset` artifact."""
-
-    images: List[CocoImage]
-    annotations: List[CocoAnnotation]
-    categories: List[CocoCategory]
 
 
 def check_data(dataset: Path, classes: Sequence[str], config: Config) -> List[str]:
@@ -60,13 +31,13 @@ def check_data(dataset: Path, classes: Sequence[str], config: Config) -> List[st
 
 
 def _read(dataset: Path, split: str, classes: Sequence[str]) -> CocoFile:
-    content: CocoFile = json.loads((dataset / f"{split}.json").read_text(encoding="utf-8"))
+    content = read_split(dataset / f"{split}.json")
     categories = sorted(content["categories"], key=lambda category: category["id"])
     names = [category["name"] for category in categories]
     if names != list(classes):
         raise StageError(
             f"the dataset's {split} split has the classes {', '.join(names)}, "
-            f"but the training is told {', '.join(classes)}",
+            f"but the training expects {', '.join(classes)}",
             "give dataset and training the same classes in the same order",
         )
     return content

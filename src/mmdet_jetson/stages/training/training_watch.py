@@ -25,7 +25,7 @@ FIGURES = {
 # As many points as a curve on a page can show.
 POINTS = 500
 # The figures of one validation, by our names, and its epoch.
-Validation = Dict[str, Optional[float]]
+ValidationFigures = Dict[str, Optional[float]]
 
 
 class TrainingWatch(Hook):  # type: ignore[misc]  # mmengine has no types
@@ -95,7 +95,7 @@ def diverged(step: int) -> StageError:
     )
 
 
-def validations(hub: MessageHub) -> List[Validation]:
+def validations(hub: MessageHub) -> List[ValidationFigures]:
     """Give the figures of every validation of a run, resumed ones included, by epoch."""
     return list(hub.runtime_info.get(VALIDATIONS, []))
 

@@ -14,7 +14,7 @@ from mmdet_jetson.stages.job import StageJob
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CLASSES = ("ellipse", "rectangle")
 SIDE = 64
 PARAMETERS = TrainParameters(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Step = Mapping[str, object]
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SIZE = (128, 128)
 PAD: Step = {"type": "Pad", "size": SIZE, "pad_val": {"img": (114, 114, 114)}}
 PACK: Step = {

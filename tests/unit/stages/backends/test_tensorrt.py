@@ -18,7 +18,7 @@ from tensorrt_engines import FakeCuda
 
 from mmdet_jetson.stages.backends import Backend
 from mmdet_jetson.stages.building import tensorrt_calibrator
-from mmdet_jetson.stages.building.request import Request
+from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.engines import opening
 from mmdet_jetson.stages.engines.comparison import difference_from
 from mmdet_jetson.stages.engines.opening import open_engine
@@ -34,7 +34,7 @@ WITH_FLAGS = [version for version in VERSIONS if not version.startswith("11")]
 WITH_UINT8 = [version for version in VERSIONS if not version.startswith("8.4")]
 MODULE = "mmdet_jetson.stages.backends.tensorrt"
 Load = Callable[[str], Backend]
-Ask = Callable[..., Request]
+Ask = Callable[..., BuildRequest]
 
 
 @pytest.fixture
@@ -72,12 +72,12 @@ def request_(tmp_path: Path) -> Ask:
         mode: str = "tensor",
         reused: Path | None = None,
         plugin: Path | None = None,
-    ) -> Request:
+    ) -> BuildRequest:
         model = floating(fused_model()) if mode == "tensor" else fused_model()
         onnx.save(model, str(source / "end2end.onnx"))
         graph = {**json.loads((source / "graph.json").read_text()), "input": mode}
         (tmp_path / "engine/graph.json").write_text(json.dumps(graph))
-        return Request(
+        return BuildRequest(
             onnx=source / "end2end.onnx",
             folder=tmp_path / "engine",
             precision=precision,
@@ -115,6 +115,17 @@ def test_fp32_is_exact_and_its_log_and_timings_are_kept(
     assert built.runs_on == {"sm": 87, "l4t": "35.4.1", "tensorrt": version}
     assert (tmp_path / "engine/timing.cache").read_bytes() == TIMINGS
     assert (tmp_path / "engine/builder.log").read_text() == "info: compiling\n"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_computed_in_fp32_is_never_computed_in_tf32(
+    backend: Load, request_: Ask, version: str, precision: str
+) -> None:
+    built = backend(version).build(request_(precision))
+
+    assert "TF32" not in record_of(built.file.read_bytes())["flags"]
+    assert built.settings["tf32"] is False
 
 
 @pytest.mark.parametrize("earlier", [TIMINGS, b"timings of another GPU", b"no timings"])
@@ -297,7 +308,7 @@ def test_an_input_of_another_size_is_one_sentence(
     trt = backend(version)
     network = opened(trt, trt.build(request_()).file)
 
-    with pytest.raises(StageError, match="takes no input of shape 1x3x32x32"):
+    with pytest.raises(StageError, match="does not accept input of shape 1x3x32x32"):
         network(np.zeros((1, 3, 32, 32), np.float32), np.ones((1, 4), np.float32))
 
 
@@ -351,7 +362,7 @@ def test_what_is_no_picture_is_one_sentence(
 ) -> None:
     detector = load_detector("8.4.0.9")
 
-    with pytest.raises(StageError, match="takes no picture of shape 1x60x90"):
+    with pytest.raises(StageError, match="does not accept a picture of shape 1x60x90"):
         detector.outputs(np.zeros(shape, np.uint8))
 
 

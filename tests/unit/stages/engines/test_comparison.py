@@ -43,6 +43,16 @@ def test_another_class_another_picture_and_another_number_are_far_apart() -> Non
     assert max_difference(twice, (swapped, twice[1]), 64) == pytest.approx(0.4)
 
 
+def test_a_detection_that_only_one_of_them_has_counts_whichever_it_is() -> None:
+    filler = np.zeros(5, np.float32)
+    few = np.array([[DETS[0, 0], filler, filler]])
+    more = np.array([[DETS[0, 0], DETS[0, 1], filler]])
+    labels = np.array([[1, -1, -1]])
+
+    assert max_difference((few, labels), (more, labels), 64) >= 0.5
+    assert max_difference((more, labels), (few, labels), 64) >= 0.5
+
+
 def test_example_inputs_fit_the_graph() -> None:
     picture, mapping = example_inputs(fused_model())
 

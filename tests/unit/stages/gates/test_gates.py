@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
-from measured import evidence, measured
+from measured import evaluated, measured
 
 from mmdet_jetson.contract.gates import GATES
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, GateResult
 from mmdet_jetson.stages import gates
 from mmdet_jetson.stages.gates import judge, load_gate, verdict
-from mmdet_jetson.stages.gates.evidence import Case, Measured
+from mmdet_jetson.stages.gates.measured import Case, Measured
 
 LIMITS = {"min_AP50": 0.6, "max_AP_difference": 0.002}
-GOOD = measured(evidence("checkpoint"), pc=evidence(), orin=evidence())
+GOOD = measured(evaluated("checkpoint"), pc=evaluated(), orin=evaluated())
 
 
 def outcomes(run: Measured) -> dict[str, str]:
@@ -39,14 +39,14 @@ def test_gates_are_judged_in_one_order_whatever_that_of_their_limits() -> None:
 
 def test_every_module_is_registered_and_every_gate_has_one() -> None:
     modules = {path.stem for path in Path(gates.__file__).parent.glob("*.py")}
-    assert modules == {"__init__", "evidence", *GATES.values()}
+    assert modules == {"__init__", "measured", *GATES.values()}
 
 
 @pytest.mark.parametrize("name", GATES)
 @pytest.mark.parametrize(
     "run",
     [measured(None), measured(None, pc=None), measured(None, pictures=0, pc=None)],
-    ids=["no-engine", "no-evidence", "no-pictures"],
+    ids=["no-engine", "no-evaluation", "no-pictures"],
 )
 def test_no_gate_passes_on_nothing(name: str, run: Measured) -> None:
     results = judge({name: 0.5}, run)
@@ -64,12 +64,12 @@ def test_every_gate_names_its_results_after_itself(name: str) -> None:
 
 
 def test_checkpoint_and_engine_swapped_fail_everything() -> None:
-    run = measured(evidence("engine"), pc=evidence("checkpoint"))
+    run = measured(evaluated("engine"), pc=evaluated("checkpoint"))
     assert set(outcomes(run).values()) == {FAIL}
 
 
 def test_a_missing_checkpoint_fails_the_difference_of_a_good_engine() -> None:
-    assert outcomes(measured(None, pc=evidence())) == {
+    assert outcomes(measured(None, pc=evaluated())) == {
         "min_AP50:checkpoint": FAIL,
         "min_AP50:pc": PASS,
         "max_AP_difference:pc": FAIL,
@@ -83,7 +83,7 @@ def test_a_gate_without_a_limit_is_not_judged() -> None:
 
 
 def test_a_gate_that_judges_nothing_is_inconclusive() -> None:
-    results = judge({"max_AP_difference": 0.002}, measured(evidence("checkpoint")))
+    results = judge({"max_AP_difference": 0.002}, measured(evaluated("checkpoint")))
     assert [(gate.name, gate.outcome) for gate in results] == [("max_AP_difference", INCONCLUSIVE)]
 
 

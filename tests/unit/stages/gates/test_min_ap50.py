@@ -1,20 +1,20 @@
 import math
 
 import pytest
-from measured import evidence, measured
+from measured import evaluated, measured
 
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, GateResult
-from mmdet_jetson.stages.gates.evidence import Case, Evidence, Interval
+from mmdet_jetson.stages.gates.measured import Case, EvaluatedSubject, Interval
 from mmdet_jetson.stages.gates.min_ap50 import judge
 
 
-def judged(engine: Evidence | None) -> GateResult:
-    _, result = judge(Case("min_AP50", 0.6, measured(evidence("checkpoint"), pc=engine)))
+def judged(engine: EvaluatedSubject | None) -> GateResult:
+    _, result = judge(Case("min_AP50", 0.6, measured(evaluated("checkpoint"), pc=engine)))
     return result
 
 
 def test_the_sentence_holds_figure_interval_and_limit() -> None:
-    assert judged(evidence()) == GateResult(
+    assert judged(evaluated()) == GateResult(
         name="min_AP50:pc",
         outcome=PASS,
         measured=0.9,
@@ -39,7 +39,7 @@ def test_the_sentence_holds_figure_interval_and_limit() -> None:
 def test_over_the_limit_needs_an_interval_over_the_limit(
     interval: Interval | None, outcome: str
 ) -> None:
-    assert judged(evidence(figures={"AP50": 0.62}, interval=interval)).outcome == outcome
+    assert judged(evaluated(figures={"AP50": 0.62}, interval=interval)).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def test_over_the_limit_needs_an_interval_over_the_limit(
 def test_under_the_limit_needs_an_interval_under_the_limit(
     interval: Interval, outcome: str
 ) -> None:
-    assert judged(evidence(figures={"AP50": 0.58}, interval=interval)).outcome == outcome
+    assert judged(evaluated(figures={"AP50": 0.58}, interval=interval)).outcome == outcome
 
 
-def test_evidence_that_proves_nothing_fails() -> None:
-    result = judged(evidence(figures={"AP50": None}))
+def test_an_evaluation_that_proves_nothing_fails() -> None:
+    result = judged(evaluated(figures={"AP50": None}))
     assert (result.outcome, result.measured) == (FAIL, None)
     assert result.sentence.startswith("AP50 of the engine for pc is missing")

@@ -96,7 +96,7 @@ def test_an_onnx_file_that_is_none_is_refused(engine: Path, tmp_path: Path) -> N
 def test_a_passport_of_another_checkpoint_is_stale(engine: Path) -> None:
     edit(engine, checkpoint={"sha256": "d" * 64})
 
-    with pytest.raises(StageError, match="stale: the engine was built from another checkpoint"):
+    with pytest.raises(StageError, match="stale: the engine was built from a checkpoint other"):
         preflight(engine)
 
 
@@ -104,7 +104,7 @@ def test_a_passport_of_another_onnx_file_is_stale(engine: Path, onnx: Path) -> N
     with (onnx / "end2end.onnx").open("ab") as stream:
         stream.write(b"\0")
 
-    with pytest.raises(StageError, match="stale: the engine was built from another ONNX file"):
+    with pytest.raises(StageError, match="stale: the engine was built from an ONNX file other"):
         check_files(engine, read_passport(engine), onnx / "end2end.onnx")
 
 
@@ -150,6 +150,28 @@ def test_any_of_several_gpus_does(sm: int, is_good: bool) -> None:
     else:
         with pytest.raises(StageError, match="86 or 89"):
             check_device(built, here)
+
+
+@pytest.mark.parametrize(
+    ("here", "hint"),
+    [
+        (
+            DeviceFacts(75, None, {"tensorrt_rtx": "1.2"}),
+            "add 75 to compute_capabilities of pc-rtx",
+        ),
+        (DeviceFacts(None, None, {"tensorrt_rtx": "1.2"}), "machine with such a GPU"),
+        (DeviceFacts(86, None, {"tensorrt_rtx": "1.3"}), "install TensorRT for RTX 1.2"),
+    ],
+)
+def test_an_engine_for_listed_gpus_is_not_built_on_its_device(here: DeviceFacts, hint: str) -> None:
+    runs_on = {"sm": [86, 89], "tensorrt_rtx": "1.2"}
+    built = replace(passport("pc-rtx", runs_on), backend="tensorrt_rtx")
+
+    with pytest.raises(StageError) as caught:
+        check_device(built, here)
+
+    assert hint in caught.value.hint
+    assert "build-jetson-engine" not in caught.value.hint
 
 
 def test_the_device_is_asked_before_the_engine_is_opened(

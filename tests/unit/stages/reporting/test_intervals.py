@@ -9,7 +9,7 @@ import pytest
 
 from mmdet_jetson.stages.annotations.coco_file import CocoImage, Prediction
 from mmdet_jetson.stages.evaluation.coco_figures import coco_figures
-from mmdet_jetson.stages.gates.evidence import Interval
+from mmdet_jetson.stages.gates.measured import Interval
 from mmdet_jetson.stages.reporting.intervals import RESAMPLES, ap50_interval, draw_pictures
 
 

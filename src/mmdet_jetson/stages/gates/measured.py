@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Mapping, Optional
 
-from mmdet_jetson.contract.report import CHECKPOINT, EvaluationMetrics, GateResult, ProfileMetrics
-from mmdet_jetson.stages.proving.proof import Proof
+from mmdet_jetson.contract.report import CHECKPOINT, EvaluationMetrics, GateResult
 
 
 @dataclass(frozen=True)
@@ -17,32 +16,30 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EvaluatedSubject:
     """What one evaluation found. ``interval`` is None where the pictures are too few for one."""
 
     metrics: EvaluationMetrics
     interval: Optional[Interval] = None
 
 
-class UnusableEvidenceError(Exception):
+class UnusableEvaluationError(Exception):
     """What makes an evaluation prove nothing, as a sentence: whatever rests on it fails."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """All that a run has measured; None stands for what is missing.
+    """What a run has measured of accuracy; None stands for what is missing.
 
-    ``engines``, ``proofs`` and ``profiles`` are by target. ``pictures`` is the size of the
-    validation set, which every evaluation must have covered.
+    ``engines`` are by target. ``pictures`` is the size of the validation set, which every
+    evaluation must have covered.
     """
 
-    checkpoint: Optional[Evidence]
-    engines: Mapping[str, Optional[Evidence]]
-    proofs: Mapping[str, Optional[Proof]]
-    profiles: Mapping[str, Optional[ProfileMetrics]]
+    checkpoint: Optional[EvaluatedSubject]
+    engines: Mapping[str, Optional[EvaluatedSubject]]
     pictures: int
 
-    def evidence(self, subject: str) -> Optional[Evidence]:
+    def evaluated(self, subject: str) -> Optional[EvaluatedSubject]:
         """What was found about the checkpoint, or about the engine for a target."""
         return self.checkpoint if subject == CHECKPOINT else self.engines[subject]
 
@@ -50,27 +47,27 @@ class Measured:
         """One of COCO's figures of the checkpoint, or of the engine for a target.
 
         Raises:
-            UnusableEvidenceError: there is no such number from 0 to 1, or the evaluation is of
+            UnusableEvaluationError: there is no such number from 0 to 1, or the evaluation is of
                 something else, of other pictures than the validation set's, or without a detection.
         """
-        who, evidence = title(subject), self.evidence(subject)
-        if evidence is None:
-            raise UnusableEvidenceError(f"There is no evaluation of {who}.")
-        metrics = evidence.metrics
+        who, evaluated = title(subject), self.evaluated(subject)
+        if evaluated is None:
+            raise UnusableEvaluationError(f"There is no evaluation of {who}.")
+        metrics = evaluated.metrics
         if metrics.subject != (CHECKPOINT if subject == CHECKPOINT else "engine"):
-            raise UnusableEvidenceError(
+            raise UnusableEvaluationError(
                 f"The evaluation given for {who} is one of the {metrics.subject}."
             )
         if metrics.pictures != self.pictures or self.pictures < 1:
-            raise UnusableEvidenceError(
+            raise UnusableEvaluationError(
                 f"The evaluation of {who} covers {metrics.pictures} pictures, "
                 f"but the validation set has {self.pictures}."
             )
         if metrics.detections < 1:
-            raise UnusableEvidenceError(f"The evaluation of {who} contains no detections.")
+            raise UnusableEvaluationError(f"The evaluation of {who} contains no detections.")
         value = metrics.figures.get(name)
         if value is None or not 0 <= value <= 1:
-            raise UnusableEvidenceError(
+            raise UnusableEvaluationError(
                 f"{name} of {who} is missing or not a number between 0 and 1."
             )
         return value
