@@ -1,4 +1,4 @@
-"""Real runs of the menu, each on a store of its own; the environments are the user's own."""
+"""Real runs of the commands, each on a store of its own; the environments are the user's own."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trials
-from menus import MIRROR, ROOT, BalloonRun, Menu, new_menu
+from commands import MIRROR, ROOT, BalloonRun, Commands, new_commands
 from needed import absent
 
 from mmdet_jetson.config.images import StandIn
@@ -30,31 +30,33 @@ ONE_EPOCH = (
 
 
 @pytest.fixture
-def menu(tmp_path: Path) -> Menu:
-    """The menu on an empty store and the smallest pipeline that runs every stage."""
-    return new_menu(tmp_path)
+def commands(tmp_path: Path) -> Commands:
+    """The commands on an empty store and the smallest pipeline that runs every stage."""
+    return new_commands(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Menu:
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Commands:
     """A finished run of the smallest pipeline; do not change it."""
-    menu = new_menu(tmp_path_factory.mktemp("tiny"))
-    done = menu.run("pipeline")
+    commands = new_commands(tmp_path_factory.mktemp("tiny"))
+    done = commands.run("pipeline")
     assert done.returncode == 0, done.stdout + done.stderr
-    return menu
+    return commands
 
 
 @pytest.fixture(scope="session")
-def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Menu:
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Commands:
     """A finished run of the demo as it is shipped, on a store of its own."""
-    menu = new_menu(tmp_path_factory.mktemp("demo"), (ROOT / "configs/demo.toml").read_text())
-    done = menu.run("pipeline")
+    commands = new_commands(
+        tmp_path_factory.mktemp("demo"), (ROOT / "configs/demo.toml").read_text()
+    )
+    done = commands.run("pipeline")
     assert done.returncode == 0, done.stdout + done.stderr
-    return menu
+    return commands
 
 
 @pytest.fixture(scope="session")
-def balloon_run(demo_run: Menu, tmp_path_factory: pytest.TempPathFactory) -> BalloonRun:
+def balloon_run(demo_run: Commands, tmp_path_factory: pytest.TempPathFactory) -> BalloonRun:
     """Run the shipped configuration for one epoch from the mirrored archive, network blocked."""
     if not (MIRROR / "balloon_dataset.zip").exists():
         pytest.skip(f"{MIRROR}/balloon_dataset.zip is not there")
@@ -62,10 +64,10 @@ def balloon_run(demo_run: Menu, tmp_path_factory: pytest.TempPathFactory) -> Bal
         pytest.skip("this machine does not let us block the network (unshare -rn)")
     shipped = (ROOT / "configs/pipeline.toml").read_text()
     folder = tmp_path_factory.mktemp("balloon")
-    menu = new_menu(folder, shipped)
+    commands = new_commands(folder, shipped)
     assert demo_run.run("checkout", "demo.train", str(folder / "weights")).returncode == 0
     settings = (f"train.weights={folder}/weights/best.pth", *ONE_EPOCH)
-    done = menu.run(
+    done = commands.run(
         "pipeline",
         *(word for setting in settings for word in ("--set", setting)),
         env={"MMDET_JETSON_MIRRORS": str(MIRROR), "MMDET_JETSON_OFFLINE": "1"},
@@ -80,9 +82,9 @@ def balloon_run(demo_run: Menu, tmp_path_factory: pytest.TempPathFactory) -> Bal
         "report": "report",
     }
     for name, step in names.items():
-        taken = menu.run("checkout", f"balloon.{step}", str(folder / name))
+        taken = commands.run("checkout", f"balloon.{step}", str(folder / name))
         assert taken.returncode == 0, taken.stderr
-    return BalloonRun(menu, done.stdout, **{name: folder / name for name in names})
+    return BalloonRun(commands, done.stdout, **{name: folder / name for name in names})
 
 
 @pytest.fixture(scope="session")

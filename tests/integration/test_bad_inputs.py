@@ -1,6 +1,6 @@
 """Whatever is wrong with what a user brings: one sentence, a hint, a code, and nothing lost.
 
-Every case runs the real menu. ``prepare`` spoils one thing and returns the words and the
+Every case runs the real commands. ``prepare`` spoils one thing and returns the words and the
 environment to run it with; the store is compared before and after.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from menus import ROOT, Menu, new_menu
+from commands import ROOT, Commands, new_commands
 from PIL import Image, ImageDraw
 
 MINE = """
@@ -41,9 +41,9 @@ device = "cpu"
 
 @dataclass
 class Mine:
-    """A user's folder of pictures with VIA annotations, and the menu configured for it."""
+    """A user's folder of pictures with VIA annotations, and the commands configured for it."""
 
-    menu: Menu
+    commands: Commands
     data: Path
     env: dict[str, str] = field(default_factory=dict)
 
@@ -61,9 +61,9 @@ class Mine:
         self.file(split).write_text(json.dumps(content))
 
     def configure(self, old: str, new: str) -> None:
-        text = self.menu.config.read_text()
+        text = self.commands.config.read_text()
         assert old in text
-        self.menu.config.write_text(text.replace(old, new))
+        self.commands.config.write_text(text.replace(old, new))
 
 
 def picture(path: Path, seed: int) -> None:
@@ -97,7 +97,7 @@ def make_data(data: Path) -> None:
 def mine(tmp_path: Path) -> Mine:
     data = tmp_path / "data"
     make_data(data)
-    return Mine(new_menu(tmp_path / "project", MINE.format(source=data)), data)
+    return Mine(new_commands(tmp_path / "project", MINE.format(source=data)), data)
 
 
 # --- what is spoiled -------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def source(content: bytes | None, more: str = "", name: str = "data.zip") -> Cal
         mirror.mkdir()
         if content is not None:
             (mirror / name).write_bytes(content)
-        with (mine.menu.config.parent / "sources.toml").open("a") as stream:
+        with (mine.commands.config.parent / "sources.toml").open("a") as stream:
             stream.write(f'[sources.mine]\nurl = "https://models.invalid/{name}"\n{more}\n')
         mine.env.update(MMDET_JETSON_MIRRORS=str(mirror), MMDET_JETSON_OFFLINE="1")
         if name.endswith(".pth"):
@@ -351,11 +351,11 @@ def contents(store: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_one_sentence_and_nothing_lost(case: Case, mine: Mine, tiny_run: Menu) -> None:
-    shutil.copytree(tiny_run.artifacts, mine.menu.artifacts)
+def test_one_sentence_and_nothing_lost(case: Case, mine: Mine, tiny_run: Commands) -> None:
+    shutil.copytree(tiny_run.artifacts, mine.commands.artifacts)
     case.spoil(mine)
-    before = contents(mine.menu.artifacts)
-    done = mine.menu.run(*case.words, env=mine.env)
+    before = contents(mine.commands.artifacts)
+    done = mine.commands.run(*case.words, env=mine.env)
     assert done.returncode not in (0, None), done.stdout
     message = done.stderr[done.stderr.rindex("error: ") :]
     assert case.says in message
@@ -363,7 +363,7 @@ def test_one_sentence_and_nothing_lost(case: Case, mine: Mine, tiny_run: Menu) -
     sentence, _, hint = message.partition("\n  try: ")
     assert sentence.strip().count("\n") <= 6, "more than a reader takes in"
     assert hint.strip() or "did you mean" in message or "expected" in message or "TOML" in message
-    after = contents(mine.menu.artifacts)
+    after = contents(mine.commands.artifacts)
     lost = {name: content for name, content in before.items() if after.get(name) != content}
     assert set(lost) <= {"index.json"}, "an artifact changed"
     if case.words[0] != "train":
@@ -376,7 +376,7 @@ def test_there_are_at_least_forty_cases() -> None:
 
 def test_a_good_folder_is_accepted(mine: Mine) -> None:
     """What the cases spoil is good before they do."""
-    done = mine.menu.run("dataset")
+    done = mine.commands.run("dataset")
     assert done.returncode == 0, done.stderr
 
 
@@ -394,26 +394,28 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_is_one_sentence(mine: Mine, small_disk: Path) -> None:
     env = {"MMDET_JETSON_ARTIFACTS": str(small_disk / "artifacts")}
-    assert mine.menu.run("dataset", env=env).returncode == 0
+    assert mine.commands.run("dataset", env=env).returncode == 0
     before = contents(small_disk / "artifacts")
-    done = mine.menu.run("train", env=env)
+    done = mine.commands.run("train", env=env)
     assert done.returncode == 1
     assert "the disk is full" in done.stderr
     assert "Traceback" not in done.stderr
     assert contents(small_disk / "artifacts") == before
 
 
-def test_a_damaged_artifact_is_found_and_made_again(tiny_run: Menu, tmp_path: Path) -> None:
-    menu = new_menu(tmp_path, tiny_run.config.read_text())
-    shutil.copytree(tiny_run.artifacts, menu.artifacts)
-    largest = max((menu.artifacts / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+def test_a_damaged_artifact_is_found_and_made_again(tiny_run: Commands, tmp_path: Path) -> None:
+    commands = new_commands(tmp_path, tiny_run.config.read_text())
+    shutil.copytree(tiny_run.artifacts, commands.artifacts)
+    largest = max(
+        (commands.artifacts / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size
+    )
     largest.chmod(0o644)
     with largest.open("r+b") as stream:
         stream.seek(1000)
         stream.write(b"spoiled")
-    found = menu.run("verify")
+    found = commands.run("verify")
     assert found.returncode == 1
     assert "error: 1 problem in" in found.stderr
-    assert menu.run("verify", "--mend").returncode == 1
-    assert menu.run("pipeline").returncode == 0
-    assert menu.run("verify").returncode == 0
+    assert commands.run("verify", "--mend").returncode == 1
+    assert commands.run("pipeline").returncode == 0
+    assert commands.run("verify").returncode == 0

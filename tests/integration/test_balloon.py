@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from menus import BalloonRun
+from commands import BalloonRun
 
 
 def test_the_dataset_is_whole(balloon_run: BalloonRun) -> None:
@@ -34,14 +34,14 @@ def test_checkpoint_and_engine_agree(balloon_run: BalloonRun) -> None:
 
 
 def test_the_lock_remembers_the_archive(balloon_run: BalloonRun) -> None:
-    lock = json.loads((balloon_run.menu.config.parent / "sources.lock").read_text())
+    lock = json.loads((balloon_run.commands.config.parent / "sources.lock").read_text())
     digest = "623b26691a9b6d5b9f8d6981ea3302be4307db14237494fd467b26a3ff76b458"
     assert digest in json.dumps(lock["balloon"])
 
 
 def test_skopeo_reads_the_store(balloon_run: BalloonRun) -> None:
     done = subprocess.run(
-        ["skopeo", "inspect", f"oci:{balloon_run.menu.artifacts}:balloon.train"],
+        ["skopeo", "inspect", f"oci:{balloon_run.commands.artifacts}:balloon.train"],
         capture_output=True,
         text=True,
         check=True,

@@ -3,22 +3,22 @@
 import json
 from pathlib import Path
 
-from menus import Menu
+from commands import Commands
 
 
-def figures(menu: Menu, step: str, into: Path) -> dict[str, float]:
-    taken = menu.run("checkout", f"demo.{step}", str(into))
+def figures(commands: Commands, step: str, into: Path) -> dict[str, float]:
+    taken = commands.run("checkout", f"demo.{step}", str(into))
     assert taken.returncode == 0, taken.stderr
     found: dict[str, float] = json.loads((into / "metrics.json").read_text())["figures"]
     return found
 
 
-def test_it_detects_and_the_engine_agrees(demo_run: Menu, tmp_path: Path) -> None:
+def test_it_detects_and_the_engine_agrees(demo_run: Commands, tmp_path: Path) -> None:
     checkpoint = figures(demo_run, "evaluate-checkpoint", tmp_path / "checkpoint")
     engine = figures(demo_run, "evaluate-pc-onnxruntime", tmp_path / "engine")
     assert checkpoint["AP50"] >= 0.6
     assert abs(checkpoint["AP"] - engine["AP"]) <= 0.002
 
 
-def test_its_verdict_is_pass(demo_run: Menu) -> None:
+def test_its_verdict_is_pass(demo_run: Commands) -> None:
     assert "verdict: pass" in demo_run.run("pipeline").stdout

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import Commands, new_commands
 from docker_hosts import Relay, Remote, second_docker_host
-from menus import Menu, new_menu
 from needed import absent
 
 from mmdet_jetson.config.images import StandIn
@@ -37,22 +37,22 @@ def remote(
         yield remote
 
 
-def build(menu: Menu, remote: Remote, *options: str) -> "subprocess.CompletedProcess[str]":
+def build(commands: Commands, remote: Remote, *options: str) -> "subprocess.CompletedProcess[str]":
     env = {**STAND_INS, "DOCKER_CERT_PATH": str(remote.certificates)}
     command = ("build-jetson-engine", "--target", TARGET, "--docker-host", remote.address)
-    return menu.run(*command, *options, env=env)
+    return commands.run(*command, *options, env=env)
 
 
 @pytest.fixture(scope="module")
-def built(remote: Remote, tmp_path_factory: pytest.TempPathFactory) -> Menu:
-    """The menu after a whole `build-jetson-engine`."""
-    menu = new_menu(tmp_path_factory.mktemp("menu"))
-    done = build(menu, remote, "--untested")
+def built(remote: Remote, tmp_path_factory: pytest.TempPathFactory) -> Commands:
+    """The commands after a whole `build-jetson-engine`."""
+    commands = new_commands(tmp_path_factory.mktemp("commands"))
+    done = build(commands, remote, "--untested")
     assert done.returncode == 0, done.stdout + done.stderr
-    return menu
+    return commands
 
 
-def test_its_evidence_says_that_it_was_emulated(built: Menu) -> None:
+def test_its_evidence_says_that_it_was_emulated(built: Commands) -> None:
     store = Store(built.artifacts)
     for step in ("engine", "evaluate", "profile"):
         artifact = store.find(f"tiny.{step}-{TARGET}")
@@ -64,7 +64,7 @@ def test_its_evidence_says_that_it_was_emulated(built: Menu) -> None:
             assert artifact.provenance.parameters["evidence"] == "emulated, stand-in base"
 
 
-def test_a_second_run_uploads_nothing(built: Menu, remote: Remote) -> None:
+def test_a_second_run_uploads_nothing(built: Commands, remote: Remote) -> None:
     relay = Relay(remote)
     with relay.open() as far:
         again = build(built, far, "--untested", "--set", "evaluate.pictures=3")
@@ -74,7 +74,7 @@ def test_a_second_run_uploads_nothing(built: Menu, remote: Remote) -> None:
     assert relay.up < 200_000
 
 
-def test_an_untested_image_is_refused(built: Menu, remote: Remote) -> None:
+def test_an_untested_image_is_refused(built: Commands, remote: Remote) -> None:
     done = build(built, remote, "--set", "evaluate.pictures=5")
     assert done.returncode == 1
     assert "has not passed its own tests" in done.stderr
@@ -84,11 +84,11 @@ def test_an_untested_image_is_refused(built: Menu, remote: Remote) -> None:
 def test_a_machine_that_does_not_fit_is_refused_before_anything_runs(
     remote: Remote, tmp_path: Path
 ) -> None:
-    menu = new_menu(tmp_path)
+    commands = new_commands(tmp_path)
     command = ("build-jetson-engine", "--target", "agx-orin-jp501", "--docker-host", remote.address)
     env = {**STAND_INS, "DOCKER_CERT_PATH": str(remote.certificates)}
-    done = menu.run(*command, env=env)
+    done = commands.run(*command, env=env)
     assert done.returncode == 1
     assert "does not fit target 'agx-orin-jp501'" in done.stderr
     assert "amd64" in done.stderr
-    assert Store(menu.artifacts).artifacts() == []
+    assert Store(commands.artifacts).artifacts() == []

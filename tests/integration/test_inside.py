@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from menus import ROOT
+from commands import ROOT
 
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.environments.packages import Environment, python_of, train_environment

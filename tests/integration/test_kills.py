@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from menus import Menu
+from commands import Commands
 
 KILLS = 20
 
@@ -18,22 +18,22 @@ def kill_group(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
-def test_a_killed_run_is_taken_up_again(menu: Menu) -> None:
+def test_a_killed_run_is_taken_up_again(commands: Commands) -> None:
     """Kill the whole pipeline again and again; each rerun of the same settings gets further."""
     began = time.monotonic()
-    whole = menu.run("pipeline", "--set", "train.seed=1000")
+    whole = commands.run("pipeline", "--set", "train.seed=1000")
     assert whole.returncode == 0, whole.stderr
     seconds = time.monotonic() - began
     chance = random.Random(0)
     for kill in range(KILLS):
         setting = f"train.seed={kill // 4}"
-        process = menu.start("pipeline", "--set", setting, "--set", "train.epochs=2")
+        process = commands.start("pipeline", "--set", setting, "--set", "train.epochs=2")
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(chance.uniform(0.2, seconds))
         kill_group(process)
     for seed in range(KILLS // 4):
-        done = menu.run("pipeline", "--set", f"train.seed={seed}", "--set", "train.epochs=2")
+        done = commands.run("pipeline", "--set", f"train.seed={seed}", "--set", "train.epochs=2")
         assert done.returncode == 0, done.stderr
-    assert menu.unfinished_jobs() == []
-    verified = menu.run("verify")
+    assert commands.unfinished_jobs() == []
+    verified = commands.run("verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from menus import ROOT, Menu
+from commands import ROOT, Commands
 
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.environments.packages import device_environment, python_of
@@ -20,8 +20,8 @@ precision = "fp32"
 """
 
 
-def taken(menu: Menu, step: str, into: Path) -> Path:
-    done = menu.run("checkout", step, str(into))
+def taken(commands: Commands, step: str, into: Path) -> Path:
+    done = commands.run("checkout", step, str(into))
     assert done.returncode == 0, done.stderr
     return into
 
@@ -32,7 +32,7 @@ def ap(evaluation: Path) -> float:
 
 
 @pytest.fixture(scope="module", params=TOLERANCES)
-def target(request: pytest.FixtureRequest, demo_run: Menu) -> str:
+def target(request: pytest.FixtureRequest, demo_run: Commands) -> str:
     """A target of which the demo's engine is evaluated."""
     name = str(request.param)
     done = demo_run.run("evaluate", "--target", name)
@@ -43,12 +43,12 @@ def target(request: pytest.FixtureRequest, demo_run: Menu) -> str:
 
 
 @pytest.fixture
-def engine(target: str, demo_run: Menu, tmp_path: Path) -> Path:
+def engine(target: str, demo_run: Commands, tmp_path: Path) -> Path:
     return taken(demo_run, f"demo.engine-{target}", tmp_path / "engine")
 
 
 def test_an_engine_detects_as_well_as_its_checkpoint(
-    target: str, demo_run: Menu, tmp_path: Path
+    target: str, demo_run: Commands, tmp_path: Path
 ) -> None:
     checkpoint = taken(demo_run, "demo.evaluate-checkpoint", tmp_path / "checkpoint")
     evaluation = taken(demo_run, f"demo.evaluate-{target}", tmp_path / "evaluation")
@@ -79,7 +79,7 @@ def infer(engine: Path, picture: Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.fixture
-def picture(demo_run: Menu, tmp_path: Path) -> Path:
+def picture(demo_run: Commands, tmp_path: Path) -> Path:
     dataset = taken(demo_run, "demo.dataset", tmp_path / "dataset")
     return min((dataset / "val").iterdir())
 
@@ -100,7 +100,7 @@ def test_one_changed_byte_of_its_weights_is_refused(engine: Path, picture: Path)
     assert "engine.bin is not the file that its passport describes" in done.stderr
 
 
-def test_pictures_of_any_size_are_prepared_in_the_graph(tiny_run: Menu, tmp_path: Path) -> None:
+def test_pictures_of_any_size_are_prepared_in_the_graph(tiny_run: Commands, tmp_path: Path) -> None:
     targets = (ROOT / "configs/targets.toml").read_text()
     (tiny_run.config.parent / "targets.toml").write_text(targets + ANY_SIZE)
     done = tiny_run.run("evaluate", "--target", "pc-any-size")

@@ -5,7 +5,7 @@ import platform
 from pathlib import Path
 
 import pytest
-from menus import ROOT, Menu
+from commands import ROOT, Commands
 
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.environments.packages import device_environment, python_of, train_environment
@@ -49,7 +49,7 @@ def test_a_fused_graph_compiles_for_two_gpus(fused: Path, tmp_path: Path, precis
     assert engine.stat().st_size > 0.3 * weights
 
 
-def test_the_menu_compiles_and_refuses_to_open(tiny_run: Menu, tmp_path: Path) -> None:
+def test_invoke_compiles_and_refuses_to_open(tiny_run: Commands, tmp_path: Path) -> None:
     """An engine that only its device may open is refused here, in a sentence."""
     target = (ROOT / "configs/targets.toml").read_text()
     (tiny_run.config.parent / "targets.toml").write_text(target)

@@ -1,6 +1,6 @@
 """Two runs at once, and a run in which nothing changed."""
 
-from menus import Menu
+from commands import Commands
 
 
 def states(status: str) -> dict[str, str]:
@@ -13,8 +13,8 @@ def words(status: str) -> set[str]:
     return set(states(status).values())
 
 
-def test_two_runs_at_once_compute_everything_once(menu: Menu) -> None:
-    runs = [menu.start("pipeline"), menu.start("pipeline")]
+def test_two_runs_at_once_compute_everything_once(commands: Commands) -> None:
+    runs = [commands.start("pipeline"), commands.start("pipeline")]
     said = [run.communicate()[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said
     assert "waiting: another run is making it" in "".join(said)
@@ -22,11 +22,11 @@ def test_two_runs_at_once_compute_everything_once(menu: Menu) -> None:
         lines = [line for text in said for line in text.splitlines() if f"✓ {step} " in line]
         assert len(lines) == 2
         assert sum("done in" in line for line in lines) == 1, lines
-    assert menu.run("verify").returncode == 0
-    assert menu.unfinished_jobs() == []
+    assert commands.run("verify").returncode == 0
+    assert commands.unfinished_jobs() == []
 
 
-def test_nothing_changed_runs_nothing(tiny_run: Menu) -> None:
+def test_nothing_changed_runs_nothing(tiny_run: Commands) -> None:
     before = (tiny_run.artifacts / "index.json").read_bytes()
     again = tiny_run.run("pipeline")
     assert again.returncode == 0
@@ -34,7 +34,7 @@ def test_nothing_changed_runs_nothing(tiny_run: Menu) -> None:
     assert (tiny_run.artifacts / "index.json").read_bytes() == before
 
 
-def test_status_and_why_name_what_a_change_costs(tiny_run: Menu) -> None:
+def test_status_and_why_name_what_a_change_costs(tiny_run: Commands) -> None:
     assert words(tiny_run.run("status").stdout) == {"cached"}
     changed = tiny_run.run("why", "profile", "--set", "profile.repeats=300").stdout
     assert "profile-pc-onnxruntime: missing" in changed
@@ -45,7 +45,7 @@ def test_status_and_why_name_what_a_change_costs(tiny_run: Menu) -> None:
     assert states(status)["export-pc-onnxruntime"] == "waiting"
 
 
-def test_the_table_ends_with_the_report(tiny_run: Menu) -> None:
+def test_the_table_ends_with_the_report(tiny_run: Commands) -> None:
     shown = tiny_run.run("pipeline").stdout
     assert "engine pc-onnxruntime" in shown
     assert "ms" in shown
@@ -54,19 +54,19 @@ def test_the_table_ends_with_the_report(tiny_run: Menu) -> None:
     assert "tiny.html" in shown
 
 
-def test_a_failed_gate_is_an_exit_code(tiny_run: Menu) -> None:
+def test_a_failed_gate_is_an_exit_code(tiny_run: Commands) -> None:
     failed = tiny_run.run("pipeline", "--set", "gates.min_AP50=1.0")
     assert failed.returncode == 3
     assert "error: the verdict is fail" in failed.stderr
 
 
-def test_too_little_evidence_is_an_exit_code_of_its_own(tiny_run: Menu) -> None:
+def test_too_little_evidence_is_an_exit_code_of_its_own(tiny_run: Commands) -> None:
     unproven = tiny_run.run("pipeline", "--set", "gates.max_AP_difference=1.0")
     assert unproven.returncode == 4
     assert "error: the verdict is inconclusive" in unproven.stderr
 
 
-def test_gc_keeps_what_a_name_holds(tiny_run: Menu) -> None:
+def test_gc_keeps_what_a_name_holds(tiny_run: Commands) -> None:
     assert tiny_run.run("pipeline").returncode == 0
     assert tiny_run.run("gc", "--days", "0", env={"DOCKER_HOST": "unix:///nowhere"}).returncode == 0
     assert words(tiny_run.run("status").stdout) == {"cached"}

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from menus import BalloonRun, Menu
+from commands import BalloonRun, Commands
 
 from mmdet_jetson.stages.engines.opening import open_graph
 from mmdet_jetson.stages.inference.detector import Detector
@@ -25,7 +25,7 @@ Rows = list[list[float]]
 
 
 @pytest.fixture(scope="module")
-def demo_model(demo_run: Menu, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_model(demo_run: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's documented folder: trained enough to detect a lot on any picture."""
     folder = tmp_path_factory.mktemp("model") / "documented"
     assert demo_run.run("checkout", "demo.export-documented", str(folder)).returncode == 0

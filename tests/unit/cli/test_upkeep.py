@@ -19,7 +19,7 @@ from mmdet_jetson.running.run_step import RunContext, ingredients_on, run_steps
 from mmdet_jetson.store import Store
 
 Said = tuple[int, str]
-Menu = Callable[..., Said]
+Commands = Callable[..., Said]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 @pytest.fixture
-def menu(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Menu:
+def commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
     """`invoke` in this process, without a Docker host; returns the exit code and what was printed."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
     module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
@@ -61,9 +61,9 @@ def unfinished(store: Store, name: str, days: float) -> Path:
     return checkpoint
 
 
-def test_gc_keeps_a_young_unfinished_training(store: Store, menu: Menu) -> None:
+def test_gc_keeps_a_young_unfinished_training(store: Store, commands: Commands) -> None:
     young, old = unfinished(store, "train-1", 20), unfinished(store, "train-2", 40)
-    code, said = menu("gc")
+    code, said = commands("gc")
     assert code == 0
     assert "unfinished job train-2: 2.5 MB\nfreed 2.5 MB: 0 cached results" in said
     assert young.exists()
@@ -72,128 +72,135 @@ def test_gc_keeps_a_young_unfinished_training(store: Store, menu: Menu) -> None:
 
 @pytest.mark.parametrize("words", [("--dry", "gc"), ("gc", "--dry"), ("gc", "--dry-run")])
 def test_a_dry_gc_names_what_would_go_and_leaves_it(
-    store: Store, menu: Menu, words: tuple[str, ...]
+    store: Store, commands: Commands, words: tuple[str, ...]
 ) -> None:
     store.untag("mugs.dataset")
     job = unfinished(store, "train-1", 1)
-    code, said = menu(*words, "--days", "0")
+    code, said = commands(*words, "--days", "0")
     assert code == 0
     assert "unfinished job train-1: 2.5 MB\nwould free 2.5 MB: 1 cached results, 3 blobs" in said
     assert job.exists()
     assert len(store.artifacts()) == 1
 
 
-def test_gc_misses_a_docker_host_only_where_it_was_told_of_one(store: Store, menu: Menu) -> None:
-    code, said = menu("gc")
+def test_gc_misses_a_docker_host_only_where_it_was_told_of_one(
+    store: Store, commands: Commands
+) -> None:
+    code, said = commands("gc")
     assert (code, said.count("\n")) == (0, 1)
     for words in (("--runtime", "docker"), ("--docker-host", "unix:///nowhere")):
-        code, said = menu("gc", *words)
+        code, said = commands("gc", *words)
         assert code == 1
         assert "the Docker host at unix:///nowhere does not answer" in said
 
 
-def test_gc_drops_nothing_where_its_options_are_wrong(store: Store, menu: Menu) -> None:
+def test_gc_drops_nothing_where_its_options_are_wrong(store: Store, commands: Commands) -> None:
     (tag,) = (tag for tag in store.tags() if tag.startswith("mugs"))
     store.untag(tag)
     before = sorted(path.name for path in store.root.rglob("*"))
     for words in (("--docker-host", "unix:///nowhere"), ("--runtime", "dokcer")):
-        code, _ = menu("gc", "--days=0", *words)
+        code, _ = commands("gc", "--days=0", *words)
         assert code == 1
         assert sorted(path.name for path in store.root.rglob("*")) == before
 
 
 @pytest.mark.parametrize("days", ["x", "-1", "nan", ""])
-def test_gc_refuses_what_is_no_number_of_days(store: Store, menu: Menu, days: str) -> None:
-    code, said = menu("gc", f"--days={days}")
+def test_gc_refuses_what_is_no_number_of_days(store: Store, commands: Commands, days: str) -> None:
+    code, said = commands("gc", f"--days={days}")
     assert code == 1
     assert f"error: --days {days}: not a number of days" in said
 
 
-def test_a_very_long_time_keeps_everything(store: Store, menu: Menu) -> None:
+def test_a_very_long_time_keeps_everything(store: Store, commands: Commands) -> None:
     store.untag("mugs.dataset")
-    assert "0 cached results" in menu("gc", "--days", "1e300")[1]
+    assert "0 cached results" in commands("gc", "--days", "1e300")[1]
 
 
 @pytest.mark.parametrize("words", [("verify",), ("gc",), ("checkout", "mugs.dataset", "out")])
 @pytest.mark.parametrize("place", ["typo", "file"])
 def test_a_store_that_is_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, menu: Menu, *, words: list[str], place: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    commands: Commands,
+    *,
+    words: list[str],
+    place: str,
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / place))
-    code, said = menu(*words)
+    code, said = commands(*words)
     assert code == 1
     assert f"error: there is no store at {tmp_path / place}\n" in said
 
 
-def test_checkout_takes_a_digest(store: Store, menu: Menu, tmp_path: Path) -> None:
+def test_checkout_takes_a_digest(store: Store, commands: Commands, tmp_path: Path) -> None:
     digest = store.tags()["mugs.dataset"].digest
     for number, name in enumerate((digest, digest[7:19], digest[:19])):
-        assert menu("checkout", name, str(tmp_path / str(number)))[0] == 0
+        assert commands("checkout", name, str(tmp_path / str(number)))[0] == 0
         assert (tmp_path / str(number) / "out.txt").exists()
 
 
 @pytest.mark.parametrize("into", ["file/x", "/proc/x", ""])
 def test_checkout_says_where_it_cannot_write(
-    store: Store, menu: Menu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, into: str
+    store: Store, commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, into: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    code, said = menu("checkout", "mugs.dataset", into)
+    code, said = commands("checkout", "mugs.dataset", into)
     assert code == 1
     assert said.count("error: ") == 1
     assert str((tmp_path / into).parent if into else tmp_path) in said
 
 
-def test_checkout_says_what_is_damaged(store: Store, menu: Menu, tmp_path: Path) -> None:
+def test_checkout_says_what_is_damaged(store: Store, commands: Commands, tmp_path: Path) -> None:
     digest = store.tags()["mugs.dataset"].digest
     (store.root / "blobs/sha256" / digest[7:]).unlink()
-    code, said = menu("checkout", "mugs.dataset", str(tmp_path / "out"))
+    code, said = commands("checkout", "mugs.dataset", str(tmp_path / "out"))
     assert code == 1
     assert f"mugs.dataset is damaged: blob {digest[:19]} is missing" in said
     assert "verify --mend" in said
 
 
 def test_checkout_from_a_store_without_names_says_what_makes_one(
-    store: Store, menu: Menu, tmp_path: Path
+    store: Store, commands: Commands, tmp_path: Path
 ) -> None:
     store.untag("mugs.dataset")
     assert (
         "try: nothing has a name yet: run `invoke demo`"
-        in menu("checkout", "mugs.dataset", str(tmp_path / "out"))[1]
+        in commands("checkout", "mugs.dataset", str(tmp_path / "out"))[1]
     )
 
 
-def test_verify_mends_once(store: Store, menu: Menu) -> None:
+def test_verify_mends_once(store: Store, commands: Commands) -> None:
     (store.root / "index.json").write_text("{")
-    assert "`invoke verify --mend` starts with an empty one" in menu("verify")[1]
-    code, said = menu("verify", "--mend")
+    assert "`invoke verify --mend` starts with an empty one" in commands("verify")[1]
+    code, said = commands("verify", "--mend")
     assert code == 1
     assert "the store starts with an empty one" in said
-    code, said = menu("verify")
+    code, said = commands("verify")
     assert (code, said.split(":")[0]) == (0, "clean")
 
 
 @pytest.mark.parametrize("place", ["file", "file/x", "/proc/x"])
 @pytest.mark.parametrize("verb", ["dataset", "status"])
 def test_a_store_where_none_can_be(
-    menu: Menu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, *, place: str
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, *, place: str
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / place))
-    code, said = menu(verb, "--config", str(ROOT / "configs/demo.toml"))
+    code, said = commands(verb, "--config", str(ROOT / "configs/demo.toml"))
     may_look = verb == "status" and place == "/proc/x"
     assert code == (0 if may_look else 1), said
     assert may_look or str(tmp_path / place) in said
 
 
-def test_the_letter_s_sets_a_field_everywhere(menu: Menu) -> None:
+def test_the_letter_s_sets_a_field_everywhere(commands: Commands) -> None:
     for verb in ("demo", "dataset", "export", "profile", "status", "why"):
-        assert "-s, --set" in menu("--help", verb)[1]
+        assert "-s, --set" in commands("--help", verb)[1]
 
 
-def test_the_demo_names_its_own_configuration(menu: Menu) -> None:
-    assert "(default: configs/demo.toml)" in " ".join(menu("--help", "demo")[1].split())
+def test_the_demo_names_its_own_configuration(commands: Commands) -> None:
+    assert "(default: configs/demo.toml)" in " ".join(commands("--help", "demo")[1].split())
 
 
 def test_a_status_of_80_columns_keeps_every_step_whole(store: Store) -> None:

@@ -32,7 +32,7 @@ device = "cpu"
 
 
 @dataclass(frozen=True)
-class Menu:
+class Commands:
     """`invoke` with a store and a configuration of its own."""
 
     folder: Path
@@ -98,21 +98,21 @@ class Menu:
         )
 
 
-def new_menu(folder: Path, pipeline: str = TINY) -> Menu:
+def new_commands(folder: Path, pipeline: str = TINY) -> Commands:
     """Make a folder with the shipped targets and sources and the given pipeline."""
     configs = folder / "configs"
     configs.mkdir(parents=True)
     for name in ("targets.toml", "sources.toml"):
         shutil.copy(ROOT / "configs" / name, configs)
     (configs / "pipeline.toml").write_text(pipeline)
-    return Menu(folder)
+    return Commands(folder)
 
 
 @dataclass(frozen=True)
 class BalloonRun:
     """The documented case after one epoch, its artifacts checked out."""
 
-    menu: Menu
+    commands: Commands
     output: str
     dataset: Path
     onnx: Path
