@@ -65,7 +65,7 @@ def test_a_bug_passes_through(bug: Exception) -> None:
         (["status", "--config", "absent.toml"], 2, "error: absent.toml: no such file"),
         (["pipeline", "--set", "train.epoch=1"], 2, "did you mean 'epochs'"),
         (["pipeline", "--set", "gates.min_AP5=0.1"], 2, "did you mean 'min_AP50'"),
-        (["dataset", "--set", "dataset.format=voc"], 2, "'voc' is unknown"),
+        (["dataset", "--set", "dataset.format=coko"], 2, "'coko' is unknown"),
         (["engine", "--target", "orin"], 2, "'orin' is not in targets.toml"),
         (["why", "nothing"], 1, "'nothing' is not a step of this pipeline"),
         (["train", "--runtime", "dokcer"], 1, "did you mean 'docker'"),
