@@ -1,6 +1,6 @@
 """What OpenVINO's backend asks of a CPU, against a stand-in of its module.
 
-Engines are really built and run in `tests/integration/test_openvino.py`, in an environment that has
+Engines are really built and run in `tests/integration/test_openvino_engines.py`, in an environment that has
 OpenVINO.
 """
 
