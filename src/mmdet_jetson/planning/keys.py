@@ -111,8 +111,8 @@ def _closure(stage: str) -> list[Path]:
         seen.update(path.parent.glob(f"{path.stem}.*.j2"))
         if path.suffix == ".py":
             todo += _imports(path)
-        if path.name == "__init__.py":
-            # A package that something imports from loads its modules by their names.
+        if path.name == "__init__.py" and "importlib" in _imported_names(path):
+            # It loads its modules by names that are data: any of them may be what runs.
             todo += path.parent.glob("*.py")
     return sorted(seen)
 

@@ -81,14 +81,16 @@ def test_a_stage_that_reads_provenance_has_it_in_its_key(artifacts: dict[str, Ar
 
 
 PACKAGE = {
+    "contract/__init__.py": "",
     "contract/told.py": "",
     "contract/untold.py": "",
+    "stages/__init__.py": "",
     "stages/one.py": "from mmdet_jetson.stages.two import x\nfrom mmdet_jetson.contract import told",
     "stages/two.py": "from mmdet_jetson.stages import three\nfrom mmdet_jetson.stages.kinds import load",
     "stages/three.py": "",
     "stages/other.py": "",
     "stages/one.html.j2": "",
-    "stages/kinds/__init__.py": "",
+    "stages/kinds/__init__.py": "from importlib import import_module",
     "stages/kinds/by_name.py": "",
 }
 
@@ -130,3 +132,20 @@ def test_a_stage_does_not_depend_on_what_others_are_told() -> None:
     assert modules & others == set()
     gates = {path.name for path in keys._closure("report")}
     assert {"gates.py", "min_ap50.py"} <= gates
+
+
+@pytest.mark.parametrize(
+    ("stage", "others"),
+    [
+        ("train", {"conversion", "building", "backends", "engines", "gates", "reporting"}),
+        ("export", {"annotations", "building", "backends", "engines", "gates", "reporting"}),
+        ("engine", {"training", "checkpoints", "conversion", "gates", "proving", "reporting"}),
+        ("evaluate_engine", {"training", "checkpoints", "conversion", "gates", "reporting"}),
+        ("prove", {"training", "conversion", "building", "backends", "engines", "gates"}),
+    ],
+)
+def test_a_stage_does_not_depend_on_the_source_of_others(stage: str, others: set[str]) -> None:
+    """Else a word in the report would build every engine anew."""
+    folders = {path.parent.name for path in keys._closure(stage)}
+    assert "contract" in folders
+    assert folders & others == set()
