@@ -18,7 +18,10 @@ from mmdet_jetson.runtimes.selection import RuntimeOptions
 PYTHON = shlex.quote(sys.executable)
 CONFIG = "configs/pipeline.toml"
 DEMO = "configs/demo.toml"
-DOCKER_HOST = "ssh://user@host, tcp://host:port or a context (default: the one in use)"
+DOCKER_HOST = (
+    "a Docker host: ssh://user@host, tcp://host:port, unix:///path or a context"
+    " (default: the one in use)"
+)
 RUNTIME = {
     "runtime": "host or docker: where stages run (default: host)",
     "docker-host": DOCKER_HOST,
@@ -99,7 +102,9 @@ train = by_config(
 )
 export = by_target("export", "Turn the checkpoint into an ONNX file for each target.")
 engine = by_target("engine", "Build an engine for each target.")
-evaluate = by_target("evaluate", "Measure the COCO figures of the checkpoints and of each engine.")
+evaluate = by_target(
+    "evaluate", "Measure the COCO figures of checkpoints, the documented graph and engines."
+)
 report = by_config("report", "Judge the gates and write the report.", verbs.run_pipeline)
 status = by_config("status", "Show what is made already and what would run.", verbs.show_status)
 
@@ -131,7 +136,7 @@ def profile(
         **HELP,
         "target": "a name in targets.toml",
         "precision": "fp32, fp16, bf16 or int8, instead of the target's",
-        "docker-host": f"the device's, where it is another machine: {DOCKER_HOST}",
+        "docker-host": f"that of the device, if it is another machine: {DOCKER_HOST}",
     },
     iterable=["set"],
 )
@@ -207,9 +212,10 @@ def verify(_: Context, mend: bool = False) -> None:
 
 @task(
     help={
-        "days": "keep what is younger (default: 30; of images always: 1)",
+        "days": "keep what is younger (default: 30). Outdated images are kept for one day",
         "dry-run": "only say what would go",
-        **RUNTIME,
+        "runtime": RUNTIME["runtime"],
+        "docker-host": DOCKER_HOST,
     }
 )
 @verbs.answering
@@ -220,10 +226,9 @@ def gc(
     dry_run: bool = False,
     runtime: str = "host",
     docker_host: str = "",
-    untested: bool = False,
 ) -> None:
     """Remove cached results that no run name holds, what killed runs left, and outdated images."""
-    options = RuntimeOptions(runtime, docker_host, untested)
+    options = RuntimeOptions(runtime, docker_host)
     upkeep.collect_garbage(days, dry_run or context.config.run.dry, options)
 
 
@@ -251,7 +256,7 @@ def images_test(
     images.test(name or (), docker_host, again=again)
 
 
-@task(name="pin", help={"docker-host": f"which asks the registries: {DOCKER_HOST}"})
+@task(name="pin", help={"docker-host": f"{DOCKER_HOST}. It looks the digests up"})
 @verbs.answering
 def images_pin(_: Context, docker_host: str = "") -> None:
     """Resolve the tags of the base images to digests, in configs/images.lock."""

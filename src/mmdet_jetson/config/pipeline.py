@@ -19,6 +19,7 @@ from mmdet_jetson.config.toml import (
     convert,
     nearest,
     overridden,
+    pattern,
     read_toml,
 )
 from mmdet_jetson.contract.formats import DRAWN, FORMATS
@@ -28,6 +29,13 @@ from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.errors import ConfigError
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
+# What leads out of a source is in no digest: a change of it would go unseen.
+Inside = Annotated[
+    str,
+    pattern(
+        r"^(?!/)(?!(.*/)?\.\.(/|$))", "a path inside the source is relative and has no '..' in it"
+    ),
+]
 Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
 Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -37,8 +45,8 @@ RESERVED = (BASE, CHECKPOINT, DOCUMENTED)  # as in evaluate-base and export-docu
 class Split(Section, frozen=True):
     """Where the pictures and the annotations of one split lie inside the dataset's source."""
 
-    pictures: str
-    annotations: str
+    pictures: Inside
+    annotations: Inside
 
 
 class Drawn(Section, frozen=True):
@@ -70,7 +78,7 @@ class Train(Section, frozen=True):
     weights: str | None = None
     epochs: Positive | None = None
     batch_size: Positive | None = None
-    seed: int = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     workers: Annotated[int, msgspec.Meta(ge=0)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
     overrides: dict[str, object] = msgspec.field(default_factory=dict)

@@ -64,6 +64,9 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
     bases = environ.get("MMDET_JETSON_BASES") or "registry"
     if bases not in ("registry", "stand-in"):
         raise ConfigError(f"MMDET_JETSON_BASES is {bases!r}", "set it to registry or stand-in")
+    offline = environ.get("MMDET_JETSON_OFFLINE") or "0"
+    if offline not in ("0", "1"):
+        raise ConfigError(f"MMDET_JETSON_OFFLINE is {offline!r}", "set it to 0 or 1")
     docker = environ.get("DOCKER_CERT_PATH")
     cache = environ.get("MMDET_JETSON_CACHE") or _user_cache()
     return Settings(
@@ -71,7 +74,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
         cache=_folder(cache),
         artifacts=_folder(environ.get("MMDET_JETSON_ARTIFACTS") or root / "artifacts"),
         mirrors=tuple(environ.get("MMDET_JETSON_MIRRORS", "").split()),
-        offline=environ.get("MMDET_JETSON_OFFLINE", "0") not in ("", "0"),
+        offline=offline == "1",
         python38=environ.get("MMDET_JETSON_PYTHON38", ""),
         variant=cast("Variant", variant),
         bases=cast("Bases", bases),

@@ -56,7 +56,17 @@ def check_target(name: str, target: Target) -> None:
             f"engines in {target.precision}",
             f"set it to {' or '.join(map(json.dumps, backend.precisions))}",
         )
-    if target.graph == "documented" and not backend.runs_documented:
+    if (
+        target.graph == "documented"
+        and backend.documented
+        and (target.precision not in backend.documented)
+    ):
+        raise ConfigError(
+            f"targets.toml: {name}.graph: backend {target.backend!r} cannot lower a documented "
+            f"graph to {target.precision}: it does not tell its network from its post-processing",
+            'set it to "fused", or the precision to "fp32"',
+        )
+    if target.graph == "documented" and not backend.documented:
         raise ConfigError(
             f"targets.toml: {name}.graph: backend {target.backend!r} does not run a documented "
             "graph, because it loads no plugins",

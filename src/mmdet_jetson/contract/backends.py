@@ -16,8 +16,12 @@ class BackendTraits:
     """The environment that its library is in: ``docker/ENVIRONMENT.lock``."""
     deploy_config: str = "onnxruntime"
     """Whose deploy config of ``[export]`` its graphs are exported with."""
-    runs_documented: bool = True
-    """Whether it runs a documented graph; MMDeploy's for TensorRT needs a plugin."""
+    documented: Tuple[str, ...] = ("fp32",)
+    """The precisions in which it runs a documented graph.
+
+    Such a graph does not tell its network from its post-processing, so only TensorRT can lower it;
+    and MMDeploy's for TensorRT needs a plugin.
+    """
     needs_gpu: bool = False
     """Whether its engines run on an NVIDIA GPU only."""
     builds_on_its_device: bool = False
@@ -35,6 +39,7 @@ BACKENDS: Mapping[str, BackendTraits] = {
     "tensorrt": BackendTraits(
         ("fp32", "fp16", "int8"),
         deploy_config="tensorrt",
+        documented=("fp32", "fp16", "int8"),
         needs_gpu=True,
         builds_on_its_device=True,
         reuses="timing.cache",
@@ -43,7 +48,7 @@ BACKENDS: Mapping[str, BackendTraits] = {
         ("fp32", "fp16", "int8"),
         environment="deploy-rtx",
         deploy_config="tensorrt",
-        runs_documented=False,
+        documented=(),
         needs_gpu=True,
         lists_gpus=True,
     ),

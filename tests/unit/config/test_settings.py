@@ -43,6 +43,17 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(folders) == {Path("/home/me/here")}
 
 
+@pytest.mark.parametrize(("value", "offline"), [("", False), ("0", False), ("1", True)])
+def test_offline_is_on_or_off(value: str, offline: bool) -> None:
+    assert read_settings({"MMDET_JETSON_OFFLINE": value}).offline == offline
+
+
+@pytest.mark.parametrize("value", ["false", "maybe"])
+def test_offline_is_nothing_else(value: str) -> None:
+    with pytest.raises(ConfigError, match=f"MMDET_JETSON_OFFLINE is '{value}'"):
+        read_settings({"MMDET_JETSON_OFFLINE": value})
+
+
 def test_a_variant_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="MMDET_JETSON_TRAIN is 'cu118'"):
         read_settings({"MMDET_JETSON_TRAIN": "cu118"})

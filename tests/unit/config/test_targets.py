@@ -39,6 +39,19 @@ def test_a_release_that_is_none_is_told_what_one_is(folder: Path) -> None:
         project_of(folder, "orin")
 
 
+@pytest.mark.parametrize(
+    ("backend", "precision"), [("onnxruntime", "int8"), ("openvino", "bf16"), ("openvino", "int8")]
+)
+def test_what_cannot_be_lowered_is_refused_before_a_training(
+    folder: Path, backend: str, precision: str
+) -> None:
+    targets = folder / "targets.toml"
+    table = f'[pc]\ndescription = "a PC"\nbackend = "{backend}"\nprecision = "{precision}"\n'
+    targets.write_text(table + 'graph = "documented"\n')
+    with pytest.raises(ConfigError, match=f"pc.graph: .* cannot lower .* to {precision}"):
+        project_of(folder, "pc")
+
+
 def project_of(folder: Path, target: str) -> Project:
     return load_project(folder / "pipeline.toml", [f'targets=["{target}"]'])
 

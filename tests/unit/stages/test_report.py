@@ -488,4 +488,4 @@ def test_gates_judge_the_checkpoint_and_every_engine(
     for target in TARGETS:
         engine = measured.engines[target]
         assert engine is not None
-        assert engine.interval is not None
+        assert engine.ap50_interval is not None

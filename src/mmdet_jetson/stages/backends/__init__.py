@@ -58,5 +58,6 @@ def load_backend(name: str) -> Backend:
     except ImportError as error:
         raise StageError(
             f"backend {name!r} needs the library {error.name}, which is not installed here",
-            "run this on the engine's device; `invoke doctor` tells what a machine can do",
+            "install it in this Python, or run this on the engine's device; `invoke doctor` tells "
+            "what a machine can do",
         ) from error

@@ -56,6 +56,12 @@ class _Sources(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return compile(SOURCES[name], f"{__file__}:{name}", "exec")
 
 
+if __name__ == "__main__" and not importlib.util.find_spec("numpy"):
+    sys.exit(
+        "error: numpy is not installed for " + sys.executable + "\\n"
+        "  try: install numpy, opencv-python-headless and the library of $backend there, "
+        "or use another Python"
+    )
 sys.meta_path.insert(0, _Sources())
 
 from $package.stages.engines.infer import main

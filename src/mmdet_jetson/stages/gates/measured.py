@@ -17,10 +17,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class EvaluatedSubject:
-    """What one evaluation found. ``interval`` is None where the pictures are too few for one."""
+    """What one evaluation found. ``ap50_interval`` is None where there are too few pictures."""
 
     metrics: EvaluationMetrics
-    interval: Optional[Interval] = None
+    ap50_interval: Optional[Interval] = None
 
 
 class UnusableEvaluationError(Exception):

@@ -26,7 +26,7 @@ def _judge(case: Case, subject: str) -> GateResult:
     except UnusableEvaluationError as reason:
         return case.result(subject, FAIL, None, str(reason))
     evaluated = case.measured.evaluated(subject)
-    interval = evaluated.interval if evaluated else None
+    interval = evaluated.ap50_interval if evaluated else None
     outcome, end = _weigh(ap50, interval, case.limit, case.measured.pictures)
     return case.result(subject, outcome, ap50, f"AP50 of {title(subject)} is {ap50:.3f}{end}.")
 

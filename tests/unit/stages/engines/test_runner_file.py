@@ -14,7 +14,7 @@ from fused import fused_folder
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.stages.engine import run
 from mmdet_jetson.stages.engines.opening import open_engine
-from mmdet_jetson.stages.engines.runner_file import bundled
+from mmdet_jetson.stages.engines.runner_file import bundled, write_runner
 from mmdet_jetson.stages.inference.preprocessing import read_picture
 
 # What a device need not have, hidden from the program.
@@ -83,6 +83,17 @@ def test_a_picture_without_opencv_is_one_sentence(tmp_path: Path, picture: Path)
     assert done.returncode == 3
     assert "needs OpenCV" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_python_without_numpy_is_one_sentence(tmp_path: Path) -> None:
+    write_runner(tmp_path, "onnxruntime")
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "infer.py", "a.png"],  # -S: no installed packages
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: numpy is not installed for {sys.executable}\n  try: ")
+    assert "the library of onnxruntime" in done.stderr
 
 
 @pytest.mark.parametrize(
