@@ -290,7 +290,7 @@ CASES = [
     Case("unknown-source", configured('source = "', 'source = "nowhere'), "neither a name in sources.toml"),
     Case("absent-class", configured('classes = ["mug", "glass"]', 'classes = ["mug"]\ndefault_class = "jar"'), "dataset.default_class"),
     Case("unknown-override", configured('device = "cpu"', 'device = "cpu"\n[train.overrides]\n"optim_wraper.optimizer.lr" = 1.0'), "optim_wrapper", ("train",)),
-    Case("unknown-step", nothing, "no step of this pipeline", ("why", "trian")),
+    Case("unknown-step", nothing, "not a step of this pipeline", ("why", "trian")),
     Case("unbuildable-target", configured('"pc-onnxruntime"', '"agx-orin-jp501"'), "this machine does not fit target 'agx-orin-jp501'", ("engine",)),
     Case("unknown-setting", environment(MMDET_JETSON_TRAIN="cu999"), "MMDET_JETSON_TRAIN"),
     # annotations
