@@ -127,10 +127,22 @@ def _imports(path: Path) -> Iterator[Path]:
             )
 
 
-def _imported_names(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def _imported_names(path: Path) -> tuple[str, ...]:
+    """What a module imports, also inside functions.
+
+    This is most of what a run with nothing to do takes, so modules are parsed once, and of their
+    trees only statements are looked at: no expression imports.
+    """
+    found: list[str] = []
+    todo: list[ast.AST] = [ast.parse(path.read_text())]
+    while todo:
+        node = todo.pop()
         if isinstance(node, ast.ImportFrom):
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found.append(str(node.module))
+            found += (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
+        inner = (ast.stmt, ast.excepthandler, ast.match_case)
+        todo += (each for each in ast.iter_child_nodes(node) if isinstance(each, inner))
+    return tuple(found)
