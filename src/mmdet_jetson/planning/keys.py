@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -105,35 +105,35 @@ def _closure(stage: str) -> list[Path]:
     todo, seen = [PACKAGE / f"stages/{stage}.py"], set[Path]()
     while todo:
         path = todo.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        seen.update(path.parent.glob(f"{path.stem}.*.j2"))
-        if path.suffix == ".py":
-            todo += _imports(path)
-        if path.name == "__init__.py" and "importlib" in _imported_names(path):
-            # It loads its modules by names that are data: any of them may be what runs.
-            todo += path.parent.glob("*.py")
+        if path not in seen:
+            seen.add(path)
+            todo += _needed_by(path)
     return sorted(seen)
 
 
-def _imports(path: Path) -> Iterator[Path]:
-    for name in _imported_names(path):
+@cache
+def _needed_by(path: Path) -> tuple[Path, ...]:
+    """What a file of ours reads or imports itself.
+
+    Stages share most files, and this is most of what a run with nothing to do takes.
+    """
+    if path.suffix != ".py":
+        return ()
+    needed = list(path.parent.glob(f"{path.stem}.*.j2"))
+    names = _imported_names(path)
+    for name in names:
         package, *parts = name.split(".")
         if package == "mmdet_jetson" and parts[:1] and parts[0] in STAGE_SIDE:
             target = PACKAGE.joinpath(*parts)
-            yield from (
-                p for p in (target.with_suffix(".py"), target / "__init__.py") if p.exists()
-            )
+            needed += (target.with_suffix(".py"), target / "__init__.py")
+    if path.name == "__init__.py" and "importlib" in names:
+        # It loads its modules by names that are data: any of them may be what runs.
+        needed += path.parent.glob("*.py")
+    return tuple(each for each in needed if each.exists())
 
 
-@cache
-def _imported_names(path: Path) -> tuple[str, ...]:
-    """What a module imports, also inside functions.
-
-    This is most of what a run with nothing to do takes, so modules are parsed once, and of their
-    trees only statements are looked at: no expression imports.
-    """
+def _imported_names(path: Path) -> list[str]:
+    """What a module imports, also inside functions; expressions import nothing."""
     found: list[str] = []
     todo: list[ast.AST] = [ast.parse(path.read_text())]
     while todo:
@@ -145,4 +145,4 @@ def _imported_names(path: Path) -> tuple[str, ...]:
             found += (alias.name for alias in node.names)
         inner = (ast.stmt, ast.excepthandler, ast.match_case)
         todo += (each for each in ast.iter_child_nodes(node) if isinstance(each, inner))
-    return tuple(found)
+    return found

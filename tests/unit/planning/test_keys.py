@@ -110,7 +110,7 @@ def test_the_source_digest_follows_imports(package: Path, name: str) -> None:
 
     def digest() -> str:
         keys.source_digest.cache_clear()
-        keys._imported_names.cache_clear()
+        keys._needed_by.cache_clear()
         return keys.source_digest("one")
 
     before = digest()
