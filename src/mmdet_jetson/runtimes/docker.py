@@ -8,7 +8,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 from mmdet_jetson import tarballs
@@ -41,6 +41,7 @@ from mmdet_jetson.contract.job import (
 )
 from mmdet_jetson.contract.process import ENVIRON
 from mmdet_jetson.environments.this_machine import MACHINES, RELEASE_FILE, Machine, release_of
+from mmdet_jetson.planning.stage_source import source_state
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.runtimes.outcome import KILLED, StageFailed, hear, outcome
@@ -83,7 +84,9 @@ class DockerRuntime:
     ) -> None:
         self.workspace, self.host = workspace, workspace.host
         self.untested = untested
-        self._find, self._has_passed = cache(find), has_passed
+        # An image of the sources as they were is not one of the sources as they are.
+        self._find = lru_cache(lambda name, _state: find(name))
+        self._has_passed = has_passed
         self._answer = cache(self._answer_inside)
 
     @cached_property
@@ -194,7 +197,7 @@ class DockerRuntime:
                 f"{step.name}: there is no container image for its target",
                 "leave out --runtime docker and --docker-host",
             )
-        image = self._find(step.image)
+        image = self._find(step.image, source_state())
         if image is None:
             raise DockerHostError(
                 f"the Docker host at {self.host.address} has no image {step.image!r} built from"

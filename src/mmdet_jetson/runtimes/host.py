@@ -18,6 +18,8 @@ from mmdet_jetson.environments.packages import (
 )
 from mmdet_jetson.environments.this_machine import this_machine
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.files import remove
+from mmdet_jetson.planning.stage_source import copy_source
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.processes import run_logged
@@ -26,7 +28,8 @@ from mmdet_jetson.runtimes.protocol import StageRun
 from mmdet_jetson.runtimes.selection import DEPLOY, RuntimeOptions, Say
 from mmdet_jetson.store import Store
 
-SOURCE = Path(__file__).resolve().parents[2]
+PINNED = "source"
+"""The folder of a job with the source that runs it."""
 SPINS = "GOMP_SPINCOUNT"
 
 
@@ -83,13 +86,15 @@ class HostRuntime:
 
         Raises:
             StageFailed: it left no result, whatever its exit code.
+            UserError: its source is no longer the one in its key.
         """
         python = self.prepare(stage.step)
         module, log = stage.step.stage.module, stage.folder / LOG
+        source = _pinned_source(stage)
         code = run_logged(
             [str(python), "-m", stage_module(module), str(stage.folder)],
             log,
-            env=_environ(self.settings.cache),
+            env=_environ(self.settings.cache, source),
             cwd=stage.folder,
             on_line=lambda line: hear(line, log, stage.on_progress),
             keep_open=[stage.lock],
@@ -97,7 +102,21 @@ class HostRuntime:
         return outcome(module, code, stage.folder)
 
 
-def _environ(cache: Path) -> dict[str, str]:
+def _pinned_source(stage: StageRun) -> Path:
+    """Copy the stage's source into its folder: no edit reaches what runs under the result's key.
+
+    A stage imports for minutes: some modules when it needs them, others in processes that it
+    starts. A failed stage's folder stays, and the lines of its traceback with it.
+    """
+    source = stage.folder / PINNED
+    module = stage.step.stage.module
+    remove(source)
+    if copy_source(module, source) != stage.source and stage.source:
+        raise UserError(f"{module}: its source changed before it started", "run again")
+    return source
+
+
+def _environ(cache: Path, source: Path) -> dict[str, str]:
     """The machine's environment without what would make two runs differ or leave traces.
 
     Matplotlib searches the machine for fonts, which takes a second, and remembers what it found.
@@ -109,7 +128,7 @@ def _environ(cache: Path) -> dict[str, str]:
         **ENVIRON,
         **kept,
         **ours,
-        "PYTHONPATH": str(SOURCE),
+        "PYTHONPATH": str(source),
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
         "MPLCONFIGDIR": str(cache / "matplotlib"),

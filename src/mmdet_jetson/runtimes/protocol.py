@@ -17,7 +17,8 @@ class StageRun:
     """A job that lies in its folder, ready to be run.
 
     ``inputs`` maps each input's name to the digest of its content; ``lock`` is the descriptor of
-    the lock on the folder, which whatever runs the stage here should inherit.
+    the lock on the folder, which whatever runs the stage here should inherit. ``source`` is the
+    digest of the stage's source in the result's key, empty where there is none.
     """
 
     step: Step
@@ -25,10 +26,15 @@ class StageRun:
     inputs: Mapping[str, str]
     on_progress: OnProgress
     lock: int
+    source: str = ""
 
 
 class Runtime(Protocol):
-    """What runs a stage: a process here, or a container elsewhere."""
+    """What runs a stage: a process here, or a container elsewhere.
+
+    A result goes under a key that was computed before the stage ran. So while it runs, its packages
+    and its source must be those of the key even when a person edits files.
+    """
 
     @property
     def machine(self) -> Machine:

@@ -1,5 +1,6 @@
 """The host runtime, with this test's own Python in the place of an environment."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import Job, Progress, write_job
 from mmdet_jetson.contract.records import encode
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.locks import hold, lock_beside
+from mmdet_jetson.planning import stage_source
+from mmdet_jetson.planning.stage_source import source_digest
 from mmdet_jetson.runtimes import host
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.runtimes.outcome import StageFailed
@@ -33,10 +37,17 @@ def job_folder(folder: Path, **parameters: object) -> Path:
     return folder
 
 
-def run(runtime: HostRuntime, folder: Path, heard: list[Progress]) -> dict[str, object]:
+def run(
+    runtime: HostRuntime, folder: Path, heard: list[Progress], source: str = ""
+) -> dict[str, object]:
     with hold(lock_beside(folder)) as lock:
         stage = StageRun(
-            step=STEP, folder=folder, inputs={}, on_progress=heard.append, lock=lock.fileno()
+            step=STEP,
+            folder=folder,
+            inputs={},
+            on_progress=heard.append,
+            lock=lock.fileno(),
+            source=source,
         )
         return dict(runtime.run(stage).metrics)
 
@@ -77,7 +88,46 @@ def test_two_runs_of_a_stage_differ_in_nothing_that_this_machine_sets(
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     monkeypatch.setenv("MPLBACKEND", "TkAgg")
     monkeypatch.setenv("GOMP_SPINCOUNT", "1")
-    environ = host._environ(tmp_path)
+    environ = host._environ(tmp_path, tmp_path / "source")
     assert (environ["PYTHONHASHSEED"], environ["MPLBACKEND"]) == ("0", "Agg")
     assert environ["GOMP_SPINCOUNT"] == "1"
     assert StageJob.__module__.startswith("mmdet_jetson.stages")
+
+
+def test_a_stage_runs_the_source_of_its_key(runtime: HostRuntime, tmp_path: Path) -> None:
+    drawn = {"train": 2, "val": 2, "size": [64, 64], "seed": 0}
+    told = {"drawn": drawn, "classes": ["ellipse", "rectangle"]}
+    folder = job_folder(tmp_path / "job", **told)
+    run(runtime, folder, [], source_digest("dataset"))
+    ran = folder / host.PINNED / "mmdet_jetson/stages/dataset.py"
+    assert ran.read_bytes() == (stage_source.PACKAGE / "stages/dataset.py").read_bytes()
+    other = job_folder(tmp_path / "other", **told)
+    with pytest.raises(UserError, match="dataset: its source changed before it started"):
+        run(runtime, other, [], "of another source")
+    assert not (other / "result.json").exists()
+
+
+def test_no_edit_reaches_a_stage_that_runs(
+    runtime: HostRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It imports a module only when it needs it, and the result is that of the key."""
+    package = tmp_path / "mmdet_jetson"
+    shutil.copytree(stage_source.PACKAGE, package)
+    monkeypatch.setattr(stage_source, "PACKAGE", package)
+    formats = package / "stages/annotations/drawn.py"
+    source = source_digest("dataset")
+
+    def edit(progress: Progress) -> None:
+        formats.write_text("raise SystemExit(1)")
+
+    folder = job_folder(
+        tmp_path / "job",
+        drawn={"train": 2, "val": 2, "size": [64, 64], "seed": 0},
+        classes=["ellipse", "rectangle"],
+    )
+    with hold(lock_beside(folder)) as lock:
+        stage = StageRun(
+            step=STEP, folder=folder, inputs={}, on_progress=edit, lock=lock.fileno(), source=source
+        )
+        runtime.run(stage)
+    assert source_digest("dataset") != source
