@@ -48,12 +48,17 @@ def ingredients(
         parameters["artifacts"] = [encode(each) for each in told]
     return Ingredients(
         stage=step.stage.module,
-        source=source_digest(step.stage.module),
+        source=source_of(step),
         environment=environment,
         # As it comes back from the store, where a tuple is a list.
         parameters=json.loads(json.dumps(parameters)),
         inputs=input_digests(step, artifacts),
     )
+
+
+def source_of(step: Step) -> str:
+    """Digest of the source that the step's stage would run now."""
+    return source_digest(step.stage.module)
 
 
 def input_digests(step: Step, artifacts: Mapping[str, Artifact]) -> dict[str, str]:

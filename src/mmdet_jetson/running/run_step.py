@@ -158,7 +158,7 @@ class _Attempt:
         From here on a runtime holds to it: packages, a container's image and a stage's source stay
         as they are, whatever happens to the files that they came from.
         """
-        if keys.source_digest(self.step.stage.module) != self.ingredients.source:
+        if keys.source_of(self.step) != self.ingredients.source:
             self._refuse("the source of its stage changed before it started")
         self._check_environment("before it started")
 

@@ -103,14 +103,15 @@ class DockerRuntime:
         )
 
     def identity(self, step: Step) -> str:
-        """Digest of all layers but the last, the stages' source, which is in a key by itself.
+        """Digests of its configuration and of all layers but the last: the stages' source.
 
-        What a device's GPU builds and runs also depends on its architecture and on the L4T release.
+        That is in a key by itself. What a device's GPU builds and runs also depends on its architecture and on the L4T release.
         """
         image = self._image(step)
         digest = hashlib.sha256("\n".join(image.layers[:-1]).encode()).hexdigest()
         base = ":stand-in" if image.is_stand_in else ""
-        identity = f"{step.image}:{digest[:16]}:{image.architecture}{base}"
+        config = f"config {image.config[:16]}"
+        identity = f"{step.image}:{digest[:16]}:{image.architecture}:{config}{base}"
         if not (step.uses_gpu and step.environment != TRAIN and self.machine.has_gpu):
             return identity
         return f"{identity}:l4t{self.machine.l4t}:sm{self._answer(image.id, NAME_GPU, gpu=True)}"

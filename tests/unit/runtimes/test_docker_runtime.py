@@ -217,8 +217,9 @@ def test_the_stages_source_is_no_part_of_the_environment(
         replace(IMAGE, layers=("base", "other", "source")),
         replace(IMAGE, labels=STAND_IN),
         replace(IMAGE, architecture="arm64"),
+        replace(IMAGE, config="another ENV"),
     ]
-    assert len({identity(image) for image in (IMAGE, *others)}) == 4
+    assert len({identity(image) for image in (IMAGE, *others)}) == 5
 
 
 def test_no_device_is_handed_an_engine_of_another(host: FolderDockerHost, store: Store) -> None:
