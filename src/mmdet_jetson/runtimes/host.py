@@ -1,13 +1,15 @@
 """The host runtime: an environment is a virtual environment of this machine."""
 
 import os
-import platform
+import sys
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import LOG, Result, stage_module
+from mmdet_jetson.contract.nvidia import Gpu
 from mmdet_jetson.contract.process import ENVIRON
 from mmdet_jetson.environments.packages import (
     Environment,
@@ -16,15 +18,15 @@ from mmdet_jetson.environments.packages import (
     python_of,
     train_environment,
 )
-from mmdet_jetson.environments.this_machine import this_machine
+from mmdet_jetson.environments.this_machine import cpu_name, power_mode, this_machine
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import remove
-from mmdet_jetson.planning.stage_source import copy_source
+from mmdet_jetson.planning.stage_source import PACKAGE, copy_source
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.processes import run_logged
+from mmdet_jetson.processes import ProcessFailed, output_of, run_logged
 from mmdet_jetson.runtimes.outcome import hear, outcome
-from mmdet_jetson.runtimes.protocol import StageRun
+from mmdet_jetson.runtimes.protocol import ASK_GPU, StageRun, gpu_of
 from mmdet_jetson.runtimes.selection import DEPLOY, RuntimeOptions, Say
 from mmdet_jetson.store import Store
 
@@ -60,19 +62,35 @@ class HostRuntime:
         if jetpack:
             self.environments[DEPLOY] = jetpack_environment(root, jetpack)
 
+    @cached_property
+    def gpu(self) -> Gpu | None:
+        """The GPU that a stage would compute on; asking takes a moment where there is one."""
+        if not self.machine.has_gpu:
+            return None
+        try:
+            environ = _environ(self.settings.cache, PACKAGE.parent)
+            return gpu_of(output_of([sys.executable, "-c", ASK_GPU], environ))
+        except ProcessFailed:
+            return None
+
     def identity(self, step: Step) -> str:
-        """What a cache key needs to know of the step's environment."""
-        return self.environments[step.environment].identity
+        """What a cache key needs to know of the step's environment, and of the GPU that it uses.
+
+        Jetsons of several sizes call their GPU the same, so the board's name is told, too.
+        """
+        identity = self.environments[step.environment].identity
+        if not (step.belongs_to_gpu and self.gpu):
+            return identity
+        return ":".join(filter(None, (identity, self.gpu.identity, self.machine.board)))
 
     def evidence(self, step: Step) -> str:
         """What is measured here is measured on the target itself: no other target runs here."""
         return "measured"
 
     def device(self, step: Step) -> str:
-        """Name the processor and the number of cores."""
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        return f"{models[0] if models else platform.processor()} x {os.cpu_count()}"
+        """Name the processor, its cores and its power mode, and the GPU that the step uses."""
+        uuid = self.gpu.uuid if step.uses_gpu and self.gpu else ""
+        return ":".join(filter(None, (cpu_name(), self.machine.board, uuid, power_mode())))
 
     def check(self, steps: Sequence[Step]) -> None:
         """Say nothing: `prepare` makes what is missing."""
