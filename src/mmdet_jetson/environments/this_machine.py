@@ -1,8 +1,10 @@
 """What a machine is, as far as engines depend on it: a Jetson with its JetPack, a GPU."""
 
+import json
 import os
 import platform
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ RELEASE_FILE = "etc/nv_tegra_release"
 BOARD_FILE = "proc/device-tree/model"
 GOVERNOR_FILE = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 MODE_FILE = "var/lib/nvpmodel/status"  # of nvpmodel
+CUDA_FILE = "usr/local/cuda/version.json"
 PYTHON = "usr/bin/python3"  # the one that JetPack installs TensorRT's module for
 # The chips' names in the device tree, and the compute capability of their GPU without its dot.
 CHIPS = {"tegra194": 72, "tegra234": 87, "tegra264": 110}
@@ -23,18 +26,23 @@ CHIPS = {"tegra194": 72, "tegra234": 87, "tegra264": 110}
 
 @dataclass(frozen=True)
 class JetPack:
-    """What a Jetson's own system brings: Jetson Linux, its Python, TensorRT and the GPU."""
+    """What a Jetson's own system brings: Jetson Linux, its Python, TensorRT, CUDA and the GPU.
+
+    ``tensorrt`` is the version of the Debian package; ``cuda`` is empty where it is not told.
+    """
 
     l4t: str
     python: Path
     python_version: str
     tensorrt: str
     sm: int | None
+    cuda: str = ""
 
     @property
     def identity(self) -> str:
         """All that an engine built here depends on: no other device may be handed it."""
-        return f"l4t{self.l4t}:trt{self.tensorrt}:sm{self.sm or '?'}"
+        cuda = f":cuda{self.cuda}" if self.cuda else ""
+        return f"l4t{self.l4t}:trt{self.tensorrt}:sm{self.sm or '?'}{cuda}"
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,15 @@ def _jetpack(system: Path, l4t: str) -> JetPack | None:
     version = version_of(python)
     if not version:
         return None
-    return JetPack(l4t, python, version, tensorrt, _compute_capability(system))
+    cuda = _cuda(system, tensorrt)
+    return JetPack(l4t, python, version, tensorrt, _compute_capability(system), cuda)
+
+
+def _cuda(system: Path, tensorrt: str) -> str:
+    """The version of CUDA that is installed, or else the one that TensorRT is built for."""
+    with suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(_read(system / CUDA_FILE))["cuda"]["version"])
+    return tensorrt.partition("+cuda")[2]
 
 
 def _compute_capability(system: Path) -> int | None:

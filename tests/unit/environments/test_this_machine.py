@@ -41,8 +41,26 @@ def test_a_jetson_tells_all_that_an_engine_depends_on(jetson: Path) -> None:
     assert found.has_gpu
     assert found.board == "NVIDIA Jetson AGX Orin Developer Kit"
     assert found.jetpack == JetPack(
-        "35.4.1", jetson / "usr/bin/python3", "3.8", "8.5.2-1+cuda11.4", 87
+        "35.4.1", jetson / "usr/bin/python3", "3.8", "8.5.2-1+cuda11.4", 87, "11.4"
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "cuda"),
+    [
+        ('{"cuda": {"name": "CUDA SDK", "version": "11.8.20220929"}}', "11.8.20220929"),
+        ("{}", "11.4"),
+        ("no JSON", "11.4"),
+    ],
+)
+def test_cuda_is_the_one_that_is_installed_or_else_that_of_tensorrt(
+    jetson: Path, content: str, cuda: str
+) -> None:
+    (jetson / "usr/local/cuda").mkdir(parents=True)
+    (jetson / "usr/local/cuda/version.json").write_text(content)
+    found = this_machine(jetson).jetpack
+    assert found
+    assert found.cuda == cuda
 
 
 def test_a_pc_is_no_jetson(tmp_path: Path) -> None:
@@ -104,7 +122,7 @@ def test_the_cores_are_those_that_programs_may_use(
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("l4t", "35.3.1"), ("tensorrt", "8.5.2-2"), ("sm", 72)]
+    ("field", "value"), [("l4t", "35.3.1"), ("tensorrt", "8.5.2-2"), ("sm", 72), ("cuda", "11.8")]
 )
 def test_no_device_is_handed_an_engine_of_another(jetson: Path, field: str, value: object) -> None:
     here = this_machine(jetson).jetpack

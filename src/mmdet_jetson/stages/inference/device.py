@@ -7,10 +7,11 @@ import ctypes
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Union
+from typing import Dict, List, Mapping, Optional, Union
 
-from mmdet_jetson.contract.nvidia import Gpu, release_of
+from mmdet_jetson.contract.nvidia import Gpu, is_version, jetpack_of, release_of
 from mmdet_jetson.contract.records import encode
+from mmdet_jetson.stages.errors import StageError
 
 # NVIDIA's name for its Linux on Jetson (L4T), one line: "# R35 (release), REVISION: 4.1, ..."
 L4T_RELEASE = Path("/etc/nv_tegra_release")
@@ -20,6 +21,13 @@ DRIVER_VERSION = Path("/sys/module/nvidia/version")
 CUDA_VERSIONS = Path("/usr/local/cuda/version.json")
 # CUdevice_attribute of cuda.h: the two halves of the compute capability.
 MAJOR, MINOR = 75, 76
+NAMES = {
+    "l4t": "Jetson Linux (L4T)",
+    "jetpack": "JetPack",
+    "cuda": "CUDA",
+    "tensorrt": "TensorRT",
+    "sm": "compute capability",
+}
 NAME_LENGTH, UUID_LENGTH = 256, 16
 
 
@@ -43,6 +51,43 @@ class DeviceFacts:
 def device_facts(versions: Mapping[str, str]) -> DeviceFacts:
     """Tell what engines depend on, on this device."""
     return DeviceFacts(gpu_architecture(), l4t_release(), versions)
+
+
+def reported(versions: Mapping[str, str]) -> Dict[str, Optional[str]]:
+    """Tell all that a target may ask of its device, each None where the device does not say.
+
+    ``versions`` are those of a backend's libraries.
+    """
+    sm, l4t = gpu_architecture(), l4t_release()
+    return {
+        "l4t": l4t,
+        "jetpack": jetpack_of(l4t or ""),
+        "cuda": cuda_version(),
+        "tensorrt": versions.get("tensorrt"),
+        "sm": None if sm is None else str(sm),
+    }
+
+
+def check_target(target: str, needs: Mapping[str, str], versions: Mapping[str, str]) -> List[str]:
+    """Compare what a target needs with what this device reports; say what cannot be compared.
+
+    Raises:
+        StageError: the device contradicts the target.
+    """
+    here, unknown = reported(versions), []
+    for fact, needed in needs.items():
+        name, found = NAMES[fact], here[fact]
+        if found is None:
+            unknown.append(f"{name} {needed}")
+        elif not is_version(found, needed):
+            raise StageError(
+                f"target {target!r} needs {name} {needed}, and this device has {name} {found}",
+                f"build it on such a device: invoke build-jetson-engine --target {target}; "
+                "or correct targets.toml",
+            )
+    if not unknown:
+        return []
+    return [f"target {target!r} needs {', '.join(unknown)}: this device does not say what it has"]
 
 
 def gpu_architecture(library: str = CUDA_DRIVER) -> Optional[int]:

@@ -8,8 +8,10 @@ import pytest
 
 from mmdet_jetson.contract.nvidia import Gpu
 from mmdet_jetson.runtimes.protocol import gpu_of
+from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference import device
 from mmdet_jetson.stages.inference.device import (
+    check_target,
     cuda_version,
     device_facts,
     first_gpu,
@@ -141,3 +143,51 @@ def test_facts_hold_the_versions_too(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = device_facts({"tensorrt": "8.5.2.2"})
 
     assert facts.by_name() == {"sm": 87, "l4t": "35.4.1", "tensorrt": "8.5.2.2"}
+
+
+@pytest.fixture
+def orin(driver: Callable[[Driver], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of a Jetson Orin with JetPack 5.1.2."""
+    driver(Driver(1))
+    release = "# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI: aarch64"
+    (tmp_path / "nv_tegra_release").write_text(f"{release}\n")
+    monkeypatch.setattr(device, "L4T_RELEASE", tmp_path / "nv_tegra_release")
+    (tmp_path / "version.json").write_text('{"cuda": {"version": "11.4.20220427"}}')
+    return tmp_path
+
+
+TENSORRT = {"tensorrt": "8.5.2.2"}
+NEEDS = {"l4t": "35.4.1", "jetpack": "5.1.2", "cuda": "11.4", "tensorrt": "8.5.2", "sm": "87"}
+
+
+def test_a_device_that_is_as_its_target_says(orin: Path) -> None:
+    assert check_target("orin", NEEDS, TENSORRT) == []
+    assert check_target("orin", {"jetpack": "5", "tensorrt": "8"}, TENSORRT) == []
+
+
+@pytest.mark.parametrize(
+    ("fact", "needed", "told"),
+    [
+        ("l4t", "35.3", r"needs Jetson Linux \(L4T\) 35\.3, and this device has .* 35\.4\.1"),
+        ("jetpack", "5.0.1", r"needs JetPack 5\.0\.1, and this device has JetPack 5\.1\.2"),
+        ("cuda", "12.2", r"needs CUDA 12\.2, and this device has CUDA 11\.4\.20220427"),
+        ("tensorrt", "8.4.0", r"needs TensorRT 8\.4\.0, and this device has TensorRT 8\.5\.2\.2"),
+        ("sm", "72", r"needs compute capability 72, and this device has compute capability 87"),
+    ],
+)
+def test_a_device_that_contradicts_its_target_is_refused(
+    orin: Path, fact: str, needed: str, told: str
+) -> None:
+    with pytest.raises(StageError, match=told) as refused:
+        check_target("orin", {**NEEDS, fact: needed}, TENSORRT)
+    assert "targets.toml" in refused.value.hint
+
+
+def test_what_a_device_does_not_say_is_a_warning(
+    driver: Callable[[Driver], None], orin: Path
+) -> None:
+    driver(Driver(0))
+    (orin / "version.json").unlink()
+    (orin / "nv_tegra_release").write_text("# R36 (release), REVISION: 9.0\n")
+    (doubt,) = check_target("orin", {**NEEDS, "l4t": "36"}, TENSORRT)
+    assert "needs JetPack 5.1.2, CUDA 11.4, compute capability 87: this device does not" in doubt
