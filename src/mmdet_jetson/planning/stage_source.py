@@ -39,7 +39,7 @@ def copy_source(stage: str, into: Path) -> str:
 
     What the package itself holds is on the host side: its copy is empty.
     """
-    files = {path: path.read_bytes() for path in _tree(source_state()).closure(stage)}
+    files = _tree(source_state()).files(stage)
     root = into / NAME
     root.mkdir(parents=True)
     (root / "__init__.py").touch()
@@ -66,34 +66,68 @@ def _states(folder: Path | str) -> Iterator[FileState]:
 
 @lru_cache(maxsize=1)
 def _tree(state: tuple[FileState, ...]) -> "_Tree":
-    return _Tree()
+    folders: dict[Path, set[Path]] = {}
+    for path in (Path(path) for path, *_ in state):
+        folders.setdefault(path.parent, set()).add(path)
+    return _Tree(folders)
 
 
 @dataclass(frozen=True)
 class _Tree:
-    """The sources in one state. Stages share most files, so each is parsed once for all of them."""
+    """The sources in one state. Stages share most files: each is read and parsed once for all.
 
+    That is most of what a run with nothing to do takes.
+    """
+
+    folders: Mapping[Path, set[Path]]
+    contents: dict[Path, bytes] = field(default_factory=dict)
     needed: dict[Path, tuple[Path, ...]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
 
     def digest(self, stage: str) -> str:
         if stage not in self.digests:
-            files = {path: path.read_bytes() for path in self.closure(stage)}
-            self.digests[stage] = _digest(files)
+            self.digests[stage] = _digest(self.files(stage))
         return self.digests[stage]
 
-    def closure(self, stage: str) -> list[Path]:
+    def files(self, stage: str) -> dict[Path, bytes]:
         """The stage's module, every module of ours that it reaches, and the templates beside."""
         todo, seen = [PACKAGE / f"stages/{stage}.py"], set[Path]()
         while todo:
             path = todo.pop()
             if path not in seen:
                 seen.add(path)
-                if path not in self.needed:
-                    found = tuple(each for each in _needed_by(path) if each.exists())
-                    self.needed[path] = found
+                self._read(path)
                 todo += self.needed[path]
-        return sorted(seen)
+        return {path: self.contents[path] for path in sorted(seen)}
+
+    def _read(self, path: Path) -> None:
+        if path not in self.contents:
+            content = path.read_bytes()
+            needed = self._needed_by(path, content)
+            exist = (each for each in needed if each in self.folders.get(each.parent, ()))
+            self.needed[path] = tuple(exist)
+            self.contents[path] = content
+
+    def _needed_by(self, path: Path, content: bytes) -> Iterator[Path]:
+        """What a file of ours reads, imports or has run before it; some of it may not exist."""
+        if path.suffix != ".py":
+            return
+        if path.name != "__init__.py":  # which Python runs before any module beside it
+            yield path.with_name("__init__.py")
+        elif path.parent.parent != PACKAGE:
+            yield path.parent.with_name("__init__.py")
+        names = _imported_names(path, content)
+        for name in names:
+            package, *parts = name.split(".")
+            if package == NAME and parts[:1] and parts[0] in STAGE_SIDE:
+                target = PACKAGE.joinpath(*parts)
+                yield from (target.with_suffix(".py"), target / "__init__.py")
+        if path.name == "__init__.py" and "importlib" in names:
+            # It loads its modules by names that are data: any of them may be what runs.
+            yield from (each for each in self.folders[path.parent] if each.suffix == ".py")
+        for each in self.folders[path.parent]:
+            if each.name.endswith(".j2") and each.name.startswith(f"{path.stem}."):
+                yield each
 
 
 def _digest(files: Mapping[Path, bytes]) -> str:
@@ -103,28 +137,10 @@ def _digest(files: Mapping[Path, bytes]) -> str:
     return digest.hexdigest()
 
 
-def _needed_by(path: Path) -> Iterator[Path]:
-    """What a file of ours reads, imports or has run before it."""
-    if path.suffix != ".py":
-        return
-    # Python runs a folder's __init__.py before any module in it.
-    yield from (each / "__init__.py" for each in path.parents if PACKAGE in each.parents)
-    yield from path.parent.glob(f"{path.stem}.*.j2")
-    names = _imported_names(path)
-    for name in names:
-        package, *parts = name.split(".")
-        if package == NAME and parts[:1] and parts[0] in STAGE_SIDE:
-            target = PACKAGE.joinpath(*parts)
-            yield from (target.with_suffix(".py"), target / "__init__.py")
-    if path.name == "__init__.py" and "importlib" in names:
-        # It loads its modules by names that are data: any of them may be what runs.
-        yield from path.parent.glob("*.py")
-
-
-def _imported_names(path: Path) -> list[str]:
+def _imported_names(path: Path, content: bytes) -> list[str]:
     """What a module imports, also inside functions; expressions import nothing."""
     found: list[str] = []
-    todo: list[ast.AST] = [_parsed(path)]
+    todo: list[ast.AST] = [_parsed(path, content)]
     while todo:
         node = todo.pop()
         if isinstance(node, ast.ImportFrom):
@@ -137,9 +153,9 @@ def _imported_names(path: Path) -> list[str]:
     return found
 
 
-def _parsed(path: Path) -> ast.Module:
+def _parsed(path: Path, content: bytes) -> ast.Module:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse(content)
     except SyntaxError as error:
         raise UserError(
             f"{path}, line {error.lineno}: this is not Python: {error.msg}",

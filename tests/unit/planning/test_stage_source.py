@@ -104,7 +104,7 @@ def test_every_stage_has_a_source() -> None:
 
 
 def closure(stage: str) -> list[Path]:
-    return stage_source._Tree().closure(stage)
+    return list(stage_source._tree(source_state()).files(stage))
 
 
 def test_a_stage_does_not_depend_on_what_others_are_told() -> None:
