@@ -145,9 +145,10 @@ class _Attempt:
         if step.reuses:
             reuse_last(self.folder, step, now.environment, store)
         self._check_conditions()
+        commit = git_commit()
         result = self._result(lock)
         self._check_what_was_read()
-        provenance = _provenance(step, now, result, time.monotonic() - began)
+        provenance = _provenance(step, now, result, commit, time.monotonic() - began)
         subject = self.artifacts[step.judges].descriptor if step.judges else None
         made = self.folder / OUTPUT
         return store.put(step.stage.makes, made, provenance, [cache_tag(now.key)], subject)
@@ -191,7 +192,9 @@ class _Attempt:
         )
 
 
-def _provenance(step: Step, now: Ingredients, result: Result, seconds: float) -> Provenance:
+def _provenance(
+    step: Step, now: Ingredients, result: Result, commit: str, seconds: float
+) -> Provenance:
     return Provenance(
         stage=step.stage.module,
         step=step.name,
@@ -200,7 +203,7 @@ def _provenance(step: Step, now: Ingredients, result: Result, seconds: float) ->
         inputs=dict(now.inputs),
         environment=now.environment,
         key=now.key,
-        commit=git_commit(),
+        commit=commit,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
         metrics=dict(result.metrics),

@@ -33,6 +33,10 @@ from mmdet_jetson.store import Store
 PINNED = "source"
 """The folder of a job with the source that runs it."""
 SPINS = "GOMP_SPINCOUNT"
+# What a person may set for our process, and a stage inherits: how a GPU computes, and how libraries
+# share out their work among threads.
+ROUNDING = ("NVIDIA_TF32_OVERRIDE",)
+THREADS = ("GOMP_", "KMP_", "MKL_", "OMP_", "OPENBLAS_")
 
 
 def open_runtime(
@@ -81,7 +85,8 @@ class HostRuntime:
         identity = self.environments[step.environment].identity
         if not (step.belongs_to_gpu and self.gpu):
             return identity
-        return ":".join(filter(None, (identity, self.gpu.identity, self.machine.board)))
+        parts = (identity, self.gpu.identity, self.machine.board, _variables(ROUNDING))
+        return ":".join(filter(None, parts))
 
     def evidence(self, step: Step) -> str:
         """What is measured here is measured on the target itself: no other target runs here."""
@@ -90,7 +95,8 @@ class HostRuntime:
     def device(self, step: Step) -> str:
         """Name the processor, its cores and its power mode, and the GPU that the step uses."""
         uuid = self.gpu.uuid if step.uses_gpu and self.gpu else ""
-        return ":".join(filter(None, (cpu_name(), self.machine.board, uuid, power_mode())))
+        parts = (cpu_name(), self.machine.board, uuid, power_mode(), _variables(THREADS))
+        return ":".join(filter(None, parts))
 
     def check(self, steps: Sequence[Step]) -> None:
         """Say nothing: `prepare` makes what is missing."""
@@ -118,6 +124,12 @@ class HostRuntime:
             keep_open=[stage.lock],
         )
         return outcome(module, code, stage.folder)
+
+
+def _variables(prefixes: tuple[str, ...]) -> str:
+    """List the environment variables that begin like one of these, with their values."""
+    found = sorted(each for each in os.environ.items() if each[0].startswith(prefixes))
+    return ", ".join(f"{name}={value}" for name, value in found)
 
 
 def _pinned_source(stage: StageRun) -> Path:

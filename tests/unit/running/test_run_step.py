@@ -197,6 +197,16 @@ def test_an_edit_between_two_steps_is_in_the_key_of_the_second(
     assert runtime.runs == ["dataset", "dataset"]
 
 
+def test_an_artifact_names_the_commit_that_was_there_when_it_started(
+    context: RunContext, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = ["first"]
+    monkeypatch.setattr("mmdet_jetson.running.run_step.git_commit", lambda: head[0])
+    runtime.before_run = lambda _: head.__setitem__(0, "second")
+    commits = [run_step(dataset_step(seed), context, {}).provenance.commit for seed in (1, 2)]
+    assert commits == ["first", "second"]
+
+
 def test_nothing_runs_whose_source_or_packages_changed_before_it_started(
     context: RunContext, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """The host runtime, with this test's own Python in the place of an environment."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,13 @@ def target_step(module: str, *, uses_gpu: bool) -> Step:
         environment=stage.environment or "deploy-rtx",
         uses_gpu=uses_gpu,
     )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what the person who runs the tests has set."""
+    for name in [each for each in os.environ if each.startswith((*host.ROUNDING, *host.THREADS))]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -268,6 +276,17 @@ def test_a_timing_belongs_to_its_gpu_and_power_mode(
     assert "a2" not in twin.device(replace(step, uses_gpu=False))
     monkeypatch.setattr(host, "power_mode", lambda: "power mode 15W")
     assert twin.device(step).endswith("a2:power mode 15W")
+
+
+def test_variables_that_a_stage_inherits_are_told_where_they_act(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, step = on(settings, monkeypatch, A100), target_step("profile", uses_gpu=True)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert machine.device(step).endswith(":OMP_NUM_THREADS=1")
+    before = machine.identity(step)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert machine.identity(step) == f"{before}:NVIDIA_TF32_OVERRIDE=0"
 
 
 def test_the_difference_is_named() -> None:
