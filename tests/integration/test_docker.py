@@ -17,11 +17,13 @@ import trials
 from docker_hosts import lacks_podman, podman
 from needed import absent
 
+from mmdet_jetson import tarballs
 from mmdet_jetson.containers import docker_host
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.objects import VolumeMount
 from mmdet_jetson.containers.workspace import CLIENT, WHOLE, Workspace
 from mmdet_jetson.running.run_step import RunContext
+from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.store import Store
 
@@ -114,6 +116,31 @@ def test_a_stage_cannot(escape: str, context: RunContext, data: Path) -> None:
     code = code.replace("{host}", str(os.getpid())).replace("{gateway}", route.split()[2])
     with pytest.raises(StageFailed, match=refusal):
         trials.run(context, trials.code_step(code, data))
+
+
+def test_an_environment_variable_of_an_image_is_in_its_identity(
+    host: DockerHost, store: Store, tmp_path: Path
+) -> None:
+    """Such images have the same layers; one that was built again has its results."""
+
+    def identity(value: str, label: str) -> str:
+        lines = f"FROM {trials.TAG}\nENV X={value}\nLABEL commit={label}\n"
+        (tmp_path / "Dockerfile").write_text(lines)
+        context = tarballs.archive(tarballs.file(tmp_path / "Dockerfile", "Dockerfile"))
+        image = host.build(
+            context, dockerfile="Dockerfile", tag="mmdet-jetson/env:1", on_line=lambda _: None
+        )
+        layers.add(image.layers)
+        runtime = DockerRuntime(Workspace(host, store.root, print), lambda _: image, lambda _: True)
+        return runtime.identity(trials.code_step(""))
+
+    layers: set[tuple[str, ...]] = set()
+    try:
+        first, other, again = identity("1", "a"), identity("2", "a"), identity("1", "b")
+    finally:
+        host.remove_image("mmdet-jetson/env:1")
+    assert first == again != other
+    assert len(layers) == 1
 
 
 # Tries to leave its mark in every folder that it finds, and tells where it could.

@@ -95,13 +95,15 @@ class DockerHost:
         """Look an image up by name or id; ``None`` if there is none."""
         with suppress(NotThere), self._talking(f"looking for {reference}"):
             found: answers.ImageDetails = self._api.inspect_image(reference)
+            config = found.get("Config") or {}
             return Image(
                 id=found["Id"],
                 reference=reference,
                 architecture=found["Architecture"],
                 layers=tuple(found["RootFS"].get("Layers") or ()),
-                labels=(found.get("Config") or {}).get("Labels") or {},
+                labels=config.get("Labels") or {},
                 size=found["Size"],
+                config=answers.config_digest(config),
             )
         return None
 

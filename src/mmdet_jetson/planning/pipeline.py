@@ -244,6 +244,7 @@ class _Planner:
                 calibration_pictures=(
                     target.calibration_pictures if target.precision == "int8" else None
                 ),
+                needs=target.facts if backend.builds_on_its_device else {},
             ),
             inputs=read,
             environment=backend.environment,
