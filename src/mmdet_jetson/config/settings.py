@@ -14,7 +14,7 @@
                               never enters an image (default: what ``SSL_CERT_FILE`` names, else
                               this machine's own)
 ``DOCKER_HOST``               where ``--runtime docker`` runs if ``--docker-host`` names nothing
-``DOCKER_CONTEXT``            the Docker context for that if ``DOCKER_HOST`` names nothing either; else
+``DOCKER_CONTEXT``            the Docker context for that if ``DOCKER_HOST`` names none either; else
                               the one in use, as for Docker's command line
 ``DOCKER_CERT_PATH``          a folder with ca.pem, cert.pem and key.pem, for a host at tcp://...
 ============================= ===================================================================

@@ -38,6 +38,26 @@ def passed_tests(store: Store, image: Image) -> Artifact | None:
     return artifact if artifact and not artifact.provenance.metrics["failed"] else None
 
 
+def in_use(store: Store) -> set[str]:
+    """Digests of the passed tests that runs may still ask for, whatever their age.
+
+    No Docker host is asked, for it may be away. An image counts as one in use if anything in the
+    store was made in it, or if it is the last that passed of its name, Docker host and kind of base.
+    """
+    artifacts = store.artifacts()
+    used = {each.provenance.facts.get("image_digest") for each in artifacts}
+    passed = [e for e in artifacts if e.kind == KIND and not e.provenance.metrics["failed"]]
+    passed.sort(key=lambda artifact: artifact.provenance.created)
+    last = {_place(each): each.digest for each in passed}
+    ran = {each.digest for each in passed if each.provenance.inputs.get("image") in used}
+    return ran | set(last.values())
+
+
+def _place(tests: Artifact) -> tuple[object, ...]:
+    facts = tests.provenance.facts
+    return tests.provenance.step, facts.get("docker_host"), facts.get("stand_in")
+
+
 def ensure_tested(
     host: DockerHost,
     name: str,

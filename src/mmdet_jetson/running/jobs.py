@@ -15,7 +15,8 @@ from mmdet_jetson.planning.keys import provenance_read
 from mmdet_jetson.planning.steps import Step, StepOutput
 from mmdet_jetson.store import Artifact, Store
 
-DAYS_KEPT = 7
+DAYS_KEPT = 30
+"""How long a bad end of a run is kept, by every run and by ``invoke gc`` alike."""
 
 
 @dataclass(frozen=True)
