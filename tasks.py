@@ -213,7 +213,7 @@ def verify(_: Context, mend: bool = False) -> None:
 
 @task(
     help={
-        "days": f"keep what is younger (default: {DAYS_KEPT}). Outdated images are kept for one day",
+        "days": f"keep what is younger (default: {DAYS_KEPT}). Outdated images: one day",
         "dry-run": "only say what would go",
         "runtime": RUNTIME["runtime"],
         "docker-host": DOCKER_HOST,

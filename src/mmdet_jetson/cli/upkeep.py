@@ -130,7 +130,7 @@ def _told(store: Store, tag: str) -> str:
 def _drop_inputs(
     options: RuntimeOptions, settings: Settings, store: Store, *, dry_run: bool
 ) -> None:
-    """Remove the inputs that this store has uploaded to a Docker host, and say which or how many."""
+    """Remove the inputs that this store uploaded to a Docker host, and say which or how many."""
     from mmdet_jetson.containers import workspace  # noqa: PLC0415 - imports Docker's SDK
 
     say = partial(Console().print, highlight=False, markup=False, soft_wrap=True)

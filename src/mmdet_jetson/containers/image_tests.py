@@ -41,8 +41,8 @@ def passed_tests(store: Store, image: Image) -> Artifact | None:
 def in_use(store: Store) -> set[str]:
     """Digests of the passed tests that runs may still ask for, whatever their age.
 
-    No Docker host is asked, for it may be away. An image counts as one in use if anything in the
-    store was made in it, or if it is the last that passed of its name, Docker host and kind of base.
+    No Docker host is asked, for it may be away. An image is in use if anything in the store was
+    made in it, or if it is the last that passed of its name, Docker host and kind of base.
     """
     artifacts = store.artifacts()
     used = {each.provenance.facts.get("image_digest") for each in artifacts}

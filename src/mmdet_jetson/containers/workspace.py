@@ -5,8 +5,9 @@ While a job runs, its lock is held here; what is there without anybody holding t
 a run that was killed or cut off, and the next command clears it away. Volumes have no labels since
 Podman gives none to those that are made along with a container.
 
-A Docker host keeps a volume as long as any container has it, started or not. So an input has one from
-before it is looked for until its stage ended, and no ``invoke gc``, on whatever machine, comes between.
+A Docker host keeps a volume as long as any container has it, started or not. So an input has one
+from before it is looked for until its stage ended, and no ``invoke gc``, on whatever machine, comes
+between.
 
 ========= =========================================== =============================================
 kind      what                                        removed
