@@ -100,9 +100,10 @@ def _pull_bases(host: DockerHost, planned: ImageBuild, say: Say) -> None:
             try:
                 host.pull(reference, planned.platform, say)
             except DockerHostError as error:
+                field = key.removesuffix("_IMAGE").lower()
                 raise DockerHostError(
-                    f"image {planned.name!r}: its base {reference} cannot be pulled:"
-                    f" {error.message}",
+                    f"configs/images.toml: images.{planned.name}.{field}: {reference} cannot be"
+                    f" pulled: {error.message}",
                     "where no registry can be reached: docker/make-stand-in, and"
                     " MMDET_JETSON_BASES=stand-in",
                 ) from error

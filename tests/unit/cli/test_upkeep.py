@@ -277,6 +277,18 @@ def test_a_store_where_none_can_be(
     assert may_look or str(tmp_path / place) in said
 
 
+@pytest.mark.parametrize("verb", ["status", "train", "export", "engine"])
+def test_a_wrong_image_name_is_told_with_its_place(
+    commands: Commands, tmp_path: Path, store: Store, *, verb: str
+) -> None:
+    for name in ("pipeline", "targets", "sources"):
+        text = (ROOT / f"configs/{name}.toml").read_text()
+        (tmp_path / f"{name}.toml").write_text(text.replace('image = "pc"', 'image = "cp"'))
+    code, said = commands(verb, "--config", str(tmp_path / "pipeline.toml"))
+    assert code == 2
+    assert f"error: {tmp_path}/targets.toml: pc-onnxruntime.image: 'cp' is not in" in said
+
+
 def test_the_letter_s_sets_a_field_everywhere(commands: Commands) -> None:
     for verb in ("demo", "dataset", "export", "profile", "status", "why"):
         assert "-s, --set" in commands("--help", verb)[1]

@@ -50,7 +50,9 @@ def test_a_base_that_cannot_be_pulled_is_answered_with_stand_ins(settings: Setti
     real = msgspec.structs.replace(settings, bases="registry")
     with pytest.raises(DockerHostError) as caught:
         build(FakeDockerHost(), real)
-    assert "l4t-tensorrt:r8.4.0-runtime cannot be pulled: no such host" in str(caught.value)
+    told = str(caught.value)
+    assert told.startswith("configs/images.toml: images.jp501.base: nvcr.io/nvidia/l4t-tensorrt:")
+    assert "l4t-tensorrt:r8.4.0-runtime cannot be pulled: no such host" in told
     assert "MMDET_JETSON_BASES=stand-in" in str(caught.value)
 
 
