@@ -14,7 +14,7 @@ from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.image_build import ImageBuild
 from mmdet_jetson.containers.images import Say, build, decide
-from mmdet_jetson.containers.lines import Lines
+from mmdet_jetson.containers.lines import Lines, plain
 from mmdet_jetson.containers.objects import ContainerSpec, Image, VolumeMount
 from mmdet_jetson.containers.transfer import receive
 from mmdet_jetson.contract.process import ENVIRON, WATCH_STDIN
@@ -144,8 +144,8 @@ def _run(host: DockerHost, image: Image, suite: str, result: Path, say: Say) -> 
 
     def show(line: str) -> None:
         nonlocal last
-        last = line
-        say(line)
+        last = plain(line)
+        say(last)
 
     output = Lines(show)
     # The suite runs stages inside itself, where they have no standard input of their own to watch.
