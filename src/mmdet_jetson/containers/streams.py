@@ -1,5 +1,6 @@
 """What a Docker host sends meanwhile: a running container's output, a build's messages."""
 
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -9,6 +10,9 @@ from mmdet_jetson.containers.answers import Message
 from mmdet_jetson.containers.connection import APIClient
 from mmdet_jetson.containers.lines import Lines, plain
 from mmdet_jetson.containers.objects import DockerHostError
+
+# What the classic builder says of its own containers and images, for each instruction.
+OF_THE_BUILDER = re.compile(r" ---> (Running in )?[0-9a-f]{12}|Removing intermediate container \w+")
 
 
 class _Socket(Protocol):
@@ -52,7 +56,8 @@ def pass_on(messages: Iterable[Message], on_line: Callable[[str], None]) -> None
     """
 
     def say(line: str) -> None:
-        if text := plain(line).rstrip():
+        text = plain(line).rstrip()
+        if text and not OF_THE_BUILDER.fullmatch(text):
             on_line(text)
 
     output = Lines(say)

@@ -37,16 +37,22 @@ def test_a_log_gets_no_control_characters(line: str, told: str) -> None:
 def test_a_build_is_told_in_whole_plain_lines() -> None:
     messages: list[Message] = [
         {"stream": "Step 1/2 : RUN make\n"},
+        {"stream": " ---> Running in 91dfbcaae0e1\n"},
         {"stream": "\x1b[91mcc: warn"},
         {"stream": "\x1b[0m\x1b[91ming\n\x1b[0m"},
         {"stream": "\x1b[91m\x1b[0m"},
         {"stream": "\n"},
         {"stream": " 10%\r100%\n"},
+        {"stream": "Removing intermediate container 91dfbcaae0e1\n ---> 1b258c546402\n"},
+        {"stream": "Step 2/2 : CMD x\n ---> Using cache\n"},
         {"stream": "Successfully built"},
     ]
     seen: list[str] = []
     pass_on(messages, seen.append)
-    assert seen == ["Step 1/2 : RUN make", "cc: warning", "100%", "Successfully built"]
+    assert seen == [
+        "Step 1/2 : RUN make", "cc: warning", "100%", "Step 2/2 : CMD x", " ---> Using cache",
+        "Successfully built",
+    ]  # fmt: skip
 
 
 def test_a_pull_says_nothing_of_single_layers() -> None:
