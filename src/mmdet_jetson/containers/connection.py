@@ -187,7 +187,7 @@ def _context_options(name: str) -> _Options:
             if name
             else "the Docker context in use does not exist",
             f"an address, as ssh://{name or 'user@host'}, or one of: {', '.join(known)} (contexts"
-            " are only found if ~/.docker/config.json exists)",
+            " are only found if ~/.docker/config.json exists; {} will do)",
         )
     if not context.Host:  # the SDK would take this machine's
         raise DockerHostError(f"the Docker context {context.name!r} names no Docker host")
