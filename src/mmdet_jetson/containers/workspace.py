@@ -44,7 +44,7 @@ from mmdet_jetson.containers.transfer import receive
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.contract.job import WORK
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.locks import hold, is_free, lock_beside
+from mmdet_jetson.locks import hold, hold_if_free, lock_beside
 from mmdet_jetson.store import Store
 
 CLIENT, KIND, JOB = f"{LABEL}.client", f"{LABEL}.kind", f"{LABEL}.job"
@@ -211,11 +211,10 @@ class Workspace:
 
     def _drop_unfinished(self, volume: str) -> None:
         """Remove the volume of an upload that was cut off; one that ended is whole, and stays."""
-        lock = self._upload_lock(volume)
-        if is_free(lock):
-            with hold(lock):
-                if self._uploading(volume).exists() and self._try_to_remove(volume):
-                    self._uploading(volume).unlink()
+        with hold_if_free(self._upload_lock(volume)) as held:
+            mark = self._uploading(volume)
+            if held and mark.exists() and self._try_to_remove(volume):
+                mark.unlink()
 
     def _try_to_remove(self, volume: str) -> bool:
         """Remove a volume, unless a container uses it."""
@@ -256,12 +255,10 @@ class Workspace:
         return jobs
 
     def _clear(self, job: str) -> bool:
-        lock = lock_beside(self.root / "jobs" / job)
-        if not is_free(lock):
-            return False
-        with hold(lock):
-            self.clear(job)
-            return True
+        with hold_if_free(lock_beside(self.root / "jobs" / job)) as held:
+            if held:
+                self.clear(job)
+            return held
 
 
 def _listing(folder: Path) -> str:

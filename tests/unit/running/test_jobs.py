@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.locks import hold, is_free, lock_beside
+from mmdet_jetson.locks import hold, hold_if_free, lock_beside
 from mmdet_jetson.running.jobs import Abandoned, sweep
 
 
@@ -22,7 +22,8 @@ def test_sweep_removes_only_old_jobs_that_nobody_holds(tmp_path: Path) -> None:
         assert would == [Abandoned("old", len("epoch 1"))]
         assert (tmp_path / "old/log.txt").exists()
         assert sweep(tmp_path) == would
-        assert not is_free(lock_beside(tmp_path / "held"))
+        with hold_if_free(lock_beside(tmp_path / "held")) as free:
+            assert not free
     kept = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
     assert kept == ["held", "resumed", "young"]
 
