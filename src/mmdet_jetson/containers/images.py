@@ -14,6 +14,7 @@ from mmdet_jetson.containers.objects import DockerHostError, Image
 from mmdet_jetson.environments.commit import git_commit
 from mmdet_jetson.environments.packages import pins, wheel_folder
 from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.fetching.locations import Location
 from mmdet_jetson.fetching.sources import fetch
 
 Say = Callable[[str], None]
@@ -148,7 +149,7 @@ def _wheels(planned: ImageBuild, settings: Settings) -> list[Path]:
     own = sorted(wheel_folder(lock, "mmcv", python, settings).glob("*.whl"))
     version = pins(lock)["mmcv"]
     tag = f"cp{python.replace('.', '')}"
-    folders = [Path(mirror) for mirror in settings.mirrors if "://" not in mirror]
+    folders = [folder for mirror in settings.mirrors if (folder := Location(mirror).path)]
     return (
         own
         or [
