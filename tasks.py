@@ -13,6 +13,7 @@ from invoke.tasks import Task, task
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import upkeep, verbs
 from mmdet_jetson.cli.verbs import Request
+from mmdet_jetson.running.jobs import DAYS_KEPT
 from mmdet_jetson.runtimes.selection import RuntimeOptions
 
 PYTHON = shlex.quote(sys.executable)
@@ -212,7 +213,7 @@ def verify(_: Context, mend: bool = False) -> None:
 
 @task(
     help={
-        "days": "keep what is younger (default: 30). Outdated images are kept for one day",
+        "days": f"keep what is younger (default: {DAYS_KEPT}). Outdated images: one day",
         "dry-run": "only say what would go",
         "runtime": RUNTIME["runtime"],
         "docker-host": DOCKER_HOST,
@@ -222,7 +223,7 @@ def verify(_: Context, mend: bool = False) -> None:
 def gc(
     context: Context,
     *,
-    days: str = "30",
+    days: str = str(DAYS_KEPT),
     dry_run: bool = False,
     runtime: str = "host",
     docker_host: str = "",

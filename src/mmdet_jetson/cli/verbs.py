@@ -15,6 +15,7 @@ from mmdet_jetson.cli import summary
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
+from mmdet_jetson.config.references import check_references, images_file
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
@@ -103,6 +104,7 @@ def session(request: Request) -> Iterator[Session]:
     project = load_project(Path(request.config), overrides)
     if request.precision:
         project = with_precision(project, request.precision)
+    check_references(project, settings.root)
     display = Display(Console(stderr=True))
     steps = pipeline.plan(project, Inputs(project, settings, display.bytes_fetched))
     with display:
@@ -163,7 +165,7 @@ def build_jetson_engine(target: str, request: Request) -> None:
 
 
 def _check_targets(now: Session, command: str) -> None:
-    images = load_images(now.settings.root / "configs/images.toml")
+    images = load_images(images_file(now.settings.root))
     compatibility.check_targets(now.project, command, now.runtimes[DEPLOY].machine, images)
 
 

@@ -314,10 +314,11 @@ class DockerHost:
 
     # Volumes
 
-    def volumes(self, prefix: str) -> list[str]:
-        """The names of all volumes that begin with a prefix."""
+    def volumes(self, prefix: str, *, unused: bool = False) -> list[str]:
+        """The names of all volumes that begin with a prefix, or of those that no container has."""
         with self._talking("listing volumes"):
-            found: answers.VolumeList = self._api.volumes()
+            filters = {"dangling": True} if unused else {}
+            found: answers.VolumeList = self._api.volumes(filters)
         names = (each["Name"] for each in found["Volumes"] or ())
         return [name for name in names if name.startswith(prefix)]
 

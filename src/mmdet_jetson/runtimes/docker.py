@@ -20,10 +20,15 @@ from mmdet_jetson.containers.objects import (
     DockerHostError,
     Exit,
     Image,
-    VolumeMount,
 )
 from mmdet_jetson.containers.transfer import receive
-from mmdet_jetson.containers.workspace import CONTENT, Workspace, open_workspace
+from mmdet_jetson.containers.workspace import (
+    CONTENT,
+    Input,
+    Workspace,
+    input_folder,
+    open_workspace,
+)
 from mmdet_jetson.contract.job import (
     FAILURE,
     JOB,
@@ -157,12 +162,12 @@ class DockerRuntime:
         spec = ContainerSpec(
             image.id,
             ["python", "-m", stage_module(step.stage.module), "/job"],
-            self._upload(folder, stage.inputs),
-            ENVIRON,
+            environ=ENVIRON,
             gpu=step.uses_gpu,
         )
+        inputs = _mounted(folder, stage.inputs)
         may_resume = step.stage.may_resume
-        with self.workspace.stage(spec, folder.name, resumable=may_resume) as container:
+        with self.workspace.stage(spec, folder.name, inputs, resumable=may_resume) as container:
             self._put(container, folder)
             ended = self._run(container, folder / LOG, stage.on_progress)
             self._fetch(container, folder)
@@ -207,17 +212,6 @@ class DockerRuntime:
         for_jetsons = step.environment != TRAIN and image.architecture == "arm64"
         return not self._is_foreign(image) and (facts.is_jetson or not for_jetsons)
 
-    def _upload(self, folder: Path, digests: Mapping[str, str]) -> list[VolumeMount]:
-        """Upload the inputs to the Docker host, and write into the job where they are there."""
-        job = read_job(folder)
-        mounts = {
-            name: self.workspace.upload(folder.name, name, digests[name], folder / path)
-            for name, path in job.inputs.items()
-        }
-        inside = {name: f"{mount.target}/{CONTENT}" for name, mount in mounts.items()}
-        write_job(folder, replace(job, inputs=inside))
-        return list(mounts.values())
-
     def _put(self, container: str, folder: Path) -> None:
         job = tarballs.file(folder / JOB, JOB, STAGE_ID)
         folders = [tarballs.folder(folder / name, name, STAGE_ID) for name in (OUTPUT, WORK)]
@@ -253,6 +247,14 @@ class DockerRuntime:
         return replace(
             result, facts={**result.facts, **facts}, warnings=(*result.warnings, *warnings)
         )
+
+
+def _mounted(folder: Path, digests: Mapping[str, str]) -> dict[str, Input]:
+    """The inputs of a job, which is written anew: its container has them in other folders."""
+    job = read_job(folder)
+    inside = {name: f"{input_folder(name)}/{CONTENT}" for name in job.inputs}
+    write_job(folder, replace(job, inputs=inside))
+    return {name: Input(digests[name], folder / path) for name, path in job.inputs.items()}
 
 
 def _outcome(step: Step, folder: Path, ended: Exit) -> Result:

@@ -135,15 +135,20 @@ class FolderDockerHost:
             if labels.items() <= spec.labels.items()
         ]
 
-    def volumes(self, prefix: str) -> list[str]:
-        return [name for name in self.volume_folders if name.startswith(prefix)]
+    def volumes(self, prefix: str, *, unused: bool = False) -> list[str]:
+        found = [name for name in self.volume_folders if name.startswith(prefix)]
+        return [name for name in found if not (unused and self.has(name))]
+
+    def has(self, volume: str) -> bool:
+        """Whether any container has a volume."""
+        return any(each.volume == volume for spec in self.specs.values() for each in spec.volumes)
 
     def remove(self, container: str) -> None:
         if not self.keeps_containers:
             self.specs.pop(container, None)
 
     def remove_volume(self, name: str) -> None:
-        if any(each.volume == name for spec in self.specs.values() for each in spec.volumes):
+        if self.has(name):
             self.refused += 1
             raise DockerHostError(f"{name} is in use")
         if name in self.volume_folders:

@@ -112,9 +112,9 @@ def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("dataset.source=baloon", "'baloon' is neither a name in sources.toml nor a path"),
+        ("dataset.source=baloon", "pipeline.toml: dataset.source: 'baloon' is neither a name in"),
         ("train.weights=absent.pth", "train.weights: 'absent.pth' is neither"),
-        ("train.weights=configs", "train.weights: 'configs' is a folder"),
+        ("train.weights=configs", "pipeline.toml: train.weights: 'configs' is a folder"),
         ("train.config=configs/train/absent.py", "absent.py: no such config"),
         ("export.onnxruntime=configs/deploy/absent.py", "absent.py: no such config"),
     ],
