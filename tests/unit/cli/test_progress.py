@@ -1,6 +1,7 @@
 """What is shown while steps run."""
 
 import io
+import itertools
 
 from fakes import dataset_step
 from rich.console import Console
@@ -55,7 +56,7 @@ def test_a_log_is_never_silent_for_long() -> None:
     """A tenth of an hour is too long, and a total may be unknown."""
     lines = Log().run(steps=3600, seconds=3600)
     steps = [int(line.split()[1].partition("/")[0]) for line in lines[1:]]
-    assert max(b - a for a, b in zip([0, *steps], [*steps, 3600])) <= 31
+    assert max(b - a for a, b in itertools.pairwise([0, *steps, 3600])) <= 31
 
     log = Log()
     for second in range(100):

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -207,6 +208,28 @@ def test_splits_may_share_a_folder_of_pictures(tmp_path: Path) -> None:
     result, output = convert(tmp_path, folder, parameters)
     assert (output / "val/b.png").is_file()
     assert result.warnings == ()
+
+
+def test_folders_that_are_links_make_no_difference(tmp_path: Path) -> None:
+    """Pictures may lie on another disk, all of them or some."""
+    folder = source(tmp_path / "source")
+    _, plain = convert(tmp_path / "plain", folder)
+
+    real = (folder / "train").rename(tmp_path / "elsewhere")
+    (folder / "train").mkdir()
+    (folder / "train/via.json").write_bytes((real / "via.json").read_bytes())
+    (folder / "train/part").symlink_to(real)
+    named = json.loads((real / "via.json").read_text())
+    for each in named.values():
+        each["filename"] = f"part/{each['filename']}"
+    (folder / "train/via.json").write_text(json.dumps(named))
+    (folder / "val").rename(tmp_path / "val")
+    (folder / "val").symlink_to(tmp_path / "val")
+    _, linked = convert(tmp_path / "linked", folder)
+
+    assert digests(linked / "val") == digests(plain / "val")
+    moved = {name.rpartition("/")[2]: sha for name, sha in digests(linked / "train").items()}
+    assert moved == digests(plain / "train")
 
 
 def test_read_only_input_gives_a_writable_artifact(tmp_path: Path) -> None:
