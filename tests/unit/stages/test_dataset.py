@@ -374,9 +374,18 @@ def test_many_defects_are_named_in_one_run(tmp_path: Path) -> None:
     relabel(folder, entry("b.png", region(label="x")), split="val")
     with pytest.raises(StageError) as caught:
         convert(tmp_path, folder)
-    assert caught.value.message.startswith("the dataset has 4 defects\n  - train/via.json, a.png")
+    first, *lines = caught.value.message.split("\n  - ")
+    assert first == "the dataset has 4 defects"
+    assert lines[0].startswith('2 times: unknown class "x": train/via.json, a.png, region 1; val/')
+    assert len(lines) == 3
     assert "c.png: the picture is missing" in caught.value.message
-    assert "\n  - val/via.json, b.png, region 1" in caught.value.message
+
+
+def test_many_pictures_missing_are_one_sentence(tmp_path: Path) -> None:
+    folder = source(tmp_path / "source")
+    relabel(folder, *(entry(f"{number}.png") for number in range(300)))
+    with pytest.raises(StageError, match="^300 times: the picture is missing: train/via.json, 0"):
+        convert(tmp_path, folder)
 
 
 def as_coco(folder: Path, **changes: object) -> DatasetParameters:
