@@ -1,5 +1,6 @@
 """What the project's own files install is all that its scripts, tests and source call."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -80,6 +81,26 @@ def test_what_a_program_calls_is_installed_with_it(package: str) -> None:
     for script in CI_SCRIPTS:
         named = set(needs(script).values())
         assert package not in named or set(CALLED_INSIDE[package]) <= named
+
+
+def test_packages_are_installed_for_what_is_missing_only(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    fake = tmp_path / "apt-get"
+    fake.write_text(f'#!/bin/sh\necho "$@" >>{calls}\n')
+    fake.chmod(0o755)
+    words = ["sh=dash", "no-such-program=its-package", "/etc/passwd=passwd", "/no/such/file=files"]
+
+    done = subprocess.run(
+        ["docker/need", *words], cwd=ROOT, env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    if os.geteuid():
+        assert (done.returncode, calls.exists()) == (1, False)
+        assert "try: sudo apt-get install its-package files" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert calls.read_text().splitlines()[-1].split()[-2:] == ["its-package", "files"]
 
 
 def test_whoever_tests_by_hand_installs_the_same() -> None:
