@@ -101,7 +101,7 @@ def session(request: Request) -> Iterator[Session]:
     overrides = list(request.overrides)
     if request.targets:
         overrides.append(f"targets={json.dumps(list(request.targets))}")
-    project = load_project(Path(request.config), overrides)
+    project = load_project(_config_file(request.config, settings.root), overrides)
     if request.precision:
         project = with_precision(project, request.precision)
     check_references(project, settings.root)
@@ -112,6 +112,12 @@ def session(request: Request) -> Iterator[Session]:
         choose = open_for_device if request.for_device else open_runtimes
         runtimes = choose(request.runtime, settings, store, display.say)
         yield Session(project, settings, steps, store, runtimes, display)
+
+
+def _config_file(named: str, root: Path) -> Path:
+    """Find a file that is named from here, or from the project, as the commands' defaults are."""
+    here, ours = Path(named), root / named
+    return ours if ours.exists() and not here.exists() else here
 
 
 def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[str, Artifact]:

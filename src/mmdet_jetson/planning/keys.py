@@ -74,17 +74,20 @@ def input_digests(step: Step, artifacts: Mapping[str, Artifact]) -> dict[str, st
 
 
 def provenance_read(step: Step, artifacts: Mapping[str, Artifact]) -> tuple[ArtifactSummary, ...]:
-    """What a step is told of the artifacts that it reads, if its stage asks for that."""
+    """What a step is told of the artifacts that it reads, if its stage asks for that.
+
+    Each goes by the step of this run: an artifact that several steps share names the first.
+    """
     if not step.stage.reads_provenance:
         return ()
     read = {each.step for each in step.inputs.values() if isinstance(each, StepOutput)}
-    return tuple(_summary(artifact) for name, artifact in artifacts.items() if name in read)
+    return tuple(_summary(name, artifact) for name, artifact in artifacts.items() if name in read)
 
 
-def _summary(artifact: Artifact) -> ArtifactSummary:
+def _summary(step: str, artifact: Artifact) -> ArtifactSummary:
     provenance = artifact.provenance
     return ArtifactSummary(
-        step=provenance.step,
+        step=step,
         kind=artifact.kind,
         digest=artifact.digest,
         created=provenance.created,

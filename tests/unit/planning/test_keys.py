@@ -6,7 +6,7 @@ import pytest
 from fakes import FakeRuntime, Quiet, dataset_step, everywhere, train_step
 
 from mmdet_jetson.planning import keys, stages
-from mmdet_jetson.planning.keys import Ingredients, ingredients
+from mmdet_jetson.planning.keys import Ingredients, ingredients, provenance_read
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.store import Artifact, Store
@@ -89,3 +89,15 @@ def test_a_proof_belongs_to_its_engine(artifacts: dict[str, Artifact]) -> None:
     assert len(keys_of) == 2
     read_anyway = replace(train_step(), judges="dataset")
     assert of(read_anyway, artifacts).key == of(train_step(), artifacts).key
+
+
+def test_an_artifact_that_steps_share_is_told_under_the_name_of_each(
+    artifacts: dict[str, Artifact],
+) -> None:
+    """Two targets may export the same graph; the report lists both steps."""
+    shared = {"dataset": artifacts["dataset"], "other": artifacts["dataset"]}
+    outputs = {name: replace(dataset_step().output(), step=name) for name in shared}
+    step = replace(
+        train_step(), stage=replace(stages.TRAINING, reads_provenance=True), inputs=outputs
+    )
+    assert [each.step for each in provenance_read(step, shared)] == ["dataset", "other"]
