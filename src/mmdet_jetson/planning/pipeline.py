@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mmdet_jetson.config.pipeline import Dataset, Project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.config.toml import flatten
+from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.parameters.base import Parameters
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures, SplitLocation
@@ -25,7 +26,7 @@ from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, input_name
 from mmdet_jetson.planning import stages
-from mmdet_jetson.planning.config_files import config_input
+from mmdet_jetson.planning.config_files import config_input, has_modules
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.steps import ExternalInput, Input, Step, StepOutput
 
@@ -126,7 +127,9 @@ class _Planner:
 
     @property
     def checkpoint(self) -> StepOutput:
-        return self.train.output("best.pth", "config.py")
+        config = self.project.pipeline.train.config
+        own = [custom_imports.FOLDER] if has_modules(self.inputs.settings.root, config) else []
+        return self.train.output("best.pth", "config.py", *own)
 
     @property
     def validation(self) -> StepOutput:
