@@ -1,4 +1,4 @@
-"""A config read from its file, with the user's own modules that it imports, in the project's terms."""
+"""A config read from its file: the user's own modules imported, and its types by plain names."""
 
 import importlib
 import sys

@@ -35,7 +35,7 @@ def _use_full_precision(wrapper: ConfigDict, device: str) -> List[str]:
 
 def _keep_local_visualizers(config: Config) -> List[str]:
     """Leave out what sends figures elsewhere, or writes them by a package of its own."""
-    visualizer = config.get("visualizer") or {}
+    visualizer: ConfigDict = config.get("visualizer") or ConfigDict()
     backends = visualizer.get("vis_backends") or []
     left_out = [each for each in backends if not _is_local(each["type"])]
     if not left_out:

@@ -1,4 +1,4 @@
-"""The user's training config: read, and refused where it is of a kind that cannot be trained here."""
+"""The user's training config, read; one of a kind that cannot be trained here is refused."""
 
 from pathlib import Path
 from typing import Optional, Type
@@ -70,10 +70,10 @@ def _check_evaluator(config: Config, key: str, name: str) -> None:
         raise StageError(
             f"{name} is one for instance segmentation (metric of its {key}), but a training here "
             "learns boxes only",
-            "use the config of the same detector for boxes, such as rtmdet_tiny for rtmdet-ins_tiny",
+            "use the same detector's config for boxes, such as rtmdet_tiny for rtmdet-ins_tiny",
         )
     kind = _known(METRICS, config[key].get("type"), f"{key} of {name}")
-    if not issubclass(kind, CocoMetric) or kind.default_prefix != PREFIX:
+    if not issubclass(kind, CocoMetric) or getattr(kind, "default_prefix", "") != PREFIX:
         raise StageError(
             f"{key} of {name} is a {config[key].type}, but trainings are judged as COCO's are",
             f"set {key} to dict(_delete_=True, type='CocoMetric', metric='bbox')",

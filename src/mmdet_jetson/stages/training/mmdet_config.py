@@ -198,8 +198,10 @@ def drop_downloads(model: ConfigDict) -> List[str]:
 
 def _without_sources(owner: Dict[str, object]) -> List[str]:
     init = owner["init_cfg"]
-    several = init if isinstance(init, (list, tuple)) else [init]
-    sources = [str(each["checkpoint"]) for each in several if each and each.get("checkpoint")]
+    several = [
+        each for each in (init if isinstance(init, list) else [init]) if isinstance(each, dict)
+    ]
+    sources = [str(each["checkpoint"]) for each in several if each.get("checkpoint")]
     if sources:
         owner["init_cfg"] = [each for each in several if not each.get("checkpoint")] or None
     return sources

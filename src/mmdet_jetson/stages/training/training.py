@@ -35,8 +35,7 @@ from mmdet_jetson.stages.checkpoints.weights import (
 )
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.training import mmdet_config
-from mmdet_jetson.stages.training.configuring import configure as configure
-from mmdet_jetson.stages.training.configuring import prepare
+from mmdet_jetson.stages.training.configuring import configure, prepare
 from mmdet_jetson.stages.training.explanations import explained
 from mmdet_jetson.stages.training.settled_config import SettledConfig
 from mmdet_jetson.stages.training.training_data import check_data
@@ -46,6 +45,8 @@ from mmdet_jetson.stages.training.training_watch import (
     training_curve,
     validations,
 )
+
+__all__ = ["configure", "train"]
 
 BEST = "coco/bbox_mAP"
 # Python leaves it beside modules that it has imported.
