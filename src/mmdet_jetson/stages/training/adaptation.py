@@ -8,17 +8,32 @@ from typing import List
 from mmdet.registry import VISBACKENDS
 from mmengine import Config, ConfigDict
 
+from mmdet_jetson.stages.training.mmdet_config import pipelines
+
 LOCAL = "LocalVisBackend"
 LIBRARIES = ("mmengine.", "mmdet.")
 # What only mixed precision reads.
 OF_MIXED_PRECISION = ("loss_scale", "dtype")
+# What PackDetInputs keeps of a picture's history, but for how it was flipped.
+UNFLIPPED = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
 
 
 def adapt(config: Config, device: str) -> List[str]:
     """Change a config so that it trains here, on "cuda" or "cpu"; return warnings."""
     # Batch norm that spans processes needs nothing: in a single one MMEngine makes it plain.
     config.launcher = "none"
+    for pipeline in pipelines(config):
+        _pack_what_is_there(pipeline)
     return [*_use_full_precision(config.optim_wrapper, device), *_keep_local_visualizers(config)]
+
+
+def _pack_what_is_there(pipeline: List[ConfigDict]) -> None:
+    """Let pictures be packed that no transform might have flipped: by itself that fails."""
+    if any("Flip" in step["type"] for step in pipeline):
+        return
+    for step in pipeline:
+        if step["type"] == "PackDetInputs":
+            step.setdefault("meta_keys", UNFLIPPED)
 
 
 def _use_full_precision(wrapper: ConfigDict, device: str) -> List[str]:

@@ -10,13 +10,10 @@ from mmengine import Config, Registry
 
 from mmdet_jetson.stages.checkpoints.config_file import read_config
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.training.explanations import OWN_CLASS
 from mmdet_jetson.stages.training.mmdet_config import DATALOADERS, EVALUATORS, innermost
 
 ADVICE = "a config that MMDetection's own tools/train.py can read works here as well"
-OWN_CLASS = (
-    "a class of your own belongs into a module that custom_imports names, beside the config or in "
-    "the project's folder"
-)
 # What CocoMetric calls the figures that a training is watched by.
 PREFIX = "coco"
 

@@ -1,7 +1,8 @@
 """The training config as a job wants it: read, changed, and known to be one that can be used."""
 
 import traceback
-from typing import Iterator, List, NamedTuple
+from pathlib import Path
+from typing import List, Mapping, NamedTuple
 
 from mmengine import Config
 from mmengine.dataset import Compose
@@ -12,8 +13,9 @@ from mmdet_jetson.stages.errors import StageError, reason_of
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.adaptation import adapt
-from mmdet_jetson.stages.training.config_loading import OWN_CLASS, load_config
+from mmdet_jetson.stages.training.config_loading import load_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
+from mmdet_jetson.stages.training.explanations import advice_for
 from mmdet_jetson.stages.training.starting_point import NamedWeights, take_named_weights
 
 
@@ -38,18 +40,19 @@ def prepare(job: StageJob[TrainParameters], device: str) -> Prepared:
     Raises:
         StageError: it is none that can be trained with; the sentence says why.
     """
-    wanted = job.parameters
-    config = load_config(job.inputs["config"] / wanted.config, job.inputs["config"])
+    folder = job.inputs["config"]
+    config = load_config(folder / job.parameters.config, folder)
+    name = Path(job.parameters.config).name
     try:
         prepared = _prepared(config, job, device)
-        for pipeline in _pipelines(prepared.config):
+        for pipeline in mmdet_config.pipelines(prepared.config):
             Compose(pipeline)
     except StageError:
         raise
     except Exception as error:  # the config can have any content at any place
         traceback.print_exc()
         raise StageError(
-            f"the training config {config.filename} cannot be used: {reason_of(error)}", OWN_CLASS
+            f"the training config {name} cannot be used: {reason_of(error)}", advice_for(error)
         ) from error
     return prepared
 
@@ -64,6 +67,7 @@ def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Pr
         mmdet_config.set_batch_size(config, wanted.batch_size)
     mmdet_config.set_workers(config, wanted.workers, pin_memory=device == "cuda")
     config.randomness = {"seed": wanted.seed}
+    _check_overrides(wanted.overrides)
     apply_overrides(config, wanted.overrides)
     config = unscoped(config)
     config.setdefault("default_scope", "mmdet")
@@ -71,9 +75,10 @@ def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Pr
     return Prepared(config, take_named_weights(config), adapt(config, device))
 
 
-def _pipelines(config: Config) -> Iterator[object]:
-    """Every list of transforms that a training or an evaluation would build."""
-    for part in (*mmdet_config.DATALOADERS, "custom_hooks"):
-        for key in ("pipeline", "switch_pipeline"):
-            for owner in mmdet_config.owners(config.get(part), key):
-                yield owner[key]
+def _check_overrides(overrides: Mapping[str, object]) -> None:
+    if any(key.lstrip("+").split(".")[0] == "custom_imports" for key in overrides):
+        raise StageError(
+            "train.overrides changes custom_imports, but the modules that a training can import "
+            "are those that its config names",
+            "write custom_imports into the training config",
+        )

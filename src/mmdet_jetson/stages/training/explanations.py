@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Iterator, Optional
 
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine import Config
 
 from mmdet_jetson.stages.errors import StageError, reason_of
@@ -17,6 +18,18 @@ NEEDS_GPU = (
     *("nvidia driver", "no cuda gpus", "compiled with cuda", "compiled with gpu"),
     *("device cpu not found", "implemented on cpu", "implemented for cpu", "on gpu"),
 )
+
+IN_WORKER = "in DataLoader worker process"
+COMPARE = "compare that part, and train.overrides, with MMDetection's own configs"
+OWN_CLASS = (
+    "a class of your own belongs into a module that custom_imports names, beside the config or in "
+    "the project's folder"
+)
+
+
+def advice_for(error: BaseException) -> str:
+    """Say what to try where a part that a config names cannot be built."""
+    return OWN_CLASS if "is not in the" in reason_of(error) else COMPARE
 
 
 @contextmanager
@@ -40,7 +53,12 @@ def explained(watch: TrainingWatch, config: Config) -> Iterator[None]:
 def _explanation(error: Exception, watch: TrainingWatch, config: Config) -> Optional[StageError]:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return None
-    return _known(error, config) or _of_divergence(error, watch) or _of_building(error, watch)
+    return (
+        _known(error, config)
+        or _of_picture(error)
+        or _of_divergence(error, watch)
+        or _of_building(error, watch)
+    )
 
 
 def _known(error: Exception, config: Config) -> Optional[StageError]:
@@ -50,7 +68,7 @@ def _known(error: Exception, config: Config) -> Optional[StageError]:
             "the training ran out of memory",
             f"lower train.batch_size (it was {config.train_dataloader.batch_size}) or input_size",
         )
-    if "dataloader worker" in text:
+    if "dataloader worker (pid" in text:
         return StageError(
             "a process that loads pictures was killed, most likely because memory ran out",
             "set train.workers to 0, or to less than it was",
@@ -63,6 +81,25 @@ def _known(error: Exception, config: Config) -> Optional[StageError]:
             "which it is",
         )
     return None
+
+
+def _of_picture(error: Exception) -> Optional[StageError]:
+    """Tell an error of a transform: its own, of their order in the config, or of a picture."""
+    transform = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, BaseTransform):
+            transform = type(caller).__name__
+    reason = reason_of(error)
+    if not transform and IN_WORKER in reason:
+        # Its traceback has come as text, with the error itself at its end.
+        transform, reason = "its pipeline", str(error).strip().splitlines()[-1]
+    if not transform:
+        return None
+    return StageError(
+        f"a picture cannot be prepared: {transform} of the training config fails: {reason}",
+        "compare the pipelines of the config with MMDetection's own; the log has the traceback",
+    )
 
 
 def _of_divergence(error: Exception, watch: TrainingWatch) -> Optional[StageError]:
@@ -83,5 +120,5 @@ def _of_building(error: Exception, watch: TrainingWatch) -> Optional[StageError]
         return None
     return StageError(
         f"MMDetection cannot build a part of the training config: {reason_of(error)}",
-        "compare that part, and train.overrides, with MMDetection's own configs",
+        advice_for(error),
     )

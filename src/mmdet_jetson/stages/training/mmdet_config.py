@@ -53,7 +53,7 @@ def set_class_count(config: Config, count: int) -> None:
                 owner["num_classes"] = count
 
 
-def owners(node: object, key: str) -> Iterator[Dict[str, object]]:
+def owners(node: object, key: str) -> Iterator[ConfigDict]:
     """Find the dictionaries that have a key, at any depth."""
     if isinstance(node, dict):
         if key in node:
@@ -63,6 +63,14 @@ def owners(node: object, key: str) -> Iterator[Dict[str, object]]:
         children = node if isinstance(node, (list, tuple)) else ()
     for child in children:
         yield from owners(child, key)
+
+
+def pipelines(config: Config) -> Iterator[List[ConfigDict]]:
+    """Find every list of transforms that a training or an evaluation builds."""
+    for part in (*DATALOADERS, "custom_hooks"):
+        for key in ("pipeline", "switch_pipeline"):
+            for owner in owners(config.get(part), key):
+                yield owner[key]
 
 
 def input_size(config: Config) -> Size:
