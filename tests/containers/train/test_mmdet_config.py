@@ -202,6 +202,14 @@ def test_downloads_are_found_and_dropped(balloon: Config) -> None:
     assert balloon.model.backbone.init_cfg is None
 
 
+def test_one_evaluator_may_be_a_list(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
+        "val_evaluator = [dict(type='mmdet.CocoMetric', metric='bbox')]\n"
+    )
+    assert load_config(tmp_path / "mine.py").val_evaluator.type == "CocoMetric"
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -219,6 +227,25 @@ def test_downloads_are_found_and_dropped(balloon: Config) -> None:
             "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
             "val_evaluator = [dict(type='CocoMetric'), dict(type='CocoMetric')]",
             "val_evaluator of the training config mine.py is a list",
+        ),
+        (
+            "_base_ = 'mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py'",
+            "is one for instance segmentation (metric of its val_evaluator)",
+        ),
+        (
+            "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
+            "val_evaluator = dict(_delete_=True, type='VOCMetric', metric='mAP')",
+            "val_evaluator of the training config mine.py is a VOCMetric, but",
+        ),
+        (
+            "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
+            "train_dataloader = dict(dataset=dict(type='VOCDataset'))",
+            "train_dataloader of the training config mine.py reads a VOCDataset",
+        ),
+        (
+            "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
+            "val_dataloader = dict(dataset=dict(type='MyCocoDataset'))",
+            "val_dataloader of the training config mine.py is a MyCocoDataset, which is not",
         ),
         (
             "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"

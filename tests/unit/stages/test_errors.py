@@ -8,13 +8,10 @@ from mmdet_jetson.stages.errors import reason_of
 def wrapped(error: Exception, *parts: str) -> Exception:
     """An error as MMEngine passes it on: once for each part that a config builds, inside out."""
     for part in parts:
-        try:
-            try:
-                raise error
-            except Exception as inner:
-                raise type(inner)(f"class `{part}` in mmdet/{part.lower()}.py: {inner}")  # noqa: B904
-        except Exception as outer:  # noqa: BLE001
-            error = outer
+        outer = type(error)(f"class `{part}` in mmdet/{part.lower()}.py: {error}")
+        # What Python notes where one is raised while another is handled.
+        outer.__context__ = error
+        error = outer
     return error
 
 

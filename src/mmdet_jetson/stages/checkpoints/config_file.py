@@ -106,4 +106,6 @@ def _is_same(registry: Registry, scoped: str, plain: str) -> bool:
 
 
 def _registries() -> List[Registry]:
-    return [each for each in vars(registries).values() if isinstance(each, Registry)]
+    found = [each for each in vars(registries).values() if isinstance(each, Registry)]
+    # MMEngine's own are there by other names.
+    return [each for each in found if each.scope == SCOPE]
