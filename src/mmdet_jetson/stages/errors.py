@@ -9,6 +9,9 @@ LONGEST = 300
 # each part that the part is in.
 WRAPPED = re.compile(r"[\\\"']*class `(?P<part>[^`]+)` in \S+\.py: ")
 
+# Here MMEngine's and PyTorch's advice begins, which is about other programs than this one.
+ADVICE_FOLLOWS = ". Please check"
+
 
 class StageError(Exception):
     """What the user has to mend: what is wrong and where, and what to try."""
@@ -27,8 +30,8 @@ def reason_of(error: BaseException) -> str:
     part, cause = _innermost(error)
     # A KeyError puts its text into quotation marks.
     text = str(cause.args[0] if isinstance(cause, KeyError) and cause.args else cause).strip()
-    line = f"{type(cause).__name__}: {part}{(text or '(no message)').splitlines()[0]}"
-    return shorten(line, LONGEST, placeholder=" ...")
+    line = (text or "(no message)").splitlines()[0].partition(ADVICE_FOLLOWS)[0]
+    return shorten(f"{type(cause).__name__}: {part}{line}", LONGEST, placeholder=" ...")
 
 
 def _innermost(error: BaseException) -> Tuple[str, BaseException]:

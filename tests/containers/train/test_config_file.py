@@ -43,6 +43,7 @@ def read(folder: Path, content: str, **modules: str) -> Config:
         ("mmdet.Resize", "Resize"),
         ("mmdet.RTMDet", "RTMDet"),
         ("mmdet.CocoDataset", "CocoDataset"),
+        ("mmdet.LoadImageFromFile", "LoadImageFromFile"),
         ("mmengine.EpochBasedTrainLoop", "EpochBasedTrainLoop"),
         ("mmengine.AmpOptimWrapper", "AmpOptimWrapper"),
         (Resize, "Resize"),

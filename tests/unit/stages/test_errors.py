@@ -23,8 +23,8 @@ def test_of_nested_parts_the_innermost_is_told() -> None:
 
 
 def test_a_missing_class_is_told_without_the_marks_of_each_level() -> None:
-    error = wrapped(KeyError("NoNet is not in the mmdet::model registry."), "RTMDet", "Runner")
-    assert reason_of(error) == "KeyError: RTMDet: NoNet is not in the mmdet::model registry."
+    error = wrapped(KeyError("NoNet is not in the registry. Please check more"), "RTMDet", "Runner")
+    assert reason_of(error) == "KeyError: RTMDet: NoNet is not in the registry"
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,10 @@ def _plain(node: object) -> object:
 
 def _plain_name(kind: object) -> object:
     if isinstance(kind, str):
-        _, dot, plain = kind.partition(".")
-        same = dot and any(_is_same(each, kind, plain) for each in _registries())
+        scope, _, plain = kind.partition(".")
+        # MMDetection's scope has all that MMEngine's and MMCV's have, though not by its own name.
+        scoped = plain if scope == SCOPE else kind
+        same = plain and any(_is_same(each, scoped, plain) for each in _registries())
         return plain if same else kind
     # A class itself: it has no place in a config that travels as text.
     name = getattr(kind, "__name__", "")
