@@ -27,9 +27,10 @@ def config_input(root: Path, config: str) -> ExternalInput:
     return ExternalInput(lambda: _digest(files), lambda into: _copy(files, into))
 
 
-def has_modules(root: Path, config: str) -> bool:
-    """Whether a config imports modules of the project, so that its checkpoint has them, too."""
-    return any(name.startswith(f"{custom_imports.FOLDER}/") for name in _files(root, config))
+def carried_folders(root: Path, config: str) -> tuple[str, ...]:
+    """Name what a config's checkpoint has besides weights and config, because it imports from it."""
+    carries = any(name.startswith(f"{custom_imports.FOLDER}/") for name in _files(root, config))
+    return (custom_imports.FOLDER,) if carries else ()
 
 
 def _files(root: Path, config: str) -> dict[str, Path]:

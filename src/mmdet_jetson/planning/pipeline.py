@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from mmdet_jetson.config.pipeline import Dataset, Project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.config.toml import flatten
-from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.parameters.base import Parameters
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures, SplitLocation
@@ -26,7 +25,7 @@ from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, input_name
 from mmdet_jetson.planning import stages
-from mmdet_jetson.planning.config_files import config_input, has_modules
+from mmdet_jetson.planning.config_files import carried_folders, config_input
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.steps import ExternalInput, Input, Step, StepOutput
 
@@ -128,8 +127,8 @@ class _Planner:
     @property
     def checkpoint(self) -> StepOutput:
         config = self.project.pipeline.train.config
-        own = [custom_imports.FOLDER] if has_modules(self.inputs.settings.root, config) else []
-        return self.train.output("best.pth", "config.py", *own)
+        carried = carried_folders(self.inputs.settings.root, config)
+        return self.train.output("best.pth", "config.py", *carried)
 
     @property
     def validation(self) -> StepOutput:

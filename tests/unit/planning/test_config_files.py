@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mmdet_jetson.errors import ConfigError
-from mmdet_jetson.planning.config_files import config_input, has_modules
+from mmdet_jetson.planning.config_files import carried_folders, config_input
 
 
 @pytest.fixture
@@ -86,8 +86,8 @@ def test_own_modules_travel_along_with_what_they_import(own_modules: Path, tmp_p
         *("nets/__init__.py", "nets/registered.py", "nets/loaded_by_name.py"),
         *("nets/inner/__init__.py", "nets/inner/head.py"),
     }
-    assert has_modules(own_modules, "train/mine.py")
-    assert not has_modules(own_modules, "train/base.py")
+    assert carried_folders(own_modules, "train/mine.py") == ("custom_imports",)
+    assert carried_folders(own_modules, "train/base.py") == ()
 
 
 def test_the_digest_follows_own_modules(own_modules: Path) -> None:

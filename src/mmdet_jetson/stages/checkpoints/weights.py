@@ -15,12 +15,12 @@ StateDict = Dict[str, torch.Tensor]
 # Below this share of a model's numbers, the file belongs to another model.
 ENOUGH = 0.5
 ADVICE = "check train.weights, or leave it out to start from random weights"
-# What is trained by itself, on ImageNet, and published alone, with this prefix or without one.
-BACKBONE = "backbone."
 # Every BatchNorm counts its batches; older files lack the counters, which nothing depends on.
 COUNTER = "num_batches_tracked"
 # Metadata that MMDetection and a reader use; the rest is paths and times of one machine's run.
 KEPT_META = ("dataset_meta", "epoch", "iter", "mmengine_version", "seed")
+# What is trained by itself, on ImageNet, and published alone, with this prefix or without one.
+BACKBONE = "backbone."
 
 
 @dataclass(frozen=True)
