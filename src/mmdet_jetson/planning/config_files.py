@@ -28,7 +28,7 @@ def config_input(root: Path, config: str) -> ExternalInput:
 
 
 def carried_folders(root: Path, config: str) -> tuple[str, ...]:
-    """Name what a config's checkpoint has besides weights and config, because it imports from it."""
+    """Name what a checkpoint has besides weights and config, because its config imports from it."""
     carries = any(name.startswith(f"{custom_imports.FOLDER}/") for name in _files(root, config))
     return (custom_imports.FOLDER,) if carries else ()
 
