@@ -107,6 +107,11 @@ def test_a_module_that_cannot_be_imported_is_named(
     assert error.value.hint
 
 
+def test_imports_without_their_keys_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"custom_imports of .* is a list"):
+        read(tmp_path, "custom_imports = ['own_one']")
+
+
 def test_an_import_that_may_fail_may_fail(tmp_path: Path) -> None:
     content = "custom_imports = dict(imports=['absent'], allow_failed_imports=True)"
     with pytest.warns(UserWarning, match="absent is not imported: ModuleNotFoundError"):

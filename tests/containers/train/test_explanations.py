@@ -59,6 +59,7 @@ def explanation(error: Exception, watch: TrainingWatch | Watch | None = None) ->
         ("Found no NVIDIA driver on your system.", "runs on a GPU only, and this training is on"),
         ("Torch not compiled with CUDA enabled", "runs on a GPU only"),
         ("carafe_forward_impl: implementation for device cpu not found.", "runs on a GPU only"),
+        ("Kernel size can't be greater than actual input size", "the input is too small for"),
         ("DataLoader worker (pid 7) is killed by signal: Killed.", "was killed, most likely"),
         ("loss become infinite or NaN!", "NaN or infinite at iteration 7"),
         ("class `SGD` in torch/optim/sgd.py: lr", "cannot build a part of the training config"),

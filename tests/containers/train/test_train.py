@@ -38,6 +38,8 @@ from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob
 
+# A transform that asks for what no other one has written.
+UNPACKED = {"type": "PackDetInputs", "meta_keys": ("flip",)}
 FIGURES = {"AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"}
 
 
@@ -277,6 +279,15 @@ def test_a_killed_training_goes_on_from_its_newest_whole_checkpoint(
             replace(PARAMETERS, overrides={"param_scheduler.0.type": "NoSchedule"}),
             "NoSchedule is not in the",
         ),
+        (
+            replace(PARAMETERS, overrides={"val_dataloader.dataset.pipeline.3": UNPACKED}),
+            "val_dataloader of the training config cannot prepare the validation picture 1.ppm: "
+            "AssertionError: `flip` is not found",
+        ),
+        (
+            replace(PARAMETERS, overrides={"train_dataloader.dataset.pipeline.3": UNPACKED}),
+            "a picture cannot be prepared: PackDetInputs of the training config fails: Assertion",
+        ),
         (replace(PARAMETERS, overrides={"+model.neck.colour": 1}), "CSPNeXtPAFPN: __init__() got"),
         (replace(PARAMETERS, overrides={"+load_from": "x.pth"}), "starts from x.pth (load_from)"),
         (replace(PARAMETERS, overrides={"+custom_imports.imports": "x"}), "changes custom_imports"),
@@ -341,6 +352,21 @@ def test_a_module_of_the_user_s_goes_with_the_checkpoint(dataset: Path, tmp_path
     command = [sys.executable, "-c", opens, str(job.output)]
     opened = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert opened.stdout.splitlines()[-1] == "OwnBackbone"
+
+
+@pytest.mark.parametrize("norm", ["SyncBN", "MMSyncBN"])
+def test_what_spans_processes_or_needs_a_gpu_trains_on_one_cpu(
+    dataset: Path, tmp_path: Path, norm: str
+) -> None:
+    overrides = {
+        "model.backbone.norm_cfg.type": norm,
+        "optim_wrapper.type": "AmpOptimWrapper",
+        "+optim_wrapper.loss_scale": "dynamic",
+        "visualizer.vis_backends": [{"type": "TensorboardVisBackend"}],
+    }
+    result = train.run(train_job(tmp_path, dataset, replace(PARAMETERS, overrides=overrides)))
+    assert [warning.split()[3] for warning in result.warnings[:2]] == ["asks", "without"]
+    assert "SyncBatchNorm" not in str(load_trained_model(tmp_path / "output").network)
 
 
 def test_without_annotations_to_validate_the_last_is_the_best(tmp_path: Path) -> None:

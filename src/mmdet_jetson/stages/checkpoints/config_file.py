@@ -41,6 +41,11 @@ def read_config(path: Path, home: Path, name: str, advice: str) -> Config:
 
 def _import_modules(config: Config, name: str) -> None:
     wanted = config.get("custom_imports") or {}
+    if not isinstance(wanted, dict):
+        raise StageError(
+            f"custom_imports of {name} is a {type(wanted).__name__}",
+            "write it as custom_imports = dict(imports=['my_module'])",
+        )
     modules = wanted.get("imports") or []
     for module in [modules] if isinstance(modules, str) else modules:
         try:

@@ -3,12 +3,12 @@
 What leaves the result as good is changed, with a warning. What does not is refused where it shows.
 """
 
-from typing import List
+from typing import List, Optional
 
 from mmdet.registry import VISBACKENDS
 from mmengine import Config, ConfigDict
 
-from mmdet_jetson.stages.training.mmdet_config import pipelines
+from mmdet_jetson.stages.training.mmdet_config import owners, pipelines
 
 LOCAL = "LocalVisBackend"
 LIBRARIES = ("mmengine.", "mmdet.")
@@ -20,11 +20,23 @@ UNFLIPPED = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
 
 def adapt(config: Config, device: str) -> List[str]:
     """Change a config so that it trains here, on "cuda" or "cpu"; return warnings."""
-    # Batch norm that spans processes needs nothing: in a single one MMEngine makes it plain.
     config.launcher = "none"
+    for owner in owners(config.model, "norm_cfg"):
+        _use_pytorch_norm(owner["norm_cfg"])
     for pipeline in pipelines(config):
         _pack_what_is_there(pipeline)
     return [*_use_full_precision(config.optim_wrapper, device), *_keep_local_visualizers(config)]
+
+
+def _use_pytorch_norm(norm: Optional[ConfigDict]) -> None:
+    """Let batch norm that spans processes be PyTorch's, which MMEngine makes plain in a single one.
+
+    MMCV's own is the same but for needing several processes even to be built.
+    """
+    if norm and norm.get("type") == "MMSyncBN":
+        norm.type = "SyncBN"
+        for key in ("group", "stats_mode"):
+            norm.pop(key, None)
 
 
 def _pack_what_is_there(pipeline: List[ConfigDict]) -> None:

@@ -73,6 +73,10 @@ def _known(error: Exception, config: Config) -> Optional[StageError]:
             "a process that loads pictures was killed, most likely because memory ran out",
             "set train.workers to 0, or to less than it was",
         )
+    if "greater than actual input size" in text:
+        return StageError(
+            f"the input is too small for this network: {reason_of(error)}", "raise input_size"
+        )
     if not torch.cuda.is_available() and any(phrase in text for phrase in NEEDS_GPU):
         return StageError(
             "a part of the training config runs on a GPU only, and this training is on a CPU: "
