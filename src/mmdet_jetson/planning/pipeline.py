@@ -25,7 +25,7 @@ from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, input_name
 from mmdet_jetson.planning import stages
-from mmdet_jetson.planning.config_files import config_input
+from mmdet_jetson.planning.config_files import carried_folders, config_input
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.steps import ExternalInput, Input, Step, StepOutput
 
@@ -126,7 +126,9 @@ class _Planner:
 
     @property
     def checkpoint(self) -> StepOutput:
-        return self.train.output("best.pth", "config.py")
+        config = self.project.pipeline.train.config
+        carried = carried_folders(self.inputs.settings.root, config)
+        return self.train.output("best.pth", "config.py", *carried)
 
     @property
     def validation(self) -> StepOutput:

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mmdet_jetson.config.pipeline import Project, load_project
@@ -174,3 +175,18 @@ def test_steps_say_where_they_run(settings: Settings) -> None:
     assert judged == {name for name in steps if name.startswith(("evaluate", "profile"))}
     environments = {steps[f"engine-{name}"].environment for name in names}
     assert environments == {"deploy", "deploy-rtx"}
+
+
+def test_a_checkpoint_has_the_modules_that_its_config_imports(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("custom_imports = {'imports': ['my_transforms']}")
+    (tmp_path / "my_transforms.py").touch()
+    (tmp_path / "deploy.py").touch()
+    _, steps = planned(
+        msgspec.structs.replace(settings, root=tmp_path),
+        *("train.config=mine.py", "train.weights=", "export.onnxruntime=deploy.py"),
+    )
+    checkpoint = StepOutput("train", ("best.pth", "config.py", "custom_imports"))
+    readers = [step.stage for step in steps if step.inputs.get("checkpoint") == checkpoint]
+    assert readers == [stages.EVALUATE_CHECKPOINT, stages.EXPORT, stages.EXPORT]
