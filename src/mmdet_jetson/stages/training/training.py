@@ -24,6 +24,7 @@ from mmengine.runner import Runner
 
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.train import TrainParameters
+from mmdet_jetson.stages.checkpoints.checkpoint_file import only_tensors
 from mmdet_jetson.stages.checkpoints.models import build_model
 from mmdet_jetson.stages.checkpoints.weights import (
     find_weights,
@@ -61,7 +62,7 @@ def train(job: StageJob[TrainParameters], device: str) -> Result:
     portable = mmdet_config.portable(config, job.parameters.classes)
     runner = _build_runner(job, config, start)
     began = time.monotonic()
-    with _explained(runner):
+    with only_tensors(), _explained(runner):
         runner.train()
     seconds = round(time.monotonic() - began, 1)
     metrics, more = _write_outputs(job, runner, portable, device)
