@@ -21,7 +21,7 @@ MOST_REPEATED = 1 << 24
 MOST = 1 << 63
 MOST_DIMENSIONS = 32
 # Booleans, integers, floating point, complex numbers and text, of a few bytes: no objects.
-PLAIN_DTYPE = re.compile(r"[<|=]?(\?|[bhilqBHILQefdFD]|[biufcSU]\d{1,6})")
+PLAIN_DTYPE = re.compile(r"[<|=]?(\?|[bhilqBHILQefdFD]|[biufcSU][1-9]\d{0,5})")
 # Hashing a nested tuple takes as long, and as much of the stack, as its author likes.
 KEYS = (str, int, float, bool, bytes, type(None))
 
@@ -169,10 +169,10 @@ def _scalar(dtype: object, content: object) -> object:
 
 def _attribute(owner: object, name: object) -> object:
     """Find a function that a scheduler of MMEngine stores; it is never called here."""
-    found = CURVES.get(f"{owner.name}.{name}") if type(owner) is Named else None
-    if found is None:
+    wanted = f"{owner.name}.{name}" if isinstance(owner, Named) else ""
+    if wanted not in CURVES:
         raise Refused("want to run builtins.getattr, which no tensor needs")
-    return found
+    return CURVES[wanted]
 
 
 def _only_named(*_: object) -> object:
