@@ -40,6 +40,13 @@ class Calls:
         return self.call
 
 
+class Ended:
+    """Has a state of its own, and a place for items."""
+
+    def __init__(self) -> None:
+        self.after = [Path("b")]
+
+
 def zipped(content: bytes, storages: dict[str, bytes] | None = None, **members: bytes) -> bytes:
     """A checkpoint's file around a pickle that `torch.save` would not write."""
     buffer = io.BytesIO()
@@ -294,7 +301,8 @@ def test_no_training_is_lost_for_what_a_hook_left_beside_its_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    beside = [Calls(Path, "a"), Calls(os.system, PROGRAM)]
+    beside = [Path("a"), {Path("a"): 1}, {(1, 2)}, np.array([None]), range(3), Ended(), torch.device("cpu"),
+              torch.eye(2).to_sparse(), Calls(os.system, PROGRAM)]  # fmt: skip
     content = {"meta": {"epoch": 2}, "state_dict": STATE, "message_hub": {"mine": beside}}
     (tmp_path / "epoch_2.pth").write_bytes(saved(content))
     assert publish(tmp_path / "epoch_2.pth", tmp_path / "best.pth") == 2

@@ -9,7 +9,19 @@ objects as well, and ``set_`` gives a tensor whatever memory it asks for.
 import re
 from collections import OrderedDict
 from math import prod
-from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Sequence, Set, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterable,
+    List,
+    NamedTuple,
+    Sequence,
+    Set,
+    Tuple,
+    cast,
+)
 
 import numpy as np
 import torch
@@ -127,9 +139,10 @@ def _shape(numbers: object) -> List[int]:
 
 
 def _sequence(items: object) -> Sequence[Any]:
-    if not isinstance(items, (list, tuple)):
+    # By their exact kinds: what stands for names and storages here is made of tuples, too.
+    if type(items) not in (list, tuple, torch.Size):
         raise Refused(f"want to read a {type(items).__name__} item by item")
-    return items
+    return cast("Sequence[Any]", items)
 
 
 def _bytes(text: object, encoding: object) -> bytes:

@@ -51,7 +51,6 @@ class _Instructions(Dict[int, Callable[[Any], None]]):
     """The instructions by their code; each of the others refuses the file."""
 
     def __missing__(self, code: int) -> Callable[[Any], None]:
-
         def refuse(machine: "TensorUnpickler") -> None:
             # Without the first instruction of every newer pickle, this is no pickle at all.
             if code not in NAME_OF or not machine.proto:
@@ -59,6 +58,11 @@ class _Instructions(Dict[int, Callable[[Any], None]]):
             raise Refused(f"use the pickle instruction {NAME_OF[code]}, which no tensor needs")
 
         return refuse
+
+
+def refuse_to_change(target: object, _: object) -> None:
+    """Refuse content for an object of any other kind."""
+    raise Refused(f"want to change a {type(target).__name__}")
 
 
 # Not the unpickler in C, whose instructions cannot be taken away.
@@ -100,9 +104,18 @@ class TensorUnpickler(pickle._Unpickler):
             raise Refused(f"want to run {shown}, which no tensor needs")
         return NAMES.get(wanted) or Named(wanted, lambda *_: Ignored())
 
-    def persistent_load(self, pid: object) -> Storage:
+    def unless_refused(self, make: Callable[..., object], *arguments: object) -> object:
+        """Make something; where that is refused and objects may be left out, it is."""
+        try:
+            return make(*arguments)
+        except Refused:
+            if self.strict:
+                raise
+            return Ignored()
+
+    def persistent_load(self, pid: object) -> object:
         """Give the numbers that a tensor shows."""
-        return self.storage(pid)
+        return self.unless_refused(self.storage, pid)
 
     def load_inst(self) -> None:
         """Refuse an instruction that names what it calls, by that name if it is not allowed."""
@@ -117,7 +130,7 @@ class TensorUnpickler(pickle._Unpickler):
         if type(target) is not Named or type(arguments) is not tuple:
             raise Refused("want to call what is no function")
         self.spend(*arguments)
-        self.stack.append(target.make(*arguments))
+        self.stack.append(self.unless_refused(target.make, *arguments))
 
     def load_build(self) -> None:
         """Give an object its content, which each allowed kind has its own of."""
@@ -126,9 +139,7 @@ class TensorUnpickler(pickle._Unpickler):
             self.spend(*state)
         # Each of NumPy's dtypes is of a type of its own.
         kind = np.dtype if isinstance(target, np.dtype) else type(target)
-        if kind not in BUILDERS:
-            raise Refused(f"want to change a {kind.__name__}")
-        BUILDERS[kind](target, state)
+        self.unless_refused(BUILDERS.get(kind, refuse_to_change), target, state)
 
     def load_append(self) -> None:
         """Append one item to a list."""
@@ -162,7 +173,8 @@ class TensorUnpickler(pickle._Unpickler):
         """Put keys and values into the dictionary that lies on top."""
         target = self.stack[-1]
         if type(target) in (dict, OrderedDict):
-            target.update(zip(checked_keys(items[::2]), items[1::2]))
+            pairs = zip(items[::2], items[1::2])
+            target.update((key, value) for key, value in pairs if self.has_place(key))
         elif type(target) is not Ignored:
             raise Refused(f"want to put items into a {type(target).__name__}")
 
@@ -171,12 +183,16 @@ class TensorUnpickler(pickle._Unpickler):
         items = self.pop_mark()
         if type(self.stack[-1]) is not set:
             raise Refused(f"want to put items into a {type(self.stack[-1]).__name__}")
-        self.stack[-1].update(checked_keys(items))
+        self.stack[-1].update(filter(self.has_place, items))
 
     def load_frozenset(self) -> None:
         """Make a set of the items above the mark."""
         items = self.pop_mark()
-        self.stack.append(frozenset(checked_keys(items)))
+        self.stack.append(frozenset(filter(self.has_place, items)))
+
+    def has_place(self, key: object) -> bool:
+        """Tell whether a key, or an item of a set, is kept."""
+        return self.unless_refused(checked_keys, [key]) == [key]
 
     def spend(self, *arguments: object) -> None:
         """Count what a call may copy: an item can be named again and again at two bytes a time."""
