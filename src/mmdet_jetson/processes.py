@@ -1,6 +1,7 @@
 """The one door to other programs: every process starts here."""
 
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +17,8 @@ class ProcessFailed(UserError):
         last = next((line for line in reversed(output.splitlines()) if line.strip()), "no output")
         self.command, self.code, self.output, self.log = command, code, output, log
         super().__init__(
-            f"{Path(command[0]).name} ended with {_describe(code)}: {last.strip()}",
-            f"read {log}" if log else f"run it by hand: {' '.join(command)}",
+            f"{Path(command[0]).name} ended with {ending(code)}: {last.strip()}",
+            f"read {log}" if log else f"run it by hand: {shlex.join(command)}",
         )
 
 
@@ -87,7 +88,16 @@ def tail(log: Path, lines: int = 12, most_bytes: int = 8192) -> str:
         return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])
 
 
-def _describe(code: int) -> str:
-    if code < 0:
-        return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"
+def ending(code: int) -> str:
+    """Say how a program ended: "exit code 1", or "signal SIGSEGV" for -11."""
+    return f"exit code {code}" if code >= 0 else f"signal {_signal_name(-code)}"
+
+
+def _signal_name(number: int) -> str:
+    """Name a signal as ``kill -l`` does; Python knows the first and last real-time signal alone."""
+    if signal.SIGRTMIN < number < signal.SIGRTMAX:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

@@ -6,6 +6,7 @@ environment to run it with; the store is compared before and after.
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import zipfile
@@ -232,6 +233,13 @@ def weights(content: bytes) -> Callable[[Mine], None]:
     return write
 
 
+class StartsAProgram:
+    """Its pickle does so when PyTorch opens it."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch ran",)
+
+
 def weights_of_something_else(mine: Mine) -> None:
     path = mine.data.parent / "weights.pth"
     mine.configure("epochs = 1", f'epochs = 1\nweights = "{path}"')
@@ -332,6 +340,7 @@ CASES = [
     # checkpoints
     Case("weights-are-html", weights(b"<html>for sale</html>"), "weights.pth", ("train",)),
     Case("weights-truncated", weights(b"PK\x03\x04" + b"\0" * 64), "weights.pth", ("train",)),
+    Case("weights-that-start-a-program", weights(pickle.dumps(StartsAProgram())), "want to run posix.system", ("train",)),
     Case("weights-of-another-net", weights_of_something_else, "weights.pth", ("train",)),
     # training
     Case("loss-becomes-nan", configured('device = "cpu"', 'device = "cpu"\n[train.overrides]\n"optim_wrapper.optimizer.lr" = 1e30'), "iteration", ("train",)),

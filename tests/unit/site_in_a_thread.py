@@ -17,6 +17,8 @@ class Site:
     content_type: str = "application/octet-stream"
     has_ranges: bool = True
     heeds_if_range: bool = True
+    has_etag_at_end: bool = True
+    """Whether the answer to a range behind the end (416) has an ETag; many sites' has none."""
     tells_length: bool = True
     answers: list[Callable[["Handler"], None]] = field(default_factory=list)
     """What the next requests get instead of a good answer."""
@@ -41,6 +43,14 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         start = self._start()
+        if start and start >= len(content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            if self.site.etag and self.site.has_etag_at_end:
+                self.send_header("ETag", self.site.etag)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")

@@ -1,4 +1,6 @@
 import os
+import shlex
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +27,29 @@ def test_a_failure_carries_code_and_last_words() -> None:
 def test_a_program_that_does_not_exist_is_named() -> None:
     with pytest.raises(ProcessFailed, match="nowhere ended with exit code 127"):
         output_of(["/nowhere"])
+
+
+def test_a_command_is_shown_as_a_shell_reads_it() -> None:
+    failed = ProcessFailed(["/bin/a program", "it's", "$HOME"], 1, "", None)
+    assert shlex.split(failed.hint.removeprefix("run it by hand: ")) == list(failed.command)
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (signal.SIGKILL, "SIGKILL"),
+        (signal.SIGRTMIN, "SIGRTMIN"),
+        (signal.SIGRTMIN + 3, r"SIGRTMIN\+3"),
+        (signal.SIGRTMAX, "SIGRTMAX"),
+    ],
+)
+def test_whatever_signal_ends_a_program_is_named(number: int, name: str) -> None:
+    with pytest.raises(ProcessFailed, match=f"ended with signal {name}: no output"):
+        output_of(python(f"import os; os.kill(os.getpid(), {int(number)})"))
+
+
+def test_a_signal_without_a_name_is_a_number() -> None:
+    assert "ended with signal 99:" in ProcessFailed(["a"], -99, "", None).message
 
 
 def test_lines_go_to_the_listener_and_errors_to_the_log(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ The suite lies in a layer on top of the image, so that what is tested is the ima
 result is an artifact of kind ``image-tests`` that names the image's digest, passed or not.
 """
 
+import shlex
 import tempfile
 import time
 from datetime import datetime, timezone
@@ -159,7 +160,7 @@ def _run(host: DockerHost, image: Image, suite: str, result: Path, say: Say) -> 
             raise ImageTestsFailed(
                 f"the suite of {image.reference} ended with exit code {ended.code} and no result;"
                 f" the last line of its output: {last}",
-                f"docker run --rm --network none {image.reference} {' '.join(command[:-2])}",
+                f"docker run --rm --network none {image.reference} {shlex.join(command[:-2])}",
             )
         receive(packed, result)
 

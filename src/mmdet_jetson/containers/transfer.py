@@ -12,7 +12,8 @@ def receive(chunks: Iterable[bytes], into: Path) -> None:
     """Put what a Docker host has packed, one file or folder, at ``into``; all of it or nothing.
 
     Every member is checked before anything is written, as in an archive from elsewhere: what comes
-    out of a container can be trusted no more than what ran in it.
+    out of a container can be trusted no more than what ran in it. Names are as they are: a stage
+    that runs on this machine may choose the same.
 
     Raises:
         UserError: it holds a link, a special file or a path that leads outside.
@@ -24,7 +25,7 @@ def receive(chunks: Iterable[bytes], into: Path) -> None:
         with (arriving / "packed.tar").open("wb") as stream:
             for chunk in chunks:
                 stream.write(chunk)
-        unpack(arriving / "packed.tar", arriving / "unpacked")
+        unpack(arriving / "packed.tar", arriving / "unpacked", portable=False)
         (content,) = (arriving / "unpacked").iterdir()
         remove(into)
         content.rename(into)

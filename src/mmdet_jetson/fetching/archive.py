@@ -32,6 +32,7 @@ class _Limits:
     max_files: int
     max_ratio: int
     packed_bytes: int
+    portable: bool
 
     def exceeded(self, unpacked_bytes: int, files: int) -> str:
         """Say which limit so many bytes and files exceed, or nothing."""
@@ -46,8 +47,9 @@ class _Limits:
 
 @dataclass
 class _Names:
-    """The names met so far, as a file system sees them that ignores case and Unicode form."""
+    """The names met so far; portable ones as a file system sees them that ignores case and form."""
 
+    portable: bool
     files: set[str] = field(default_factory=set)
     folders: dict[str, str] = field(default_factory=dict)
 
@@ -55,20 +57,23 @@ class _Names:
         """Say what the name clashes with, or nothing; remember it."""
         folders = ["/".join(parts[:depth]) for depth in range(1, len(parts) + is_folder)]
         for spelling in folders:
-            folded = _folded(spelling)
+            folded = self._folded(spelling)
             if folded in self.files:
                 return "needs a folder where there is a file"
             if self.folders.setdefault(folded, spelling) != spelling:
                 return f"differs from {self.folders[folded]!r} only in case"
         if is_folder:
             return ""
-        folded = _folded("/".join(parts))
+        folded = self._folded("/".join(parts))
         if folded in self.files:
-            return "is there twice, or twice but for case"
+            return "is there twice" + (", or twice but for case" if self.portable else "")
         if folded in self.folders:
             return "is there both as a file and as a folder"
         self.files.add(folded)
         return ""
+
+    def _folded(self, name: str) -> str:
+        return unicodedata.normalize("NFC", name).casefold() if self.portable else name
 
 
 def unpack(
@@ -78,6 +83,7 @@ def unpack(
     max_bytes: int = 128 << 30,
     max_files: int = 200_000,
     max_ratio: int = 200,
+    portable: bool = True,
 ) -> None:
     """Unpack a zip or tar archive (plain, gz, xz or bz2) so that ``into`` is there whole or not.
 
@@ -92,6 +98,7 @@ def unpack(
         max_bytes: of all contents together (COCO's largest, ``unlabeled2017``: 19 GB).
         max_files: files and folders (COCO's largest: 123,000).
         max_ratio: unpacked bytes over packed bytes; not counted below 64 MiB.
+        portable: refuse names that mean another file, or one file twice, elsewhere than on Linux.
 
     Raises:
         UserError: what is wrong, with the archive and the member; nothing is left behind.
@@ -101,7 +108,7 @@ def unpack(
         try:
             if not into.exists():
                 shutil.rmtree(unfinished, ignore_errors=True)
-                limits = _Limits(max_bytes, max_files, max_ratio, archive.stat().st_size)
+                limits = _Limits(max_bytes, max_files, max_ratio, archive.stat().st_size, portable)
                 _unpack(archive, unfinished, limits)
                 unfinished.rename(into)
         finally:
@@ -134,7 +141,7 @@ def _unpack(archive: Path, into: Path, limits: _Limits) -> None:
 
 def _checked(archive: Path, limits: _Limits) -> Iterator[tuple[Member, list[str]]]:
     """Yield each member that passes every check, with the parts of its path."""
-    names = _Names()
+    names = _Names(limits.portable)
     unpacked_bytes = 0
     with closing(members(archive)) as found:
         for count, member in enumerate(found, 1):
@@ -142,7 +149,7 @@ def _checked(archive: Path, limits: _Limits) -> Iterator[tuple[Member, list[str]
             parts = [part for part in member.name.split("/") if part not in ("", ".")]
             problem = (
                 member.defect
-                or _bad_name(member, parts)
+                or _bad_name(member, parts, portable=limits.portable)
                 or names.clash(parts, is_folder=member.is_folder)
                 or limits.exceeded(unpacked_bytes, count)
             )
@@ -151,22 +158,18 @@ def _checked(archive: Path, limits: _Limits) -> Iterator[tuple[Member, list[str]
             yield member, parts
 
 
-def _bad_name(member: Member, parts: list[str]) -> str:
+def _bad_name(member: Member, parts: list[str], *, portable: bool) -> str:
     if member.name.startswith("/"):
         return "has an absolute path"
-    if _DRIVE.match(member.name):
+    if portable and _DRIVE.match(member.name):
         return "has a drive letter"
     if ".." in parts:
         return "would leave the folder"
-    if "\\" in member.name or "\0" in member.name:
+    if "\0" in member.name or (portable and "\\" in member.name):
         return "has a backslash or a zero byte in its name"
     if not parts and not member.is_folder:
         return "has no name"
     return ""
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _write(archive: Path, member: Member, target: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -35,6 +35,13 @@ UPDATE seen SET sha256 = (
     AND files.mtime_ns = seen.mtime_ns AND files.inode = seen.inode
 )
 """
+_RECALL_FILE = """
+SELECT sha256 FROM files
+WHERE folder = ? AND path = ? AND size = ? AND mtime_ns = ? AND inode = ?
+"""
+_KEEP = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
+# In the place of a folder, for files on their own, whose paths are absolute.
+_NO_FOLDER = b""
 _FORGET = "DELETE FROM files WHERE folder = ? AND path NOT IN (SELECT path FROM seen)"
 
 
@@ -75,16 +82,49 @@ def tree_digest(folder: Path, cache: Path) -> str:
     Raises:
         UserError: something in the folder cannot be read, is refused, or changes meanwhile.
     """
-    import sqlite3  # noqa: PLC0415 - most runs digest no folder, and those with nothing to do are fast
-
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder", "check the path")
-    root = folder.resolve()
+    with _opened(cache) as database:
+        return _digest(folder.resolve(), database)
+
+
+def file_digest(file: Path, cache: Path) -> str:
+    """Return the SHA-256 of a user's own file, such as an archive of gigabytes.
+
+    Args:
+        file: the file, or a symbolic link to it.
+        cache: as of `tree_digest`, and the same one.
+
+    Raises:
+        UserError: it cannot be read, or changes meanwhile.
+    """
+    path = file.resolve()
+    with _opened(cache) as database:
+        try:
+            recalled = database.execute(
+                _RECALL_FILE, (_NO_FOLDER, os.fsencode(path), *Stamp.of(path.stat()))
+            ).fetchone()
+        except OSError as error:
+            _refuse(path, error)
+        if recalled:
+            return str(recalled[0])
+        settled = time.time_ns() - _SETTLED_NS
+        digest, stamp = _stable(path)
+        if stamp.mtime_ns < settled:
+            with database:
+                database.execute(_KEEP, (_NO_FOLDER, os.fsencode(path), *stamp, digest))
+        return digest
+
+
+@contextmanager
+def _opened(cache: Path) -> "Iterator[sqlite3.Connection]":
+    import sqlite3  # noqa: PLC0415 - most runs digest nothing, and those with nothing to do are fast
+
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(cache, timeout=60)) as database:
             database.executescript(_SCHEMA)
-            return _digest(root, database)
+            yield database
     except (sqlite3.Error, OSError) as error:
         raise UserError(
             f"the cache of file digests, {cache}, cannot be used: {error}",
@@ -119,7 +159,7 @@ def _hash_the_rest(root: Path, database: "sqlite3.Connection") -> None:
                 [(digest, path) for path, digest, _ in hashed],
             )
             database.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
+                _KEEP,
                 [
                     (os.fsencode(root), path, *stamp, digest)
                     for path, digest, stamp in hashed
@@ -192,7 +232,7 @@ def _read(path: Path) -> tuple[str, Stamp, Stamp]:
 def _refuse(path: Path, error: OSError) -> NoReturn:
     if isinstance(error, FileNotFoundError):
         raise UserError(
-            f"{path} vanished while its folder was read", "try again when nothing writes to it"
+            f"{path} vanished while it was looked at", "try again when nothing writes to it"
         ) from error
     raise UserError(
         f"{path} cannot be read: {error.strerror}", "check its permissions and its disk"

@@ -57,6 +57,8 @@ class _Partial:
         return self.size > 0 and self.size == self.version.total
 
     def restart(self, version: _Version) -> None:
+        # A run that was killed may have left a file that nobody may write to.
+        self.path.unlink(missing_ok=True)
         self.path.write_bytes(b"")
         self._note.write_bytes(msgspec.json.encode(version))
 
@@ -110,6 +112,8 @@ def _attempt(url: str, partial: _Partial, size: int | None, progress: OnBytes) -
     if partial.is_complete():
         return partial.digest().hexdigest()
     with _answer(url, _range_headers(partial)) as response:
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            return _settle_end(response, partial)
         total = _total(response)
         if size is not None and total is not None and size != total:
             raise WrongFile(f"holds {total:,} bytes, not {size:,}")
@@ -119,6 +123,19 @@ def _attempt(url: str, partial: _Partial, size: int | None, progress: OnBytes) -
             partial.restart(_Version("", None))
             raise _Dropped("changed between two parts of the download")
         return _receive(response, partial, total, progress)
+
+
+def _settle_end(response: requests.Response, partial: _Partial) -> str:
+    """Tell a download that only its renaming is missing from one that has to start again.
+
+    The site has no byte where we would go on. Its file may be what we have, which we cannot know
+    alone where it never told a length; or the file has become shorter.
+    """
+    has_all = response.headers.get("Content-Range") == f"bytes */{partial.size}"
+    if has_all and _validator(response.headers) == partial.version.validator:
+        return partial.digest().hexdigest()
+    partial.restart(_Version("", None))
+    raise _Dropped("has no more than the part that is here, but perhaps of another version")
 
 
 def _range_headers(partial: _Partial) -> dict[str, str]:
@@ -144,11 +161,13 @@ def _answer(url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]
     except requests.RequestException as error:
         raise LocationFailed(f"is not a valid address: {_cause(error)}") from error
     with response:
-        _check(response)
+        _check(response, may_end="Range" in headers)
         yield response
 
 
-def _check(response: requests.Response) -> None:
+def _check(response: requests.Response, *, may_end: bool) -> None:
+    if may_end and response.status_code == requests.codes.requested_range_not_satisfiable:
+        return
     answer = f"answered {response.status_code} {response.reason}"
     if response.status_code in _WORTH_ANOTHER_TRY:
         raise _Dropped(answer)

@@ -132,8 +132,9 @@ class _Fetching:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
-        partial.chmod(0o444)
         partial.replace(kept)
+        # Not before: a run that is killed in between would leave what the next cannot write to.
+        kept.chmod(0o444)
         _note_stamp(kept)
         if not self.digest():
             with _alone(self.downloads, str(self.lock_file.resolve())):

@@ -9,7 +9,7 @@ from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.fetching.archive import unpack
-from mmdet_jetson.fetching.digests import sha256_file, tree_digest
+from mmdet_jetson.fetching.digests import file_digest, sha256_file, tree_digest
 from mmdet_jetson.fetching.source_lock import recorded_digest
 from mmdet_jetson.fetching.sources import fetch
 from mmdet_jetson.planning.steps import ExternalInput
@@ -56,7 +56,7 @@ class Inputs:
             return path
 
         return ExternalInput(
-            lambda: sha256_file(found()), lambda into: _put(found(), into), path.is_file
+            lambda: self._own_digest(found()), lambda into: _put(found(), into), path.is_file
         )
 
     def _file(
@@ -97,7 +97,7 @@ class Inputs:
     def _digest(self, named: str, path: Path | None) -> str:
         """Return the SHA-256 of a file; one whose digest is known need not be here for that."""
         if path:
-            return sha256_file(path)
+            return self._own_digest(path)
         return self._known_digest(named) or sha256_file(self._fetch(named))
 
     def _known_digest(self, named: str) -> str | None:
@@ -119,8 +119,15 @@ class Inputs:
             progress=lambda done, total: self.on_bytes(named, done, total),
         )
 
+    def _own_digest(self, file: Path) -> str:
+        return file_digest(file, self._digests)
+
     def _tree(self, folder: Path) -> str:
-        return tree_digest(folder, self.settings.cache / "digests.sqlite")
+        return tree_digest(folder, self._digests)
+
+    @property
+    def _digests(self) -> Path:
+        return self.settings.cache / "digests.sqlite"
 
 
 def _unpack(archive: Path, into: Path) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmdet_jetson.contract.job import LOG, Result, parse_progress, read_failure, read_result
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.processes import tail
+from mmdet_jetson.processes import ending, tail
 from mmdet_jetson.runtimes.protocol import OnProgress
 
 NO_ROOM = 1 << 20  # bytes
@@ -54,5 +54,5 @@ def _failure(stage: str, code: int, folder: Path) -> StageFailed:
             f"{stage}: the disk is full: {folder.parent}", "free some space and run again"
         )
     return StageFailed(
-        f"{stage}: ended with exit code {code}; the end of its log:\n{tail(log)}", f"read {log}"
+        f"{stage}: ended with {ending(code)}; the end of its log:\n{tail(log)}", f"read {log}"
     )

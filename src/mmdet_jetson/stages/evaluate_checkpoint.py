@@ -17,6 +17,7 @@ from torch import nn
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.evaluate import EvaluateCheckpointParameters
 from mmdet_jetson.contract.report import BASE
+from mmdet_jetson.stages.checkpoints.checkpoint_file import only_tensors
 from mmdet_jetson.stages.checkpoints.models import build_model, ready_to_detect
 from mmdet_jetson.stages.checkpoints.trained_model import ADVICE, TrainedModel, load_trained_model
 from mmdet_jetson.stages.checkpoints.weights import find_weights, match_weights, read_weights
@@ -74,7 +75,8 @@ def load_base(config: Config, path: Path) -> Tuple[nn.Module, List[str]]:
     """
     set_random_seed(SEED)
     model = build_model(config, "the checkpoint's config.py", ADVICE)
-    model.init_weights()
+    with only_tensors():
+        model.init_weights()
     matched = match_weights(model, read_weights(path))
     matched.check_related(path.name)
     return ready_to_detect(model, matched.weights), matched.warnings(path.name)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from mmdet.apis import inference_detector
+from torch.serialization import load
 from trainings import (
     CLASSES,
     PARAMETERS,
@@ -92,7 +93,7 @@ def test_the_config_is_flat_and_goes_with_the_weights(trained: Trained) -> None:
     assert model.classes == CLASSES
     assert model.network.bbox_head.num_classes == 2
     assert "test_cfg" not in model.config.model.bbox_head
-    meta = torch.load(str(folder / "best.pth"))["meta"]
+    meta = load(str(folder / "best.pth"))["meta"]
     assert tuple(meta["dataset_meta"]["classes"]) == CLASSES
 
 
@@ -150,7 +151,7 @@ def test_detections_are_those_of_mmdetection_inside_the_picture(trained: Trained
 
 
 def test_a_base_of_other_classes_gets_new_class_layers(trained: Trained, tmp_path: Path) -> None:
-    state = torch.load(str(trained.job.output / "best.pth"))["state_dict"]
+    state = load(str(trained.job.output / "best.pth"))["state_dict"]
     for key in [key for key in state if "rtm_cls" in key]:
         state[key] = torch.zeros(80, *state[key].shape[1:])
     (tmp_path / "base").mkdir()
@@ -174,7 +175,7 @@ def test_training_from_weights_starts_there(
     job = train_job(tmp_path / "job", dataset, wanted, weights=tmp_path / "base")
     assert train.run(job).warnings == trained.result.warnings
     before, after = (
-        torch.load(str(path))["state_dict"]["backbone.stem.0.conv.weight"]
+        load(str(path))["state_dict"]["backbone.stem.0.conv.weight"]
         for path in (source, job.output / "last.pth")
     )
     assert torch.equal(before, after)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.serialization import load
 
 from mmdet_jetson.stages.checkpoints.weights import (
     find_weights,
@@ -182,7 +183,7 @@ def test_what_only_a_resumed_training_needs_is_not_published(tmp_path: Path) -> 
     }
     (tmp_path / "epoch_3.pth").write_bytes(pickled(content))
     epoch = publish(tmp_path / "epoch_3.pth", tmp_path / "best.pth")
-    published = torch.load(str(tmp_path / "best.pth"))
+    published = load(str(tmp_path / "best.pth"))
     assert published["meta"] == {"epoch": epoch, "dataset_meta": {"a": 1}}
     assert epoch == 3
     assert published.keys() == {"meta", "state_dict"}

@@ -40,6 +40,30 @@ def test_one_file_takes_the_place_of_what_was_there(folder: Path, tmp_path: Path
     assert (tmp_path / "result.json").read_bytes() == b"y" * 512
 
 
+def test_names_that_only_another_file_system_confuses_come_out(tmp_path: Path) -> None:
+    """What a stage may call its outputs must not depend on where it runs."""
+    names = ["a.jpg", "A.JPG", "\u00e9", "e\u0301", "C:a", "a\\b", "Sub/1", "sub/1"]
+    for name in names:
+        (tmp_path / "folder" / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / "folder" / name).write_text(name)
+    receive(tarballs.archive(tarballs.folder(tmp_path / "folder", "any")), tmp_path / "out")
+    found = contents(tmp_path / "out")
+    assert {name: found[name] for name in names} == {name: name.encode() for name in names}
+
+
+def packed_twice() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name in ("out/a", "out/a"):
+            tar.addfile(tarfile.TarInfo(name))
+    return packed.getvalue()
+
+
+def test_one_name_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="its member 'out/a' is there twice\n"):
+        receive([packed_twice()], tmp_path / "out")
+
+
 def with_link() -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from peak_memory import growth_of
@@ -241,7 +242,7 @@ def test_modes_do_not_come_along(tmp_path: Path) -> None:
         ({"max_bytes": 7999}, "'train/b.jpg' brings it over the 7,999 bytes allowed"),
     ],
 )
-def test_limits(tmp_path: Path, limits: dict[str, int], sentence: str) -> None:
+def test_limits(tmp_path: Path, limits: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         unpack(zip_of(tmp_path / "a.zip", *FILES.items()), tmp_path / "into", **limits)
 

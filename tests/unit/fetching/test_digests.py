@@ -13,7 +13,7 @@ from peak_memory import growth_of
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.fetching import digests
-from mmdet_jetson.fetching.digests import sha256_file, tree_digest
+from mmdet_jetson.fetching.digests import file_digest, sha256_file, tree_digest
 
 LONG_AGO = 1_600_000_000
 
@@ -37,6 +37,12 @@ def write(path: Path, text: str, mtime: int = LONG_AGO) -> None:
     os.utime(path, (mtime, mtime))
 
 
+def replaced(file: Path, text: str) -> None:
+    """Put another file of the same size and time in a file's place."""
+    write(file.with_name("new"), text)
+    file.with_name("new").replace(file)
+
+
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the files that are read from here on."""
@@ -56,6 +62,64 @@ def test_file_digest_is_sha256(tmp_path: Path) -> None:
     content = bytes(range(256)) * 10_000
     file.write_bytes(content)
     assert sha256_file(file) == hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_is_read_once(tmp_path: Path, cache: Path, read: list[str]) -> None:
+    archive = tmp_path / "own.zip"
+    write(archive, "pictures")
+    digest = hashlib.sha256(b"pictures").hexdigest()
+    assert [file_digest(archive, cache) for _ in range(3)] == [digest] * 3
+    assert read == ["own.zip"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: write(file, "PICTURES", LONG_AGO + 1),
+        lambda file: write(file, "more pictures"),
+        lambda file: replaced(file, "PICTURES"),
+    ],
+    ids=["later", "larger", "replaced"],
+)
+def test_a_file_that_changed_is_read_again(
+    tmp_path: Path, cache: Path, change: Callable[[Path], object]
+) -> None:
+    archive = tmp_path / "own.zip"
+    write(archive, "pictures")
+    file_digest(archive, cache)
+    change(archive)
+    assert file_digest(archive, cache) == sha256_file(archive)
+
+
+def test_a_file_of_just_now_may_change_within_a_tick_of_its_clock(
+    tmp_path: Path, cache: Path, read: list[str]
+) -> None:
+    archive = tmp_path / "own.zip"
+    archive.write_text("pictures")
+    stamp = archive.stat()
+    file_digest(archive, cache)
+    archive.write_text("PICTURES")
+    os.utime(archive, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert file_digest(archive, cache) == hashlib.sha256(b"PICTURES").hexdigest()
+    assert len(read) == 2
+
+
+def test_files_and_folders_share_a_cache(
+    pictures: Path, tmp_path: Path, cache: Path, read: list[str]
+) -> None:
+    write(tmp_path / "own.zip", "pictures")
+    file_digest(tmp_path / "own.zip", cache)
+    tree_digest(pictures, cache)
+    read.clear()
+    tree_digest(pictures, cache)
+    file_digest(tmp_path / "own.zip", cache)
+    assert read == []
+
+
+def test_a_file_that_is_gone_or_unreadable_is_one_sentence(tmp_path: Path, cache: Path) -> None:
+    for file in (tmp_path / "gone.zip", tmp_path):
+        with pytest.raises(UserError, match=f"{file.name} (vanished|cannot be read)"):
+            file_digest(file, cache)
 
 
 def test_tree_digest_is_the_documented_one(pictures: Path, cache: Path) -> None:
@@ -207,7 +271,7 @@ def test_a_file_that_vanishes(pictures: Path, cache: Path, monkeypatch: pytest.M
         return really_read(path)
 
     monkeypatch.setattr(digests, "_read", vanish)
-    with pytest.raises(UserError, match="vanished while its folder was read"):
+    with pytest.raises(UserError, match="vanished while it was looked at"):
         tree_digest(pictures, cache)
 
 

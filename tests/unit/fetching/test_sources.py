@@ -313,8 +313,10 @@ def test_a_later_run_continues(site: Site, cache: Cache) -> None:
         {"etag": '"v2"'},
         {"etag": '"v2"', "heeds_if_range": False},
         {"files": {"a.zip": CONTENT + b"more"}, "heeds_if_range": False},
+        {"files": {"a.zip": CONTENT[:99]}, "heeds_if_range": False},
+        {"files": {"a.zip": CONTENT[: 1 << 20]}, "etag": '"v2"', "heeds_if_range": False},
     ],
-    ids=["ignores-range", "changed", "changed-and-ignores-if-range", "grown"],
+    ids=["ignores-range", "changed", "changed-and-ignores-if-range", "grown", "shrunk", "cut"],
 )
 def test_what_cannot_be_continued_starts_again(
     site: Site, cache: Cache, change: dict[str, object]
@@ -337,15 +339,48 @@ def test_without_a_strong_version_nothing_is_continued(site: Site, cache: Cache,
     assert "Range" not in site.asked[-1]
 
 
+@pytest.mark.parametrize("tells_length", [True, False])
 def test_a_download_killed_at_its_last_byte_is_not_repeated(
-    site: Site, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    site: Site, cache: Cache, monkeypatch: pytest.MonkeyPatch, tells_length: bool
 ) -> None:
-    with monkeypatch.context() as killed:
-        killed.setattr(sources._Fetching, "_check", lambda *_: pytest.fail("killed"))
-        with pytest.raises(pytest.fail.Exception):
-            cache.get(f"{site.url}/a.zip", DIGEST)
+    site.tells_length = tells_length
+    kill_before(monkeypatch, "_check", lambda: cache.get(f"{site.url}/a.zip", DIGEST))
     assert cache.get(f"{site.url}/a.zip", DIGEST).read_bytes() == CONTENT
-    assert len(site.asked) == 1
+    sent = [request.get("Range") for request in site.asked]
+    assert sent == ([None] if tells_length else [None, f"bytes={len(CONTENT)}-"])
+
+
+@pytest.mark.parametrize("change", [{"has_etag_at_end": False}, {"files": {"a.zip": b"short"}}])
+def test_a_download_killed_at_its_last_byte_starts_again_where_it_may_be_another(
+    site: Site, cache: Cache, monkeypatch: pytest.MonkeyPatch, change: dict[str, object]
+) -> None:
+    site.tells_length = False
+    kill_before(monkeypatch, "_check", lambda: cache.get(f"{site.url}/a.zip"))
+    for name, value in change.items():
+        setattr(site, name, value)
+    assert cache.get(f"{site.url}/a.zip").read_bytes() == site.files["a.zip"]
+    assert "Range" not in site.asked[-1]
+
+
+@pytest.mark.parametrize("from_site", [True, False])
+def test_a_fetch_killed_before_its_last_rename_leaves_a_file_that_the_next_can_write_to(
+    site: Site, cache: Cache, mirror: Path, monkeypatch: pytest.MonkeyPatch, from_site: bool
+) -> None:
+    url = f"{site.url}/a.zip" if from_site else str(mirror / "a.zip")
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            cache.get(url, DIGEST)
+    (partial,) = cache.partials()
+    assert partial.stat().st_mode & 0o200
+    assert not cache.get(url, DIGEST).stat().st_mode & 0o222
+
+
+def kill_before(monkeypatch: pytest.MonkeyPatch, step: str, get: Callable[[], Path]) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(sources._Fetching, step, lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            get()
 
 
 def test_a_web_page_is_not_the_file(site: Site, cache: Cache) -> None:

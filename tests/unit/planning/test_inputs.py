@@ -1,3 +1,5 @@
+import hashlib
+import os
 from pathlib import Path
 
 import msgspec
@@ -6,7 +8,9 @@ import pytest
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.fetching import digests
 from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.steps import ExternalInput
 
 CONFIG = Path(__file__).resolve().parents[3] / "configs/pipeline.toml"
 
@@ -23,3 +27,23 @@ def test_a_wrong_file_on_first_use_can_be_taken_back(settings: Settings, tmp_pat
     with pytest.raises(UserError, match="neither a zip nor a tar") as caught:
         source.place(tmp_path / "unpacked")
     assert f"delete it and 'balloon' in {tmp_path}/sources.lock" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["dataset", "weights", "plugin"])
+def test_an_own_file_is_hashed_once_for_all_commands(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    file = tmp_path / "own file"
+    file.write_bytes(b"large")
+    os.utime(file, (1_600_000_000, 1_600_000_000))
+    project = load_project(CONFIG)
+
+    def digest() -> str:
+        inputs = Inputs(project, settings, lambda name, done, total: None)
+        more = ("field",) if kind == "plugin" else ()
+        external: ExternalInput = getattr(inputs, kind)(str(file), *more)
+        return external.digest()
+
+    first = digest()
+    monkeypatch.setattr(digests, "_read", lambda _: pytest.fail("hashed again"))
+    assert digest() == first == hashlib.sha256(b"large").hexdigest()

@@ -28,6 +28,11 @@ def test_a_stage_that_ended_well_without_a_result_has_failed(tmp_path: Path) -> 
         outcome("train", 0, tmp_path)
 
 
+def test_a_stage_that_crashed_is_told_by_its_signal(tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match="engine: ended with signal SIGSEGV;"):
+        outcome("engine", -11, tmp_path)
+
+
 def test_a_stages_own_sentence_is_told(tmp_path: Path) -> None:
     write_failure(tmp_path, Failure("there is no picture", "add one"))
     with pytest.raises(StageFailed) as failed:

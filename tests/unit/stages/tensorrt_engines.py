@@ -3,8 +3,9 @@
 An engine computes what its ONNX file says, in ONNX Runtime, on the memory of `FakeCuda`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
+from itertools import count
 from typing import ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ class FakeCuda:
     """Memory that is found by its address, as `inference.cuda.Cuda` gives it."""
 
     blocks: ClassVar[dict[int, np.ndarray]] = {}
+    addresses: ClassVar[Iterator[int]] = count(1000)
 
     def __init__(self) -> None:
         self.stream, self.allocated, self.timed = 1, 0, 0
@@ -31,9 +33,12 @@ class FakeCuda:
 
     def allocate(self, size: int) -> int:
         self.allocated += 1
-        address = 1000 + len(self.blocks)
+        address = next(self.addresses)
         self.blocks[address] = np.zeros(size, np.uint8)
         return address
+
+    def free(self, host: np.ndarray, device: int) -> None:
+        del self.blocks[device]
 
     def upload(self, device: int, host: np.ndarray) -> None:
         self.blocks[device][: host.nbytes] = host.reshape(-1).view(np.uint8)

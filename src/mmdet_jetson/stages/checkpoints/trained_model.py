@@ -1,6 +1,6 @@
 """A `checkpoint` artifact, opened: the config, the weights' file and the class names.
 
-A checkpoint is a pickle, so it is opened only where its training ran as well.
+Its config is Python, which runs, so it is opened only where its training ran as well.
 """
 
 from dataclasses import dataclass

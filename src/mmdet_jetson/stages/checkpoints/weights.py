@@ -1,20 +1,21 @@
 """Weights in a file: opened with suspicion, matched with a model, published slim."""
 
 import io
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from torch import nn
 
+from mmdet_jetson.stages.checkpoints.checkpoint_file import ADVICE, read_checkpoint
 from mmdet_jetson.stages.errors import StageError
 
 StateDict = Dict[str, torch.Tensor]
 
 # Below this share of a model's numbers, the file belongs to another model.
 ENOUGH = 0.5
-ADVICE = "check train.weights, or leave it out to start from random weights"
 # Every BatchNorm counts its batches; older files lack the counters, which nothing depends on.
 COUNTER = "num_batches_tracked"
 # Metadata that MMDetection and a reader use; the rest is paths and times of one machine's run.
@@ -109,12 +110,9 @@ def read_weights(path: Path, advice: str = ADVICE) -> StateDict:
     ``advice`` is what to try where that fails.
 
     Raises:
-        StageError: the file is missing, is not a checkpoint, is damaged, or holds no tensors.
+        StageError: the file is missing or damaged, holds no tensors, or wants to run something.
     """
-    try:
-        content: object = torch.load(str(path), map_location="cpu")
-    except Exception as error:  # a damaged pickle can raise anything
-        raise StageError(f"the weights {path.name} {_defect(path)}", advice) from error
+    content = read_checkpoint(path, advice)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     tensors = _tensors(state)
     if not tensors:
@@ -135,20 +133,6 @@ def _tensors(state: object) -> StateDict:
         for name, value in state.items()
         if isinstance(value, torch.Tensor)
     }
-
-
-def _defect(path: Path) -> str:
-    if not path.is_file():
-        return "are missing"
-    with path.open("rb") as stream:
-        head = stream.read(512).lstrip()
-    if not head:
-        return "are an empty file"
-    if head.startswith((b"<", b"{")):
-        return "are text (perhaps a web page saved in their place), not a checkpoint"
-    if head.startswith(b"PK"):
-        return "are a damaged or incomplete checkpoint"
-    return "are not a PyTorch checkpoint, or a damaged one"
 
 
 def match_weights(model: nn.Module, found: StateDict) -> MatchedWeights:
@@ -195,7 +179,8 @@ def publish(source: Path, target: Path) -> int:
     Returns:
         The epoch that it was saved after.
     """
-    content = torch.load(str(source), map_location="cpu")
+    # Written a moment ago: whatever a hook put beside the weights, no training is lost for it.
+    content: Any = read_checkpoint(source, strict=False)
     meta = {key: value for key, value in content["meta"].items() if key in KEPT_META}
     save({"meta": meta, "state_dict": content["state_dict"]}, target)
     return int(meta["epoch"])
@@ -211,8 +196,9 @@ def save(content: Mapping[str, object], path: Path) -> None:
 def opens(path: Path) -> bool:
     """Tell whether a training checkpoint is whole: a killed run can leave half of one."""
     try:
-        content = torch.load(str(path), map_location="cpu")
-    except Exception:  # a half pickle can raise anything
+        content = read_checkpoint(path)
+    except StageError as error:
+        print(f"not resumed from: {error.message}", file=sys.stderr)
         return False
     return isinstance(content, dict) and {"state_dict", "optimizer", "meta"} <= content.keys()
 

@@ -19,6 +19,7 @@ from mmdeploy.backend.sdk.export_info import export2SDK
 from mmengine import Config
 
 from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.stages.checkpoints.checkpoint_file import only_tensors
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
     check_pipeline,
@@ -57,7 +58,7 @@ def trace(model: TrainedModel, deploy_config: Config, size: Size, folder: Path) 
         StageError: MMDeploy cannot export this model for this backend.
     """
     try:
-        with cpu_for_tensorrt():
+        with cpu_for_tensorrt(), only_tensors():
             torch2onnx(
                 _picture(size),
                 str(folder),

@@ -4,7 +4,7 @@ import atexit
 import ctypes
 import shutil
 from types import BuiltinFunctionType
-from typing import Callable, List, Protocol, SupportsFloat, SupportsInt, Tuple
+from typing import Callable, Dict, List, Protocol, SupportsFloat, SupportsInt, Tuple
 
 import numpy as np
 
@@ -32,6 +32,9 @@ class Cuda(Protocol):
 
     def allocate(self, size: int) -> int:
         """Allocate bytes on the GPU and return their address; they live as long as this object."""
+
+    def free(self, host: np.ndarray, device: int) -> None:
+        """Give back what `pinned` and `allocate` gave; nothing may use either any more."""
 
     def upload(self, device: int, host: np.ndarray) -> None:
         """Copy to the GPU."""
@@ -99,7 +102,9 @@ class PyCuda:
         self.queue = driver.Stream()
         self.stream: int = self.queue.handle
         self.start, self.stop = driver.Event(), driver.Event()
-        self.memory: List[object] = []  # what is freed when nothing refers to it
+        # What is freed when nothing refers to it: memory by its address, and compiled code.
+        self.blocks: Dict[int, object] = {}
+        self.modules: List[object] = []
 
     def pinned(self, size: int) -> np.ndarray:
         """Allocate page-locked memory on the host."""
@@ -109,8 +114,12 @@ class PyCuda:
     def allocate(self, size: int) -> int:
         """Allocate bytes on the GPU."""
         block = self.driver.mem_alloc(size)
-        self.memory.append(block)
+        self.blocks[int(block)] = block
         return int(block)
+
+    def free(self, host: np.ndarray, device: int) -> None:
+        """Give back memory; the host's goes with the last array that shows it."""
+        del self.blocks[device]
 
     def upload(self, device: int, host: np.ndarray) -> None:
         """Copy to the GPU."""
@@ -149,7 +158,7 @@ class PyCuda:
             # nvcc and pycuda write several lines.
             reason = " ".join(str(error).split())
             raise CannotCompile(f"nvcc does not compile: {reason}") from error
-        self.memory.append(module)
+        self.modules.append(module)
         function = module.get_function(name).prepare(arguments)
 
         def launch(grid: Tuple[int, int], block: Tuple[int, int, int], *values: int) -> None:
@@ -163,7 +172,7 @@ class CudaValue(SupportsInt, SupportsFloat, Protocol):
 
 
 class CudaPython:
-    """By cuda-python's bindings of the CUDA runtime; memory is freed with the process."""
+    """By cuda-python's bindings of the CUDA runtime; the process frees what is not given back."""
 
     def __init__(self) -> None:
         try:
@@ -184,6 +193,11 @@ class CudaPython:
     def allocate(self, size: int) -> int:
         """Allocate bytes on the GPU."""
         return int(self._call(self.runtime.cudaMalloc, size))
+
+    def free(self, host: np.ndarray, device: int) -> None:
+        """Give back memory."""
+        self._call(self.runtime.cudaFreeHost, host.ctypes.data)
+        self._call(self.runtime.cudaFree, device)
 
     def upload(self, device: int, host: np.ndarray) -> None:
         """Copy to the GPU."""

@@ -100,10 +100,24 @@ class Buffer:
         """Reuse the memory for a tensor of this shape; it grows when a larger one comes."""
         size = int(np.prod(shape)) * dtype.itemsize
         if self.memory.size < max(size, 1):
-            self.memory = self.cuda.pinned(max(size, 1))
-            self.device = self.cuda.allocate(max(size, 1))
+            self._free()
+            self.memory, self.device = (
+                self.cuda.pinned(max(size, 1)),
+                self.cuda.allocate(max(size, 1)),
+            )
         self.host = self.memory[:size].view(dtype).reshape(shape)
         return self
+
+    def _free(self) -> None:
+        """Give back what has become too small, before there is more: both may not fit."""
+        if not self.device:
+            return
+        outgrown, device = self.memory, self.device
+        self.memory = self.host = np.empty(0, np.uint8)
+        self.device = 0
+        # The stream may still copy from one to the other.
+        self.cuda.synchronize()
+        self.cuda.free(outgrown, device)
 
     def upload(self, values: np.ndarray) -> None:
         """Copy to the GPU by way of the page-locked memory."""

@@ -24,6 +24,7 @@ from mmengine.runner import Runner
 from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.train import TrainParameters
+from mmdet_jetson.stages.checkpoints.checkpoint_file import only_tensors
 from mmdet_jetson.stages.checkpoints.models import build_model
 from mmdet_jetson.stages.checkpoints.weights import (
     find_weights,
@@ -63,7 +64,7 @@ def train(job: StageJob[TrainParameters], device: str) -> Result:
     start, remarks = _starting_weights(job, config)
     portable = mmdet_config.portable(config, job.parameters.classes)
     watch = TrainingWatch(job)
-    with explained(watch, config):
+    with only_tensors(), explained(watch, config):
         runner = _build_runner(job, config, start)
         runner.register_hook(watch)
         began = time.monotonic()

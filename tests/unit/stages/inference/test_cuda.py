@@ -1,8 +1,10 @@
 """GPU memory by pycuda and by cuda-python, against stand-ins of what each of them offers."""
 
 import ctypes
+import gc
 import shutil
 import sys
+import weakref
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 
@@ -17,6 +19,7 @@ from mmdet_jetson.stages.inference.cuda import (
     PyCuda,
     open_cuda,
 )
+from mmdet_jetson.stages.inference.gpu import GpuSession
 
 Modules = dict[str, ModuleType]
 MakeModules = Callable[..., Modules]
@@ -36,10 +39,12 @@ class Block:
     """As pycuda.driver.DeviceAllocation; the GPU's memory is the host's."""
 
     blocks: dict[int, np.ndarray] = {}  # noqa: RUF012
+    living: list["weakref.ref[Block]"] = []  # noqa: RUF012
 
     def __init__(self, size: int) -> None:
         self.memory = np.zeros(size, np.uint8)
         self.blocks[int(self)] = self.memory
+        self.living.append(weakref.ref(self))
 
     def __int__(self) -> int:
         address: int = self.memory.ctypes.data
@@ -123,7 +128,7 @@ class Runtime:
     """The functions of ``cuda.bindings.runtime``, without their status."""
 
     def __init__(self) -> None:
-        self.kept: list[object] = []
+        self.kept: list[ctypes.Array[ctypes.c_char]] = []
 
     def cudaStreamCreate(self) -> tuple[int]:  # noqa: N802
         return (7,)
@@ -155,6 +160,13 @@ class Runtime:
 
     cudaMalloc = cudaMallocHost  # noqa: N815
 
+    def cudaFree(self, address: int) -> tuple[()]:  # noqa: N802
+        (freed,) = (each for each in self.kept if ctypes.addressof(each) == address)
+        self.kept.remove(freed)
+        return ()
+
+    cudaFreeHost = cudaFree  # noqa: N815
+
     def cudaStreamSynchronize(self, stream: int) -> tuple[()]:  # noqa: N802
         return ()
 
@@ -164,6 +176,7 @@ def cuda_python(gpus: int = 1) -> Modules:
     kinds = SimpleNamespace(cudaMemcpyHostToDevice="to device", cudaMemcpyDeviceToHost="to host")
     runtime = module("cuda.bindings.runtime", cudaMemcpyKind=kinds)
     functions = Runtime()
+    vars(runtime)["functions"] = functions
 
     def offer(name: str) -> None:
         function = getattr(functions, name)
@@ -234,6 +247,51 @@ def test_what_goes_to_the_gpu_comes_back(
     assert cuda.stream == 7
 
 
+class TwoSizes:
+    """The tensors of an engine, as far as a session's buffers need them."""
+
+    inputs, outputs = ["picture"], ["found"]
+    size = 0
+
+    def dtype(self, name: str) -> "np.dtype[np.generic]":
+        return np.dtype(np.uint8)
+
+    def set_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self.size = shape[0]
+        return True
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return (2 * self.size,)
+
+    def execute(self, addresses: object, stream: int) -> bool:
+        return True
+
+
+def held_by_pycuda(cuda: PyCuda) -> int:
+    gc.collect()
+    return sum(each() is not None for each in Block.living)
+
+
+def held_by_cuda_python(cuda: CudaPython) -> int:
+    return len(cuda.runtime.functions.kept)
+
+
+@pytest.mark.parametrize(
+    ("modules", "held", "per_buffer"),
+    [(pycuda, held_by_pycuda, 1), (cuda_python, held_by_cuda_python, 2)],
+)
+def test_a_session_gives_back_the_memory_that_it_outgrew(
+    installed: Install, modules: MakeModules, held: Callable[[object], int], per_buffer: int
+) -> None:
+    Block.living.clear()
+    installed(modules())
+    cuda = open_cuda()
+    session = GpuSession(TwoSizes(), cuda)
+    for size in (1, 5, 30, 7, 200):
+        session(np.zeros(size, np.uint8))
+        assert held(cuda) == 2 * per_buffer
+
+
 @pytest.mark.parametrize("modules", [pycuda, cuda_python])
 def test_a_machine_without_a_gpu_is_one_sentence(installed: Install, modules: MakeModules) -> None:
     installed(modules(gpus=0))
@@ -272,7 +330,7 @@ def test_a_kernel_is_launched_on_the_stream(
 
     cuda.compile("source", "blur", "Pi")((2, 1), (32, 8, 1), 4711, 5)
 
-    (compiled,) = cuda.memory
+    (compiled,) = cuda.modules
     assert isinstance(compiled, Module)
     assert compiled.launched == [((2, 1), (32, 8, 1), 7, (4711, 5))]
 
