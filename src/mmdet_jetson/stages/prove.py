@@ -17,7 +17,7 @@ from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.records import read_record, write_record
 from mmdet_jetson.contract.report import CHECKPOINT, DOCUMENTED, EvaluationMetrics
 from mmdet_jetson.stages.annotations.coco_file import read_predictions, read_split
-from mmdet_jetson.stages.inference.graph import ONNX, TENSOR, read_graph
+from mmdet_jetson.stages.inference.graph import ONNX, read_graph
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.proving.matching import (
     LEAST_SCORE,
@@ -97,10 +97,8 @@ def _deviations(
 
 
 def _compare_networks(job: StageJob[ProveParameters]) -> NetworkComparison:
-    graph = read_graph(job.inputs["graph"])
-    # A graph that takes pictures divides them by the deviation in its first convolution.
-    std = graph.preprocessing.std if graph.preprocessing and graph.input != TENSOR else None
-    return compare_files(job.inputs["documented_graph"] / ONNX, job.inputs["graph"] / ONNX, std)
+    documented, fused = job.inputs["documented_graph"], job.inputs["graph"]
+    return compare_files(documented / ONNX, fused / ONNX, read_graph(fused).folded)
 
 
 if __name__ == "__main__":

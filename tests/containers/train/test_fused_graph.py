@@ -246,7 +246,7 @@ def test_larger_ones_detect_what_they_do_in_pytorch(
     model = enlivened(revert_sync_batchnorm(MODELS.build(config.model)), seen, random)
     fused = replace(FUSED, input=mode)
     limits = nms_limits(model, DEPLOY, fused)
-    graph = fused_graph(model, fused, prepared, limits).SerializeToString()
+    graph = fused_graph(model, fused, prepared, limits).model.SerializeToString()
     ours = detector(graph, prepared, fused, limits.keep, limits.candidates)
     assert_same_detections(ours, evaluate_checkpoint.detector(model, config), photos[:3])
 
@@ -281,6 +281,7 @@ def test_graph_json_says_what_to_feed_and_what_is_inside(
         },
         "input": "letterboxed",
         "batch": 1,
+        "folded": None,  # its first step takes the picture apart
         "classes": list(CLASSES),
         "input_size": [128, 128],
     }

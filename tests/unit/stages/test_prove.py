@@ -13,7 +13,7 @@ from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.records import read_record, write_record
 from mmdet_jetson.contract.report import EvaluationMetrics
 from mmdet_jetson.stages.annotations.coco_file import Prediction
-from mmdet_jetson.stages.inference.graph import Graph
+from mmdet_jetson.stages.inference.graph import Folded, Graph
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.prove import run
@@ -62,7 +62,9 @@ def evaluation(folder: Path, subject: str, ap: float, change: Change) -> Path:
     return folder
 
 
-def graph(folder: Path, weights: np.ndarray, takes: str | None = None) -> Path:
+def graph(
+    folder: Path, weights: np.ndarray, takes: str | None = None, folded: Folded | None = None
+) -> Path:
     folder.mkdir()
     model = parser.parse_model(NETWORK)
     model.graph.initializer.append(numpy_helper.from_array(weights.astype(np.float32), "w"))
@@ -75,6 +77,7 @@ def graph(folder: Path, weights: np.ndarray, takes: str | None = None) -> Path:
         input_size=(8, 8),
         input=takes,
         preprocessing=preprocessing if takes else None,
+        folded=folded,
     )
     write_record(folder / "graph.json", described)
     return folder
@@ -212,13 +215,21 @@ def test_other_weights_are_named(proving: Proving, tmp_path: Path) -> None:
     assert "the weights w are not w" in difference
 
 
-def test_a_graph_that_takes_pictures_divides_by_the_deviation_first(
+def test_what_graph_json_says_was_folded_is_taken_out_again(
     proving: Proving, tmp_path: Path
 ) -> None:
-    divided = proving.weights / np.array(STD).reshape(1, 3, 1, 1)
-    folder = graph(tmp_path / "f", divided, "image")
+    folded = np.ascontiguousarray((proving.weights / np.array(STD).reshape(1, 3, 1, 1))[:, ::-1])
+    folder = graph(tmp_path / "f", folded, "image", Folded(STD, flipped=True))
 
     proof, _ = proving(graph_folder=folder)
+
+    assert proof.network == NetworkComparison(nodes=1, differences=())
+
+
+def test_a_graph_that_takes_pictures_may_have_nothing_folded(
+    proving: Proving, tmp_path: Path
+) -> None:
+    proof, _ = proving(graph_folder=graph(tmp_path / "f", proving.weights, "image"))
 
     assert proof.network == NetworkComparison(nodes=1, differences=())
 

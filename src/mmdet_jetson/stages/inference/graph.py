@@ -36,12 +36,25 @@ class PostProcessing:
 
 
 @dataclass(frozen=True)
+class Folded:
+    """What the weights of a graph's first convolution do to its input beside what was trained.
+
+    They divide each channel by ``std``, in the order that the network was trained with; ``flipped``
+    says whether they then take the channels the other way round.
+    """
+
+    std: Tuple[float, float, float]
+    flipped: bool
+
+
+@dataclass(frozen=True)
 class Graph:
     """An exported graph of either kind, "fused" or "documented"; ``classes`` are names by label.
 
     ``input`` is what a fused graph takes: an "image" of any size, one that is "letterboxed" to
     ``input_size`` (width, height), or a normalised "tensor". A documented one takes such a tensor,
-    and its preprocessing stands in a file of MMDeploy's.
+    and its preprocessing stands in a file of MMDeploy's. ``folded`` is None where the first
+    convolution has the weights that were trained.
     """
 
     graph: str
@@ -50,6 +63,7 @@ class Graph:
     input: Optional[str] = None
     batch: int = 1
     preprocessing: Optional[Preprocessing] = None
+    folded: Optional[Folded] = None
     post_processing: PostProcessing = field(default_factory=PostProcessing)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
