@@ -28,9 +28,10 @@ class PostProcessing:
     """The limits of a graph's NMS.
 
     ``keep`` is how many detections leave it at most, ``nms_pre`` how many pairs of a box and a
-    class take part (None: all of them).
+    class take part (None: all of them). Scores below ``score_threshold`` are dropped.
     """
 
+    score_threshold: float = 0.0
     keep: Optional[int] = None
     nms_pre: Optional[int] = None
 
