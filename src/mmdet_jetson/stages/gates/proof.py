@@ -27,7 +27,8 @@ def _judge(case: Case, target: str, stated: Tolerances) -> GateResult:
     except UnusableEvaluationError as reason:
         return GateResult(name, FAIL, None, stated.alone, str(reason))
     differs = _network(proof.network)
-    outcome = PASS if found.alone <= stated.alone and not differs else FAIL
+    passes = found.matched > 0 and found.alone <= stated.alone and not differs
+    outcome = PASS if passes else FAIL
     sentence = _detections(found, target, stated) + differs
     return GateResult(name, outcome, found.alone, stated.alone, sentence)
 
