@@ -179,6 +179,12 @@ def nearest(row: np.ndarray, others: np.ndarray) -> float:
     return float((np.abs(same[:, :5] - row[:5]) * scale).max(1).min(initial=np.inf))
 
 
+def test_pytorch_convolves_in_full_precision(checkpoints: dict[str, Path]) -> None:
+    torch.backends.cudnn.allow_tf32 = True
+    in_pytorch(checkpoints["rtmdet"])
+    assert not torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize(("name", "mode"), EXPORTS)
 def test_it_detects_what_pytorch_detects(
     name: str,

@@ -61,7 +61,8 @@ def _deviation(proof: Proof, stated: Tolerances) -> Deviation:
     if not (found.matched or found.off or found.missing or found.extra):
         raise UnusableEvaluationError(
             f"The proof of {who} compares nothing: neither it nor the checkpoint detects anything "
-            f"with a score from {stated.from_score:g} on."
+            f"with a score from {stated.from_score:g} on. Train for longer, or lower from_score in "
+            "[gates.proof]."
         )
     return found
 
