@@ -30,9 +30,9 @@ class Tolerances:
 
 
 DEFAULT_TOLERANCES: Mapping[str, Tolerances] = {
-    "fp32": Tolerances(from_score=0.01, box=0.0005, score=0.001, alone=0.001),
-    "fp16": Tolerances(from_score=0.05, box=0.005, score=0.01, alone=0.02),
-    "bf16": Tolerances(from_score=0.05, box=0.01, score=0.02, alone=0.05),
-    "int8": Tolerances(from_score=0.3, box=0.02, score=0.05, alone=0.05),
+    "fp32": Tolerances(from_score=0.01, box=0.0002, score=0.001, alone=0.001),
+    "fp16": Tolerances(from_score=0.1, box=0.005, score=0.01, alone=0.01),
+    "bf16": Tolerances(from_score=0.3, box=0.01, score=0.02, alone=0.05),
+    "int8": Tolerances(from_score=0.3, box=0.02, score=0.05, alone=0.2),
 }
-"""By the precision of an engine: see docs/conversion.md for what they were measured on."""
+"""By the precision of an engine; docs/conversion.md says what they were measured on."""
