@@ -18,9 +18,10 @@ GATES: Mapping[str, str] = {
 class Tolerances:
     """How far an engine's detections may be from PyTorch's; all four are numbers from 0 to 1.
 
-    Every detection of the two with a score from ``from_score`` on needs a partner of the same class
-    in the other, whose corners are at most ``box`` away, as a share of the picture's longer side,
-    and whose score at most ``score``. ``alone`` is the share of them that may have none.
+    Every detection of the two with a score from ``from_score`` on, and the best on a picture where
+    none has such a score, needs a partner of the same class in the other. Its corners are at most
+    ``box`` away, as a share of the picture's longer side, and its score at most ``score``. The
+    share ``alone`` of them may have none.
     """
 
     from_score: float
@@ -30,7 +31,7 @@ class Tolerances:
 
 
 DEFAULT_TOLERANCES: Mapping[str, Tolerances] = {
-    "fp32": Tolerances(from_score=0.01, box=0.0002, score=0.001, alone=0.001),
+    "fp32": Tolerances(from_score=0.05, box=0.0002, score=0.001, alone=0.001),
     "fp16": Tolerances(from_score=0.1, box=0.005, score=0.01, alone=0.01),
     "bf16": Tolerances(from_score=0.3, box=0.01, score=0.02, alone=0.05),
     "int8": Tolerances(from_score=0.3, box=0.02, score=0.05, alone=0.2),

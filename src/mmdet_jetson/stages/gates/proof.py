@@ -23,7 +23,7 @@ def _judge(case: Case, target: str, stated: Tolerances) -> GateResult:
     name, proof = f"{case.gate}:{target}", case.measured.proofs.get(target)
     try:
         proof = _checked(proof, target, stated, case.measured.pictures)
-        found = _deviation(proof, stated)
+        found = _deviation(proof)
     except UnusableEvaluationError as reason:
         return GateResult(name, FAIL, None, stated.alone, str(reason))
     differs = _network(proof.network)
@@ -52,7 +52,7 @@ def _checked(proof: Optional[Proof], target: str, stated: Tolerances, pictures: 
     return proof
 
 
-def _deviation(proof: Proof, stated: Tolerances) -> Deviation:
+def _deviation(proof: Proof) -> Deviation:
     """Give how the engine deviates, if it was compared with anything."""
     who, model = title(proof.target), proof.models.get(ENGINE)
     if model is None or model.deviation is None:
@@ -60,9 +60,8 @@ def _deviation(proof: Proof, stated: Tolerances) -> Deviation:
     found = model.deviation
     if not (found.matched or found.off or found.missing or found.extra):
         raise UnusableEvaluationError(
-            f"The proof of {who} compares nothing: neither it nor the checkpoint detects anything "
-            f"with a score from {stated.from_score:g} on. Train for longer, or lower from_score in "
-            "[gates.proof]."
+            f"The proof of {who} compares nothing: neither it nor the checkpoint detects anything. "
+            "Train for longer."
         )
     return found
 

@@ -1,6 +1,6 @@
 """How far the detections of a model are from a reference's, picture by picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Iterable, List, Tuple
 
 import numpy as np
@@ -71,12 +71,16 @@ def deviation(
     """Pair [n, 6] with [m, 6] (see `by_picture`); a picture's longer side has ``side`` pixels.
 
     Who has a score from ``from_score`` on needs a partner, of whatever score, unless the ``limits``
-    of the model's post-processing may have cut that off: see `cut_off`.
+    of the model's post-processing may have cut that off: see `cut_off`. On a picture where nobody
+    has such a score the best one stands for all.
     """
+    scores = np.concatenate([reference[:, 4], found[:, 4]])
+    best = np.where(np.isnan(scores), 0, scores).max(initial=0)
+    tolerances = replace(tolerances, from_score=min(tolerances.from_score, float(best)))
     chosen, is_within = _paired(reference, found, side, tolerances)
     pairs = np.flatnonzero(chosen >= 0)
-    best = np.maximum(reference[pairs, 4], found[chosen[pairs], 4])
-    counted = pairs[best >= tolerances.from_score]
+    better = np.maximum(reference[pairs, 4], found[chosen[pairs], 4])
+    counted = pairs[better >= tolerances.from_score]
     apart = np.abs(reference[counted, :5] - found[chosen[counted], :5])
     others = np.setdiff1d(np.arange(len(found)), chosen)
     return Deviation(
