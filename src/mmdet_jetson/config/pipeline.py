@@ -4,6 +4,7 @@ Paths inside the files are relative to the project's root.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,7 +24,7 @@ from mmdet_jetson.config.toml import (
     read_toml,
 )
 from mmdet_jetson.contract.formats import DRAWN, FORMATS
-from mmdet_jetson.contract.gates import GATES
+from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES, GATES, PROOF, Tolerances
 from mmdet_jetson.contract.parameters.export import MOST_CANDIDATES
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.errors import ConfigError
@@ -111,6 +112,36 @@ class Profile(Section, frozen=True):
     warmup: Annotated[int, msgspec.Meta(ge=1)] = 20
 
 
+class Proof(Section, frozen=True):
+    """What to change in the tolerances for one precision: see `contract.gates.Tolerances`."""
+
+    from_score: Fraction | None = None
+    box: Fraction | None = None
+    score: Fraction | None = None
+    alone: Fraction | None = None
+
+
+class Gates(Section, frozen=True, rename={module: name for name, module in GATES.items()}):
+    """Limits, each called like its gate's module; the proof alone is judged without one, too."""
+
+    min_ap50: Fraction | None = None
+    max_ap_difference: Fraction | None = None
+    proof: dict[str, Proof] = msgspec.field(default_factory=dict)
+    """By precision."""
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are one number, by the name of their gate."""
+        stated = {name: getattr(self, GATES[name]) for name in GATES if name != PROOF}
+        return {name: limit for name, limit in stated.items() if limit is not None}
+
+    def tolerances(self, precision: str) -> Tolerances:
+        """Give those of the proof for engines of a precision."""
+        stated = msgspec.structs.asdict(self.proof.get(precision, Proof()))
+        changes = {name: value for name, value in stated.items() if value is not None}
+        return replace(DEFAULT_TOLERANCES[precision], **changes)
+
+
 class Pipeline(Section, frozen=True):
     """``pipeline.toml``: the one file a user edits."""
 
@@ -122,8 +153,7 @@ class Pipeline(Section, frozen=True):
     export: Export = Export()
     evaluate: Evaluate = Evaluate()
     profile: Profile = Profile()
-    gates: dict[str, Fraction] = msgspec.field(default_factory=dict)
-    """Limits by the name of their gate; a gate that is left out is not judged."""
+    gates: Gates = Gates()
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,8 +227,8 @@ def _check(project: Project, path: Path) -> None:
         )
     _check_targets(project, path)
     check_choice(f"{path}: dataset.format", dataset.format, (*FORMATS, DRAWN))
-    for gate in pipeline.gates:
-        check_choice(f"{path}: gates", gate, GATES)
+    for precision in pipeline.gates.proof:
+        check_choice(f"{path}: gates.proof", precision, PRECISIONS)
     for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
         if len(set(values)) != len(values):
             raise ConfigError(f"{path}: {field}: a name is listed twice", "remove one of them")

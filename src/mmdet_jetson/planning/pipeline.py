@@ -194,7 +194,9 @@ class _Planner:
         )
         if target.graph != "fused":
             return [export, engine, evaluate, profile]
-        prove = self._prove(name, export, engine, evaluate, references)
+        tolerances = self.project.pipeline.gates.tolerances(target.precision)
+        parameters = ProveParameters(name, tolerances)
+        prove = self._prove(parameters, export, engine, evaluate, references)
         return [export, engine, evaluate, prove, profile]
 
     def _fused(self, target: Target) -> FusedParameters | None:
@@ -276,15 +278,20 @@ class _Planner:
         )
 
     def _prove(
-        self, name: str, export: Step, engine: Step, evaluate: Step, references: Sequence[Step]
+        self,
+        parameters: ProveParameters,
+        export: Step,
+        engine: Step,
+        evaluate: Step,
+        references: Sequence[Step],
     ) -> Step:
         """Compare what was detected already with PyTorch's detections, and the two graphs."""
         pytorch, documented, evaluate_documented = references
         found = ("predictions.json", "metrics.json")
         return Step(
             stage=stages.PROVE,
-            subject=name,
-            parameters=ProveParameters(name),
+            subject=parameters.target,
+            parameters=parameters,
             inputs={
                 "dataset": self.dataset.output("val.json"),
                 "graph": export.output(),
@@ -303,7 +310,12 @@ def _report(project: Project, steps: Sequence[Step]) -> Step:
         stage=stages.REPORT,
         parameters=ReportParameters(
             name=project.pipeline.name,
-            gates=project.pipeline.gates,
+            gates=project.pipeline.gates.limits,
+            proofs={
+                name: project.pipeline.gates.tolerances(target.precision)
+                for name, target in project.used_targets.items()
+                if target.graph == "fused"
+            },
             targets=project.pipeline.targets,
         ),
         inputs={

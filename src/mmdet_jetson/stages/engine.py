@@ -127,10 +127,14 @@ def request_for(
 
 
 def compare(backend: Backend, built: Built, request: BuildRequest) -> Optional[float]:
-    """Give the engine's largest difference from the ONNX file; None where it cannot run here."""
+    """Give the engine's largest difference from the ONNX file.
+
+    None where it cannot run here, or the two have nothing to compare.
+    """
     if not backend.can_run():
         return None
-    return difference_from(request.onnx, backend.open_session(built.file, request.precision))
+    network = backend.open_session(built.file, request.precision)
+    return difference_from(request.onnx, network, request.graph.post_processing)
 
 
 def check_difference(difference: Optional[float], precision: str) -> None:
@@ -148,8 +152,8 @@ def check_difference(difference: Optional[float], precision: str) -> None:
 def not_compared(target: str) -> str:
     """Say that nobody has seen this engine detect anything yet."""
     return (
-        f"the engine for {target} was compiled but not run here, so its detections "
-        "were not compared with the ONNX file's: evaluate it on its device"
+        f"the detections of the engine for {target} were not compared with the ONNX file's: it "
+        "cannot run here, or they find nothing in noise. Evaluate it on its device"
     )
 
 

@@ -86,7 +86,8 @@ def _write_fused(
         parameters.input_size,
     )
     limits = nms_limits(model.network, deploy_config.codebase_config.post_processing, fused)
-    onnx.save(fused_graph(model.network, fused, preprocessing, limits), str(folder / ONNX))
+    made = fused_graph(model.network, fused, preprocessing, limits)
+    onnx.save(made.model, str(folder / ONNX))
     graph = read_fused_graph(folder / ONNX)
     return {
         **asdict(graph),
@@ -94,6 +95,7 @@ def _write_fused(
         "input": fused.input,
         "batch": fused.batch,
         "preprocessing": asdict(preprocessing),
+        "folded": asdict(made.folded) if made.folded else None,
     }
 
 

@@ -29,7 +29,8 @@ def run(job: StageJob[ReportParameters]) -> Result:
     """Write ``report.html`` and ``verdict.json``; a failed gate is a verdict, not an error."""
     subjects = read_subjects(job.inputs, job.parameters.targets)
     job.progress(0, 2, "gates")
-    gates = judge(job.parameters.gates, _measured(job.inputs["dataset"], subjects))
+    measured = _measured(job.inputs["dataset"], subjects)
+    gates = judge(job.parameters.gates, job.parameters.proofs, measured)
     outcome = verdict(gates)
     job.progress(1, 2, "page")
     page = report_page.render(
@@ -59,6 +60,7 @@ def _measured(dataset: Path, subjects: Sequence[Subject]) -> Measured:
         checkpoint=evaluated[CHECKPOINT],
         engines={engine.name: evaluated[engine.name] for engine in engines},
         pictures=len(read_split(annotations)["images"]),
+        proofs={engine.name: engine.proof for engine in engines},
     )
 
 

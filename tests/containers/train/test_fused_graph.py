@@ -179,6 +179,12 @@ def nearest(row: np.ndarray, others: np.ndarray) -> float:
     return float((np.abs(same[:, :5] - row[:5]) * scale).max(1).min(initial=np.inf))
 
 
+def test_pytorch_convolves_in_full_precision(checkpoints: dict[str, Path]) -> None:
+    torch.backends.cudnn.allow_tf32 = True
+    in_pytorch(checkpoints["rtmdet"])
+    assert not torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize(("name", "mode"), EXPORTS)
 def test_it_detects_what_pytorch_detects(
     name: str,
@@ -246,7 +252,7 @@ def test_larger_ones_detect_what_they_do_in_pytorch(
     model = enlivened(revert_sync_batchnorm(MODELS.build(config.model)), seen, random)
     fused = replace(FUSED, input=mode)
     limits = nms_limits(model, DEPLOY, fused)
-    graph = fused_graph(model, fused, prepared, limits).SerializeToString()
+    graph = fused_graph(model, fused, prepared, limits).model.SerializeToString()
     ours = detector(graph, prepared, fused, limits.keep, limits.candidates)
     assert_same_detections(ours, evaluate_checkpoint.detector(model, config), photos[:3])
 
@@ -281,6 +287,7 @@ def test_graph_json_says_what_to_feed_and_what_is_inside(
         },
         "input": "letterboxed",
         "batch": 1,
+        "folded": None,  # its first step takes the picture apart
         "classes": list(CLASSES),
         "input_size": [128, 128],
     }

@@ -1,10 +1,13 @@
 import shutil
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.config.pipeline import load_project
+from mmdet_jetson.config.pipeline import Gates, Proof, load_project
+from mmdet_jetson.config.targets import PRECISIONS
 from mmdet_jetson.config.toml import flatten
+from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES, GATES, Tolerances
 from mmdet_jetson.errors import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -66,8 +69,12 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ("input_size=[640,650]", "input_size[1]: expected `int` that's a multiple of 32"),
         ("input_size=[640]", "input_size: expected `array` of length 2"),
         ("gates.min_AP50=1.5", "gates.min_AP50: expected `float` <= 1"),
-        ("gates.max_AP_difference=low", "gates.max_AP_difference: expected `float`, got `str`"),
-        ("gates.min_ap50=0.5", "gates: 'min_ap50' is unknown; did you mean 'min_AP50'?"),
+        ("gates.max_AP_difference=low", "gates.max_AP_difference: expected `float | null`, got `str`"),
+        ("gates.min_ap50=0.5", "unknown key 'gates.min_ap50'; did you mean 'min_AP50'?"),
+        ("gates.proof=false", "gates.proof: expected `object`, got `bool`"),
+        ("gates.proof.int4.box=0.1", "gates.proof: 'int4' is unknown; did you mean 'int8'?"),
+        ("gates.proof.int8.boxes=0.1", "unknown key 'gates.proof.int8.boxes'; did you mean 'box'?"),
+        ("gates.proof.int8.alone=2", "gates.proof.int8.alone: expected `float` <= 1"),
         ("profile.repeats=10", "profile.repeats: expected `int` >= 200"),
         ("dataset.train.pictures=../train", "dataset.train.pictures: a path inside the source is relative"),
         ("dataset.val.pictures=a/..", "dataset.val.pictures: a path inside the source is relative"),
@@ -137,3 +144,27 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_flatten_keeps_lists_and_empty_tables() -> None:
     assert flatten({"a": {"b": [1], "c": {}}, "d": 2}) == {"a.b": [1], "a.c": {}, "d": 2}
+
+
+def test_every_gate_can_be_stated_and_has_a_field_of_its_own() -> None:
+    assert set(Gates.__struct_encode_fields__) == set(GATES)
+    assert {field.name for field in fields(Tolerances)} == set(Proof.__struct_fields__)
+
+
+def test_every_precision_has_tolerances_of_its_own() -> None:
+    assert set(DEFAULT_TOLERANCES) == set(PRECISIONS)
+    for precision, tolerances in DEFAULT_TOLERANCES.items():
+        assert Gates().tolerances(precision) == tolerances
+
+
+def test_what_is_stated_of_a_precision_changes_just_that(config: Path) -> None:
+    gates = load_project(config, ["gates.proof.int8.alone=0.5", "gates.min_AP50=0"]).pipeline.gates
+
+    assert gates.tolerances("int8") == replace(DEFAULT_TOLERANCES["int8"], alone=0.5)
+    assert gates.tolerances("fp32") == DEFAULT_TOLERANCES["fp32"]
+    assert gates.limits["min_AP50"] == 0
+
+
+def test_gates_that_are_left_out_have_no_limit() -> None:
+    assert Gates(max_ap_difference=0.1).limits == {"max_AP_difference": 0.1}
+    assert Gates().limits == {}

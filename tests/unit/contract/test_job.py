@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES
 from mmdet_jetson.contract.job import (
     ArtifactSummary,
     Failure,
@@ -72,9 +73,8 @@ def test_a_result_and_a_failure_come_back(tmp_path: Path) -> None:
 
 def test_progress_is_a_line_that_is_told_from_any_other(tmp_path: Path) -> None:
     channel = io.StringIO()
-    StageJob(ProveParameters("orin"), {}, tmp_path, tmp_path, channel=channel).progress(
-        1, 2, "half", loss=0.5
-    )
+    parameters = ProveParameters("orin", DEFAULT_TOLERANCES["fp32"])
+    StageJob(parameters, {}, tmp_path, tmp_path, channel=channel).progress(1, 2, "half", loss=0.5)
     assert parse_progress(channel.getvalue()) == Progress(1, 2, "half", {"loss": 0.5})
     assert channel.getvalue() == progress_line(Progress(1, 2, "half", {"loss": 0.5})) + "\n"
     for line in ("epoch 1", "5", "{}", '{"step": 1}', '{"step": "1", "total": 2}', "[" * 10_000):

@@ -6,9 +6,11 @@ import pytest
 
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import pipeline, stages
@@ -131,7 +133,7 @@ def test_a_step_with_the_parameters_of_another_stage_cannot_be_planned(
     dataset = planned(settings)[1][0]
     assert isinstance(dataset.parameters, DatasetParameters)
     with pytest.raises(TypeError, match="dataset: not the parameters of dataset"):
-        replace(dataset, parameters=ProveParameters("pc-onnxruntime"))
+        replace(dataset, parameters=ProveParameters("pc-onnxruntime", DEFAULT_TOLERANCES["fp32"]))
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,38 @@ def test_a_proof_runs_no_detector(settings: Settings) -> None:
         "evaluate-pc-onnxruntime", ("predictions.json", "metrics.json")
     )
     assert proof.inputs["dataset"] == StepOutput("dataset", ("val.json",))
+
+
+def test_every_fused_engine_has_to_be_proven_within_what_its_precision_allows(
+    settings: Settings,
+) -> None:
+    names = ["pc-onnxruntime", "pc-onnxruntime-int8", "agx-orin-jp501"]
+    changes = ("gates.proof.int8.alone=0.25", "gates.proof.int8.from_score=0.5")
+    steps = {each.name: each for each in planned(settings, f"targets={names}", *changes)[1]}
+    report = steps["report"].parameters
+    assert isinstance(report, ReportParameters)
+    int8 = replace(DEFAULT_TOLERANCES["int8"], alone=0.25, from_score=0.5)
+    fp32 = DEFAULT_TOLERANCES["fp32"]
+
+    assert report.proofs == {"pc-onnxruntime": fp32, "pc-onnxruntime-int8": int8, names[2]: fp32}
+    for name, tolerances in report.proofs.items():
+        assert steps[f"prove-{name}"].parameters == ProveParameters(name, tolerances)
+
+
+def test_a_documented_graph_is_what_others_are_compared_with_and_needs_no_proof(
+    settings: Settings,
+) -> None:
+    project, _ = planned(settings)
+    targets = {
+        name: msgspec.structs.replace(target, graph="documented")
+        for name, target in project.targets.items()
+    }
+    documented = msgspec.structs.replace(project, targets=targets)
+    steps = pipeline.plan(documented, Inputs(documented, settings, lambda name, done, total: None))
+    report = steps[-1].parameters
+    assert isinstance(report, ReportParameters)
+    assert report.proofs == {}
+    assert "prove-pc-onnxruntime" not in [step.name for step in steps]
 
 
 def test_steps_say_where_they_run(settings: Settings) -> None:

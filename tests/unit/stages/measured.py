@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 
+from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES, Tolerances
 from mmdet_jetson.contract.report import EvaluationMetrics
 from mmdet_jetson.stages.gates.measured import EvaluatedSubject, Interval, Measured
+from mmdet_jetson.stages.proving.deviation import Deviation
+from mmdet_jetson.stages.proving.proof import ENGINE, ComparedModel, NetworkComparison, Proof
 
 SURE = Interval(0.9, 0.85, 0.95)
+FP32 = DEFAULT_TOLERANCES["fp32"]
 
 
 def evaluated(
@@ -29,8 +33,24 @@ def evaluated(
     return EvaluatedSubject(metrics, interval)
 
 
+def proven(
+    target: str = "pc",
+    *,
+    tolerances: Tolerances = FP32,
+    deviation: Deviation | None = Deviation(matched=100, box=1e-5, score=1e-6),  # noqa: B008
+    network: NetworkComparison | None = NetworkComparison(271, ()),  # noqa: B008
+    pictures: int = 20,
+) -> Proof:
+    """A proof of an engine that detects as the checkpoint does."""
+    models = {ENGINE: ComparedModel({"AP": 0.7}, deviation)}
+    return Proof(target, "measured", tolerances, pictures, models, network)
+
+
 def measured(
-    checkpoint: EvaluatedSubject | None, pictures: int = 20, **engines: EvaluatedSubject | None
+    checkpoint: EvaluatedSubject | None,
+    pictures: int = 20,
+    proofs: Mapping[str, Proof | None] | None = None,
+    **engines: EvaluatedSubject | None,
 ) -> Measured:
-    """What a run has measured: ``engines`` by target."""
-    return Measured(checkpoint, engines, pictures)
+    """What a run has measured: ``engines`` and ``proofs`` by target."""
+    return Measured(checkpoint, engines, pictures, proofs or {})

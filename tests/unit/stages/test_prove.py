@@ -1,6 +1,6 @@
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +8,22 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
+from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.contract.job import Progress, Result, parse_progress
 from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.records import read_record, write_record
 from mmdet_jetson.contract.report import EvaluationMetrics
 from mmdet_jetson.stages.annotations.coco_file import Prediction
-from mmdet_jetson.stages.inference.graph import Graph
+from mmdet_jetson.stages.inference.graph import Folded, Graph
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.prove import run
-from mmdet_jetson.stages.proving.matching import Deviation
+from mmdet_jetson.stages.proving.deviation import Deviation
 from mmdet_jetson.stages.proving.proof import NetworkComparison, Proof
 
 Change = Callable[[list[Prediction]], object]
 
+TOLERANCES = Tolerances(from_score=0.01, box=0.01, score=0.2, alone=0.0)
 STD = (2.0, 3.0, 5.0)
 NETWORK = """<ir_version: 7, opset_import: ["" : 13]>
 network (float[1, 3, 8, 8] input) => (float[1, 2, 8, 8] dets)
@@ -62,7 +64,9 @@ def evaluation(folder: Path, subject: str, ap: float, change: Change) -> Path:
     return folder
 
 
-def graph(folder: Path, weights: np.ndarray, takes: str | None = None) -> Path:
+def graph(
+    folder: Path, weights: np.ndarray, takes: str | None = None, folded: Folded | None = None
+) -> Path:
     folder.mkdir()
     model = parser.parse_model(NETWORK)
     model.graph.initializer.append(numpy_helper.from_array(weights.astype(np.float32), "w"))
@@ -75,6 +79,7 @@ def graph(folder: Path, weights: np.ndarray, takes: str | None = None) -> Path:
         input_size=(8, 8),
         input=takes,
         preprocessing=preprocessing if takes else None,
+        folded=folded,
     )
     write_record(folder / "graph.json", described)
     return folder
@@ -104,20 +109,22 @@ class Proving:
         documented: Change = unchanged,
         engine: Change = unchanged,
         graph_folder: Path | None = None,
+        absent: Collection[str] = (),
     ) -> tuple[Proof, Result]:
         output = self.folder / "proof"
         output.mkdir()
         made = graph_folder or graph(self.folder / "fused", self.weights, "tensor")
+        inputs = {
+            "dataset": dataset(self.folder / "dataset"),
+            "graph": made,
+            "documented_graph": graph(self.folder / "documented_graph", self.weights),
+            "checkpoint": evaluation(self.folder / "pytorch", "checkpoint", 0.75, pytorch),
+            "documented": evaluation(self.folder / "mm", "documented", 0.5, documented),
+            "engine": evaluation(self.folder / "engine", "engine", 0.25, engine),
+        }
         job = StageJob(
-            parameters=ProveParameters("pc"),
-            inputs={
-                "dataset": dataset(self.folder / "dataset"),
-                "graph": made,
-                "documented_graph": graph(self.folder / "documented_graph", self.weights),
-                "checkpoint": evaluation(self.folder / "pytorch", "checkpoint", 0.75, pytorch),
-                "documented": evaluation(self.folder / "mm", "documented", 0.5, documented),
-                "engine": evaluation(self.folder / "engine", "engine", 0.25, engine),
-            },
+            parameters=ProveParameters("pc", TOLERANCES),
+            inputs={name: path for name, path in inputs.items() if name not in absent},
             output=output,
             work=self.folder / "work",
             channel=self.channel,
@@ -171,10 +178,10 @@ def test_a_shifted_and_a_rescored_detection_are_told_and_where_they_are(proving:
 
     proof, _ = proving(engine=move)
 
-    assert deviation(proof, "engine") == Deviation(matched=6, box=0.5, score=0.125)
+    assert deviation(proof, "engine") == Deviation(matched=6, box=0.5 / 128, score=0.125)
     by_picture = proof.models["engine"].by_picture
     assert by_picture["1.png"] == Deviation(matched=2)
-    assert by_picture["2.png"] == Deviation(matched=2, box=0.5)
+    assert by_picture["2.png"] == Deviation(matched=2, box=0.5 / 128)
     assert by_picture["3.png"] == Deviation(matched=2, score=0.125)
     assert deviation(proof, "documented graph") == Deviation(matched=6)
 
@@ -208,19 +215,65 @@ def test_a_model_that_detects_nothing_misses_everything(proving: Proving) -> Non
 def test_other_weights_are_named(proving: Proving, tmp_path: Path) -> None:
     proof, _ = proving(graph_folder=graph(tmp_path / "f", 1.5 * proving.weights, "tensor"))
 
+    assert proof.network is not None
     (difference,) = proof.network.differences
     assert "the weights w are not w" in difference
 
 
-def test_a_graph_that_takes_pictures_divides_by_the_deviation_first(
+def test_what_graph_json_says_was_folded_is_taken_out_again(
     proving: Proving, tmp_path: Path
 ) -> None:
-    divided = proving.weights / np.array(STD).reshape(1, 3, 1, 1)
-    folder = graph(tmp_path / "f", divided, "image")
+    folded = np.ascontiguousarray((proving.weights / np.array(STD).reshape(1, 3, 1, 1))[:, ::-1])
+    folder = graph(tmp_path / "f", folded, "image", Folded(STD, flipped=True))
 
     proof, _ = proving(graph_folder=folder)
 
     assert proof.network == NetworkComparison(nodes=1, differences=())
+
+
+def test_a_graph_that_takes_pictures_may_have_nothing_folded(
+    proving: Proving, tmp_path: Path
+) -> None:
+    proof, _ = proving(graph_folder=graph(tmp_path / "f", proving.weights, "image"))
+
+    assert proof.network == NetworkComparison(nodes=1, differences=())
+
+
+def test_what_moved_further_than_is_tolerated_is_counted(proving: Proving) -> None:
+    def move(predictions: list[Prediction]) -> None:
+        predictions[0]["bbox"][1] += 2
+        predictions[1]["score"] += 0.25
+
+    proof, _ = proving(engine=move)
+
+    assert proof.tolerances == TOLERANCES
+    assert deviation(proof, "engine") == Deviation(matched=4, off=2, box=2 / 128, score=0.25)
+
+
+def test_a_graph_is_not_asked_for_more_than_it_keeps(proving: Proving, tmp_path: Path) -> None:
+    """PyTorch's YOLOX keeps all that it detects."""
+    folder = graph(tmp_path / "f", proving.weights, "tensor")
+    described = json.loads((folder / "graph.json").read_text())
+    described["post_processing"] = {"keep": 2, "nms_pre": 5, "score_threshold": 0.001}
+    (folder / "graph.json").write_text(json.dumps(described))
+
+    def add_faint(predictions: list[Prediction]) -> None:
+        predictions += [{**predictions[0], "bbox": [1, 1, 9, 9], "score": 0.3}] * 4
+
+    proof, _ = proving(pytorch=add_faint, graph_folder=folder)
+
+    assert deviation(proof, "engine") == Deviation(matched=6)
+    assert deviation(proof, "documented graph") == Deviation(matched=6, missing=4)
+
+
+def test_a_detector_without_a_documented_graph_is_compared_with_pytorch_alone(
+    proving: Proving,
+) -> None:
+    proof, result = proving(absent=("documented", "documented_graph"))
+
+    assert proof.network is None
+    assert deviation(proof, "engine") == Deviation(matched=6)
+    assert set(proof.models) == set(result.metrics) == {"pytorch", "engine"}
 
 
 def test_progress_names_what_is_compared(proving: Proving) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from measured import FP32
 from passports import passport
 
+from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.contract.job import ArtifactSummary
 from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.records import ContractError, read_record, write_record
@@ -30,7 +32,7 @@ from mmdet_jetson.stages.evaluation.coco_figures import FIGURES, coco_figures
 from mmdet_jetson.stages.gates.measured import Measured
 from mmdet_jetson.stages.inference.passport import EngineFile
 from mmdet_jetson.stages.job import StageJob
-from mmdet_jetson.stages.proving.matching import Deviation
+from mmdet_jetson.stages.proving.deviation import Deviation
 from mmdet_jetson.stages.proving.proof import ComparedModel, NetworkComparison, Proof
 from mmdet_jetson.stages.reporting.report_page import (
     difference,
@@ -134,19 +136,20 @@ def make_engine(inputs: Mapping[str, Path], target: str) -> None:
     write_record(inputs[f"engine-{target}"] / "passport.json", made)
 
 
-def with_proof(job: Job, folder: Path, target: str, network: NetworkComparison) -> Job:
+def with_proof(
+    job: Job, folder: Path, target: str, network: NetworkComparison | None = None
+) -> Job:
     def compared(ap: float, **deviation: float) -> ComparedModel:
-        return ComparedModel({"AP": ap}, Deviation(41, 1, 0, **deviation))
+        return ComparedModel({"AP": ap}, Deviation(41, 2, 1, 0, **deviation))
 
     proof = Proof(
         target=target,
         evidence="emulated",
-        near=0.01,
-        least_score=0.05,
+        tolerances=FP32,
         pictures=PICTURES,
         models={
-            "documented graph": compared(0.2033, box=0.125, score=0.000004),
-            "engine": compared(0.2011, box=0.25, score=0.00005),
+            "documented graph": compared(0.2033, box=0.00125, score=0.000004),
+            "engine": compared(0.2011, box=0.000025, score=0.00005),
             "pytorch": ComparedModel({"AP": 0.20341}),
         },
         network=network,
@@ -187,6 +190,7 @@ def job(tmp_path: Path) -> Job:
         parameters=ReportParameters(
             name="cups <and> jugs",
             gates={"min_AP50": 0.6, "max_AP_difference": 0.002},
+            proofs={},
             targets=TARGETS,
         ),
         inputs=inputs,
@@ -454,12 +458,44 @@ def test_the_proof_is_shown_where_there_is_one(job: Job, tmp_path: Path) -> None
         for row in re.findall(r"<tr>(.*?)</tr>", section, re.DOTALL)
     ]
     assert rows[1:] == [
-        ["PyTorch", "0.2034", "–", "–", "–", "–", "–"],
-        ["documented graph", "0.2033", "41", "1", "0", "0.125 px", "0.000004"],
-        ["engine", "0.2011", "41", "1", "0", "0.250 px", "0.000050"],
+        ["PyTorch", "0.2034", "–", "–", "–", "–", "–", "–"],
+        ["documented graph", "0.2033", "41", "2", "1", "0", "0.1250%", "0.000004"],
+        ["engine", "0.2011", "41", "2", "1", "0", "0.0025%", "0.000050"],
     ]
     assert "each of their 271 nodes" in section
     assert '<span class="grade">emulated</span>' in section
+
+
+def must_be_proven(job: Job) -> Job:
+    return replace(job, parameters=replace(job.parameters, proofs={TARGETS[0]: FP32}))
+
+
+def test_what_the_proof_says_is_among_the_gates(job: Job, tmp_path: Path) -> None:
+    """Three of 44 detections without a partner are more than an engine in fp32 may have."""
+    folder = tmp_path / "proof"
+    asked = must_be_proven(with_proof(job, folder, TARGETS[0], NetworkComparison(271, ())))
+
+    outcome, gates = judged(asked)
+    shown = (asked.output / "report.html").read_text()
+
+    assert (outcome, gates[f"proof:{TARGETS[0]}"]) == ("fail", "fail")
+    assert "1 missing, 0 extra, 2 beyond" in found(r'<ul class="gates">(.*?)</ul>', shown)
+    proof = read_record(folder / "proof.json", Proof)
+    good = replace(proof.models["engine"], deviation=Deviation(matched=41))
+    write_record(folder / "proof.json", replace(proof, models={"engine": good}))
+    assert judged(asked)[0] == "pass"
+
+
+def test_a_missing_proof_fails(job: Job) -> None:
+    outcome, gates = judged(must_be_proven(job))
+
+    assert (outcome, gates[f"proof:{TARGETS[0]}"]) == ("fail", "fail")
+
+
+def test_a_detector_without_a_documented_graph_says_so(job: Job, tmp_path: Path) -> None:
+    shown = page(with_proof(job, tmp_path / "proof", TARGETS[0]))
+
+    assert "no documented graph to compare the network with" in shown
 
 
 def test_a_network_that_differs_is_named(job: Job, tmp_path: Path) -> None:
@@ -492,7 +528,9 @@ def test_gates_judge_the_checkpoint_and_every_engine(
 ) -> None:
     seen: list[Measured] = []
 
-    def judge(_: Mapping[str, float], measured: Measured) -> list[GateResult]:
+    def judge(
+        _: Mapping[str, float], proofs: Mapping[str, Tolerances], measured: Measured
+    ) -> list[GateResult]:
         seen.append(measured)
         return []
 

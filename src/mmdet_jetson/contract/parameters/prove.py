@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.contract.parameters.base import Parameters
 
 
@@ -10,3 +11,4 @@ class ProveParameters(Parameters):
     """``target`` is the one of the engine that is compared with PyTorch."""
 
     target: str
+    tolerances: Tolerances

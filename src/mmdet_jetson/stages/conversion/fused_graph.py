@@ -5,7 +5,7 @@ Every node's name starts with the part it belongs to: ``preprocessing/``, ``netw
 
 import io
 import traceback
-from typing import Dict, List, Mapping, Set
+from typing import Dict, List, Mapping, NamedTuple, Optional, Set
 
 import onnx
 import torch
@@ -21,13 +21,20 @@ from mmdet_jetson.stages.conversion.fused_preprocessing import (
     preprocessing_graph,
 )
 from mmdet_jetson.stages.errors import StageError, reason_of
-from mmdet_jetson.stages.inference.graph import TENSOR
+from mmdet_jetson.stages.inference.graph import TENSOR, Folded
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
+
+
+class FusedGraph(NamedTuple):
+    """A graph, and what was folded into its first convolution, if anything was."""
+
+    model: onnx.ModelProto
+    folded: Optional[Folded]
 
 
 def fused_graph(
     model: nn.Module, fused: FusedParameters, preprocessing: Preprocessing, limits: NmsLimits
-) -> onnx.ModelProto:
+) -> FusedGraph:
     """Make the graph of a detector in evaluation mode.
 
     Its inputs are those of `preprocessing_graph` for the kind of input; for "tensor", ``input``
@@ -43,13 +50,14 @@ def fused_graph(
     network = trace(decoded)
     nms = nms_graph(limits, fused.batch, decoded.boxes, decoded.classes)
     parts = {"network": network, "nms": nms}
+    folded: Optional[Folded] = None
     if fused.input != TENSOR:
         folded = fold_into_first_convolution(network, preprocessing)
-        before = preprocessing_graph(fused.input, preprocessing, fused.batch, folded)
+        before = preprocessing_graph(fused.input, preprocessing, fused.batch, folded is not None)
         parts = {"preprocessing": before, **parts}
     joined = join(parts)
     onnx.checker.check_model(joined, full_check=True)
-    return joined
+    return FusedGraph(joined, folded)
 
 
 def trace(network: DecodedNetwork) -> onnx.ModelProto:

@@ -12,7 +12,7 @@ ONNX's own Resize rounds once, at the end: a tenth of the values are 1 off, whic
 """
 
 from string import Template
-from typing import Dict, Iterable
+from typing import Dict, Iterable, Optional
 
 import numpy as np
 import onnx
@@ -20,7 +20,7 @@ from onnx import numpy_helper, parser
 
 from mmdet_jetson.stages.conversion.fused_nms import IR_VERSION, OPSET
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.graph import IMAGE, LETTERBOXED, TENSOR
+from mmdet_jetson.stages.inference.graph import IMAGE, LETTERBOXED, TENSOR, Folded
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 INPUTS = (IMAGE, LETTERBOXED, TENSOR)
@@ -51,18 +51,21 @@ def check_input(mode: str, preprocessing: Preprocessing, batch: int) -> None:
         )
 
 
-def fold_into_first_convolution(network: onnx.ModelProto, preprocessing: Preprocessing) -> bool:
+def fold_into_first_convolution(
+    network: onnx.ModelProto, preprocessing: Preprocessing
+) -> Optional[Folded]:
     """Let the weights of the first convolution divide by the deviation and turn BGR into RGB.
 
     Both are exact, also at the borders, where the convolution pads with zeros: 0 divided is 0. The
     mean is not folded: the zeros there would have to become means.
 
     Returns:
-        Whether the network reads its ``input`` with a convolution, and so was changed.
+        What was folded; None where the network does not read its ``input`` with a convolution,
+        and is as it was.
     """
     readers = [node for node in network.graph.node if "input" in node.input]
     if [node.op_type for node in readers] != ["Conv"]:
-        return False
+        return None
     weights: Dict[str, onnx.TensorProto] = {w.name: w for w in network.graph.initializer}
     tensor = weights[readers[0].input[1]]
     kernel = numpy_helper.to_array(tensor) / np.array(preprocessing.std, np.float32).reshape(
@@ -70,7 +73,7 @@ def fold_into_first_convolution(network: onnx.ModelProto, preprocessing: Preproc
     )
     ordered = kernel[:, ::-1] if preprocessing.to_rgb else kernel
     tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(ordered), tensor.name))
-    return True
+    return Folded(preprocessing.std, preprocessing.to_rgb)
 
 
 def preprocessing_graph(

@@ -1,7 +1,7 @@
 """How far the detections of an engine are from those of the ONNX file it was built from."""
 
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -10,24 +10,34 @@ from onnx import TensorProto
 
 from mmdet_jetson.stages.backends.onnxruntime import load, network_of, options
 from mmdet_jetson.stages.building.operators import custom_operators
+from mmdet_jetson.stages.inference.graph import PostProcessing
+from mmdet_jetson.stages.inference.matching import cut_off, partners
 from mmdet_jetson.stages.inference.network import Network
 
 # Where a graph takes pictures of any size, (height, width): odd, and higher than wide.
 ANY_SIZE = (481, 353)
 TILE = 16  # pixels
+NO_LIMITS = PostProcessing()
 
 
-def difference_from(onnx_file: Path, network: Network) -> Optional[float]:
+def difference_from(
+    onnx_file: Path, network: Network, limits: PostProcessing = NO_LIMITS
+) -> Optional[float]:
     """Give the `max_difference` of a network from an ONNX file, on `example_inputs`.
 
-    None where the file holds operators that ONNX Runtime, the reference, cannot compute.
+    ``limits`` are those of the graph's post-processing. None where there is nothing to compare: the
+    file holds operators that ONNX Runtime, the reference, cannot compute, or neither of the two
+    detects anything.
     """
     if custom_operators(onnx_file):
         return None
     inputs = example_inputs(onnx.load(str(onnx_file)))
     as_it_is = options(ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
     expected = network_of(load(onnx_file, as_it_is))(*inputs)
-    return max_difference(expected, network(*inputs), max(_sides(inputs[0])))
+    actual = network(*inputs)
+    if not any(len(rows) for rows in (*_pictures(expected), *_pictures(actual))):
+        return None
+    return max_difference(expected, actual, max(_sides(inputs[0])), limits)
 
 
 def example_inputs(model: onnx.ModelProto) -> List[np.ndarray]:
@@ -52,31 +62,62 @@ def example_inputs(model: onnx.ModelProto) -> List[np.ndarray]:
 
 
 def max_difference(
-    expected: Sequence[np.ndarray], actual: Sequence[np.ndarray], side: float
+    expected: Sequence[np.ndarray],
+    actual: Sequence[np.ndarray],
+    side: float,
+    limits: PostProcessing = NO_LIMITS,
 ) -> float:
-    """Give the largest difference between a detection and the nearest one of the other network.
+    """Give the largest difference between two networks' detections, matched one to one.
 
-    Both are the outputs of a network: dets [batch, n, 5] and labels [batch, n]. Scores count as
-    they are, corners as a share of ``side`` in pixels. Nearest and not same: detections whose
-    scores differ by a rounding error may change places. It is looked for both ways: where rows
-    that only fill the outputs up are equal, a detection in place of one of them leaves every row of
-    the other network a near one.
+    Both are the outputs of a network: dets [batch, n, 5] and labels [batch, n], where rows with
+    score 0 only fill up, and `nms` of a fused graph. Scores count as they are, corners as a share
+    of ``side`` in pixels. Partners are of the same class and `NEAR`, whatever their places:
+    detections whose scores differ by a rounding error may change these. One without a partner, in
+    either of the two, counts by how far its score is over what the ``limits`` may have cut off: see
+    `cut_off`. Where something is not a finite number the difference is infinite.
     """
-    rows, others = _rows(expected, side), _rows(actual, side)
-    if rows.shape != others.shape:
+    if expected[0].shape != actual[0].shape:
         return float("inf")
-    apart = np.abs(rows[:, None] - others[None]).max(axis=2)
-    nearest = [apart.min(axis=axis, initial=np.inf).max(initial=0) for axis in (0, 1)]
-    return float(max(nearest))
+    keep, largest = expected[0].shape[1], 0.0
+    for place, (rows, others) in enumerate(zip(_pictures(expected), _pictures(actual))):
+        threshold = limits.score_threshold
+        if _is_crowded(expected, place, limits):
+            # Rounding decides who is the last candidate, and nobody is fainter than that one.
+            faintest = np.concatenate([rows[:, 4], others[:, 4]]).min(initial=np.inf)
+            threshold = max(threshold, float(faintest))
+        largest = max(largest, _difference(rows, others, side, keep, threshold))
+    return largest
 
 
-def _rows(outputs: Sequence[np.ndarray], side: float) -> np.ndarray:
-    """Join box, score, label and place in the batch: [batch * n, 7]."""
-    dets, labels = outputs[0], outputs[1]
-    scaled = dets / np.array([side] * 4 + [1], np.float32)
-    places = np.broadcast_to(np.arange(len(dets))[:, None], labels.shape)
-    joined = np.concatenate([scaled, labels[..., None], places[..., None]], axis=2)
-    return joined.reshape(-1, joined.shape[2])
+def _is_crowded(outputs: Sequence[np.ndarray], place: int, limits: PostProcessing) -> bool:
+    """Whether more pairs of a box and a class were over the threshold than a fused NMS takes."""
+    if len(outputs) < 3 or limits.nms_pre is None:
+        return False
+    return bool(outputs[2][place, 0] > limits.nms_pre)
+
+
+def _difference(
+    rows: np.ndarray, others: np.ndarray, side: float, keep: int, threshold: float
+) -> float:
+    """Give the largest difference on one picture."""
+    if not (np.isfinite(rows).all() and np.isfinite(others).all()):
+        return float("inf")
+    chosen = partners(rows, others, side)
+    paired = chosen >= 0
+    changes = np.abs(rows[paired, :5] - others[chosen[paired], :5]) / ([side] * 4 + [1])
+    without = np.setdiff1d(np.arange(len(others)), chosen)
+    alone = (
+        rows[~paired, 4] - cut_off(others, keep, threshold),
+        others[without, 4] - cut_off(rows, keep, threshold),
+    )
+    return float(np.concatenate([changes.ravel(), *alone]).max(initial=0))
+
+
+def _pictures(outputs: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Give the detections on each picture of a batch, [n, 6], without rows that only fill up."""
+    for dets, labels in zip(*outputs[:2]):
+        rows = np.concatenate([dets, labels[:, None]], axis=1).astype(np.float64)
+        yield rows[~(rows[:, 4] <= 0)]  # a score that is not a number stays
 
 
 def _shape(value: onnx.ValueInfoProto) -> List[int]:

@@ -7,7 +7,7 @@ A gate passes on measurements alone: what is missing fails it. Each is a module 
 from importlib import import_module
 from typing import List, Mapping, Protocol, Sequence, cast
 
-from mmdet_jetson.contract.gates import GATES
+from mmdet_jetson.contract.gates import GATES, PROOF, Tolerances
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, GateResult
 from mmdet_jetson.stages.gates.measured import Case, Measured
 
@@ -24,10 +24,13 @@ def load_gate(name: str) -> Gate:
     return cast("Gate", import_module(f"{__name__}.{GATES[name]}"))
 
 
-def judge(limits: Mapping[str, float], measured: Measured) -> List[GateResult]:
+def judge(
+    limits: Mapping[str, float], tolerances: Mapping[str, Tolerances], measured: Measured
+) -> List[GateResult]:
     """Judge every gate that has a limit, in the order of `contract.gates.GATES`.
 
-    A gate that finds nothing to judge is inconclusive.
+    ``tolerances`` are those of the proof, by the target whose engine has to be proven. A gate that
+    finds nothing to judge is inconclusive.
 
     Raises:
         ValueError: there is no such gate: one that is skipped would look passed.
@@ -35,10 +38,11 @@ def judge(limits: Mapping[str, float], measured: Measured) -> List[GateResult]:
     unknown = sorted(set(limits) - set(GATES))
     if unknown:
         raise ValueError(f"unknown gate {unknown[0]!r}; the gates are {', '.join(GATES)}")
+    asked = {**limits, **({PROOF: 0.0} if tolerances else {})}
     results: List[GateResult] = []
-    for name in (name for name in GATES if name in limits):
-        judged = load_gate(name).judge(Case(name, limits[name], measured))
-        results += judged or [_nothing_judged(name, limits[name])]
+    for name in (name for name in GATES if name in asked):
+        judged = load_gate(name).judge(Case(name, asked[name], measured, tolerances))
+        results += judged or [_nothing_judged(name, asked[name])]
     return results
 
 

@@ -1,9 +1,11 @@
 """What gates judge by, and what makes an evaluation prove nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Mapping, Optional
 
+from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.contract.report import CHECKPOINT, EvaluationMetrics, GateResult
+from mmdet_jetson.stages.proving.proof import Proof
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,14 @@ class UnusableEvaluationError(Exception):
 class Measured:
     """What a run has measured of accuracy; None stands for what is missing.
 
-    ``engines`` are by target. ``pictures`` is the size of the validation set, which every
-    evaluation must have covered.
+    ``engines`` and ``proofs`` are by target. ``pictures`` is the size of the validation set, which
+    every evaluation and every proof must have covered.
     """
 
     checkpoint: Optional[EvaluatedSubject]
     engines: Mapping[str, Optional[EvaluatedSubject]]
     pictures: int
+    proofs: Mapping[str, Optional[Proof]] = field(default_factory=dict)
 
     def evaluated(self, subject: str) -> Optional[EvaluatedSubject]:
         """What was found about the checkpoint, or about the engine for a target."""
@@ -75,11 +78,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Case:
-    """What one gate has to judge: its name and limit in ``[gates]``, and all that was measured."""
+    """What one gate has to judge: its name and limit in ``[gates]``, and all that was measured.
+
+    ``tolerances`` are the proof's limits, by the target whose engine has to be proven.
+    """
 
     gate: str
     limit: float
     measured: Measured
+    tolerances: Mapping[str, Tolerances] = field(default_factory=dict)
 
     def result(
         self, subject: str, outcome: str, measured: Optional[float], sentence: str

@@ -28,11 +28,24 @@ class PostProcessing:
     """The limits of a graph's NMS.
 
     ``keep`` is how many detections leave it at most, ``nms_pre`` how many pairs of a box and a
-    class take part (None: all of them).
+    class take part (None: all of them). Scores below ``score_threshold`` are dropped.
     """
 
+    score_threshold: float = 0.0
     keep: Optional[int] = None
     nms_pre: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What the weights of a graph's first convolution do to its input beside what was trained.
+
+    They divide each channel by ``std``, in the order that the network was trained with; ``flipped``
+    says whether they then take the channels the other way round.
+    """
+
+    std: Tuple[float, float, float]
+    flipped: bool
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,8 @@ class Graph:
 
     ``input`` is what a fused graph takes: an "image" of any size, one that is "letterboxed" to
     ``input_size`` (width, height), or a normalised "tensor". A documented one takes such a tensor,
-    and its preprocessing stands in a file of MMDeploy's.
+    and its preprocessing stands in a file of MMDeploy's. ``folded`` is None where the first
+    convolution has the weights that were trained.
     """
 
     graph: str
@@ -50,6 +64,7 @@ class Graph:
     input: Optional[str] = None
     batch: int = 1
     preprocessing: Optional[Preprocessing] = None
+    folded: Optional[Folded] = None
     post_processing: PostProcessing = field(default_factory=PostProcessing)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
 

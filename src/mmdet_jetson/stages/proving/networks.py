@@ -6,15 +6,16 @@ own; behind, boxes and NMS are written in other operators.
 """
 
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from mmdet_jetson.stages.inference.graph import Folded
 from mmdet_jetson.stages.proving.proof import NetworkComparison
 
-# A fused graph's first convolution divides by the deviation, which rounds.
+# Dividing weights by a deviation and multiplying them by it again rounds.
 ROUNDING = 1e-6
 MOST_DIFFERENCES = 5
 
@@ -33,17 +34,17 @@ class NetworkNodes:
         self.nodes = needed[first:]
 
 
-def compare_files(first: Path, second: Path, std: Optional[Sequence[float]]) -> NetworkComparison:
+def compare_files(first: Path, second: Path, folded: Optional[Folded]) -> NetworkComparison:
     """Compare the networks in two files.
 
-    ``std`` is what the first convolution of the second one divides its input by, if it does.
+    ``folded`` is what the second one's graph.json says was folded into its first convolution.
 
     Returns:
         How many nodes the first one has, and what differs, as `compare_networks` says it.
     """
     one, other = NetworkNodes(onnx.load(str(first))), NetworkNodes(onnx.load(str(second)))
-    if std is not None:
-        _multiply_back(other, std)
+    if folded:
+        _unfold(other, folded)
     return NetworkComparison(len(one.nodes), tuple(compare_networks(one, other)))
 
 
@@ -76,10 +77,11 @@ def _needed(nodes: List[onnx.NodeProto]) -> List[onnx.NodeProto]:
     return [node for node in nodes if node.output[0] in needed]
 
 
-def _multiply_back(network: NetworkNodes, std: Sequence[float]) -> None:
-    weights = network.nodes[0].input[1]
-    deviation = np.array(std, np.float32).reshape(1, -1, 1, 1)
-    network.constants[weights] = network.constants[weights] * deviation
+def _unfold(network: NetworkNodes, folded: Folded) -> None:
+    """Give the first convolution the weights that were trained, [out, in, height, width]."""
+    name = network.nodes[0].input[1]
+    weights = network.constants[name][:, :: -1 if folded.flipped else 1]
+    network.constants[name] = weights * np.array(folded.std, np.float32).reshape(1, -1, 1, 1)
 
 
 def _difference(

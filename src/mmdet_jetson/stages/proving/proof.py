@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import List, Mapping, Optional, Tuple
 
-from mmdet_jetson.stages.proving.matching import Deviation
+from mmdet_jetson.contract.gates import Tolerances
+from mmdet_jetson.stages.proving.deviation import Deviation
 
-PYTORCH = "pytorch"
-"""The model that the others are held against."""
+PYTORCH, ENGINE = "pytorch", "engine"
+"""The model that the others are held against, and the one that is proven."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,16 @@ class NetworkComparison:
 class Proof:
     """The proof of a target's engine.
 
-    ``near`` and ``least_score`` are those of `matching`; ``evidence`` tells how near to its target
-    the engine was run.
+    ``evidence`` tells how near to its target the engine was run. ``network`` is None where there is
+    no documented graph to compare with.
     """
 
     target: str
     evidence: str
-    near: float
-    least_score: float
+    tolerances: Tolerances
     pictures: int
     models: Mapping[str, ComparedModel]
-    network: NetworkComparison
+    network: Optional[NetworkComparison]
 
     def in_order(self) -> List[Tuple[str, ComparedModel]]:
         """The models with their names, PyTorch's first."""

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from mmdet_jetson.stages.engines.comparison import (
     example_inputs,
     max_difference,
 )
+from mmdet_jetson.stages.inference.graph import PostProcessing
+
+Outputs = tuple[np.ndarray, np.ndarray]
 
 DETS = np.array([[[8, 8, 24, 24, 0.5], [32, 16, 48, 48, 0.9]]], np.float32)
 LABELS = np.array([[1, 0]])
@@ -22,7 +26,7 @@ def test_the_same_in_another_order_differs_by_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "change", "expected"), [(0, [0, 0, 6.4, 0, 0], 0.1), (1, [0, 0, 0, 0, -0.3], 0.3)]
+    ("row", "change", "expected"), [(0, [0, 0, 0.64, 0, 0], 0.01), (1, [0, 0, 0, 0, -0.3], 0.3)]
 )
 def test_corners_count_as_a_share_of_the_side_and_scores_as_they_are(
     row: int, change: list[float], expected: float
@@ -33,24 +37,87 @@ def test_corners_count_as_a_share_of_the_side_and_scores_as_they_are(
     assert max_difference((DETS, LABELS), (changed, LABELS), 64) == pytest.approx(expected)
 
 
-def test_another_class_another_picture_and_another_number_are_far_apart() -> None:
-    twice = np.concatenate([DETS, DETS]), np.concatenate([LABELS, LABELS])
-    swapped = twice[0].copy()
-    swapped[0, 0, 4] = 0.1
-
-    assert max_difference((DETS, LABELS), (DETS, LABELS + 1), 64) >= 1
-    assert max_difference((DETS, LABELS), (DETS[:, :1], LABELS[:, :1]), 64) == np.inf
-    assert max_difference(twice, (swapped, twice[1]), 64) == pytest.approx(0.4)
+def outputs(*rows: list[float], fill: int = 4, labels: Sequence[int] = ()) -> Outputs:
+    """Give what a network with ``fill`` rows gives for one picture; the rest only fills up."""
+    dets = np.zeros((1, fill, 5), np.float32)
+    dets[0, : len(rows)] = np.array(rows).reshape(-1, 5)
+    listed = [*(labels or [0] * len(rows)), *[-1] * (fill - len(rows))]
+    return dets, np.array([listed])
 
 
-def test_a_detection_that_only_one_of_them_has_counts_whichever_it_is() -> None:
-    filler = np.zeros(5, np.float32)
-    few = np.array([[DETS[0, 0], filler, filler]])
-    more = np.array([[DETS[0, 0], DETS[0, 1], filler]])
-    labels = np.array([[1, -1, -1]])
+A, B, C = [8, 8, 24, 24, 0.5], [32, 16, 48, 48, 0.9], [2, 40, 20, 60, 0.25]
+NAN = float("nan")
+THRESHOLD = PostProcessing(score_threshold=0.05)
+BAD = {
+    "invented": (outputs(A, B), outputs(A, B, C), 0.25),
+    "many-invented": (outputs(A, B, fill=130), outputs(A, *[B] * 129, fill=130), 0.9),
+    "missing": (outputs(A, B), outputs(A), 0.9),
+    "duplicated": (outputs(A, B), outputs(A, B, B), 0.9),
+    "doubled-for-another": (outputs(A, B), outputs(B, B), 0.9),
+    "nothing": (outputs(A, B), outputs(), 0.9),
+    "out-of-nothing": (outputs(), outputs(A), 0.5),
+    "rescored": (outputs(A, B), outputs(A, [*B[:4], 0.7]), 0.2),
+    "shifted": (outputs(A, B), outputs(A, [33, 16, 49, 48, 0.9]), 1 / 64),
+    "elsewhere": (outputs(A, B), outputs(A, [0, 16, 16, 48, 0.9]), 0.9),
+    "other-class": (outputs(A, B), outputs(A, B, labels=[0, 1]), 0.9),
+    "classes-swapped": (outputs(A, B, labels=[1, 0]), outputs(A, B, labels=[0, 1]), 0.9),
+    "boxes-swapped": (outputs(A, B), outputs([*B[:4], A[4]], [*A[:4], B[4]]), 0.4),
+    "nan-score": (outputs(A, B), outputs(A, [*B[:4], NAN]), np.inf),
+    "nan-corner": (outputs(A, B), outputs(A, [NAN, *B[1:]]), np.inf),
+    "all-nan": (outputs(A, B), outputs([NAN] * 5, [NAN] * 5), np.inf),
+    "infinite": (outputs(A, B), outputs(A, [*B[:3], np.inf, 0.9]), np.inf),
+    "fewer-rows": (outputs(A, B), outputs(A, B, fill=2), np.inf),
+}
 
-    assert max_difference((few, labels), (more, labels), 64) >= 0.5
-    assert max_difference((more, labels), (few, labels), 64) >= 0.5
+
+@pytest.mark.parametrize(("expected", "actual", "difference"), BAD.values(), ids=BAD)
+def test_what_differs_is_far_apart_from_either_side(
+    expected: Outputs, actual: Outputs, difference: float
+) -> None:
+    assert max_difference(expected, actual, 64) == pytest.approx(difference)
+    assert max_difference(actual, expected, 64) == pytest.approx(difference)
+
+
+def test_another_picture_of_the_batch_is_another_place() -> None:
+    pair = [np.concatenate(each) for each in zip(outputs(A), outputs(B), strict=True)]
+    turned = [each[::-1] for each in pair]
+
+    assert max_difference(pair, pair, 64) == 0
+    assert max_difference(pair, turned, 64) == pytest.approx(0.9)
+    assert max_difference(pair, outputs(A), 64) == np.inf
+
+
+def test_a_score_at_the_threshold_may_be_on_either_side_of_it() -> None:
+    faint = [*C[:4], 0.0501]
+
+    assert max_difference(outputs(A, faint), outputs(A), 64, THRESHOLD) == pytest.approx(
+        1e-4, rel=1e-3
+    )
+    assert max_difference(outputs(A), outputs(A, faint), 64, THRESHOLD) == pytest.approx(
+        1e-4, rel=1e-3
+    )
+    assert max_difference(outputs(A, faint), outputs(A), 64) == pytest.approx(0.0501)
+
+
+def test_the_last_candidate_of_a_crowded_nms_may_be_another() -> None:
+    """The third output says how many pairs were over the threshold, kept and not yet settled."""
+    limits = PostProcessing(nms_pre=1000)
+    crowded, free = (np.array([[passing, 3, 0]]) for passing in (1001, 1000))
+    several = outputs(A, B, C)
+
+    assert max_difference((*several, crowded), outputs(A, B), 64, limits) == 0
+    assert max_difference((*several, free), outputs(A, B), 64, limits) == 0.25
+    assert max_difference((*several, crowded), outputs(B), 64, limits) == pytest.approx(0.25)
+    assert max_difference((*several, crowded), outputs(C), 64, limits) == pytest.approx(0.65)
+    assert max_difference(several, (*outputs(B), crowded), 64, limits) == pytest.approx(0.5)
+
+
+def test_the_faintest_of_a_full_list_may_be_another() -> None:
+    here, there = [*C[:4], 0.2501], [40, 40, 60, 60, 0.25]
+
+    difference = max_difference(outputs(A, B, here, fill=3), outputs(A, B, there, fill=3), 64)
+
+    assert difference == pytest.approx(1e-4, rel=1e-3)
 
 
 def test_example_inputs_fit_the_graph() -> None:
@@ -75,3 +142,12 @@ def test_what_only_a_plugin_computes_is_not_compared(tmp_path: Path) -> None:
     fixed_network(tmp_path / "a.onnx", extra=[custom])
 
     assert difference_from(tmp_path / "a.onnx", lambda *inputs: ()) is None
+
+
+def test_two_that_detect_nothing_have_nothing_to_compare(tmp_path: Path) -> None:
+    fixed_network(tmp_path / "a.onnx", dets=[[0, 0, 0, 0, 0]], labels=[-1])
+    nothing = np.zeros((1, 1, 5), np.float32), np.array([[-1]])
+    something = np.array([[[8, 8, 24, 24, 0.5]]], np.float32), np.array([[0]])
+
+    assert difference_from(tmp_path / "a.onnx", lambda *_: nothing) is None
+    assert difference_from(tmp_path / "a.onnx", lambda *_: something) == 0.5

@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
+from mmdet_jetson.stages.inference.graph import Folded
 from mmdet_jetson.stages.proving.networks import compare_files
 from mmdet_jetson.stages.proving.proof import NetworkComparison
 
@@ -34,7 +35,7 @@ second (uint8[1, 8, 8, 3] picture) => (float[1, 2, 8, 8] scores)
   e = Exp (d)
   scores = Neg (e)
 }"""
-STD = [2.0, 3.0, 5.0]
+STD = (2.0, 3.0, 5.0)
 
 
 def weights() -> dict[str, np.ndarray]:
@@ -64,15 +65,53 @@ def test_the_same_network_written_twice_agrees(first: Path, tmp_path: Path) -> N
     assert compare_files(first, second, None) == NetworkComparison(4, ())
 
 
-def test_a_deviation_in_the_first_weights_is_taken_into_account(
-    first: Path, tmp_path: Path
+@pytest.mark.parametrize("flipped", [False, True], ids=["bgr", "rgb"])
+def test_what_was_folded_into_the_first_weights_is_taken_out_again(
+    first: Path, tmp_path: Path, flipped: bool
 ) -> None:
     own = weights()
-    own["w0"] = own["w0"] / np.array(STD, np.float32).reshape(1, 3, 1, 1)
+    divided = own["w0"] / np.array(STD, np.float32).reshape(1, 3, 1, 1)
+    own["w0"] = np.ascontiguousarray(divided[:, ::-1]) if flipped else divided
     second = save(tmp_path / "second.onnx", SECOND, **own)
 
-    assert compare_files(first, second, STD) == NetworkComparison(4, ())
+    assert compare_files(first, second, Folded(STD, flipped)) == NetworkComparison(4, ())
+    for other in (None, Folded(STD, not flipped), Folded((3.0, 2.0, 5.0), flipped)):
+        (difference,) = compare_files(first, second, other).differences
+        assert "the weights w0 are not w0" in difference
+
+
+def test_swapped_channels_are_seen(first: Path, tmp_path: Path) -> None:
+    own = weights()
+    own["w0"] = np.ascontiguousarray(own["w0"][:, ::-1])
+    second = save(tmp_path / "second.onnx", SECOND, **own)
+
+    (difference,) = compare_files(first, second, None).differences
+    assert "the weights w0 are not w0" in difference
+
+
+def test_a_first_step_that_takes_the_picture_apart_is_left_as_it_is(tmp_path: Path) -> None:
+    """As in YOLOX, whose first convolution sees 12 channels, so that nothing is folded into it."""
+    text = """<ir_version: 7, opset_import: ["" : 13]>
+    g (float[1, 3, 8, 8] input) => (float[1, 2, 4, 4] dets)
+    {
+      apart = SpaceToDepth <blocksize = 2> (input)
+      a = Conv (apart, w)
+      dets = Relu (a)
+    }"""
+    kernel = np.random.default_rng(1).standard_normal((2, 12, 1, 1)).astype(np.float32)
+    first = save(tmp_path / "a.onnx", text, w=kernel)
+    second = save(tmp_path / "b.onnx", text.replace("apart", "four"), w=kernel)
+
+    assert compare_files(first, second, None) == NetworkComparison(1, ())
+
+
+def test_weights_that_are_no_numbers_agree_with_nothing(first: Path, tmp_path: Path) -> None:
+    own = weights()
+    own["w1"][0, 0] = np.nan
+    second = save(tmp_path / "second.onnx", SECOND, **own)
+
     assert len(compare_files(first, second, None).differences) == 1
+    assert len(compare_files(second, second, None).differences) == 1
 
 
 @pytest.mark.parametrize(
