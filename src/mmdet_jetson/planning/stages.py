@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mmdet_jetson.contract.parameters.base import Parameters
+from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.parameters.evaluate import (
@@ -53,6 +54,12 @@ DATASET = Stage(
     module="dataset",
     parameters=DatasetParameters,
     makes="dataset",
+)
+CHECK = Stage(
+    verb="check",
+    module="check",
+    parameters=CheckParameters,
+    makes="check",
 )
 TRAINING = Stage(
     verb="train",
@@ -118,6 +125,7 @@ REPORT = Stage(
 )
 STAGES = (
     DATASET,
+    CHECK,
     TRAINING,
     EVALUATE_CHECKPOINT,
     EXPORT,

@@ -42,22 +42,34 @@ STEPS = 3
 def run(job: StageJob[ExportParameters]) -> Result:
     """Export the ``checkpoint`` for one backend into ``onnx``."""
     parameters, folder = job.parameters, job.output
-    size = _check_size(parameters.input_size)
     job.progress(0, STEPS, "reading the checkpoint")
-    backend = BACKENDS[parameters.backend].deploy_config
-    deploy_config = load_deploy_config(
-        job.inputs["config"] / parameters.deploy_config, backend, size
-    )
     model = load_trained_model(job.inputs["checkpoint"])
-    model.config.test_pipeline = test_pipeline(model.config, size)
-    warnings = _warnings(model.config, size)
     job.progress(1, STEPS, f"writing the {graph_kind(parameters)} graph")
-    write = _write_fused if parameters.fused else _write_documented
-    described = write(model, deploy_config, parameters, folder)
-    _write_graph(described, parameters, model, folder)
+    warnings = write_onnx(model, parameters, job.inputs["config"], folder)
     job.progress(STEPS, STEPS, "exported")
     metrics = {"bytes": (folder / ONNX).stat().st_size}
     return Result(metrics=metrics, facts=_versions(), warnings=tuple(warnings))
+
+
+def write_onnx(
+    model: TrainedModel, parameters: ExportParameters, deploy_configs: Path, folder: Path
+) -> List[str]:
+    """Write the graph that is asked for, and what belongs to it, into ``folder``; return warnings.
+
+    ``deploy_configs`` is the folder that the parameters' ``deploy_config`` is a path in.
+
+    Raises:
+        StageError: there can be no such graph of this model.
+    """
+    size = _check_size(parameters.input_size)
+    backend = BACKENDS[parameters.backend].deploy_config
+    deploy_config = load_deploy_config(deploy_configs / parameters.deploy_config, backend, size)
+    model.config.test_pipeline = test_pipeline(model.config, size)
+    warnings = _warnings(model.config, size)
+    write = _write_fused if parameters.fused else _write_documented
+    described = write(model, deploy_config, parameters, folder)
+    _write_graph(described, parameters, model, folder)
+    return warnings
 
 
 def graph_kind(parameters: ExportParameters) -> str:

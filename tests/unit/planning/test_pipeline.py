@@ -12,7 +12,7 @@ from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import pipeline, stages
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.steps import ExternalInput, Step, StepOutput
+from mmdet_jetson.planning.steps import ExternalInput, Step, StepOutput, needed_for
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 STEPS = [
@@ -67,7 +67,7 @@ def test_each_target_has_its_own_steps(settings: Settings) -> None:
 def test_goals_pull_in_what_they_need_and_no_more(settings: Settings) -> None:
     _, steps = planned(settings, "train.weights=")
     goals = [step for step in steps if step.name == "export-pc-onnxruntime"]
-    names = [step.name for step in pipeline.needed_for(steps, goals)]
+    names = [step.name for step in needed_for(steps, goals)]
     assert names == ["dataset", "train", "export-pc-onnxruntime"]
 
 
