@@ -116,8 +116,8 @@ def _refusal(
     else:
         what, hint = f"an engine for {subject}", error.hint
         documented = job.parameters.exports.get(DOCUMENTED)
-        other = _attempt(job, model, documented) if documented else None
-        if other and other.message != error.message:
+        advises_it = DOCUMENTED in (hint or "")
+        if documented and advises_it and _attempt(job, model, documented):
             hint = NO_GRAPH
     return StageError(f"{what} could not be made after this training: {error.message}", hint)
 

@@ -62,6 +62,7 @@ def write_onnx(
         StageError: there can be no such graph of this model.
     """
     size = _check_size(parameters.input_size)
+    _check_classes(model)
     backend = BACKENDS[parameters.backend].deploy_config
     deploy_config = load_deploy_config(deploy_configs / parameters.deploy_config, backend, size)
     model.config.test_pipeline = test_pipeline(model.config, size)
@@ -117,6 +118,18 @@ def _check_size(size: Size) -> Size:
             f"try {_rounded(width)}x{_rounded(height)}: set input_size",
         )
     return width, height
+
+
+def _check_classes(model: TrainedModel) -> None:
+    """Refuse a head that does not know the classes apart, as one that proposes regions."""
+    head = getattr(model.network, "bbox_head", None)
+    own, wanted = getattr(head, "num_classes", None), len(model.classes)
+    if own not in (None, wanted):
+        raise StageError(
+            f"a {model.description} gives scores for another number of classes than the dataset "
+            f"has: {own}, not {wanted}",
+            "choose the training config of a detector, and leave its num_classes alone",
+        )
 
 
 def _rounded(side: int) -> int:
