@@ -20,12 +20,12 @@ from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.report import DOCUMENTED
 from mmdet_jetson.stages.annotations.coco_file import CocoImage, read_split
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel, load_trained_model
+from mmdet_jetson.stages.conversion.onnx_folder import write_onnx
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
     test_pipeline,
     trained_preprocessing,
 )
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.export import write_onnx
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.training.untrained import untrained_config, write_untrained
