@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mmdet_jetson.contract.parameters.export import ExportParameters, FusedParam
 from mmdet_jetson.contract.parameters.train import ModelParameters
 from mmdet_jetson.stages import check
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel
+from mmdet_jetson.stages.conversion.onnx_folder import write_onnx
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob
 
@@ -50,12 +52,15 @@ def export(backend: str = "onnxruntime", fused: bool = True) -> ExportParameters
     return ExportParameters(backend, DEPLOY[backend], (SIDE, SIDE), FUSED if fused else None)
 
 
+BOTH = {"documented": export(fused=False), "pc": export()}
+
+
 def run(
     folder: Path,
     dataset: Path,
     config: str = "",
+    exports: Mapping[str, ExportParameters] | None = None,
     model: ModelParameters = MODEL,
-    **exports: ExportParameters,
 ) -> tuple[StageJob[CheckParameters], Result]:
     """Check a training config's source, or the demo's, for some exports by what they are for."""
     folder.mkdir(exist_ok=True)
@@ -74,9 +79,14 @@ def run(
     return job, check.run(job)
 
 
-def refused(folder: Path, dataset: Path, config: str, **exports: ExportParameters) -> StageError:
+def refused(
+    folder: Path,
+    dataset: Path,
+    config: str,
+    exports: Mapping[str, ExportParameters] | None = None,
+) -> StageError:
     with pytest.raises(StageError) as caught:
-        run(folder, dataset, config, **exports)
+        run(folder, dataset, config, exports)
     return caught.value
 
 
@@ -85,12 +95,8 @@ def mmdet(base: str) -> str:
 
 
 def test_what_can_be_deployed_passes_and_leaves_no_graph(tmp_path: Path, dataset: Path) -> None:
-    wanted = {
-        "documented": export(fused=False),
-        "pc": export(),
-        "orin": export("tensorrt", fused=False),
-    }
-    job, result = run(tmp_path, dataset, **wanted)
+    wanted = {**BOTH, "orin": export("tensorrt", fused=False)}
+    job, result = run(tmp_path, dataset, exports=wanted)
     assert result.metrics == {"exports": 3, "pictures": 6}
     assert json.loads((job.output / "check.json").read_text()) == {
         "model": "RTMDet with a RTMDetSepBNHead",
@@ -122,7 +128,7 @@ def test_what_neither_graph_can_be_made_of_is_not_sent_to_the_other(
 ) -> None:
     config = mmdet("centernet/centernet_r18_8xb16-crop512-140e_coco.py")
     alone = refused(tmp_path / "1", dataset, config)
-    both = refused(tmp_path / "2", dataset, config, pc=export(), documented=export(fused=False))
+    both = refused(tmp_path / "2", dataset, config, BOTH)
     assert alone.message == both.message
     assert 'graph = "documented"' in alone.hint
     assert both.hint == check.NO_GRAPH
@@ -134,7 +140,7 @@ def test_soft_nms_is_refused(tmp_path: Path, dataset: Path, graph: str) -> None:
     soft = (
         "model = dict(test_cfg=dict(nms=dict(_delete_=True, type='soft_nms', iou_threshold=0.6)))"
     )
-    error = refused(tmp_path, dataset, ON_RTMDET + soft, pc=export(fused=graph == "fused"))
+    error = refused(tmp_path, dataset, ON_RTMDET + soft, {"pc": export(fused=graph == "fused")})
     assert "soft_nms" in error.message
 
 
@@ -188,23 +194,20 @@ def test_pictures_that_no_engine_sees_may_have_any_shape(tmp_path: Path, dataset
     (data / "train.json").unlink()
     wide = replace(MODEL, input_size=(96, 64))
     wanted = replace(export(), input_size=(96, 64))
-    _, result = run(tmp_path, data, model=wide, pc=wanted)
+    _, result = run(tmp_path, data, model=wide, exports={"pc": wanted})
     assert result.metrics["pictures"] == 2
 
 
 def test_what_mmdeploy_alone_cannot_write_need_not_be_compared(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = check.write_onnx
-
     def refuse(model: TrainedModel, wanted: ExportParameters, deploy: Path, folder: Path) -> None:
         if not wanted.fused:
             raise StageError("MMDeploy 1.0.0 cannot", "so what")
-        write(model, wanted, deploy, folder)
+        write_onnx(model, wanted, deploy, folder)
 
     monkeypatch.setattr(check, "write_onnx", refuse)
-    wanted = {"documented": export(fused=False), "pc": export()}
-    error = refused(tmp_path, dataset, "", **wanted)
+    error = refused(tmp_path, dataset, "", BOTH)
     assert error.message == (
         "the documented graph, which engines are compared with, could not be made after this "
         "training: MMDeploy 1.0.0 cannot"
