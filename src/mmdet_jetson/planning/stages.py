@@ -40,7 +40,7 @@ class Stage:
     may_resume: bool = False
     """Whether a killed run goes on from what it left in its work folder."""
     trains: bool = False
-    """Whether it computes with PyTorch, on a GPU where the training may use one."""
+    """Whether it is about PyTorch's computing, on a GPU where the training may use one."""
     runs_engines: bool = False
     """Whether it builds or runs an engine, on a GPU where its backend needs one."""
     measures_device: bool = False
@@ -60,6 +60,7 @@ CHECK = Stage(
     module="check",
     parameters=CheckParameters,
     makes="check",
+    trains=True,
 )
 TRAINING = Stage(
     verb="train",

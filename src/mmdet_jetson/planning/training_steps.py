@@ -100,6 +100,8 @@ def check_step(project: Project, dataset: Step, train: Step, later: Iterable[Ste
             splits = ["train.json", "val.json"]
     return Step(
         stage=stages.CHECK,
-        parameters=CheckParameters(model_of(project), exports),
+        parameters=CheckParameters(project.pipeline.train.device, model_of(project), exports),
         inputs={"dataset": dataset.output(*splits), **read},
+        # It computes nothing there: it looks whether there is one.
+        uses_gpu=project.pipeline.train.device == "cuda",
     )

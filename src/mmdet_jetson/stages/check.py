@@ -28,6 +28,7 @@ from mmdet_jetson.stages.conversion.trained_preprocessing import (
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageJob, main
+from mmdet_jetson.stages.training.torch_device import use_device
 from mmdet_jetson.stages.training.untrained import untrained_config, write_untrained
 
 NO_GRAPH = "train a detector of one stage with a dense head, such as RTMDet or YOLOX"
@@ -39,6 +40,7 @@ NOT_COMPARED = (
 
 def run(job: StageJob[CheckParameters]) -> Result:
     """Write ``check.json``, or say what would fail after the training."""
+    use_device(job.parameters.device)
     exports = _documented_last(job.parameters.exports)
     total = len(exports) + 1
     job.progress(0, total, "reading the training config")

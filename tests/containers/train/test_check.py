@@ -60,7 +60,9 @@ def run(
     dataset: Path,
     config: str = "",
     exports: Mapping[str, ExportParameters] | None = None,
+    *,
     model: ModelParameters = MODEL,
+    device: str = "cpu",
 ) -> tuple[StageJob[CheckParameters], Result]:
     """Check a training config's source, or the demo's, for some exports by what they are for."""
     folder.mkdir(exist_ok=True)
@@ -74,7 +76,7 @@ def run(
         "config": folder if config else ROOT,
         **dict.fromkeys(DEPLOY, ROOT),
     }
-    parameters = CheckParameters(model, exports or {"pc": export()})
+    parameters = CheckParameters(device, model, exports or {"pc": export()})
     job = StageJob(parameters, inputs, folder / "output", folder / "work", channel=io.StringIO())
     return job, check.run(job)
 
@@ -213,3 +215,11 @@ def test_what_mmdeploy_alone_cannot_write_need_not_be_compared(
         "training: MMDeploy 1.0.0 cannot"
     )
     assert "compare_documented = false" in error.hint
+
+
+def test_a_gpu_that_is_not_there_is_missed_at_once(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(StageError, match="there is no GPU that PyTorch can use"):
+        run(tmp_path, dataset, device="cuda")

@@ -114,6 +114,13 @@ def test_a_check_sees_the_pictures_that_engines_will(settings: Settings) -> None
     assert seen["pc-onnxruntime-int8"] == StepOutput("dataset", ("train.json", "val.json"))
 
 
+def test_a_check_looks_for_the_gpu_that_a_training_asks_for(settings: Settings) -> None:
+    """In a container it sees none that is not asked for."""
+    for device, sees in (("cuda", True), ("auto", False), ("cpu", False)):
+        check, parameters = check_of(settings, f"train.device={device}")
+        assert (check.uses_gpu, parameters.device) == (sees, device)
+
+
 @pytest.mark.parametrize("name", ["check", "evaluate-base"])
 def test_how_long_and_how_fast_is_trained_decides_no_more_than_the_training(
     settings: Settings, name: str

@@ -13,8 +13,9 @@ class CheckParameters(Parameters):
     """``exports`` are what will be asked of the trained ``model``, by what each is for.
 
     That is a target, or "documented" of `contract.report`. An input named as the export's backend
-    has its deploy config.
+    has its deploy config. ``device`` is what the training asks for: "auto", "cpu" or "cuda".
     """
 
+    device: str
     model: ModelParameters
     exports: Mapping[str, ExportParameters]
