@@ -118,9 +118,8 @@ def _refusal(
     else:
         what, hint = f"an engine for {subject}", error.hint
         documented = job.parameters.exports.get(DOCUMENTED)
-        advises_it = DOCUMENTED in (hint or "")
-        if documented and advises_it and _attempt(job, model, documented):
-            hint = NO_GRAPH
+        if documented and DOCUMENTED in hint and _attempt(job, model, documented):
+            hint = NO_GRAPH  # what the hint says would fail, too
     return StageError(f"{what} could not be made after this training: {error.message}", hint)
 
 
