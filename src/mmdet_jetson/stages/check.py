@@ -8,7 +8,7 @@ shown has to fit into it.
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Dict, List, Mapping, Optional
+from typing import List, Optional
 
 from mmengine import Config
 
@@ -41,21 +41,15 @@ NOT_COMPARED = (
 def run(job: StageJob[CheckParameters]) -> Result:
     """Write ``check.json``, or say what would fail after the training."""
     use_device(job.parameters.device)
-    exports = _documented_last(job.parameters.exports)
-    total = len(exports) + 1
-    job.progress(0, total, "reading the training config")
+    job.progress(0, len(job.parameters.exports) + 1, "reading the training config")
     config = untrained_config(job.parameters.model, job)
     pictures = check_pictures(job.inputs["dataset"], config, job.parameters.model.input_size)
-    write_untrained(config, job.work / "untrained")
-    model = load_trained_model(job.work / "untrained")
-    for step, (subject, wanted) in enumerate(exports.items(), start=1):
-        job.progress(step, total, f"exporting for {subject}")
-        error = _attempt(job, model, wanted)
-        if error:
-            raise _refusal(job, model, subject, error) from error
-    content = {"model": model.description, "exports": list(exports), "pictures": pictures}
+    with TemporaryDirectory(dir=job.work) as checkpoint:
+        write_untrained(config, Path(checkpoint))
+        model = load_trained_model(Path(checkpoint))
+        exports = _check_exports(job, model)
+    content = {"model": model.description, "exports": exports, "pictures": pictures}
     (job.output / "check.json").write_text(json.dumps(content, indent=1) + "\n")
-    job.progress(total, total, "checked")
     return Result(metrics={"exports": len(exports), "pictures": pictures})
 
 
@@ -91,9 +85,15 @@ def _misfit(picture: CocoImage, preprocessing: Preprocessing) -> List[StageError
     return []
 
 
-def _documented_last(exports: Mapping[str, ExportParameters]) -> Dict[str, ExportParameters]:
-    """Ask first for what the engines are made of: the documented graph is only compared with."""
-    return dict(sorted(exports.items(), key=lambda each: each[0] == DOCUMENTED))
+def _check_exports(job: StageJob[CheckParameters], model: TrainedModel) -> List[str]:
+    """Make every export, first those that engines are made of; return what they are for."""
+    exports = sorted(job.parameters.exports.items(), key=lambda each: each[0] == DOCUMENTED)
+    for step, (subject, wanted) in enumerate(exports, start=1):
+        job.progress(step, len(exports) + 1, f"exporting for {subject}")
+        error = _attempt(job, model, wanted)
+        if error:
+            raise _refusal(job, model, subject, error) from error
+    return [subject for subject, _ in exports]
 
 
 def _attempt(

@@ -121,6 +121,7 @@ def test_a_detector_of_two_stages_or_without_scores_is_refused(
     tmp_path: Path, dataset: Path, config: str, message: str
 ) -> None:
     error = refused(tmp_path, dataset, config)
+    assert list((tmp_path / "work").iterdir()) == [], "random weights are no evidence"
     assert error.message.startswith("an engine for pc could not be made after this training: ")
     assert re.search(message, error.message)
 

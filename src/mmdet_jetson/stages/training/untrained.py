@@ -34,7 +34,7 @@ def untrained_config(model: ModelParameters, job: StageJob[P]) -> Config:
 
 
 def write_untrained(config: Config, folder: Path) -> None:
-    """Write ``config.py`` and ``best.pth`` of a checkpoint whose weights are random.
+    """Write ``config.py`` and ``best.pth`` of a checkpoint whose weights are random into a folder.
 
     Raises:
         StageError: MMDetection cannot build the model.
@@ -42,6 +42,5 @@ def write_untrained(config: Config, folder: Path) -> None:
     set_random_seed(SEED)
     model = build_model(config, "the training config", BUILD_ADVICE)
     model.init_weights()
-    folder.mkdir(exist_ok=True)
     config.dump(str(folder / "config.py"))
     save({"meta": {}, "state_dict": model.state_dict()}, folder / "best.pth")
