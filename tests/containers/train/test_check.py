@@ -111,11 +111,17 @@ def test_what_can_be_deployed_passes_and_leaves_no_graph(tmp_path: Path, dataset
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (mmdet("mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"), "a MaskRCNN with a head of its own"),
+        (
+            mmdet("faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"),
+            "a FasterRCNN with a head of its own",
+        ),
         (mmdet("detr/detr_r50_8xb2-150e_coco.py"), "a DETR with a DETRHead"),
-        (mmdet("rpn/rpn_r50_fpn_1x_coco.py"), "scores for another number of classes .* 1, not 2"),
+        (
+            mmdet("rpn/rpn_r50_fpn_1x_coco.py") + "val_evaluator = dict(metric='bbox')\n",
+            "scores for another number of classes .* 1, not 2",
+        ),
     ],
-    ids=["mask-rcnn", "detr", "rpn"],
+    ids=["faster-rcnn", "detr", "rpn"],
 )
 def test_a_detector_of_two_stages_or_without_scores_is_refused(
     tmp_path: Path, dataset: Path, config: str, message: str
