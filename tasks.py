@@ -13,8 +13,10 @@ from invoke.tasks import Task, task
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import upkeep, verbs
 from mmdet_jetson.cli.verbs import Request
+from mmdet_jetson.running.jobs import DAYS_KEPT
 from mmdet_jetson.runtimes.selection import RuntimeOptions
 
+ROOT = shlex.quote(str(Path(__file__).parent))
 PYTHON = shlex.quote(sys.executable)
 CONFIG = "configs/pipeline.toml"
 DEMO = "configs/demo.toml"
@@ -215,7 +217,7 @@ def verify(_: Context, mend: bool = False) -> None:
 
 @task(
     help={
-        "days": "keep what is younger (default: 30). Outdated images are kept for one day",
+        "days": f"keep what is younger (default: {DAYS_KEPT}). Outdated images: one day",
         "dry-run": "only say what would go",
         "runtime": RUNTIME["runtime"],
         "docker-host": DOCKER_HOST,
@@ -225,7 +227,7 @@ def verify(_: Context, mend: bool = False) -> None:
 def gc(
     context: Context,
     *,
-    days: str = "30",
+    days: str = str(DAYS_KEPT),
     dry_run: bool = False,
     runtime: str = "host",
     docker_host: str = "",
@@ -278,19 +280,21 @@ def doctor(_: Context) -> None:
 @task
 def lint(context: Context) -> None:
     """Check style, types and the CI workflow."""
-    for command in ("ruff check .", "ruff format --check .", "mypy"):
-        context.run(f"{PYTHON} -m {command}", echo=True)
     bin = shlex.quote(str(Path(sys.executable).parent))
     workflows = "check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml"
-    for command in (workflows, "zizmor --offline --quiet .github"):
-        context.run(f"{bin}/{command}", echo=True)
+    with context.cd(ROOT):
+        for command in ("ruff check .", "ruff format --check .", "mypy"):
+            context.run(f"{PYTHON} -m {command}", echo=True)
+        for command in (workflows, "zizmor --offline --quiet .github"):
+            context.run(f"{bin}/{command}", echo=True)
 
 
 @task(help={"quick": "unit tests only: about a minute, no environment needed"})
 def test(context: Context, quick: bool = False) -> None:
     """Run the tests."""
     folder = "tests/unit" if quick else ""
-    context.run(f"{PYTHON} -m pytest {folder}", echo=True, pty=sys.stdout.isatty())
+    with context.cd(ROOT):
+        context.run(f"{PYTHON} -m pytest {folder}", echo=True, pty=sys.stdout.isatty())
 
 
 IMAGES = (images_build, images_test, images_pin)

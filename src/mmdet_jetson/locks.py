@@ -28,12 +28,15 @@ def hold(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[Tex
         yield stream
 
 
-def is_free(path: Path) -> bool:
-    """Tell whether nobody holds the lock right now."""
-    if not path.exists():
-        return True
+@contextmanager
+def hold_if_free(path: Path) -> Iterator[bool]:
+    """Hold an exclusive lock on ``path`` unless another holds it; gives whether it is held here.
+
+    Whoever clears up after others uses this: between a look and a `hold`, somebody could go on.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
-        return _try(stream)
+        yield _try(stream)
 
 
 def lock_beside(path: Path) -> Path:

@@ -24,21 +24,27 @@ def archive(*parts: Iterable[bytes]) -> Iterator[bytes]:
 def folder(path: Path, name: str, owner: int = 0) -> Iterator[bytes]:
     """Give a folder and all that is in it, sorted, under a name; ``owner`` is a user's id.
 
-    A link to a file becomes that file; a link to a folder, which may lead in circles, becomes an
-    empty folder.
+    A link becomes what it leads to; one that leads back to where it came from, an empty folder.
 
     Raises:
         UserError: a file changed while it was read.
     """
+    return _folder(path, name, owner, (path.resolve(),))
+
+
+def _folder(path: Path, name: str, owner: int, through: tuple[Path, ...]) -> Iterator[bytes]:
+    """Give a folder; ``through`` are the real places of the links that led to it."""
     yield _header(name, tarfile.DIRTYPE, 0o755, 0, owner)
     for each in sorted(path.iterdir()):
         inside = f"{name}/{each.name}"
         if not each.is_dir():
             yield from file(each, inside, owner)
-        elif each.is_symlink():
+        elif not each.is_symlink():
+            yield from _folder(each, inside, owner, through)
+        elif (real := each.resolve()) in through:
             yield _header(inside, tarfile.DIRTYPE, 0o755, 0, owner)
         else:
-            yield from folder(each, inside, owner)
+            yield from _folder(each, inside, owner, (*through, real))
 
 
 def file(path: Path, name: str, owner: int = 0, mode: int = 0o644) -> Iterator[bytes]:

@@ -17,11 +17,13 @@ import trials
 from docker_hosts import lacks_podman, podman
 from needed import absent
 
+from mmdet_jetson import tarballs
 from mmdet_jetson.containers import docker_host
 from mmdet_jetson.containers.docker_host import DockerHost
-from mmdet_jetson.containers.objects import VolumeMount
+from mmdet_jetson.containers.objects import ContainerSpec, VolumeMount
 from mmdet_jetson.containers.workspace import CLIENT, WHOLE, Workspace
 from mmdet_jetson.running.run_step import RunContext
+from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.store import Store
 
@@ -116,6 +118,31 @@ def test_a_stage_cannot(escape: str, context: RunContext, data: Path) -> None:
         trials.run(context, trials.code_step(code, data))
 
 
+def test_an_environment_variable_of_an_image_is_in_its_identity(
+    host: DockerHost, store: Store, tmp_path: Path
+) -> None:
+    """Such images have the same layers; one that was built again has its results."""
+
+    def identity(value: str, label: str) -> str:
+        lines = f"FROM {trials.TAG}\nENV X={value}\nLABEL commit={label}\n"
+        (tmp_path / "Dockerfile").write_text(lines)
+        context = tarballs.archive(tarballs.file(tmp_path / "Dockerfile", "Dockerfile"))
+        image = host.build(
+            context, dockerfile="Dockerfile", tag="mmdet-jetson/env:1", on_line=lambda _: None
+        )
+        layers.add(image.layers)
+        runtime = DockerRuntime(Workspace(host, store.root, print), lambda _: image, lambda _: True)
+        return runtime.identity(trials.code_step(""))
+
+    layers: set[tuple[str, ...]] = set()
+    try:
+        first, other, again = identity("1", "a"), identity("2", "a"), identity("1", "b")
+    finally:
+        host.remove_image("mmdet-jetson/env:1")
+    assert first == again != other
+    assert len(layers) == 1
+
+
 # Tries to leave its mark in every folder that it finds, and tells where it could.
 GREEDY = """
 import os
@@ -199,6 +226,31 @@ def test_an_input_is_uploaded_once(host: DockerHost, store: Store, data: Path) -
     store.checkout(artifact, data.parent / "out")
     assert (data.parent / "out/data/small").read_text() == "other"
     assert Workspace(host, store.root).forget_inputs() == 2
+
+
+def test_no_gc_takes_an_input_from_a_run(
+    host: DockerHost, store: Store, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gc = Workspace(DockerHost(host.address), store.root)  # knows nothing of the other's locks
+    create = DockerHost.create
+    taken: list[tuple[list[str], int]] = []
+
+    def create_after_gc(self: DockerHost, spec: ContainerSpec) -> str:
+        taken.append((gc.unused_inputs(), gc.forget_inputs()))
+        return create(self, spec)
+
+    monkeypatch.setattr(DockerHost, "create", create_after_gc)
+    said: list[str] = []
+    for steps in (1, 2):
+        context = trials.run_context(host, store, said.append)
+        artifact = trials.run(context, trials.copy_step(data, steps=steps))
+        store.checkout(artifact, data.parent / f"out-{steps}")
+        assert (data.parent / f"out-{steps}/data/small").read_text() == "small"
+    assert taken == [([], 0), ([], 0)]
+    assert len(said) == 1
+    assert len(gc.unused_inputs()) == 1
+    assert gc.forget_inputs() == 1
+    assert gc.unused_inputs() == []
 
 
 def test_files_of_the_docker_hosts_machine_are_read(host: DockerHost) -> None:

@@ -1,5 +1,6 @@
 """Real images, and ones with a defect each: what their own suites say of them."""
 
+import contextlib
 import json
 import subprocess
 import tarfile
@@ -17,7 +18,7 @@ from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.containers import image_tests, images, outdated
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.image_build import ImageBuild
-from mmdet_jetson.containers.objects import ContainerSpec, Image
+from mmdet_jetson.containers.objects import ContainerSpec, DockerHostError, Image
 from mmdet_jetson.store import Artifact, Store
 
 PACKAGES = "/opt/environment/lib/python*/site-packages"
@@ -170,6 +171,44 @@ def test_outdated_images_are_told_from_current_ones_and_removed(
         assert outdated.remove(host, [untagged, tag]) == 1
     assert outdated.remove(host, [tag]) == 1
     assert host.find_image(tag) is host.find_image(untagged) is None
+
+
+# In place of apt-get: wordy, and it knows no package of that name.
+APT = """#!/bin/sh
+[ "$1" = install ] || exit 0
+for i in $(seq 100); do echo "Unpacking $i"; echo "Warning $i" >&2; done
+case "$*" in *unknown) echo "E: Unable to locate package" >&2; exit 100 ;; esac
+"""
+
+
+@pytest.mark.parametrize("package", ["known", "unknown"])
+def test_the_log_of_a_build_is_plain_and_has_no_line_for_each_package(
+    host: DockerHost, settings: Settings, tmp_path: Path, package: str
+) -> None:
+    planned = images.decide(host, "pc", settings)
+    files = {name: tmp_path / name for name in ("apt-get", "Dockerfile")}
+    files["apt-get"].write_text(APT)
+    files["Dockerfile"].write_text(
+        f"FROM {planned.arguments['BASE_IMAGE']}\nCOPY apt-get ensure-python /usr/local/bin/\n"
+        f"RUN echo a warning >&2\nRUN ensure-python python3.11 {package}\n"
+    )
+    files["ensure-python"] = planned.files["docker/image/ensure-python"]
+    parts = (tarballs.file(path, name, mode=0o755) for name, path in files.items())
+    lines: list[str] = []
+    with contextlib.suppress(DockerHostError):
+        host.build(
+            tarballs.archive(*parts),
+            dockerfile="Dockerfile",
+            tag="mmdet-jetson/log:1",
+            on_line=lines.append,
+        )
+        host.remove_image("mmdet-jetson/log:1")
+    assert "a warning" in lines
+    assert [line for line in lines if not line.isprintable()] == []
+    fails = package == "unknown"
+    assert len([line for line in lines if "Unpacking" in line]) == (100 if fails else 0)
+    assert ("E: Unable to locate package" in lines) is fails
+    assert any(line.startswith("installed: ") for line in lines) is not fails
 
 
 def build_from(host: DockerHost, dockerfile: str, tag: str) -> Image:

@@ -24,7 +24,8 @@ from needed import absent
 from rich.console import Console
 
 from mmdet_jetson.cli.progress import Display
-from mmdet_jetson.containers.docker_host import DockerHost
+from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.containers.docker_host import DockerHost, connect
 from mmdet_jetson.containers.objects import ConnectionLost, DockerHostError
 from mmdet_jetson.containers.workspace import CLIENT, Workspace
 from mmdet_jetson.contract.job import Progress
@@ -153,10 +154,29 @@ def test_a_context_names_it(
     files = ",".join(f"{name}={remote.certificates / file}" for name, file in names.items())
     words = ["docker", "context", "create", "far", "--docker", f"host={remote.address},{files}"]
     subprocess.run(words, capture_output=True, check=True)
+    (tmp_path / "config.json").write_text("{}")
+    named = connect("", read_settings({"DOCKER_CONTEXT": "far"}))
+    assert named.address == remote.address
     subprocess.run(["docker", "context", "use", "far"], capture_output=True, check=True)
     assert DockerHost("far").address == DockerHost().address == remote.address
     with pytest.raises(DockerHostError, match=r"'near' is neither .*\n.*far"):
         DockerHost("near")
+
+
+@pytest.mark.parametrize("options", ["", ",skip-tls-verify=true"], ids=["plain", "any"])
+def test_a_context_that_does_not_check_is_refused(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    if options:
+        certificates = remote.certificates
+        options += f",cert={certificates / 'cert.pem'},key={certificates / 'key.pem'}"
+        options += f",ca={certificates / 'ca.pem'}"
+    words = ["docker", "context", "create", "far", f"--docker=host={remote.address}{options}"]
+    subprocess.run(words, capture_output=True, check=True)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(DockerHostError, match="without TLS that checks both sides"):
+        connect("", read_settings({"DOCKER_CONTEXT": "far"}))
 
 
 @pytest.mark.usefixtures("trial_docker_host")

@@ -28,3 +28,12 @@ def test_names_are_found_in_the_pages() -> None:
     named = {path for page in PAGES for path in NAMED.findall(page.read_text())}
 
     assert {"tests/integration/test_inside.py", "configs/targets.toml", "docs/images.md"} <= named
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
+def test_a_link_within_a_page_leads_to_a_heading(page: Path) -> None:
+    text = page.read_text()
+    headings = re.findall(r"(?m)^#+ (.*)$", text)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= anchors

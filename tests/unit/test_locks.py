@@ -4,7 +4,12 @@ import threading
 import time
 from pathlib import Path
 
-from mmdet_jetson.locks import hold, is_free, lock_beside
+from mmdet_jetson.locks import hold, hold_if_free, lock_beside
+
+
+def is_free(path: Path) -> bool:
+    with hold_if_free(path) as held:
+        return held
 
 
 def test_a_held_lock_is_not_free(tmp_path: Path) -> None:
@@ -12,6 +17,13 @@ def test_a_held_lock_is_not_free(tmp_path: Path) -> None:
     assert is_free(path)
     with hold(path):
         assert not is_free(path)
+    assert is_free(path)
+
+
+def test_what_is_held_if_free_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "new/x.lock"
+    with hold_if_free(path) as first, hold_if_free(path) as second:
+        assert (first, second) == (True, False)
     assert is_free(path)
 
 
@@ -59,8 +71,6 @@ def test_a_lock_stays_where_it_is(tmp_path: Path) -> None:
     with hold(lock):
         assert lock.stat().st_ino == inode
     assert lock == tmp_path / "new/job-1.lock"
-    assert is_free(lock_beside(tmp_path / "never-held"))
-    assert not lock_beside(tmp_path / "never-held").exists()
 
 
 def test_a_child_that_inherits_the_lock_keeps_it(tmp_path: Path) -> None:

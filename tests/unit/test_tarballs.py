@@ -62,7 +62,15 @@ def test_a_link_to_a_file_is_packed_as_that_file(folder: Path) -> None:
     assert (link.isreg(), link.size) == (True, 512)
 
 
-def test_a_link_to_a_folder_is_packed_empty_and_leads_in_no_circle(folder: Path) -> None:
+def test_a_link_to_a_folder_is_packed_as_that_folder(folder: Path) -> None:
+    real = (folder / "sub").rename(folder.parent / "elsewhere")
+    before = [each.name for each in members(packed(folder))]
+    (folder / "sub").symlink_to(real)
+    names = [each.name for each in members(packed(folder)) if each.name not in before]
+    assert names == ["in/sub", "in/sub/empty", f"in/sub/{'long' * 50}é"]
+
+
+def test_a_link_that_leads_in_a_circle_is_packed_empty(folder: Path) -> None:
     (folder / "sub/circle").symlink_to(folder)
     names = [each.name for each in members(packed(folder)) if "circle" in each.name]
     assert names == ["in/sub/circle"]

@@ -120,10 +120,10 @@ def _memory() -> Finding:
 
 def _mirrors(settings: Settings) -> Iterator[Finding]:
     for mirror in settings.mirrors:
-        if "://" in mirror and not mirror.startswith("file://"):
+        folder = Location(mirror).path
+        if folder is None:
             yield Finding("mirror", True, f"{Location(mirror)} (not asked)")
             continue
-        folder = Path(mirror.removeprefix("file://"))
         yield Finding("mirror", folder.is_dir(), mirror, "correct MMDET_JETSON_MIRRORS")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from mmdet_jetson.config.references import images_file
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.containers import images
 from mmdet_jetson.containers.docker_host import connect
@@ -38,7 +39,7 @@ def pin(docker_host: str) -> None:
     """Resolve the tags of all base images to digests, and write ``images.lock``."""
     settings = read_settings()
     host = connect(docker_host, settings)
-    for reference, pin in pin_bases(settings.root / "configs/images.toml", host).items():
+    for reference, pin in pin_bases(images_file(settings.root), host).items():
         _say(f"{reference} is {pin.digest}")
 
 

@@ -1,6 +1,7 @@
 """What a person sees while steps run: a live bar at a terminal, sparse lines elsewhere."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -10,15 +11,19 @@ from mmdet_jetson.contract.job import Progress as StageProgress
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.store import Artifact
 
-SECONDS_BETWEEN_LINES = 15.0
+# Without a terminal: a line for each tenth of the way, but not many at once and not none for long.
+LINES_A_STEP = 10
+LEAST_SECONDS, MOST_SECONDS = 2.0, 30.0
 
 
 class Display:
     """Tells how each step goes; use it as a context manager."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self.console = console
-        self._last_line = 0.0
+        self._clock = clock
+        self._last_line = clock()
+        self._tenths = 0
         self._task: TaskID | None = None
         self._bar = Progress(
             TextColumn("{task.description:<28}", markup=False),
@@ -62,16 +67,18 @@ class Display:
         numbers = "  ".join(
             f"{name} {value:.4g}" for name, value in progress.metrics.items() if value is not None
         )
-        self._advance(
-            step.name, progress.step, progress.total, f"{progress.label} {numbers}".strip()
-        )
+        text = f"{progress.label} {numbers}".strip()
+        self._advance(progress.step, progress.total, text)
+        self._line(step.name, progress.step, progress.total, f"{_of(progress)} {text}")
 
     def bytes_fetched(self, name: str, done: int, total: int | None) -> None:
         """Show how far a download is, in bytes."""
         if self._task is None:
             self._show(f"fetching {name}")
         of = f" of {total / 1e6:.0f}" if total else ""
-        self._advance(f"fetching {name}", done, total or 0, f"{done / 1e6:.0f}{of} MB")
+        text = f"{done / 1e6:.0f}{of} MB"
+        self._advance(done, total or 0, text)
+        self._line(f"fetching {name}", done, total or 0, text)
 
     def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None:
         """Show a step's result and what it warns of."""
@@ -88,19 +95,29 @@ class Display:
     def _show(self, description: str) -> None:
         self._hide()
         self._task = self._bar.add_task(description, total=None, numbers="")
+        self._last_line, self._tenths = self._clock(), 0
 
     def _hide(self) -> None:
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
 
-    def _advance(self, name: str, step: int, total: int, numbers: str) -> None:
+    def _advance(self, step: int, total: int, numbers: str) -> None:
         if self._task is not None:
             self._bar.update(self._task, completed=step, total=total or None, numbers=numbers)
-        if self.console.is_terminal or time.monotonic() - self._last_line < SECONDS_BETWEEN_LINES:
-            return
-        self._last_line = time.monotonic()
-        self.say(f"{name:<28} {step}/{total or '?'} {numbers}")
+
+    def _line(self, name: str, step: int, total: int, text: str) -> None:
+        """Print how far it is where no bar shows it, if a line is due."""
+        since = self._clock() - self._last_line
+        tenths = LINES_A_STEP * step // total if total else 0
+        is_due = since >= (LEAST_SECONDS if tenths > self._tenths else MOST_SECONDS)
+        if is_due and not self.console.is_terminal:
+            self._last_line, self._tenths = self._clock(), tenths
+            self.say(f"{name:<28} {text}")
+
+
+def _of(progress: StageProgress) -> str:
+    return f"{progress.step}/{progress.total or '?'}"
 
 
 def _duration(seconds: float) -> str:

@@ -1,6 +1,8 @@
 """Looking after the store and the machine: the commands beside the pipeline."""
 
+from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +15,7 @@ from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.containers.objects import DockerHostError
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.running.jobs import sweep
+from mmdet_jetson.running.jobs import DAYS_KEPT, sweep
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.runtimes.selection import RuntimeOptions
 from mmdet_jetson.store import Store, is_cache_tag
@@ -81,21 +83,13 @@ def collect_garbage(days: str, dry_run: bool, options: RuntimeOptions) -> None:
     options.check()
     settings = read_settings()
     store = _existing_store()
-    held = {named.digest for tag, named in store.tags().items() if not is_cache_tag(tag)}
-    now = datetime.now(timezone.utc)
-
-    def keep(tag: str) -> bool:
-        artifact = store.find(tag)
-        if artifact is None or not is_cache_tag(tag):
-            return True
-        age = now - datetime.fromisoformat(artifact.provenance.created)
-        return artifact.digest in held or age.total_seconds() < kept_days * 86400
-
     # First what can fail: a Docker host that does not answer.
-    if options.uses_docker and not dry_run:
-        print_removed_inputs(options, settings, store)
+    if options.uses_docker:
+        _drop_inputs(options, settings, store, dry_run=dry_run)
     lines = _outdated_images(options, settings, dry_run=dry_run)
-    freed = store.gc(keep, dry_run=dry_run)
+    freed = store.gc(_keeper(store, kept_days), dry_run=dry_run)
+    if dry_run:
+        lines += [_told(store, tag) for tag in freed.tags]
     jobs = sweep(store.root / "jobs", kept_days, dry_run=dry_run)
     lines += [f"unfinished job {job.name}: {job.size / 1e6:.1f} MB" for job in jobs]
     size = freed.size + sum(job.size for job in jobs)
@@ -106,14 +100,47 @@ def collect_garbage(days: str, dry_run: bool, options: RuntimeOptions) -> None:
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def print_removed_inputs(options: RuntimeOptions, settings: Settings, store: Store) -> None:
-    """Remove the inputs that this store has uploaded to a Docker host, and say how many."""
+def _keeper(store: Store, days: float) -> Callable[[str], bool]:
+    """What tells of a tag whether it stays: it is a name, young, or of something in use."""
+    from mmdet_jetson.containers import image_tests  # noqa: PLC0415 - imports Docker's SDK
+
+    held = {named.digest for tag, named in store.tags().items() if not is_cache_tag(tag)}
+    held |= image_tests.in_use(store)
+    now = datetime.now(timezone.utc)
+
+    def keep(tag: str) -> bool:
+        artifact = store.find(tag)
+        if artifact is None or not is_cache_tag(tag):
+            return True
+        age = now - datetime.fromisoformat(artifact.provenance.created)
+        return artifact.digest in held or age.total_seconds() < days * 86400
+
+    return keep
+
+
+def _told(store: Store, tag: str) -> str:
+    """Name a cached result: nobody knows it by its tag."""
+    artifact = store.find(tag)
+    if artifact is None:
+        return f"damaged result {tag}"
+    made = artifact.provenance
+    return f"cached result {made.step} of {made.created[:10]}: {artifact.digest[:19]}"
+
+
+def _drop_inputs(
+    options: RuntimeOptions, settings: Settings, store: Store, *, dry_run: bool
+) -> None:
+    """Remove the inputs that this store uploaded to a Docker host, and say which or how many."""
     from mmdet_jetson.containers import workspace  # noqa: PLC0415 - imports Docker's SDK
 
-    ours = workspace.open_workspace(
-        options.docker_host, settings, store, Display(Console(stderr=True)).say
-    )
-    Console().print(f"removed {ours.forget_inputs()} uploaded inputs", highlight=False)
+    say = partial(Console().print, highlight=False, markup=False, soft_wrap=True)
+    if dry_run:
+        for volume in workspace.look(options.docker_host, settings, store).unused_inputs():
+            say(f"uploaded input {volume}")
+        return
+    display = Display(Console(stderr=True))
+    ours = workspace.open_workspace(options.docker_host, settings, store, display.say)
+    say(f"removed {ours.forget_inputs()} uploaded inputs")
 
 
 def _outdated_images(options: RuntimeOptions, settings: Settings, *, dry_run: bool) -> list[str]:
@@ -139,7 +166,8 @@ def _days(text: str) -> float:
     except ValueError:
         days = -1
     if not days >= 0:  # refuses "nan" too
-        raise UserError(f"--days {text}: not a number of days", "a number from 0 on: --days 30")
+        hint = f"a number from 0 on: --days {DAYS_KEPT}"
+        raise UserError(f"--days {text}: not a number of days", hint)
     return days
 
 

@@ -15,6 +15,7 @@ from mmdet_jetson.cli import summary
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
+from mmdet_jetson.config.references import check_references, images_file
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
@@ -100,9 +101,10 @@ def session(request: Request) -> Iterator[Session]:
     overrides = list(request.overrides)
     if request.targets:
         overrides.append(f"targets={json.dumps(list(request.targets))}")
-    project = load_project(Path(request.config), overrides)
+    project = load_project(_config_file(request.config, settings.root), overrides)
     if request.precision:
         project = with_precision(project, request.precision)
+    check_references(project, settings.root)
     display = Display(Console(stderr=True))
     steps = pipeline.plan(project, Inputs(project, settings, display.bytes_fetched))
     with display:
@@ -110,6 +112,12 @@ def session(request: Request) -> Iterator[Session]:
         choose = open_for_device if request.for_device else open_runtimes
         runtimes = choose(request.runtime, settings, store, display.say)
         yield Session(project, settings, steps, store, runtimes, display)
+
+
+def _config_file(named: str, root: Path) -> Path:
+    """Find a file that is named from here, or from the project, as the commands' defaults are."""
+    here, ours = Path(named), root / named
+    return ours if ours.exists() and not here.exists() else here
 
 
 def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[str, Artifact]:
@@ -163,7 +171,7 @@ def build_jetson_engine(target: str, request: Request) -> None:
 
 
 def _check_targets(now: Session, command: str) -> None:
-    images = load_images(now.settings.root / "configs/images.toml")
+    images = load_images(images_file(now.settings.root))
     compatibility.check_targets(now.project, command, now.runtimes[DEPLOY].machine, images)
 
 

@@ -96,10 +96,14 @@ class Images:
             )
         return self.images[name]
 
-    def references(self) -> list[str]:
-        """Every base and builder of the images, sorted."""
-        images = self.images.values()
-        return sorted({each for image in images for each in (image.base, image.builder) if each})
+    def references(self) -> dict[str, str]:
+        """Every base and builder of the images, sorted, with the keys that name it."""
+        named: dict[str, list[str]] = {}
+        for name, image in self.images.items():
+            for key, reference in (("base", image.base), ("builder", image.builder)):
+                if reference:
+                    named.setdefault(reference, []).append(f"images.{name}.{key}")
+        return {reference: ", ".join(keys) for reference, keys in sorted(named.items())}
 
     def pinned(self, reference: str) -> str:
         """The reference with its digest or, where it has no pin, as it is."""

@@ -134,7 +134,13 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: Pipeline
     targets: dict[str, Target]
     sources: Sources
-    folder: Path
+    path: Path
+    """The pipeline's file; the others lie beside it."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return self.path.parent
 
     @property
     def used_targets(self) -> dict[str, Target]:
@@ -160,7 +166,7 @@ def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
             for name, table in read_toml(targets, beside).items()
         },
         sources=convert(read_toml(sources, beside), Sources, sources),
-        folder=path.parent,
+        path=path,
     )
     _check(project, path)
     return project

@@ -13,8 +13,9 @@
 ``MMDET_JETSON_CERTIFICATES`` a bundle that image builds trust, behind a proxy that inspects TLS; it
                               never enters an image (default: what ``SSL_CERT_FILE`` names, else
                               this machine's own)
-``DOCKER_HOST``               where ``--runtime docker`` runs if ``--docker-host`` names nothing;
-                              else the Docker context in use
+``DOCKER_HOST``               where ``--runtime docker`` runs if ``--docker-host`` names nothing
+``DOCKER_CONTEXT``            the Docker context for that if ``DOCKER_HOST`` names none either; else
+                              the one in use, as for Docker's command line
 ``DOCKER_CERT_PATH``          a folder with ca.pem, cert.pem and key.pem, for a host at tcp://...
 ============================= ===================================================================
 """
@@ -79,7 +80,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
         variant=cast("Variant", variant),
         bases=cast("Bases", bases),
         certificates=_certificates(environ),
-        docker_host=environ.get("DOCKER_HOST", ""),
+        docker_host=environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT") or "",
         docker_certificates=_folder(docker) if docker else None,
     )
 

@@ -1,12 +1,14 @@
 """Device classes: what an engine is built for and with, as ``targets.toml`` says."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
 
 from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, pattern
 from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.nvidia import is_version, jetpack_of
 from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
@@ -36,13 +38,20 @@ class Target(Section, frozen=True):
     plugin: str | None = None
     image: Name | None = None
     """The container image of ``images.toml`` that its engine is built and measured in, if any."""
-    jetpack: Version | None = None
     l4t: Version | None = None
-    """The release that the device must run; "38" stands for any 38.x."""
+    """The release that the device must run, as far as it is given: "38" stands for any 38.x."""
+    jetpack: Version | None = None
     cuda: Version | None = None
     tensorrt: Version | None = None
     sm: Capability | None = None
     """Compute capability without its dot: 87 for Orin."""
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What its device must report, by the names above, where anything is said of it."""
+        names = ("l4t", "jetpack", "cuda", "tensorrt", "sm")
+        said = {name: getattr(self, name) for name in names}
+        return {name: str(value) for name, value in said.items() if value is not None}
 
 
 def check_target(name: str, target: Target) -> None:
@@ -82,13 +91,19 @@ def check_target(name: str, target: Target) -> None:
             f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
             'set its input to "letterboxed"',
         )
-    if target.graph == "fused" and target.input != "tensor" and _is(target.tensorrt, "8.4"):
+    jetpack = jetpack_of(target.l4t or "")
+    if jetpack and target.jetpack and not is_version(jetpack, target.jetpack):
+        raise ConfigError(
+            f"targets.toml: {name}.jetpack: L4T {target.l4t} is JetPack {jetpack}, so no device "
+            f"has it with JetPack {target.jetpack}",
+            "correct one of them, or leave one out",
+        )
+    if (
+        target.graph == "fused"
+        and target.input != "tensor"
+        and is_version(target.tensorrt or "", "8.4")
+    ):
         raise ConfigError(
             f"targets.toml: {name}.input: TensorRT {target.tensorrt} takes no 8-bit pictures",
             'set it to "tensor"',
         )
-
-
-def _is(version: str | None, release: str) -> bool:
-    """Whether a version is that release, or one of its patches."""
-    return f"{version}.".startswith(f"{release}.")

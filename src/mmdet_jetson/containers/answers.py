@@ -3,6 +3,8 @@
 Docker's reference of its API says what the fields mean.
 """
 
+import hashlib
+import json
 from typing import TypedDict
 
 Labels = dict[str, str]
@@ -37,9 +39,32 @@ class Info(_Info, total=False):
 
 
 class ImageConfig(TypedDict, total=False):
-    """What an image says of itself."""
+    """What an image says of itself, and what its containers start with."""
 
     Labels: Labels | None
+    Env: list[str] | None
+    Entrypoint: list[str] | None
+    Healthcheck: object
+    Volumes: dict[str, object] | None
+    WorkingDir: str
+
+
+def config_digest(config: ImageConfig) -> str:
+    """Digest of all in an image's configuration that changes what a stage does in it, in hex.
+
+    A container's command and user are ours, and labels name the commit of the build: leaving these
+    out, an image that was built again is the same. What is not set is absent, null or empty,
+    depending on who answers; without a folder of its own an image starts in the root.
+    """
+    folder = config.get("WorkingDir") or "/"
+    acting = {
+        "Env": sorted(config.get("Env") or ()),
+        "Entrypoint": config.get("Entrypoint") or [],
+        "Healthcheck": config.get("Healthcheck") or {},
+        "Volumes": sorted(config.get("Volumes") or ()),
+        "WorkingDir": folder,
+    }
+    return hashlib.sha256(json.dumps(acting, sort_keys=True).encode()).hexdigest()
 
 
 class RootFS(TypedDict, total=False):

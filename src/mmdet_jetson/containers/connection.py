@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
+from urllib.parse import urlsplit
 
 import requests
 from docker import APIClient
+from docker.constants import IS_WINDOWS_PLATFORM
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, NotFound
 from docker.tls import TLSConfig
 from docker.types import DeviceRequest, HostConfig, Mount
+from docker.utils import parse_host
 from urllib3.exceptions import HTTPError
 
 from mmdet_jetson.containers.objects import ConnectionLost, DockerHostError, NotThere, VolumeMount
@@ -30,6 +33,7 @@ __all__ = [
     "folder_mount",
     "volume_mount",
 ]
+NOT_OVER_THE_NETWORK = ("http+unix", "npipe", "ssh")  # as the SDK calls them in the end
 SECONDS = 120  # without an answer; builds and runs may be silent for longer
 
 
@@ -67,7 +71,8 @@ class Connection:
         options = _options(address, certificates)
         self.address = options["base_url"]
         with self.talking("connecting"):
-            self.api = _client(options)
+            # The client asks the Docker host for its version at once.
+            self.api = _Client(version="auto", timeout=SECONDS, use_ssh_client=True, **options)
 
     @contextmanager
     def talking(self, doing: str) -> Iterator[None]:
@@ -89,20 +94,6 @@ class Connection:
                 f"{doing}: the Docker host at {self.address} does not answer: {_innermost(error)}",
                 "check that it is running and can be reached, then run again",
             ) from error
-
-
-def _client(options: _Options) -> APIClient:
-    """Make the SDK's client, which asks the Docker host for its version.
-
-    Raises:
-        DockerHostError: the address cannot be one.
-    """
-    try:
-        return _Client(version="auto", timeout=SECONDS, use_ssh_client=True, **options)
-    except ValueError as error:  # a port of 99999
-        raise DockerHostError(
-            f"{options['base_url']} is not the address of a Docker host: {error}"
-        ) from error
 
 
 def volume_mount(volume: VolumeMount) -> Mount:
@@ -132,32 +123,61 @@ def _options(address: str, certificates: Path | None) -> _Options:
     """What the SDK's client of an address, or of a context's name, is made with.
 
     Raises:
-        DockerHostError: there is no such context, or tcp lacks its certificates.
+        DockerHostError: there is no such context, or what would connect is not safe.
     """
     if "://" not in address:
         return _context_options(address)
-    if not address.startswith("tcp://"):
+    hint = "set DOCKER_CERT_PATH to a folder with ca.pem, cert.pem and key.pem, and write tcp://"
+    over_network = _scheme(address) not in NOT_OVER_THE_NETWORK
+    tls = _tls(certificates) if certificates and over_network else None
+    return _safe(address, tls, f"{hint}; or use ssh://")
+
+
+def _safe(address: str, tls: TLSConfig | None, hint: str) -> _Options:
+    """Options for an address that is this machine's, goes over ssh, or over TLS both ways.
+
+    Raises:
+        DockerHostError: it is no address, or is none of these; ``hint`` says what to do then.
+    """
+    scheme = _scheme(address, has_tls=tls is not None)
+    if scheme in NOT_OVER_THE_NETWORK:
         return {"base_url": address}
-    if certificates is None:
-        raise DockerHostError(
-            f"{address}: without TLS, anyone on the network could control that Docker host",
-            "set DOCKER_CERT_PATH to a folder with ca.pem, cert.pem and key.pem",
-        )
+    if scheme == "https" and tls and tls.verify:
+        return {"base_url": address, "tls": tls}
+    raise DockerHostError(
+        f"{address}: without TLS that checks both sides, anyone on the network could control that"
+        " Docker host, or pass for it",
+        hint,
+    )
+
+
+def _scheme(address: str, *, has_tls: bool = False) -> str:
+    """The scheme of what the SDK makes of an address, since that is what connects.
+
+    ``tcp``, ``TCP`` and ``http`` are all ``http`` to it, and the last one is so even with TLS.
+    """
+    try:
+        made: str = parse_host(address, IS_WINDOWS_PLATFORM, tls=has_tls)
+    except (ValueError, DockerException) as error:  # a port of 99999, or none
+        raise DockerHostError(f"{address} is not the address of a Docker host: {error}") from error
+    return urlsplit(made).scheme
+
+
+def _tls(certificates: Path) -> TLSConfig:
     ca, *pair = (str(certificates / f"{name}.pem") for name in ("ca", "cert", "key"))
     try:
-        tls = TLSConfig(client_cert=(pair[0], pair[1]), ca_cert=ca, verify=True)
+        return TLSConfig(client_cert=(pair[0], pair[1]), ca_cert=ca, verify=True)
     except DockerException as error:
         raise DockerHostError(
             f"{certificates}: {error}", "the folder needs ca.pem, cert.pem and key.pem"
         ) from error
-    return {"base_url": address, "tls": tls}
 
 
 def _context_options(name: str) -> _Options:
     try:
         context = ContextAPI.get_context(name or None)
-        known = ", ".join(each.name for each in ContextAPI.contexts())
-    except DockerException as error:
+        known = [] if context else [each.name for each in ContextAPI.contexts()]
+    except Exception as error:  # the SDK has no narrower one for a damaged file
         raise DockerHostError(
             f"Docker's contexts cannot be read: {error}", "docker context ls shows them"
         ) from error
@@ -166,11 +186,13 @@ def _context_options(name: str) -> _Options:
             f"{name!r} is neither the address of a Docker host nor a Docker context"
             if name
             else "the Docker context in use does not exist",
-            f"one of: {known} (contexts are only found if ~/.docker/config.json exists)",
+            f"an address, as ssh://{name or 'user@host'}, or one of: {', '.join(known)} (contexts"
+            " are only found if ~/.docker/config.json exists; {} will do)",
         )
-    if context.TLSConfig:
-        return {"base_url": context.Host, "tls": context.TLSConfig}
-    return {"base_url": context.Host}
+    if not context.Host:  # the SDK would take this machine's
+        raise DockerHostError(f"the Docker context {context.name!r} names no Docker host")
+    hint = f"docker context update {context.name} --docker host=...,ca=...,cert=...,key=..."
+    return _safe(context.Host, context.TLSConfig, hint)
 
 
 def _innermost(error: BaseException) -> str:

@@ -95,13 +95,15 @@ class DockerHost:
         """Look an image up by name or id; ``None`` if there is none."""
         with suppress(NotThere), self._talking(f"looking for {reference}"):
             found: answers.ImageDetails = self._api.inspect_image(reference)
+            config = found.get("Config") or {}
             return Image(
                 id=found["Id"],
                 reference=reference,
                 architecture=found["Architecture"],
                 layers=tuple(found["RootFS"].get("Layers") or ()),
-                labels=(found.get("Config") or {}).get("Labels") or {},
+                labels=config.get("Labels") or {},
                 size=found["Size"],
+                config=answers.config_digest(config),
             )
         return None
 
@@ -312,10 +314,11 @@ class DockerHost:
 
     # Volumes
 
-    def volumes(self, prefix: str) -> list[str]:
-        """The names of all volumes that begin with a prefix."""
+    def volumes(self, prefix: str, *, unused: bool = False) -> list[str]:
+        """The names of all volumes that begin with a prefix, or of those that no container has."""
         with self._talking("listing volumes"):
-            found: answers.VolumeList = self._api.volumes()
+            filters = {"dangling": True} if unused else {}
+            found: answers.VolumeList = self._api.volumes(filters)
         names = (each["Name"] for each in found["Volumes"] or ())
         return [name for name in names if name.startswith(prefix)]
 

@@ -14,7 +14,7 @@ from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.image_build import ImageBuild
 from mmdet_jetson.containers.images import Say, build, decide
-from mmdet_jetson.containers.lines import Lines
+from mmdet_jetson.containers.lines import Lines, plain
 from mmdet_jetson.containers.objects import ContainerSpec, Image, VolumeMount
 from mmdet_jetson.containers.transfer import receive
 from mmdet_jetson.contract.process import ENVIRON, WATCH_STDIN
@@ -36,6 +36,26 @@ def passed_tests(store: Store, image: Image) -> Artifact | None:
     """The passed tests of exactly this image; ``None`` where there are none."""
     artifact = store.find(_tag(image))
     return artifact if artifact and not artifact.provenance.metrics["failed"] else None
+
+
+def in_use(store: Store) -> set[str]:
+    """Digests of the passed tests that runs may still ask for, whatever their age.
+
+    No Docker host is asked, for it may be away. An image is in use if anything in the store was
+    made in it, or if it is the last that passed of its name, Docker host and kind of base.
+    """
+    artifacts = store.artifacts()
+    used = {each.provenance.facts.get("image_digest") for each in artifacts}
+    passed = [e for e in artifacts if e.kind == KIND and not e.provenance.metrics["failed"]]
+    passed.sort(key=lambda artifact: artifact.provenance.created)
+    last = {_place(each): each.digest for each in passed}
+    ran = {each.digest for each in passed if each.provenance.inputs.get("image") in used}
+    return ran | set(last.values())
+
+
+def _place(tests: Artifact) -> tuple[object, ...]:
+    facts = tests.provenance.facts
+    return tests.provenance.step, facts.get("docker_host"), facts.get("stand_in")
 
 
 def ensure_tested(
@@ -124,8 +144,8 @@ def _run(host: DockerHost, image: Image, suite: str, result: Path, say: Say) -> 
 
     def show(line: str) -> None:
         nonlocal last
-        last = line
-        say(line)
+        last = plain(line)
+        say(last)
 
     output = Lines(show)
     # The suite runs stages inside itself, where they have no standard input of their own to watch.

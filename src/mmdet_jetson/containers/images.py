@@ -14,6 +14,7 @@ from mmdet_jetson.containers.objects import DockerHostError, Image
 from mmdet_jetson.environments.commit import git_commit
 from mmdet_jetson.environments.packages import pins, wheel_folder
 from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.fetching.locations import Location
 from mmdet_jetson.fetching.sources import fetch
 
 Say = Callable[[str], None]
@@ -100,9 +101,10 @@ def _pull_bases(host: DockerHost, planned: ImageBuild, say: Say) -> None:
             try:
                 host.pull(reference, planned.platform, say)
             except DockerHostError as error:
+                field = key.removesuffix("_IMAGE").lower()
                 raise DockerHostError(
-                    f"image {planned.name!r}: its base {reference} cannot be pulled:"
-                    f" {error.message}",
+                    f"configs/images.toml: images.{planned.name}.{field}: {reference} cannot be"
+                    f" pulled: {error.message}",
                     "where no registry can be reached: docker/make-stand-in, and"
                     " MMDET_JETSON_BASES=stand-in",
                 ) from error
@@ -147,7 +149,7 @@ def _wheels(planned: ImageBuild, settings: Settings) -> list[Path]:
     own = sorted(wheel_folder(lock, "mmcv", python, settings).glob("*.whl"))
     version = pins(lock)["mmcv"]
     tag = f"cp{python.replace('.', '')}"
-    folders = [Path(mirror) for mirror in settings.mirrors if "://" not in mirror]
+    folders = [folder for mirror in settings.mirrors if (folder := Location(mirror).path)]
     return (
         own
         or [

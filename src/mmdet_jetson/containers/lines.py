@@ -1,6 +1,13 @@
-"""What a container prints, line by line."""
+"""What a container or a build prints, line by line."""
 
 from collections.abc import Callable
+
+from rich.text import Text
+
+
+def plain(line: str) -> str:
+    """A line as it belongs into a log: without colours, and only what overwrote the rest of it."""
+    return Text.from_ansi(line.rstrip("\r")).plain
 
 
 class Lines:

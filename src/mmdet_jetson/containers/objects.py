@@ -59,7 +59,8 @@ class HostFacts:
 class Image:
     """An image on a Docker host.
 
-    ``layers`` are the digests of its unpacked layers, base first; ``size`` is in bytes.
+    ``layers`` are the digests of its unpacked layers, base first; ``size`` is in bytes; ``config``
+    is the digest of what it gives its containers beside files, such as environment variables.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Image:
     layers: tuple[str, ...]
     labels: Mapping[str, str]
     size: int
+    config: str = ""
 
     @property
     def is_stand_in(self) -> bool:

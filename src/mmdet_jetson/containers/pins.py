@@ -19,21 +19,25 @@ def pin_bases(images_file: Path, host: DockerHost) -> Mapping[str, Pin]:
         DockerHostError: a registry cannot be reached, or has no such tag.
     """
     images = load_images(images_file)
-    pins = {each: _resolve(each, images.pins.get(each), host) for each in images.references()}
+    pins = {
+        reference: _resolve(reference, f"{images_file}: {keys}", images.pins.get(reference), host)
+        for reference, keys in images.references().items()
+    }
     write_pins(images_file, pins)
     return pins
 
 
-def _resolve(reference: str, known: Pin | None, host: DockerHost) -> Pin:
+def _resolve(reference: str, place: str, known: Pin | None, host: DockerHost) -> Pin:
+    """Look a reference's digest up; ``place`` is where it is named."""
     try:
         digest = host.registry_digest(reference)
     except ConnectionLost:
         raise
     except DockerHostError as error:
         raise DockerHostError(
-            error.message,
-            "check the tag in configs/images.toml, that the Docker host reaches the registry, and"
-            " `docker login` on this machine where that asks for a password",
+            f"{place}: {error.message}",
+            "check the tag, that the Docker host reaches the registry, and `docker login` on this"
+            " machine where that asks for a password",
         ) from error
     if known and known.digest == digest:
         return known

@@ -1,5 +1,6 @@
 """What a Docker host sends meanwhile: a running container's output, a build's messages."""
 
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -7,7 +8,11 @@ from typing import Protocol
 
 from mmdet_jetson.containers.answers import Message
 from mmdet_jetson.containers.connection import APIClient
+from mmdet_jetson.containers.lines import Lines, plain
 from mmdet_jetson.containers.objects import DockerHostError
+
+# What the classic builder says of its own containers and images, for each instruction.
+OF_THE_BUILDER = re.compile(r" ---> (Running in )?[0-9a-f]{12}|Removing intermediate container \w+")
 
 
 class _Socket(Protocol):
@@ -41,17 +46,29 @@ def output_of(api: APIClient, container: str) -> Iterator[tuple[int, bytes]]:
 
 
 def pass_on(messages: Iterable[Message], on_line: Callable[[str], None]) -> None:
-    """Hand the lines of a build's or a pull's messages to ``on_line``.
+    """Hand the lines of a build's or a pull's messages to ``on_line``, fit for a log.
+
+    The classic builder colours whatever a program writes to its standard error. A pull has six
+    messages and more for each layer, which are left out.
 
     Raises:
         DockerHostError: one of them is an error, which ends it.
     """
+
+    def say(line: str) -> None:
+        text = plain(line).rstrip()
+        if text and not OF_THE_BUILDER.fullmatch(text):
+            on_line(text)
+
+    output = Lines(say)
     for message in messages:
         if "error" in message:
-            raise DockerHostError(str(message["error"]).strip())
-        for text in str(message.get("stream") or message.get("status") or "").splitlines():
-            if text.strip():
-                on_line(text)
+            output.close()
+            raise DockerHostError(plain(str(message["error"])).strip())
+        output.feed(message.get("stream", "").encode())
+        if "progressDetail" not in message:
+            say(message.get("status", ""))
+    output.close()
 
 
 def _read(connection: _Socket | _File, size: int) -> bytes:

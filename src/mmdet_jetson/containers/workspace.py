@@ -5,12 +5,16 @@ While a job runs, its lock is held here; what is there without anybody holding t
 a run that was killed or cut off, and the next command clears it away. Volumes have no labels since
 Podman gives none to those that are made along with a container.
 
+A Docker host keeps a volume as long as any container has it, started or not. So an input has one
+from before it is looked for until its stage ended, and no ``invoke gc``, on whatever machine, comes
+between.
+
 ========= =========================================== =============================================
 kind      what                                        removed
 ========= =========================================== =============================================
 stage     the container that a stage runs in          when it ended; its volume ``job`` with it
-upload    a container to upload an input through      when the input is complete
-input     a volume with one input, named by content   by ``invoke gc``
+upload    a container to upload an input through      when a stage's container has the input
+input     a volume with one input, named by content   by ``invoke gc``, where no container has it
 job       a volume with a job folder                  when its outputs are downloaded
 resumable the same, of a stage that can resume        the same; its work is downloaded before
 ========= =========================================== =============================================
@@ -19,8 +23,8 @@ resumable the same, of a stage that can resume        the same; its work is down
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,7 +44,7 @@ from mmdet_jetson.containers.transfer import receive
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.contract.job import WORK
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.locks import hold, is_free, lock_beside
+from mmdet_jetson.locks import hold, hold_if_free, lock_beside
 from mmdet_jetson.store import Store
 
 CLIENT, KIND, JOB = f"{LABEL}.client", f"{LABEL}.kind", f"{LABEL}.job"
@@ -48,6 +52,19 @@ VOLUME = f"{LABEL}.volume"
 CONTENT, WHOLE = "content", ".whole"
 UPLOADING = ".uploading"
 SETTLING = 20  # seconds that a Docker host gets for what it had begun
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a stage reads, in a folder of this machine; ``digest`` is that of its content."""
+
+    digest: str
+    folder: Path
+
+
+def input_folder(name: str) -> str:
+    """Where a stage's container has an input mounted; its files are in ``content`` there."""
+    return f"/inputs/{name}"
 
 
 @dataclass(frozen=True)
@@ -79,23 +96,25 @@ class Workspace:
         """The name of a volume of this store, or the prefix of the names of all of a kind."""
         return f"mmdet-jetson-{self.client}-{kind}-{name}"
 
-    def upload(self, job: str, name: str, digest: str, folder: Path) -> VolumeMount:
-        """Upload an input, unless it is there already; return its volume, to be mounted read-only.
+    @contextmanager
+    def _uploaded(self, job: str, name: str, given: Input) -> Iterator[VolumeMount]:
+        """Upload an input, unless it is there already, and keep it there meanwhile.
 
-        ``digest`` is that of the content; names and sizes of the files are part of the volume's
-        name too, since a digest of a file says nothing of how it is called in its folder.
+        Gives its volume, to be mounted read-only. Names and sizes of the files are part of the
+        volume's name too, since a digest of a file says nothing of how it is called in its folder.
         """
-        listing = hashlib.sha256(f"{digest}\n{_listing(folder)}".encode()).hexdigest()
+        listing = hashlib.sha256(f"{given.digest}\n{_listing(given.folder)}".encode()).hexdigest()
         volume = self.volume("input", listing[:16])
         mount = VolumeMount(volume, "/input", read_only=False)
         labels = self.labels("upload", job, **{VOLUME: volume})
-        with hold(self._upload_lock(volume)):
-            # Before the volume exists: what is there while nobody holds its lock was cut off.
-            self._uploading(volume).touch()
-            with self.host.never_started(mount, labels=labels) as container:
-                self._fill(container, name, folder)
-            self._uploading(volume).unlink()
-        return VolumeMount(volume, f"/inputs/{name}")
+        with ExitStack() as kept:
+            with hold(self._upload_lock(volume)):
+                # Before the volume exists: what is there while nobody holds its lock was cut off.
+                self._uploading(volume).touch()
+                container = kept.enter_context(self.host.never_started(mount, labels=labels))
+                self._fill(container, name, given.folder)
+                self._uploading(volume).unlink()
+            yield VolumeMount(volume, input_folder(name))
 
     def _fill(self, container: str, name: str, folder: Path) -> None:
         if self.host.get(container, f"/input/{WHOLE}") is None:
@@ -105,20 +124,19 @@ class Workspace:
             self.host.put(container, "/input", tarballs.archive([tarballs.empty_file(WHOLE)]))
 
     @contextmanager
-    def stage(self, spec: ContainerSpec, job: str, *, resumable: bool) -> Iterator[str]:
-        """Create a stage's container, not started yet, with an empty volume at /job.
+    def stage(
+        self, spec: ContainerSpec, job: str, inputs: Mapping[str, Input], *, resumable: bool
+    ) -> Iterator[str]:
+        """Create a stage's container, not started yet, with its inputs and an empty volume at /job.
 
-        In the end both are gone. If that end is an error, the work of a resumable stage is
-        downloaded first; while the Docker host is out of reach, all stays there for the `sweep` of
-        a later command.
+        In the end the container and that volume are gone. If that end is an error, the work of a
+        resumable stage is downloaded first; while the Docker host is out of reach, all stays there
+        for the `sweep` of a later command.
         """
         self.clear(job)
         name = self.volume("resumable" if resumable else "job", job)
-        volume = VolumeMount(name, "/job", read_only=False)
-        labels = self.labels("stage", job)
-        volumes = [*spec.volumes, volume]
-        container = self.host.create(replace(spec, volumes=volumes, labels=labels))
         try:
+            container = self._create(spec, job, inputs, VolumeMount(name, "/job", read_only=False))
             yield container
         except BaseException:
             with suppress(ConnectionLost):
@@ -126,6 +144,29 @@ class Workspace:
             raise
         self.host.remove(container)
         self.host.remove_volume(name)
+
+    def _create(
+        self, spec: ContainerSpec, job: str, inputs: Mapping[str, Input], own: VolumeMount
+    ) -> str:
+        """Create a stage's container, and look whether it sees the inputs that were uploaded.
+
+        Raises:
+            DockerHostError: it does not.
+        """
+        with ExitStack() as kept:
+            mounts = [
+                kept.enter_context(self._uploaded(job, name, each)) for name, each in inputs.items()
+            ]
+            labels = self.labels("stage", job)
+            container = self.host.create(replace(spec, volumes=[*mounts, own], labels=labels))
+            for mount in mounts:
+                if self.host.get(container, f"{mount.target}/{WHOLE}") is None:
+                    raise DockerHostError(
+                        f"{mount.target} was uploaded to {self.host.facts.name} for {job}, whose"
+                        " container finds nothing there",
+                        "run again; `docker system prune` there takes what runs need, too",
+                    )
+        return container
 
     def sweep(self) -> int:
         """Clear away what runs that were killed or cut off left; return of how many jobs.
@@ -138,8 +179,12 @@ class Workspace:
             self._drop_unfinished(mark.stem)
         return cleared
 
+    def unused_inputs(self) -> list[str]:
+        """The volumes of uploaded inputs that no container has."""
+        return sorted(self.host.volumes(self.volume("input"), unused=True))
+
     def forget_inputs(self) -> int:
-        """Remove the uploaded inputs that no container uses; return how many."""
+        """Remove the uploaded inputs that no container has; return how many."""
         inputs = self.host.volumes(self.volume("input"))
         return sum(self._try_to_remove(volume) for volume in inputs)
 
@@ -165,9 +210,11 @@ class Workspace:
         self.host.remove_volume(self.volume("job", job))
 
     def _drop_unfinished(self, volume: str) -> None:
-        if is_free(self._upload_lock(volume)):
-            self._uploading(volume).unlink(missing_ok=True)
-            self._try_to_remove(volume)
+        """Remove the volume of an upload that was cut off; one that ended is whole, and stays."""
+        with hold_if_free(self._upload_lock(volume)) as held:
+            mark = self._uploading(volume)
+            if held and mark.exists() and self._try_to_remove(volume):
+                mark.unlink()
 
     def _try_to_remove(self, volume: str) -> bool:
         """Remove a volume, unless a container uses it."""
@@ -208,18 +255,21 @@ class Workspace:
         return jobs
 
     def _clear(self, job: str) -> bool:
-        lock = lock_beside(self.root / "jobs" / job)
-        if not is_free(lock):
-            return False
-        with hold(lock):
-            self.clear(job)
-            return True
+        with hold_if_free(lock_beside(self.root / "jobs" / job)) as held:
+            if held:
+                self.clear(job)
+            return held
 
 
 def _listing(folder: Path) -> str:
     """Names and sizes of all files, sorted."""
     files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
     return "\n".join(sorted(f"{each.relative_to(folder)} {each.stat().st_size}" for each in files))
+
+
+def look(address: str, settings: Settings, store: Store) -> Workspace:
+    """Connect to a Docker host, and change nothing there."""
+    return Workspace(connect(address, settings), store.root)
 
 
 def open_workspace(

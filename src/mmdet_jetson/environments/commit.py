@@ -1,12 +1,9 @@
 """The commit of this clone."""
 
-from functools import cache
-
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.processes import ProcessFailed, output_of
 
 
-@cache
 def git_commit() -> str:
     """The commit that is checked out, with ``+`` when the tree differs from it; "" outside git."""
     try:

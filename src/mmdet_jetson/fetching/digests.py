@@ -63,8 +63,9 @@ def tree_digest(folder: Path, cache: Path) -> str:
     """Return the SHA-256 of everything in ``folder``: paths and contents, not times or modes.
 
     It is the digest of one line a file, sorted by the bytes of its relative path: the path, a
-    zero byte, the file's SHA-256. Empty folders do not count. A symbolic link to a file counts as
-    the file it leads to; other links, devices and pipes are refused.
+    zero byte, the file's SHA-256. Empty folders do not count. A symbolic link counts as the file or
+    the folder that it leads to; links that lead nowhere or in a circle, devices and pipes are
+    refused.
 
     Args:
         folder: the user's data, such as 100,000 pictures; memory does not grow with their number.
@@ -129,20 +130,30 @@ def _hash_the_rest(root: Path, database: "sqlite3.Connection") -> None:
 
 def _stamps(root: Path) -> Iterator[tuple[bytes, int, int, str]]:
     """Yield (relative path, stamp) of every file under ``root``, in no order."""
-    folders = [root]
+    folders = [(root, (root,))]  # with the real places of the links that led there
     while folders:
-        folder = folders.pop()
+        folder, through = folders.pop()
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     path = folder / entry.name
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(path)
+                    if _is_folder(entry):
+                        real = (path.resolve(),) if entry.is_symlink() else ()
+                        if set(real) & set(through):
+                            _refuse_link(path, "that leads in a circle")
+                        folders.append((path, (*through, *real)))
                         continue
                     relative = path.relative_to(root).as_posix()
                     yield os.fsencode(relative), *_stamp(path, entry)
         except OSError as error:
             _refuse(folder, error)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # such as a link to itself; its stamp says what is wrong
 
 
 def _stamp(path: Path, entry: os.DirEntry[str]) -> Stamp:
@@ -155,7 +166,7 @@ def _stamp(path: Path, entry: os.DirEntry[str]) -> Stamp:
     if stat.S_ISREG(status.st_mode):
         return Stamp.of(status)
     if entry.is_symlink():
-        _refuse_link(path, "to something that is not a file")
+        _refuse_link(path, "to something that is neither a file nor a folder")
     raise UserError(f"{path} is neither a file nor a folder", "move it out of the folder")
 
 

@@ -10,6 +10,7 @@ from mmdet_jetson.config.images import Images
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.nvidia import is_version, jetpack_of
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.errors import UserError
 
@@ -53,6 +54,8 @@ def _problems(
     """What speaks against it, and what to do about it; ``architecture`` of its image, if any."""
     if machine.in_containers and not target.image:
         yield "there is no container image for it", "leave out --runtime docker and --docker-host"
+    for problem in _other_versions(target, machine):
+        yield problem, ON_ITS_DEVICE
     if BACKENDS[target.backend].builds_on_its_device:
         for problem in _no_such_jetson(target, machine):
             yield problem, ON_ITS_DEVICE
@@ -68,14 +71,31 @@ def _problems(
         )
 
 
+def _other_versions(target: Target, machine: Machine) -> Iterator[str]:
+    """What the machine reports otherwise than the target says, release by release.
+
+    What it does not report speaks against nothing. In containers CUDA and TensorRT are the image's:
+    the stage that builds the engine compares them.
+    """
+    jetpack = machine.jetpack
+    reported = {
+        "l4t": ("L4T", machine.l4t),
+        "jetpack": ("JetPack", jetpack_of(machine.l4t)),
+        "cuda": ("CUDA", jetpack.cuda if jetpack else ""),
+        "tensorrt": ("TensorRT", jetpack.tensorrt.partition("-")[0] if jetpack else ""),
+    }
+    for fact, needed in target.facts.items():
+        name, found = reported.get(fact, ("", ""))
+        if found and not is_version(found, needed):
+            yield f"it runs {name} {found}, and the target needs {name} {needed}"
+
+
 def _no_such_jetson(target: Target, machine: Machine) -> Iterator[str]:
     """What is missing where TensorRT should build for one of NVIDIA's boards."""
     if machine.architecture != "arm64":
         yield f"its processor is {machine.architecture}, and a Jetson's is arm64"
     if not machine.l4t:
         yield "it reports no release of Jetson Linux (L4T), so it is not a Jetson"
-    if target.l4t and not f"{machine.l4t}.".startswith(f"{target.l4t}."):
-        yield f"it runs L4T {machine.l4t}, and the target needs L4T {target.l4t}"
     if machine.in_containers and not machine.has_gpu:
         yield "it has no NVIDIA runtime, which gives containers the GPU"
     if not machine.in_containers and not machine.jetpack:

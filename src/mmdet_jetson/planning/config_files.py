@@ -1,82 +1,142 @@
-"""Which files a Python-style config needs: itself and the local files of its ``_base_``.
+"""Which files a Python-style config needs: itself, its local ``_base_`` files and its own modules.
 
 MMEngine's configs inherit by a literal ``_base_`` path or list of paths. Those that name a
-package (``mmdet::rtmdet/...``) are pinned by the environment's lock; the local ones are input.
+package (``mmdet::rtmdet/...``) are pinned by the environment's lock; the local ones are input. So
+are the project's own modules that ``custom_imports`` names, with what they import.
 """
 
 import ast
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.planning.local_modules import Modules, imported_names, local_modules
 from mmdet_jetson.planning.steps import ExternalInput
 
 
 def config_input(root: Path, config: str) -> ExternalInput:
-    """Make the config at ``root / config``, with its local bases, the input of a step.
+    """Make the config at ``root / config`` the input of a step, with its bases and modules.
 
     Raises:
         ConfigError: a file is missing, lies outside ``root`` or is not valid Python.
     """
-    files = _closure(root.resolve(), (root / config).resolve())
-    return ExternalInput(
-        lambda: _digest(root.resolve(), files), lambda into: _copy(root, files, into)
+    files = _files(root.resolve(), config)
+    return ExternalInput(lambda: _digest(files), lambda into: _copy(files, into))
+
+
+def carried_folders(root: Path, config: str) -> tuple[str, ...]:
+    """Name what a checkpoint has besides weights and config, because its config imports from it."""
+    carries = any(name.startswith(f"{custom_imports.FOLDER}/") for name in _files(root, config))
+    return (custom_imports.FOLDER,) if carries else ()
+
+
+def _files(root: Path, config: str) -> dict[str, Path]:
+    """Every file by its name in the input, in the order of their paths."""
+    root = root.resolve()
+    configs = _closure(root, (root / config).resolve())
+    files = {path.relative_to(root).as_posix(): path for path in sorted(configs)}
+    modules: Modules = {}
+    for path, tree in configs.items():
+        # A config's own folder comes first, as a script's does.
+        modules = {**_modules(path, tree, root), **modules}
+    files.update(
+        (f"{custom_imports.FOLDER}/{place}", path) for place, path in sorted(modules.items())
     )
+    return files
 
 
-def _closure(root: Path, first: Path) -> list[Path]:
-    todo, seen = [first], set[Path]()
+def _modules(path: Path, tree: ast.Module, root: Path) -> Modules:
+    names = [*_custom_imports(path, tree), *imported_names(tree)]
+    try:
+        return local_modules(names, (path.parent, root))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: imports a module that is no valid Python: {error}") from error
+
+
+def _closure(root: Path, first: Path) -> dict[Path, ast.Module]:
+    todo, seen = [first], dict[Path, ast.Module]()
     while todo:
         path = todo.pop()
         if path in seen:
             continue
         if not path.is_relative_to(root):
             raise ConfigError(f"{path}: outside the project", f"copy it below {root}")
-        seen.add(path)
-        todo += [(path.parent / base).resolve() for base in _local_bases(path)]
-    return sorted(seen)
+        seen[path] = _parsed(path)
+        todo += [(path.parent / base).resolve() for base in _local_bases(path, seen[path])]
+    return seen
 
 
-def _local_bases(path: Path) -> list[str]:
+def _parsed(path: Path) -> ast.Module:
     try:
-        tree = ast.parse(path.read_text())
+        return ast.parse(path.read_text())
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path}: no such config", "see configs/train and configs/deploy"
         ) from error
     except (SyntaxError, UnicodeDecodeError, IsADirectoryError) as error:
         raise ConfigError(f"{path}: not a Python config: {error}") from error
-    bases: list[str] = []
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == "_base_" for target in node.targets
-        ):
-            bases += _literal(path, node.value)
+
+
+def _local_bases(path: Path, tree: ast.Module) -> list[str]:
+    bases = [each for value in _values(tree, "_base_") for each in _literal(path, "_base_", value)]
     return [base for base in bases if "::" not in base]
 
 
-def _literal(path: Path, value: ast.expr) -> list[str]:
+def _custom_imports(path: Path, tree: ast.Module) -> list[str]:
+    names: list[str] = []
+    for value in _values(tree, "custom_imports"):
+        for imports in _items(value).get("imports", ()):
+            names += _literal(path, "custom_imports", imports)
+    return names
+
+
+def _values(tree: ast.Module, name: str) -> list[ast.expr]:
+    """What a config assigns to a name at its top level."""
+    return [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+    ]
+
+
+def _items(value: ast.expr) -> Mapping[str, list[ast.expr]]:
+    """The items of a dictionary, whether it is written ``dict(key=...)`` or ``{"key": ...}``."""
+    items: dict[str, list[ast.expr]] = {}
+    if isinstance(value, ast.Call):
+        for keyword in value.keywords:
+            items.setdefault(keyword.arg or "", []).append(keyword.value)
+    elif isinstance(value, ast.Dict):
+        for key, item in zip(value.keys, value.values, strict=True):
+            if isinstance(key, ast.Constant):
+                items.setdefault(str(key.value), []).append(item)
+    return items
+
+
+def _literal(path: Path, name: str, value: ast.expr) -> list[str]:
     try:
-        base = ast.literal_eval(value)
+        content = ast.literal_eval(value)
     except (ValueError, TypeError) as error:
         raise ConfigError(
-            f"{path}: _base_ is computed, so its files cannot be known before it runs",
+            f"{path}: {name} is computed, so its files cannot be known before it runs",
             "write it as a string or a list of strings",
         ) from error
-    return [base] if isinstance(base, str) else list(base)
+    return [content] if isinstance(content, str) else [str(each) for each in content]
 
 
-def _digest(root: Path, files: list[Path]) -> str:
+def _digest(files: Mapping[str, Path]) -> str:
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    for name, path in files.items():
+        digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
-def _copy(root: Path, files: list[Path], into: Path) -> Path:
-    for path in files:
-        target = into / path.relative_to(root.resolve())
+def _copy(files: Mapping[str, Path], into: Path) -> Path:
+    for name, path in files.items():
+        target = into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     return into

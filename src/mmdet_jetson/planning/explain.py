@@ -76,10 +76,23 @@ def differences(last: Provenance, now: Ingredients) -> list[str]:
     if last.source != now.source:
         found.append("the stage's own source changed")
     if last.environment != now.environment:
-        found.append(f"environment: was {last.environment}, is {now.environment}")
+        found.append(changes_of_environment(last.environment, now.environment))
     found += _changes("parameter", flatten(last.parameters), flatten(now.parameters))
     found += _changes("input", last.inputs, now.inputs)
     return found or ["its artifact is no longer in the store"]
+
+
+def changes_of_environment(was: str, now: str) -> str:
+    """Name the parts of an environment's identity that differ: was driver 535, is driver 550."""
+    before, after = was.split(":"), now.split(":")
+    gone = [part for part in before if part not in after]
+    new = [part for part in after if part not in before]
+    name = f" {after[0]}" if before[0] == after[0] else ""
+    return f"environment{name}: was {_parts(gone)}, is {_parts(new)}"
+
+
+def _parts(parts: Sequence[str]) -> str:
+    return ", ".join(parts) or "without that"
 
 
 def _changes(what: str, before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[str]:

@@ -37,7 +37,10 @@ class Inputs:
         """Return a folder with one checkpoint file."""
         path = self._own(named, "train.weights")
         if path and path.is_dir():
-            raise ConfigError(f"train.weights: {named!r} is a folder", "name the .pth file in it")
+            raise ConfigError(
+                f"{self.project.path}: train.weights: {named!r} is a folder",
+                "name the .pth file in it",
+            )
         return self._file(named, path, _put)
 
     def plugin(self, named: str, field: str) -> ExternalInput:
@@ -86,7 +89,9 @@ class Inputs:
             return path
         hint = nearest(named, self.project.sources.sources)
         raise ConfigError(
-            f"{field}: {named!r} is neither a name in sources.toml nor a path that exists", hint
+            f"{self.project.path}: {field}: {named!r} is neither a name in sources.toml nor a path"
+            " that exists",
+            hint,
         )
 
     def _digest(self, named: str, path: Path | None) -> str:

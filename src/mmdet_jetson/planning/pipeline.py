@@ -22,7 +22,7 @@ from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, input_name
 from mmdet_jetson.planning import stages
-from mmdet_jetson.planning.config_files import config_input
+from mmdet_jetson.planning.config_files import carried_folders, config_input
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.steps import Input, Step, StepOutput
 from mmdet_jetson.planning.training_steps import check_step, dataset_step, model_of, train_step
@@ -64,7 +64,9 @@ class _Planner:
 
     @property
     def checkpoint(self) -> StepOutput:
-        return self.train.output("best.pth", "config.py")
+        config = self.project.pipeline.train.config
+        carried = carried_folders(self.inputs.settings.root, config)
+        return self.train.output("best.pth", "config.py", *carried)
 
     @property
     def validation(self) -> StepOutput:
@@ -206,6 +208,7 @@ class _Planner:
                 calibration_pictures=(
                     target.calibration_pictures if target.precision == "int8" else None
                 ),
+                needs=target.facts if backend.builds_on_its_device else {},
             ),
             inputs=read,
             environment=backend.environment,

@@ -73,6 +73,16 @@ class Step:
         """What people call it and its artifact. Programs read ``stage`` and ``subject``."""
         return f"{self.stage.verb}-{self.subject}" if self.subject else self.stage.verb
 
+    @property
+    def belongs_to_gpu(self) -> bool:
+        """Whether another GPU, or another driver, makes another result of it.
+
+        Not so of a training: its seed gives other weights on every GPU, and all of them are that
+        training's. They are as good where they are as where they were made, and took hours. What is
+        measured of them belongs to where it was measured.
+        """
+        return self.uses_gpu and (self.stage.runs_engines or self.stage.is_evidence)
+
     def output(self, *parts: str) -> StepOutput:
         """What it makes, or some of the entries of that, as an input of a later step."""
         return StepOutput(self.name, parts)

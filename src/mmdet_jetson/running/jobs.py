@@ -10,12 +10,13 @@ from mmdet_jetson.contract.job import INPUTS, LOG, OUTPUT, WORK, Job, write_job
 from mmdet_jetson.contract.records import encode
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import remove
-from mmdet_jetson.locks import hold, is_free, lock_beside
+from mmdet_jetson.locks import hold_if_free, lock_beside
 from mmdet_jetson.planning.keys import provenance_read
 from mmdet_jetson.planning.steps import Step, StepOutput
 from mmdet_jetson.store import Artifact, Store
 
-DAYS_KEPT = 7
+DAYS_KEPT = 30
+"""How long a bad end of a run is kept, by every run and by ``invoke gc`` alike."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,11 @@ def sweep(jobs: Path, days: float = DAYS_KEPT, *, dry_run: bool = False) -> list
     """
     swept = []
     for folder in [path for path in sorted(jobs.glob("*")) if path.is_dir()]:
-        lock = lock_beside(folder)
-        if time.time() - _last_touched(folder) < days * 86400 or not is_free(lock):
-            continue
-        swept.append(Abandoned(folder.name, _size(folder)))
-        if not dry_run:
-            with hold(lock):
+        with hold_if_free(lock_beside(folder)) as held:
+            if not held or time.time() - _last_touched(folder) < days * 86400:
+                continue
+            swept.append(Abandoned(folder.name, _size(folder)))
+            if not dry_run:
                 remove(folder)
     return swept
 

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from mmdet_jetson.contract.job import OUTPUT, Progress, Result
 from mmdet_jetson.environments.commit import git_commit
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import remove
 from mmdet_jetson.locks import hold, lock_beside
+from mmdet_jetson.planning import keys
+from mmdet_jetson.planning.explain import changes_of_environment
 from mmdet_jetson.planning.keys import Ingredients, ingredients
 from mmdet_jetson.planning.steps import Step, is_fetched, missing_inputs
 from mmdet_jetson.running.jobs import prepare, reuse_last
@@ -108,13 +110,18 @@ def ingredients_on(
     runtimes: Runtimes, step: Step, artifacts: Mapping[str, Artifact]
 ) -> Ingredients:
     """Collect what decides a step's result on these runtimes."""
-    runtime = runtimes[step.environment]
-    environment = runtime.identity(step)
-    if step.stage.measures_device:
-        environment += f":{runtime.device(step)}"
     return ingredients(
-        step, environment=environment, evidence=_evidence(runtimes, step), artifacts=artifacts
+        step,
+        environment=_environment(runtimes, step),
+        evidence=_evidence(runtimes, step),
+        artifacts=artifacts,
     )
+
+
+def _environment(runtimes: Runtimes, step: Step) -> str:
+    runtime = runtimes[step.environment]
+    identity = runtime.identity(step)
+    return f"{identity}:{runtime.device(step)}" if step.stage.measures_device else identity
 
 
 def _evidence(runtimes: Runtimes, step: Step) -> str:
@@ -148,13 +155,39 @@ class _Attempt:
         prepare(self.folder, step, evidence=evidence, store=store, artifacts=self.artifacts)
         if step.reuses:
             reuse_last(self.folder, step, now.environment, store)
+        self._check_conditions()
+        commit = git_commit()
         result = self._result(lock)
-        if ingredients_on(self.context.runtimes, step, self.artifacts) != now:
-            raise UserError(f"{step.name}: an input changed while it was read", "run again")
-        provenance = _provenance(step, now, result, time.monotonic() - began)
+        self._check_what_was_read()
+        provenance = _provenance(step, now, result, commit, time.monotonic() - began)
         subject = self.artifacts[step.judges].descriptor if step.judges else None
         made = self.folder / OUTPUT
         return store.put(step.stage.makes, made, provenance, [cache_tag(now.key)], subject)
+
+    def _check_conditions(self) -> None:
+        """Refuse to run what would not be what the key describes.
+
+        From here on a runtime holds to it: packages, a container's image and a stage's source stay
+        as they are, whatever happens to the files that they came from.
+        """
+        if keys.source_of(self.step) != self.ingredients.source:
+            self._refuse("the source of its stage changed before it started")
+        self._check_environment("before it started")
+
+    def _check_what_was_read(self) -> None:
+        """Refuse a result where a user's own file, or the device that it measures, changed."""
+        if keys.input_digests(self.step, self.artifacts) != self.ingredients.inputs:
+            self._refuse("an input changed while it was read")
+        if self.step.stage.measures_device:
+            self._check_environment("while it was measured")
+
+    def _check_environment(self, when: str) -> None:
+        before, now = self.ingredients.environment, _environment(self.context.runtimes, self.step)
+        if now != before:
+            self._refuse(f"{changes_of_environment(before, now)} (changed {when})")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise UserError(f"{self.step.name}: {what}", "run again")
 
     def _result(self, lock: int) -> Result:
         listener, step = self.context.listener, self.step
@@ -163,13 +196,16 @@ class _Attempt:
                 step=step,
                 folder=self.folder,
                 inputs=self.ingredients.inputs,
+                source=self.ingredients.source,
                 on_progress=lambda progress: listener.progress(step, progress),
                 lock=lock,
             )
         )
 
 
-def _provenance(step: Step, now: Ingredients, result: Result, seconds: float) -> Provenance:
+def _provenance(
+    step: Step, now: Ingredients, result: Result, commit: str, seconds: float
+) -> Provenance:
     return Provenance(
         stage=step.stage.module,
         step=step.name,
@@ -178,7 +214,7 @@ def _provenance(step: Step, now: Ingredients, result: Result, seconds: float) ->
         inputs=dict(now.inputs),
         environment=now.environment,
         key=now.key,
-        commit=git_commit(),
+        commit=commit,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
         metrics=dict(result.metrics),

@@ -5,10 +5,9 @@ what a stage made comes back as an archive that is checked.
 """
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import lru_cache
 from pathlib import Path
 
 from mmdet_jetson import tarballs
@@ -21,10 +20,15 @@ from mmdet_jetson.containers.objects import (
     DockerHostError,
     Exit,
     Image,
-    VolumeMount,
 )
 from mmdet_jetson.containers.transfer import receive
-from mmdet_jetson.containers.workspace import CONTENT, Workspace, open_workspace
+from mmdet_jetson.containers.workspace import (
+    CONTENT,
+    Input,
+    Workspace,
+    input_folder,
+    open_workspace,
+)
 from mmdet_jetson.contract.job import (
     FAILURE,
     JOB,
@@ -40,9 +44,14 @@ from mmdet_jetson.contract.job import (
     write_job,
 )
 from mmdet_jetson.contract.process import ENVIRON
-from mmdet_jetson.environments.this_machine import MACHINES, RELEASE_FILE, Machine, release_of
+from mmdet_jetson.environments.this_machine import (
+    MACHINES,
+    Machine,
+)
+from mmdet_jetson.planning.stage_source import source_state
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
+from mmdet_jetson.runtimes.docker_machine import DockerMachine
 from mmdet_jetson.runtimes.outcome import KILLED, StageFailed, hear, outcome
 from mmdet_jetson.runtimes.protocol import OnProgress, StageRun
 from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
@@ -50,7 +59,6 @@ from mmdet_jetson.store import Store
 
 STAGE_ID = 10001
 NAME_MACHINE = "import platform; print(platform.machine())"
-NAME_GPU = "from mmdet_jetson.stages.inference.device import gpu_architecture as a; print(a())"
 
 
 def open_runtime(
@@ -83,34 +91,28 @@ class DockerRuntime:
     ) -> None:
         self.workspace, self.host = workspace, workspace.host
         self.untested = untested
-        self._find, self._has_passed = cache(find), has_passed
-        self._answer = cache(self._answer_inside)
+        # An image of the sources as they were is not one of the sources as they are.
+        self._find = lru_cache(lambda name, _state: find(name))
+        self._has_passed = has_passed
+        self._there = DockerMachine(self.host)
 
-    @cached_property
+    @property
     def machine(self) -> Machine:
         """The Docker host's; on a Jetson its release file is read."""
-        facts = self.host.facts
-        release = self.host.host_file(f"/{RELEASE_FILE}") if facts.is_jetson else None
-        return Machine(
-            architecture=facts.architecture,
-            has_gpu=facts.has_gpu,
-            l4t=release_of((release or b"").decode(errors="replace")),
-            in_containers=True,
-            name=f"the Docker host at {self.host.address}",
-        )
+        return self._there.machine
 
     def identity(self, step: Step) -> str:
-        """Digest of all layers but the last, the stages' source, which is in a key by itself.
+        """Digests of the image's configuration and of all its layers but the last.
 
-        What a device's GPU builds and runs also depends on its architecture and on the L4T release.
+        That one is the stages' source, which is in a key by itself. What a GPU builds and measures
+        also depends on that GPU.
         """
         image = self._image(step)
         digest = hashlib.sha256("\n".join(image.layers[:-1]).encode()).hexdigest()
-        base = ":stand-in" if image.is_stand_in else ""
-        identity = f"{step.image}:{digest[:16]}:{image.architecture}{base}"
-        if not (step.uses_gpu and step.environment != TRAIN and self.machine.has_gpu):
-            return identity
-        return f"{identity}:l4t{self.machine.l4t}:sm{self._answer(image.id, NAME_GPU, gpu=True)}"
+        config, base = f"config {image.config[:16]}", "stand-in" if image.is_stand_in else ""
+        gpu = self._there.identity(image) if step.belongs_to_gpu else ""
+        parts = (step.image, digest[:16], image.architecture, config, base, gpu)
+        return ":".join(filter(None, parts))
 
     def evidence(self, step: Step) -> str:
         """Emulated, unless the step's code runs on the machine that its image is made for."""
@@ -119,9 +121,8 @@ class DockerRuntime:
         return f"{grade}, stand-in base" if image.is_stand_in else grade
 
     def device(self, step: Step) -> str:
-        """Name the Docker host's machine."""
-        facts = self.host.facts
-        return f"{facts.name} {facts.id} {facts.architecture} x {facts.cores}"
+        """Name the Docker host's machine, its power mode, and the GPU that the step uses."""
+        return self._there.device(self._image(step), uses_gpu=step.uses_gpu)
 
     def prepare(self, step: Step) -> Image:
         """Look whether the step's image is there, has passed its tests, and runs there.
@@ -135,7 +136,7 @@ class DockerRuntime:
                 f"the image {image.reference} has not passed its own tests",
                 f"invoke images.test --name {step.image}, or --untested to do without",
             )
-        machine = self._answer(image.id, NAME_MACHINE) if self._is_foreign(image) else ""
+        machine = self._there.answer(image.id, NAME_MACHINE) if self._is_foreign(image) else ""
         if self._is_foreign(image) and MACHINES.get(machine) != image.architecture:
             raise DockerHostError(
                 f"the Docker host at {self.host.address} is {self.host.facts.architecture} and"
@@ -161,12 +162,12 @@ class DockerRuntime:
         spec = ContainerSpec(
             image.id,
             ["python", "-m", stage_module(step.stage.module), "/job"],
-            self._upload(folder, stage.inputs),
-            ENVIRON,
+            environ=ENVIRON,
             gpu=step.uses_gpu,
         )
+        inputs = _mounted(folder, stage.inputs)
         may_resume = step.stage.may_resume
-        with self.workspace.stage(spec, folder.name, resumable=may_resume) as container:
+        with self.workspace.stage(spec, folder.name, inputs, resumable=may_resume) as container:
             self._put(container, folder)
             ended = self._run(container, folder / LOG, stage.on_progress)
             self._fetch(container, folder)
@@ -194,7 +195,7 @@ class DockerRuntime:
                 f"{step.name}: there is no container image for its target",
                 "leave out --runtime docker and --docker-host",
             )
-        image = self._find(step.image)
+        image = self._find(step.image, source_state())
         if image is None:
             raise DockerHostError(
                 f"the Docker host at {self.host.address} has no image {step.image!r} built from"
@@ -210,30 +211,6 @@ class DockerRuntime:
         facts = self.host.facts
         for_jetsons = step.environment != TRAIN and image.architecture == "arm64"
         return not self._is_foreign(image) and (facts.is_jetson or not for_jetsons)
-
-    def _answer_inside(self, image: str, question: str, *, gpu: bool = False) -> str:
-        """What a line of Python prints in an image; empty where no program starts there."""
-        said: dict[int, bytes] = defaultdict(bytes)
-
-        def listen(stream: int, content: bytes) -> None:
-            said[stream] += content
-
-        with self.host.container(
-            ContainerSpec(image, ["python", "-c", question], gpu=gpu)
-        ) as container:
-            self.host.run(container, listen)
-        return said[STDOUT].decode(errors="replace").strip()
-
-    def _upload(self, folder: Path, digests: Mapping[str, str]) -> list[VolumeMount]:
-        """Upload the inputs to the Docker host, and write into the job where they are there."""
-        job = read_job(folder)
-        mounts = {
-            name: self.workspace.upload(folder.name, name, digests[name], folder / path)
-            for name, path in job.inputs.items()
-        }
-        inside = {name: f"{mount.target}/{CONTENT}" for name, mount in mounts.items()}
-        write_job(folder, replace(job, inputs=inside))
-        return list(mounts.values())
 
     def _put(self, container: str, folder: Path) -> None:
         job = tarballs.file(folder / JOB, JOB, STAGE_ID)
@@ -270,6 +247,14 @@ class DockerRuntime:
         return replace(
             result, facts={**result.facts, **facts}, warnings=(*result.warnings, *warnings)
         )
+
+
+def _mounted(folder: Path, digests: Mapping[str, str]) -> dict[str, Input]:
+    """The inputs of a job, which is written anew: its container has them in other folders."""
+    job = read_job(folder)
+    inside = {name: f"{input_folder(name)}/{CONTENT}" for name in job.inputs}
+    write_job(folder, replace(job, inputs=inside))
+    return {name: Input(digests[name], folder / path) for name, path in job.inputs.items()}
 
 
 def _outcome(step: Step, folder: Path, ended: Exit) -> Result:

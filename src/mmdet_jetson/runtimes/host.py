@@ -1,13 +1,15 @@
 """The host runtime: an environment is a virtual environment of this machine."""
 
 import os
-import platform
+import sys
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import LOG, Result, stage_module
+from mmdet_jetson.contract.nvidia import Gpu
 from mmdet_jetson.contract.process import ENVIRON
 from mmdet_jetson.environments.packages import (
     Environment,
@@ -16,18 +18,25 @@ from mmdet_jetson.environments.packages import (
     python_of,
     train_environment,
 )
-from mmdet_jetson.environments.this_machine import this_machine
+from mmdet_jetson.environments.this_machine import cpu_name, power_mode, this_machine
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.files import remove
+from mmdet_jetson.planning.stage_source import PACKAGE, copy_source
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.processes import run_logged
+from mmdet_jetson.processes import ProcessFailed, output_of, run_logged
 from mmdet_jetson.runtimes.outcome import hear, outcome
-from mmdet_jetson.runtimes.protocol import StageRun
+from mmdet_jetson.runtimes.protocol import ASK_GPU, StageRun, gpu_of
 from mmdet_jetson.runtimes.selection import DEPLOY, RuntimeOptions, Say
 from mmdet_jetson.store import Store
 
-SOURCE = Path(__file__).resolve().parents[2]
+PINNED = "source"
+"""The folder of a job with the source that runs it."""
 SPINS = "GOMP_SPINCOUNT"
+# What a person may set for our process, and a stage inherits: how a GPU computes, and how libraries
+# share out their work among threads.
+ROUNDING = ("NVIDIA_TF32_OVERRIDE",)
+THREADS = ("GOMP_", "KMP_", "MKL_", "OMP_", "OPENBLAS_")
 
 
 def open_runtime(
@@ -57,19 +66,37 @@ class HostRuntime:
         if jetpack:
             self.environments[DEPLOY] = jetpack_environment(root, jetpack)
 
+    @cached_property
+    def gpu(self) -> Gpu | None:
+        """The GPU that a stage would compute on; asking takes a moment where there is one."""
+        if not self.machine.has_gpu:
+            return None
+        try:
+            environ = _environ(self.settings.cache, PACKAGE.parent)
+            return gpu_of(output_of([sys.executable, "-c", ASK_GPU], environ))
+        except ProcessFailed:
+            return None
+
     def identity(self, step: Step) -> str:
-        """What a cache key needs to know of the step's environment."""
-        return self.environments[step.environment].identity
+        """What a cache key needs to know of the step's environment, and of the GPU that it uses.
+
+        Jetsons of several sizes call their GPU the same, so the board's name is told, too.
+        """
+        identity = self.environments[step.environment].identity
+        if not (step.belongs_to_gpu and self.gpu):
+            return identity
+        parts = (identity, self.gpu.identity, self.machine.board, _variables(ROUNDING))
+        return ":".join(filter(None, parts))
 
     def evidence(self, step: Step) -> str:
         """What is measured here is measured on the target itself: no other target runs here."""
         return "measured"
 
     def device(self, step: Step) -> str:
-        """Name the processor and the number of cores."""
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        return f"{models[0] if models else platform.processor()} x {os.cpu_count()}"
+        """Name the processor, its cores and its power mode, and the GPU that the step uses."""
+        uuid = self.gpu.uuid if step.uses_gpu and self.gpu else ""
+        parts = (cpu_name(), self.machine.board, uuid, power_mode(), _variables(THREADS))
+        return ":".join(filter(None, parts))
 
     def check(self, steps: Sequence[Step]) -> None:
         """Say nothing: `prepare` makes what is missing."""
@@ -83,13 +110,15 @@ class HostRuntime:
 
         Raises:
             StageFailed: it left no result, whatever its exit code.
+            UserError: its source is no longer the one in its key.
         """
         python = self.prepare(stage.step)
         module, log = stage.step.stage.module, stage.folder / LOG
+        source = _pinned_source(stage)
         code = run_logged(
             [str(python), "-m", stage_module(module), str(stage.folder)],
             log,
-            env=_environ(self.settings.cache),
+            env=_environ(self.settings.cache, source),
             cwd=stage.folder,
             on_line=lambda line: hear(line, log, stage.on_progress),
             keep_open=[stage.lock],
@@ -97,7 +126,27 @@ class HostRuntime:
         return outcome(module, code, stage.folder)
 
 
-def _environ(cache: Path) -> dict[str, str]:
+def _variables(prefixes: tuple[str, ...]) -> str:
+    """List the environment variables that begin like one of these, with their values."""
+    found = sorted(each for each in os.environ.items() if each[0].startswith(prefixes))
+    return ", ".join(f"{name}={value}" for name, value in found)
+
+
+def _pinned_source(stage: StageRun) -> Path:
+    """Copy the stage's source into its folder: no edit reaches what runs under the result's key.
+
+    A stage imports for minutes: some modules when it needs them, others in processes that it
+    starts. A failed stage's folder stays, and the lines of its traceback with it.
+    """
+    source = stage.folder / PINNED
+    module = stage.step.stage.module
+    remove(source)
+    if copy_source(module, source) != stage.source and stage.source:
+        raise UserError(f"{module}: its source changed before it started", "run again")
+    return source
+
+
+def _environ(cache: Path, source: Path) -> dict[str, str]:
     """The machine's environment without what would make two runs differ or leave traces.
 
     Matplotlib searches the machine for fonts, which takes a second, and remembers what it found.
@@ -109,7 +158,7 @@ def _environ(cache: Path) -> dict[str, str]:
         **ENVIRON,
         **kept,
         **ours,
-        "PYTHONPATH": str(SOURCE),
+        "PYTHONPATH": str(source),
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
         "MPLCONFIGDIR": str(cache / "matplotlib"),

@@ -1,11 +1,14 @@
 """What a runtime is: whatever can run a stage, here or elsewhere."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from mmdet_jetson.contract.job import Progress, Result
+from mmdet_jetson.contract.nvidia import Gpu
+from mmdet_jetson.contract.records import ContractError, decode
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.planning.steps import Step
 
@@ -17,7 +20,8 @@ class StageRun:
     """A job that lies in its folder, ready to be run.
 
     ``inputs`` maps each input's name to the digest of its content; ``lock`` is the descriptor of
-    the lock on the folder, which whatever runs the stage here should inherit.
+    the lock on the folder, which whatever runs the stage here should inherit. ``source`` is the
+    digest of the stage's source in the result's key, empty where there is none.
     """
 
     step: Step
@@ -25,10 +29,15 @@ class StageRun:
     inputs: Mapping[str, str]
     on_progress: OnProgress
     lock: int
+    source: str = ""
 
 
 class Runtime(Protocol):
-    """What runs a stage: a process here, or a container elsewhere."""
+    """What runs a stage: a process here, or a container elsewhere.
+
+    A result goes under a key that was computed before the stage ran. So while it runs, its packages
+    and its source must be those of the key even when a person edits files.
+    """
 
     @property
     def machine(self) -> Machine:
@@ -58,6 +67,18 @@ class Runtime(Protocol):
         Raises:
             StageFailed: it left no result, whatever its exit code.
         """
+
+
+ASK_GPU = "from mmdet_jetson.stages.inference.device import print_gpu; print_gpu()"
+"""A line of Python that tells, where a stage would run, which GPU it would compute on."""
+
+
+def gpu_of(answer: str) -> Gpu | None:
+    """Read what `ASK_GPU` printed; None where there is no GPU, or nothing came of it."""
+    try:
+        return decode(Gpu, json.loads(answer))
+    except (ValueError, ContractError):
+        return None
 
 
 Runtimes = Mapping[str, Runtime]

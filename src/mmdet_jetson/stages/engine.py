@@ -17,6 +17,7 @@ from mmdet_jetson.stages.building.request import PLUGIN, BuildRequest, Built
 from mmdet_jetson.stages.engines.comparison import difference_from
 from mmdet_jetson.stages.engines.runner_file import write_runner
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.device import check_target
 from mmdet_jetson.stages.inference.graph import ONNX, read_graph
 from mmdet_jetson.stages.inference.machine import cpu_name
 from mmdet_jetson.stages.inference.passport import (
@@ -43,6 +44,7 @@ def run(job: StageJob[EngineParameters]) -> Result:
     source, folder = job.inputs["onnx"], job.output
     backend = load_backend(job.parameters.backend)
     check_precision(job.parameters.backend, job.parameters.precision)
+    doubts = check_target(job.parameters.target, job.parameters.needs, backend.versions())
     job.progress(0, STEPS, "checking the graph")
     check_model(source / ONNX)
     copy_descriptions(job, source, folder)
@@ -58,9 +60,10 @@ def run(job: StageJob[EngineParameters]) -> Result:
     write_record(folder / PASSPORT, described)
     job.progress(STEPS, STEPS, "built")
     metrics = {"bytes": described.engine.bytes, "max_difference": difference}
-    warnings = () if difference is not None else (not_compared(job.parameters.target),)
+    if difference is None:
+        doubts.append(not_compared(job.parameters.target))
     facts = {**described.versions, **built.settings}
-    return Result(metrics=metrics, facts=facts, warnings=warnings)
+    return Result(metrics=metrics, facts=facts, warnings=tuple(doubts))
 
 
 def check_precision(backend: str, precision: str) -> None:

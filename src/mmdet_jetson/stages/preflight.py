@@ -6,7 +6,7 @@ from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.preflight import PreflightParameters
 from mmdet_jetson.stages.backends import load_backend
 from mmdet_jetson.stages.engines.preflight import preflight
-from mmdet_jetson.stages.inference.device import device_facts
+from mmdet_jetson.stages.inference.device import reported
 from mmdet_jetson.stages.job import StageJob, main
 
 
@@ -14,8 +14,15 @@ def run(job: StageJob[PreflightParameters]) -> Result:
     """Check the ``engine`` folder; ``onnx`` may name the file it should have been built from."""
     onnx = job.parameters.onnx
     passport = preflight(job.inputs["engine"], Path(onnx) if onnx else None)
-    facts = device_facts(load_backend(passport.backend).versions()).by_name()
-    return Result(facts={**facts, "target": passport.target, "backend": passport.backend})
+    versions = load_backend(passport.backend).versions()
+    return Result(
+        facts={
+            **versions,
+            **reported(versions),
+            "target": passport.target,
+            "backend": passport.backend,
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Iterator, List, Optional, Sequence, TypeVar
+from typing import Dict, Iterator, List, Optional, Sequence, TypeVar
 
 import cv2
 import numpy as np
 
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.records import encode, write_record
@@ -19,6 +20,7 @@ from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluation.evaluation import Validation
 from mmdet_jetson.stages.inference.detector import Detector
+from mmdet_jetson.stages.inference.device import first_gpu
 from mmdet_jetson.stages.inference.machine import BusyTime, machine_facts
 from mmdet_jetson.stages.inference.preprocessing import read_picture
 from mmdet_jetson.stages.job import StageJob, main
@@ -69,6 +71,7 @@ def run(job: StageJob[ProfileParameters]) -> Result:
         pictures=len(pictures),
         machine={
             **facts,
+            **gpu_facts(passport.backend),
             **versions,
             "opencv": cv2.__version__,
             "busy_with_others": timings.others,
@@ -81,6 +84,12 @@ def run(job: StageJob[ProfileParameters]) -> Result:
         facts=profile.machine,
         warnings=tuple(doubts(profile.total, timings.others)),
     )
+
+
+def gpu_facts(backend: str) -> Dict[str, str]:
+    """Name the GPU and its driver, where the backend runs its engines on one."""
+    gpu = first_gpu() if BACKENDS[backend].needs_gpu else None
+    return {"gpu": gpu.name, "gpu_driver": gpu.driver} if gpu else {}
 
 
 def check_repeats(repeats: int) -> None:

@@ -12,6 +12,7 @@ from mmengine import Config, ConfigDict
 
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.training import mmdet_config
+from mmdet_jetson.stages.training.config_loading import load_config
 
 ROOT = Path(__file__).parents[3]
 BALLOON = ROOT / "configs/train/rtmdet_tiny_1xb12-40e_balloon.py"
@@ -103,7 +104,7 @@ LAST_STEPS: list[SizedStep] = [
 
 @pytest.fixture(scope="module")
 def loaded() -> Config:
-    return mmdet_config.load_config(BALLOON)
+    return load_config(BALLOON)
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_every_size_keeps_its_proportion(balloon: Config, size: tuple[int, int])
 def test_a_yolox_config_keeps_its_proportions(tmp_path: Path) -> None:
     path = tmp_path / "yolox.py"
     path.write_text("_base_ = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'\n")
-    config = mmdet_config.set_input_size(mmdet_config.load_config(path), (320, 320))
+    config = mmdet_config.set_input_size(load_config(path), (320, 320))
     by_type = {step["type"]: step for step in config.train_dataloader.dataset.pipeline}
     assert by_type["Mosaic"].img_scale == (320, 320)
     assert by_type["RandomAffine"].border == (-160, -160)
@@ -180,7 +181,7 @@ def test_few_epochs_still_have_a_schedule(balloon: Config, epochs: int) -> None:
 def test_every_head_counts_the_classes(tmp_path: Path) -> None:
     path = tmp_path / "cascade.py"
     path.write_text("_base_ = 'mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py'\n")
-    config = mmdet_config.load_config(path)
+    config = load_config(path)
     config.model.backbone.num_classes = 1000
     mmdet_config.set_class_count(config, 3)
     assert [head.num_classes for head in config.model.roi_head.bbox_head] == [3, 3, 3]
@@ -199,6 +200,14 @@ def test_downloads_are_found_and_dropped(balloon: Config) -> None:
     (address,) = mmdet_config.drop_downloads(balloon.model)
     assert address.endswith("cspnext-tiny_imagenet_600e.pth")
     assert balloon.model.backbone.init_cfg is None
+
+
+def test_one_evaluator_may_be_a_list(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
+        "val_evaluator = [dict(type='mmdet.CocoMetric', metric='bbox')]\n"
+    )
+    assert load_config(tmp_path / "mine.py").val_evaluator.type == "CocoMetric"
 
 
 @pytest.mark.parametrize(
@@ -220,6 +229,25 @@ def test_downloads_are_found_and_dropped(balloon: Config) -> None:
             "val_evaluator of the training config mine.py is a list",
         ),
         (
+            "_base_ = 'mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py'",
+            "is one for instance segmentation (metric of its val_evaluator)",
+        ),
+        (
+            "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
+            "val_evaluator = dict(_delete_=True, type='VOCMetric', metric='mAP')",
+            "val_evaluator of the training config mine.py is a VOCMetric, but",
+        ),
+        (
+            "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
+            "train_dataloader = dict(dataset=dict(type='VOCDataset'))",
+            "train_dataloader of the training config mine.py reads a VOCDataset",
+        ),
+        (
+            "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
+            "val_dataloader = dict(dataset=dict(type='MyCocoDataset'))",
+            "val_dataloader of the training config mine.py is a MyCocoDataset, which is not",
+        ),
+        (
             "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
             "train_dataloader = dict(dataset=dict(_delete_=True, type='ConcatDataset', datasets=[]))",
             "joins several datasets",
@@ -230,7 +258,7 @@ def test_a_bad_config_is_one_sentence(tmp_path: Path, content: str | None, sente
     if content is not None:
         (tmp_path / "mine.py").write_text(content)
     with pytest.raises(StageError) as error:
-        mmdet_config.load_config(tmp_path / "mine.py")
+        load_config(tmp_path / "mine.py")
     assert sentence in error.value.message
     assert "\n" not in error.value.message
 

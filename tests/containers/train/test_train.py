@@ -18,6 +18,7 @@ from mmdet.apis import inference_detector
 from trainings import (
     CLASSES,
     PARAMETERS,
+    ROOT,
     load_job,
     metrics_of,
     progress_of,
@@ -38,6 +39,8 @@ from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob
 
+# A transform that asks for what no other one has written.
+UNPACKED = {"type": "PackDetInputs", "meta_keys": ("flip",)}
 FIGURES = {"AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"}
 
 
@@ -268,6 +271,50 @@ def test_a_killed_training_goes_on_from_its_newest_whole_checkpoint(
             replace(PARAMETERS, overrides={"train_dataloader.dataset.filter_cfg.min_size": 65}),
             "none of the 4 training pictures",
         ),
+        (
+            replace(PARAMETERS, overrides={"train_dataloader.dataset.pipeline.3.type": "Albu"}),
+            "rtmdet_tiny_demo.py cannot be used: TypeError: Albu: __init__() got an unexpected",
+        ),
+        (
+            replace(PARAMETERS, overrides={"test_dataloader.dataset.pipeline.1.type": "NoStep"}),
+            "NoStep is not in the",
+        ),
+        (
+            replace(PARAMETERS, overrides={"val_dataloader.dataset.pipeline.3": {"type": "Fit"}}),
+            "Fit is not in the",
+        ),
+        (
+            replace(PARAMETERS, overrides={"visualizer.type": "NoVisualizer"}),
+            "cannot build a part of the training config: KeyError: NoVisualizer is not in",
+        ),
+        (
+            replace(PARAMETERS, overrides={"custom_hooks.0.type": "NoHook"}),
+            "cannot build a part of the training config: KeyError: NoHook is not in",
+        ),
+        (
+            replace(PARAMETERS, overrides={"optim_wrapper.optimizer.type": "NoOptimizer"}),
+            "NoOptimizer is not in the",
+        ),
+        (
+            replace(PARAMETERS, overrides={"train_dataloader.sampler.type": "NoSampler"}),
+            "NoSampler is not in the",
+        ),
+        (
+            replace(PARAMETERS, overrides={"param_scheduler.0.type": "NoSchedule"}),
+            "NoSchedule is not in the",
+        ),
+        (
+            replace(PARAMETERS, overrides={"val_dataloader.dataset.pipeline.3": UNPACKED}),
+            "val_dataloader of the training config cannot prepare the validation picture 1.ppm: "
+            "AssertionError: `flip` is not found",
+        ),
+        (
+            replace(PARAMETERS, overrides={"train_dataloader.dataset.pipeline.3": UNPACKED}),
+            "a picture cannot be prepared: PackDetInputs of the training config fails: Assertion",
+        ),
+        (replace(PARAMETERS, overrides={"+model.neck.colour": 1}), "CSPNeXtPAFPN: __init__() got"),
+        (replace(PARAMETERS, overrides={"+load_from": "x.pth"}), "starts from x.pth (load_from)"),
+        (replace(PARAMETERS, overrides={"+custom_imports.imports": "x"}), "changes custom_imports"),
     ],
 )
 def test_a_training_that_cannot_be_is_one_sentence(
@@ -280,6 +327,70 @@ def test_a_training_that_cannot_be_is_one_sentence(
     assert sentence in error.value.message
     assert "\n" not in error.value.message
     assert error.value.hint
+
+
+OWN_MODULE = """
+from mmcv.transforms import BaseTransform
+from mmdet.models.backbones import CSPNeXt
+from mmdet.registry import MODELS, TRANSFORMS
+
+@MODELS.register_module()
+class OwnBackbone(CSPNeXt):
+    pass
+
+@TRANSFORMS.register_module()
+class Darker(BaseTransform):
+    def transform(self, results):
+        results["img"] = (results["img"] * 0.9).astype("uint8")
+        return results
+"""
+
+
+def test_a_module_of_the_user_s_goes_with_the_checkpoint(dataset: Path, tmp_path: Path) -> None:
+    """Also where each stage is a process of its own, which has only what it is handed."""
+    project = tmp_path / "config"
+    (project / "custom_imports").mkdir(parents=True)
+    (project / "custom_imports/own_module.py").write_text(OWN_MODULE)
+    (project / "mine.py").write_text(
+        f"_base_ = {str(ROOT / PARAMETERS.config)!r}\n"
+        "custom_imports = dict(imports=['own_module'], allow_failed_imports=False)\n"
+        "model = dict(backbone=dict(type='OwnBackbone'))\n"
+        "test_dataloader = dict(dataset=dict(pipeline=[\n"
+        "    dict(type='mmdet.LoadImageFromFile'), dict(type='Darker'),\n"
+        "    dict(type='mmdet.Resize', scale=(96, 96), keep_ratio=True),\n"
+        "    dict(type='mmdet.Pad', size=(96, 96), pad_val=dict(img=(114, 114, 114))),\n"
+        "    dict(type='mmdet.PackDetInputs')]))\n"
+    )
+    wanted = replace(PARAMETERS, config="mine.py")
+    job = train_job(tmp_path / "job", dataset, wanted, config=project)
+    process = start(tmp_path / "job")
+    assert process.wait() == 0
+    assert {path.name for path in job.output.iterdir()} >= {"config.py", "custom_imports"}
+    assert [path.name for path in job.output.glob("custom_imports/*")] == ["own_module.py"]
+    opens = (
+        "import sys; from pathlib import Path;"
+        "from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model;"
+        "print(type(load_trained_model(Path(sys.argv[1])).network.backbone).__name__)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", opens, str(job.output)]
+    opened = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert opened.stdout.splitlines()[-1] == "OwnBackbone"
+
+
+@pytest.mark.parametrize("norm", ["SyncBN", "MMSyncBN"])
+def test_what_spans_processes_or_needs_a_gpu_trains_on_one_cpu(
+    dataset: Path, tmp_path: Path, norm: str
+) -> None:
+    overrides = {
+        "model.backbone.norm_cfg.type": norm,
+        "optim_wrapper.type": "AmpOptimWrapper",
+        "+optim_wrapper.loss_scale": "dynamic",
+        "visualizer.vis_backends": [{"type": "TensorboardVisBackend"}],
+    }
+    result = train.run(train_job(tmp_path, dataset, replace(PARAMETERS, overrides=overrides)))
+    assert [warning.split()[3] for warning in result.warnings[:2]] == ["asks", "without"]
+    assert "SyncBatchNorm" not in str(load_trained_model(tmp_path / "output").network)
 
 
 def test_without_annotations_to_validate_the_last_is_the_best(tmp_path: Path) -> None:

@@ -89,6 +89,54 @@ def test_weights_of_another_model_are_refused() -> None:
         matched.check_related("base.pth")
 
 
+class Detector(torch.nn.Module):  # type: ignore[misc]  # no types here
+    """A backbone that is a small share of a detector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+        self.neck = torch.nn.Conv2d(4, 64, 3)
+        self.bbox_head = torch.nn.Sequential(torch.nn.Conv2d(64, 64, 3), torch.nn.Conv2d(64, 2, 1))
+
+
+# As MMDetection's own files of pre-trained backbones, torchvision's, and one of before counters.
+CLASSIFIERS = {
+    "with-prefix": ("backbone.", "head.fc.weight", ""),
+    "plain": ("", "fc.weight", ""),
+    "old": ("", "fc.weight", "1.num_batches_tracked"),
+}
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_backbone_starts_from_its_own_file(name: str) -> None:
+    model = Detector()
+    prefix, own, without = CLASSIFIERS[name]
+    found = {f"{prefix}{key}": value + 1 for key, value in model.backbone.state_dict().items()}
+    found.pop(f"{prefix}{without}", None)
+    found[own] = torch.zeros(1000, 64)
+    matched = match_weights(model, found)
+    matched.check_related("imagenet.pth")
+    before = model.backbone.state_dict()
+    for key, value in matched.weights.items():
+        assert torch.equal(value, before[key[len("backbone.") :]] + 1)
+    (warning,) = matched.warnings("imagenet.pth")
+    assert warning.startswith("imagenet.pth has all of backbone; 6 of 13 weights are not in")
+    assert warning.endswith("they start from random values: bbox_head, neck")
+
+
+def test_half_a_backbone_is_another_model_s() -> None:
+    state = {f"backbone.{key}": each for key, each in Detector().backbone.state_dict().items()}
+    state["backbone.1.weight"] = torch.zeros(5)
+    with pytest.raises(StageError, match="and no whole backbone of it"):
+        match_weights(Detector(), state).check_related("other.pth")
+
+
+def test_a_neck_alone_is_another_model_s() -> None:
+    state = {f"neck.{key}": each for key, each in Detector().neck.state_dict().items()}
+    with pytest.raises(StageError, match="belong to another model"):
+        match_weights(Detector(), state).check_related("other.pth")
+
+
 @pytest.mark.parametrize("key", ["0.weight", "1.num_batches_tracked", "fc.weight"])
 def test_weights_of_ones_own_model_are_complete(key: str) -> None:
     state = dict(network(2).state_dict())

@@ -2,21 +2,26 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 
 import pytest
 from fakes import FakeRuntime, Quiet, dataset_step, everywhere
+from folder_docker_host import FolderDockerHost
 from invoke.collection import Collection
 from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
-from mmdet_jetson.cli import doctor, summary
+from mmdet_jetson.cli import doctor, summary, upkeep
 from mmdet_jetson.config.settings import ROOT, read_settings
+from mmdet_jetson.containers import image_tests, workspace
+from mmdet_jetson.containers.objects import ContainerSpec, VolumeMount
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.explain import State, states
+from mmdet_jetson.running.jobs import DAYS_KEPT
 from mmdet_jetson.running.run_step import RunContext, ingredients_on, run_steps
-from mmdet_jetson.store import Store
+from mmdet_jetson.store import Provenance, Store, cache_tag, is_cache_tag
 
 Said = tuple[int, str]
 Commands = Callable[..., Said]
@@ -70,6 +75,81 @@ def test_gc_keeps_a_young_unfinished_training(store: Store, commands: Commands) 
     assert not old.exists()
 
 
+def test_the_help_names_the_days_that_every_run_keeps_to(commands: Commands) -> None:
+    assert f"(default: {DAYS_KEPT})" in " ".join(commands("--help", "gc")[1].split())
+
+
+def put_tests(store: Store, name: str, image: str, days: float, **facts: object) -> str:
+    """The passed tests of an image, so many days old; returns their tag."""
+    created = datetime.now(timezone.utc) - timedelta(days=days)
+    provenance = Provenance(
+        stage=image_tests.KIND,
+        step=f"{image_tests.KIND}-{name}",
+        created=created.isoformat(timespec="seconds"),
+        inputs={"image": f"sha256:{image}"},
+        metrics={"failed": facts.pop("failed", 0)},
+        facts={"docker_host": "pc", "stand_in": False, **facts},
+    )
+    tag = cache_tag(f"{image_tests.KIND}.{image}")
+    folder = store.root.parent / "result"
+    folder.mkdir(exist_ok=True)
+    (folder / image_tests.RESULT).write_text(f"{name} {image}")
+    store.put(image_tests.KIND, folder, provenance, [tag])
+    return tag
+
+
+def test_gc_keeps_the_tests_of_images_in_use_without_asking_a_docker_host(
+    store: Store, commands: Commands
+) -> None:
+    kept = {
+        put_tests(store, "train", "1", 90),
+        put_tests(store, "pc", "2", 80),
+        put_tests(store, "pc", "3", 90, stand_in=True),
+        put_tests(store, "pc", "4", 90, docker_host="orin"),
+        put_tests(store, "pc", "5", 10, failed=1),
+        put_tests(store, "pc", "6", 95),
+    }
+    outdated = {put_tests(store, "pc", "7", 100), put_tests(store, "train", "8", 40, failed=1)}
+    run_in("sha256:6", store)
+    commands("gc")
+    left = {tag for tag in store.tags() if is_cache_tag(tag) and image_tests.KIND in tag}
+    assert left == kept
+    assert not left & outdated
+
+
+def run_in(image: str, store: Store) -> None:
+    """Make something in a container of an image."""
+    (store.root.parent / "made").mkdir()
+    (store.root.parent / "made/x").touch()
+    created = datetime.now(timezone.utc).isoformat()
+    facts = {"image_digest": image}
+    provenance = Provenance(stage="train", step="train", created=created, facts=facts)
+    store.put("checkpoint", store.root.parent / "made", provenance, ["balloon.train"])
+
+
+def test_a_dry_gc_names_uploaded_inputs_and_changes_nothing_there(
+    store: Store, commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = FolderDockerHost(tmp_path / "host")
+    ours = there.workspace(store.root)
+    volumes = [ours.volume("input", each) for each in ("a", "b", "c")]
+    for volume in volumes:
+        there.create(ContainerSpec("", [], [VolumeMount(volume, "/x")]))
+    for container in list(there.specs)[1:]:
+        there.remove(container)
+    job = VolumeMount(ours.volume("job", "killed-1"), "/job")
+    there.create(ContainerSpec("", [], [job], labels=ours.labels("stage", "killed-1")))
+    monkeypatch.setattr(workspace, "connect", lambda *_: there.host)
+    monkeypatch.setattr(upkeep, "_outdated_images", lambda *_, **__: [])
+    code, said = commands("gc", "--dry-run", "--runtime", "docker")
+    assert code == 0
+    assert [line for line in said.splitlines() if "input" in line] == [
+        f"uploaded input {volume}" for volume in volumes[1:]
+    ]
+    assert (len(there.specs), len(there.volume_folders)) == (2, 4)
+    assert "removed 2 uploaded inputs" in commands("gc", "--runtime", "docker")[1]
+
+
 @pytest.mark.parametrize("words", [("--dry", "gc"), ("gc", "--dry"), ("gc", "--dry-run")])
 def test_a_dry_gc_names_what_would_go_and_leaves_it(
     store: Store, commands: Commands, words: tuple[str, ...]
@@ -78,7 +158,10 @@ def test_a_dry_gc_names_what_would_go_and_leaves_it(
     job = unfinished(store, "train-1", 1)
     code, said = commands(*words, "--days", "0")
     assert code == 0
-    assert "unfinished job train-1: 2.5 MB\nwould free 2.5 MB: 1 cached results, 3 blobs" in said
+    (artifact,) = store.artifacts()
+    result = f"cached result dataset of {artifact.provenance.created[:10]}: {artifact.digest[:19]}"
+    job_line = "unfinished job train-1: 2.5 MB"
+    assert f"{result}\n{job_line}\nwould free 2.5 MB: 1 cached results, 3 blobs" in said
     assert job.exists()
     assert len(store.artifacts()) == 1
 
@@ -194,6 +277,18 @@ def test_a_store_where_none_can_be(
     assert may_look or str(tmp_path / place) in said
 
 
+@pytest.mark.parametrize("verb", ["status", "train", "export", "engine"])
+def test_a_wrong_image_name_is_told_with_its_place(
+    commands: Commands, tmp_path: Path, store: Store, *, verb: str
+) -> None:
+    for name in ("pipeline", "targets", "sources"):
+        text = (ROOT / f"configs/{name}.toml").read_text()
+        (tmp_path / f"{name}.toml").write_text(text.replace('image = "pc"', 'image = "cp"'))
+    code, said = commands(verb, "--config", str(tmp_path / "pipeline.toml"))
+    assert code == 2
+    assert f"error: {tmp_path}/targets.toml: pc-onnxruntime.image: 'cp' is not in" in said
+
+
 def test_the_letter_s_sets_a_field_everywhere(commands: Commands) -> None:
     for verb in ("demo", "dataset", "export", "profile", "status", "why"):
         assert "-s, --set" in commands("--help", verb)[1]
@@ -235,6 +330,15 @@ def test_the_doctor_sees_that_a_folder_cannot_be(tmp_path: Path) -> None:
         assert not finding.good
         assert why in finding.detail
         assert "MMDET_JETSON_ARTIFACTS" in finding.mend
+
+
+@pytest.mark.parametrize("scheme", ["", "file://", "FILE://"])
+def test_the_doctor_looks_into_a_mirrored_folder_however_it_is_spelled(
+    tmp_path: Path, scheme: str
+) -> None:
+    mirrors = f"{scheme}{tmp_path} {scheme}{tmp_path}/absent HTTP://x.test"
+    findings = doctor._mirrors(read_settings({"MMDET_JETSON_MIRRORS": mirrors}))
+    assert [finding.good for finding in findings] == [True, False, True]
 
 
 def look_at(artifacts: Path) -> doctor.Finding:

@@ -83,3 +83,11 @@ def test_a_program_ends_with_its_exit_code_and_no_traceback(
     assert done.returncode == code, done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["status"], ["status", "--config", "configs/demo.toml"]])
+def test_a_command_finds_the_project_from_any_folder_of_it(words: list[str]) -> None:
+    command = [sys.executable, "-m", "invoke", *words]
+    done = subprocess.run(command, cwd=ROOT / "docs", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pipeline " in done.stdout

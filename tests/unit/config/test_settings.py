@@ -35,6 +35,15 @@ def test_the_environment_decides() -> None:
     assert settings.docker_certificates == Path("/certificates")
 
 
+@pytest.mark.parametrize(
+    ("host", "context", "named"),
+    [("", "orin", "orin"), ("ssh://pc", "orin", "ssh://pc"), ("", "", "")],
+)
+def test_docker_host_outranks_docker_context(host: str, context: str, named: str) -> None:
+    settings = read_settings({"DOCKER_HOST": host, "DOCKER_CONTEXT": context})
+    assert settings.docker_host == named
+
+
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     names = ("MMDET_JETSON_CACHE", "MMDET_JETSON_ARTIFACTS", "DOCKER_CERT_PATH")

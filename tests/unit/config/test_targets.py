@@ -7,6 +7,7 @@ import pytest
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.nvidia import jetpack_of
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import pipeline
@@ -37,6 +38,34 @@ def test_a_release_that_is_none_is_told_what_one_is(folder: Path) -> None:
     targets.write_text(targets.read_text() + 'l4t = "R35.4"\n')
     with pytest.raises(ConfigError, match=r"orin\.l4t: a version is numbers with dots"):
         project_of(folder, "orin")
+
+
+def test_a_jetpack_that_no_such_l4t_is_of_is_refused(folder: Path) -> None:
+    targets = folder / "targets.toml"
+    targets.write_text(targets.read_text() + 'l4t = "35.4.1"\njetpack = "5.1.1"\n')
+    with pytest.raises(ConfigError, match=r"orin\.jetpack: L4T 35\.4\.1 is JetPack 5\.1\.2"):
+        project_of(folder, "orin")
+
+
+def test_the_shipped_targets_name_each_release_once() -> None:
+    for name, target in project_of(CONFIGS, "pc-onnxruntime").targets.items():
+        assert (target.l4t is None) == (target.jetpack is None), name
+        known = jetpack_of(target.l4t or "")
+        assert known in (None, target.jetpack), name
+
+
+def test_what_a_target_says_of_its_device_is_compared_where_its_engine_is_built(
+    folder: Path, settings: Settings
+) -> None:
+    facts = 'l4t = "35.4.1"\njetpack = "5.1.2"\ncuda = "11.4"\ntensorrt = "8.5.2"\nsm = 87\n'
+    targets = folder / "targets.toml"
+    targets.write_text(targets.read_text() + facts)
+    (folder / "libmmdeploy_tensorrt_ops.so").touch()
+    parameters = steps_of(project_of(folder, "orin"), settings)["engine-orin"].parameters
+    assert isinstance(parameters, EngineParameters)
+    assert parameters.needs == {
+        "l4t": "35.4.1", "jetpack": "5.1.2", "cuda": "11.4", "tensorrt": "8.5.2", "sm": "87",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ class FolderDockerHost:
     address: str = "fake"
     out_of_memory: bool | None = False
     host_files: Mapping[str, bytes] = field(default_factory=dict)
-    gpu: str = "None"
+    gpu: str = "null"
+    """What its driver says in a container that is given the GPU, as JSON."""
     volume_folders: dict[str, Path] = field(default_factory=dict)
     specs: dict[str, ContainerSpec] = field(default_factory=dict)
     """Of the containers that are there."""
@@ -98,9 +99,9 @@ class FolderDockerHost:
 
     def run(self, container: str, on_output: OnOutput) -> Exit:
         spec = self.specs[container]
-        if "-c" in spec.command and "gpu_architecture" in spec.command[-1]:
+        if "-c" in spec.command and "print_gpu" in spec.command[-1]:
             on_output(STDERR, b"a warning\n")
-            on_output(STDOUT, f"{self.gpu if spec.gpu else None}\n".encode())
+            on_output(STDOUT, f"{self.gpu if spec.gpu else 'null'}\n".encode())
             return Exit(0, False)
         if "-c" in spec.command:
             on_output(STDOUT, b"x86_64\n" if self.facts.runtimes == ("runc",) else b"aarch64\n")
@@ -134,15 +135,20 @@ class FolderDockerHost:
             if labels.items() <= spec.labels.items()
         ]
 
-    def volumes(self, prefix: str) -> list[str]:
-        return [name for name in self.volume_folders if name.startswith(prefix)]
+    def volumes(self, prefix: str, *, unused: bool = False) -> list[str]:
+        found = [name for name in self.volume_folders if name.startswith(prefix)]
+        return [name for name in found if not (unused and self.has(name))]
+
+    def has(self, volume: str) -> bool:
+        """Whether any container has a volume."""
+        return any(each.volume == volume for spec in self.specs.values() for each in spec.volumes)
 
     def remove(self, container: str) -> None:
         if not self.keeps_containers:
             self.specs.pop(container, None)
 
     def remove_volume(self, name: str) -> None:
-        if any(each.volume == name for spec in self.specs.values() for each in spec.volumes):
+        if self.has(name):
             self.refused += 1
             raise DockerHostError(f"{name} is in use")
         if name in self.volume_folders:

@@ -4,8 +4,9 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import UnixStreamServer
 
 import pytest
 
@@ -43,9 +44,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerHost
     (tmp_path / "config.json").write_text(json.dumps(CREDENTIALS))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     Api.heard = []
-    with HTTPServer(("127.0.0.1", 0), Api) as server:
+    with UnixStreamServer(str(tmp_path / "socket"), Api) as server:
         threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-        yield DockerHost(f"http://127.0.0.1:{server.server_port}")
+        yield DockerHost(f"unix://{tmp_path}/socket")
         server.shutdown()
 
 

@@ -50,7 +50,9 @@ def test_a_base_that_cannot_be_pulled_is_answered_with_stand_ins(settings: Setti
     real = msgspec.structs.replace(settings, bases="registry")
     with pytest.raises(DockerHostError) as caught:
         build(FakeDockerHost(), real)
-    assert "l4t-tensorrt:r8.4.0-runtime cannot be pulled: no such host" in str(caught.value)
+    told = str(caught.value)
+    assert told.startswith("configs/images.toml: images.jp501.base: nvcr.io/nvidia/l4t-tensorrt:")
+    assert "l4t-tensorrt:r8.4.0-runtime cannot be pulled: no such host" in told
     assert "MMDET_JETSON_BASES=stand-in" in str(caught.value)
 
 
@@ -94,12 +96,13 @@ def test_the_wheel_of_this_machine_is_taken_instead_of_compiling(
     assert "wheels/mmcv-2.0.0rc4-cp38-cp38-linux_x86_64.whl" in names
 
 
+@pytest.mark.parametrize("scheme", ["", "file://", "FILE://"])
 def test_a_mirrored_wheel_is_taken_where_this_machine_compiled_none(
-    host: FakeDockerHost, settings: Settings, tmp_path: Path
+    host: FakeDockerHost, settings: Settings, tmp_path: Path, scheme: str
 ) -> None:
     for name in ("mmcv-2.0.0rc4-cp38-cp38-manylinux1_x86_64.whl", "mmcv-2.1.0-cp38-none-any.whl"):
         (tmp_path / name).write_bytes(b"")
-    mirrored = msgspec.structs.replace(settings, mirrors=("https://x.test", str(tmp_path)))
+    mirrored = msgspec.structs.replace(settings, mirrors=("HTTPS://x.test", f"{scheme}{tmp_path}"))
     names = build(host, mirrored, "train").files
     assert [name for name in names if name.startswith("wheels/")] == [
         "wheels/mmcv-2.0.0rc4-cp38-cp38-manylinux1_x86_64.whl"

@@ -5,7 +5,14 @@ import pytest
 from mmdet_jetson.environments import pythons
 from mmdet_jetson.environments import this_machine as machine_files
 from mmdet_jetson.environments.packages import jetpack_environment
-from mmdet_jetson.environments.this_machine import JetPack, Machine, release_of, this_machine
+from mmdet_jetson.environments.this_machine import (
+    JetPack,
+    Machine,
+    cpu_name,
+    mode_of,
+    power_mode,
+    this_machine,
+)
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.processes import ProcessFailed
 
@@ -24,20 +31,36 @@ def jetson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dev/nvhost-gpu").touch()
     compatible = b"nvidia,p3737-0000+p3701-0000\0nvidia,tegra234\0"
     (tmp_path / "proc/device-tree/compatible").write_bytes(compatible)
+    board = b"NVIDIA Jetson AGX Orin Developer Kit\0"
+    (tmp_path / "proc/device-tree/model").write_bytes(board)
     return tmp_path
 
 
 def test_a_jetson_tells_all_that_an_engine_depends_on(jetson: Path) -> None:
     found = this_machine(jetson)
     assert found.has_gpu
+    assert found.board == "NVIDIA Jetson AGX Orin Developer Kit"
     assert found.jetpack == JetPack(
-        "35.4.1", jetson / "usr/bin/python3", "3.8", "8.5.2-1+cuda11.4", 87
+        "35.4.1", jetson / "usr/bin/python3", "3.8", "8.5.2-1+cuda11.4", 87, "11.4"
     )
 
 
-def test_a_release_is_read_in_its_parts() -> None:
-    assert release_of("# R36 (release), REVISION: 4.3, GCID: 1") == "36.4.3"
-    assert release_of("\ufffd?") == ""
+@pytest.mark.parametrize(
+    ("content", "cuda"),
+    [
+        ('{"cuda": {"name": "CUDA SDK", "version": "11.8.20220929"}}', "11.8.20220929"),
+        ("{}", "11.4"),
+        ("no JSON", "11.4"),
+    ],
+)
+def test_cuda_is_the_one_that_is_installed_or_else_that_of_tensorrt(
+    jetson: Path, content: str, cuda: str
+) -> None:
+    (jetson / "usr/local/cuda").mkdir(parents=True)
+    (jetson / "usr/local/cuda/version.json").write_text(content)
+    found = this_machine(jetson).jetpack
+    assert found
+    assert found.cuda == cuda
 
 
 def test_a_pc_is_no_jetson(tmp_path: Path) -> None:
@@ -46,9 +69,13 @@ def test_a_pc_is_no_jetson(tmp_path: Path) -> None:
     assert found.architecture in ("amd64", "arm64")
 
 
-def test_a_pc_with_an_nvidia_gpu_has_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["nvidia0", "nvidia3"])
+def test_a_pc_with_an_nvidia_gpu_has_one(device: str, tmp_path: Path) -> None:
+    """Of several GPUs a container may be given any."""
     (tmp_path / "dev").mkdir()
-    (tmp_path / "dev/nvidia0").touch()
+    (tmp_path / "dev/nvidiactl").touch()
+    assert not this_machine(tmp_path).has_gpu
+    (tmp_path / "dev" / device).touch()
     assert this_machine(tmp_path).has_gpu
 
 
@@ -61,8 +88,41 @@ def test_a_jetson_may_lack_tensorrt(jetson: Path, monkeypatch: pytest.MonkeyPatc
     assert (found.jetpack, found.l4t) == (None, "35.4.1")
 
 
+def test_a_jetson_tells_its_power_mode(jetson: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name, else by the number that nvpmodel keeps, else not at all."""
+    monkeypatch.setattr(machine_files, "output_of", lambda command: "NV Power Mode: MODE_30W\n2")
+    assert power_mode(jetson) == "power mode MODE_30W"
+
+    def fail(command: list[str]) -> str:
+        raise ProcessFailed(command, 127, "No such file or directory: 'nvpmodel'", None)
+
+    monkeypatch.setattr(machine_files, "output_of", fail)
+    assert power_mode(jetson) == ""
+    (jetson / "var/lib/nvpmodel").mkdir(parents=True)
+    (jetson / "var/lib/nvpmodel/status").write_text("pmode:0002\n")
+    assert power_mode(jetson) == "power mode 2"
+    assert mode_of("pmode:0000 fmode:quiet") == "power mode 0"
+
+
+def test_any_machine_may_tell_how_its_cpu_is_clocked(tmp_path: Path) -> None:
+    assert power_mode(tmp_path) == ""
+    governor = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    governor.parent.mkdir(parents=True)
+    governor.write_text("performance\n")
+    assert power_mode(tmp_path) == "governor performance"
+
+
+def test_the_cores_are_those_that_programs_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: A CPU\n")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3})
+    assert cpu_name(tmp_path) == "A CPU x 1"
+
+
 @pytest.mark.parametrize(
-    ("field", "value"), [("l4t", "35.3.1"), ("tensorrt", "8.5.2-2"), ("sm", 72)]
+    ("field", "value"), [("l4t", "35.3.1"), ("tensorrt", "8.5.2-2"), ("sm", 72), ("cuda", "11.8")]
 )
 def test_no_device_is_handed_an_engine_of_another(jetson: Path, field: str, value: object) -> None:
     here = this_machine(jetson).jetpack

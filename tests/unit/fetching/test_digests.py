@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -144,6 +145,34 @@ def test_a_link_to_a_file_counts_as_the_file(pictures: Path, cache: Path) -> Non
     assert tree_digest(pictures, cache) != before
 
 
+def test_a_link_to_a_folder_counts_as_the_folder(
+    pictures: Path, cache: Path, read: list[str]
+) -> None:
+    """Such as one on another disk; two links may lead to the same."""
+    for name in ("c/1.jpg", "c/2.jpg"):
+        write(pictures / name, f"a{name[1:]}")
+    before = tree_digest(pictures, cache)
+    real = (pictures / "a").rename(pictures.parent / "elsewhere")
+    (pictures / "a").symlink_to(real)
+    shutil.rmtree(pictures / "c")
+    (pictures / "c").symlink_to(real)
+    assert tree_digest(pictures, cache) == before
+    read.clear()
+    assert tree_digest(pictures, cache) == before
+    assert read == []
+    write(real / "1.jpg", "rewritten where the link leads")
+    assert tree_digest(pictures, cache) != before
+
+
+def test_links_to_each_other_are_no_endless_walk(pictures: Path, cache: Path) -> None:
+    other = pictures.parent / "other"
+    other.mkdir()
+    (pictures / "there").symlink_to(other)
+    (other / "back").symlink_to(pictures.parent)
+    with pytest.raises(UserError, match="symbolic link that leads in a circle"):
+        tree_digest(pictures, cache)
+
+
 def test_names_that_are_not_unicode(pictures: Path, cache: Path) -> None:
     before = tree_digest(pictures, cache)
     Path(os.fsdecode(os.fsencode(pictures) + b"/\xff.jpg")).write_text("x")
@@ -155,10 +184,11 @@ def test_names_that_are_not_unicode(pictures: Path, cache: Path) -> None:
     [
         (lambda f: (f / "x").symlink_to(f / "gone"), "symbolic link that leads nowhere"),
         (lambda f: (f / "x").symlink_to("x"), "symbolic link that leads nowhere"),
-        (lambda f: (f / "x").symlink_to(f), "symbolic link to something that is not a file"),
+        (lambda f: (f / "x").symlink_to(f), "symbolic link that leads in a circle"),
+        (lambda f: (f / "x").symlink_to("/dev/null"), "symbolic link to something that is neither"),
         (lambda f: os.mkfifo(f / "x"), "neither a file nor a folder"),
     ],
-    ids=["broken-link", "link-to-itself", "link-to-folder", "pipe"],
+    ids=["broken-link", "link-to-itself", "circle", "link-to-a-device", "pipe"],
 )
 def test_what_is_refused(
     pictures: Path, cache: Path, spoil: Callable[[Path], object], sentence: str

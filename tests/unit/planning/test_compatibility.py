@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mmdet_jetson.config.images import load_images
@@ -79,13 +80,30 @@ def test_what_a_pc_cannot_do_is_one_sentence(target: str, machine: Machine, told
         (replace(REMOTE, l4t=""), "so it is not a Jetson"),
         (replace(REMOTE, l4t="35.4.1"), r"runs L4T 35\.4\.1, and the target needs L4T 34\.1\.1"),
         (replace(REMOTE, l4t="34.1.10"), r"runs L4T 34\.1\.10"),
+        (
+            replace(ORIN, jetpack=replace(JETPACK, tensorrt="8.5.2-1+cuda11.4")),
+            r"runs TensorRT 8\.5\.2, and the target needs TensorRT 8\.4\.0",
+        ),
+        (
+            replace(ORIN, jetpack=replace(JETPACK, cuda="12.2.140")),
+            r"runs CUDA 12\.2\.140, and the target needs CUDA 11\.4",
+        ),
         (replace(ORIN, jetpack=None), "python3-libnvinfer"),
         (
             replace(ORIN, jetpack=replace(JETPACK, sm=72)),
             "compute capability 72, the target needs 87",
         ),
     ],
-    ids=["no-runtime", "other-board", "other-release", "by-its-parts", "no-tensorrt", "other-gpu"],
+    ids=[
+        "no-runtime",
+        "other-board",
+        "other-release",
+        "by-its-parts",
+        "other-tensorrt",
+        "other-cuda",
+        "no-tensorrt",
+        "other-gpu",
+    ],
 )
 def test_another_jetson_is_one_sentence(machine: Machine, told: str) -> None:
     with pytest.raises(UserError, match=told) as refused:
@@ -99,6 +117,29 @@ def test_another_jetson_is_one_sentence(machine: Machine, told: str) -> None:
 def test_a_target_may_leave_the_minor_release_open(release: str) -> None:
     machine = replace(REMOTE, l4t=release)
     check_targets(project("thor-jp7"), "engine", machine, load_images(CONFIGS / "images.toml"))
+
+
+def on_a_jetson(**facts: str) -> Project:
+    """A target for ONNX Runtime on a Jetson, about which `targets.toml` says something."""
+    project_ = project("jetson-onnxruntime")
+    target = msgspec.structs.replace(project_.targets["jetson-onnxruntime"], **facts)
+    return msgspec.structs.replace(project_, targets={"jetson-onnxruntime": target})
+
+
+def test_jetpack_is_compared_whatever_the_backend() -> None:
+    images = load_images(CONFIGS / "images.toml")
+    for said in ({"jetpack": "5.0.1"}, {"jetpack": "5.0", "l4t": "34", "tensorrt": "8.4"}):
+        check_targets(on_a_jetson(**said), "pipeline", ORIN, images)
+    with pytest.raises(UserError, match=r"runs JetPack 5\.0\.1, and the target needs JetPack 5\.1"):
+        check_targets(on_a_jetson(jetpack="5.1"), "pipeline", REMOTE, images)
+
+
+def test_what_a_machine_does_not_report_speaks_against_nothing() -> None:
+    """A release that came after us; a PC, which emulates a Jetson."""
+    images = load_images(CONFIGS / "images.toml")
+    newer = replace(ORIN, l4t="36.9.0", jetpack=replace(JETPACK, cuda=""))
+    check_targets(on_a_jetson(jetpack="6.9", cuda="12.6"), "pipeline", newer, images)
+    check_targets(on_a_jetson(jetpack="5.1", tensorrt="8.5"), "pipeline", LOCAL, images)
 
 
 def test_only_what_needs_a_gpu_cannot_run_without() -> None:

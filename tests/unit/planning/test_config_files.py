@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mmdet_jetson.errors import ConfigError
-from mmdet_jetson.planning.config_files import config_input
+from mmdet_jetson.planning.config_files import carried_folders, config_input
 
 
 @pytest.fixture
@@ -37,9 +37,84 @@ def test_the_digest_follows_bases_and_nothing_else(root: Path) -> None:
         ("_base_ = '../../outside.py'", "outside the project"),
         ("this is no python", "not a Python config"),
         ("_base_ = ['a.py'] + ['b.py']", "_base_ is computed"),
+        ("custom_imports = dict(imports=NAMES)", "custom_imports is computed"),
+        ("custom_imports = {'imports': ['broken']}", "mine.py: imports a module that is no valid"),
     ],
 )
 def test_a_broken_config_is_named(root: Path, content: str, message: str) -> None:
     (root / "train/mine.py").write_text(content)
+    (root / "train/broken.py").write_text("def")
     with pytest.raises(ConfigError, match=message):
         config_input(root, "train/mine.py")
+
+
+OWN = {
+    "train/transforms.py": "import cv2\nfrom shared.levels import FACTOR\nimport torch, beside",
+    "train/beside.py": "",
+    "train/unused.py": "",
+    "shared/levels.py": "def late():\n    from shared import more\n",
+    "shared/more.py": "",
+    "shared/unused.py": "",
+    "nets/__init__.py": "from . import registered\nfrom .inner.head import Head",
+    "nets/registered.py": "",
+    "nets/inner/__init__.py": "",
+    "nets/inner/head.py": "from ..registered import x",
+    "nets/loaded_by_name.py": "",
+}
+
+
+@pytest.fixture
+def own_modules(root: Path) -> Path:
+    """A project whose config imports modules of its own, from its folder and from the project's."""
+    for name, content in OWN.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(content)
+    (root / "train/mine.py").write_text(
+        "_base_ = './base.py'\n"
+        "custom_imports = dict(imports=['transforms', 'nets', 'mmdet.models', 'os.path'])\n"
+    )
+    return root
+
+
+def test_own_modules_travel_along_with_what_they_import(own_modules: Path, tmp_path: Path) -> None:
+    copied = config_input(own_modules, "train/mine.py").place(tmp_path / "copied")
+    modules = copied / "custom_imports"
+    files = {path.relative_to(modules).as_posix() for path in modules.rglob("*.py")}
+    assert files == {
+        *("transforms.py", "beside.py", "shared/levels.py", "shared/more.py"),
+        # A package that is named comes whole: it may load its modules by names.
+        *("nets/__init__.py", "nets/registered.py", "nets/loaded_by_name.py"),
+        *("nets/inner/__init__.py", "nets/inner/head.py"),
+    }
+    assert carried_folders(own_modules, "train/mine.py") == ("custom_imports",)
+    assert carried_folders(own_modules, "train/base.py") == ()
+
+
+def test_the_digest_follows_own_modules(own_modules: Path) -> None:
+    before = config_input(own_modules, "train/mine.py").digest()
+    (own_modules / "shared/unused.py").write_text("changed = 1")
+    assert config_input(own_modules, "train/mine.py").digest() == before
+    (own_modules / "shared/more.py").write_text("changed = 1")
+    assert config_input(own_modules, "train/mine.py").digest() != before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "custom_imports = {'imports': 'transforms', 'allow_failed_imports': True}",
+        "custom_imports = dict(imports=('transforms',))",
+        "from transforms import size",
+    ],
+)
+def test_every_way_to_import_is_seen(own_modules: Path, tmp_path: Path, content: str) -> None:
+    (own_modules / "train/base.py").write_text(content)
+    copied = config_input(own_modules, "train/base.py").place(tmp_path / "copied")
+    assert (copied / "custom_imports/transforms.py").is_file()
+
+
+def test_a_module_beside_the_config_comes_before_the_project_s(
+    own_modules: Path, tmp_path: Path
+) -> None:
+    (own_modules / "transforms.py").write_text("of_the_project = 1")
+    copied = config_input(own_modules, "train/mine.py").place(tmp_path / "copied")
+    assert (copied / "custom_imports/transforms.py").read_text() == OWN["train/transforms.py"]

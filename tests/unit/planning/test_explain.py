@@ -53,7 +53,7 @@ def test_a_changed_parameter_is_named_with_both_values(store: Store) -> None:
 def test_a_changed_environment_is_named(store: Store) -> None:
     run(store, DATASET)
     assert why(store, DATASET, runtime=FakeRuntime("lock-2")) == [
-        ("missing", "environment: was train:lock-1, is train:lock-2")
+        ("missing", "environment train: was lock-1, is lock-2")
     ]
 
 

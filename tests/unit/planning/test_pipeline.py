@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mmdet_jetson.config.pipeline import Project, load_project
@@ -200,9 +201,9 @@ def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("dataset.source=baloon", "'baloon' is neither a name in sources.toml nor a path"),
+        ("dataset.source=baloon", "pipeline.toml: dataset.source: 'baloon' is neither a name in"),
         ("train.weights=absent.pth", "train.weights: 'absent.pth' is neither"),
-        ("train.weights=configs", "train.weights: 'configs' is a folder"),
+        ("train.weights=configs", "pipeline.toml: train.weights: 'configs' is a folder"),
         ("train.config=configs/train/absent.py", "absent.py: no such config"),
         ("export.onnxruntime=configs/deploy/absent.py", "absent.py: no such config"),
     ],
@@ -262,3 +263,18 @@ def test_steps_say_where_they_run(settings: Settings) -> None:
     assert judged == {name for name in steps if name.startswith(("evaluate", "profile"))}
     environments = {steps[f"engine-{name}"].environment for name in names}
     assert environments == {"deploy", "deploy-rtx"}
+
+
+def test_a_checkpoint_has_the_modules_that_its_config_imports(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("custom_imports = {'imports': ['my_transforms']}")
+    (tmp_path / "my_transforms.py").touch()
+    (tmp_path / "deploy.py").touch()
+    _, steps = planned(
+        msgspec.structs.replace(settings, root=tmp_path),
+        *("train.config=mine.py", "train.weights=", "export.onnxruntime=deploy.py"),
+    )
+    checkpoint = StepOutput("train", ("best.pth", "config.py", "custom_imports"))
+    readers = [step.stage for step in steps if step.inputs.get("checkpoint") == checkpoint]
+    assert readers == [stages.EVALUATE_CHECKPOINT, stages.EXPORT, stages.EXPORT]

@@ -1,3 +1,4 @@
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +7,7 @@ import pytest
 from fakes import FakeRuntime, Quiet, dataset_step, everywhere, train_step
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.planning import stages
+from mmdet_jetson.planning import keys, stage_source, stages
 from mmdet_jetson.planning.keys import ingredients
 from mmdet_jetson.planning.stages import OF_TARGET
 from mmdet_jetson.planning.steps import ExternalInput, Step
@@ -174,6 +175,62 @@ def test_an_input_that_changes_while_it_is_read_is_not_stored(
     source = ExternalInput(lambda: next(digests), lambda _: mine)
     with pytest.raises(UserError, match="an input changed while it was read"):
         run_step(dataset_step(inputs={"source": source}), context, {})
+    assert context.store.tags() == {}
+
+
+def test_an_edit_between_two_steps_is_in_the_key_of_the_second(
+    context: RunContext, runtime: FakeRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process makes many steps, and a person edits a stage meanwhile."""
+    package = tmp_path / "mmdet_jetson"
+    shutil.copytree(stage_source.PACKAGE, package)
+    monkeypatch.setattr(stage_source, "PACKAGE", package)
+    of_one = replace(dataset_step(), subject="one")
+    of_another = replace(dataset_step(), subject="another")
+
+    def edit(stage: StageRun) -> None:
+        with (package / "stages/dataset.py").open("a") as source:
+            source.write("# edited\n")
+
+    runtime.before_run = edit
+    made = run_steps((of_one, of_another), context, "mine")
+    sources = [made[step.name].provenance.source for step in (of_one, of_another)]
+    assert sources[0] != sources[1]
+    assert runtime.runs == ["dataset", "dataset"]
+
+
+def test_an_artifact_names_the_commit_that_was_there_when_it_started(
+    context: RunContext, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = ["first"]
+    monkeypatch.setattr("mmdet_jetson.running.run_step.git_commit", lambda: head[0])
+    runtime.before_run = lambda _: head.__setitem__(0, "second")
+    commits = [run_step(dataset_step(seed), context, {}).provenance.commit for seed in (1, 2)]
+    assert commits == ["first", "second"]
+
+
+def test_nothing_runs_whose_source_or_packages_changed_before_it_started(
+    context: RunContext, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = iter(["before", "after"])
+    with monkeypatch.context() as patched:
+        patched.setattr(keys, "source_digest", lambda stage: next(digests))
+        with pytest.raises(UserError, match="dataset: the source of its stage changed"):
+            run_step(dataset_step(), context, {})
+    environments = iter(["lock-1:driver 1", "lock-1:driver 2"])
+    monkeypatch.setattr(runtime, "identity", lambda step: next(environments))
+    with pytest.raises(UserError, match="environment lock-1: was driver 1, is driver 2"):
+        run_step(dataset_step(), context, {})
+    assert runtime.runs == []
+
+
+def test_a_device_that_changes_while_it_is_measured_has_no_result(
+    context: RunContext, runtime: FakeRuntime
+) -> None:
+    """Somebody sets another power mode in the middle."""
+    runtime.before_run = lambda _: setattr(runtime, "device_name", "a slower mode")
+    with pytest.raises(UserError, match=r"was fake device, is a slower mode \(changed while"):
+        run_step(replace(dataset_step(), stage=MEASURING), context, {})
     assert context.store.tags() == {}
 
 

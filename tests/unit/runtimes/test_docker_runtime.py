@@ -1,4 +1,6 @@
 import json
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -8,14 +10,19 @@ from folder_docker_host import IMAGE, PC, FolderDockerHost, OnOutput, Program
 from mmdet_jetson.containers.objects import STDERR, STDOUT, DockerHostError, HostFacts, Image
 from mmdet_jetson.contract.job import Progress
 from mmdet_jetson.contract.parameters.engine import EngineParameters
-from mmdet_jetson.contract.parameters.evaluate import DrawingParameters, EvaluateEngineParameters
+from mmdet_jetson.contract.parameters.evaluate import (
+    DrawingParameters,
+    EvaluateCheckpointParameters,
+    EvaluateEngineParameters,
+)
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.environments.this_machine import Machine
-from mmdet_jetson.planning import stages
+from mmdet_jetson.planning import stage_source, stages
 from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
+from mmdet_jetson.runtimes.docker_machine import BOARD_FILE
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.runtimes.selection import DEPLOY
 from mmdet_jetson.store import Artifact, Store
@@ -42,6 +49,10 @@ ENGINE = Step(
     parameters=EngineParameters("orin", "tensorrt", "fp16", (87,), None),
     environment=DEPLOY,
     image="jp501",
+)
+EVALUATE_CHECKPOINT = Step(
+    stage=stages.EVALUATE_CHECKPOINT,
+    parameters=EvaluateCheckpointParameters("checkpoint", "auto", DrawingParameters(0, 0.5)),
 )
 EVALUATION = Step(
     stage=stages.EVALUATE_ENGINE,
@@ -217,25 +228,85 @@ def test_the_stages_source_is_no_part_of_the_environment(
         replace(IMAGE, layers=("base", "other", "source")),
         replace(IMAGE, labels=STAND_IN),
         replace(IMAGE, architecture="arm64"),
+        replace(IMAGE, config="another ENV"),
     ]
-    assert len({identity(image) for image in (IMAGE, *others)}) == 4
+    assert len({identity(image) for image in (IMAGE, *others)}) == 5
 
 
-def test_no_device_is_handed_an_engine_of_another(host: FolderDockerHost, store: Store) -> None:
-    """Neither of another GPU nor of another L4T; what needs no GPU is the same everywhere."""
+def with_gpu(host: FolderDockerHost, **changed: object) -> None:
+    """Let a host's driver tell of an Orin."""
+    orin = {"name": "Orin", "uuid": "", "sm": 87, "driver": "for CUDA 11.4", "cuda": "11.4"}
+    host.gpu = json.dumps({**orin, **changed})
+
+
+def identities(
+    host: FolderDockerHost, store: Store, step: Step, changes: Sequence[Mapping[str, object]]
+) -> list[str]:
+    """A step's identity on one Jetson after another."""
     image = replace(IMAGE, architecture="arm64")
-    on_gpu = replace(ENGINE, uses_gpu=True)
-    other = RELEASE.replace(b"REVISION: 4.1", b"REVISION: 3.1")
-    identities = []
-    for gpu, release in (("87", RELEASE), ("72", RELEASE), ("87", other)):
-        host.facts, host.gpu = JETSON, gpu
-        host.host_files = {"/etc/nv_tegra_release": release}
-        docker = runtime(host, store, image)
-        identities.append(docker.identity(on_gpu))
-        assert docker.identity(ENGINE) == runtime(host, store, image).identity(ENGINE)
-        assert docker.identity(ENGINE) in identities[-1]
-    assert identities[0].endswith(":l4t35.4.1:sm87")
-    assert len(set(identities)) == 3
+    found = []
+    for change in changes:
+        told = dict(change)
+        board = str(told.pop("board", "AGX Orin")).encode() + b"\0"
+        release = told.pop("release", RELEASE)
+        assert isinstance(release, bytes)
+        host.facts = JETSON
+        host.host_files = {"/etc/nv_tegra_release": release, BOARD_FILE: board}
+        with_gpu(host, **told)
+        found.append(runtime(host, store, image).identity(step))
+    return found
+
+
+OTHER_JETSONS: list[Mapping[str, object]] = [
+    {},
+    {"name": "Xavier", "sm": 72},
+    {"driver": "for CUDA 12.2"},
+    {"board": "Orin NX"},
+    {"release": RELEASE.replace(b"REVISION: 4.1", b"REVISION: 3.1")},
+]
+
+
+@pytest.mark.parametrize("step", [ENGINE, EVALUATION, EVALUATE_CHECKPOINT], ids=lambda s: s.name)
+def test_no_device_is_handed_a_result_of_another(
+    step: Step, host: FolderDockerHost, store: Store
+) -> None:
+    found = identities(host, store, replace(step, uses_gpu=True), OTHER_JETSONS)
+    assert found[0].endswith(":Orin:sm87:driver for CUDA 11.4:AGX Orin:l4t35.4.1")
+    assert len(set(found)) == len(OTHER_JETSONS)
+
+
+@pytest.mark.parametrize("step", [ENGINE, replace(TRAIN, uses_gpu=True)], ids=["cpu", "train"])
+def test_what_needs_no_gpu_and_what_was_trained_is_the_same_everywhere(
+    step: Step, host: FolderDockerHost, store: Store
+) -> None:
+    assert len(set(identities(host, store, step, OTHER_JETSONS))) == 1
+
+
+def test_a_timing_belongs_to_its_gpu_and_power_mode(host: FolderDockerHost, store: Store) -> None:
+    host.facts = JETSON
+    devices = []
+    for uuid, mode in (("", b""), ("a1", b""), ("a1", b"pmode:0002\n")):
+        with_gpu(host, uuid=uuid)
+        host.host_files = {"/var/lib/nvpmodel/status": mode}
+        devices.append(runtime(host, store).device(replace(ENGINE, uses_gpu=True)))
+    assert devices[2] == f"{devices[0]}:a1:power mode 2"
+    assert len(set(devices)) == 3
+    assert runtime(host, store).device(ENGINE) == f"{devices[0]}:power mode 2"
+
+
+def test_an_image_of_older_sources_is_not_used(
+    host: FolderDockerHost, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image's name is a digest of the sources, which a person edits between two targets."""
+    package = tmp_path / "mmdet_jetson"
+    shutil.copytree(stage_source.PACKAGE, package)
+    monkeypatch.setattr(stage_source, "PACKAGE", package)
+    found = iter([IMAGE, None])
+    docker = DockerRuntime(host.workspace(store.root), lambda _: next(found), lambda _: True)
+    assert docker.identity(TRAIN) == docker.identity(TRAIN)
+    (package / "stages/train.py").write_text("# edited")
+    with pytest.raises(DockerHostError, match="no image 'train' built from the current sources"):
+        docker.identity(TRAIN)
 
 
 def test_the_machine_is_that_of_the_docker_host(host: FolderDockerHost, store: Store) -> None:

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -209,6 +210,28 @@ def test_splits_may_share_a_folder_of_pictures(tmp_path: Path) -> None:
     assert result.warnings == ()
 
 
+def test_folders_that_are_links_make_no_difference(tmp_path: Path) -> None:
+    """Pictures may lie on another disk, all of them or some."""
+    folder = source(tmp_path / "source")
+    _, plain = convert(tmp_path / "plain", folder)
+
+    real = (folder / "train").rename(tmp_path / "elsewhere")
+    (folder / "train").mkdir()
+    (folder / "train/via.json").write_bytes((real / "via.json").read_bytes())
+    (folder / "train/part").symlink_to(real)
+    named = json.loads((real / "via.json").read_text())
+    for each in named.values():
+        each["filename"] = f"part/{each['filename']}"
+    (folder / "train/via.json").write_text(json.dumps(named))
+    (folder / "val").rename(tmp_path / "val")
+    (folder / "val").symlink_to(tmp_path / "val")
+    _, linked = convert(tmp_path / "linked", folder)
+
+    assert digests(linked / "val") == digests(plain / "val")
+    moved = {name.rpartition("/")[2]: sha for name, sha in digests(linked / "train").items()}
+    assert moved == digests(plain / "train")
+
+
 def test_read_only_input_gives_a_writable_artifact(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     for path in folder.rglob("*.*"):
@@ -351,9 +374,19 @@ def test_many_defects_are_named_in_one_run(tmp_path: Path) -> None:
     relabel(folder, entry("b.png", region(label="x")), split="val")
     with pytest.raises(StageError) as caught:
         convert(tmp_path, folder)
-    assert caught.value.message.startswith("the dataset has 4 defects\n  - train/via.json, a.png")
+    first, *lines = caught.value.message.split("\n  - ")
+    assert first == "the dataset has 4 defects"
+    assert lines[0].startswith('2 times: unknown class "x": train/via.json, a.png, region 1; val/')
+    assert len(lines) == 3
     assert "c.png: the picture is missing" in caught.value.message
-    assert "\n  - val/via.json, b.png, region 1" in caught.value.message
+
+
+def test_many_pictures_missing_are_one_sentence(tmp_path: Path) -> None:
+    folder = source(tmp_path / "source")
+    missing = (entry(f"{number}.png") for number in range(300))
+    relabel(folder, entry("a.png", region()), *missing)
+    with pytest.raises(StageError, match=r"^300 times: the picture is missing: train/via\.json, 0"):
+        convert(tmp_path, folder)
 
 
 def as_coco(folder: Path, **changes: object) -> DatasetParameters:

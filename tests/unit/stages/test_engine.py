@@ -2,6 +2,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.stages.backends import onnxruntime
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference import device
 from mmdet_jetson.stages.job import StageJob
 
 NMS = helper.make_node("TRTBatchedNMS", ["fixed_dets"], ["boxes"], domain="mmdeploy")
@@ -52,6 +54,25 @@ def test_the_passport_names_what_the_engine_is_and_was_built_from(
     for name in ("deploy", "pipeline", "detail", "graph"):
         copy = folder / f"{name}.json"
         assert copy.read_bytes() == (exported / copy.name).read_bytes()
+
+
+def test_another_device_is_refused_before_anything_is_built(
+    tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "build", lambda _: pytest.fail("it was built"))
+    monkeypatch.setattr(device, "l4t_release", lambda: "35.4.1")
+    job = engine_job(tmp_path, exported)
+    needing = replace(job, parameters=replace(job.parameters, needs={"jetpack": "5.0.1"}))
+    with pytest.raises(
+        StageError, match=r"needs JetPack 5\.0\.1, and this device has JetPack 5\.1"
+    ):
+        run(needing)
+
+
+def test_what_a_device_does_not_tell_is_said(tmp_path: Path, exported: Path) -> None:
+    job = engine_job(tmp_path, exported)
+    needing = replace(job, parameters=replace(job.parameters, needs={"tensorrt": "8.4"}))
+    assert "needs TensorRT 8.4: this device does not say" in run(needing).warnings[0]
 
 
 def test_the_same_graph_gives_the_same_engine(tmp_path: Path, exported: Path) -> None:

@@ -32,7 +32,13 @@ from mmdet_jetson.stages.inference.passport import EngineFile
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.proving.matching import Deviation
 from mmdet_jetson.stages.proving.proof import ComparedModel, NetworkComparison, Proof
-from mmdet_jetson.stages.reporting.report_page import difference, duration, filesize, number
+from mmdet_jetson.stages.reporting.report_page import (
+    difference,
+    duration,
+    fact,
+    filesize,
+    number,
+)
 
 CLASSES = ("<script>alert(1)</script>", "jug & cup")
 TARGETS = ("pc", "edge")
@@ -412,12 +418,24 @@ def test_a_report_of_little_is_still_a_page(job: Job) -> None:
         (difference(0.5, 0.50001), "0.0000"),
         (difference(0.6, 0.5), "+0.1000"),
         (difference(None, 0.5), "–"),
+        (number(-0.0001), "0.000"),
         (filesize(999), "999 B"),
+        (filesize(999_999), "1.0 MB"),
         (filesize(21_340_000), "21.3 MB"),
         (duration(1.23), "1.2 s"),
         (duration(125), "2 min 05 s"),
         (duration(59.99), "1 min 00 s"),
         (duration(3725), "1 h 02 min"),
+        (fact(6.487e-14), "0"),
+        (fact(-6.487e-14), "0"),
+        (fact(0.0), "0"),
+        (fact(0.00392157), "0.003922"),
+        (fact(0.25), "0.25"),
+        (fact(2.0), "2"),
+        (fact(57.375), "57.38"),
+        (fact(12_345_678.9), "12345679"),
+        (fact(1e22), "10000000000000000000000"),
+        (fact([1e-9, float("inf"), float("nan"), None, True]), "0, –, –, –, yes"),
     ],
 )
 def test_numbers_are_shown_as_people_read_them(shown: str, expected: str) -> None:

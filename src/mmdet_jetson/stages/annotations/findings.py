@@ -1,12 +1,17 @@
 """Collect what is wrong with a user's data, so that one run names many defects instead of one."""
 
+import re
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from mmdet_jetson.stages.errors import StageError
 
-_DEFECTS_SHOWN = 20
+_KINDS_SHOWN = 20
 _PLACES_SHOWN = 3
+# One kind alone shows more places; several share them.
+_PLACES_IN_ALL = 10
+# Defects that differ only in names and numbers are of one kind.
+_PARTICULARS = re.compile(r'"[^"]*"|-?\d+(\.\d+)?')
 
 
 class Defect(Exception):
@@ -18,16 +23,29 @@ class Defect(Exception):
         self.hint = hint
 
 
+class Found(NamedTuple):
+    """A defect and its place."""
+
+    where: str
+    what: str
+    hint: str
+
+    @property
+    def kind(self) -> Tuple[str, str]:
+        """What it shares with others that are mended in the same way."""
+        return _PARTICULARS.sub("", self.what), _PARTICULARS.sub("", self.hint)
+
+
 class Findings:
-    """Defects, each one sentence with a hint, and warnings, grouped by topic."""
+    """Defects and warnings, each grouped by kind."""
 
     def __init__(self) -> None:
-        self.defects: List[Tuple[str, str]] = []
+        self.defects: List[Found] = []
         self._warnings: Dict[str, List[str]] = {}
 
     def defect(self, where: str, what: str, hint: str) -> None:
         """Record a defect; ``where`` names the file, the picture and the region."""
-        self.defects.append((f"{where}: {what}", hint))
+        self.defects.append(Found(where, what, hint))
 
     @contextmanager
     def at(self, where: str) -> Iterator[None]:
@@ -49,21 +67,38 @@ class Findings:
         """Stop the stage when there are defects.
 
         Raises:
-            StageError: naming up to twenty defects and how many there are.
+            StageError: a sentence for each of up to twenty kinds of defects, with how many there
+                are and the first places.
         """
         if not self.defects:
             return
-        if len(self.defects) == 1:
-            raise StageError(*self.defects[0])
-        lines = [f"{sentence} ({hint})" for sentence, hint in self.defects[:_DEFECTS_SHOWN]]
-        more = len(self.defects) - len(lines)
-        if more:
-            lines.append(f"and {more} more")
+        kinds: Dict[Tuple[str, str], List[Found]] = {}
+        for defect in self.defects:
+            kinds.setdefault(defect.kind, []).append(defect)
+        places = max(_PLACES_SHOWN, _PLACES_IN_ALL // len(kinds))
+        told = [_told(alike, places) for alike in list(kinds.values())[:_KINDS_SHOWN]]
+        if len(kinds) == 1:
+            raise StageError(*told[0])
+        lines = [f"{sentence} ({hint})" for sentence, hint in told]
+        if more := len(kinds) - len(lines):
+            lines.append(f"and defects of {more} more kind{'s' * (more > 1)}")
         message = "\n  - ".join([f"the dataset has {len(self.defects)} defects", *lines])
         raise StageError(message, "correct these and run the stage again")
 
 
-def _listed(places: List[str]) -> str:
-    more = len(places) - _PLACES_SHOWN
-    shown = "; ".join(places[:_PLACES_SHOWN])
-    return f"{shown}; and {more} more" if more > 0 else shown
+def _told(alike: Sequence[Found], places: int) -> Tuple[str, str]:
+    """Say of defects of one kind what and where they are, and what to try."""
+    first = alike[0]
+    if len(alike) == 1:
+        return f"{first.where}: {first.what}", first.hint
+    if all(defect[1:] == first[1:] for defect in alike):
+        where = _listed([defect.where for defect in alike], places)
+        return f"{len(alike)} times: {first.what}: {where}", first.hint
+    each = [f"{defect.where}: {defect.what}" for defect in alike]
+    return f"{len(alike)} of a kind: {_listed(each, places)}", first.hint
+
+
+def _listed(places: Sequence[str], shown: int = _PLACES_SHOWN) -> str:
+    more = len(places) - shown
+    text = "; ".join(places[:shown])
+    return f"{text}; and {more} more" if more > 0 else text

@@ -9,6 +9,7 @@ CMYK, a format that is neither JPEG, PNG nor BMP) is written as a PNG of exactly
 """
 
 import hashlib
+import os
 import shutil
 import struct
 import unicodedata
@@ -53,7 +54,10 @@ class PictureFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        # Links to folders, on another disk perhaps, are followed; rglob would not.
+        walked = os.walk(folder, followlinks=True)
+        paths = sorted(Path(at, name) for at, _, names in walked for name in names)
+        files = [path for path in paths if path.is_file()]
         self._files = {_normal(path.relative_to(folder).as_posix()): path for path in files}
         self._loosely = {_loose(name): name for name in self._files}
 

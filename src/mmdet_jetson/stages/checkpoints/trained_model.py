@@ -10,9 +10,10 @@ from typing import Tuple
 from mmengine import Config
 from torch import nn
 
+from mmdet_jetson.stages.checkpoints.config_file import read_config
 from mmdet_jetson.stages.checkpoints.models import build_model, ready_to_detect
 from mmdet_jetson.stages.checkpoints.weights import match_weights, read_weights
-from mmdet_jetson.stages.errors import StageError, reason_of
+from mmdet_jetson.stages.errors import StageError
 
 ADVICE = "train again"
 
@@ -55,12 +56,7 @@ def load_trained_model(folder: Path) -> TrainedModel:
 
 
 def _read_config(path: Path) -> Config:
-    try:
-        return Config.fromfile(str(path), import_custom_modules=False)
-    except Exception as error:  # the file is Python: it can raise anything
-        raise StageError(
-            f"the checkpoint's {path.name} cannot be read: {reason_of(error)}", ADVICE
-        ) from error
+    return read_config(path, path.parent, f"the checkpoint's {path.name}", ADVICE)
 
 
 def classes_of(config: Config) -> Tuple[str, ...]:

@@ -19,6 +19,8 @@ ADVICE = "check train.weights, or leave it out to start from random weights"
 COUNTER = "num_batches_tracked"
 # Metadata that MMDetection and a reader use; the rest is paths and times of one machine's run.
 KEPT_META = ("dataset_meta", "epoch", "iter", "mmengine_version", "seed")
+# What is trained by itself, on ImageNet, and published alone, with this prefix or without one.
+BACKBONE = "backbone."
 
 
 @dataclass(frozen=True)
@@ -50,28 +52,43 @@ class MatchedWeights:
             )
 
     def check_related(self, name: str) -> None:
-        """Refuse a file, ``name``, that has less than half of the model.
+        """Refuse a file, ``name``, that has less than half of the model, and no whole backbone.
 
         Raises:
             StageError: it is another model's.
         """
-        if self.share < ENOUGH:
+        if self.share < ENOUGH and BACKBONE[:-1] not in self._whole_parts:
             raise StageError(
                 f"the weights {name} belong to another model: they have only {self.share:.0%} of "
-                "the numbers that the training config's model needs",
+                "the numbers that the training config's model needs, and no whole backbone of it",
                 "choose weights of the same architecture and size as train.config",
             )
 
     def warnings(self, name: str) -> List[str]:
-        """Say which layers start from random values because ``name`` lacks them, if any."""
-        missing = [key for key in self.missing if not key.endswith(COUNTER)]
+        """Say which layers start from random values because ``name`` lacks them, if any.
+
+        Of a part of the model that ``name`` has nothing of, only the part is named.
+        """
+        missing = self._missing
         if not missing:
             return []
-        layers = sorted({key.rpartition(".")[0] for key in missing})
+        begun = {_part(key) for key in self.weights}
+        layers = {key.rpartition(".")[0] if _part(key) in begun else _part(key) for key in missing}
+        lacks_parts = any(_part(key) not in begun for key in missing)
+        whole = f"{name} has all of {_listed(self._whole_parts)}; " if lacks_parts else ""
         return [
-            f"{len(missing)} of {self.total} weights are not in {name} or have another "
-            f"shape there, so they start from random values: {_listed(layers)}"
+            f"{whole}{len(missing)} of {self.total} weights are not in {name} or have another "
+            f"shape there, so they start from random values: {_listed(sorted(layers))}"
         ]
+
+    @property
+    def _missing(self) -> List[str]:
+        return [key for key in self.missing if not key.endswith(COUNTER)]
+
+    @property
+    def _whole_parts(self) -> List[str]:
+        """The parts of the model (backbone, neck, head) that lack nothing."""
+        return sorted({_part(key) for key in self.weights} - {_part(key) for key in self._missing})
 
 
 def find_weights(folder: Path) -> Path:
@@ -135,13 +152,14 @@ def _defect(path: Path) -> str:
 
 
 def match_weights(model: nn.Module, found: StateDict) -> MatchedWeights:
-    """Take the tensors that have a model's names and shapes."""
+    """Take the tensors that have a model's names and shapes.
+
+    Those of a classifier are its backbone's without the prefix; they are given it.
+    """
     wanted: StateDict = model.state_dict()
-    matching = {
-        key: found[key]
-        for key, value in wanted.items()
-        if key in found and found[key].shape == value.shape
-    }
+    matching, of_backbone = _matching(wanted, found), {BACKBONE + key: found[key] for key in found}
+    if _numbers(_matching(wanted, of_backbone)) > _numbers(matching):
+        matching, found = _matching(wanted, of_backbone), of_backbone
     return MatchedWeights(
         weights=matching,
         missing=tuple(key for key in wanted if key not in matching),
@@ -149,6 +167,18 @@ def match_weights(model: nn.Module, found: StateDict) -> MatchedWeights:
         total=len(wanted),
         share=_numbers(matching) / max(1, _numbers(wanted)),
     )
+
+
+def _matching(wanted: StateDict, found: StateDict) -> StateDict:
+    return {
+        key: found[key]
+        for key, value in wanted.items()
+        if key in found and found[key].shape == value.shape
+    }
+
+
+def _part(key: str) -> str:
+    return key.partition(".")[0]
 
 
 def _numbers(state: Mapping[str, torch.Tensor]) -> int:

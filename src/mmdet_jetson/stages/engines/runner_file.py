@@ -57,11 +57,12 @@ class _Sources(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
 
 if __name__ == "__main__" and not importlib.util.find_spec("numpy"):
-    sys.exit(
+    sys.stderr.write(
         "error: numpy is not installed for " + sys.executable + "\\n"
         "  try: install numpy, opencv-python-headless and the library of $backend there, "
-        "or use another Python"
+        "or use another Python\\n"
     )
+    sys.exit($failed)
 sys.meta_path.insert(0, _Sources())
 
 from $package.stages.engines.infer import main
@@ -82,7 +83,9 @@ if __name__ == "__main__":
 def write_runner(folder: Path, backend: str) -> None:
     """Write the runner for a backend's engines into ``folder``."""
     sources = "".join(f"    {name!r}: r'''{text}''',\n" for name, text in bundled(backend).items())
-    text = TEMPLATE.substitute(backend=backend, package=OWN_PACKAGE, sources=sources)
+    text = TEMPLATE.substitute(
+        backend=backend, package=OWN_PACKAGE, sources=sources, failed=infer.FAILED
+    )
     (folder / RUNNER).write_text(text, encoding="utf-8")
 
 

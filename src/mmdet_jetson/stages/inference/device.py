@@ -4,16 +4,31 @@ Nothing here opens an engine or leaves a context on the GPU.
 """
 
 import ctypes
-import re
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Union
+from typing import Dict, List, Mapping, Optional, Union
+
+from mmdet_jetson.contract.nvidia import Gpu, is_version, jetpack_of, release_of
+from mmdet_jetson.contract.records import encode
+from mmdet_jetson.stages.errors import StageError
 
 # NVIDIA's name for its Linux on Jetson (L4T), one line: "# R35 (release), REVISION: 4.1, ..."
 L4T_RELEASE = Path("/etc/nv_tegra_release")
 CUDA_DRIVER = "libcuda.so.1"
+DRIVER_VERSION = Path("/sys/module/nvidia/version")
+# What comes with CUDA since 11.1: {"cuda": {"name": "CUDA SDK", "version": "11.4.20220427"}, ...}
+CUDA_VERSIONS = Path("/usr/local/cuda/version.json")
 # CUdevice_attribute of cuda.h: the two halves of the compute capability.
 MAJOR, MINOR = 75, 76
+NAMES = {
+    "l4t": "Jetson Linux (L4T)",
+    "jetpack": "JetPack",
+    "cuda": "CUDA",
+    "tensorrt": "TensorRT",
+    "sm": "compute capability",
+}
+NAME_LENGTH, UUID_LENGTH = 256, 16
 
 
 @dataclass(frozen=True)
@@ -38,26 +53,105 @@ def device_facts(versions: Mapping[str, str]) -> DeviceFacts:
     return DeviceFacts(gpu_architecture(), l4t_release(), versions)
 
 
+def reported(versions: Mapping[str, str]) -> Dict[str, Optional[str]]:
+    """Tell all that a target may ask of its device, each None where the device does not say.
+
+    ``versions`` are those of a backend's libraries.
+    """
+    sm, l4t = gpu_architecture(), l4t_release()
+    return {
+        "l4t": l4t,
+        "jetpack": jetpack_of(l4t or ""),
+        "cuda": cuda_version(),
+        "tensorrt": versions.get("tensorrt"),
+        "sm": None if sm is None else str(sm),
+    }
+
+
+def check_target(target: str, needs: Mapping[str, str], versions: Mapping[str, str]) -> List[str]:
+    """Compare what a target needs with what this device reports; say what cannot be compared.
+
+    Raises:
+        StageError: the device contradicts the target.
+    """
+    here, unknown = reported(versions), []
+    for fact, needed in needs.items():
+        name, found = NAMES[fact], here[fact]
+        if found is None:
+            unknown.append(f"{name} {needed}")
+        elif not is_version(found, needed):
+            raise StageError(
+                f"target {target!r} needs {name} {needed}, and this device has {name} {found}",
+                f"build it on such a device: invoke build-jetson-engine --target {target}; "
+                "or correct targets.toml",
+            )
+    if not unknown:
+        return []
+    return [f"target {target!r} needs {', '.join(unknown)}: this device does not say what it has"]
+
+
 def gpu_architecture(library: str = CUDA_DRIVER) -> Optional[int]:
     """Ask the CUDA driver for the first GPU's compute capability; None without driver or GPU."""
+    gpu = first_gpu(library)
+    return gpu.sm if gpu else None
+
+
+def first_gpu(library: str = CUDA_DRIVER) -> Optional[Gpu]:
+    """Ask the CUDA driver for the GPU that stages would compute on; None without one."""
     try:
         cuda = ctypes.CDLL(library)
     except OSError:
         return None
-    device, halves = ctypes.c_int(), (ctypes.c_int(), ctypes.c_int())
+    device, version = ctypes.c_int(), ctypes.c_int()
+    halves = (ctypes.c_int(), ctypes.c_int())
+    name = ctypes.create_string_buffer(NAME_LENGTH)
     if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
         return None
     for half, attribute in zip(halves, (MAJOR, MINOR)):
         if cuda.cuDeviceGetAttribute(ctypes.byref(half), attribute, device):
             return None
-    return 10 * halves[0].value + halves[1].value
+    cuda.cuDeviceGetName(name, NAME_LENGTH, device)
+    cuda.cuDriverGetVersion(ctypes.byref(version))
+    newest = f"{version.value // 1000}.{version.value % 1000 // 10}"
+    return Gpu(
+        name=name.value.decode(errors="replace"),
+        uuid=_uuid(cuda, device),
+        sm=10 * halves[0].value + halves[1].value,
+        driver=_first_line(DRIVER_VERSION) or f"for CUDA {newest}",
+        cuda=newest,
+    )
+
+
+def _uuid(cuda: "ctypes.CDLL", device: ctypes.c_int) -> str:
+    """Give a GPU's UUID in hex; empty where the driver has none, as on a Jetson."""
+    uuid = ctypes.create_string_buffer(UUID_LENGTH)
+    if cuda.cuDeviceGetUuid(uuid, device) or not any(uuid.raw):
+        return ""
+    return uuid.raw.hex()
+
+
+def print_gpu() -> None:
+    """Print the first GPU as a line of JSON, ``null`` without one: the host side asks this."""
+    gpu = first_gpu()
+    print(json.dumps(encode(gpu) if gpu else None))
+
+
+def cuda_version() -> Optional[str]:
+    """Tell which CUDA is installed here, or else which one the driver runs; None without either."""
+    try:
+        return str(json.loads(CUDA_VERSIONS.read_text(encoding="utf-8"))["cuda"]["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        gpu = first_gpu()
+        return gpu.cuda if gpu else None
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip()
+    except OSError:
+        return ""
 
 
 def l4t_release(file: Optional[Path] = None) -> Optional[str]:
     """Read the release of a Jetson's Linux, such as "35.4.1"; None on another machine."""
-    try:
-        text = (file or L4T_RELEASE).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", text)
-    return f"{found[1]}.{found[2]}" if found else None
+    return release_of(_first_line(file or L4T_RELEASE)) or None

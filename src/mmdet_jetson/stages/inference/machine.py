@@ -9,6 +9,9 @@ from typing import Dict, List, Optional
 PROC = Path("/proc")
 # Where a Jetson names its board; its /proc/cpuinfo names no CPU.
 BOARD = PROC / "device-tree" / "model"
+# The mode of a Jetson's power budget, "pmode:0000", as nvpmodel keeps it; and of any CPU's clock.
+POWER_MODE = Path("/var/lib/nvpmodel/status")
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 CPU_TIMES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 
 
@@ -21,11 +24,19 @@ def cpu_name() -> str:
     return board or platform.processor() or platform.machine()
 
 
+def power_mode() -> Optional[str]:
+    """Tell how fast this machine lets itself be; None where it does not say, as in a container."""
+    found = [line for file in (POWER_MODE, GOVERNOR) for line in _lines(file)[:1]]
+    return ", ".join(found) or None
+
+
 def machine_facts() -> Dict[str, object]:
     """Describe this machine; the cores are those that this process may use."""
+    mode = power_mode()
     return {
         "cpu": cpu_name(),
         "cores": cores(),
+        **({"power_mode": mode} if mode else {}),
         "memory_gb": _memory_gb(),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -157,7 +157,8 @@ def number(value: Optional[float], digits: int = 3) -> str:
     """A figure with a fixed number of decimals; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:.{digits}f}"
+    text = f"{value:.{digits}f}"
+    return text if float(text) else text.lstrip("-")
 
 
 def difference(value: Optional[float], reference: Optional[float]) -> str:
@@ -172,7 +173,7 @@ def difference(value: Optional[float], reference: Optional[float]) -> str:
 def filesize(size: int) -> str:
     """A number of bytes in the unit that suits it (1 kB = 1000 bytes)."""
     for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
-        if size >= 10**power:
+        if size >= 0.99995 * 10**power:  # else it would round to 1000.0 of the unit below
             return f"{size / 10**power:.1f} {unit}"
     return f"{size} B"
 
@@ -194,7 +195,15 @@ def fact(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(fact(item) for item in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return _plain(value) if isinstance(value, float) else str(value)
+
+
+def _plain(value: float) -> str:
+    """Four digits that count, all before the point and at most six behind it; no power of ten."""
+    if abs(value) >= 1000:
+        return number(value, 0)
+    text = number(float(f"{value:.4g}"), 6)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _charts(curves: Mapping[str, Sequence[Mapping[str, Optional[float]]]]) -> List[DrawnChart]:

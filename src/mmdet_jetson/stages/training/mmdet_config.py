@@ -3,15 +3,13 @@
 Each does one thing to one config: where its data lie, its classes, its input size, its schedule.
 """
 
-import re
 from fractions import Fraction
-from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 from mmengine import Config, ConfigDict
 
 from mmdet_jetson.contract.parameters.base import Size
-from mmdet_jetson.stages.errors import StageError, reason_of
+from mmdet_jetson.stages.errors import StageError
 
 SPLITS = {"train": "train", "val": "val", "test": "val"}
 DATALOADERS = tuple(f"{split}_dataloader" for split in SPLITS)
@@ -26,52 +24,6 @@ KEPT = (
     *("optim_wrapper", "param_scheduler", "auto_scale_lr", "default_hooks", "custom_hooks"),
     *("env_cfg", "visualizer", "log_processor", "log_level", "randomness"),
 )
-
-
-def load_config(path: Path) -> Config:
-    """Read a config file with its ``_base_`` files.
-
-    Raises:
-        StageError: it is missing, is not valid Python, or is no epoch-based training config.
-    """
-    if not path.is_file():
-        raise StageError(f"there is no training config {path.name}", f"looked in {path.parent}")
-    try:
-        config = Config.fromfile(str(path))
-    except Exception as error:  # the file is Python: it can raise anything
-        raise StageError(
-            f"the training config {path.name} cannot be read: {reason_of(error)}",
-            "a config that MMDetection's own tools/train.py can read works here as well",
-        ) from error
-    _check_kind(config, path.name)
-    return config
-
-
-def _check_kind(config: Config, name: str) -> None:
-    needed = ("model", "train_cfg", *DATALOADERS, *EVALUATORS)
-    missing = [key for key in needed if not config.get(key)]
-    if missing:
-        raise StageError(
-            f"the training config {name} has no {missing[0]}",
-            "start from one of MMDetection's own: _base_ = 'mmdet::rtmdet/...'",
-        )
-    if "max_epochs" not in config.train_cfg:
-        raise StageError(
-            f"the training config {name} does not count in epochs (train_cfg.max_epochs)",
-            "use a config with an EpochBasedTrainLoop",
-        )
-    for key in EVALUATORS:
-        if not isinstance(config[key], dict):
-            raise StageError(
-                f"{key} of the training config {name} is a list of evaluators",
-                "keep only its CocoMetric",
-            )
-    for key in DATALOADERS:
-        if "datasets" in innermost(config[key].dataset):
-            raise StageError(
-                f"{key} of the training config {name} joins several datasets",
-                "use a single one, without ConcatDataset: the pipeline provides one dataset",
-            )
 
 
 def set_dataset(config: Config, root: str, classes: Sequence[str]) -> None:
@@ -97,11 +49,12 @@ def set_class_count(config: Config, count: int) -> None:
     """Set ``num_classes`` of every head; a backbone's belongs to its own pre-training."""
     for key, part in config.model.items():
         if key != "backbone":
-            for owner in _owners(part, "num_classes"):
+            for owner in owners(part, "num_classes"):
                 owner["num_classes"] = count
 
 
-def _owners(node: object, key: str) -> Iterator[Dict[str, object]]:
+def owners(node: object, key: str) -> Iterator[ConfigDict]:
+    """Find the dictionaries that have a key, at any depth."""
     if isinstance(node, dict):
         if key in node:
             yield node
@@ -109,7 +62,15 @@ def _owners(node: object, key: str) -> Iterator[Dict[str, object]]:
     else:
         children = node if isinstance(node, (list, tuple)) else ()
     for child in children:
-        yield from _owners(child, key)
+        yield from owners(child, key)
+
+
+def pipelines(config: Config) -> Iterator[List[ConfigDict]]:
+    """Find every list of transforms that a training or an evaluation builds."""
+    for part in (*DATALOADERS, "custom_hooks"):
+        for key in ("pipeline", "switch_pipeline"):
+            for owner in owners(config.get(part), key):
+                yield owner[key]
 
 
 def input_size(config: Config) -> Size:
@@ -228,22 +189,30 @@ def set_workers(config: Config, workers: int, pin_memory: bool) -> None:
 
 
 def drop_downloads(model: ConfigDict) -> List[str]:
-    """Remove every ``init_cfg`` that fetches weights; return their addresses.
+    """Remove every ``init_cfg`` that takes weights from an address or a file; return those.
 
-    A stage has no network. Weights come by the input ``weights``, checked by their digest.
+    A stage has no network, and of files only its inputs. Weights come by the input ``weights``,
+    checked by their digest.
     """
-    found = []
-    for owner in _owners(model, "init_cfg"):
-        source = _address(owner["init_cfg"])
-        if source:
-            found.append(source)
-            owner["init_cfg"] = None
+    found: List[str] = []
+    for owner in owners(model, "init_cfg"):
+        found += _without_sources(owner)
+    for owner in owners(model, "pretrained"):
+        if isinstance(owner["pretrained"], str):
+            found.append(owner["pretrained"])
+            owner["pretrained"] = None
     return found
 
 
-def _address(init: object) -> Optional[str]:
-    source = init.get("checkpoint") if isinstance(init, dict) else None
-    return source if source and re.match(r"[\w-]+://", source) else None
+def _without_sources(owner: Dict[str, object]) -> List[str]:
+    init = owner["init_cfg"]
+    several = [
+        each for each in (init if isinstance(init, list) else [init]) if isinstance(each, dict)
+    ]
+    sources = [str(each["checkpoint"]) for each in several if each.get("checkpoint")]
+    if sources:
+        owner["init_cfg"] = [each for each in several if not each.get("checkpoint")] or None
+    return sources
 
 
 def portable(config: Config, classes: Sequence[str]) -> Config:

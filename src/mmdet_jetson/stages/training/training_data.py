@@ -1,12 +1,14 @@
 """What a dataset means for a training, said before the training starts."""
 
+import traceback
 from pathlib import Path
 from typing import List, Sequence
 
 from mmengine import Config, ConfigDict
+from mmengine.dataset import Compose
 
-from mmdet_jetson.stages.annotations.coco_file import CocoFile, read_split
-from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.annotations.coco_file import CocoFile, CocoImage, read_split
+from mmdet_jetson.stages.errors import StageError, reason_of
 from mmdet_jetson.stages.training.mmdet_config import innermost
 
 
@@ -27,7 +29,25 @@ def check_data(dataset: Path, classes: Sequence[str], config: Config) -> List[st
             "no validation picture has an annotation, so there is no AP to choose the best "
             "checkpoint by: best.pth is the last one"
         )
+    for split in ("val", "test"):
+        _try_pipeline(config[f"{split}_dataloader"], split, dataset / "val", validation["images"])
     return warnings
+
+
+def _try_pipeline(
+    dataloader: ConfigDict, split: str, folder: Path, images: Sequence[CocoImage]
+) -> None:
+    """Prepare one picture as a validation will, which comes only after the first epochs."""
+    picture = {"img_path": str(folder / images[0]["file_name"]), "img_id": 0}
+    try:
+        Compose(innermost(dataloader.dataset).pipeline)(picture)
+    except Exception as error:  # each transform raises its own
+        traceback.print_exc()
+        raise StageError(
+            f"{split}_dataloader of the training config cannot prepare the validation picture "
+            f"{images[0]['file_name']}: {reason_of(error)}",
+            "compare its pipeline with that of one of MMDetection's own configs",
+        ) from error
 
 
 def _read(dataset: Path, split: str, classes: Sequence[str]) -> CocoFile:

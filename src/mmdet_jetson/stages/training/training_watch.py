@@ -42,9 +42,12 @@ class TrainingWatch(Hook):  # type: ignore[misc]  # mmengine has no types
     def __init__(self, job: StageJob[TrainParameters]) -> None:
         self._job = job
         self._metrics: Dict[str, float] = {}
+        self.runner: Optional[Runner] = None
+        """What trains; None until everything that the config names is built."""
 
     def before_train(self, runner: Runner) -> None:
         """Make up for the validation that a resumed run has missed."""
+        self.runner = runner
         loop = runner.train_loop
         done = runner.epoch
         if done and done >= loop.val_begin and done % loop.val_interval == 0:

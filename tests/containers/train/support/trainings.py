@@ -90,11 +90,12 @@ def train_job(
     dataset: Path,
     parameters: TrainParameters = PARAMETERS,
     weights: Path | None = None,
+    config: Path = ROOT,
 ) -> StageJob[TrainParameters]:
-    """Lay out a job of a short training in ``folder``."""
+    """Lay out a job of a short training in ``folder``; ``config`` is its input of that name."""
     for name in (OUTPUT, WORK):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    inputs = {"dataset": dataset, "config": ROOT, **({"weights": weights} if weights else {})}
+    inputs = {"dataset": dataset, "config": config, **({"weights": weights} if weights else {})}
     paths = {name: str(path) for name, path in inputs.items()}
     write_job(folder, Job("train", encode(parameters), paths))
     return load_job(folder)

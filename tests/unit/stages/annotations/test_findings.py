@@ -22,14 +22,48 @@ def test_one_defect_is_one_sentence_and_its_hint() -> None:
     assert (caught.value.message, caught.value.hint) == ("file 0: is wrong", "mend it")
 
 
-def test_many_defects_are_counted_and_twenty_are_shown() -> None:
+def raised(*defects: tuple[str, str, str]) -> StageError:
+    findings = Findings()
+    for defect in defects:
+        findings.defect(*defect)
     with pytest.raises(StageError) as caught:
-        with_defects(22).raise_defects()
-    first, *lines = caught.value.message.split("\n")
+        findings.raise_defects()
+    return caught.value
+
+
+def test_defects_of_one_kind_are_one_sentence_with_their_number() -> None:
+    error = raised(*((f"{n}.jpg", "the picture is missing", "put it there") for n in range(300)))
+    assert "\n" not in error.message
+    names = "; ".join(f"{n}.jpg" for n in range(10))
+    assert error.message == f"300 times: the picture is missing: {names}; and 290 more"
+    assert error.hint == "put it there"
+
+
+def test_those_that_differ_in_numbers_or_names_are_one_kind_and_keep_both() -> None:
+    error = raised(
+        ("a", 'the class "x" is 1.5', 'rename "x"'), ("b", 'the class "yz" is -2', 'rename "yz"')
+    )
+    assert error.message == '2 of a kind: a: the class "x" is 1.5; b: the class "yz" is -2'
+    assert error.hint == 'rename "x"'
+
+
+def test_several_kinds_are_a_line_each() -> None:
+    missing = [(f"{n}.jpg", "is missing", "add it") for n in range(9)]
+    error = raised(("z", "is empty", "fill it"), *missing, ("y", "is empty", "fill it"))
+    assert error.message.split("\n") == [
+        "the dataset has 11 defects",
+        "  - 2 times: is empty: z; y (fill it)",
+        "  - 9 times: is missing: 0.jpg; 1.jpg; 2.jpg; 3.jpg; 4.jpg; and 4 more (add it)",
+    ]
+    assert error.hint
+
+
+def test_twenty_kinds_are_shown_and_the_others_counted() -> None:
+    error = raised(*((f"file {n}", f"is {chr(97 + n)}", "mend it") for n in range(22)))
+    first, *lines = error.message.split("\n")
     assert first == "the dataset has 22 defects"
-    assert lines[0] == "  - file 0: is wrong (mend it)"
-    assert lines[20:] == ["  - and 2 more"]
-    assert caught.value.hint
+    assert lines[0] == "  - file 0: is a (mend it)"
+    assert lines[20:] == ["  - and defects of 2 more kinds"]
 
 
 def test_another_exception_is_a_bug_and_goes_through() -> None:

@@ -13,6 +13,7 @@ from fused import fused_folder
 
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.stages.engine import run
+from mmdet_jetson.stages.engines.infer import drawings
 from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.engines.runner_file import bundled, write_runner
 from mmdet_jetson.stages.inference.preprocessing import read_picture
@@ -91,9 +92,42 @@ def test_a_python_without_numpy_is_one_sentence(tmp_path: Path) -> None:
         [sys.executable, "-I", "-S", "infer.py", "a.png"],  # -S: no installed packages
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stderr.startswith(f"error: numpy is not installed for {sys.executable}\n  try: ")
     assert "the library of onnxruntime" in done.stderr
+
+
+def test_pictures_of_one_name_have_a_drawing_each(tmp_path: Path, picture: Path) -> None:
+    engine = engine_folder(tmp_path)
+    for name in ("a/1.png", "b/1.png", "b/1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(picture.read_bytes())
+
+    done = python(engine / "infer.py", "a/1.png", "b/1.png", "b/1.jpg", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    drawn = [line.rpartition(" ")[2] for line in done.stdout.splitlines() if "drawn in" in line]
+    assert drawn == ["1_detected.jpg", "1_detected-2.jpg", "1_detected-3.jpg"]
+    assert {path.name for path in tmp_path.glob("*_detected*")} == set(drawn)
+
+
+def test_a_drawing_never_takes_the_place_of_a_picture(tmp_path: Path) -> None:
+    """An earlier drawing may be what is detected on, and a file system may not tell B from b."""
+    pictures = [tmp_path / name for name in ("a.png", "a_detected.jpg", "B.png", "b.png")]
+    names = [path.name for path in drawings(pictures, tmp_path)]
+    assert names == [
+        "a_detected-2.jpg", "a_detected_detected.jpg", "B_detected.jpg", "b_detected-2.jpg"
+    ]  # fmt: skip
+
+
+def test_a_drawing_that_cannot_be_written_is_one_sentence(tmp_path: Path, picture: Path) -> None:
+    engine = engine_folder(tmp_path)
+    (tmp_path / "into/balloon_detected.jpg").mkdir(parents=True)
+
+    done = python(engine / "infer.py", picture, "--into", "into", cwd=tmp_path)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert done.stderr.startswith("error: --into into: Is a directory\n  try: ")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""What a configuration's files name in other files: looked up before anything is planned."""
+
+from pathlib import Path
+
+from mmdet_jetson.config.images import load_images
+from mmdet_jetson.config.pipeline import Project
+from mmdet_jetson.config.toml import nearest
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.errors import ConfigError
+
+
+def images_file(root: Path) -> Path:
+    """The one ``images.toml`` of the project at ``root``, wherever a pipeline's own file lies."""
+    return root / "configs/images.toml"
+
+
+def check_references(project: Project, root: Path) -> None:
+    """Check the images of the targets that are built for, and the configs in Python.
+
+    Raises:
+        ConfigError: one is not there; says which file, table and key names it.
+    """
+    _check_images(project, root)
+    used = {BACKENDS[each.backend].deploy_config for each in project.used_targets.values()}
+    named = {f"export.{each}": getattr(project.pipeline.export, each) for each in sorted(used)}
+    for field, config in {"train.config": project.pipeline.train.config, **named}.items():
+        if not (root / config).exists():
+            raise ConfigError(
+                f"{project.path}: {field}: {root / config}: no such config",
+                "see configs/train and configs/deploy",
+            )
+
+
+def _check_images(project: Project, root: Path) -> None:
+    named = {name: target.image for name, target in project.used_targets.items() if target.image}
+    if not named:
+        return
+    images = load_images(images_file(root)).images
+    for name, image in named.items():
+        if image not in images:
+            raise ConfigError(
+                f"{project.folder / 'targets.toml'}: {name}.image: {image!r} is not in"
+                f" {images_file(root)}",
+                nearest(image, images),
+            )

@@ -1,0 +1,82 @@
+"""Fit a config to what a stage has: one process, perhaps no GPU, no network.
+
+What leaves the result as good is changed, with a warning. What does not is refused where it shows.
+"""
+
+from typing import List, Optional
+
+from mmdet.registry import VISBACKENDS
+from mmengine import Config, ConfigDict
+
+from mmdet_jetson.stages.training.mmdet_config import owners, pipelines
+
+LOCAL = "LocalVisBackend"
+LIBRARIES = ("mmengine.", "mmdet.")
+# What only mixed precision reads.
+OF_MIXED_PRECISION = ("loss_scale", "dtype")
+# What PackDetInputs keeps of a picture's history, but for how it was flipped.
+UNFLIPPED = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+
+
+def adapt(config: Config, device: str) -> List[str]:
+    """Change a config so that it trains here, on "cuda" or "cpu"; return warnings."""
+    config.launcher = "none"
+    for owner in owners(config.model, "norm_cfg"):
+        _use_pytorch_norm(owner["norm_cfg"])
+    for pipeline in pipelines(config):
+        _pack_what_is_there(pipeline)
+    return [*_use_full_precision(config.optim_wrapper, device), *_keep_local_visualizers(config)]
+
+
+def _use_pytorch_norm(norm: Optional[ConfigDict]) -> None:
+    """Let batch norm that spans processes be PyTorch's, which MMEngine makes plain in a single one.
+
+    MMCV's own is the same but for needing several processes even to be built.
+    """
+    if norm and norm.get("type") == "MMSyncBN":
+        norm.type = "SyncBN"
+        for key in ("group", "stats_mode"):
+            norm.pop(key, None)
+
+
+def _pack_what_is_there(pipeline: List[ConfigDict]) -> None:
+    """Let pictures be packed that no transform might have flipped: by itself that fails."""
+    if any("Flip" in step["type"] for step in pipeline):
+        return
+    for step in pipeline:
+        if step["type"] == "PackDetInputs":
+            step.setdefault("meta_keys", UNFLIPPED)
+
+
+def _use_full_precision(wrapper: ConfigDict, device: str) -> List[str]:
+    if device != "cpu" or wrapper.get("type") != "AmpOptimWrapper":
+        return []
+    wrapper.type = "OptimWrapper"
+    for key in OF_MIXED_PRECISION:
+        wrapper.pop(key, None)
+    return [
+        "the training config asks for mixed precision (AmpOptimWrapper), which needs a GPU: on "
+        "this CPU it trains in full precision"
+    ]
+
+
+def _keep_local_visualizers(config: Config) -> List[str]:
+    """Leave out what sends figures elsewhere, or writes them by a package of its own."""
+    visualizer: ConfigDict = config.get("visualizer") or ConfigDict()
+    backends = visualizer.get("vis_backends") or []
+    left_out = [each for each in backends if not _is_local(each["type"])]
+    if not left_out:
+        return []
+    kept = [each for each in backends if each not in left_out]
+    visualizer.vis_backends = kept or [ConfigDict(type=LOCAL)]
+    names = ", ".join(sorted(str(each["type"]) for each in left_out))
+    return [
+        f"the visualizer goes without {names}: a stage has neither a network nor that package; "
+        "train.log and the report have the figures"
+    ]
+
+
+def _is_local(kind: str) -> bool:
+    """Whether it is MMEngine's own for files, or comes from one of the user's own modules."""
+    found = VISBACKENDS.get(kind)
+    return kind == LOCAL or bool(found and not found.__module__.startswith(LIBRARIES))

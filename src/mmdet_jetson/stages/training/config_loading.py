@@ -1,0 +1,102 @@
+"""The user's training config, read; one of a kind that cannot be trained here is refused."""
+
+from pathlib import Path
+from typing import Optional, Type
+
+from mmdet.datasets import CocoDataset
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import DATASETS, METRICS
+from mmengine import Config, Registry
+
+from mmdet_jetson.stages.checkpoints.config_file import read_config
+from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.training.explanations import OWN_CLASS
+from mmdet_jetson.stages.training.mmdet_config import DATALOADERS, EVALUATORS, innermost
+
+ADVICE = "a config that MMDetection's own tools/train.py can read works here as well"
+# What CocoMetric calls the figures that a training is watched by.
+PREFIX = "coco"
+
+
+def load_config(path: Path, home: Optional[Path] = None) -> Config:
+    """Read a config file with its ``_base_`` files and the user's own modules.
+
+    ``home`` is the folder that has these modules below it, the config's own where it is None.
+
+    Raises:
+        StageError: it is missing, is not valid Python, or is no epoch-based training config of a
+            detector of boxes, trained and judged as COCO is.
+    """
+    if not path.is_file():
+        raise StageError(f"there is no training config {path.name}", f"looked in {path.parent}")
+    name = f"the training config {path.name}"
+    config = read_config(path, home or path.parent, name, ADVICE)
+    _check_sections(config, name)
+    for key in EVALUATORS:
+        _check_evaluator(config, key, name)
+    for key in DATALOADERS:
+        _check_dataset(config, key, name)
+    return config
+
+
+def _check_sections(config: Config, name: str) -> None:
+    needed = ("model", "train_cfg", "optim_wrapper", *DATALOADERS, *EVALUATORS)
+    missing = [key for key in needed if not config.get(key)]
+    if missing:
+        raise StageError(
+            f"{name} has no {missing[0]}",
+            "start from one of MMDetection's own: _base_ = 'mmdet::rtmdet/...'",
+        )
+    if "max_epochs" not in config.train_cfg:
+        raise StageError(
+            f"{name} does not count in epochs (train_cfg.max_epochs)",
+            "use a config with an EpochBasedTrainLoop",
+        )
+
+
+def _check_evaluator(config: Config, key: str, name: str) -> None:
+    if isinstance(config[key], (list, tuple)) and len(config[key]) == 1:
+        config[key] = config[key][0]
+    if not isinstance(config[key], dict):
+        raise StageError(
+            f"{key} of {name} is a list of evaluators",
+            "keep only its CocoMetric",
+        )
+    metric = config[key].get("metric", "bbox")
+    if "segm" in ([metric] if isinstance(metric, str) else metric):
+        raise StageError(
+            f"{name} is one for instance segmentation (metric of its {key}), but a training here "
+            "learns boxes only",
+            "use the same detector's config for boxes, such as rtmdet_tiny for rtmdet-ins_tiny",
+        )
+    kind = _known(METRICS, config[key].get("type"), f"{key} of {name}")
+    if not issubclass(kind, CocoMetric) or getattr(kind, "default_prefix", "") != PREFIX:
+        raise StageError(
+            f"{key} of {name} is a {config[key].type}, but trainings are judged as COCO's are",
+            f"set {key} to dict(_delete_=True, type='CocoMetric', metric='bbox')",
+        )
+
+
+def _check_dataset(config: Config, key: str, name: str) -> None:
+    dataset = innermost(config[key].dataset)
+    if "datasets" in dataset:
+        raise StageError(
+            f"{key} of {name} joins several datasets",
+            "use a single one, without ConcatDataset: the pipeline provides one dataset",
+        )
+    kind = _known(DATASETS, dataset.get("type"), f"the dataset in {key} of {name}")
+    if not issubclass(kind, CocoDataset):
+        raise StageError(
+            f"{key} of {name} reads a {dataset.type}, but the pipeline writes COCO's format, "
+            "whatever the annotations were",
+            f"set the type of the dataset in {key} to 'CocoDataset'",
+        )
+
+
+def _known(registry: Registry, kind: object, place: str) -> Type[object]:
+    found: Optional[Type[object]] = registry.get(kind) if isinstance(kind, str) else None
+    if found is None:
+        raise StageError(
+            f"{place} is a {kind}, which is not registered with MMDetection", OWN_CLASS
+        )
+    return found

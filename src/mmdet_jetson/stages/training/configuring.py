@@ -1,0 +1,84 @@
+"""The training config as a job wants it: read, changed, and known to be one that can be used."""
+
+import traceback
+from pathlib import Path
+from typing import List, Mapping, NamedTuple
+
+from mmengine import Config
+from mmengine.dataset import Compose
+
+from mmdet_jetson.contract.parameters.train import TrainParameters
+from mmdet_jetson.stages.checkpoints.config_file import unscoped
+from mmdet_jetson.stages.errors import StageError, reason_of
+from mmdet_jetson.stages.job import StageJob
+from mmdet_jetson.stages.training import mmdet_config
+from mmdet_jetson.stages.training.adaptation import adapt
+from mmdet_jetson.stages.training.config_loading import load_config
+from mmdet_jetson.stages.training.config_overrides import apply_overrides
+from mmdet_jetson.stages.training.explanations import advice_for
+from mmdet_jetson.stages.training.starting_point import NamedWeights, take_named_weights
+
+
+class Prepared(NamedTuple):
+    """A config to train with; ``weights`` are those that it named, which are no longer in it."""
+
+    config: Config
+    weights: NamedWeights
+    warnings: List[str]
+
+
+def configure(job: StageJob[TrainParameters], device: str) -> Config:
+    """Give the config that `prepare` makes, without what there is to say about it."""
+    return prepare(job, device).config
+
+
+def prepare(job: StageJob[TrainParameters], device: str) -> Prepared:
+    """Read the training config and change it as the job's parameters and ``device`` ask.
+
+    The user's overrides have the last word on everything but the data and what `adapt` has to do.
+
+    Raises:
+        StageError: it is none that can be trained with; the sentence says why.
+    """
+    folder = job.inputs["config"]
+    config = load_config(folder / job.parameters.config, folder)
+    name = Path(job.parameters.config).name
+    try:
+        prepared = _prepared(config, job, device)
+        for pipeline in mmdet_config.pipelines(prepared.config):
+            Compose(pipeline)
+    except StageError:
+        raise
+    except Exception as error:  # the config can have any content at any place
+        traceback.print_exc()
+        raise StageError(
+            f"the training config {name} cannot be used: {reason_of(error)}", advice_for(error)
+        ) from error
+    return prepared
+
+
+def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Prepared:
+    wanted = job.parameters
+    config = mmdet_config.set_input_size(config, wanted.input_size)
+    mmdet_config.set_class_count(config, len(wanted.classes))
+    if wanted.epochs:
+        mmdet_config.set_epochs(config, wanted.epochs)
+    if wanted.batch_size:
+        mmdet_config.set_batch_size(config, wanted.batch_size)
+    mmdet_config.set_workers(config, wanted.workers, pin_memory=device == "cuda")
+    config.randomness = {"seed": wanted.seed}
+    _check_overrides(wanted.overrides)
+    apply_overrides(config, wanted.overrides)
+    config = unscoped(config)
+    config.setdefault("default_scope", "mmdet")
+    mmdet_config.set_dataset(config, str(job.inputs["dataset"]), wanted.classes)
+    return Prepared(config, take_named_weights(config), adapt(config, device))
+
+
+def _check_overrides(overrides: Mapping[str, object]) -> None:
+    if any(key.lstrip("+").split(".")[0] == "custom_imports" for key in overrides):
+        raise StageError(
+            "train.overrides changes custom_imports, but the modules that a training can import "
+            "are those that its config names",
+            "write custom_imports into the training config",
+        )

@@ -1,0 +1,89 @@
+"""A config fitted to one process without a GPU and without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmdet.registry import VISBACKENDS
+from mmengine import Config
+from mmengine.visualization import LocalVisBackend
+
+from mmdet_jetson.stages.training.adaptation import adapt
+from mmdet_jetson.stages.training.config_loading import load_config
+
+DEMO = Path(__file__).parents[3] / "configs/train/rtmdet_tiny_demo.py"
+AMP = {
+    "type": "AmpOptimWrapper",
+    "loss_scale": "dynamic",
+    "dtype": "float16",
+    "accumulative_counts": 2,
+    "optimizer": {"type": "SGD", "lr": 0.1},
+}
+
+
+@VISBACKENDS.register_module()
+class OwnBackend(LocalVisBackend):  # type: ignore[misc]  # MMEngine has no types
+    """A visualizer's backend as a module of the user's registers it."""
+
+
+@pytest.fixture
+def demo() -> Config:
+    return load_config(DEMO)
+
+
+def test_mixed_precision_becomes_full_precision_on_a_cpu(demo: Config) -> None:
+    demo.optim_wrapper = AMP
+    (warning,) = adapt(demo, "cpu")
+    assert "AmpOptimWrapper), which needs a GPU" in warning
+    assert demo.optim_wrapper == {
+        "type": "OptimWrapper",
+        "accumulative_counts": 2,
+        "optimizer": {"type": "SGD", "lr": 0.1},
+    }
+
+
+def test_mixed_precision_stays_on_a_gpu(demo: Config) -> None:
+    demo.optim_wrapper = AMP
+    assert adapt(demo, "cuda") == []
+    assert demo.optim_wrapper == AMP
+
+
+def test_a_usual_config_needs_no_warning(demo: Config) -> None:
+    before = demo.to_dict()
+    assert adapt(demo, "cpu") == []
+    assert demo.to_dict() == {**before, "launcher": "none"}
+
+
+@pytest.mark.parametrize(
+    ("backends", "kept", "left_out"),
+    [
+        (
+            ["LocalVisBackend", "TensorboardVisBackend"],
+            ["LocalVisBackend"],
+            "TensorboardVisBackend",
+        ),
+        (
+            ["WandbVisBackend", "MLflowVisBackend"],
+            ["LocalVisBackend"],
+            "MLflowVisBackend, WandbVisBackend",
+        ),
+        (["OwnBackend", "WandbVisBackend"], ["OwnBackend"], "WandbVisBackend"),
+    ],
+)
+def test_figures_stay_on_this_machine(
+    demo: Config, backends: list[str], kept: list[str], left_out: str
+) -> None:
+    demo.visualizer.vis_backends = [{"type": kind} for kind in backends]
+    (warning,) = adapt(demo, "cpu")
+    assert warning.startswith(f"the visualizer goes without {left_out}: ")
+    assert [each["type"] for each in demo.visualizer.vis_backends] == kept
+
+
+def test_a_pipeline_that_never_flips_is_packed(demo: Config) -> None:
+    steps = demo.train_dataloader.dataset.pipeline
+    adapt(demo, "cpu")
+    assert "meta_keys" not in steps[-1]
+    steps[:] = [step for step in steps if step.type != "RandomFlip"]
+    adapt(demo, "cpu")
+    assert "flip" not in steps[-1].meta_keys
