@@ -99,6 +99,9 @@ pipeline = by_config(
     "pipeline", "Run every stage, from the dataset to the report.", verbs.run_pipeline
 )
 dataset = by_config("dataset", "Convert and check the dataset.", partial(verbs.run_verb, "dataset"))
+check = by_target(
+    "check", "Check that an engine can be made for each target, before hours of training."
+)
 train = by_config(
     "train", "Train the detector and keep its best checkpoint.", partial(verbs.run_verb, "train")
 )

@@ -23,7 +23,7 @@ from mmdet_jetson.errors import GateFailed, NotProven, UserError
 from mmdet_jetson.files import disk_errors
 from mmdet_jetson.planning import compatibility, explain, pipeline, stages
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.steps import Step
+from mmdet_jetson.planning.steps import Step, needed_for
 from mmdet_jetson.running.jobs import sweep
 from mmdet_jetson.running.run_step import RunContext, ingredients_on, run_steps
 from mmdet_jetson.runtimes.protocol import Runtimes
@@ -123,7 +123,7 @@ def _config_file(named: str, root: Path) -> Path:
 def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[str, Artifact]:
     """Make the goals and all they need; with ``again`` the goals even if they are known."""
     goals = list(goals)
-    steps = pipeline.needed_for(now.steps, goals)
+    steps = needed_for(now.steps, goals)
     names = frozenset(goal.name for goal in goals) if again else frozenset[str]()
     made = run_steps(steps, RunContext(now.runtimes, now.store, now.display, names), now.name)
     sweep(now.store.root / "jobs")

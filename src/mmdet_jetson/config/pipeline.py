@@ -88,7 +88,8 @@ class Train(Section, frozen=True):
 class Export(Section, frozen=True):
     """The MMDeploy config for each backend, and the NMS of fused graphs.
 
-    ``thresholds`` says whose: those of the model's own test, or of the deploy config.
+    ``thresholds`` says whose: those of the model's own test, or of the deploy config. Unless
+    ``compare_documented`` is false, fused graphs are compared with MMDeploy's documented one.
     """
 
     onnxruntime: NonEmpty = "configs/deploy/detection_onnxruntime_static.py"
@@ -96,6 +97,7 @@ class Export(Section, frozen=True):
     thresholds: Literal["model", "deploy"] = "model"
     candidates: Annotated[int, msgspec.Meta(ge=1, le=MOST_CANDIDATES)] = 1000
     rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 16
+    compare_documented: bool = True
 
 
 class Evaluate(Section, frozen=True):

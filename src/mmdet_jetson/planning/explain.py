@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mmdet_jetson.config.toml import flatten
 from mmdet_jetson.planning.keys import Ingredients
-from mmdet_jetson.planning.steps import ExternalInput, Step, missing_inputs
+from mmdet_jetson.planning.steps import Step, is_fetched, missing_inputs
 from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
 Artifacts = Mapping[str, Artifact]
@@ -17,7 +17,8 @@ IngredientsOf = Callable[[Step, Artifacts], Ingredients]
 class State:
     """What the store knows of a step: its artifact, or why there is none.
 
-    ``word`` is cached, missing or damaged (it would run now), or waiting (for a step before it).
+    ``word`` is cached, missing or damaged (it would run now), waiting (for a step before it), or
+    not needed (it only has to come before steps whose results are known).
     """
 
     step: Step
@@ -37,7 +38,15 @@ def states(
         if state.artifact:
             artifacts[step.name] = state.artifact
         found.append(state)
-    return found
+    return [_unless_idle(state, found) for state in found]
+
+
+def _unless_idle(state: State, found: Sequence[State]) -> State:
+    before = [each for each in found if state.step.name in each.step.after]
+    if state.artifact or not before or not all(each.artifact for each in before):
+        return state
+    names = ", ".join(each.step.name for each in before)
+    return State(state.step, "not needed", (f"it only has to come before {names}, which is known",))
 
 
 def _state(
@@ -46,9 +55,8 @@ def _state(
     absent = missing_inputs(step, artifacts)
     if absent:
         return State(step, "waiting", (f"needs {', '.join(absent)}, which would run first",))
-    for each in step.inputs.values():
-        if isinstance(each, ExternalInput) and not each.is_known():
-            return State(step, "missing", ("its source was never fetched",))
+    if not is_fetched(step):
+        return State(step, "missing", ("its source was never fetched",))
     now = ingredients_of(step, artifacts)
     artifact = store.find(cache_tag(now.key))
     if artifact:

@@ -3,15 +3,13 @@
 What the stages are is `stages.STAGES`; here is what each step is told and what it reads.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmdet_jetson.config.pipeline import Dataset, Project
+from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
-from mmdet_jetson.config.toml import flatten
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.parameters.base import Parameters
-from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures, SplitLocation
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.parameters.evaluate import (
     DrawingParameters,
@@ -22,12 +20,12 @@ from mmdet_jetson.contract.parameters.export import ExportParameters, FusedParam
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.parameters.report import ReportParameters
-from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, input_name
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import carried_folders, config_input
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.steps import ExternalInput, Input, Step, StepOutput
+from mmdet_jetson.planning.steps import Input, Step, StepOutput
+from mmdet_jetson.planning.training_steps import check_step, dataset_step, model_of, train_step
 
 # What the report reads of each kind: neither pictures by the thousand nor weights.
 SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -44,75 +42,15 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
     Raises:
         ConfigError: a config file that a step needs is missing or broken.
     """
-    dataset = _dataset(project, inputs)
-    train = _train(project, inputs, dataset)
+    dataset = dataset_step(project, inputs)
+    train = train_step(project, inputs, dataset)
     planner = _Planner(project, inputs, dataset, train)
-    steps = [dataset, train]
-    if project.pipeline.train.weights:
-        weights = inputs.weights(project.pipeline.train.weights)
-        steps.append(planner.evaluate_checkpoint(BASE, {"weights": weights}))
-    reference = planner.evaluate_checkpoint(CHECKPOINT, {})
-    steps.append(reference)
-    documented = planner.documented()
-    steps += documented
+    reference, documented = planner.evaluate_checkpoint(), planner.documented()
+    later = [*planner.evaluate_base(), reference, *documented]
     for name, target in project.used_targets.items():
-        steps += planner.of_target(name, target, [reference, *documented])
-    return (*steps, _report(project, steps))
-
-
-def needed_for(steps: Sequence[Step], goals: Iterable[Step]) -> tuple[Step, ...]:
-    """Keep the goals and all that they are made from, in order."""
-    wanted = {goal.name for goal in goals}
-    for step in reversed(steps):
-        if step.name in wanted:
-            outputs = (each for each in step.inputs.values() if isinstance(each, StepOutput))
-            wanted |= {output.step for output in outputs}
-    return tuple(step for step in steps if step.name in wanted)
-
-
-def _dataset(project: Project, inputs: Inputs) -> Step:
-    dataset = project.pipeline.dataset
-    source = {} if dataset.source is None else {"source": inputs.dataset(dataset.source)}
-    return Step(stage=stages.DATASET, parameters=_dataset_parameters(dataset), inputs=source)
-
-
-def _dataset_parameters(dataset: Dataset) -> DatasetParameters:
-    train, val, drawn = dataset.train, dataset.val, dataset.drawn
-    return DatasetParameters(
-        classes=dataset.classes,
-        format=dataset.format,
-        label_attribute=dataset.label_attribute,
-        default_class=dataset.default_class,
-        train=SplitLocation(train.pictures, train.annotations) if train else None,
-        val=SplitLocation(val.pictures, val.annotations) if val else None,
-        drawn=(DrawnPictures(drawn.train, drawn.val, drawn.size, drawn.seed) if drawn else None),
-    )
-
-
-def _train(project: Project, inputs: Inputs, dataset: Step) -> Step:
-    train = project.pipeline.train
-    read: dict[str, Input] = {
-        "dataset": dataset.output(),
-        "config": config_input(inputs.settings.root, train.config),
-    }
-    if train.weights:
-        read["weights"] = inputs.weights(train.weights)
-    return Step(
-        stage=stages.TRAINING,
-        parameters=TrainParameters(
-            config=train.config,
-            epochs=train.epochs,
-            batch_size=train.batch_size,
-            seed=train.seed,
-            workers=train.workers,
-            device=train.device,
-            overrides=flatten(train.overrides),
-            classes=project.pipeline.dataset.classes,
-            input_size=project.pipeline.input_size,
-        ),
-        inputs=read,
-        uses_gpu=train.device != "cpu",
-    )
+        later += planner.of_target(name, target, [reference, *documented])
+    check = check_step(project, dataset, train, later)
+    return (dataset, check, train, *later, _report(project, [dataset, train, *later]))
 
 
 @dataclass(frozen=True)
@@ -139,13 +77,36 @@ class _Planner:
         evaluate = self.project.pipeline.evaluate
         return DrawingParameters(evaluate.pictures, evaluate.draw_threshold)
 
-    def evaluate_checkpoint(self, subject: str, weights: Mapping[str, ExternalInput]) -> Step:
+    def evaluate_base(self) -> list[Step]:
+        """The weights before the training, where there are some; nothing of a training decides it.
+
+        They come from outside, so there is no artifact that this judges.
+        """
+        if "weights" not in self.train.inputs:
+            return []
+        device = self.project.pipeline.train.device
+        model = model_of(self.project)
+        return [
+            Step(
+                stage=stages.EVALUATE_CHECKPOINT,
+                subject=BASE,
+                parameters=EvaluateCheckpointParameters(BASE, device, self.drawing, model),
+                inputs={
+                    "config": self.train.inputs["config"],
+                    "weights": self.train.inputs["weights"],
+                    "dataset": self.validation,
+                },
+                uses_gpu=device != "cpu",
+            )
+        ]
+
+    def evaluate_checkpoint(self) -> Step:
         device = self.project.pipeline.train.device
         return Step(
             stage=stages.EVALUATE_CHECKPOINT,
-            subject=subject,
-            parameters=EvaluateCheckpointParameters(subject, device, self.drawing),
-            inputs={"checkpoint": self.checkpoint, "dataset": self.validation, **weights},
+            subject=CHECKPOINT,
+            parameters=EvaluateCheckpointParameters(CHECKPOINT, device, self.drawing),
+            inputs={"checkpoint": self.checkpoint, "dataset": self.validation},
             uses_gpu=device != "cpu",
             judges=self.train.name,
         )
@@ -156,7 +117,7 @@ class _Planner:
         It is run where engines are, in the image of the first target that is compared with it.
         """
         compared = [each for each in self.project.used_targets.values() if each.graph == "fused"]
-        if not compared:
+        if not (compared and self.project.pipeline.export.compare_documented):
             return []
         export = self._export(DOCUMENTED, "onnxruntime", None)
         evaluate = Step(
@@ -173,7 +134,8 @@ class _Planner:
     def of_target(self, name: str, target: Target, references: Sequence[Step]) -> list[Step]:
         """A target's graph, its engine and the evidence of it.
 
-        ``references`` are the checkpoint's evaluation, the documented graph and its evaluation.
+        ``references`` are the checkpoint's evaluation and, where there are, the documented graph
+        and its evaluation.
         """
         export = self._export(name, target.backend, self._fused(target))
         engine = self._engine(name, target, export)
@@ -286,20 +248,22 @@ class _Planner:
         references: Sequence[Step],
     ) -> Step:
         """Compare what was detected already with PyTorch's detections, and the two graphs."""
-        pytorch, documented, evaluate_documented = references
+        pytorch, *documented = references
         found = ("predictions.json", "metrics.json")
+        read: dict[str, Input] = {
+            "dataset": self.dataset.output("val.json"),
+            "graph": export.output(),
+            CHECKPOINT: pytorch.output(*found),
+            "engine": evaluate.output(*found),
+        }
+        if documented:
+            graph, evaluated = documented
+            read |= {"documented_graph": graph.output(), DOCUMENTED: evaluated.output(*found)}
         return Step(
             stage=stages.PROVE,
             subject=parameters.target,
             parameters=parameters,
-            inputs={
-                "dataset": self.dataset.output("val.json"),
-                "graph": export.output(),
-                "documented_graph": documented.output(),
-                CHECKPOINT: pytorch.output(*found),
-                DOCUMENTED: evaluate_documented.output(*found),
-                "engine": evaluate.output(*found),
-            },
+            inputs=read,
             judges=engine.name,
         )
 

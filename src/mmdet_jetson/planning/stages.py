@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mmdet_jetson.contract.parameters.base import Parameters
+from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.parameters.evaluate import (
@@ -39,7 +40,7 @@ class Stage:
     may_resume: bool = False
     """Whether a killed run goes on from what it left in its work folder."""
     trains: bool = False
-    """Whether it computes with PyTorch, on a GPU where the training may use one."""
+    """Whether it is about PyTorch's computing, on a GPU where the training may use one."""
     runs_engines: bool = False
     """Whether it builds or runs an engine, on a GPU where its backend needs one."""
     measures_device: bool = False
@@ -53,6 +54,13 @@ DATASET = Stage(
     module="dataset",
     parameters=DatasetParameters,
     makes="dataset",
+)
+CHECK = Stage(
+    verb="check",
+    module="check",
+    parameters=CheckParameters,
+    makes="check",
+    trains=True,
 )
 TRAINING = Stage(
     verb="train",
@@ -118,6 +126,7 @@ REPORT = Stage(
 )
 STAGES = (
     DATASET,
+    CHECK,
     TRAINING,
     EVALUATE_CHECKPOINT,
     EXPORT,

@@ -1,6 +1,6 @@
 """What a step is: a stage with its parameters and inputs, about one target or one checkpoint."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +52,11 @@ class Step:
     uses_gpu: bool = False
     judges: str = ""
     """The step whose artifact it refers to as its subject."""
+    after: tuple[str, ...] = ()
+    """Steps that must have succeeded before it is run, though its result is the same without them.
+
+    So they are in no key, and where its result is known nobody asks for them.
+    """
     reuses: str = ""
     """A file of its last artifact that only makes it faster, so it is in no key."""
 
@@ -87,3 +92,18 @@ def missing_inputs(step: Step, artifacts: Mapping[str, object]) -> list[str]:
     """Name the earlier steps whose artifact is not there yet."""
     needed = {each.step for each in step.inputs.values() if isinstance(each, StepOutput)}
     return sorted(needed - set(artifacts))
+
+
+def needed_for(steps: Sequence[Step], goals: Iterable[Step]) -> tuple[Step, ...]:
+    """Keep the goals, all that they are made from, and what must come first, in order."""
+    wanted = {goal.name for goal in goals}
+    for step in reversed(steps):
+        if step.name in wanted:
+            wanted |= {*missing_inputs(step, {}), *step.after}
+    return tuple(step for step in steps if step.name in wanted)
+
+
+def is_fetched(step: Step) -> bool:
+    """Whether the content of all its inputs from outside is known without fetching any."""
+    outside = (each for each in step.inputs.values() if isinstance(each, ExternalInput))
+    return all(each.is_known() for each in outside)

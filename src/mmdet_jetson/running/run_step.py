@@ -15,7 +15,7 @@ from mmdet_jetson.locks import hold, lock_beside
 from mmdet_jetson.planning import keys
 from mmdet_jetson.planning.explain import changes_of_environment
 from mmdet_jetson.planning.keys import Ingredients, ingredients
-from mmdet_jetson.planning.steps import Step
+from mmdet_jetson.planning.steps import Step, is_fetched, missing_inputs
 from mmdet_jetson.running.jobs import prepare, reuse_last
 from mmdet_jetson.runtimes.protocol import Runtimes, StageRun, check
 from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
@@ -44,15 +44,26 @@ class RunContext:
 def run_steps(steps: Sequence[Step], context: RunContext, name: str) -> dict[str, Artifact]:
     """Run the steps in order and tag each artifact ``<name>.<step>``; return them by step.
 
+    What only has to come before others is left out where the results of those are known.
+
     Raises:
         UserError: a step cannot run here, or failed.
     """
     check(context.runtimes, steps)
     artifacts: dict[str, Artifact] = {}
     for step in steps:
+        waiting = [each for each in steps if step.name in each.after]
+        if waiting and all(_is_known(each, context, artifacts) for each in waiting):
+            continue
         artifacts[step.name] = run_step(step, context, artifacts)
         _tag(context.store, artifacts[step.name], f"{name}.{step.name}")
     return artifacts
+
+
+def _is_known(step: Step, context: RunContext, artifacts: Mapping[str, Artifact]) -> bool:
+    if missing_inputs(step, artifacts) or not is_fetched(step):
+        return False
+    return _known(step, context, ingredients_on(context.runtimes, step, artifacts)) is not None
 
 
 def _tag(store: Store, artifact: Artifact, tag: str) -> None:

@@ -16,10 +16,9 @@ from torch import nn
 
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.evaluate import EvaluateCheckpointParameters
-from mmdet_jetson.contract.report import BASE
 from mmdet_jetson.stages.checkpoints.checkpoint_file import only_tensors
 from mmdet_jetson.stages.checkpoints.models import build_model, ready_to_detect
-from mmdet_jetson.stages.checkpoints.trained_model import ADVICE, TrainedModel, load_trained_model
+from mmdet_jetson.stages.checkpoints.trained_model import classes_of, load_trained_model
 from mmdet_jetson.stages.checkpoints.weights import find_weights, match_weights, read_weights
 from mmdet_jetson.stages.conversion.trained_preprocessing import trained_preprocessing
 from mmdet_jetson.stages.errors import StageError
@@ -36,6 +35,8 @@ from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.training.mmdet_config import input_size
 from mmdet_jetson.stages.training.torch_device import use_device
+from mmdet_jetson.stages.training.training import BUILD_ADVICE
+from mmdet_jetson.stages.training.untrained import untrained_config
 
 # What the base's class layers are drawn from, where its classes are others.
 SEED = 0
@@ -44,24 +45,25 @@ SEED = 0
 def run(job: StageJob[EvaluateCheckpointParameters]) -> Result:
     """Detect on every validation picture, then judge, write and draw."""
     device = use_device(job.parameters.device)
-    trained = load_trained_model(job.inputs["checkpoint"])
+    config, model, warnings = _subject(job)
     validation = Validation.read(job.inputs["dataset"])
-    _check_classes(trained.classes, validation.classes)
-    model, warnings = _subject(job, trained)
-    found = evaluate(job, validation, detector(model.to(device), trained.config))
+    _check_classes(classes_of(config), validation.classes)
+    found = evaluate(job, validation, detector(model.to(device), config))
     folder = job.output
-    described = Described(job.parameters.subject, job.evidence, _preprocessing(trained.config))
+    described = Described(job.parameters.subject, job.evidence, _preprocessing(config))
     figures = write_evaluation(folder, validation, found, described)
     write_pictures(folder, validation, found, job.parameters.drawing, "output_pytorch.jpg")
     return Result(metrics=figures.figures, facts=_facts(device), warnings=tuple(warnings))
 
 
-def _subject(
-    job: StageJob[EvaluateCheckpointParameters], trained: TrainedModel
-) -> Tuple[nn.Module, List[str]]:
-    if job.parameters.subject == BASE:
-        return load_base(trained.config, find_weights(job.inputs["weights"]))
-    return trained.network, []
+def _subject(job: StageJob[EvaluateCheckpointParameters]) -> Tuple[Config, nn.Module, List[str]]:
+    """Give what is evaluated: its config, the model, and warnings."""
+    model = job.parameters.model
+    if model is None:
+        trained = load_trained_model(job.inputs["checkpoint"])
+        return trained.config, trained.network, []
+    config = untrained_config(model, job)
+    return (config, *load_base(config, find_weights(job.inputs["weights"])))
 
 
 def load_base(config: Config, path: Path) -> Tuple[nn.Module, List[str]]:
@@ -74,7 +76,7 @@ def load_base(config: Config, path: Path) -> Tuple[nn.Module, List[str]]:
         StageError: the file is no checkpoint, or one of another model.
     """
     set_random_seed(SEED)
-    model = build_model(config, "the checkpoint's config.py", ADVICE)
+    model = build_model(config, "the training config", BUILD_ADVICE)
     with only_tensors():
         model.init_weights()
     matched = match_weights(model, read_weights(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from mmdet_jetson.contract.parameters.evaluate import (
     DrawingParameters,
     EvaluateCheckpointParameters,
 )
-from mmdet_jetson.contract.parameters.train import TrainParameters
+from mmdet_jetson.contract.parameters.train import ModelParameters, TrainParameters
 from mmdet_jetson.contract.records import read_record
 from mmdet_jetson.contract.report import EvaluationMetrics
 from mmdet_jetson.stages import evaluate_checkpoint, train
@@ -100,18 +101,41 @@ def test_the_config_is_flat_and_goes_with_the_weights(trained: Trained) -> None:
 def evaluate_job(
     trained: StageJob[TrainParameters], folder: Path, weights: Path | None = None
 ) -> StageJob[EvaluateCheckpointParameters]:
+    """Evaluate what was trained, or ``weights`` in the model that it was trained as."""
     (folder / "out").mkdir()
-    subject = "base" if weights else "checkpoint"
-    inputs = {"checkpoint": trained.output, "dataset": trained.inputs["dataset"]}
+    told = trained.parameters
+    model = ModelParameters(told.config, told.overrides, told.classes, told.input_size)
+    drawing = DrawingParameters(1, 0.3)
+    inputs = {"dataset": trained.inputs["dataset"]}
+    if weights:
+        parameters = EvaluateCheckpointParameters("base", "cpu", drawing, model)
+        inputs.update(config=trained.inputs["config"], weights=weights)
+    else:
+        parameters = EvaluateCheckpointParameters("checkpoint", "cpu", drawing)
+        inputs.update(checkpoint=trained.output)
     return StageJob(
-        parameters=EvaluateCheckpointParameters(subject, "cpu", DrawingParameters(1, 0.3)),
-        inputs={**inputs, **({"weights": weights} if weights else {})},
+        parameters=parameters,
+        inputs=inputs,
         output=folder / "out",
         work=folder,
         evidence="measured",
         artifacts=(),
         channel=(folder / "progress").open("w"),
     )
+
+
+def test_a_base_detects_as_a_checkpoint_with_its_weights(trained: Trained, tmp_path: Path) -> None:
+    """Its config comes from the training config, and is the one that a training leaves."""
+    (tmp_path / "weights").mkdir()
+    shutil.copy(trained.job.output / "best.pth", tmp_path / "weights")
+    results = []
+    for name, weights in (("base", tmp_path / "weights"), ("checkpoint", None)):
+        (tmp_path / name).mkdir()
+        results.append(evaluate_checkpoint.run(evaluate_job(trained.job, tmp_path / name, weights)))
+    base, checkpoint = results
+    assert base == checkpoint
+    found = [(tmp_path / name / "out/predictions.json") for name in ("base", "checkpoint")]
+    assert found[0].read_bytes() == found[1].read_bytes()
 
 
 def test_a_checkpoint_is_evaluated_as_mmdetection_did(trained: Trained, tmp_path: Path) -> None:

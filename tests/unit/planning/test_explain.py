@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -86,3 +87,14 @@ def test_a_damaged_artifact_is_said_to_be_damaged(store: Store, tag: str) -> Non
     runtime = FakeRuntime("lock-1" if tag == "cache" else "lock-2")
     says = f"blob {layer.blob.digest[:19]} is missing; run again, or `invoke verify --mend`"
     assert why(store, DATASET, runtime=runtime) == [("damaged", says)]
+
+
+def test_what_has_to_come_before_a_known_result_is_not_needed(store: Store) -> None:
+    first, second = dataset_step(), replace(dataset_step(seed=1), subject="check")
+    train = replace(TRAIN, after=(second.name,))
+    assert why(store, first, second, train)[1][0] == "missing"
+    run(store, first, TRAIN)
+    known = ("not needed", "it only has to come before train, which is known")
+    assert why(store, first, second, train)[1] == known
+    run(store, first, second)
+    assert why(store, first, second, train)[1][0] == "cached"

@@ -7,6 +7,7 @@ import pytest
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES
+from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.prove import ProveParameters
@@ -15,11 +16,11 @@ from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import pipeline, stages
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.steps import ExternalInput, Step, StepOutput
+from mmdet_jetson.planning.steps import ExternalInput, Step, StepOutput, needed_for
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 STEPS = [
-    "dataset", "train", "evaluate-base", "evaluate-checkpoint", "export-documented",
+    "dataset", "check", "train", "evaluate-base", "evaluate-checkpoint", "export-documented",
     "evaluate-documented", "export-pc-onnxruntime", "engine-pc-onnxruntime", "evaluate-pc-onnxruntime",
     "prove-pc-onnxruntime", "profile-pc-onnxruntime", "report",
 ]  # fmt: skip
@@ -49,7 +50,7 @@ def test_every_step_reads_only_what_stands_before_it(settings: Settings) -> None
 def test_without_weights_there_is_no_base_to_evaluate(settings: Settings) -> None:
     _, steps = planned(settings, "train.weights=")
     assert "evaluate-base" not in [step.name for step in steps]
-    assert "weights" not in steps[1].inputs
+    assert "weights" not in steps[2].inputs
 
 
 def test_each_target_has_its_own_steps(settings: Settings) -> None:
@@ -70,8 +71,95 @@ def test_each_target_has_its_own_steps(settings: Settings) -> None:
 def test_goals_pull_in_what_they_need_and_no_more(settings: Settings) -> None:
     _, steps = planned(settings, "train.weights=")
     goals = [step for step in steps if step.name == "export-pc-onnxruntime"]
-    names = [step.name for step in pipeline.needed_for(steps, goals)]
-    assert names == ["dataset", "train", "export-pc-onnxruntime"]
+    names = [step.name for step in needed_for(steps, goals)]
+    assert names == ["dataset", "check", "train", "export-pc-onnxruntime"]
+
+
+def test_a_check_comes_before_a_training_and_is_no_part_of_it(settings: Settings) -> None:
+    """Else another target would train anew."""
+    _, steps = planned(settings)
+    dataset, check, train = steps[:3]
+    assert train.after == (check.name,)
+    read = {
+        each.step for step in steps for each in step.inputs.values() if isinstance(each, StepOutput)
+    }
+    assert check.name not in read
+    assert [step.name for step in needed_for(steps, [dataset])] == ["dataset"]
+    assert [step.name for step in needed_for(steps, [train])] == ["dataset", "check", "train"]
+
+
+def check_of(settings: Settings, *overrides: str) -> tuple[Step, CheckParameters]:
+    check = planned(settings, *overrides)[1][1]
+    assert isinstance(check.parameters, CheckParameters)
+    return check, check.parameters
+
+
+def test_a_check_knows_every_export_that_differs(settings: Settings) -> None:
+    targets = ["pc-onnxruntime", "pc-onnxruntime-int8", "agx-orin-jp501"]
+    override = f"targets={targets}"
+    check, parameters = check_of(settings, override)
+    exports = {
+        step.subject: step.parameters
+        for step in planned(settings, override)[1]
+        if step.stage is stages.EXPORT
+    }
+    del exports["pc-onnxruntime-int8"]  # as pc-onnxruntime's
+    assert parameters.exports == exports
+    assert set(check.inputs) == {"dataset", "config", "onnxruntime", "tensorrt"}
+
+
+def test_a_check_sees_the_pictures_that_engines_will(settings: Settings) -> None:
+    seen = {
+        target: check_of(settings, f'targets=["{target}"]')[0].inputs["dataset"]
+        for target in ("pc-onnxruntime", "pc-onnxruntime-int8")
+    }
+    assert seen["pc-onnxruntime"] == StepOutput("dataset", ("val.json",))
+    assert seen["pc-onnxruntime-int8"] == StepOutput("dataset", ("train.json", "val.json"))
+
+
+def test_a_check_looks_for_the_gpu_that_a_training_asks_for(settings: Settings) -> None:
+    """In a container it sees none that is not asked for."""
+    for device, sees in (("cuda", True), ("auto", False), ("cpu", False)):
+        check, parameters = check_of(settings, f"train.device={device}")
+        assert (check.uses_gpu, parameters.device) == (sees, device)
+
+
+@pytest.mark.parametrize("name", ["check", "evaluate-base"])
+def test_how_long_and_how_fast_is_trained_decides_no_more_than_the_training(
+    settings: Settings, name: str
+) -> None:
+    """A base is evaluated once, and not again for every learning rate."""
+
+    def told(*overrides: str) -> tuple[object, set[str]]:
+        _, steps = planned(settings, *overrides)
+        (step,) = (each for each in steps if each.name == name)
+        outputs = (each for each in step.inputs.values() if isinstance(each, StepOutput))
+        return step.parameters, {each.step for each in outputs}
+
+    lr = "train.overrides.optim_wrapper.optimizer.lr=0.1"
+    pace = ("train.epochs=3", "train.batch_size=2", "train.seed=1", "train.workers=0", lr)
+    assert told(*pace) == told()
+    assert told()[1] == {"dataset"}
+    for other in ("train.overrides.model.backbone.frozen_stages=1", "input_size=[320, 320]"):
+        assert told(other) != told()
+
+
+def test_a_base_is_none_of_the_trainings_weights(settings: Settings) -> None:
+    steps = {step.name: step for step in planned(settings)[1]}
+    base, checkpoint = steps["evaluate-base"], steps["evaluate-checkpoint"]
+    assert (base.judges, checkpoint.judges) == ("", "train")
+    assert base.inputs["weights"] is steps["train"].inputs["weights"]
+
+
+def test_a_pipeline_can_do_without_the_documented_graph(settings: Settings) -> None:
+    """MMDeploy cannot write it of every detector that can be fused."""
+    _, steps = planned(settings, "export.compare_documented=false")
+    assert [step.name for step in steps] == [name for name in STEPS if "documented" not in name]
+    (proof,) = (step for step in steps if step.stage is stages.PROVE)
+    assert set(proof.inputs) == {"dataset", "graph", "checkpoint", "engine"}
+    assert set(check_of(settings, "export.compare_documented=false")[1].exports) == {
+        "pc-onnxruntime"
+    }
 
 
 def test_engines_read_only_the_validation_split(settings: Settings) -> None:
@@ -108,8 +196,8 @@ def test_a_source_that_was_never_fetched_is_not_fetched_to_look(settings: Settin
 
 def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
     _, steps = planned(settings, "train.overrides.optim_wrapper.optimizer.lr=0.1")
-    assert isinstance(steps[1].parameters, TrainParameters)
-    assert steps[1].parameters.overrides == {"optim_wrapper.optimizer.lr": 0.1}
+    assert isinstance(steps[2].parameters, TrainParameters)
+    assert steps[2].parameters.overrides == {"optim_wrapper.optimizer.lr": 0.1}
 
 
 @pytest.mark.parametrize(

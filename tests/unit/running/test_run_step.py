@@ -17,6 +17,8 @@ from mmdet_jetson.store import Store
 
 MEASURING = replace(stages.DATASET, measures_device=True)
 EVIDENCE = replace(stages.DATASET, is_evidence=True)
+CHECK = replace(dataset_step(seed=9), subject="check")
+WAITING = replace(train_step(), after=(CHECK.name,))
 
 
 @pytest.fixture
@@ -324,3 +326,50 @@ def test_each_environment_has_its_runtime(store: Store) -> None:
     assert (here.runs, there.runs) == (["dataset"], ["dataset"])
     environments = {a.provenance.step: a.provenance.environment for a in store.artifacts()}
     assert environments == {"dataset": "train:here", "dataset-orin": "deploy:there"}
+
+
+def test_what_comes_before_a_step_is_asked_for_where_that_has_to_run(
+    context: RunContext, store: Store
+) -> None:
+    steps = (dataset_step(), CHECK, WAITING)
+    assert set(run_steps(steps, context, "mine")) == {"dataset", CHECK.name, "train"}
+    changed = (dataset_step(), replace(CHECK, parameters=dataset_step(seed=10).parameters), WAITING)
+    assert set(run_steps(changed, context, "mine")) == {"dataset", "train"}
+    more = (*changed[:2], replace(train_step(epochs=41), after=WAITING.after))
+    assert set(run_steps(more, context, "mine")) == {"dataset", CHECK.name, "train"}
+    assert set(run_steps((dataset_step(), CHECK), context, "mine")) == {"dataset", CHECK.name}
+
+
+def test_what_comes_before_a_step_is_in_no_key(context: RunContext, store: Store) -> None:
+    run_steps((dataset_step(), train_step()), context, "mine")
+    assert set(run_steps((dataset_step(), CHECK, WAITING), context, "mine")) == {"dataset", "train"}
+
+
+def test_a_step_does_not_start_where_what_comes_before_it_fails(
+    context: RunContext, runtime: FakeRuntime
+) -> None:
+    def fail(stage: StageRun) -> None:
+        runtime.fails = stage.step.name == CHECK.name
+
+    runtime.before_run = fail
+    with pytest.raises(UserError, match="dataset: broke"):
+        run_steps((dataset_step(), CHECK, WAITING), context, "mine")
+    assert runtime.runs == ["dataset", "dataset"]
+
+
+def test_nothing_is_fetched_to_see_whether_a_step_is_known(
+    context: RunContext, runtime: FakeRuntime
+) -> None:
+    """What comes before it may refuse first."""
+    asked: list[str] = []
+
+    def digest() -> str:
+        asked.append("digest")
+        return "sha256:0"
+
+    weights = ExternalInput(digest, lambda into: into, lambda: False)
+    fetching = replace(WAITING, inputs={**WAITING.inputs, "weights": weights})
+    runtime.before_run = lambda stage: setattr(runtime, "fails", stage.step.name == CHECK.name)
+    with pytest.raises(UserError, match="dataset: broke"):
+        run_steps((dataset_step(), CHECK, fetching), context, "mine")
+    assert asked == []

@@ -1,8 +1,10 @@
 """What the two stages that evaluate are told."""
 
 from dataclasses import dataclass
+from typing import Optional
 
 from mmdet_jetson.contract.parameters.base import Parameters
+from mmdet_jetson.contract.parameters.train import ModelParameters
 
 
 @dataclass(frozen=True)
@@ -15,11 +17,15 @@ class DrawingParameters:
 
 @dataclass(frozen=True)
 class EvaluateCheckpointParameters(Parameters):
-    """``subject`` is "base", the weights before the training, or "checkpoint"."""
+    """``subject`` is "base", the weights before the training, or "checkpoint".
+
+    ``model`` says what the base's weights are loaded into; a checkpoint brings its own config.
+    """
 
     subject: str
     device: str
     drawing: DrawingParameters
+    model: Optional[ModelParameters] = None
 
 
 @dataclass(frozen=True)

@@ -23,3 +23,24 @@ class TrainParameters(Parameters):
     overrides: Mapping[str, object]
     classes: Tuple[str, ...]
     input_size: Size
+
+
+@dataclass(frozen=True)
+class ModelParameters:
+    """What decides the model of a training and its test pipeline: `TrainParameters` without pace.
+
+    ``overrides`` lack those of `OF_TRAINING_ALONE`.
+    """
+
+    config: str
+    overrides: Mapping[str, object]
+    classes: Tuple[str, ...]
+    input_size: Size
+
+
+OF_TRAINING_ALONE = (
+    *("train_cfg", "train_dataloader", "optim_wrapper", "param_scheduler", "auto_scale_lr"),
+    *("default_hooks", "custom_hooks", "randomness", "env_cfg"),
+    *("visualizer", "log_processor", "log_level"),
+)
+"""Sections of a training config that say how weights are found, and not what they are for."""

@@ -48,7 +48,7 @@ def load_trained_model(folder: Path) -> TrainedModel:
         StageError: one of the two is damaged, they do not match, or class names are missing.
     """
     config, weights = _read_config(folder / "config.py"), folder / "best.pth"
-    classes = _classes(config)
+    classes = classes_of(config)
     model = build_model(config, "the checkpoint's config.py", ADVICE)
     matched = match_weights(model, read_weights(weights, ADVICE))
     matched.check_complete()
@@ -59,7 +59,12 @@ def _read_config(path: Path) -> Config:
     return read_config(path, path.parent, f"the checkpoint's {path.name}", ADVICE)
 
 
-def _classes(config: Config) -> Tuple[str, ...]:
+def classes_of(config: Config) -> Tuple[str, ...]:
+    """Give the class names that a training has written into its config.
+
+    Raises:
+        StageError: there are none.
+    """
     try:
         return tuple(config.test_dataloader.dataset.metainfo["classes"])
     except (AttributeError, KeyError, TypeError):

@@ -1,0 +1,21 @@
+"""What the stage `check` is told."""
+
+from dataclasses import dataclass
+from typing import Mapping
+
+from mmdet_jetson.contract.parameters.base import Parameters
+from mmdet_jetson.contract.parameters.export import ExportParameters
+from mmdet_jetson.contract.parameters.train import ModelParameters
+
+
+@dataclass(frozen=True)
+class CheckParameters(Parameters):
+    """``exports`` are what will be asked of the trained ``model``, by what each is for.
+
+    That is a target, or "documented" of `contract.report`. An input named as the export's backend
+    has its deploy config. ``device`` is what the training asks for: "auto", "cpu" or "cuda".
+    """
+
+    device: str
+    model: ModelParameters
+    exports: Mapping[str, ExportParameters]

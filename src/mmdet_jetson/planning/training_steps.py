@@ -1,0 +1,107 @@
+"""The steps up to a checkpoint: the dataset, the check of what will come, and the training."""
+
+from collections.abc import Iterable
+
+from mmdet_jetson.config.pipeline import Dataset, Project
+from mmdet_jetson.config.toml import flatten
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.parameters.check import CheckParameters
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures, SplitLocation
+from mmdet_jetson.contract.parameters.export import ExportParameters
+from mmdet_jetson.contract.parameters.train import (
+    OF_TRAINING_ALONE,
+    ModelParameters,
+    TrainParameters,
+)
+from mmdet_jetson.planning import stages
+from mmdet_jetson.planning.config_files import config_input
+from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.steps import Input, Step
+
+
+def dataset_step(project: Project, inputs: Inputs) -> Step:
+    """Plan the conversion of the pictures' annotations."""
+    dataset = project.pipeline.dataset
+    source = {} if dataset.source is None else {"source": inputs.dataset(dataset.source)}
+    return Step(stage=stages.DATASET, parameters=_dataset_parameters(dataset), inputs=source)
+
+
+def _dataset_parameters(dataset: Dataset) -> DatasetParameters:
+    train, val, drawn = dataset.train, dataset.val, dataset.drawn
+    return DatasetParameters(
+        classes=dataset.classes,
+        format=dataset.format,
+        label_attribute=dataset.label_attribute,
+        default_class=dataset.default_class,
+        train=SplitLocation(train.pictures, train.annotations) if train else None,
+        val=SplitLocation(val.pictures, val.annotations) if val else None,
+        drawn=(DrawnPictures(drawn.train, drawn.val, drawn.size, drawn.seed) if drawn else None),
+    )
+
+
+def train_step(project: Project, inputs: Inputs, dataset: Step) -> Step:
+    """Plan the training, which has to wait for its check."""
+    train = project.pipeline.train
+    read: dict[str, Input] = {
+        "dataset": dataset.output(),
+        "config": config_input(inputs.settings.root, train.config),
+    }
+    if train.weights:
+        read["weights"] = inputs.weights(train.weights)
+    return Step(
+        stage=stages.TRAINING,
+        parameters=TrainParameters(
+            config=train.config,
+            epochs=train.epochs,
+            batch_size=train.batch_size,
+            seed=train.seed,
+            workers=train.workers,
+            device=train.device,
+            overrides=flatten(train.overrides),
+            classes=project.pipeline.dataset.classes,
+            input_size=project.pipeline.input_size,
+        ),
+        inputs=read,
+        uses_gpu=train.device != "cpu",
+        after=(stages.CHECK.verb,),
+    )
+
+
+def model_of(project: Project) -> ModelParameters:
+    """Say what decides the model and its test pipeline; how it is trained decides neither."""
+    train = project.pipeline.train
+    overrides = flatten(train.overrides)
+    return ModelParameters(
+        config=train.config,
+        overrides={
+            key: value
+            for key, value in overrides.items()
+            if key.lstrip("+").split(".")[0] not in OF_TRAINING_ALONE
+        },
+        classes=project.pipeline.dataset.classes,
+        input_size=project.pipeline.input_size,
+    )
+
+
+def check_step(project: Project, dataset: Step, train: Step, later: Iterable[Step]) -> Step:
+    """Plan the check whether the steps behind the training can do their work on its checkpoint.
+
+    Targets that share an export are checked once.
+    """
+    exports: dict[str, ExportParameters] = {}
+    read: dict[str, Input] = {"config": train.inputs["config"]}
+    splits = ["val.json"]
+    for step in later:
+        wanted = step.parameters
+        if isinstance(wanted, ExportParameters) and wanted not in exports.values():
+            exports[step.subject] = wanted
+            read[BACKENDS[wanted.backend].deploy_config] = step.inputs["config"]
+        if step.stage is stages.ENGINE and "training" in step.inputs:
+            splits = ["train.json", "val.json"]
+    return Step(
+        stage=stages.CHECK,
+        parameters=CheckParameters(project.pipeline.train.device, model_of(project), exports),
+        inputs={"dataset": dataset.output(*splits), **read},
+        # It computes nothing there: it looks whether there is one.
+        uses_gpu=project.pipeline.train.device == "cuda",
+    )

@@ -1,0 +1,127 @@
+"""Stage `check`: what a training is for can be made of its model, asked before the training.
+
+The model of the training config, with random weights, goes through the code that will export the
+trained one, for every target; the results are thrown away. And every picture that an engine will be
+shown has to fit into it.
+"""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import List, Optional
+
+from mmengine import Config
+
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.contract.parameters.check import CheckParameters
+from mmdet_jetson.contract.parameters.export import ExportParameters
+from mmdet_jetson.contract.report import DOCUMENTED
+from mmdet_jetson.stages.annotations.coco_file import CocoImage, read_split
+from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel, load_trained_model
+from mmdet_jetson.stages.conversion.onnx_folder import write_onnx
+from mmdet_jetson.stages.conversion.trained_preprocessing import (
+    test_pipeline,
+    trained_preprocessing,
+)
+from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing
+from mmdet_jetson.stages.job import StageJob, main
+from mmdet_jetson.stages.training.torch_device import use_device
+from mmdet_jetson.stages.training.untrained import untrained_config, write_untrained
+
+NO_GRAPH = "train a detector of one stage with a dense head, as docs/detectors.md lists them"
+NOT_COMPARED = (
+    "set compare_documented = false below [export] in pipeline.toml: engines are then compared "
+    "with PyTorch alone"
+)
+
+
+def run(job: StageJob[CheckParameters]) -> Result:
+    """Write ``check.json``, or say what would fail after the training."""
+    use_device(job.parameters.device)
+    job.progress(0, len(job.parameters.exports) + 1, "reading the training config")
+    config = untrained_config(job.parameters.model, job)
+    pictures = check_pictures(job.inputs["dataset"], config, job.parameters.model.input_size)
+    with TemporaryDirectory(dir=job.work) as checkpoint:
+        write_untrained(config, Path(checkpoint))
+        model = load_trained_model(Path(checkpoint))
+        exports = _check_exports(job, model)
+    content = {"model": model.description, "exports": exports, "pictures": pictures}
+    (job.output / "check.json").write_text(json.dumps(content, indent=1) + "\n")
+    return Result(metrics={"exports": len(exports), "pictures": pictures})
+
+
+def check_pictures(dataset: Path, config: Config, size: Size) -> int:
+    """Hold the sizes of a `dataset` artifact's pictures against the network; return how many.
+
+    ``size`` is (width, height) of its input. A split that is not there is none of an engine's.
+
+    Raises:
+        StageError: the test pipeline is none of an engine's, or a picture does not fit.
+    """
+    steps = test_pipeline(config, size)
+    preprocessing = trained_preprocessing(steps, config.model.data_preprocessor, size)
+    splits = [path for path in map(dataset.joinpath, ("val.json", "train.json")) if path.is_file()]
+    images = {path.stem: read_split(path)["images"] for path in splits}
+    for split, pictures in images.items():
+        misfits = [(each, error) for each in pictures for error in _misfit(each, preprocessing)]
+        if misfits:
+            first, error = misfits[0]
+            raise StageError(
+                f"{len(misfits)} of {len(pictures)} pictures of the {split} split do not fit, "
+                f"{first['file_name']} first: {error.message}",
+                error.hint,
+            )
+    return sum(map(len, images.values()))
+
+
+def _misfit(picture: CocoImage, preprocessing: Preprocessing) -> List[StageError]:
+    try:
+        preprocessing.fitted_size(picture["width"], picture["height"])
+    except StageError as error:
+        return [error]
+    return []
+
+
+def _check_exports(job: StageJob[CheckParameters], model: TrainedModel) -> List[str]:
+    """Make every export, first those that engines are made of; return what they are for."""
+    exports = sorted(job.parameters.exports.items(), key=lambda each: each[0] == DOCUMENTED)
+    for step, (subject, wanted) in enumerate(exports, start=1):
+        job.progress(step, len(exports) + 1, f"exporting for {subject}")
+        error = _attempt(job, model, wanted)
+        if error:
+            raise _refusal(job, model, subject, error) from error
+    return [subject for subject, _ in exports]
+
+
+def _attempt(
+    job: StageJob[CheckParameters], model: TrainedModel, wanted: ExportParameters
+) -> Optional[StageError]:
+    """Export and throw the result away; return what would have ended the stage `export`."""
+    deploy_configs = job.inputs[BACKENDS[wanted.backend].deploy_config]
+    with TemporaryDirectory(dir=job.work) as folder:
+        try:
+            write_onnx(model, wanted, deploy_configs, Path(folder))
+        except StageError as error:
+            return error
+    return None
+
+
+def _refusal(
+    job: StageJob[CheckParameters], model: TrainedModel, subject: str, error: StageError
+) -> StageError:
+    """Say what would have failed, and what to do about it."""
+    if subject == DOCUMENTED:
+        what, hint = "the documented graph, which engines are compared with,", NOT_COMPARED
+    else:
+        what, hint = f"an engine for {subject}", error.hint
+        documented = job.parameters.exports.get(DOCUMENTED)
+        if documented and DOCUMENTED in hint and _attempt(job, model, documented):
+            hint = NO_GRAPH  # what the hint says would fail, too
+    return StageError(f"{what} could not be made after this training: {error.message}", hint)
+
+
+if __name__ == "__main__":
+    main(run, CheckParameters)

@@ -1,0 +1,134 @@
+"""The files of an `onnx` artifact: one of two graphs of a model, and what describes it.
+
+`export` writes them of a trained model, `check` of an untrained one, to see whether it can be done.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Dict
+
+import onnx
+from mmengine import Config
+
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.contract.parameters.export import ExportParameters
+from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel
+from mmdet_jetson.stages.conversion import documented_graph
+from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
+from mmdet_jetson.stages.conversion.fused_graph import fused_graph
+from mmdet_jetson.stages.conversion.onnx_graph import read_documented_graph, read_fused_graph
+from mmdet_jetson.stages.conversion.post_processing import nms_limits
+from mmdet_jetson.stages.conversion.trained_preprocessing import (
+    test_pipeline,
+    trained_preprocessing,
+)
+from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.graph import DOCUMENTED, FUSED, GRAPH, ONNX
+
+# The coarsest feature map of RTMDet and YOLOX has one cell for 32 x 32 pixels.
+STRIDE = 32
+
+
+def write_onnx(
+    model: TrainedModel, parameters: ExportParameters, deploy_configs: Path, folder: Path
+) -> None:
+    """Write the graph that is asked for, and what belongs to it, into ``folder``.
+
+    ``deploy_configs`` is the folder that the parameters' ``deploy_config`` is a path in.
+
+    Raises:
+        StageError: there can be no such graph of this model.
+    """
+    size = _check_size(parameters.input_size)
+    _check_classes(model)
+    backend = BACKENDS[parameters.backend].deploy_config
+    deploy_config = load_deploy_config(deploy_configs / parameters.deploy_config, backend, size)
+    model.config.test_pipeline = test_pipeline(model.config, size)
+    write = _write_fused if parameters.fused else _write_documented
+    described = write(model, deploy_config, parameters, folder)
+    _write_graph(described, parameters, model, folder)
+
+
+def graph_kind(parameters: ExportParameters) -> str:
+    """Name the graph that is asked for: "fused" or "documented"."""
+    return FUSED if parameters.fused else DOCUMENTED
+
+
+def _write_documented(
+    model: TrainedModel, deploy_config: Config, parameters: ExportParameters, folder: Path
+) -> Dict[str, object]:
+    backend, size = BACKENDS[parameters.backend].deploy_config, parameters.input_size
+    documented_graph.write_sdk_files(model, deploy_config, size, folder)
+    documented_graph.trace(model, deploy_config, size, folder)
+    deploy_config.dump(str(folder / "deploy_config.py"))
+    return asdict(read_documented_graph(folder / ONNX, backend, len(model.classes)))
+
+
+def _write_fused(
+    model: TrainedModel, deploy_config: Config, parameters: ExportParameters, folder: Path
+) -> Dict[str, object]:
+    fused = parameters.fused
+    assert fused is not None  # the caller chose this graph for it
+    preprocessing = trained_preprocessing(
+        model.config.test_pipeline,
+        model.config.model.data_preprocessor,
+        parameters.input_size,
+    )
+    limits = nms_limits(model.network, deploy_config.codebase_config.post_processing, fused)
+    made = fused_graph(model.network, fused, preprocessing, limits)
+    onnx.save(made.model, str(folder / ONNX))
+    graph = read_fused_graph(folder / ONNX)
+    return {
+        **asdict(graph),
+        "post_processing": {**asdict(graph.post_processing), "from": fused.thresholds},
+        "input": fused.input,
+        "batch": fused.batch,
+        "preprocessing": asdict(preprocessing),
+        "folded": asdict(made.folded) if made.folded else None,
+    }
+
+
+def _check_size(size: Size) -> Size:
+    width, height = size
+    if min(size) < STRIDE or width % STRIDE or height % STRIDE:
+        raise StageError(
+            f"the input size {width}x{height} is not a multiple of {STRIDE} in both directions",
+            f"try {_rounded(width)}x{_rounded(height)}: set input_size",
+        )
+    return width, height
+
+
+def _check_classes(model: TrainedModel) -> None:
+    """Refuse a head that does not know the classes apart, as one that proposes regions."""
+    head = getattr(model.network, "bbox_head", None)
+    own, wanted = getattr(head, "num_classes", None), len(model.classes)
+    if own not in (None, wanted):
+        raise StageError(
+            f"a {model.description} gives scores for another number of classes than the dataset "
+            f"has: {own}, not {wanted}",
+            "choose the training config of a detector, and leave its num_classes alone",
+        )
+
+
+def _rounded(side: int) -> int:
+    return max(STRIDE, round(side / STRIDE) * STRIDE)
+
+
+def _write_graph(
+    described: Dict[str, object],
+    parameters: ExportParameters,
+    model: TrainedModel,
+    folder: Path,
+) -> None:
+    content = {
+        "graph": graph_kind(parameters),
+        "backend": parameters.backend,
+        **described,
+        "classes": list(model.classes),
+        "input_size": list(parameters.input_size),
+        "checkpoint": {"sha256": hashlib.sha256(model.weights.read_bytes()).hexdigest()},
+    }
+    (folder / GRAPH).write_text(json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,46 @@
+"""A training's model before it is trained: its config, and a checkpoint of random weights."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from mmengine import Config
+from mmengine.runner import set_random_seed
+
+from mmdet_jetson.contract.parameters.train import ModelParameters, TrainParameters
+from mmdet_jetson.stages.checkpoints.models import build_model
+from mmdet_jetson.stages.checkpoints.weights import save
+from mmdet_jetson.stages.job import P, StageJob
+from mmdet_jetson.stages.training import mmdet_config
+from mmdet_jetson.stages.training.training import BUILD_ADVICE, configure
+
+SEED = 0
+
+
+def untrained_config(model: ModelParameters, job: StageJob[P]) -> Config:
+    """Read the training config in the job's input ``config`` as a training does.
+
+    The result is what the training would leave in its checkpoint, but for how it trained.
+
+    Raises:
+        StageError: a training would refuse it.
+    """
+    told = TrainParameters(
+        epochs=None, batch_size=None, seed=SEED, workers=0, device="cpu", **asdict(model)
+    )
+    training = StageJob(told, job.inputs, job.output, job.work)
+    config = configure(training, told.device)
+    mmdet_config.drop_downloads(config.model)
+    return mmdet_config.portable(config, model.classes)
+
+
+def write_untrained(config: Config, folder: Path) -> None:
+    """Write ``config.py`` and ``best.pth`` of a checkpoint whose weights are random into a folder.
+
+    Raises:
+        StageError: MMDetection cannot build the model.
+    """
+    set_random_seed(SEED)
+    model = build_model(config, "the training config", BUILD_ADVICE)
+    model.init_weights()
+    config.dump(str(folder / "config.py"))
+    save({"meta": {}, "state_dict": model.state_dict()}, folder / "best.pth")
