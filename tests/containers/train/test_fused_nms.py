@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmcv.ops import batched_nms
 
-from mmdet_jetson.stages.conversion.fused_nms import NmsLimits, nms_graph
+from mmdet_jetson.stages.conversion.fused_nms import Given, NmsLimits, nms_graph
 
 CASES = 10_000
 BATCH = 100
@@ -46,7 +46,7 @@ def limits(iou: float = 0.5) -> NmsLimits:
 
 @lru_cache(None)
 def session(asked: NmsLimits, batch: int, boxes: int, classes: int) -> onnxruntime.InferenceSession:
-    graph = nms_graph(asked, batch, boxes, classes)
+    graph = nms_graph(asked, Given(batch, boxes, classes))
     return onnxruntime.InferenceSession(graph.SerializeToString())
 
 

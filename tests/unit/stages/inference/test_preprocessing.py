@@ -7,7 +7,8 @@ import pytest
 from built_engines import MEAN, STD, transforms
 
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.preprocessing import Preprocessing, Transform, read_picture
+from mmdet_jetson.stages.inference.pipeline_json import Transform
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
 
 SIZES = [(1, 1), (1, 64), (64, 64), (65, 64), (1024, 768), (768, 1024), (333, 501), (1, 2000)]
 SIZES += [(int(w), int(h)) for w, h in np.random.default_rng(0).integers(1, 3000, (100, 2))]
