@@ -23,32 +23,31 @@ from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel, load_tra
 from mmdet_jetson.stages.conversion import documented_graph
 from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
 from mmdet_jetson.stages.conversion.fused_graph import fused_graph
+from mmdet_jetson.stages.conversion.network_size import check_size
 from mmdet_jetson.stages.conversion.onnx_graph import read_documented_graph, read_fused_graph
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
     test_pipeline,
     trained_preprocessing,
 )
-from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.graph import DOCUMENTED, FUSED, GRAPH, ONNX
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.training.mmdet_config import input_size
 
-# The coarsest feature map of RTMDet and YOLOX has one cell for 32 x 32 pixels.
-STRIDE = 32
 STEPS = 3
 
 
 def run(job: StageJob[ExportParameters]) -> Result:
     """Export the ``checkpoint`` for one backend into ``onnx``."""
     parameters, folder = job.parameters, job.output
-    size = _check_size(parameters.input_size)
+    size = parameters.input_size
     job.progress(0, STEPS, "reading the checkpoint")
     backend = BACKENDS[parameters.backend].deploy_config
     deploy_config = load_deploy_config(
         job.inputs["config"] / parameters.deploy_config, backend, size
     )
     model = load_trained_model(job.inputs["checkpoint"])
+    check_size(model.network, size)
     model.config.test_pipeline = test_pipeline(model.config, size)
     warnings = _warnings(model.config, size)
     job.progress(1, STEPS, f"writing the {graph_kind(parameters)} graph")
@@ -95,20 +94,6 @@ def _write_fused(
         "batch": fused.batch,
         "preprocessing": asdict(preprocessing),
     }
-
-
-def _check_size(size: Size) -> Size:
-    width, height = size
-    if min(size) < STRIDE or width % STRIDE or height % STRIDE:
-        raise StageError(
-            f"the input size {width}x{height} is not a multiple of {STRIDE} in both directions",
-            f"try {_rounded(width)}x{_rounded(height)}: set input_size",
-        )
-    return width, height
-
-
-def _rounded(side: int) -> int:
-    return max(STRIDE, round(side / STRIDE) * STRIDE)
 
 
 def _warnings(config: Config, size: Size) -> List[str]:

@@ -1,7 +1,7 @@
 """Heads that leave prediction to ``BaseDenseHead``, as most of MMDetection's dense heads do.
 
 They differ in their box coder and priors, and in whether scores have a factor: RTMDet, RetinaNet,
-SSD and VFNet without one; FCOS, ATSS, DDOD and AutoAssign with one (centerness, overlap, objectness).
+SSD and VFNet without one; FCOS, ATSS, DDOD and AutoAssign with one.
 """
 
 from typing import List, Optional
@@ -35,7 +35,7 @@ def decode(head: nn.Module, maps: Maps, priors: Tensor, size: Size) -> Boxes:
     scores = scores.sigmoid() if head.use_sigmoid_cls else scores.softmax(-1)[..., :-1]
     deltas = flat(box_maps, head.bbox_coder.encode_size)
     boxes = head.bbox_coder.decode(priors.expand(len(deltas), -1, -1), deltas)
-    # MMDetection clips to what its pipeline has padded, which is as large as the input of an engine.
+    # MMDetection clips to what its pipeline has padded, and that is as large as an engine's input.
     # Its own clipping cannot be traced.
     boxes = clip(boxes, size) if head.bbox_coder.clip_border else boxes
     return (boxes, scores, *(flat(each, 1).sigmoid() for each in factor_maps))

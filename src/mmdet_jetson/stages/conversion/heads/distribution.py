@@ -35,7 +35,9 @@ def decode(head: nn.Module, maps: Maps, priors: Tensor, size: Size) -> Boxes:
     scores = flat(class_maps, head.cls_out_channels).sigmoid()
     bins = flat(box_maps, 4 * (head.reg_max + 1))
     batch, count = bins.shape[:2]
-    distances = head.integral(bins.reshape(batch * count, -1)).reshape(batch, count, 4)
+    shares = bins.reshape(batch, count, 4, -1).softmax(-1)
+    # A product with a vector is what PyTorch 1.11 cannot write as ONNX.
+    distances = (shares * head.integral.project).sum(-1)
     points = priors[:, :2].expand(batch, -1, -1)
     boxes = head.bbox_coder.decode(points, distances * priors[:, 2:])
     return (clip(boxes, size) if head.bbox_coder.clip_border else boxes), scores
