@@ -20,8 +20,22 @@ from mmdet_jetson.stages.errors import StageError
 KNOWN = {
     "retinanet/retinanet_r50_fpn_1x_coco.py": "base_dense",
     "rtmdet/rtmdet_tiny_8xb32-300e_coco.py": "base_dense",
+    "fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py": "base_dense",
+    "atss/atss_r50_fpn_1x_coco.py": "base_dense",
+    "ddod/ddod_r50_fpn_1x_coco.py": "base_dense",
+    "vfnet/vfnet_r50_fpn_1x_coco.py": "base_dense",
+    "autoassign/autoassign_r50-caffe_fpn_1x_coco.py": "base_dense",
+    "yolof/yolof_r50-c5_8xb8-1x_coco.py": "base_dense",
+    "ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py": "base_dense",
+    "gfl/gfl_r50_fpn_1x_coco.py": "distribution",
+    "tood/tood_r50_fpn_1x_coco.py": "tood",
+    "paa/paa_r50_fpn_1x_coco.py": "paa",
+    "foveabox/fovea_r50_fpn_4xb4-1x_coco.py": "fovea",
+    "yolo/yolov3_mobilenetv2_8xb24-320-300e_coco.py": "yolov3",
     "yolox/yolox_tiny_8xb8-300e_coco.py": "yolox",
 }
+# It predicts with its NMS or not at all; `test_fused_heads` has it.
+INSEPARABLE = "paa/paa_r50_fpn_1x_coco.py"
 
 
 def untrained(base: str) -> torch.nn.Module:
@@ -32,13 +46,14 @@ def untrained(base: str) -> torch.nn.Module:
     return revert_sync_batchnorm(MODELS.build(config.model)).eval()
 
 
-@pytest.mark.parametrize("base", KNOWN)
+@pytest.mark.parametrize("base", set(KNOWN) - {INSEPARABLE})
 def test_a_head_is_decoded_as_mmdetection_does(base: str) -> None:
     model = untrained(base)
     network = DecodedNetwork(model, 1, SIZE)
     batch = torch.randn(network.example.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        boxes, scores = network(batch)
+        boxes, scores, *factors = network(batch)
+        scores = scores * factors[0] if factors else scores
         found = model.bbox_head.predict_by_feat(
             *model.bbox_head(model.extract_feat(batch)),
             batch_img_metas=[{"img_shape": SIZE[::-1]}],
@@ -51,7 +66,7 @@ def test_a_head_is_decoded_as_mmdetection_does(base: str) -> None:
     ours = table(every_box, scores[0].flatten(), label.flatten())
     ours = ours[ours[:, 1] > 0]
     assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().max() < 1e-4
+    assert ((ours - theirs).abs() / theirs.abs().clamp(min=1)).max() < 1e-4
 
 
 def table(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -73,8 +88,9 @@ def test_every_registered_head_is_tried_here() -> None:
 @pytest.mark.parametrize(
     ("base", "head"),
     [
-        ("fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py", "a FCOS with a FCOSHead"),
-        ("gfl/gfl_r50_fpn_1x_coco.py", "a GFL with a GFLHead"),
+        ("centernet/centernet_r18_8xb16-crop512-140e_coco.py", "a CenterNet with a CenterNetHead"),
+        ("sabl/sabl-retinanet_r50_fpn_1x_coco.py", "a RetinaNet with a SABLRetinaHead"),
+        ("rpn/rpn_r50_fpn_1x_coco.py", "a RPN with a RPNHead"),
         ("faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py", "a FasterRCNN with a head of its own"),
     ],
 )
