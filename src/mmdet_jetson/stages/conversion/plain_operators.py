@@ -1,7 +1,8 @@
-"""Operators of MMCV written in those that ONNX has, for the time of a trace.
+"""Operators of MMCV and MMDetection written in those that ONNX has, for the time of a trace.
 
 VFNet and TOOD sample their features with deformable convolutions. MMCV exports these as an operator
-of its own, which no backend has without a plugin.
+of its own, which no backend has without a plugin. VFNet also writes the places it samples into a
+tensor, one channel at a time, which becomes thousands of nodes.
 """
 
 import itertools
@@ -12,7 +13,9 @@ from unittest import mock
 
 import torch
 from mmcv.ops import deform_conv, modulated_deform_conv
-from torch import Tensor
+from mmdet.models import utils
+from mmdet.models.dense_heads import VFNetHead
+from torch import Tensor, nn
 from torch.nn import functional
 
 Pair = Union[int, Tuple[int, int]]
@@ -20,19 +23,17 @@ Pair = Union[int, Tuple[int, int]]
 
 @contextmanager
 def plain_operators() -> Iterator[None]:
-    """Let what is in this module stand for MMCV's deformable convolutions, wherever one is used."""
+    """Let what is in this module stand for what it names, wherever that is used."""
     swaps = (
-        (deform_conv.deform_conv2d, "deform_conv2d", deform_conv2d),
-        (
-            modulated_deform_conv.modulated_deform_conv2d,
-            "modulated_deform_conv2d",
-            modulated_deform_conv2d,
-        ),
+        (deform_conv.deform_conv2d, deform_conv2d),
+        (modulated_deform_conv.modulated_deform_conv2d, modulated_deform_conv2d),
+        (utils.sigmoid_geometric_mean, sigmoid_geometric_mean),
     )
     with ExitStack() as stack:
-        for (original, name, own), module in itertools.product(swaps, list(sys.modules.values())):
-            if vars(module).get(name) == original:
-                stack.enter_context(mock.patch.object(module, name, own))
+        stack.enter_context(mock.patch.object(VFNetHead, "star_dcn_offset", star_offsets))
+        for (original, own), module in itertools.product(swaps, list(sys.modules.values())):
+            if vars(module).get(own.__name__) == original:
+                stack.enter_context(mock.patch.object(module, own.__name__, own))
         yield
 
 
@@ -71,6 +72,22 @@ def modulated_deform_conv2d(  # noqa: PLR0917 - MMCV's own arguments
     steps, split = (stride, padding, dilation), (groups, deform_groups)
     values = _convolved(x, offset, mask, weight, steps=steps, split=split)
     return values if bias is None else values + bias.reshape(1, -1, 1, 1)
+
+
+def star_offsets(head: nn.Module, distances: Tensor, _share: float, stride: int) -> Tensor:
+    """Do what ``VFNetHead.star_dcn_offset`` does: sample at the sides and the corners of a box.
+
+    ``distances`` [batch, 4, y, x] are those of its left, top, right and bottom side.
+    """
+    left, top, right, bottom = (distances / stride).split(1, 1)
+    middle = torch.zeros_like(left)
+    taps = itertools.product((-top, middle, bottom), (-left, middle, right))
+    return torch.cat([side for tap in taps for side in tap], 1) - head.dcn_base_offset.type_as(left)
+
+
+def sigmoid_geometric_mean(first: Tensor, second: Tensor) -> Tensor:
+    """Do what MMDetection's does, whose gradient of its own keeps it from being exported."""
+    return (first.sigmoid() * second.sigmoid()).sqrt()
 
 
 def _convolved(
