@@ -15,6 +15,7 @@ from untrained import SIZE
 
 from mmdet_jetson.stages.conversion import heads
 from mmdet_jetson.stages.conversion.decoded_network import DecodedNetwork
+from mmdet_jetson.stages.conversion.network_size import check_size
 from mmdet_jetson.stages.errors import StageError
 
 KNOWN = {
@@ -34,6 +35,8 @@ KNOWN = {
     "yolo/yolov3_mobilenetv2_8xb24-320-300e_coco.py": "yolov3",
     "yolox/yolox_tiny_8xb8-300e_coco.py": "yolox",
 }
+# The coarsest of its maps must be as large as its deformable convolutions.
+SIZES = {"ddod/ddod_r50_fpn_1x_coco.py": (384, 384)}
 # It predicts with its NMS or not at all; `test_fused_heads` has it.
 INSEPARABLE = "paa/paa_r50_fpn_1x_coco.py"
 
@@ -46,17 +49,20 @@ def untrained(base: str) -> torch.nn.Module:
     return revert_sync_batchnorm(MODELS.build(config.model)).eval()
 
 
-@pytest.mark.parametrize("base", set(KNOWN) - {INSEPARABLE})
-def test_a_head_is_decoded_as_mmdetection_does(base: str) -> None:
-    model = untrained(base)
-    network = DecodedNetwork(model, 1, SIZE)
+@pytest.mark.parametrize("base", KNOWN)
+def test_a_head_is_known_by_one_module_that_decodes_as_mmdetection_does(base: str) -> None:
+    model, size = untrained(base), SIZES.get(base, SIZE)
+    assert [n for n in heads.HEADS if heads.load(n).matches(model.bbox_head)] == [KNOWN[base]]
+    if base == INSEPARABLE:
+        return
+    network = DecodedNetwork(model, 1, size)
     batch = torch.randn(network.example.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         boxes, scores, *factors = network(batch)
         scores = scores * factors[0] if factors else scores
         found = model.bbox_head.predict_by_feat(
             *model.bbox_head(model.extract_feat(batch)),
-            batch_img_metas=[{"img_shape": SIZE[::-1]}],
+            batch_img_metas=[{"img_shape": size[::-1]}],
             cfg=Config({"score_thr": 0.0, "nms_pre": 10**6}),
             with_nms=False,
         )[0]
@@ -74,15 +80,32 @@ def table(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> to
     return torch.cat([labels[:, None].float(), scores[:, None], boxes], 1).unique(dim=0)
 
 
-@pytest.mark.parametrize("base", KNOWN)
-def test_each_is_known_by_one_module(base: str) -> None:
-    head = untrained(base).bbox_head
-    knowing = [name for name in heads.HEADS if heads.load(name).matches(head)]
-    assert knowing == [KNOWN[base]]
-
-
 def test_every_registered_head_is_tried_here() -> None:
     assert set(heads.HEADS) == set(KNOWN.values())
+
+
+@pytest.mark.parametrize(
+    ("base", "size", "sentence"),
+    [
+        ("rtmdet/rtmdet_tiny_8xb32-300e_coco.py", (100, 128), "100x128 is not a multiple of 32"),
+        ("ssd/ssd300_coco.py", (128, 128), "a SingleStageDetector cannot take an input of 128x128"),
+        (
+            "ddod/ddod_r50_fpn_1x_coco.py",
+            (128, 128),
+            "a DDOD cannot take an input of 128x128: Runt",
+        ),
+    ],
+)
+def test_a_size_that_a_network_cannot_take_is_one_sentence(
+    base: str, size: tuple[int, int], sentence: str
+) -> None:
+    with pytest.raises(StageError, match=sentence) as caught:
+        check_size(untrained(base), size)
+    assert caught.value.hint
+
+
+def test_ssd_takes_its_300_pixels() -> None:
+    check_size(untrained("ssd/ssd300_coco.py"), (300, 300))
 
 
 @pytest.mark.parametrize(

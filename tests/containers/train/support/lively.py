@@ -96,7 +96,7 @@ def assert_same_detections(
     ours: FusedDetector, theirs: Callable[[Path], list[Detection]], photos: list[Path]
 ) -> None:
     """Show a graph all photos, as many at a time as it takes."""
-    labels, batch = set(), ours.feeding.batch
+    labels, batch, suppressed = set(), ours.feeding.batch, 0
     for start in range(0, len(photos), batch):
         paths = photos[start : start + batch]
         pictures = [read_picture(path) for path in paths]
@@ -106,6 +106,8 @@ def assert_same_detections(
         for number, (path, picture) in enumerate(zip(paths, pictures)):
             own = tuple(values[number : number + 1] for values in outputs)
             assert ours.is_complete(own)
+            passing, kept, _ = own[2][0]
+            suppressed += passing - kept
             found = rows(ours.postprocess(own, (picture.shape[1], picture.shape[0])))
             expected = rows(theirs(path))
             if len(expected) > ours.keep:
@@ -116,3 +118,4 @@ def assert_same_detections(
             assert max(nearest(row, found) for row in expected) < 0.05
             assert max(nearest(row, expected) for row in found) < 0.05
     assert len(labels) > 1
+    assert suppressed > 0
