@@ -75,8 +75,8 @@ def preprocessing_graph(
 
     - ``image``: ``picture`` uint8 [1, height, width, 3], BGR, of any size;
     - ``letterboxed``: ``picture`` uint8 [batch, height, width, 3], BGR, brought to the network's
-      size already; only ``input`` is made of it. What is padded after normalising can be a colour
-      that 8 bits cannot say, so ``mapping`` is an input, too: it tells where no picture is.
+      size already; only ``input`` is made of it. What is padded after normalising is mostly no
+      colour of 8 bits; there ``mapping`` is an input, too, and tells where no picture is.
 
     ``input`` is [batch, 3, height, width], normalised as far as the network does not do it itself:
     ``folded`` is what `fold_into_first_convolution` said.
@@ -98,8 +98,8 @@ def preprocessing_graph(
         place_y=_listed(map(float, range(height))),
         source_x=_SOURCE.substitute(axis="x", side="width_number", new="new_width"),
         source_y=_SOURCE.substitute(axis="y", side="height_number", new="new_height"),
-        weights_x=_WEIGHTS.substitute(axis="x"),
-        weights_y=_WEIGHTS.substitute(axis="y"),
+        weights_x=_WEIGHTS.substitute(axis="x", share="share_x"),
+        weights_y=_WEIGHTS.substitute(axis="y", share="part_y"),
         left=_COLUMNS.substitute(name="left", given="left_weight"),
         right=_COLUMNS.substitute(name="right", given="right_weight"),
         upper_row=_ROW.substitute(row="upper", rows="first_y"),
@@ -112,7 +112,7 @@ def preprocessing_graph(
         std=_listed(preprocessing.std),
         fitted=_LETTERBOX if preprocessing.keep_ratio else _STRETCH,
         normalized=_FOLDED if folded else _UNFOLDED,
-        padded=_PADDED if pads else _FULL,
+        padded=_PADDED if pads else "input = Identity (normalized)",
     )
     model = parser.parse_model(text)
     onnx.checker.check_model(model)
@@ -125,8 +125,7 @@ def _padding(preprocessing: Preprocessing, folded: bool) -> List[float]:
     if folded:
         padding *= np.array(preprocessing.std, np.float32)
         padding = padding[::-1] if preprocessing.to_rgb else padding
-    values: List[float] = padding.tolist()
-    return values
+    return list(map(float, padding))
 
 
 def _listed(values: Iterable[float]) -> str:
@@ -170,7 +169,6 @@ $source_y
   is_right = GreaterOrEqual (floor_x, last_x)
   is_edge = Or (is_left, is_right)
   share_x = Where (is_edge, zero, part_x)
-  share_y = Identity (part_y)
 $weights_x
 $weights_y
   left_weight = Div (first_weight_x, sixteen)
@@ -217,9 +215,9 @@ _SOURCE = Template(
 )
 
 _WEIGHTS = Template(
-    """  rest_$axis = Sub (one, share_$axis)
+    """  rest_$axis = Sub (one, $share)
   first_exact_$axis = Mul (rest_$axis, weight_one)
-  second_exact_$axis = Mul (share_$axis, weight_one)
+  second_exact_$axis = Mul ($share, weight_one)
   first_weight_$axis = Round (first_exact_$axis)
   second_weight_$axis = Round (second_exact_$axis)"""
 )
@@ -280,8 +278,6 @@ _PADDED = """
   is_row = Reshape (is_row_list, as_plane_rows)
   is_picture = And (is_row, is_column)
   input = Where (is_picture, normalized, padding)"""
-
-_FULL = "input = Identity (normalized)"
 
 # New sides are (2 * side * input / longer + 1) / 2 in whole numbers, at least 1.
 _LETTERBOX = """
