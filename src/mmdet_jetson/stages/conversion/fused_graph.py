@@ -78,7 +78,7 @@ def trace(network: DecodedNetwork) -> onnx.ModelProto:
         traceback.print_exc()
         raise StageError(
             f"PyTorch {torch.__version__} cannot write this network as ONNX: {reason_of(error)}",
-            "RTMDet and YOLOX are known to work; the log has the traceback",
+            "the models of docs/conversion.md are known to work; the log has the traceback",
         ) from error
     return onnx.load_model_from_string(stream.getvalue())
 
