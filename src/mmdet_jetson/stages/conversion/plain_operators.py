@@ -8,9 +8,10 @@ tensor, one channel at a time, which becomes thousands of nodes.
 import itertools
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import Iterator, Optional, Tuple, Union
+from typing import Iterator, List, Optional, Tuple, Union
 from unittest import mock
 
+import numpy as np
 import torch
 from mmcv.ops import deform_conv, modulated_deform_conv
 from mmdet.models import utils
@@ -118,18 +119,18 @@ def _places(
     offset: Tensor, weight: Tensor, steps: Tuple[Pair, Pair, Pair], deform_groups: int
 ) -> Tuple[Tensor, Tensor]:
     """Say which row and column each tap reads: [batch, deform groups, taps, height, width] both."""
-    batch, (height, width), kernel = int(offset.shape[0]), offset.shape[2:], weight.shape[2:]
-    apart = offset.reshape(batch, deform_groups, -1, 2, int(height), int(width))
-    grids = []
-    for axis, count in enumerate((int(height), int(width))):
+    height, width = map(int, offset.shape[2:])
+    apart = offset.reshape(int(offset.shape[0]), deform_groups, -1, 2, height, width)
+    # What does not depend on the offsets is a constant of the graph: NumPy is not traced.
+    kernel = [np.arange(int(count), dtype=np.float32) for count in weight.shape[2:]]
+    starts = [np.arange(count, dtype=np.float32) for count in (height, width)]
+    for axis in (0, 1):
         stride, padding, dilation = (s if isinstance(s, int) else s[axis] for s in steps)
-        taps = torch.arange(int(kernel[axis]), dtype=torch.float32) * dilation - padding
-        grids.append((taps, torch.arange(count, dtype=torch.float32) * stride))
-    (row_taps, row_starts), (column_taps, column_starts) = grids
-    row_taps = row_taps.repeat_interleave(len(column_taps))
-    column_taps = column_taps.repeat(int(kernel[0]))
-    rows = row_taps.reshape(-1, 1, 1) + row_starts.reshape(1, -1, 1)
-    columns = column_taps.reshape(-1, 1, 1) + column_starts.reshape(1, 1, -1)
+        kernel[axis] = kernel[axis] * dilation - padding
+        starts[axis] = starts[axis] * stride
+    taps = np.stack(np.meshgrid(*kernel, indexing="ij")).reshape(2, -1, 1, 1)
+    rows = torch.from_numpy(taps[0] + starts[0][:, None])
+    columns = torch.from_numpy(taps[1] + starts[1])
     return apart[:, :, :, 0] + rows, apart[:, :, :, 1] + columns
 
 
@@ -140,17 +141,17 @@ def _sampled(x: Tensor, rows: Tensor, columns: Tensor, deform_groups: int) -> Te
     ringed = functional.pad(x, (1, 1, 1, 1))
     pixels = ringed.reshape(batch * deform_groups, channels // deform_groups, -1)
     table = pixels.permute(0, 2, 1).reshape(-1, channels // deform_groups)
-    starts = torch.arange(batch * deform_groups) * ((height + 2) * (width + 2))
-    first = starts.reshape(batch, deform_groups, 1, 1, 1)
+    starts = np.arange(batch * deform_groups) * ((height + 2) * (width + 2))
+    first = torch.from_numpy(starts.reshape(batch, deform_groups, 1, 1, 1))
     rows, columns = rows.clamp(-1, height) + 1, columns.clamp(-1, width) + 1
     upper, left = rows.floor(), columns.floor()
     down, right = rows - upper, columns - left
-    total = torch.zeros(())
+    parts: List[Tensor] = []
     for below, beside in itertools.product((0, 1), repeat=2):
         row = (upper + below).clamp(max=height + 1).long()
         column = (left + beside).clamp(max=width + 1).long()
         index = first + row * (width + 2) + column
         share = (down if below else 1 - down) * (right if beside else 1 - right)
         values = table.index_select(0, index.reshape(-1)).reshape(*map(int, index.shape), -1)
-        total = total + values * share.unsqueeze(-1)
-    return total
+        parts.append(values * share.unsqueeze(-1))
+    return (parts[0] + parts[1]) + (parts[2] + parts[3])
