@@ -50,11 +50,14 @@ CASES = {
     "vfnet/vfnet_r50_fpn_1x_coco.py": replace(FUSED, input="tensor"),
     "tood/tood_r50_fpn_1x_coco.py": replace(FUSED, input="tensor", batch=2),
     "foveabox/fovea_r50_fpn_4xb4-1x_coco.py": replace(FUSED, input="letterboxed"),
-    "ssd/ssd300_coco.py": replace(FUSED, input="tensor"),
+    "ssd/ssd300_coco.py": replace(FUSED, input="tensor", candidates=1000),
     "yolo/yolov3_mobilenetv2_8xb24-320-300e_coco.py": FUSED,
 }
 # DDOD's deformable convolutions need 3 x 3 cells on its coarsest level.
 SIZES = {"ssd/ssd300_coco.py": (300, 300), "ddod/ddod_r50_fpn_1x_coco.py": (384, 384)}
+# Without batch norms every box of an untrained one has about the same score; there is no limit but
+# that of the detections.
+CROWDED = ("ssd/ssd300_coco.py",)
 # Layers whose untrained boxes would be too small to overlap.
 WIDENED = {
     "fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py": ("conv_reg", 3.0),
@@ -84,8 +87,9 @@ def test_it_detects_what_pytorch_detects(base: str, photos: list[Path], tmp_path
     layer, wider = WIDENED.get(base, ("", 0.0))
     if layer:
         getattr(model.bbox_head, layer).bias.data += wider
-    inputs = [Feeding(prepared, TENSOR)(read_picture(path))[0] for path in photos]
-    model.bbox_head.test_cfg.score_thr = threshold(DecodedNetwork(model, 1, size), inputs)
+    if base not in CROWDED:
+        inputs = [Feeding(prepared, TENSOR)(read_picture(path))[0] for path in photos]
+        model.bbox_head.test_cfg.score_thr = threshold(DecodedNetwork(model, 1, size), inputs)
     limits = nms_limits(model, DEPLOY, fused)
     graph = fused_graph(model, fused, prepared, limits)
     assert {node.domain for node in graph.graph.node} == {""}
