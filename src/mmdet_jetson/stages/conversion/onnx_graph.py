@@ -127,7 +127,7 @@ def _check(
             f"the exported graph is not a detector for {backend}: it has the outputs "
             f"{', '.join(outputs)}, the custom operators "
             f"{', '.join(sorted(set(names))) or '(none)'} and {standard_nms} NonMaxSuppression",
-            "MMDeploy 1.0.0 does not rewrite this model's head; docs/conversion.md says which it does",
+            "MMDeploy 1.0.0 does not rewrite this head; docs/conversion.md says which it does",
         )
 
 
