@@ -5,7 +5,9 @@ finds nothing that could be compared.
 """
 
 import json
+import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -32,13 +34,17 @@ def demo_model(demo_run: Commands, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-@pytest.fixture(scope="module")
-def sdk_found(demo_model: Path, balloon_run: BalloonRun, sdk_python: Path) -> dict[str, Rows]:
-    command = [sdk_python, SCRIPT, demo_model, *balloon_run.val_pictures]
+def by_sdk(python: Path, folder: Path, pictures: Sequence[Path]) -> dict[str, Rows]:
+    command = [python, SCRIPT, folder, *pictures]
     answer = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     found: dict[str, Rows] = json.loads(answer.stdout)
     return found
+
+
+@pytest.fixture(scope="module")
+def sdk_found(demo_model: Path, balloon_run: BalloonRun, sdk_python: Path) -> dict[str, Rows]:
+    return by_sdk(sdk_python, demo_model, balloon_run.val_pictures)
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +74,34 @@ def has_match(row: list[float], others: Rows) -> bool:
 def test_the_sdk_and_our_detector_find_the_same(
     balloon_run: BalloonRun, sdk_found: dict[str, Rows], detector: Detector
 ) -> None:
+    assert_same(sdk_found, detector, balloon_run.val_pictures)
+
+
+def test_both_pad_after_normalising_where_pipeline_json_does(
+    balloon_run: BalloonRun, demo_model: Path, sdk_python: Path, tmp_path: Path
+) -> None:
+    """The order that an export writes for a test pipeline without a Pad."""
+    folder = tmp_path / "documented"
+    shutil.copytree(demo_model, folder)
+    content = json.loads((folder / "pipeline.json").read_text())
+    steps = content["pipeline"]["tasks"][0]["transforms"]
+    _, _, pad, normalize, idle = steps[:5]
+    assert [pad["type"], normalize["type"], idle["type"]] == ["Pad", "Normalize", "Pad"]
+    steps[2:5] = [normalize, {"type": "Pad", "size": pad["size"], "pad_val": 0.0}]
+    (folder / "pipeline.json").write_text(json.dumps(content))
+    found = by_sdk(sdk_python, folder, balloon_run.val_pictures)
+    detector = open_graph(folder)
+    assert detector.feeding.preprocessing.pads_normalized
+    assert_same(found, detector, balloon_run.val_pictures)
+
+
+def assert_same(found: dict[str, Rows], detector: Detector, pictures: Sequence[Path]) -> None:
     compared = 0
-    for path in balloon_run.val_pictures:
-        theirs, mine = sdk_found[str(path)], ours(detector, path)
+    for path in pictures:
+        theirs, mine = found[str(path)], ours(detector, path)
         for name, rows, others in (("SDK", theirs, mine), ("detector", mine, theirs)):
             alone = [r for r in confident(rows, LEAST_SCORE) if not has_match(r, others)]
             assert not alone, f"{path.name}: only the {name} found {alone}"
         compared += len(confident(mine, LEAST_SCORE))
 
-    assert compared >= len(balloon_run.val_pictures), "too few detections to mean anything"
+    assert compared >= len(pictures), "too few detections to mean anything"

@@ -1,6 +1,8 @@
 """Stage `evaluate_checkpoint`: the COCO figures of PyTorch weights, before or after training.
 
-The pictures take the config's own test pipeline, one at a time: what an engine of it will do too.
+The pictures take the config's own test pipeline, one at a time, and end at the one size that an
+engine of it will have. Where MMDetection's own validation pads to a multiple of 32 only, they are
+padded to the whole size here: what is deployed is what is measured.
 """
 
 from pathlib import Path
@@ -20,7 +22,11 @@ from mmdet_jetson.stages.checkpoints.checkpoint_file import only_tensors
 from mmdet_jetson.stages.checkpoints.models import build_model, ready_to_detect
 from mmdet_jetson.stages.checkpoints.trained_model import classes_of, load_trained_model
 from mmdet_jetson.stages.checkpoints.weights import find_weights, match_weights, read_weights
-from mmdet_jetson.stages.conversion.trained_preprocessing import trained_preprocessing
+from mmdet_jetson.stages.conversion.trained_preprocessing import (
+    padded_input,
+    test_pipeline,
+    trained_preprocessing,
+)
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluation.evaluation import (
     Described,
@@ -88,17 +94,28 @@ def detector(model: nn.Module, config: Config) -> Detect:
     """Give a function from a picture's file to its detections, in pixels of that picture.
 
     Boxes end at the picture's borders, as those of an engine do.
+
+    Raises:
+        StageError: the test pipeline is none that an engine can have. The function raises it for a
+            picture that does not fit into the engine.
     """
     # A GPU may else round what it convolves to 10 bits behind the point, which no engine in FP32
     # does that is compared with this.
     torch.backends.cudnn.allow_tf32 = False
-    prepare = Compose(config.test_dataloader.dataset.pipeline)
+    size = input_size(config)
+    prepare = Compose(test_pipeline(config, size))
+    preprocessing = _preprocessing(config)
 
     def detect(path: Path) -> List[Detection]:
         packed = prepare({"img_path": str(path), "img_id": 0})
-        batch = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
+        sample = packed["data_samples"]
+        if preprocessing.pads_normalized:
+            preprocessing.fitted_size(*sample.ori_shape[::-1])
+        batch = {"inputs": [packed["inputs"]], "data_samples": [sample]}
         with torch.no_grad():
-            sample = model.test_step(batch)[0]
+            data = model.data_preprocessor(batch, False)
+            data["inputs"] = padded_input(data["inputs"], preprocessing)
+            sample = model(**data, mode="predict")[0]
         height, width = sample.ori_shape
         found = sample.pred_instances.cpu()
         boxes, covers = clip_boxes(found.bboxes.numpy(), (width, height))
@@ -120,8 +137,9 @@ def _check_classes(trained: Tuple[str, ...], validation: Tuple[str, ...]) -> Non
 
 
 def _preprocessing(config: Config) -> Preprocessing:
-    steps = config.test_dataloader.dataset.pipeline
-    return trained_preprocessing(steps, config.model.data_preprocessor, input_size(config))
+    size = input_size(config)
+    steps = test_pipeline(config, size)
+    return trained_preprocessing(steps, config.model.data_preprocessor, size)
 
 
 def _facts(device: str) -> Dict[str, str]:

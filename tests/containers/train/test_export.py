@@ -32,6 +32,7 @@ from mmdet_jetson.stages.conversion import documented_graph
 from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
 from mmdet_jetson.stages.conversion.onnx_graph import read_documented_graph
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 CONFIGS = {
     backend: f"configs/deploy/detection_{backend}_static.py"
@@ -286,6 +287,26 @@ def test_a_stretch_stays_a_stretch(
     assert result.warnings == ()
 
 
+def test_what_the_data_preprocessor_pads_is_padded_behind_normalize(
+    rtmdet: Path, tmp_path: Path, traced_before: Callable[[str], None]
+) -> None:
+    def without_pad(config: Config) -> None:
+        with_pipeline(pipeline(True))(config)
+        config.model.data_preprocessor.update({"pad_size_divisor": 32, "pad_value": 0.5})
+
+    traced_before("onnxruntime")
+    checkpoint = variant(rtmdet, tmp_path / "padded-later", without_pad)
+    folder, _ = run(checkpoint, "onnxruntime", tmp_path / "job", size=(160, 128))
+    listed = at(read(folder, "pipeline.json"), "pipeline.tasks.0.transforms")
+    assert isinstance(listed, list)
+    kinds = [step["type"] for step in listed]
+    assert kinds[1:4] == ["Resize", "Normalize", "Pad"]
+    assert listed[1]["keep_ratio"] is True
+    assert listed[3] == {"type": "Pad", "size": [128, 160], "pad_val": 0.5}
+    wanted = Preprocessing.read(folder / "pipeline.json", (160, 128))
+    assert (wanted.pads_normalized, wanted.pad_value) == (True, (0.5, 0.5, 0.5))
+
+
 def test_an_oblong_input_is_padded_in_the_sdks_order_and_warned_about(
     rtmdet: Path, tmp_path: Path, traced_before: Callable[[str], None]
 ) -> None:
@@ -427,6 +448,13 @@ def no_classes(config: Config) -> None:
     config.test_dataloader.dataset.pop("metainfo")
 
 
+def with_divisor(divisor: int) -> Callable[[Config], None]:
+    def change(config: Config) -> None:
+        config.model.data_preprocessor.pad_size_divisor = divisor
+
+    return change
+
+
 BAD_CHECKPOINTS = {
     "weights-garbage": (garble("best.pth", b"no pickle"), "best.pth are not a PyTorch"),
     "weights-empty": (garble("best.pth", b""), "best.pth are an empty file"),
@@ -444,7 +472,10 @@ BAD_CHECKPOINTS = {
         set_config(with_pipeline([*pipeline(True, PAD)[:2], {"type": "RandomFlip"}, PACK])),
         "has a RandomFlip, which an engine cannot perform",
     ),
-    "keeps-ratio-without-pad": (set_config(with_pipeline(pipeline(True))), "has no Pad"),
+    "pads-beyond-the-input": (
+        set_config(with_divisor(48)),
+        "128x128 is not a multiple of 48 in both directions, to which the model's",
+    ),
     "no-resize": (
         set_config(with_pipeline([{"type": "LoadImageFromFile"}, PACK])),
         "needs one Resize",

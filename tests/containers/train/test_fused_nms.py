@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmcv.ops import batched_nms
 
-from mmdet_jetson.stages.conversion.fused_nms import NmsLimits, nms_graph
+from mmdet_jetson.stages.conversion.fused_nms import Given, NmsLimits, nms_graph
 
 CASES = 10_000
 BATCH = 100
@@ -46,7 +46,7 @@ def limits(iou: float = 0.5) -> NmsLimits:
 
 @lru_cache(None)
 def session(asked: NmsLimits, batch: int, boxes: int, classes: int) -> onnxruntime.InferenceSession:
-    graph = nms_graph(asked, batch, boxes, classes)
+    graph = nms_graph(asked, Given(batch, boxes, classes))
     return onnxruntime.InferenceSession(graph.SerializeToString())
 
 
@@ -196,3 +196,54 @@ def test_boxes_are_mapped_into_the_picture_and_cut_off_there() -> None:
         [0, 0, 0, 0, 0],
     ]
     assert labels.tolist() == [[0, 0, -1]]
+
+
+def run_given(comes_in: Given, **values: object) -> list[np.ndarray]:
+    """Run the graph on one picture, which is half as large as the network's input in x and y."""
+    feed = {name: np.array(value, np.float32)[None] for name, value in values.items()}
+    feed["mapping"] = np.array([[0.5, 0.5, 40, 30]], np.float32)
+    graph = nms_graph(limits(), comes_in).SerializeToString()
+    outputs: list[np.ndarray] = onnxruntime.InferenceSession(graph).run(None, feed)
+    return outputs
+
+
+def test_a_score_passes_without_its_factor_and_is_sorted_with_it() -> None:
+    boxes = [[0, 0, 8, 8], [10, 0, 18, 8], [20, 0, 28, 8]]
+    dets, labels, nms = run_given(
+        Given(1, 3, 1, has_factors=True),
+        boxes=boxes,
+        scores=[[0.9], [0.06], [0.04]],
+        factors=[[0.1], [0.5], [1.0]],
+    )
+    assert nms[0].tolist() == [2, 2, 0]
+    assert labels[0].tolist() == [0, 0, -1]
+    assert np.allclose(dets[0, :2], [[0, 0, 4, 4, 0.09], [5, 0, 9, 4, 0.03]])
+
+
+@pytest.mark.parametrize(("border", "kept", "right"), [(None, 2, 40), (0.0, 1, 40), (4.0, 1, 38)])
+def test_boxes_end_before_nms_where_the_picture_does(
+    border: float | None, kept: int, right: float
+) -> None:
+    """Beyond the picture, which is 80 pixels wide here, the second box reaches further."""
+    dets, _, nms = run_given(
+        Given(1, 2, 1, border=border),
+        boxes=[[40, 0, 80, 20], [40, 0, 200, 20]],
+        scores=[[0.9], [0.8]],
+    )
+    assert nms[0].tolist() == [2, kept, 0]
+    assert dets[0, 0, 2] == right
+
+
+def test_voters_are_of_the_same_class_and_overlap() -> None:
+    comes_in = Given(1, 4, 2)
+    boxes = [[0, 0, 20, 20], [2, 0, 22, 20], [2, 0, 22, 20], [50, 0, 60, 20]]
+    scores = [[0.9, 0], [0.6, 0], [0, 0.5], [0.7, 0]]
+    feed = {"boxes": np.array([boxes], np.float32), "scores": np.array([scores], np.float32)}
+    feed["mapping"] = np.array([[1, 1, 100, 100]], np.float32)
+    graph = nms_graph(replace(limits(), votes=True), comes_in).SerializeToString()
+    dets, labels, _ = onnxruntime.InferenceSession(graph).run(None, feed)
+    vote = 0.6 * np.exp(-((1 - 360 / 440) ** 2) / 0.025)
+    moved = 2 * vote / (0.9 + vote)
+    expected_rows = [[moved, 0, 20 + moved, 20, 0.9], [50, 0, 60, 20, 0.7], [2, 0, 22, 20, 0.5]]
+    assert labels[0, :4].tolist() == [0, 0, 1, -1]
+    assert np.allclose(dets[0, :3], expected_rows, atol=1e-4)

@@ -19,7 +19,10 @@ from untrained import PACK, base_config
 
 from mmdet_jetson.stages.annotations.pictures import inspect, write
 from mmdet_jetson.stages.conversion.fused_preprocessing import INPUTS, preprocessing_graph
-from mmdet_jetson.stages.conversion.trained_preprocessing import trained_preprocessing
+from mmdet_jetson.stages.conversion.trained_preprocessing import (
+    padded_input,
+    trained_preprocessing,
+)
 from mmdet_jetson.stages.inference.feeding import Feeding
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
 
@@ -35,14 +38,26 @@ SIZES = [
 MOST_OFF = 3
 
 
+FITTED = {
+    "letterbox": {"keep_ratio": True},
+    "stretch": {"keep_ratio": False},
+    "padded after normalising": {"keep_ratio": True, "pads_later": True},
+}
+
+
 class Trained:
     """MMDetection's own transforms and data_preprocessor, and what the export reads from them."""
 
-    def __init__(self, config: Config, *, keep_ratio: bool, to_rgb: bool) -> None:
+    def __init__(
+        self, config: Config, *, keep_ratio: bool, to_rgb: bool, pads_later: bool = False
+    ) -> None:
         pad = {"type": "Pad", "size": (SIDE, SIDE), "pad_val": {"img": (114, 114, 114)}}
         resize = {"type": "Resize", "scale": (SIDE, SIDE), "keep_ratio": keep_ratio}
-        steps = [{"type": "LoadImageFromFile"}, resize, *([pad] if keep_ratio else []), PACK]
+        pads = [pad] if keep_ratio and not pads_later else []
+        steps = [{"type": "LoadImageFromFile"}, resize, *pads, PACK]
         means = {**config.model.data_preprocessor, "bgr_to_rgb": to_rgb, "batch_augments": None}
+        if pads_later:
+            means.update(pad_size_divisor=32, pad_value=0.3)
         self.transforms, self.normalizer = Compose(steps), MODELS.build(means)
         described = [ConfigDict(step) for step in steps]
         self.preprocessing = trained_preprocessing(described, means, (SIDE, SIDE))
@@ -51,7 +66,8 @@ class Trained:
         """Give what the network sees of a file: float32 [3, height, width]."""
         packed = self.transforms({"img_path": str(path), "img_id": 0})
         batch = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
-        values: np.ndarray = self.normalizer(batch, False)["inputs"].numpy()[0]
+        inputs = padded_input(self.normalizer(batch, False)["inputs"], self.preprocessing)
+        values: np.ndarray = inputs.numpy()[0]
         return values
 
 
@@ -85,11 +101,13 @@ def session(mode: str, preprocessing: Preprocessing) -> onnxruntime.InferenceSes
 
 def in_engine(mode: str, preprocessing: Preprocessing, path: Path) -> np.ndarray:
     """Give what the network sees of a file where the graph has an input of this mode."""
-    fed = Feeding(preprocessing, mode)(read_picture(path))[0]
+    fed = Feeding(preprocessing, mode)(read_picture(path))
     if mode == "tensor":
-        tensor: np.ndarray = fed[0]
+        tensor: np.ndarray = fed[0][0]
         return tensor
-    values: np.ndarray = session(mode, preprocessing).run(["input"], {"picture": fed})[0][0]
+    opened = session(mode, preprocessing)
+    named = {value.name: array for value, array in zip(opened.get_inputs(), fed)}
+    values: np.ndarray = opened.run(["input"], named)[0][0]
     return values
 
 
@@ -102,11 +120,11 @@ def differences(wanted: Preprocessing, values: np.ndarray, expected: np.ndarray)
 
 @pytest.mark.parametrize("mode", INPUTS)
 @pytest.mark.parametrize("to_rgb", [False, True])
-@pytest.mark.parametrize("keep_ratio", [True, False])
+@pytest.mark.parametrize("fitted", FITTED)
 def test_pictures_of_any_size(
-    keep_ratio: bool, to_rgb: bool, mode: str, config: Config, photos: list[Path]
+    fitted: str, to_rgb: bool, mode: str, config: Config, photos: list[Path]
 ) -> None:
-    trained = Trained(config, keep_ratio=keep_ratio, to_rgb=to_rgb)
+    trained = Trained(config, to_rgb=to_rgb, **FITTED[fitted])
     wanted, off = trained.preprocessing, []
     for path in photos:
         off += differences(wanted, in_engine(mode, wanted, path), trained.pixels(path))

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mmdet_jetson.contract.parameters.base import Parameters
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.stages.engine import run as build_engine
-from mmdet_jetson.stages.inference.preprocessing import Transform
+from mmdet_jetson.stages.inference.pipeline_json import Transform
 from mmdet_jetson.stages.job import StageJob
 
 P = TypeVar("P", bound=Parameters)

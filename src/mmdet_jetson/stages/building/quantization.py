@@ -94,7 +94,8 @@ def feeds(
     """Yield the inputs of the graph, by name, for each calibration picture.
 
     ``same_size``: give all pictures the network's size, also where the graph takes any. What the
-    graph then computes is the same: a picture of that size is not scaled again.
+    graph then computes is the same: a picture of that size is not scaled again. Only what is padded
+    after normalising is off by what the nearest colour of 8 bits is.
     """
     graph = request.graph
     feeding = Feeding(preprocessing_of(request.onnx.parent, graph), graph.input, graph.batch)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.stages.conversion.fused_nms import Given
 from mmdet_jetson.stages.conversion.heads import Boxes, Maps, find_head
 
 
@@ -20,8 +21,7 @@ class DecodedNetwork(nn.Module):  # type: ignore[misc]
 
     Attributes:
         example: a batch to trace with.
-        boxes: how many boxes a picture has, ``n`` of `Boxes`.
-        classes: how many scores a box has.
+        given: what NMS gets of it; ``border`` is what it is where the picture's own border counts.
     """
 
     def __init__(self, model: nn.Module, batch: int, size: Size) -> None:
@@ -33,11 +33,13 @@ class DecodedNetwork(nn.Module):  # type: ignore[misc]
             maps = self._maps(self.example)
         shapes = [level.shape[2:] for level in maps[0]]
         self.register_buffer("priors", self.head.priors(model.bbox_head, shapes))
-        scores = self._decode(maps)[1]
-        self.boxes, self.classes = scores.shape[1:]
+        _, scores, *factors = self._decode(maps)
+        border = self.head.border(model.bbox_head)
+        boxes, classes = scores.shape[1:]
+        self.given = Given(batch, boxes, classes, bool(factors), border)
 
     def forward(self, batch: Tensor) -> Boxes:
-        """Turn float32 [batch, 3, height, width] into boxes and scores."""
+        """Turn float32 [batch, 3, height, width] into boxes, scores and, if any, their factors."""
         return self._decode(self._maps(batch))
 
     def _maps(self, batch: Tensor) -> Maps:

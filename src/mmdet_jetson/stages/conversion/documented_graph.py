@@ -21,6 +21,7 @@ from mmengine import Config
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.checkpoints.checkpoint_file import only_tensors
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel
+from mmdet_jetson.stages.conversion.plain_operators import plain_operators
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
     check_pipeline,
     mend_pipeline,
@@ -52,13 +53,13 @@ def _make_relative(detail: Path) -> None:
 
 
 def trace(model: TrainedModel, deploy_config: Config, size: Size, folder: Path) -> None:
-    """Let MMDeploy write ``end2end.onnx`` into ``folder``.
+    """Let MMDeploy write ``end2end.onnx`` into ``folder``, but no operators of MMCV.
 
     Raises:
         StageError: MMDeploy cannot export this model for this backend.
     """
     try:
-        with cpu_for_tensorrt(), only_tensors():
+        with cpu_for_tensorrt(), plain_operators(), only_tensors():
             torch2onnx(
                 _picture(size),
                 str(folder),
@@ -75,7 +76,7 @@ def trace(model: TrainedModel, deploy_config: Config, size: Size, folder: Path) 
         raise StageError(
             f"MMDeploy {mmdeploy.__version__} cannot export a {model.description} for "
             f"{deploy_config.backend_config.type}: {reason_of(error)}",
-            "RTMDet and YOLOX are known to work; the log has the traceback",
+            "docs/conversion.md says which are known to work; the log has the traceback",
         ) from error
 
 

@@ -5,6 +5,7 @@ Every node's name starts with the part it belongs to: ``preprocessing/``, ``netw
 
 import io
 import traceback
+from dataclasses import replace
 from typing import Dict, List, Mapping, NamedTuple, Optional, Set
 
 import onnx
@@ -20,6 +21,7 @@ from mmdet_jetson.stages.conversion.fused_preprocessing import (
     fold_into_first_convolution,
     preprocessing_graph,
 )
+from mmdet_jetson.stages.conversion.plain_operators import plain_operators
 from mmdet_jetson.stages.errors import StageError, reason_of
 from mmdet_jetson.stages.inference.graph import TENSOR, Folded
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
@@ -48,7 +50,9 @@ def fused_graph(
     check_input(fused.input, preprocessing, fused.batch)
     decoded = DecodedNetwork(model, fused.batch, preprocessing.input_size).eval()
     network = trace(decoded)
-    nms = nms_graph(limits, fused.batch, decoded.boxes, decoded.classes)
+    # A Pad of the test pipeline makes the padding part of the picture, as far as MMDetection knows.
+    border = decoded.given.border if preprocessing.pads_normalized else None
+    nms = nms_graph(limits, replace(decoded.given, border=border))
     parts = {"network": network, "nms": nms}
     folded: Optional[Folded] = None
     if fused.input != TENSOR:
@@ -61,27 +65,28 @@ def fused_graph(
 
 
 def trace(network: DecodedNetwork) -> onnx.ModelProto:
-    """Write a detector up to its boxes, from ``input`` to ``boxes`` and ``scores``.
+    """Write a detector up to its boxes, from ``input`` to ``boxes``, ``scores`` and ``factors``.
 
     Raises:
         StageError: the network has an operator that PyTorch cannot write as ONNX.
     """
     stream = io.BytesIO()
+    names = ["boxes", "scores", *(["factors"] if network.given.has_factors else [])]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), plain_operators():
             torch.onnx.export(
                 network,
                 network.example,
                 stream,
                 opset_version=OPSET,
                 input_names=["input"],
-                output_names=["boxes", "scores"],
+                output_names=names,
             )
     except RuntimeError as error:
         traceback.print_exc()
         raise StageError(
             f"PyTorch {torch.__version__} cannot write this network as ONNX: {reason_of(error)}",
-            "RTMDet and YOLOX are known to work; the log has the traceback",
+            "the models of docs/conversion.md are known to work; the log has the traceback",
         ) from error
     return onnx.load_model_from_string(stream.getvalue())
 

@@ -14,6 +14,9 @@ can be missing are detections behind the last of them: see `FusedDetector.is_com
 The arithmetic is that of ``mmcv.ops.batched_nms`` on a CPU, step by step. It keeps classes apart by
 shifting the boxes of each by more than the largest coordinate of any, which rounds them, and it
 compares an overlap after the division, so that 0/0 suppresses nothing.
+
+Where scores have a factor, such as the centerness of FCOS, the score alone has to pass the
+threshold, and their product is what boxes are sorted by and what leaves.
 """
 
 from dataclasses import dataclass
@@ -34,7 +37,9 @@ class NmsLimits:
 
     ``inclusive``: whether a score equal to the threshold passes. ``min_size``: boxes must be wider
     and higher than this, in pixels of the picture; None lets even boxes pass that are inside out.
-    ``candidates`` of the best pairs take part; at most ``keep`` detections leave.
+    ``candidates`` of the best pairs take part; at most ``keep`` detections leave. ``votes``:
+    whether a detection's box becomes the mean of all candidates of its class that overlap it,
+    weighted by their scores and by how much they do: the score voting of PAA.
     """
 
     score_threshold: float
@@ -44,20 +49,38 @@ class NmsLimits:
     keep: int
     candidates: int
     rounds: int
+    votes: bool = False
 
 
-def nms_graph(limits: NmsLimits, batch: int, boxes: int, classes: int) -> onnx.ModelProto:
-    """Write the graph for ``batch`` pictures of ``boxes`` boxes with ``classes`` scores each.
+@dataclass(frozen=True)
+class Given:
+    """What comes into NMS: ``boxes`` of each of ``batch`` pictures with ``classes`` scores each.
+
+    ``has_factors``: whether a box also has a factor of its scores. ``border``: how many pixels of
+    the network's input inside the picture's border boxes are cut off; None lets them reach beyond.
+    """
+
+    batch: int
+    boxes: int
+    classes: int
+    has_factors: bool = False
+    border: Optional[float] = None
+
+
+def nms_graph(limits: NmsLimits, given: Given) -> onnx.ModelProto:
+    """Write the graph.
 
     Inputs: ``boxes`` [batch, boxes, 4] (x1, y1, x2, y2 in pixels of the network's input),
-    ``scores`` [batch, boxes, classes], ``mapping`` [batch, 4]: what x and what y are multiplied
-    with to get pixels of the picture, and the picture's width and height.
+    ``scores`` [batch, boxes, classes], ``factors`` [batch, boxes, 1] where there are any,
+    ``mapping`` [batch, 4]: what x and what y are multiplied with to get pixels of the picture, and
+    the picture's width and height.
 
     Outputs: ``dets`` [batch, keep, 5], best first (box in pixels of the picture and inside it,
     score), and ``labels`` int32 [batch, keep]; a filling row has score 0 and label -1. ``nms``
     int32 [batch, 3]: how many pairs passed the score threshold, how many of the candidates NMS
     kept, and how many candidates still changed in the last round.
     """
+    batch, boxes, classes = given.batch, given.boxes, given.classes
     best = min(limits.candidates, boxes)
     pairs = min(limits.candidates, best * classes)
     text = _GRAPH.substitute(
@@ -76,7 +99,12 @@ def nms_graph(limits: NmsLimits, batch: int, boxes: int, classes: int) -> onnx.M
         iou_threshold=repr(limits.iou_threshold),
         min_size=repr(limits.min_size or 0.0),
         passes="GreaterOrEqual" if limits.inclusive else "Greater",
+        border=repr(given.border or 0.0),
+        inside=_AS_PLACED if given.border is None else _INSIDE,
         sized=_UNSIZED if limits.min_size is None else _SIZED,
+        factors=f", float[{batch}, {boxes}, 1] factors" if given.has_factors else "",
+        product="Mul (scores, factors)" if given.has_factors else "Identity (scores)",
+        voted=_VOTES if limits.votes else "voted = Identity (chosen_boxes)",
         chosen=_ONE_CLASS if classes == 1 else _CLASSES,
         rounds="\n".join(_ROUND.substitute(before=n, after=n + 1) for n in range(limits.rounds)),
         last=limits.rounds,
@@ -94,13 +122,16 @@ def _listed(values: Iterable[float]) -> str:
 _GRAPH = Template(
     """<ir_version: $ir_version, opset_import: ["" : $opset]>
 nms (
-  float[$batch, $boxes, 4] boxes, float[$batch, $boxes, $classes] scores, float[$batch, 4] mapping
+  float[$batch, $boxes, 4] boxes, float[$batch, $boxes, $classes] scores$factors,
+  float[$batch, 4] mapping
 )
 => (float[$batch, $keep, 5] dets, int32[$batch, $keep] labels, int32[$batch, 3] nms)
 <
   float[1] score_threshold = {$score_threshold}, float[1] iou_threshold = {$iou_threshold},
   float[1] min_size = {$min_size}, float[1] zero = {0.0}, float[1] one = {1.0},
   float[1] no_score = {-1.0}, int32[1] no_label = {-1}, float[1] lowest = {-1e30},
+  float[1] border = {$border}, float[1] least_vote = {0.01}, float[1] spread = {0.025},
+  float[1] tiny = {1e-30},
   int64[1] axis_1 = {1}, int64[1] axis_2 = {2}, int64[2] axes_1_2 = {1, 2},
   int64[4] ratio_columns = {0, 1, 0, 1}, int64[4] limit_columns = {2, 3, 2, 3},
   int64[1] class_count = {$classes}, int64[1] best_count = {$best}, int64[1] pair_count = {$pairs},
@@ -112,13 +143,18 @@ nms (
 {
   ratio_row = Gather <axis = 1> (mapping, ratio_columns)
   ratio = Unsqueeze (ratio_row, axis_1)
-  placed = Mul (boxes, ratio)
+  limit_row = Gather <axis = 1> (mapping, limit_columns)
+  limits = Unsqueeze (limit_row, axis_1)
+  placed_anywhere = Mul (boxes, ratio)
+  $inside
+  score_passes = $passes (scores, score_threshold)
   $sized
-  passes = $passes (sized_scores, score_threshold)
   passing = Cast <to = 1> (passes)
   passing_count = ReduceSum <keepdims = 0> (passing, axes_1_2)
-  box_scores = ReduceMax <axes = [2]> (sized_scores)
-  box_passes = $passes (box_scores, score_threshold)
+  product = $product
+  passing_scores = Where (passes, product, no_score)
+  box_scores = ReduceMax <axes = [2]> (passing_scores)
+  box_passes = GreaterOrEqual (box_scores, zero)
   passing_boxes = Where (box_passes, placed, lowest)
   largest = ReduceMax <axes = [1, 2]> (passing_boxes)
   box_list = Reshape (box_scores, as_list)
@@ -156,7 +192,7 @@ nms (
   is_before = Less (rank, other_rank)
   suppresses_if_kept = And (overlaps, is_before)
   suppresses = Cast <to = 1> (suppresses_if_kept)
-  chosen_passes = $passes (chosen_scores, score_threshold)
+  chosen_passes = GreaterOrEqual (chosen_scores, zero)
   valid_list = Cast <to = 1> (chosen_passes)
   valid = Unsqueeze (valid_list, axis_1)
   kept_0 = Identity (valid)
@@ -169,10 +205,9 @@ $rounds
   kept_scores = Mul (chosen_scores, kept_list)
   det_scores, det_index = TopK <axis = 1> (kept_scores, keep_count)
   det_rows = Add (det_index, first_pair)
-  all_chosen = Reshape (chosen_boxes, as_boxes)
+  $voted
+  all_chosen = Reshape (voted, as_boxes)
   det_boxes = Gather <axis = 0> (all_chosen, det_rows)
-  limit_row = Gather <axis = 1> (mapping, limit_columns)
-  limits = Unsqueeze (limit_row, axis_1)
   det_boxes_right = Max (det_boxes, zero)
   clipped = Min (det_boxes_right, limits)
   left, top, right, bottom = Split <axis = 2> (clipped)
@@ -198,7 +233,14 @@ $rounds
 }"""
 )
 
-_UNSIZED = "sized_scores = Identity (scores)"
+_AS_PLACED = "placed = Identity (placed_anywhere)"
+_INSIDE = """
+  inset = Mul (ratio, border)
+  borders = Sub (limits, inset)
+  placed_right = Max (placed_anywhere, zero)
+  placed = Min (placed_right, borders)"""
+
+_UNSIZED = "passes = Identity (score_passes)"
 _SIZED = """
   box_x1, box_y1, box_x2, box_y2 = Split <axis = 2> (placed)
   box_width = Sub (box_x2, box_x1)
@@ -206,7 +248,7 @@ _SIZED = """
   box_is_wide = Greater (box_width, min_size)
   box_is_high = Greater (box_height, min_size)
   box_is_sized = And (box_is_wide, box_is_high)
-  sized_scores = Where (box_is_sized, scores, no_score)"""
+  passes = And (score_passes, box_is_sized)"""
 
 _ONE_CLASS = """
   chosen_scores, box_index = TopK <axis = 1> (box_list, pair_count)
@@ -220,7 +262,7 @@ _CLASSES = """
   best_in_order, best_order = TopK <axis = 1, largest = 0> (best_numbers, best_count)
   best_boxes = Cast <to = 7> (best_in_order)
   best_rows = Add (best_boxes, first_box)
-  all_scores = Reshape (sized_scores, as_rows)
+  all_scores = Reshape (passing_scores, as_rows)
   best_scores = Gather <axis = 0> (all_scores, best_rows)
   pair_list = Reshape (best_scores, as_list)
   chosen_scores, pair_index = TopK <axis = 1> (pair_list, pair_count)
@@ -228,6 +270,24 @@ _CLASSES = """
   first_of_slot = Mul (slot, class_count)
   label_index = Sub (pair_index, first_of_slot)
   box_index = GatherElements <axis = 1> (best_boxes, slot)"""
+
+# Boxes of other classes are too far away to overlap; an overlap of 0/0 is no vote.
+_VOTES = """
+  apart = Sub (one, iou)
+  apart_squared = Mul (apart, apart)
+  how_far = Div (apart_squared, spread)
+  nearness = Neg (how_far)
+  closeness = Exp (nearness)
+  voter_scores = Unsqueeze (chosen_scores, axis_1)
+  vote = Mul (closeness, voter_scores)
+  overlaps_enough = Greater (iou, least_vote)
+  is_voter = Greater (valid, zero)
+  is_vote = And (overlaps_enough, is_voter)
+  votes = Where (is_vote, vote, zero)
+  vote_sum = ReduceSum (votes, axis_2)
+  vote_sum_not_zero = Max (vote_sum, tiny)
+  weighted = MatMul (votes, chosen_boxes)
+  voted = Div (weighted, vote_sum_not_zero)"""
 
 _ROUND = Template(
     """  suppressed_$before = MatMul (kept_$before, suppresses)

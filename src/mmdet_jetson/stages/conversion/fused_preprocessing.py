@@ -12,7 +12,7 @@ ONNX's own Resize rounds once, at the end: a tenth of the values are 1 off, whic
 """
 
 from string import Template
-from typing import Dict, Iterable, Optional
+from typing import Dict, Iterable, List, Optional
 
 import numpy as np
 import onnx
@@ -30,8 +30,7 @@ def check_input(mode: str, preprocessing: Preprocessing, batch: int) -> None:
     """Refuse what cannot be done to a picture in the graph.
 
     Raises:
-        StageError: ``image`` with more than one picture, or with a letterbox that is not square or
-            padded with a colour.
+        StageError: ``image`` with more than one picture, or with a letterbox that is not square.
     """
     if mode != IMAGE:
         return
@@ -44,10 +43,6 @@ def check_input(mode: str, preprocessing: Preprocessing, batch: int) -> None:
             "a graph can fit a picture that keeps its ratio into a square only, not into "
             f"{width}x{height}",
             advice,
-        )
-    if preprocessing.keep_ratio and len(set(preprocessing.pad_value)) > 1:
-        raise StageError(
-            f"a graph can pad with a grey value only, not with {preprocessing.pad_value}", advice
         )
 
 
@@ -83,13 +78,16 @@ def preprocessing_graph(
 
     - ``image``: ``picture`` uint8 [1, height, width, 3], BGR, of any size;
     - ``letterboxed``: ``picture`` uint8 [batch, height, width, 3], BGR, brought to the network's
-      size already; only ``input`` is made of it.
+      size already; only ``input`` is made of it. What is padded after normalising is mostly no
+      colour of 8 bits; there ``mapping`` is an input, too, and tells where no picture is.
 
     ``input`` is [batch, 3, height, width], normalised as far as the network does not do it itself:
     ``folded`` is what `fold_into_first_convolution` said.
     """
     width, height = preprocessing.input_size
     flipped = preprocessing.to_rgb and folded
+    pads = preprocessing.pads_normalized or (preprocessing.keep_ratio and mode == IMAGE)
+    mapped = preprocessing.pads_normalized and mode == LETTERBOXED
     text = (_IMAGE if mode == IMAGE else _LETTERBOXED).substitute(
         opset=OPSET,
         ir_version=IR_VERSION,
@@ -103,23 +101,34 @@ def preprocessing_graph(
         place_y=_listed(map(float, range(height))),
         source_x=_SOURCE.substitute(axis="x", side="width_number", new="new_width"),
         source_y=_SOURCE.substitute(axis="y", side="height_number", new="new_height"),
-        weights_x=_WEIGHTS.substitute(axis="x"),
-        weights_y=_WEIGHTS.substitute(axis="y"),
+        weights_x=_WEIGHTS.substitute(axis="x", share="share_x"),
+        weights_y=_WEIGHTS.substitute(axis="y", share="part_y"),
         left=_COLUMNS.substitute(name="left", given="left_weight"),
         right=_COLUMNS.substitute(name="right", given="right_weight"),
-        is_column=_COLUMNS.substitute(name="is_column", given="is_column_list"),
         upper_row=_ROW.substitute(row="upper", rows="first_y"),
         lower_row=_ROW.substitute(row="lower", rows="second_y"),
-        pad=preprocessing.pad_value[0],
+        padding=_listed(_padding(preprocessing, folded)),
+        inputs=f", float[{batch}, 4] mapping" if mapped else "",
+        sizes=_SIZES if mapped else "",
         order="2, 1, 0" if preprocessing.to_rgb else "0, 1, 2",
         mean=_listed(preprocessing.mean[::-1] if flipped else preprocessing.mean),
         std=_listed(preprocessing.std),
         fitted=_LETTERBOX if preprocessing.keep_ratio else _STRETCH,
         normalized=_FOLDED if folded else _UNFOLDED,
+        padded=_PADDED if pads else "input = Identity (normalized)",
     )
     model = parser.parse_model(text)
     onnx.checker.check_model(model)
     return model
+
+
+def _padding(preprocessing: Preprocessing, folded: bool) -> List[float]:
+    """Give what ``input`` has where no picture is, for each channel."""
+    padding = preprocessing.padding()
+    if folded:
+        padding *= np.array(preprocessing.std, np.float32)
+        padding = padding[::-1] if preprocessing.to_rgb else padding
+    return list(map(float, padding))
 
 
 def _listed(values: Iterable[float]) -> str:
@@ -136,12 +145,13 @@ preprocessing (uint8[1, height, width, 3] picture)
   int64[1] twice_side = {$twice}, int64[2] input_size = {$height, $width},
   float[1] zero = {0.0}, float[1] one = {1.0}, float[1] twice = {2.0}, float[1] half = {0.5},
   float[1] quarter = {0.25}, float[1] weight_one = {2048.0}, float[1] sixteen = {16.0},
-  float[1] sixteen_bits = {65536.0}, float pad_value = {$pad},
+  float[1] sixteen_bits = {65536.0}, float[1, 3, 1, 1] padding = {$padding},
   float[$width] odd_x = {$odd_x}, float[$height] odd_y = {$odd_y},
   float[$width] place_x = {$place_x}, float[$height] place_y = {$place_y},
   int64[2] as_list = {$width, 1}, int64[2] in_channels = {$width, 3},
   int64[3] as_columns = {1, 1, -1}, int64[3] as_rows = {1, $height, 1},
   int64[3] as_lines = {1, $height, -1}, int64[4] as_pixels = {1, $height, $width, 3},
+  int64[4] as_plane_columns = {-1, 1, 1, $width}, int64[4] as_plane_rows = {-1, 1, $height, 1},
   int64[4] mapping_order = {1, 0, 3, 2}, int64[2] mapping_shape = {1, 4},
   int64[3] order = {$order}, float[1, 3, 1, 1] mean = {$mean}, float[1, 3, 1, 1] std = {$std}
 >
@@ -162,7 +172,6 @@ $source_y
   is_right = GreaterOrEqual (floor_x, last_x)
   is_edge = Or (is_left, is_right)
   share_x = Where (is_edge, zero, part_x)
-  share_y = Identity (part_y)
 $weights_x
 $weights_y
   left_weight = Div (first_weight_x, sixteen)
@@ -179,15 +188,10 @@ $lower_row
   levels = Mul (quarters, quarter)
   levels_and_half = Add (levels, half)
   scaled = Floor (levels_and_half)
-  is_column_list = Less (place_x, new_width)
-  is_row_list = Less (place_y, new_height)
-$is_column
-  is_row = Reshape (is_row_list, as_rows)
-  is_picture = And (is_row, is_column)
-  fitted_lines = Where (is_picture, scaled, pad_value)
-  fitted = Reshape (fitted_lines, as_pixels)
+  fitted = Reshape (scaled, as_pixels)
   pixels = Transpose <perm = [0, 3, 1, 2]> (fitted)
   $normalized
+  $padded
   ratio = Div (size_number, new_size_number)
   by_height = Concat <axis = 0> (ratio, size_number)
   by_width = Gather <axis = 0> (by_height, mapping_order)
@@ -214,9 +218,9 @@ _SOURCE = Template(
 )
 
 _WEIGHTS = Template(
-    """  rest_$axis = Sub (one, share_$axis)
+    """  rest_$axis = Sub (one, $share)
   first_exact_$axis = Mul (rest_$axis, weight_one)
-  second_exact_$axis = Mul (share_$axis, weight_one)
+  second_exact_$axis = Mul ($share, weight_one)
   first_weight_$axis = Round (first_exact_$axis)
   second_weight_$axis = Round (second_exact_$axis)"""
 )
@@ -245,17 +249,38 @@ _ROW = Template(
 
 _LETTERBOXED = Template(
     """<ir_version: $ir_version, opset_import: ["" : $opset]>
-preprocessing (uint8[$batch, $height, $width, 3] picture)
+preprocessing (uint8[$batch, $height, $width, 3] picture$inputs)
 => (float[$batch, 3, $height, $width] input)
 <
-  int64[3] order = {$order}, float[1, 3, 1, 1] mean = {$mean}, float[1, 3, 1, 1] std = {$std}
+  float[$width] place_x = {$place_x}, float[$height] place_y = {$place_y},
+  int64[4] as_plane_columns = {-1, 1, 1, $width}, int64[4] as_plane_rows = {-1, 1, $height, 1},
+  int64[3] order = {$order}, float[1, 3, 1, 1] mean = {$mean}, float[1, 3, 1, 1] std = {$std},
+  float[1, 3, 1, 1] padding = {$padding}
 >
 {
   fitted = Cast <to = 1> (picture)
   pixels = Transpose <perm = [0, 3, 1, 2]> (fitted)
   $normalized
+$sizes
+  $padded
 }"""
 )
+
+# A ratio is a quotient that was rounded, so what it gives back is a whole number but for that.
+_SIZES = """
+  ratio_x, ratio_y, real_width, real_height = Split <axis = 1> (mapping)
+  exact_width = Div (real_width, ratio_x)
+  exact_height = Div (real_height, ratio_y)
+  new_width = Round (exact_width)
+  new_height = Round (exact_height)"""
+
+_PADDED = """
+  is_column_list = Less (place_x, new_width)
+  is_row_list = Less (place_y, new_height)
+  is_column = Reshape (is_column_list, as_plane_columns)
+  is_row = Reshape (is_row_list, as_plane_rows)
+  is_picture = And (is_row, is_column)
+  input = Where (is_picture, normalized, padding)"""
 
 # New sides are (2 * side * input / longer + 1) / 2 in whole numbers, at least 1.
 _LETTERBOX = """
@@ -268,9 +293,9 @@ _LETTERBOX = """
 
 _STRETCH = "new_size = Identity (input_size)"
 
-_FOLDED = "input = Sub (pixels, mean)"
+_FOLDED = "normalized = Sub (pixels, mean)"
 
 _UNFOLDED = """
   ordered = Gather <axis = 1> (pixels, order)
   centred = Sub (ordered, mean)
-  input = Div (centred, std)"""
+  normalized = Div (centred, std)"""

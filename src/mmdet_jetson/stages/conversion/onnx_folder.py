@@ -13,12 +13,12 @@ import onnx
 from mmengine import Config
 
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel
 from mmdet_jetson.stages.conversion import documented_graph
 from mmdet_jetson.stages.conversion.deploy_config import load_deploy_config
 from mmdet_jetson.stages.conversion.fused_graph import fused_graph
+from mmdet_jetson.stages.conversion.network_size import check_size
 from mmdet_jetson.stages.conversion.onnx_graph import read_documented_graph, read_fused_graph
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
@@ -27,9 +27,6 @@ from mmdet_jetson.stages.conversion.trained_preprocessing import (
 )
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.graph import DOCUMENTED, FUSED, GRAPH, ONNX
-
-# The coarsest feature map of RTMDet and YOLOX has one cell for 32 x 32 pixels.
-STRIDE = 32
 
 
 def write_onnx(
@@ -42,11 +39,12 @@ def write_onnx(
     Raises:
         StageError: there can be no such graph of this model.
     """
-    size = _check_size(parameters.input_size)
+    size = parameters.input_size
     _check_classes(model)
     backend = BACKENDS[parameters.backend].deploy_config
     deploy_config = load_deploy_config(deploy_configs / parameters.deploy_config, backend, size)
     model.config.test_pipeline = test_pipeline(model.config, size)
+    check_size(model.network, size)
     write = _write_fused if parameters.fused else _write_documented
     described = write(model, deploy_config, parameters, folder)
     _write_graph(described, parameters, model, folder)
@@ -91,16 +89,6 @@ def _write_fused(
     }
 
 
-def _check_size(size: Size) -> Size:
-    width, height = size
-    if min(size) < STRIDE or width % STRIDE or height % STRIDE:
-        raise StageError(
-            f"the input size {width}x{height} is not a multiple of {STRIDE} in both directions",
-            f"try {_rounded(width)}x{_rounded(height)}: set input_size",
-        )
-    return width, height
-
-
 def _check_classes(model: TrainedModel) -> None:
     """Refuse a head that does not know the classes apart, as one that proposes regions."""
     head = getattr(model.network, "bbox_head", None)
@@ -111,10 +99,6 @@ def _check_classes(model: TrainedModel) -> None:
             f"has: {own}, not {wanted}",
             "choose the training config of a detector, and leave its num_classes alone",
         )
-
-
-def _rounded(side: int) -> int:
-    return max(STRIDE, round(side / STRIDE) * STRIDE)
 
 
 def _write_graph(

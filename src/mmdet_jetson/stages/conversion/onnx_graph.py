@@ -125,9 +125,9 @@ def _check(
     if (names, standard_nms) != expected or outputs != ["dets", "labels"]:
         raise StageError(
             f"the exported graph is not a detector for {backend}: it has the outputs "
-            f"{', '.join(outputs)}, the custom operators {', '.join(sorted(names)) or '(none)'} "
-            f"and {standard_nms} NonMaxSuppression",
-            "MMDeploy 1.0.0 does not rewrite this model's head; RTMDet and YOLOX are known to work",
+            f"{', '.join(outputs)}, the custom operators "
+            f"{', '.join(sorted(set(names))) or '(none)'} and {standard_nms} NonMaxSuppression",
+            "MMDeploy 1.0.0 does not rewrite this head; docs/conversion.md says which it does",
         )
 
 

@@ -42,11 +42,18 @@ def nms_limits(model: nn.Module, deploy: Mapping[str, float], fused: FusedParame
         candidates=min(fused.candidates, nms_pre) if nms_pre > 0 else fused.candidates,
         rounds=fused.rounds,
     )
-    return head.adapt(limits)
+    return head.adapt(model.bbox_head, limits)
 
 
 def _check(nms: Optional[ConfigDict]) -> None:
-    if nms is None or nms.get("type", "nms") != "nms" or nms.get("class_agnostic", False):
+    # With more pairs than split_thr MMCV does the same class by class.
+    known = {"type", "iou_threshold", "class_agnostic", "split_thr"}
+    if (
+        nms is None
+        or nms.get("type", "nms") != "nms"
+        or nms.get("class_agnostic", False)
+        or set(nms) - known
+    ):
         raise StageError(
             f"the model's test_cfg asks for another NMS than the greedy one per class: {nms!r}",
             ADVICE,

@@ -29,8 +29,14 @@ class Feeding:
         return self.inputs(values, (width, height))
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
-        """Scale and pad to the network's size, unless the graph does: uint8 [height, width, 3]."""
-        return picture if self.mode == IMAGE else self.preprocessing.resize(picture)
+        """Scale and pad to the network's size, unless the graph does: uint8 [height, width, 3].
+
+        What is padded after normalising is not padded here for a graph that takes a tensor.
+        """
+        if self.mode == IMAGE:
+            return picture
+        later = self.preprocessing.pads_normalized and not self._is_picture
+        return self.preprocessing.scale(picture) if later else self.preprocessing.resize(picture)
 
     def normalize(self, picture: np.ndarray) -> np.ndarray:
         """Subtract the mean and divide by the deviation, unless the graph does."""

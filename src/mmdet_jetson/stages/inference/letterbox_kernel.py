@@ -56,8 +56,8 @@ __global__ void letterbox(
   const unsigned char *picture, int width, int height, int new_width, int new_height, float *tensor)
 {
   const int batch = $batch, input_width = $width, input_height = $height;
-  const int padding[3] = {$padding}, channel_of_plane[3] = {$channels};
-  const float mean[3] = {$mean}, std[3] = {$std};
+  const int channel_of_plane[3] = {$channels};
+  const float padding[3] = {$padding}, mean[3] = {$mean}, std[3] = {$std};
   const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
   if (x >= input_width || y >= input_height) return;
   const bool is_picture = x < new_width && y < new_height;
@@ -67,13 +67,13 @@ __global__ void letterbox(
   const unsigned char *lower = picture + 3 * (size_t)width * row.second;
   for (int plane = 0; plane < 3; ++plane) {
     const int channel = channel_of_plane[plane];
-    int level = padding[channel];
+    float value = padding[plane];
     if (is_picture) {
       const int quarters = ((mixed(upper, column, channel) * row.first_weight) >> 16)
                          + ((mixed(lower, column, channel) * row.second_weight) >> 16);
-      level = (quarters + 2) >> 2;
+      const int level = (quarters + 2) >> 2;
+      value = ((float)level - mean[plane]) / std[plane];
     }
-    const float value = ((float)level - mean[plane]) / std[plane];
     for (int copy = 0; copy < batch; ++copy)
       tensor[((size_t)(3 * copy + plane) * input_height + y) * input_width + x] = value;
   }
@@ -89,8 +89,7 @@ def kernel_source(preprocessing: Preprocessing, batch: int) -> str:
         batch=batch,
         width=width,
         height=height,
-        # As OpenCV rounds a border's value.
-        padding=", ".join(str(min(max(round(value), 0), 255)) for value in preprocessing.pad_value),
+        padding=_floats(preprocessing.padding().tolist()),
         channels="2, 1, 0" if preprocessing.to_rgb else "0, 1, 2",
         mean=_floats(preprocessing.mean),
         std=_floats(preprocessing.std),

@@ -7,65 +7,25 @@ OpenCV is imported where it computes, since a graph that takes pictures as they 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence, Tuple, TypedDict, Union
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
 from mmdet_jetson.stages.errors import StageError
-
-Triple = Tuple[float, float, float]
-Size = Tuple[int, int]
-
-ORDERS = (
-    ["LoadImageFromFile", "Resize", "Pad", "Normalize", "Collect"],
-    ["LoadImageFromFile", "Resize", "Normalize", "Collect"],
+from mmdet_jetson.stages.inference.pipeline_json import (
+    Pipeline,
+    Transform,
+    Triple,
+    check_options,
+    check_order,
+    check_sizes,
+    is_idle_pad,
+    pad_value_of,
+    transforms_of,
+    triple,
 )
-FORMATS = ("DefaultFormatBundle", "ImageToTensor")
-# Values that change the result; anything else than these would silently be another picture.
-FIXED: Mapping[str, Mapping[str, object]] = {
-    "LoadImageFromFile": {"color_type": "color", "imdecode_backend": "cv2", "to_float32": False},
-    "Resize": {"interpolation": "bilinear"},
-    "Pad": {"padding_mode": "constant"},
-}
 
-
-class _NamedTransform(TypedDict):
-    type: str
-
-
-class Transform(_NamedTransform, total=False):
-    """A step of MMDeploy's preprocessing task, with the options of all kinds of steps."""
-
-    size: Union[int, Sequence[int], None]
-    keep_ratio: bool
-    pad_val: "Union[float, Sequence[float], Mapping[str, Union[float, Sequence[float]]]]"
-    pad_to_square: bool
-    size_divisor: Optional[int]
-    mean: Sequence[float]
-    std: Sequence[float]
-    to_rgb: bool
-    meta_keys: Sequence[str]
-
-
-class _Task(TypedDict):
-    module: str
-    transforms: List[Transform]
-
-
-class _Tasks(TypedDict):
-    tasks: List[_Task]
-
-
-class Pipeline(TypedDict):
-    """The content of a pipeline.json."""
-
-    pipeline: _Tasks
-
-
-def transforms_of(content: Pipeline) -> List[Transform]:
-    """Find the preprocessing: it is the task of the module Transform."""
-    tasks = content["pipeline"]["tasks"]
-    return next(task["transforms"] for task in tasks if task["module"] == "Transform")
+Size = Tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -73,7 +33,8 @@ class Preprocessing:
     """The steps from a decoded picture to the network's input.
 
     ``input_size`` is (width, height); ``pad_value`` is written right and below of a picture that
-    keeps its aspect ratio; ``mean`` and ``std`` are in the channel order that ``to_rgb`` gives.
+    keeps its aspect ratio, as a BGR colour or, with ``pads_normalized``, as values of the network's
+    input; these, ``mean`` and ``std`` are in the channel order that ``to_rgb`` gives.
     """
 
     input_size: Size
@@ -82,6 +43,7 @@ class Preprocessing:
     mean: Triple
     std: Triple
     to_rgb: bool
+    pads_normalized: bool = False
 
     @classmethod
     def read(cls, pipeline: Path, input_size: Size) -> "Preprocessing":
@@ -97,20 +59,22 @@ class Preprocessing:
             StageError: a transform, an order or an option that this class does not compute.
         """
         for transform in transforms:
-            _check_options(transform)
-        acting = [step for step in transforms if not _is_idle_pad(step, input_size)]
-        _check_order([step["type"] for step in acting])
+            check_options(transform)
+        acting = [step for step in transforms if not is_idle_pad(step, input_size)]
+        kinds = [step["type"] for step in acting]
+        check_order(kinds)
         steps = {step["type"]: step for step in acting}
         resize, normalize = steps["Resize"], steps["Normalize"]
         keep_ratio = bool(resize.get("keep_ratio", False))
-        _check_sizes(resize, steps.get("Pad"), input_size)
+        check_sizes(resize, steps.get("Pad"), input_size)
         return cls(
             input_size=input_size,
             keep_ratio=keep_ratio,
-            pad_value=_pad_value(steps.get("Pad")),
-            mean=_triple(normalize["mean"]),
-            std=_triple(normalize["std"]),
+            pad_value=pad_value_of(steps.get("Pad")),
+            mean=triple(normalize["mean"]),
+            std=triple(normalize["std"]),
             to_rgb=bool(normalize.get("to_rgb", False)),
+            pads_normalized=keep_ratio and "Pad" in kinds[kinds.index("Normalize") :],
         )
 
     def resized_size(self, width: int, height: int) -> Size:
@@ -143,28 +107,59 @@ class Preprocessing:
             )
         return size
 
-    def resize(self, picture: np.ndarray) -> np.ndarray:
-        """Scale a BGR uint8 [height, width, 3] picture to the input size, and pad what is left."""
+    def scale(self, picture: np.ndarray) -> np.ndarray:
+        """Scale a BGR uint8 [height, width, 3] picture to its `fitted_size`."""
         import cv2  # noqa: PLC0415
 
         size = self.fitted_size(picture.shape[1], picture.shape[0])
-        right, below = self.input_size[0] - size[0], self.input_size[1] - size[1]
-        scaled = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
-        padded: np.ndarray = cv2.copyMakeBorder(
-            scaled, 0, below, 0, right, cv2.BORDER_CONSTANT, value=self.pad_value
-        )
-        return padded
+        scaled: np.ndarray = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+        return scaled
+
+    def resize(self, picture: np.ndarray) -> np.ndarray:
+        """Scale a BGR uint8 [height, width, 3] picture, and pad it to the input size.
+
+        What is padded after normalising has the nearest colour of 8 bits here.
+        """
+        return self._filled(self.scale(picture), self.pad_colour())
 
     def normalize(self, picture: np.ndarray) -> np.ndarray:
         """Turn uint8 [height, width, 3] into float32: (value - mean) / std for each channel.
 
-        A table of the 256 results a channel is as exact as the arithmetic, and faster.
+        What is padded after normalising is padded here. A table of the 256 results a channel is as
+        exact as the arithmetic, and faster.
         """
         import cv2  # noqa: PLC0415
 
         ordered = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if self.to_rgb else picture
         normalized: np.ndarray = cv2.LUT(ordered, self._table())
-        return normalized
+        return self._filled(normalized, self.pad_value) if self.pads_normalized else normalized
+
+    def _filled(self, picture: np.ndarray, value: Triple) -> np.ndarray:
+        import cv2  # noqa: PLC0415
+
+        below, right = self.input_size[1] - picture.shape[0], self.input_size[0] - picture.shape[1]
+        filled: np.ndarray = cv2.copyMakeBorder(
+            picture, 0, below, 0, right, cv2.BORDER_CONSTANT, value=value
+        )
+        return filled
+
+    def pad_colour(self) -> Tuple[int, int, int]:
+        """Give the BGR colour of 8 bits that is nearest to the padding, as OpenCV rounds it."""
+        values = np.array(self.pad_value)
+        if self.pads_normalized:
+            planes = values * self.std + self.mean
+            values = planes[::-1] if self.to_rgb else planes
+        blue, green, red = (min(max(round(value), 0), 255) for value in values.tolist())
+        return blue, green, red
+
+    def padding(self) -> np.ndarray:
+        """Give what each channel of the network's input has where no picture is: float32 [3]."""
+        if self.pads_normalized:
+            return np.array(self.pad_value, np.float32)
+        colour = self.pad_colour()
+        levels = np.array(colour[::-1] if self.to_rgb else colour)
+        padding: np.ndarray = self._table()[levels, 0, range(3)]
+        return padding
 
     def _table(self) -> np.ndarray:
         values = np.arange(256, dtype=np.float32)[:, None, None]
@@ -202,77 +197,3 @@ def read_picture(path: Path) -> np.ndarray:
             f"{path.name} cannot be decoded as a picture", "replace the file or leave it out"
         )
     return decoded
-
-
-def _check_options(transform: Transform) -> None:
-    for option, value in FIXED.get(transform["type"], {}).items():
-        if transform.get(option, value) != value:
-            raise StageError(
-                f"pipeline.json: {transform['type']} has {option} = {transform.get(option)!r}, "
-                f"where only {value!r} is supported",
-                "change the test pipeline of the training config and export again",
-            )
-
-
-def _check_order(kinds: List[str]) -> None:
-    if [kind for kind in kinds if kind not in FORMATS] not in ORDERS:
-        raise StageError(
-            f"pipeline.json: the preprocessing {', '.join(kinds)} is not supported",
-            "a test pipeline may load, resize, pad and pack; "
-            "mean and std belong into the model's data_preprocessor",
-        )
-
-
-def _check_sizes(resize: Transform, pad: Optional[Transform], input_size: Size) -> None:
-    width, height = input_size
-    size = resize["size"]
-    if _sides(size) != input_size:
-        raise StageError(
-            f"pipeline.json resizes to {size}, but the network takes {width}x{height} pictures",
-            "give the training config and the export the same input_size",
-        )
-    if pad is None and resize.get("keep_ratio", False):
-        raise StageError(
-            "pipeline.json keeps the aspect ratio but pads nothing, so most pictures do not fit "
-            f"the network's {width}x{height}",
-            "add a Pad to the test pipeline of the training config",
-        )
-    if pad is not None and not _fills(pad, input_size):
-        raise StageError(
-            f"pipeline.json pads to {pad.get('size')}, but the network takes {width}x{height}",
-            "give the training config and the export the same input_size",
-        )
-
-
-def _sides(size: Union[int, Sequence[int], None]) -> Tuple[int, ...]:
-    return (size, size) if isinstance(size, int) else tuple(size or ())
-
-
-def _fills(pad: Transform, input_size: Size) -> bool:
-    """Whether a Pad ends at the input size.
-
-    MMDetection writes its size as (width, height), MMDeploy's SDK reads (height, width); the
-    network's own shape settles which is meant.
-    """
-    if pad.get("pad_to_square"):
-        return input_size[0] == input_size[1]
-    return sorted(_sides(pad.get("size"))) == sorted(input_size)
-
-
-def _is_idle_pad(transform: Transform, input_size: Size) -> bool:
-    """Whether this is a Pad to multiples of a number that the input size already is."""
-    if transform["type"] != "Pad" or transform.get("size") or transform.get("pad_to_square"):
-        return False
-    divisor = transform.get("size_divisor") or 1
-    return all(side % divisor == 0 for side in input_size)
-
-
-def _pad_value(pad: Optional[Transform]) -> Triple:
-    given = pad.get("pad_val", 0) if pad else 0
-    value = given.get("img", 0) if isinstance(given, Mapping) else given
-    return _triple(value if isinstance(value, Sequence) else [value] * 3)
-
-
-def _triple(values: Sequence[float]) -> Triple:
-    first, second, third = values
-    return float(first), float(second), float(third)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from kernels_on_cpu import compiled, needs_compiler
 
+from mmdet_jetson.stages.inference.feeding import Feeding
+from mmdet_jetson.stages.inference.graph import TENSOR
 from mmdet_jetson.stages.inference.letterbox_kernel import (
     ARGUMENTS,
     BLOCK,
@@ -47,6 +49,18 @@ def on_cpu(preprocessing: Preprocessing, picture: np.ndarray, batch: int = 1) ->
 
 def by_opencv(preprocessing: Preprocessing, picture: np.ndarray) -> np.ndarray:
     return preprocessing.format(preprocessing.normalize(preprocessing.resize(picture)))
+
+
+@pytest.mark.parametrize("to_rgb", [False, True])
+def test_what_is_padded_after_normalising_is_so_to_the_last_bit(to_rgb: bool) -> None:
+    preprocessing = replace(
+        preprocessing_for((96, 96), True, to_rgb), pads_normalized=True, pad_value=(0.0, 0.3, -1.7)
+    )
+
+    for size in SIZES:
+        picture = noise(*size)
+        expected = Feeding(preprocessing, TENSOR)(picture)[0]
+        assert np.array_equal(on_cpu(preprocessing, picture), expected), size
 
 
 def noise(width: int, height: int) -> np.ndarray:

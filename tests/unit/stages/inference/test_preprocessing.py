@@ -7,7 +7,9 @@ import pytest
 from built_engines import MEAN, STD, transforms
 
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.preprocessing import Preprocessing, Transform, read_picture
+from mmdet_jetson.stages.inference.feeding import Feeding
+from mmdet_jetson.stages.inference.pipeline_json import Transform
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
 
 SIZES = [(1, 1), (1, 64), (64, 64), (65, 64), (1024, 768), (768, 1024), (333, 501), (1, 2000)]
 SIZES += [(int(w), int(h)) for w, h in np.random.default_rng(0).integers(1, 3000, (100, 2))]
@@ -85,6 +87,44 @@ def test_a_portrait_picture_that_a_wide_network_cannot_take_is_named() -> None:
         preprocessing.resize(noise(30, 90))
 
 
+def padded_later(value: float, to_rgb: bool = False) -> Preprocessing:
+    """Give what MMDeploy writes where the data_preprocessor pads: Pad behind Normalize."""
+    steps = transforms(to_rgb=to_rgb)
+    steps[2], steps[3] = steps[3], {"type": "Pad", "size": [64, 64], "pad_val": value}
+    return Preprocessing.parse(steps, (64, 64))
+
+
+@pytest.mark.parametrize("to_rgb", [False, True])
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_what_is_padded_after_normalising_has_that_very_value(value: float, to_rgb: bool) -> None:
+    preprocessing = padded_later(value, to_rgb)
+    picture = noise(128, 96)
+
+    tensor = Feeding(preprocessing)(picture)[0][0]
+
+    assert preprocessing.pads_normalized
+    assert np.array_equal(tensor[:, 48:], np.full((3, 16, 64), value, np.float32))
+    whole = preprocessing.normalize(preprocessing.resize(picture)).transpose(2, 0, 1)
+    assert np.array_equal(tensor[:, :48], whole[:, :48])
+    # The nearest colours of 8 bits are half a level away at most.
+    deviation = np.array(STD).reshape(3, 1, 1)
+    assert np.abs((whole[:, 48:] - value) * deviation).max() <= 0.5 + 1e-4
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("to_rgb", [False, True])
+def test_the_padding_is_told_for_each_channel_of_the_input(to_rgb: bool, later: bool) -> None:
+    coloured = cast("Transform", {**transforms()[2], "pad_val": [250, 0.4, 114]})
+    steps = transforms(to_rgb=to_rgb)
+    steps[2] = coloured
+    early = Preprocessing.parse(steps, (64, 64))
+    preprocessing = padded_later(0.25, to_rgb) if later else early
+
+    tensor = Feeding(preprocessing)(noise(64, 32))[0][0]
+
+    assert np.array_equal(preprocessing.padding(), tensor[:, -1, -1])
+
+
 def changed(index: int, **values: object) -> list[Transform]:
     steps = transforms()
     steps[index] = cast("Transform", {**steps[index], **values})
@@ -99,8 +139,8 @@ def without(index: int) -> list[Transform]:
 
 REFUSED = {
     "unknown transform": (changed(1, type="RandomCenterCropPad"), "is not supported"),
-    "padding after the mean": (
-        [transforms()[i] for i in (0, 1, 3, 2, 4, 5, 6)],
+    "padding twice": (
+        [transforms()[i] for i in (0, 1, 2, 3, 2, 5, 6)],
         "is not supported",
     ),
     "no mean": (without(3), "is not supported"),

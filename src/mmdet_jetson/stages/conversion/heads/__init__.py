@@ -4,7 +4,7 @@ To add one, write a module with all that `Head` asks for and name it in `HEADS`.
 """
 
 from importlib import import_module
-from typing import List, Protocol, Sequence, Tuple, cast
+from typing import List, Optional, Protocol, Sequence, Tuple, cast
 
 import torch
 from mmdet.models.detectors import SingleStageDetector
@@ -15,13 +15,16 @@ from mmdet_jetson.stages.conversion.fused_nms import NmsLimits
 from mmdet_jetson.stages.errors import StageError
 
 # A model belongs to the first that knows its head.
-HEADS = ("yolox", "base_dense")
+HEADS = ("yolox", "yolov3", "paa", "distribution", "tood", "fovea", "base_dense")
 ADVICE = 'set graph = "documented" for the target in targets.toml, to export it with MMDeploy alone'
 
 Maps = Sequence[Sequence[Tensor]]
 """What a head makes of features: for each kind of output its levels [batch, channels, y, x]."""
-Boxes = Tuple[Tensor, Tensor]
-"""Boxes [batch, n, 4] (x1, y1, x2, y2 in pixels of the input), scores [batch, n, classes]."""
+Boxes = Tuple[Tensor, ...]
+"""Boxes [batch, n, 4] (x1, y1, x2, y2 in pixels of the input), scores [batch, n, classes].
+
+Where scores have a factor, it comes third: [batch, n, 1]. A score must pass without it.
+"""
 
 
 class Head(Protocol):
@@ -42,7 +45,13 @@ class Head(Protocol):
         ``size`` is (width, height) of the network's input.
         """
 
-    def adapt(self, limits: NmsLimits) -> NmsLimits:
+    def border(self, head: nn.Module) -> Optional[float]:
+        """How many pixels of the input inside the border of a picture boxes are cut off.
+
+        None where they are not before NMS.
+        """
+
+    def adapt(self, head: nn.Module, limits: NmsLimits) -> NmsLimits:
         """Change what NMS does otherwise for such a head."""
 
 

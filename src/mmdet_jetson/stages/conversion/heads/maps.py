@@ -3,9 +3,18 @@
 from typing import List, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdet_jetson.contract.parameters.base import Size
+
+PARTS = ("predict_by_feat", "_predict_by_feat_single", "_bbox_post_process")
+
+
+def like(head: nn.Module, kind: type) -> bool:
+    """Whether a head predicts with the very methods of a class, or of one that it inherits from."""
+    return isinstance(head, kind) and all(
+        getattr(type(head), part, None) is getattr(kind, part, None) for part in PARTS
+    )
 
 
 def flat(maps: Sequence[Tensor], width: int) -> Tensor:

@@ -1,7 +1,7 @@
 """YOLOX's head: the centre and the size of a box around a grid point, and an objectness."""
 
 from dataclasses import replace
-from typing import List
+from typing import List, Optional
 
 import torch
 from mmdet.models.dense_heads import YOLOXHead
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.conversion.fused_nms import NmsLimits
 from mmdet_jetson.stages.conversion.heads import Boxes, Maps
-from mmdet_jetson.stages.conversion.heads.maps import flat
+from mmdet_jetson.stages.conversion.heads.maps import flat, like
 
 PREDICTS_LIKE = "YOLOXHead"
 
 
 def matches(head: nn.Module) -> bool:
     """Whether its prediction is that of ``YOLOXHead``."""
-    return getattr(type(head), "predict_by_feat", None) is YOLOXHead.predict_by_feat
+    return like(head, YOLOXHead)
 
 
 def priors(head: nn.Module, shapes: List[torch.Size]) -> Tensor:
@@ -43,6 +43,11 @@ def decode(head: nn.Module, maps: Maps, priors: Tensor, size: Size) -> Boxes:
     return boxes, torch.where(is_best, scores, scores.new_tensor(-1.0))
 
 
-def adapt(limits: NmsLimits) -> NmsLimits:
+def border(head: nn.Module) -> Optional[float]:
+    """Cut no box off."""
+    return None
+
+
+def adapt(head: nn.Module, limits: NmsLimits) -> NmsLimits:
     """Let a score pass that equals the threshold, and boxes of any size."""
     return replace(limits, inclusive=True, min_size=None)
