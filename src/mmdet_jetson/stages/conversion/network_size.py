@@ -1,6 +1,7 @@
 """Which input sizes a network can take: tried, since it depends on how its maps are joined."""
 
 import traceback
+from contextlib import suppress
 
 import torch
 from mmdet.models.detectors import SingleStageDetector
@@ -24,9 +25,10 @@ def check_size(network: nn.Module, size: Size) -> None:
     try:
         with torch.no_grad():
             maps = network.extract_feat(torch.zeros(1, 3, height, width))
-            # Other heads take more than maps; that they cannot be fused is found elsewhere.
             if isinstance(network, SingleStageDetector):
-                network.bbox_head(maps)
+                # A transformer's head asks for more than maps; another place refuses it.
+                with suppress(TypeError):
+                    network.bbox_head(maps)
     except RuntimeError as error:
         if width % STRIDE or height % STRIDE or min(size) < STRIDE:
             raise StageError(
