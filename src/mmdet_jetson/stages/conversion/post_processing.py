@@ -10,7 +10,7 @@ from mmdet_jetson.stages.conversion.fused_nms import NmsLimits
 from mmdet_jetson.stages.conversion.heads import find_head
 from mmdet_jetson.stages.errors import StageError
 
-ADVICE = "change the model's test_cfg in the training config and train again"
+ADVICE = "change the model's test_cfg in the training config"
 
 
 def nms_limits(model: nn.Module, deploy: Mapping[str, float], fused: FusedParameters) -> NmsLimits:

@@ -27,7 +27,7 @@ from mmdet_jetson.stages.inference.pipeline_json import (
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 TRANSFORMS = ("LoadImageFromFile", "Resize", "Pad", "LoadAnnotations", "PackDetInputs")
-ADVICE = "change the test pipeline of the training config and train again"
+ADVICE = "change the test pipeline of the training config"
 
 
 def test_pipeline(config: Config, size: Size) -> List[ConfigDict]:
