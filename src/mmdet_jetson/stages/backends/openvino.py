@@ -32,10 +32,11 @@ def build(request: BuildRequest) -> Built:
     """
     from mmdet_jetson.stages.building import quantization, typed_graph  # noqa: PLC0415
 
-    # Without zero points a convolution, its activation and the next rounding are one step. What
-    # a convolution's 8 bits stand for is multiplied as late as possible: behind the last ones that
-    # is in the post-processing, where OpenVINO 2026.4 gets the shapes wrong.
-    scheme = replace(quantization.SYMMETRIC, keeps_last=True)
+    # Of signed values OpenVINO 2026.4 makes something else on a CPU without AMX: boxes were 4
+    # pixels off where ONNX Runtime computed the same graph right. What a convolution's 8 bits stand
+    # for is multiplied as late as possible: behind the last ones that is in the post-processing,
+    # where it gets the shapes wrong.
+    scheme = replace(quantization.ASYMMETRIC, keeps_last=True)
     graph = typed_graph.typed_graph(request, scheme)
     try:
         # `ov.convert_model`, made for this, reports to its makers that it was called.
