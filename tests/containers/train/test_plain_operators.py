@@ -7,9 +7,12 @@ import torch
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmcv.ops.deform_conv import deform_conv2d
 from mmdet.models.dense_heads import VFNetHead, tood_head
+from onnx import helper
 
 from mmdet_jetson.stages.conversion import plain_operators
+from mmdet_jetson.stages.conversion.fused_graph import check_standard
 from mmdet_jetson.stages.conversion.plain_operators import plain_operators as in_plain_operators
+from mmdet_jetson.stages.errors import StageError
 
 SHAPES = [
     {"kernel_size": 3, "padding": 1},
@@ -47,6 +50,14 @@ def test_vfnet_samples_at_the_same_places() -> None:
     expected = head.star_dcn_offset(distances, 0.1, 16)
     with in_plain_operators():
         assert torch.allclose(head.star_dcn_offset(distances, 0.1, 16), expected, atol=1e-5)
+
+
+def test_an_operator_of_mmcvs_own_is_one_sentence() -> None:
+    node = helper.make_node("MMCVCARAFE", ["x"], ["y"], domain="mmcv")
+    model = helper.make_model(helper.make_graph([node], "network", [], []))
+    with pytest.raises(StageError, match="not part of ONNX: MMCVCARAFE") as caught:
+        check_standard(model)
+    assert caught.value.hint
 
 
 def test_mmcv_has_its_own_back() -> None:

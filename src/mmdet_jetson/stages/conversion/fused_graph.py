@@ -21,6 +21,7 @@ from mmdet_jetson.stages.conversion.fused_preprocessing import (
     fold_into_first_convolution,
     preprocessing_graph,
 )
+from mmdet_jetson.stages.conversion.onnx_graph import STANDARD_DOMAINS
 from mmdet_jetson.stages.conversion.plain_operators import plain_operators
 from mmdet_jetson.stages.errors import StageError, reason_of
 from mmdet_jetson.stages.inference.graph import TENSOR, Folded
@@ -68,7 +69,8 @@ def trace(network: DecodedNetwork) -> onnx.ModelProto:
     """Write a detector up to its boxes, from ``input`` to ``boxes``, ``scores`` and ``factors``.
 
     Raises:
-        StageError: the network has an operator that PyTorch cannot write as ONNX.
+        StageError: the network has an operator that PyTorch cannot write as ONNX, or one that it
+            writes under a name of its own.
     """
     stream = io.BytesIO()
     names = ["boxes", "scores", *(["factors"] if network.given.has_factors else [])]
@@ -88,7 +90,22 @@ def trace(network: DecodedNetwork) -> onnx.ModelProto:
             f"PyTorch {torch.__version__} cannot write this network as ONNX: {reason_of(error)}",
             "the models of docs/conversion.md are known to work; the log has the traceback",
         ) from error
-    return onnx.load_model_from_string(stream.getvalue())
+    return check_standard(onnx.load_model_from_string(stream.getvalue()))
+
+
+def check_standard(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Refuse operators that no backend has without a plugin; else give the model back.
+
+    Raises:
+        StageError: it has such.
+    """
+    own = {node.op_type for node in model.graph.node if node.domain not in STANDARD_DOMAINS}
+    if own:
+        raise StageError(
+            f"the network has operators that are not part of ONNX: {', '.join(sorted(own))}",
+            "train a model without them: an engine needs no plugin",
+        )
+    return model
 
 
 def join(parts: Mapping[str, onnx.ModelProto]) -> onnx.ModelProto:
