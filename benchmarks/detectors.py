@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -102,12 +103,14 @@ def main() -> int:
     chosen = [each for each in DETECTORS if not options.names or each.name in options.names]
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
-        outcomes = {each: taken_through(each, folder.resolve()) for each in chosen}
-    table = "\n".join([*HEAD, *(row(each, outcome) for each, outcome in outcomes.items())])
+        folder.mkdir(parents=True, exist_ok=True)
+        outcomes = [taken_through(each, folder.resolve()) for each in chosen]
+    rows = (row(each, outcome) for each, outcome in zip(chosen, outcomes, strict=True))
+    table = "\n".join([*HEAD, *rows])
     print(table)
     if options.write:
         write(options.write, table)
-    return int(any(outcome.word == WRONG for outcome in outcomes.values()))
+    return int(any(outcome.word == WRONG for outcome in outcomes))
 
 
 def taken_through(detector: Detector, folder: Path) -> Outcome:
@@ -116,6 +119,8 @@ def taken_through(detector: Detector, folder: Path) -> Outcome:
     print(f"{detector.name} ...", end=" ", file=sys.stderr, flush=True)
     # A training config has to lie in the project, as a user's does.
     with tempfile.TemporaryDirectory(dir=ROOT / "configs", prefix="detectors-") as configs:
+        for needed in ("targets.toml", "sources.toml", "images.toml"):
+            shutil.copy(ROOT / "configs" / needed, configs)
         config = Path(configs) / f"{name}.py"
         config.write_text(f"_base_ = 'mmdet::{detector.config}.py'\n")
         pipeline = Path(configs) / f"{name}.toml"
