@@ -157,6 +157,9 @@ device = "cpu"
 
 [export]
 compare_documented = {str(detector.documented).lower()}
+
+[gates.proof.fp32]
+from_score = {LOW}
 """
 
 
