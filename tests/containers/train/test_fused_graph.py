@@ -224,9 +224,9 @@ def test_thresholds_are_the_models_or_the_deploy_configs(checkpoints: dict[str, 
         fused = FusedParameters("image", 1, source, candidates=512, rounds=9)
         return astuple(nms_limits(network, DEPLOY, fused))
 
-    assert limits("rtmdet", "model") == (0.001, False, 0.65, 0.0, 300, 512, 9)
-    assert limits("rtmdet", "deploy") == (0.05, False, 0.5, 0.0, 100, 512, 9)
-    assert limits("yolox", "model") == (0.01, True, 0.65, None, 100, 512, 9)
+    assert limits("rtmdet", "model") == (0.001, False, 0.65, 0.0, 300, 512, 9, False)
+    assert limits("rtmdet", "deploy") == (0.05, False, 0.5, 0.0, 100, 512, 9, False)
+    assert limits("yolox", "model") == (0.01, True, 0.65, None, 100, 512, 9, False)
 
 
 def test_every_node_names_its_part_and_the_first_is_a_cast(
