@@ -38,7 +38,6 @@ Inside = Annotated[
     ),
 ]
 Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
-Side = Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 RESERVED = (BASE, CHECKPOINT, DOCUMENTED)  # as in evaluate-base and export-documented
 
@@ -148,7 +147,7 @@ class Pipeline(Section, frozen=True):
     """``pipeline.toml``: the one file a user edits."""
 
     name: Name
-    input_size: tuple[Side, Side]
+    input_size: tuple[Pixels, Pixels]
     targets: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
     dataset: Dataset
     train: Train
