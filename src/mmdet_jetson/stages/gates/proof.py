@@ -69,12 +69,18 @@ def _deviation(proof: Proof) -> Deviation:
 def _detections(found: Deviation, target: str, stated: Tolerances) -> str:
     """Tell how the detections of an engine and of the checkpoint pair up."""
     return (
-        f"From a score of {stated.from_score:g} on, {100 * found.alone:.3g}% of the detections of "
-        f"{title(target)} or of the checkpoint have no partner in the other ({found.missing} "
-        f"missing, {found.extra} extra, {found.off} beyond {100 * stated.box:g}% of the picture's "
-        f"longer side or {stated.score:g} of score, {found.matched} within; at most "
-        f"{100 * found.box:.2g}% and {found.score:.2g}); {100 * stated.alone:g}% may."
+        f"From a score of {_decimal(stated.from_score)} on, {100 * found.alone:.3g}% of the "
+        f"detections of {title(target)} or of the checkpoint have no partner in the other "
+        f"({found.missing} missing, {found.extra} extra, {found.off} beyond "
+        f"{_decimal(100 * stated.box)}% of the picture's longer side or {_decimal(stated.score)} "
+        f"of score, {found.matched} within; at most {_decimal(100 * found.box)}% and "
+        f"{_decimal(found.score)}); {100 * stated.alone:g}% may."
     )
+
+
+def _decimal(value: float) -> str:
+    """Write a number without a power of ten, to six digits behind the point."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _network(compared: Optional[NetworkComparison]) -> str:

@@ -30,7 +30,7 @@ def test_an_engine_that_detects_the_same_passes_and_is_told_about() -> None:
     assert result.sentence == (
         "From a score of 0.05 on, 0% of the detections of the engine for pc or of the checkpoint "
         "have no partner in the other (0 missing, 0 extra, 0 beyond 0.02% of the picture's longer "
-        "side or 0.001 of score, 100 within; at most 0.001% and 1e-06); 0.1% may."
+        "side or 0.001 of score, 100 within; at most 0.001% and 0.000001); 0.1% may."
     )
 
 
