@@ -17,12 +17,14 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmdet.registry import MODELS
+from mmengine.config import Config, ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import load_checkpoint
 
 from mmdet_jetson.stages.checkpoints.checkpoint_file import only_tensors, read_checkpoint
+from mmdet_jetson.stages.checkpoints.models import build_model
 from mmdet_jetson.stages.checkpoints.weights import newest_whole, publish, read_weights
 from mmdet_jetson.stages.errors import StageError
 
@@ -102,6 +104,12 @@ def laughing() -> bytes:
     """A tuple of two tuples of two tuples ..., as the key of an item: its hash takes for ever."""
     twice = b"".join(bytes([*b"h", n, *b"h", n, *b"\x86q", n + 1, *b"0"]) for n in range(60))
     return opcodes(b"}", b"K\x01\x85q\x000", twice, b"h\x3cK\x01s")
+
+
+def doubled(times: int) -> bytes:
+    """The instructions of a list of two lists of two lists ..., whose text has no end."""
+    twice = b"".join(bytes([*b"](h", n, *b"h", n, *b"eq", n + 1, *b"0"]) for n in range(times))
+    return b"]q\x000" + twice + bytes([*b"h", times])
 
 
 def script() -> bytes:
@@ -233,6 +241,24 @@ HOSTILE = {
                        (named("builtins", "set") + b"h\x01\x85R") * 9999, b"t")),
         "would become many times as large as their file",
     ),
+    "a-list-named-as-pairs": (
+        zipped(opcodes(b"]q\x01(" + b"K\x01" * 999 + b"e0", named("collections", "OrderedDict"),
+                       b"](" + b"h\x01" * 9999 + b"e\x85R")),
+        "have a dictionary of what are no pairs",
+    ),
+    "numbers-named-as-a-pair": (
+        zipped(opcodes(named("collections", "OrderedDict"), b"](",
+                       tensor(1, long(1 << 24) + b"\x85", b"K\x00\x85"), b"e\x85R"),
+               {"0": b"\0" * 4}),
+        "want to read a Tensor item by item",
+    ),
+    "a-text-without-end": (
+        zipped(opcodes(named("builtins", "getattr"), named("torch", "Size"), doubled(60), b"\x86R")),
+        "want to run builtins.getattr",
+    ),
+    "a-long-name": (
+        zipped(opcodes(named("evil" * 50, "run"), b")R")), f"want to run {'evil' * 25}..., which"
+    ),
     "compressed": (compressed(), "are compressed, as no checkpoint of PyTorch is"),
     "tar": (tarred(), "are in PyTorch's format of 2016"),
     "other-order-of-bytes": (zipped(opcodes(b"}"), byteorder=b"big"), "another order of bytes"),
@@ -283,6 +309,24 @@ def test_mmengine_reads_tensors_only(tmp_path: Path, monkeypatch: pytest.MonkeyP
             load_checkpoint(layer, str(hostile))
     assert layer.weight.item() == 1
     assert torch.load is unpatched
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_model_that_opens_weights_while_it_is_built_reads_tensors_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one with a teacher does (`teacher_ckpt`)."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.pth").write_bytes(HOSTILE["call"][0])
+
+    class Pupil(torch.nn.Linear):  # type: ignore[misc]  # PyTorch is not checked
+        def __init__(self) -> None:
+            super().__init__(1, 1)
+            load_checkpoint(self, "x.pth")
+
+    monkeypatch.setitem(MODELS.module_dict, "Pupil", Pupil)
+    with pytest.raises(StageError, match=r"want to run posix\.system"):
+        build_model(Config({"model": {"type": "Pupil"}}), "the training config", "")
     assert not (tmp_path / "ran").exists()
 
 

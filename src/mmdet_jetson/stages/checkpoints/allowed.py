@@ -109,7 +109,10 @@ def _parameter(data: object, *_: object) -> torch.Tensor:
 
 
 def _ordered(items: object = ()) -> "OrderedDict[object, object]":
-    pairs = [tuple(pair) for pair in _sequence(items)]
+    pairs = [_sequence(pair) for pair in _sequence(items)]
+    # Looked at as they are: a short file can name one long list a million times.
+    if any(len(pair) != 2 for pair in pairs):
+        raise Refused("have a dictionary of what are no pairs")
     return OrderedDict(zip(checked_keys(key for key, _ in pairs), (value for _, value in pairs)))
 
 
@@ -182,7 +185,8 @@ def _scalar(dtype: object, content: object) -> object:
 
 def _attribute(owner: object, name: object) -> object:
     """Find a function that a scheduler of MMEngine stores; it is never called here."""
-    wanted = f"{owner.name}.{name}" if isinstance(owner, Named) else ""
+    # Else the text of what stands in the name's place may be larger than any memory.
+    wanted = f"{owner.name}.{name}" if isinstance(owner, Named) and type(name) is str else ""
     if wanted not in CURVES:
         raise Refused("want to run builtins.getattr, which no tensor needs")
     return CURVES[wanted]

@@ -10,7 +10,6 @@ import pickle
 import pickletools
 import re
 from collections import OrderedDict
-from textwrap import shorten
 from typing import IO, Any, Callable, Dict, List
 
 import numpy as np
@@ -100,7 +99,7 @@ class TensorUnpickler(pickle._Unpickler):
         wanted = f"{module}.{name}"
         if wanted not in NAMES and self.strict:
             # What is shown on a terminal must not steer it.
-            shown = ascii(shorten(wanted, LONGEST, placeholder="..."))[1:-1]
+            shown = ascii(wanted if len(wanted) <= LONGEST else f"{wanted[:LONGEST]}...")[1:-1]
             raise Refused(f"want to run {shown}, which no tensor needs")
         return NAMES.get(wanted) or Named(wanted, lambda *_: Ignored())
 
