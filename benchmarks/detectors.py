@@ -83,7 +83,10 @@ DETECTORS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a detector: `PROVEN`, `REFUSED` or `WRONG`, and the details."""
+    """What became of a detector: `PROVEN`, `REFUSED` or `WRONG`, and the details.
+
+    ``box`` is a share of the picture's longer side.
+    """
 
     word: str
     details: str
@@ -227,7 +230,7 @@ def row(detector: Detector, outcome: Outcome) -> str:
     becomes = f"{outcome.word}: {outcome.details}" if outcome.details else outcome.word
     figures: Sequence[str] = ("", "", "")
     if outcome.box is not None:
-        figures = (f"{outcome.matched}", f"{outcome.box:.3f} px", f"{outcome.score:.6f}")
+        figures = (f"{outcome.matched}", f"{100 * outcome.box:.5f}%", f"{outcome.score:.6f}")
     config = f"`{detector.config}`"
     cells = (detector.name, config, str(detector.size), becomes.replace("|", "\\|"), *figures)
     return f"| {' | '.join(cells)} |"
