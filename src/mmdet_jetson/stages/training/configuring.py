@@ -18,6 +18,8 @@ from mmdet_jetson.stages.training.config_overrides import apply_overrides
 from mmdet_jetson.stages.training.explanations import advice_for
 from mmdet_jetson.stages.training.starting_point import NamedWeights, take_named_weights
 
+BUILD_ADVICE = "compare its model section, and train.overrides, with MMDetection's own configs"
+
 
 class Prepared(NamedTuple):
     """A config to train with; ``weights`` are those that it named, which are no longer in it."""
@@ -25,11 +27,6 @@ class Prepared(NamedTuple):
     config: Config
     weights: NamedWeights
     warnings: List[str]
-
-
-def configure(job: StageJob[TrainParameters], device: str) -> Config:
-    """Give the config that `prepare` makes, without what there is to say about it."""
-    return prepare(job, device).config
 
 
 def prepare(job: StageJob[TrainParameters], device: str) -> Prepared:

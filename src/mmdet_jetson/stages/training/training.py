@@ -36,7 +36,7 @@ from mmdet_jetson.stages.checkpoints.weights import (
 )
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.training import mmdet_config
-from mmdet_jetson.stages.training.configuring import configure, prepare
+from mmdet_jetson.stages.training.configuring import BUILD_ADVICE, prepare
 from mmdet_jetson.stages.training.explanations import explained
 from mmdet_jetson.stages.training.settled_config import SettledConfig
 from mmdet_jetson.stages.training.training_data import check_data
@@ -47,12 +47,9 @@ from mmdet_jetson.stages.training.training_watch import (
     validations,
 )
 
-__all__ = ["configure", "train"]
-
 BEST = "coco/bbox_mAP"
 # Python leaves it beside modules that it has imported.
 COMPILED = shutil.ignore_patterns("__pycache__")
-BUILD_ADVICE = "compare its model section, and train.overrides, with MMDetection's own configs"
 
 
 def train(job: StageJob[TrainParameters], device: str) -> Result:

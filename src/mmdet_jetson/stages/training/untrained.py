@@ -11,7 +11,7 @@ from mmdet_jetson.stages.checkpoints.models import build_model
 from mmdet_jetson.stages.checkpoints.weights import save
 from mmdet_jetson.stages.job import P, StageJob
 from mmdet_jetson.stages.training import mmdet_config
-from mmdet_jetson.stages.training.training import BUILD_ADVICE, configure
+from mmdet_jetson.stages.training.configuring import BUILD_ADVICE, prepare
 
 SEED = 0
 
@@ -28,8 +28,7 @@ def untrained_config(model: ModelParameters, job: StageJob[P]) -> Config:
         epochs=None, batch_size=None, seed=SEED, workers=0, device="cpu", **asdict(model)
     )
     training = StageJob(told, job.inputs, job.output, job.work)
-    config = configure(training, told.device)
-    mmdet_config.drop_downloads(config.model)
+    config = prepare(training, told.device).config
     return mmdet_config.portable(config, model.classes)
 
 
