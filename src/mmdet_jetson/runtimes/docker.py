@@ -44,10 +44,7 @@ from mmdet_jetson.contract.job import (
     write_job,
 )
 from mmdet_jetson.contract.process import ENVIRON
-from mmdet_jetson.environments.this_machine import (
-    MACHINES,
-    Machine,
-)
+from mmdet_jetson.environments.this_machine import MACHINES, Machine
 from mmdet_jetson.planning.stage_source import source_state
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
@@ -98,7 +95,7 @@ class DockerRuntime:
 
     @property
     def machine(self) -> Machine:
-        """The Docker host's; on a Jetson its release file is read."""
+        """The Docker host's."""
         return self._there.machine
 
     def identity(self, step: Step) -> str:

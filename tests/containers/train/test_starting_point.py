@@ -35,6 +35,13 @@ def test_all_that_a_model_would_load_is_taken_out(
     assert (config.load_from, config.resume) == (None, False)
 
 
+def test_weights_of_a_teacher_are_refused() -> None:
+    model = {"teacher_ckpt": "http://x/gfl.pth", "teacher_config": {"model": {}}}
+    with pytest.raises(StageError, match=r"a teacher, whose weights http://x/gfl\.pth"):
+        take_named_weights(Config({"model": model}))
+    assert take_named_weights(Config({"model": {"teacher_ckpt": None}})).parts == ()
+
+
 def test_a_config_that_names_none_gets_no_warning() -> None:
     assert take_named_weights(Config({"model": {}})).warnings(has_weights=False) == []
 

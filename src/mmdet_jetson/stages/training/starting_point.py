@@ -11,7 +11,7 @@ from typing import List, Tuple
 from mmengine import Config
 
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.training.mmdet_config import drop_downloads
+from mmdet_jetson.stages.training.mmdet_config import drop_downloads, owners
 
 ADDRESS = re.compile(r"[\w-]+://")
 
@@ -72,7 +72,18 @@ class NamedWeights:
 
 
 def take_named_weights(config: Config) -> NamedWeights:
-    """Remove from a config all that it names to start from, and return it."""
+    """Remove from a config all that it names to start from, and return it.
+
+    Raises:
+        StageError: the model learns from another one, whose weights no input brings.
+    """
+    for owner in owners(config.model, "teacher_ckpt"):
+        if owner["teacher_ckpt"]:
+            raise StageError(
+                "the model of the training config learns from a teacher, whose weights "
+                f"{owner['teacher_ckpt']} (teacher_ckpt) are no input of a training",
+                "choose the config of a detector that learns without a teacher",
+            )
     named = NamedWeights(
         load_from=str(config.get("load_from") or ""),
         parts=tuple(drop_downloads(config.model)),

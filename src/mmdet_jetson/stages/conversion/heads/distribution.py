@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.conversion.heads import Boxes, Maps, base_dense
-from mmdet_jetson.stages.conversion.heads.maps import clip, flat, like
+from mmdet_jetson.stages.conversion.heads.maps import clip, flat, like, with_column
 
 PREDICTS_LIKE = "GFLHead"
 border, adapt = base_dense.border, base_dense.adapt
@@ -22,11 +22,8 @@ def matches(head: nn.Module) -> bool:
 def priors(head: nn.Module, shapes: List[torch.Size]) -> Tensor:
     """Give the middle of each anchor with the stride of its level: x, y, stride."""
     levels = head.prior_generator.grid_priors(shapes, device="cpu")
-    rows = []
-    for anchors, stride in zip(levels, head.prior_generator.strides):
-        centres = head.anchor_center(anchors)
-        rows.append(torch.cat([centres, centres.new_full((len(centres), 1), stride[0])], 1))
-    return torch.cat(rows)
+    centres = [head.anchor_center(anchors) for anchors in levels]
+    return with_column(centres, [stride[0] for stride in head.prior_generator.strides])
 
 
 def decode(head: nn.Module, maps: Maps, priors: Tensor, size: Size) -> Boxes:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.conversion.heads import Boxes, Maps, base_dense
-from mmdet_jetson.stages.conversion.heads.maps import clip, flat, like
+from mmdet_jetson.stages.conversion.heads.maps import clip, flat, like, with_column
 
 PREDICTS_LIKE = "FoveaHead"
 adapt = base_dense.adapt
@@ -22,11 +22,7 @@ def matches(head: nn.Module) -> bool:
 def priors(head: nn.Module, shapes: List[torch.Size]) -> Tensor:
     """Give grid points with the length of their level: x, y, length."""
     levels = head.prior_generator.grid_priors(shapes, device="cpu")
-    rows = [
-        torch.cat([points, points.new_full((len(points), 1), length)], 1)
-        for points, length in zip(levels, head.base_edge_list)
-    ]
-    return torch.cat(rows)
+    return with_column(levels, head.base_edge_list)
 
 
 def decode(head: nn.Module, maps: Maps, priors: Tensor, size: Size) -> Boxes:

@@ -24,6 +24,15 @@ def flat(maps: Sequence[Tensor], width: int) -> Tensor:
     return torch.cat(levels, 1)
 
 
+def with_column(levels: Sequence[Tensor], values: Sequence[float]) -> Tensor:
+    """Join levels [n, width] of priors to [all, width + 1]: the value of its level behind each."""
+    rows = [
+        torch.cat([level, level.new_full((len(level), 1), value)], 1)
+        for level, value in zip(levels, values)
+    ]
+    return torch.cat(rows)
+
+
 def clip(boxes: Tensor, size: Size) -> Tensor:
     """Cut boxes off at the borders of the input, (width, height)."""
     limits = boxes.new_tensor([*size, *size])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.conversion.heads import Boxes, Maps, base_dense
-from mmdet_jetson.stages.conversion.heads.maps import flat, like
+from mmdet_jetson.stages.conversion.heads.maps import flat, like, with_column
 
 PREDICTS_LIKE = "YOLOV3Head"
 adapt = base_dense.adapt
@@ -22,11 +22,7 @@ def matches(head: nn.Module) -> bool:
 def priors(head: nn.Module, shapes: List[torch.Size]) -> Tensor:
     """Give anchors with the stride of their level: x1, y1, x2, y2, stride."""
     levels = head.prior_generator.grid_priors(shapes, device="cpu")
-    rows = [
-        torch.cat([anchors, anchors.new_full((len(anchors), 1), stride)], 1)
-        for anchors, stride in zip(levels, head.featmap_strides)
-    ]
-    return torch.cat(rows)
+    return with_column(levels, head.featmap_strides)
 
 
 def decode(head: nn.Module, maps: Maps, priors: Tensor, size: Size) -> Boxes:
