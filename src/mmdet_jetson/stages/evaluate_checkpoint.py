@@ -99,9 +99,10 @@ def detector(model: nn.Module, config: Config) -> Detect:
         StageError: the test pipeline is none that an engine can have. The function raises it for a
             picture that does not fit into the engine.
     """
-    # A GPU may else round what it convolves to 10 bits behind the point, which no engine in FP32
-    # does that is compared with this.
+    # A GPU may else round what it multiplies to 10 bits behind the point, which no engine in FP32
+    # does that is compared with this. PyTorch 1.11 lets both by default.
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     size = input_size(config)
     prepare = Compose(test_pipeline(config, size))
     preprocessing = _preprocessing(config)

@@ -127,9 +127,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_pytorch_convolves_in_full_precision(checkpoints: dict[str, Path]) -> None:
-    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     in_pytorch(checkpoints["rtmdet"])
     assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 @pytest.mark.parametrize(("name", "mode"), EXPORTS)
