@@ -62,11 +62,13 @@ def run(job: StageJob[ProveParameters]) -> Result:
         deviations = _deviations(job, pictures, reference, _detections(each.evaluation), limits)
         total = sum(deviations.values(), Deviation())
         models[each.title] = ComparedModel(_metrics(each.evaluation).figures, total, deviations)
+    evaluations = [_metrics(job.inputs[name]) for name in (CHECKPOINT, "engine")]
     proof = Proof(
         target=job.parameters.target,
-        evidence=_metrics(job.inputs["engine"]).evidence,
+        evidence=evaluations[-1].evidence,
         tolerances=job.parameters.tolerances,
-        pictures=len(pictures),
+        # What an evaluation has not covered, nothing was compared on.
+        pictures=min(each.pictures for each in evaluations),
         models=models,
         network=_compare_networks(job),
     )

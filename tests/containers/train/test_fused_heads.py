@@ -59,6 +59,8 @@ SIZES = {"ssd/ssd300_coco.py": (300, 300), "ddod/ddod_r50_fpn_1x_coco.py": (384,
 # Without batch norms every box of an untrained one has about the same score; there is no limit but
 # that of the detections.
 CROWDED = ("ssd/ssd300_coco.py",)
+# Behind a smaller backbone it finds one class only.
+DEEP = ("fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py",)
 # Layers whose untrained boxes would be too small to overlap.
 WIDENED = {
     "fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py": ("conv_reg", 3.0),
@@ -75,7 +77,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_it_detects_what_pytorch_detects(base: str, photos: list[Path], tmp_path: Path) -> None:
     fused, size = CASES[base], SIZES.get(base, SIZE)
     config = set_input_size(three_classes(base_config(base, None, tmp_path)), size)
-    make_shallow(config.model)
+    if base not in DEEP:
+        make_shallow(config.model)
     register_all_modules()
     torch.manual_seed(0)
     model = revert_sync_batchnorm(MODELS.build(config.model))

@@ -46,7 +46,7 @@ def detections() -> list[Prediction]:
     ]
 
 
-def evaluation(folder: Path, subject: str, ap: float, change: Change) -> Path:
+def evaluation(folder: Path, subject: str, ap: float, change: Change, pictures: int = 3) -> Path:
     folder.mkdir()
     predictions = detections()
     change(predictions)
@@ -56,7 +56,7 @@ def evaluation(folder: Path, subject: str, ap: float, change: Change) -> Path:
         preprocessing={},
         figures={"AP": ap},
         per_class={},
-        pictures=3,
+        pictures=pictures,
         detections=len(predictions),
     )
     write_record(folder / "metrics.json", metrics)
@@ -109,7 +109,9 @@ class Proving:
         documented: Change = unchanged,
         engine: Change = unchanged,
         graph_folder: Path | None = None,
+        *,
         absent: Collection[str] = (),
+        covered: int = 3,
     ) -> tuple[Proof, Result]:
         output = self.folder / "proof"
         output.mkdir()
@@ -118,9 +120,9 @@ class Proving:
             "dataset": dataset(self.folder / "dataset"),
             "graph": made,
             "documented_graph": graph(self.folder / "documented_graph", self.weights),
-            "checkpoint": evaluation(self.folder / "pytorch", "checkpoint", 0.75, pytorch),
+            "checkpoint": evaluation(self.folder / "pytorch", "checkpoint", 0.75, pytorch, covered),
             "documented": evaluation(self.folder / "mm", "documented", 0.5, documented),
-            "engine": evaluation(self.folder / "engine", "engine", 0.25, engine),
+            "engine": evaluation(self.folder / "engine", "engine", 0.25, engine, covered),
         }
         job = StageJob(
             parameters=ProveParameters("pc", TOLERANCES),
@@ -160,6 +162,13 @@ def test_models_that_detect_the_same_deviate_by_nothing(proving: Proving) -> Non
     assert (proof.target, proof.pictures, proof.evidence) == ("pc", 3, "emulated")
     assert result.metrics == {"pytorch": 0.75, "documented graph": 0.5, "engine": 0.25}
     assert result.warnings == ()
+
+
+def test_a_proof_covers_what_its_evaluations_do(proving: Proving) -> None:
+    """Two that leave out the same picture agree on it."""
+    proof, _ = proving(covered=2)
+
+    assert proof.pictures == 2
 
 
 def test_each_model_has_the_figures_that_its_evaluation_found(proving: Proving) -> None:

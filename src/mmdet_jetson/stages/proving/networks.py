@@ -18,6 +18,8 @@ from mmdet_jetson.stages.proving.proof import NetworkComparison
 # Dividing weights by a deviation and multiplying them by it again rounds.
 ROUNDING = 1e-6
 MOST_DIFFERENCES = 5
+# Opset 13 made inputs of these attributes; MMDeploy writes 11.
+NOW_INPUTS = {"Squeeze": "axes", "Unsqueeze": "axes", "ReduceSum": "axes", "Split": "split"}
 
 
 class NetworkNodes:
@@ -29,9 +31,20 @@ class NetworkNodes:
         for node in nodes:
             if node.op_type == "Constant":
                 self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        for node in nodes:
+            self._modernise(node)
         needed = _needed([node for node in nodes if node.op_type != "Constant"])
         first = [node.op_type for node in needed].index("Conv")
         self.nodes = needed[first:]
+
+    def _modernise(self, node: onnx.NodeProto) -> None:
+        """Make a constant input of what was an attribute up to opset 12."""
+        moved = [each for each in node.attribute if each.name == NOW_INPUTS.get(node.op_type)]
+        for attribute in moved:
+            name = f"{node.output[0]}/{attribute.name}"
+            self.constants[name] = np.array(attribute.ints)
+            node.input.append(name)
+            node.attribute.remove(attribute)
 
 
 def compare_files(first: Path, second: Path, folded: Optional[Folded]) -> NetworkComparison:

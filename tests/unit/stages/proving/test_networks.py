@@ -105,6 +105,37 @@ def test_a_first_step_that_takes_the_picture_apart_is_left_as_it_is(tmp_path: Pa
     assert compare_files(first, second, None) == NetworkComparison(1, ())
 
 
+def test_what_a_later_opset_made_an_input_is_the_same_as_an_attribute(tmp_path: Path) -> None:
+    """Opset 13 did so with axes; one exporter writes 11 and the other 13."""
+    text = """<ir_version: 7, opset_import: ["" : 11]>
+    g (float[1, 3, 8, 8] input) => (float[1, 2, 8, 8] dets)
+    {
+      a = Conv (input, w)
+      b = Unsqueeze <axes = [0]> (a)
+      c = Squeeze <axes = [0]> (b)
+      dets = Conv (c, v)
+    }"""
+    later = (
+        text.replace(": 11]", ": 13]")
+        .replace("dets)\n", "dets)\n<int64[1] axes = {0}>", 1)
+        .replace("<axes = [0]> (a)", "(a, axes)")
+        .replace("<axes = [0]> (b)", "(b, axes)")
+    )
+    random = np.random.default_rng(2)
+    kernels = {
+        "w": random.standard_normal((2, 3, 1, 1)).astype(np.float32),
+        "v": random.standard_normal((2, 2, 1, 1)).astype(np.float32),
+    }
+    first, second = (
+        save(tmp_path / f"{name}.onnx", each, **kernels)
+        for name, each in (("a", text), ("b", later))
+    )
+    other = save(tmp_path / "c.onnx", later.replace("{0}", "{1}"), **kernels)
+
+    assert compare_files(first, second, None) == NetworkComparison(4, ())
+    assert len(compare_files(first, other, None).differences) == 2
+
+
 def test_weights_that_are_no_numbers_agree_with_nothing(first: Path, tmp_path: Path) -> None:
     own = weights()
     own["w1"][0, 0] = np.nan
