@@ -95,7 +95,7 @@ class Export(Section, frozen=True):
     tensorrt: NonEmpty = "configs/deploy/detection_tensorrt_static.py"
     thresholds: Literal["model", "deploy"] = "model"
     candidates: Annotated[int, msgspec.Meta(ge=1, le=MOST_CANDIDATES)] = 1000
-    rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 16
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 24
     compare_documented: bool = True
 
 

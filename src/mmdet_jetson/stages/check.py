@@ -31,7 +31,7 @@ from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.training.torch_device import use_device
 from mmdet_jetson.stages.training.untrained import untrained_config, write_untrained
 
-NO_GRAPH = "train a detector of one stage with a dense head, as docs/detectors.md lists them"
+NO_GRAPH = "train a one-stage detector with a dense head, as docs/detectors.md lists them"
 NOT_COMPARED = (
     "set compare_documented = false below [export] in pipeline.toml: engines are then compared "
     "with PyTorch alone"

@@ -113,12 +113,12 @@ def test_what_can_be_deployed_passes_and_leaves_no_graph(tmp_path: Path, dataset
     [
         (
             mmdet("faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"),
-            "a FasterRCNN with a head of its own",
+            "FasterRCNN is a two-stage detector",
         ),
-        (mmdet("detr/detr_r50_8xb2-150e_coco.py"), "a DETR with a DETRHead"),
+        (mmdet("detr/detr_r50_8xb2-150e_coco.py"), "DETR with DETRHead cannot be fused"),
         (
-            mmdet("rpn/rpn_r50_fpn_1x_coco.py") + "val_evaluator = dict(metric='bbox')\n",
-            "scores for another number of classes .* 1, not 2",
+            mmdet("rpn/rpn_r50_fpn_1x_coco.py") + "val_evaluator = test_evaluator = dict(metric='bbox')\n",
+            "RPN proposes regions and does not tell what is in them",
         ),
     ],
     ids=["faster-rcnn", "detr", "rpn"],
@@ -170,6 +170,58 @@ def test_a_test_pipeline_of_no_engine_is_refused(
     tmp_path: Path, dataset: Path, config: str, message: str
 ) -> None:
     assert message in refused(tmp_path, dataset, config).message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("keep_ratio=True", "keep_ratio=True, backend='pillow'", "Resize has backend = 'pillow'"),
+        ("keep_ratio=True", "interpolation='bicubic'", "Resize has interpolation = 'bicubic'"),
+        ("type='Pad'", "type='Pad', padding_mode='reflect'", "Pad has padding_mode = 'reflect'"),
+        (
+            "ImageFromFile'",
+            "ImageFromFile', color_type='grayscale'",
+            "has color_type = 'grayscale'",
+        ),
+    ],
+)
+def test_an_option_that_an_engine_does_not_have_is_refused_of_a_fused_graph(
+    tmp_path: Path, dataset: Path, old: str, new: str, message: str
+) -> None:
+    """No documented graph is made that would find it."""
+    config = mmdet("retinanet/retinanet_r18_fpn_1x_coco.py").replace(old, new)
+    error = refused(tmp_path, dataset, config)
+    assert message in error.message
+    assert "test pipeline" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("test_cfg=dict(score_thr='high')", "score_thr of the model's test_cfg"),
+        ("test_cfg=dict(score_thr=1.5)", "is 1.5, not a number from 0 to 1"),
+        ("test_cfg=dict(nms_pre='many')", "nms_pre of the model's test_cfg"),
+        ("test_cfg=dict(nms=dict(iou_threshold=7))", "nms.iou_threshold of the model's test_cfg"),
+        ("test_cfg=dict(max_per_img=0)", "keeps no detection"),
+        ("data_preprocessor=dict(mean=[1.0], std=[1.0])", "not one number for each of 3 channels"),
+        ("data_preprocessor=dict(std=[0, 0, 0])", "each channel is divided by its own"),
+    ],
+)
+def test_a_value_that_is_none_is_a_sentence(
+    tmp_path: Path, dataset: Path, model: str, message: str
+) -> None:
+    assert message in refused(tmp_path, dataset, ON_RTMDET + f"model = dict({model})\n").message
+
+
+def test_a_limit_below_zero_keeps_all(tmp_path: Path, dataset: Path) -> None:
+    run(tmp_path, dataset, ON_RTMDET + "model = dict(test_cfg=dict(max_per_img=-1))\n")
+
+
+def test_what_mmdeploy_stumbles_over_is_a_sentence(tmp_path: Path, dataset: Path) -> None:
+    config = mmdet("sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py")
+    assert "two-stage" in refused(tmp_path / "1", dataset, config, BOTH).message
+    documented = {"orin": export("tensorrt", fused=False)}
+    assert "MMDeploy" in refused(tmp_path / "2", dataset, config, documented).message
 
 
 def turned(dataset: Path, folder: Path, split: str) -> Path:

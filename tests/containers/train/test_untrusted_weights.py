@@ -241,6 +241,10 @@ HOSTILE = {
                        (named("builtins", "set") + b"h\x01\x85R") * 9999, b"t")),
         "would become many times as large as their file",
     ),
+    "sets-by-the-byte": (
+        zipped(opcodes(b"(" + pickle.EMPTY_SET * 99_999 + b"t")),
+        "would become many times as large as their file",
+    ),
     "a-list-named-as-pairs": (
         zipped(opcodes(b"]q\x01(" + b"K\x01" * 999 + b"e0", named("collections", "OrderedDict"),
                        b"](" + b"h\x01" * 9999 + b"e\x85R")),

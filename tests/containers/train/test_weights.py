@@ -46,8 +46,13 @@ WHOLE = pickled({"state_dict": network(2).state_dict()})
         (pickled({"epoch": 3}), "hold no tensors"),
         (pickled({"state_dict": {}}), "hold no tensors"),
         (pickled(None), "hold no tensors: they are a NoneType"),
+        (pickled({"model": {"w": torch.ones(2)}}), "have their tensors below 'model'"),
+        (pickled({"w": torch.tensor([1.0, float("nan")])}), "have values in w that are no numbers"),
     ],
-    ids=["empty", "html", "json", "truncated", "noise", "list", "no-tensors", "nothing", "none"],
+    ids=[
+        *("empty", "html", "json", "truncated", "noise", "list", "no-tensors", "nothing", "none"),
+        *("elsewhere", "no-numbers"),
+    ],
 )
 def test_bad_weights_are_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
     path = tmp_path / "base.pth"
@@ -187,3 +192,12 @@ def test_what_only_a_resumed_training_needs_is_not_published(tmp_path: Path) -> 
     assert published["meta"] == {"epoch": epoch, "dataset_meta": {"a": 1}}
     assert epoch == 3
     assert published.keys() == {"meta", "state_dict"}
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.bool, torch.int64])
+def test_tensors_of_another_kind_are_none_of_the_model(kind: torch.dtype) -> None:
+    """A complex number would lose its imaginary part without a word."""
+    model = network(2)
+    found = {**model.state_dict(), "0.weight": model.state_dict()["0.weight"].to(kind)}
+
+    assert "0.weight" not in match_weights(model, found).weights

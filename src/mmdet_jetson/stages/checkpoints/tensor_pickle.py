@@ -26,6 +26,8 @@ from mmdet_jetson.stages.checkpoints.allowed import (
 
 # What is copied has to be in the file: so many times its size, which honest files stay far below.
 MOST_COPIED = 16
+# What an empty container counts as, in bytes: it takes 56 to 216.
+CONTAINER = 64
 LONGEST = 100
 # Whatever else looks like a name is not one, but a file that is no pickle.
 NAME = re.compile(r"[A-Za-z_][\w.]*")
@@ -196,9 +198,32 @@ class TensorUnpickler(pickle._Unpickler):
     def spend(self, *arguments: object) -> None:
         """Count what a call may copy: an item can be named again and again at two bytes a time."""
         sized = (str, bytes, tuple, list, dict)
-        self.copies_left -= sum(len(each) for each in arguments if isinstance(each, sized))
+        self.pay(sum(len(each) for each in arguments if isinstance(each, sized)))
+
+    def pay(self, size: int) -> None:
+        """Count memory that the file's size has to account for."""
+        self.copies_left -= size
         if self.copies_left < 0:
             raise Refused("would become many times as large as their file")
+
+    def load_empty_list(self) -> None:
+        """Make a list, of one byte in the file."""
+        self.spend_on_container()
+        self.stack.append([])
+
+    def load_empty_dictionary(self) -> None:
+        """Make a dictionary, of one byte in the file."""
+        self.spend_on_container()
+        self.stack.append({})
+
+    def load_empty_set(self) -> None:
+        """Make a set, of one byte in the file."""
+        self.spend_on_container()
+        self.stack.append(set())
+
+    def spend_on_container(self) -> None:
+        """Count a container, which is many times as large as the instruction that makes it."""
+        self.pay(CONTAINER)
 
     dispatch = _Instructions(
         {
@@ -209,6 +234,9 @@ class TensorUnpickler(pickle._Unpickler):
     )
     dispatch.update(
         {
+            pickle.EMPTY_LIST[0]: load_empty_list,
+            pickle.EMPTY_DICT[0]: load_empty_dictionary,
+            pickle.EMPTY_SET[0]: load_empty_set,
             pickle.INST[0]: load_inst,
             pickle.REDUCE[0]: load_call,
             pickle.NEWOBJ[0]: load_call,

@@ -4,7 +4,7 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import torch
 from torch import nn
@@ -116,12 +116,30 @@ def read_weights(path: Path, advice: str = ADVICE) -> StateDict:
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     tensors = _tensors(state)
     if not tensors:
+        elsewhere = [key for key, value in _items(content) if _tensors(value)]
+        if elsewhere:
+            raise StageError(
+                f"the weights {path.name} have their tensors below {elsewhere[0]!r}, where nothing "
+                "looks for them",
+                f"save them again: torch.save({{'state_dict': content[{elsewhere[0]!r}]}}, path)",
+            )
         raise StageError(
             f"the weights {path.name} hold no tensors: they are a {type(content).__name__}, "
             "not a checkpoint",
             advice,
         )
+    _check_finite(tensors, path.name, advice)
     return tensors
+
+
+def _items(content: object) -> Iterable[Tuple[object, object]]:
+    return content.items() if isinstance(content, dict) else ()
+
+
+def _check_finite(tensors: StateDict, name: str, advice: str) -> None:
+    for key, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise StageError(f"the weights {name} have values in {key} that are no numbers", advice)
 
 
 def _tensors(state: object) -> StateDict:
@@ -157,8 +175,17 @@ def _matching(wanted: StateDict, found: StateDict) -> StateDict:
     return {
         key: found[key]
         for key, value in wanted.items()
-        if key in found and found[key].shape == value.shape
+        if key in found and _fits(found[key], value)
     }
+
+
+def _fits(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """Tell whether a tensor has another's shape, and fractions or whole numbers as it has.
+
+    Half precision becomes single; whole numbers, truth values and imaginary parts become nothing.
+    """
+    kinds = {found.is_floating_point(), wanted.is_floating_point()}
+    return found.shape == wanted.shape and len(kinds) == 1 and not found.is_complex()
 
 
 def _part(key: str) -> str:

@@ -32,11 +32,22 @@ from mmdet_jetson.stages.inference.graph import ONNX
 
 
 def write_sdk_files(model: TrainedModel, deploy_config: Config, size: Size, folder: Path) -> None:
-    """Write deploy.json, pipeline.json and detail.json, and make pipeline.json tell the truth."""
+    """Write deploy.json, pipeline.json and detail.json, and make pipeline.json tell the truth.
+
+    Raises:
+        StageError: MMDeploy cannot describe this model.
+    """
     # MMDeploy changes the configs it is handed.
     config, own_deploy_config = deepcopy(model.config), deepcopy(deploy_config)
-    with cpu_for_tensorrt():
-        export2SDK(own_deploy_config, config, str(folder), "best.pth", "cpu")
+    try:
+        with cpu_for_tensorrt():
+            export2SDK(own_deploy_config, config, str(folder), "best.pth", "cpu")
+    except Exception as error:  # it knows some models only, and looks up parts that others lack
+        traceback.print_exc()
+        raise StageError(
+            f"MMDeploy cannot describe {model.description}: {reason_of(error)}",
+            "MMDeploy 1.0.0 does not support every detector",
+        ) from error
     _make_relative(folder / "detail.json")
     trained = trained_preprocessing(
         model.config.test_pipeline, model.config.model.data_preprocessor, size
@@ -74,7 +85,7 @@ def trace(model: TrainedModel, deploy_config: Config, size: Size, folder: Path) 
     except Exception as error:  # what MMDeploy does not rewrite can fail in any way
         traceback.print_exc()
         raise StageError(
-            f"MMDeploy {mmdeploy.__version__} cannot export a {model.description} for "
+            f"MMDeploy {mmdeploy.__version__} cannot export {model.description} for "
             f"{deploy_config.backend_config.type}: {reason_of(error)}",
             "docs/conversion.md says which are known to work; the log has the traceback",
         ) from error

@@ -37,9 +37,10 @@ def check_size(network: nn.Module, size: Size) -> None:
             ) from error
         traceback.print_exc()
         raise StageError(
-            f"a {type(network).__name__} cannot take an input of {width}x{height}: "
+            f"{type(network).__name__} cannot take an input of {width}x{height}: "
             f"{reason_of(error)}",
-            "set a larger input_size",
+            "set a larger input_size, or compare the model section of the training config with "
+            "MMDetection's own",
         ) from error
 
 

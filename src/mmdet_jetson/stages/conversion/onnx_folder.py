@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Dict
 
 import onnx
+from mmdet.models.dense_heads import RPNHead
 from mmengine import Config
 
 from mmdet_jetson.contract.backends import BACKENDS
@@ -92,10 +93,15 @@ def _write_fused(
 def _check_classes(model: TrainedModel) -> None:
     """Refuse a head that does not know the classes apart, as one that proposes regions."""
     head = getattr(model.network, "bbox_head", None)
+    if isinstance(head, RPNHead):
+        raise StageError(
+            f"{type(model.network).__name__} proposes regions and does not tell what is in them",
+            "choose the training config of a detector",
+        )
     own, wanted = getattr(head, "num_classes", None), len(model.classes)
     if own not in (None, wanted):
         raise StageError(
-            f"a {model.description} gives scores for another number of classes than the dataset "
+            f"{model.description} gives scores for another number of classes than the dataset "
             f"has: {own}, not {wanted}",
             "choose the training config of a detector, and leave its num_classes alone",
         )

@@ -22,6 +22,7 @@ from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.pipeline_json import (
     Pipeline,
     Triple,
+    fixed_option_broken,
     transforms_of,
 )
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
@@ -46,6 +47,9 @@ def test_pipeline(config: Config, size: Size) -> List[ConfigDict]:
             raise StageError(
                 f"the test pipeline has a {step.type}, which an engine cannot perform", ADVICE
             )
+        wrong = fixed_option_broken(step)
+        if wrong:
+            raise StageError(f"the test pipeline's {wrong}", ADVICE)
         if step.type == "Resize":
             step.scale = size
         if step.type == "Pad":
@@ -53,8 +57,10 @@ def test_pipeline(config: Config, size: Size) -> List[ConfigDict]:
             step.pop("size_divisor", None)
             step.size = size
     kinds = [step.type for step in steps]
-    if kinds.count("Resize") != 1 or kinds.count("Pad") > 1:
-        raise StageError("the test pipeline needs one Resize and at most one Pad", ADVICE)
+    if [kind for kind in kinds if kind in ("Resize", "Pad")] not in (["Resize"], ["Resize", "Pad"]):
+        raise StageError(
+            "the test pipeline needs one Resize, and behind it at most one Pad", ADVICE
+        )
     return steps
 
 
@@ -64,8 +70,14 @@ def trained_preprocessing(
     """Say what a test pipeline and a model's data_preprocessor do to a picture.
 
     Raises:
-        StageError: the data_preprocessor pads pictures of ``size``, too.
+        StageError: the data_preprocessor pads pictures of ``size``, too, or has values that are
+            none for three channels.
     """
+    if not isinstance(data_preprocessor, dict):
+        raise StageError(
+            "the model has no data_preprocessor, so nothing says how pictures are normalised",
+            "give it a DetDataPreprocessor, as MMDetection's own configs do",
+        )
     _check_divisor(data_preprocessor.get("pad_size_divisor") or 1, size)
     by_type = {step.type: step for step in steps}
     keep_ratio = by_type["Resize"].get("keep_ratio", False)
@@ -77,9 +89,9 @@ def trained_preprocessing(
     return Preprocessing(
         input_size=size,
         keep_ratio=keep_ratio,
-        pad_value=_by_channel(pad),
-        mean=_by_channel(data_preprocessor.get("mean") or 0),
-        std=_by_channel(data_preprocessor.get("std") or 1),
+        pad_value=_by_channel(pad, "padding"),
+        mean=_by_channel(data_preprocessor.get("mean") or 0, "mean"),
+        std=_deviation(data_preprocessor.get("std") or 1),
         to_rgb=any(data_preprocessor.get(key, False) for key in ("bgr_to_rgb", "rgb_to_bgr")),
         pads_normalized=pads_normalized,
     )
@@ -107,10 +119,26 @@ def padded_input(batch: Tensor, preprocessing: Preprocessing) -> Tensor:
     return functional.pad(batch, (0, right, 0, below), value=preprocessing.pad_value[0])
 
 
-def _by_channel(value: Union[float, Sequence[float]]) -> Triple:
+def _by_channel(value: Union[float, Sequence[float]], name: str) -> Triple:
     channels = [value] * 3 if isinstance(value, (int, float)) else value
-    first, second, third = map(float, channels)
+    try:
+        first, second, third = map(float, channels)
+    except (TypeError, ValueError) as error:
+        raise StageError(
+            f"the {name} of pictures is {value!r}, which is not one number for each of 3 channels",
+            "compare the model's data_preprocessor, and the test pipeline, with MMDetection's own",
+        ) from error
     return first, second, third
+
+
+def _deviation(value: Union[float, Sequence[float]]) -> Triple:
+    std = _by_channel(value, "std")
+    if not min(std) > 0:
+        raise StageError(
+            f"the std of pictures is {value!r}, but each channel is divided by its own",
+            "compare the model's data_preprocessor with MMDetection's own",
+        )
+    return std
 
 
 def mend_pipeline(path: Path, trained: Preprocessing) -> None:

@@ -16,7 +16,7 @@ FORMATS = ("DefaultFormatBundle", "ImageToTensor")
 # Values that change the result; anything else than these would silently be another picture.
 FIXED: Mapping[str, Mapping[str, object]] = {
     "LoadImageFromFile": {"color_type": "color", "imdecode_backend": "cv2", "to_float32": False},
-    "Resize": {"interpolation": "bilinear"},
+    "Resize": {"interpolation": "bilinear", "backend": "cv2"},
     "Pad": {"padding_mode": "constant"},
 }
 
@@ -62,13 +62,22 @@ def transforms_of(content: Pipeline) -> List[Transform]:
 
 def check_options(transform: Transform) -> None:
     """Refuse an option that changes the result."""
-    for option, value in FIXED.get(transform["type"], {}).items():
-        if transform.get(option, value) != value:
-            raise StageError(
-                f"pipeline.json: {transform['type']} has {option} = {transform.get(option)!r}, "
-                f"where only {value!r} is supported",
-                "change the test pipeline of the training config and export again",
-            )
+    wrong = fixed_option_broken(transform)
+    if wrong:
+        raise StageError(
+            f"pipeline.json: {wrong}",
+            "change the test pipeline of the training config and export again",
+        )
+
+
+def fixed_option_broken(transform: Mapping[str, object]) -> str:
+    """Say which option of a transform changes the result; empty where none does."""
+    kind = str(transform["type"])
+    for option, value in FIXED.get(kind, {}).items():
+        given = transform.get(option, value)
+        if given != value:
+            return f"{kind} has {option} = {given!r}, where only {value!r} is supported"
+    return ""
 
 
 def check_order(kinds: List[str]) -> None:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import List, Optional, Protocol, Sequence, Tuple, cast
 
 import torch
-from mmdet.models.detectors import SingleStageDetector
+from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
 from torch import Tensor, nn
 
 from mmdet_jetson.contract.parameters.base import Size
@@ -16,6 +16,7 @@ from mmdet_jetson.stages.errors import StageError
 
 # A model belongs to the first that knows its head.
 HEADS = ("yolox", "yolov3", "paa", "distribution", "tood", "fovea", "base_dense")
+NONE = "choose a one-stage detector with a dense head: docs/detectors.md has a table"
 ADVICE = 'set graph = "documented" for the target in targets.toml, to export it with MMDeploy alone'
 
 Maps = Sequence[Sequence[Tensor]]
@@ -59,7 +60,7 @@ def find_head(model: nn.Module) -> Head:
     """Give the module for a detector's head.
 
     Raises:
-        StageError: it is not a detector of one stage, or none knows its head.
+        StageError: it is not a one-stage detector, or none knows its head.
     """
     head = getattr(model, "bbox_head", None)
     known = [load(name) for name in HEADS]
@@ -67,10 +68,16 @@ def find_head(model: nn.Module) -> Head:
         for each in known:
             if each.matches(head):
                 return each
-    kind = type(head).__name__ if head else "head of its own"
+    name = type(model).__name__
+    if isinstance(model, TwoStageDetector):
+        raise StageError(
+            f"{name} is a two-stage detector, and engines are made of one-stage ones", NONE
+        )
+    what = f"{name} with {type(head).__name__}" if head else name
+    *most, last = (each.PREDICTS_LIKE for each in known)
+    kinds = f"{', '.join(most)} or {last}"
     raise StageError(
-        f"a {type(model).__name__} with a {kind} cannot be fused: its head must predict like "
-        f"MMDetection's {' or '.join(each.PREDICTS_LIKE for each in known)}",
+        f"{what} cannot be fused: its head must predict like MMDetection's {kinds}",
         ADVICE,
     )
 
