@@ -101,7 +101,7 @@ def test_what_can_be_deployed_passes_and_leaves_no_graph(tmp_path: Path, dataset
     job, result = run(tmp_path, dataset, exports=wanted)
     assert result.metrics == {"exports": 3, "pictures": 6}
     assert json.loads((job.output / "check.json").read_text()) == {
-        "model": "RTMDet with a RTMDetSepBNHead",
+        "model": "RTMDet with RTMDetSepBNHead",
         "exports": ["pc", "orin", "documented"],
         "pictures": 6,
     }
@@ -117,7 +117,8 @@ def test_what_can_be_deployed_passes_and_leaves_no_graph(tmp_path: Path, dataset
         ),
         (mmdet("detr/detr_r50_8xb2-150e_coco.py"), "DETR with DETRHead cannot be fused"),
         (
-            mmdet("rpn/rpn_r50_fpn_1x_coco.py") + "val_evaluator = test_evaluator = dict(metric='bbox')\n",
+            mmdet("rpn/rpn_r50_fpn_1x_coco.py")
+            + "val_evaluator = test_evaluator = dict(metric='bbox')\n",
             "RPN proposes regions and does not tell what is in them",
         ),
     ],

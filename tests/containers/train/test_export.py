@@ -524,7 +524,7 @@ def test_a_head_that_cannot_be_traced_is_one_sentence(
 
     monkeypatch.setattr(documented_graph, "torch2onnx", refuse)
     expected = (
-        "cannot export a RTMDet with a RTMDetSepBNHead for tensorrt: "
+        "cannot export RTMDet with RTMDetSepBNHead for tensorrt: "
         "NotImplementedError: Unsupported nms type: soft_nms.$"
     )
     with pytest.raises(StageError, match=expected) as caught:

@@ -92,7 +92,7 @@ def test_every_registered_head_is_tried_here() -> None:
         (
             "ddod/ddod_r50_fpn_1x_coco.py",
             (128, 128),
-            "a DDOD cannot take an input of 128x128: Runt",
+            "DDOD cannot take an input of 128x128: Runt",
         ),
     ],
 )

@@ -32,10 +32,10 @@ class TrainedModel:
 
     @property
     def description(self) -> str:
-        """Name the kind of model and of head: ``RTMDet with a RTMDetSepBNHead``."""
+        """Name the kind of model and of head: ``RTMDet with RTMDetSepBNHead``."""
         model = self.config.model
         head = model.get("bbox_head") or model.get("roi_head") or {}
-        return f"{model.type} with a {head.get('type', 'head of its own')}"
+        return f"{model.type} with {head.type}" if head.get("type") else str(model.type)
 
 
 def load_trained_model(folder: Path) -> TrainedModel:
