@@ -35,7 +35,7 @@ class TrainedModel:
         """Name the kind of model and of head: ``RTMDet with RTMDetSepBNHead``."""
         model = self.config.model
         head = model.get("bbox_head") or model.get("roi_head") or {}
-        return f"{model.type} with {head.type}" if head.get("type") else str(model.type)
+        return f"{model.type} with {head['type']}" if "type" in head else str(model.type)
 
 
 def load_trained_model(folder: Path) -> TrainedModel:
