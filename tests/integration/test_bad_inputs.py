@@ -300,7 +300,7 @@ CASES = [
     Case("wrong-type", configured("epochs = 1", 'epochs = "one"'), "train.epochs: expected `int"),
     Case("broken-toml", configured("[train]", "[train"), "not valid TOML"),
     Case("unknown-target", configured("pc-onnx", "pc-onx"), "did you mean 'pc-onnxruntime'?"),
-    Case("odd-input-size", configured("[64, 64]", "[64, 60]"), "multiple of 32", ("check",)),
+    Case("odd-input-size", configured("[64, 64]", "[100, 100]"), "multiple of 32", ("train",)),
     Case("absent-train-config", configured("tiny_demo", "tiny_dmeo"), "no such config"),
     Case("config-outside", configured("configs/train/rtmdet_tiny_demo.py", "/etc/hostname"), "outside the project"),
     Case("bad-assignment", nothing, "not an assignment", ("dataset", "--set", "train.epochs")),
