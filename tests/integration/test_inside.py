@@ -4,6 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
 from commands import ROOT
 
 from mmdet_jetson.config.settings import read_settings
@@ -11,6 +12,8 @@ from mmdet_jetson.environments.packages import Environment, python_of, train_env
 
 
 def test_the_suite_of_environment_train(tmp_path: Path) -> None:
+    if os.environ.get("MMDET_JETSON_TESTED_IN_IMAGE"):
+        pytest.skip("the image `train` has run this suite, with the same packages")
     settings = read_settings()
     python = python_of(train_environment(ROOT, settings.variant), settings, print)
     suite = Environment("inside-train", ROOT / "docker/inside-train.lock", ("3.8",))
