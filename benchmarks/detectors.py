@@ -195,7 +195,8 @@ def told(store: Store, name: str, code: int, output: str) -> Outcome:
     if report:
         return judged(store, name, report)
     errors = re.findall(r"^error: (.*)$", output, re.MULTILINE)
-    if "Traceback" in output or not errors:
+    # Of what is no sentence, the end of the stage's log is shown.
+    if "Traceback" in output or "the end of its log" in output or not errors:
         return Outcome(WRONG, f"exit code {code}: {output.strip().splitlines()[-1][:200]}")
     if store.exists() and store.find(f"{name}.train"):
         return Outcome(WRONG, f"after its training: {errors[-1]}")

@@ -214,6 +214,12 @@ def test_a_value_that_is_none_is_a_sentence(
     assert message in refused(tmp_path, dataset, ON_RTMDET + f"model = dict({model})\n").message
 
 
+def test_a_head_whose_training_needs_another_package_is_refused(
+    tmp_path: Path, dataset: Path
+) -> None:
+    assert "scikit-learn" in refused(tmp_path, dataset, mmdet("paa/paa_r50_fpn_1x_coco.py")).message
+
+
 def test_a_limit_below_zero_keeps_all(tmp_path: Path, dataset: Path) -> None:
     run(tmp_path, dataset, ON_RTMDET + "model = dict(test_cfg=dict(max_per_img=-1))\n")
 

@@ -52,6 +52,13 @@ def explanation(error: Exception, watch: TrainingWatch | Watch | None = None) ->
     return told.value
 
 
+def test_a_package_that_is_missing_is_named() -> None:
+    """Some are asked for in the first iteration only."""
+    told = explanation(ImportError('Please run "pip install sklearn"'))
+    assert "needs a package that environment `train` does not have" in told.message
+    assert "sklearn" in told.message
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -1,9 +1,12 @@
 """The training config as a job wants it: read, changed, and known to be one that can be used."""
 
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 from typing import List, Mapping, NamedTuple
 
+from mmdet.models.dense_heads import PAAHead
+from mmdet.registry import MODELS
 from mmengine import Config
 from mmengine.dataset import Compose
 
@@ -67,9 +70,23 @@ def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Pr
     _check_overrides(wanted.overrides)
     apply_overrides(config, wanted.overrides)
     config = unscoped(config)
+    _check_packages(config)
     config.setdefault("default_scope", "mmdet")
     mmdet_config.set_dataset(config, str(job.inputs["dataset"]), wanted.classes)
     return Prepared(config, take_named_weights(config), adapt(config, device))
+
+
+def _check_packages(config: Config) -> None:
+    """Refuse a head that asks for a package in its first iteration that is not there."""
+    head = config.model.get("bbox_head") or {}
+    kind = MODELS.get(head.get("type", "")) if isinstance(head, dict) else None
+    needs = isinstance(kind, type) and issubclass(kind, PAAHead)
+    if needs and find_spec("sklearn") is None:
+        raise StageError(
+            f"{head['type']} assigns its training boxes with scikit-learn, which environment "
+            "`train` does not have",
+            "choose the config of a detector like it, such as ATSS",
+        )
 
 
 def _check_overrides(overrides: Mapping[str, object]) -> None:

@@ -68,6 +68,12 @@ def _known(error: Exception, config: Config) -> Optional[StageError]:
             "the training ran out of memory",
             f"lower train.batch_size (it was {config.train_dataloader.batch_size}) or input_size",
         )
+    if isinstance(error, ImportError):
+        return StageError(
+            f"the training needs a package that environment `train` does not have: "
+            f"{reason_of(error)}",
+            "choose a config without the part that needs it; the log tells which it is",
+        )
     if "dataloader worker (pid" in text:
         return StageError(
             "a process that loads pictures was killed, most likely because memory ran out",
