@@ -22,6 +22,7 @@ from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.objects import Image
 from mmdet_jetson.containers.workspace import Workspace
+from mmdet_jetson.contract.job import Progress
 from mmdet_jetson.fetching.digests import tree_digest
 from mmdet_jetson.planning import keys
 from mmdet_jetson.planning.stages import TRAIN, Stage
@@ -36,6 +37,13 @@ TRIAL = Path(__file__).parent / "trial"
 TAG = "mmdet-jetson/trial:1"
 COPY = Stage(verb="copy", module="copy", parameters=CopyParameters, makes="checkpoint")
 CODE = Stage(verb="code", module="code", parameters=CodeParameters, makes="checkpoint")
+
+
+class EveryStep(Display):
+    """Says of each step of a stage that it has come, for tests that wait for one."""
+
+    def progress(self, step: Step, progress: Progress) -> None:
+        self.say(f"{step.name} {progress.step}/{progress.total}")
 
 
 def build(host: DockerHost) -> Image:
@@ -55,7 +63,7 @@ def run_context(host: DockerHost, store: Store, say: Callable[[str], None] = pri
     workspace = Workspace(host, store.root, say)
     workspace.sweep()
     runtime = DockerRuntime(workspace, lambda _: host.find_image(TAG), lambda _: True)
-    return RunContext({TRAIN: runtime}, store, Display(Console(file=sys.stdout)))
+    return RunContext({TRAIN: runtime}, store, EveryStep(Console(file=sys.stdout)))
 
 
 def copy_step(
