@@ -58,6 +58,7 @@ def _explanation(error: Exception, watch: TrainingWatch, config: Config) -> Opti
         or _of_picture(error)
         or _of_divergence(error, watch)
         or _of_building(error, watch)
+        or _of_package(error)
     )
 
 
@@ -67,12 +68,6 @@ def _known(error: Exception, config: Config) -> Optional[StageError]:
         return StageError(
             "the training ran out of memory",
             f"lower train.batch_size (it was {config.train_dataloader.batch_size}) or input_size",
-        )
-    if isinstance(error, ImportError):
-        return StageError(
-            f"the training needs a package that environment `train` does not have: "
-            f"{reason_of(error)}",
-            "choose a config without the part that needs it; the log tells which it is",
         )
     if "dataloader worker (pid" in text:
         return StageError(
@@ -131,4 +126,14 @@ def _of_building(error: Exception, watch: TrainingWatch) -> Optional[StageError]
     return StageError(
         f"MMDetection cannot build a part of the training config: {reason_of(error)}",
         advice_for(error),
+    )
+
+
+def _of_package(error: Exception) -> Optional[StageError]:
+    """Tell of a package that is asked for no sooner than in an iteration."""
+    if not isinstance(error, ImportError):
+        return None
+    return StageError(
+        f"the training needs a package that environment `train` does not have: {reason_of(error)}",
+        "choose a config without the part that needs it; the log tells which it is",
     )
