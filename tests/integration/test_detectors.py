@@ -15,7 +15,7 @@ PROVEN, REFUSED = "proven", "refused before training"
     [
         ("RetinaNet", PROVEN),  # pads after normalising
         ("YOLOX-tiny", PROVEN),  # its first step is no convolution
-        ("TOOD", PROVEN),  # deformable convolutions, boxes out of distances
+        ("YOLOv3", PROVEN),  # scores with a factor, a head of its own
         ("Faster R-CNN", REFUSED),
     ],
 )
