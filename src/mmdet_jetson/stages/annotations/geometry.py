@@ -77,7 +77,15 @@ def place(outlines: Sequence[Outline], width: int, height: int) -> Placement:
             such boxes out of training without a word).
     """
     repaired = not all(Polygon(outline).is_valid for outline in outlines)
-    whole = shapely.union_all([shapely.make_valid(Polygon(outline)) for outline in outlines])
+    try:
+        whole = shapely.union_all([shapely.make_valid(Polygon(outline)) for outline in outlines])
+    except (
+        shapely.errors.GEOSException
+    ) as error:  # points that are nearly the same, again and again
+        raise Defect(
+            f"the outline crosses itself in a way that cannot be resolved ({error})",
+            "draw the region again",
+        ) from error
     if whole.area < _SMALLEST_AREA:
         raise Defect("the region has no area", "delete the region or draw it again")
     inside = shapely.intersection(whole, box(0, 0, width, height))

@@ -66,6 +66,15 @@ def test_whatever_is_placed_lies_inside_the_picture(outline: list[tuple[float, f
     assert (min(flat[0::2]), max(flat[0::2])) == pytest.approx((x, x + width))
 
 
+def test_an_outline_that_nothing_makes_valid_is_a_defect() -> None:
+    tangle = (
+        *((0.0, 3.1395893383178207e-108), (0.0, 2.0), (3.0, 0.0), (1.0, 1.0), (0.0, -1.0)),
+        *((2.0, 2.0), (0.0, 1.4439692114960526e-21), (4.0, 0.0), (0.0, 0.0), (1.0, -1.0)),
+    )
+    with pytest.raises(Defect, match="crosses itself in a way that cannot be resolved"):
+        geometry.place([tangle], 640, 480)
+
+
 def test_outline_inside_is_kept_point_by_point() -> None:
     outline = ((1.5, 2), (10, 2), (10, 9.25))
     placement = geometry.place([outline], 20, 20)
