@@ -67,13 +67,10 @@ DETECTORS = (
     Detector("PAA", "paa/paa_r50_fpn_1x_coco"),
     Detector("FSAF", "fsaf/fsaf_r50_fpn_1x_coco"),
     Detector("FreeAnchor", "free_anchor/freeanchor_r50_fpn_1x_coco"),
-    Detector("FoveaBox", "foveabox/fovea_r50_fpn_4xb4-1x_coco"),
-    Detector("AutoAssign", "autoassign/autoassign_r50-caffe_fpn_1x_coco"),
     # MMDeploy writes its normalising layer in other operators.
     Detector("SSD300", "ssd/ssd300_coco", size=300, documented=False),
     Detector("SSDLite", "ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco", size=320, epochs=30),
     Detector("YOLOv3", "yolo/yolov3_mobilenetv2_8xb24-320-300e_coco"),
-    Detector("YOLOF", "yolof/yolof_r50-c5_8xb8-1x_coco"),
     Detector("CenterNet", "centernet/centernet_r18_8xb16-crop512-140e_coco", threshold=""),
     Detector("RepPoints", "reppoints/reppoints-moment_r50_fpn_1x_coco"),
     Detector("Faster R-CNN", "faster_rcnn/faster-rcnn_r50_fpn_1x_coco", threshold=""),
