@@ -239,6 +239,11 @@ def test_one_evaluator_may_be_a_list(tmp_path: Path) -> None:
         ),
         (
             "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
+            "val_evaluator = dict(metric=None)",
+            "val_evaluator of the training config mine.py measures None and not 'bbox'",
+        ),
+        (
+            "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
             "val_evaluator = dict(_delete_=True, type='VOCMetric', metric='mAP')",
             "val_evaluator of the training config mine.py is a VOCMetric, but",
         ),

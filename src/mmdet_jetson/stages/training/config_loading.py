@@ -63,7 +63,8 @@ def _check_evaluator(config: Config, key: str, name: str) -> None:
             "keep only its CocoMetric",
         )
     metric = config[key].get("metric", "bbox")
-    if "segm" in ([metric] if isinstance(metric, str) else metric):
+    metrics = metric if isinstance(metric, (list, tuple)) else [metric]
+    if "segm" in metrics:
         raise StageError(
             f"{name} is one for instance segmentation (metric of its {key}), but a training here "
             "learns boxes only",
@@ -75,7 +76,7 @@ def _check_evaluator(config: Config, key: str, name: str) -> None:
             f"{key} of {name} is a {config[key].type}, but trainings are judged as COCO's are",
             f"set {key} to dict(_delete_=True, type='CocoMetric', metric='bbox')",
         )
-    if "bbox" not in ([metric] if isinstance(metric, str) else metric):
+    if "bbox" not in metrics:
         raise StageError(
             f"{key} of {name} measures {metric!r} and not 'bbox', which a training is judged by",
             f"set metric='bbox' in {key}",
