@@ -5,6 +5,7 @@ import json
 import subprocess
 import tarfile
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -186,11 +187,13 @@ def test_the_log_of_a_build_is_plain_and_has_no_line_for_each_package(
     host: DockerHost, settings: Settings, tmp_path: Path, package: str
 ) -> None:
     planned = images.decide(host, "pc", settings)
+    warning = f"a warning {uuid.uuid4()}"
     files = {name: tmp_path / name for name in ("apt-get", "Dockerfile")}
     files["apt-get"].write_text(APT)
     files["Dockerfile"].write_text(
         f"FROM {planned.arguments['BASE_IMAGE']}\nCOPY apt-get ensure-python /usr/local/bin/\n"
-        f"RUN echo a warning >&2\nRUN ensure-python python3.11 {package}\n"
+        # Never said before: the failed build leaves its layers, and Docker prints none of their output.
+        f"RUN echo {warning} >&2\nRUN ensure-python python3.11 {package}\n"
     )
     files["ensure-python"] = planned.files["docker/image/ensure-python"]
     parts = (tarballs.file(path, name, mode=0o755) for name, path in files.items())
@@ -203,7 +206,7 @@ def test_the_log_of_a_build_is_plain_and_has_no_line_for_each_package(
             on_line=lines.append,
         )
         host.remove_image("mmdet-jetson/log:1")
-    assert "a warning" in lines
+    assert warning in lines
     assert [line for line in lines if not line.isprintable()] == []
     fails = package == "unknown"
     assert len([line for line in lines if "Unpacking" in line]) == (100 if fails else 0)
