@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import ModuleType
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 
@@ -12,14 +12,16 @@ from mmdet_jetson.stages.inference.engine_tensors import EngineTensors, tensors_
 from mmdet_jetson.stages.inference.network import Network
 
 
-def open_engine(trt: ModuleType, file: Path) -> Network:
-    """Load an engine with ``tensorrt`` or ``tensorrt_rtx`` (``trt``).
+def open_engine(trt: ModuleType, file: Path, dla: Optional[int] = None) -> Network:
+    """Load an engine with ``tensorrt`` or ``tensorrt_rtx`` (``trt``), for accelerator ``dla``.
 
     Raises:
         StageError: there is no GPU, no Python package for CUDA, or the engine does not load.
     """
     cuda = open_cuda()
     runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+    if dla is not None:
+        runtime.DLA_core = dla
     engine = runtime.deserialize_cuda_engine(file.read_bytes())
     if engine is None:
         raise StageError(
@@ -65,7 +67,7 @@ class GpuSession:
             raise StageError(
                 f"this engine does not accept {name} of shape {'x'.join(map(str, shape))}",
                 "graph.json beside it lists the accepted sizes; where it accepts any picture, a "
-                "side may have 32 to 4096 pixels",
+                "side may have 32 pixels or more, and as many as largest_picture in passport.json",
             )
         return self._buffer(name, shape)
 
