@@ -8,7 +8,7 @@ import msgspec
 
 from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, pattern
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.nvidia import is_version, jetpack_of
+from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
 from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
@@ -16,6 +16,8 @@ Capability = Annotated[int, msgspec.Meta(ge=50, le=199)]
 Version = Annotated[
     str, pattern(r"^\d+(\.\d+)*$", "a version is numbers with dots between them, such as 35.4.1")
 ]
+Versions = Version | tuple[Version, ...]
+"""A version, or several of which any will do."""
 
 
 class Target(Section, frozen=True):
@@ -38,20 +40,27 @@ class Target(Section, frozen=True):
     plugin: str | None = None
     image: Name | None = None
     """The container image of ``images.toml`` that its engine is built and measured in, if any."""
-    l4t: Version | None = None
+    l4t: Versions | None = None
     """The release that the device must run, as far as it is given: "38" stands for any 38.x."""
-    jetpack: Version | None = None
-    cuda: Version | None = None
-    tensorrt: Version | None = None
+    jetpack: Versions | None = None
+    cuda: Versions | None = None
+    tensorrt: Versions | None = None
     sm: Capability | None = None
     """Compute capability without its dot: 87 for Orin."""
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What its device must report, by the names above, where anything is said of it."""
+        """What its device must report, by the names above, where anything is said of it.
+
+        Each is as `is_version` takes it, so several versions have "or" between them.
+        """
         names = ("l4t", "jetpack", "cuda", "tensorrt", "sm")
         said = {name: getattr(self, name) for name in names}
-        return {name: str(value) for name, value in said.items() if value is not None}
+        return {name: _any_of(value) for name, value in said.items() if value}
+
+
+def _any_of(value: str | int | tuple[str, ...]) -> str:
+    return OR.join(value) if isinstance(value, tuple) else str(value)
 
 
 def check_target(name: str, target: Target) -> None:
@@ -91,19 +100,22 @@ def check_target(name: str, target: Target) -> None:
             f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
             'set its input to "letterboxed"',
         )
-    jetpack = jetpack_of(target.l4t or "")
-    if jetpack and target.jetpack and not is_version(jetpack, target.jetpack):
-        raise ConfigError(
-            f"targets.toml: {name}.jetpack: L4T {target.l4t} is JetPack {jetpack}, so no device "
-            f"has it with JetPack {target.jetpack}",
-            "correct one of them, or leave one out",
-        )
-    if (
-        target.graph == "fused"
-        and target.input != "tensor"
-        and is_version(target.tensorrt or "", "8.4")
-    ):
-        raise ConfigError(
-            f"targets.toml: {name}.input: TensorRT {target.tensorrt} takes no 8-bit pictures",
-            'set it to "tensor"',
-        )
+    _check_release(name, target.facts)
+    for tensorrt in target.facts.get("tensorrt", "").split(OR):
+        if target.graph == "fused" and target.input != "tensor" and is_version(tensorrt, "8.4"):
+            raise ConfigError(
+                f"targets.toml: {name}.input: TensorRT {tensorrt} takes no 8-bit pictures",
+                'set it to "tensor"',
+            )
+
+
+def _check_release(name: str, facts: Mapping[str, str]) -> None:
+    """Refuse a release of Jetson Linux whose JetPack is none of the target's."""
+    for l4t in facts.get("l4t", "").split(OR):
+        jetpack, needed = jetpack_of(l4t), facts.get("jetpack")
+        if jetpack and needed and not is_version(jetpack, needed):
+            raise ConfigError(
+                f"targets.toml: {name}.jetpack: L4T {l4t} is JetPack {jetpack}, so no device "
+                f"has it with JetPack {needed}",
+                "correct one of them, or leave one out",
+            )
