@@ -119,7 +119,9 @@ def check_layers(layers: Sequence[Layer], model: onnx.ModelProto) -> Seen:
         StageError: there is such a layer; names it.
     """
     nodes = {node.name for node in model.graph.node}
-    exact = nodes - lowered_nodes(model)
+    # How large something is has no precision.
+    sizes = {node.name for node in model.graph.node if node.op_type == "Shape"}
+    exact = nodes - lowered_nodes(model) - sizes
     others = _not_floats(model)
     seen = untold = 0
     for layer in layers:
@@ -128,7 +130,7 @@ def check_layers(layers: Sequence[Layer], model: onnx.ModelProto) -> Seen:
         if not found & exact or layer.get("LayerType") in COPIES:
             continue
         # Weights and casts of the network have names like its nodes.
-        is_mixed = any(name.startswith(NETWORK) for name in found - exact)
+        is_mixed = any(name.startswith(NETWORK) for name in found - exact - sizes)
         if is_mixed or QUANTIZES.search(said) or not _tells(layer):
             untold += 1
             continue
@@ -137,7 +139,7 @@ def check_layers(layers: Sequence[Layer], model: onnx.ModelProto) -> Seen:
             raise StageError(
                 f"TensorRT computes {layer.get('Name')} in a lower precision, which must stay in "
                 f"FP32: {wrong[0]} is {wrong[1]}",
-                f'set the target\'s precision to "fp32"; {LAYERS} in the job\'s folder lists what '
+                f"set the target's precision to \"fp32\"; {LAYERS} in the job's folder lists what "
                 "this TensorRT made of all layers",
             )
         seen += 1

@@ -45,7 +45,9 @@ def calibrated(
     # What this one builds is of no use but for the cache.
     learning = Compiler(trt, compiler.flags, compiler.log, compiler.logger)
     learning.parse(twin)
-    learning.config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.settings.workspace << 20)
+    learning.config.set_memory_pool_limit(
+        trt.MemoryPoolType.WORKSPACE, request.settings.workspace << 20
+    )
     learning.config.set_flag(trt.BuilderFlag.INT8)
     learning.config.int8_calibrator = pictures_for(trt, request, twin, cache)
     learning.compile()
@@ -63,9 +65,7 @@ def check_pictures(request: BuildRequest) -> None:
 
 def has_8_bit_input(model: onnx.ModelProto) -> bool:
     """Whether the graph takes pictures as they are."""
-    return any(
-        value.type.tensor_type.elem_type == TensorProto.UINT8 for value in model.graph.input
-    )
+    return any(value.type.tensor_type.elem_type == TensorProto.UINT8 for value in model.graph.input)
 
 
 def floating(model: onnx.ModelProto, request: BuildRequest) -> onnx.ModelProto:
@@ -165,9 +165,7 @@ def pictures_for(
     return Pictures()
 
 
-def learnt_from(
-    trt: ModuleType, cache: Path, batch: int
-) -> "tensorrt.IInt8EntropyCalibrator2":
+def learnt_from(trt: ModuleType, cache: Path, batch: int) -> "tensorrt.IInt8EntropyCalibrator2":
     """Give a calibrator that has learnt already."""
 
     class Learnt(trt.IInt8EntropyCalibrator2):  # type: ignore[misc,name-defined]
