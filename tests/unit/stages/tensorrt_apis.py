@@ -95,7 +95,7 @@ class Config:
     def clear_flag(self, flag: IntEnum) -> None:
         self._flags.remove(flag.name)
 
-    def can_run_on_DLA(self, layer: Layer) -> bool:
+    def can_run_on_DLA(self, layer: Layer) -> bool:  # noqa: N802 - TensorRT's name
         """It computes convolutions, in the precisions that are allowed."""
         floats = [each.dtype.name for each in layer.outputs]
         return "Conv" in layer.name.title() and ("FP16" in self._flags or "HALF" in floats)
@@ -202,7 +202,7 @@ def tensorrt_rtx_api() -> ModuleType:
 
 def _builder(config: type[Config], numbers: tuple[int, ...], dla_cores: int) -> type:
     class Builder:
-        num_DLA_cores = dla_cores
+        num_DLA_cores = dla_cores  # noqa: N815 - TensorRT's name
 
         def __init__(self, logger: Logger) -> None:
             self.logger = logger

@@ -62,7 +62,7 @@ class OldLayer(Layer):
     def __init__(
         self,
         name: str,
-        type: LayerType,  # noqa: A002 - TensorRT's name
+        type: LayerType,
         inputs: list[Tensor | None],
         outputs: list[Tensor],
         *,

@@ -31,7 +31,7 @@ class BuildRequest:
     compute_capabilities: Sequence[int] = ()
     plugin: Optional[Path] = None
     reused: Optional[Path] = None
-    settings: BuilderSettings = BuilderSettings()
+    settings: BuilderSettings = field(default_factory=BuilderSettings)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def summing(model: onnx.ModelProto) -> Tuple[ort.InferenceSession, List[str]]:
 def pictures_for(
     trt: ModuleType, request: BuildRequest, model: onnx.ModelProto, cache: Path
 ) -> "tensorrt.IInt8EntropyCalibrator2":
-    """Give a calibrator that shows the request's pictures and writes what is learnt to ``cache``."""
+    """Give a calibrator that shows the request's pictures; what it learns goes to ``cache``."""
     cuda = open_cuda()
     inputs = feeds(request, model, same_size=True)
     types = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
