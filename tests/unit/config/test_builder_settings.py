@@ -35,7 +35,7 @@ def test_settings_reach_the_engines_parameters(folder: Path, settings: Settings)
     lines = "".join(f"{name} = {value}\n" for name, value in stated.items())
     project = project_of(folder, BASE + lines)
 
-    steps = pipeline.plan(project, Inputs(settings))
+    steps = pipeline.plan(project, Inputs(project, settings, lambda name, done, total: None))
 
     (engine,) = (step.parameters for step in steps if step.name == "engine-jetson")
     assert isinstance(engine, EngineParameters)

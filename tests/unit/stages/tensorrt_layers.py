@@ -6,6 +6,7 @@ Layers refuse what the real ones refuse, or what makes a build fail.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -140,7 +141,10 @@ def listing(network: Network, flags: list[str], version: tuple[int, ...]) -> str
         is_free = layer.bound is None and not network.is_typed
         is_shape = any(each and each.is_shape_tensor for each in (*layer.inputs, *layer.outputs))
         halves = "FP16" in flags and is_free and not is_shape
-        sides = {"Inputs": layer.inputs, "Outputs": layer.outputs}
+        sides: dict[str, Sequence[Tensor | None]] = {
+            "Inputs": layer.inputs,
+            "Outputs": layer.outputs,
+        }
         layers.append(
             {
                 "Name": layer.name,

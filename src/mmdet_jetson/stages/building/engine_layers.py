@@ -18,7 +18,6 @@ from mmdet_jetson.stages.building.compiler import Compiler
 from mmdet_jetson.stages.building.lower_precision import NETWORK, PARTS, lowered_nodes
 from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.engine_tensors import tensors_of
 
 LAYERS = "layers.json"
 # How the inspector writes types: "Channel major FP16 format where channel % 8 == 0" up to 8.6 and
@@ -98,10 +97,10 @@ def _told(compiler: Compiler, content: bytes) -> str:
     inspector = engine.create_engine_inspector()
     if compiler.best:
         # What has no fixed size has no fixed type in the listing either.
-        tensors = tensors_of(engine)
+        context = engine.create_execution_context()
         for name, shape in compiler.best.items():
-            tensors.set_shape(name, shape)
-        inspector.execution_context = tensors.context
+            context.set_input_shape(name, shape)
+        inspector.execution_context = context
     return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 

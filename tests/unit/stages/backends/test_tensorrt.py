@@ -13,7 +13,8 @@ import pytest
 from fused import fused_folder, fused_model, split_folder
 from kernels_on_cpu import needs_compiler
 from passports import passport
-from tensorrt_apis import TIMINGS, VERSIONS, graph_of, record_of, tensorrt_api, types_of
+from tensorrt_apis import VERSIONS, graph_of, record_of, tensorrt_api, types_of
+from tensorrt_builders import TIMINGS
 from tensorrt_engines import FakeCuda
 
 from mmdet_jetson.stages.backends import Backend

@@ -229,7 +229,7 @@ def test_a_dla_gets_the_convolutions_and_the_gpu_the_rest(
     built = backend(version).build(asked("fp16", dla=1))
 
     record = record_of(built.file.read_bytes())
-    assert record["dla"] == [1, ["network/conv_0", "network/conv_1"]]
+    assert (record["core"], record["on_dla"]) == (1, ["network/conv_0", "network/conv_1"])
     assert "GPU_FALLBACK" in record["flags"]
     assert (built.settings["dla"], built.settings["dla_layers"]) == (1, 2)
 
