@@ -40,8 +40,9 @@ def build(request: BuildRequest) -> Built:
     engine = request.folder / ENGINE
     compiled = compiler.compile()
     engine.write_bytes(compiled)
-    # Only where there is a GPU can it be loaded, and without that there is no inspector.
-    seen = inspect(compiler, request, compiled) if can_run() else Seen(0, 0)
+    # Only on one of its GPUs can it be loaded, and without that there is no inspector.
+    is_its_gpu = gpu_architecture() in request.compute_capabilities
+    seen = inspect(compiler, request, compiled) if is_its_gpu else Seen(0, 0)
     compiler.close_log()
     runs_on = {"sm": list(request.compute_capabilities), **versions()}
     return Built(engine, {**settings, **seen.settings}, runs_on, doubts=seen.doubts)

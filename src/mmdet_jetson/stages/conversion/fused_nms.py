@@ -119,6 +119,8 @@ def _listed(values: Iterable[float]) -> str:
     return ", ".join(map(repr, values))
 
 
+# No constant is beyond half precision, where -65504 is the lowest: TensorRT 8 drops FP32 of one that
+# it fuses with the layer that reshapes it (TensorRT#2838, #3224), and it would become infinite.
 _GRAPH = Template(
     """<ir_version: $ir_version, opset_import: ["" : $opset]>
 nms (
