@@ -119,8 +119,6 @@ def _listed(values: Iterable[float]) -> str:
     return ", ".join(map(repr, values))
 
 
-# No constant is beyond half precision, where -65504 is the lowest: TensorRT 8 drops FP32 of one that
-# it fuses with the layer that reshapes it (TensorRT#2838, #3224), and it would become infinite.
 _GRAPH = Template(
     """<ir_version: $ir_version, opset_import: ["" : $opset]>
 nms (
@@ -131,7 +129,7 @@ nms (
 <
   float[1] score_threshold = {$score_threshold}, float[1] iou_threshold = {$iou_threshold},
   float[1] min_size = {$min_size}, float[1] zero = {0.0}, float[1] one = {1.0},
-  float[1] no_score = {-1.0}, int32[1] no_label = {-1}, float[1] lowest = {-65504.0},
+  float[1] no_score = {-1.0}, int32[1] no_label = {-1}, float[1] lowest = {-1e30},
   float[1] border = {$border}, float[1] least_vote = {0.01}, float[1] spread = {0.025},
   float[1] tiny = {1e-30},
   int64[1] axis_1 = {1}, int64[1] axis_2 = {2}, int64[2] axes_1_2 = {1, 2},
