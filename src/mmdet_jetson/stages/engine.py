@@ -133,7 +133,7 @@ def compare(backend: Backend, built: Built, request: BuildRequest) -> Optional[f
     """
     if not backend.can_run():
         return None
-    network = backend.open_session(built.file, request.precision)
+    network = backend.open_session(built.file, request.precision, request.graph, built.settings)
     return difference_from(request.onnx, network, request.graph.post_processing)
 
 

@@ -7,14 +7,15 @@ NMS along: a fused graph's NMS multiplies matrices, which ends what OpenVINO kee
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional
 
 import numpy as np
 import openvino as ov
 
 from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.network import Arrays, Network
+from mmdet_jetson.stages.inference.graph import Graph
+from mmdet_jetson.stages.inference.network import Arrays, Network, in_order
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 ENGINE, WEIGHTS = "engine.xml", "engine.bin"
@@ -48,7 +49,9 @@ def build(request: BuildRequest) -> Built:
     return Built(engine, SETTINGS, weights=weights)
 
 
-def open_session(engine: Path, precision: str) -> Network:
+def open_session(
+    engine: Path, precision: str, graph: Graph, settings: Mapping[str, object]
+) -> Network:
     """Compile an engine for this CPU, which takes less than a second.
 
     Raises:
@@ -57,13 +60,16 @@ def open_session(engine: Path, precision: str) -> Network:
     core = ov.Core()
     check_precision(core, precision)
     try:
-        session = core.compile_model(str(engine), DEVICE, SETTINGS).create_infer_request()
+        compiled = core.compile_model(str(engine), DEVICE, SETTINGS)
     except RuntimeError as error:
         raise refusal(f"cannot compile {engine.name}", error) from error
+    inputs = in_order(graph.inputs, [value.any_name for value in compiled.inputs], engine.name)
+    outputs = in_order(graph.outputs, [value.any_name for value in compiled.outputs], engine.name)
+    session = compiled.create_infer_request()
 
     def network(*values: np.ndarray) -> Arrays:
-        found = session.infer(dict(enumerate(values)), share_inputs=True)
-        return tuple(found[index] for index in range(len(found)))
+        found = session.infer(dict(zip(inputs, values)), share_inputs=True)
+        return tuple(found[name] for name in outputs)
 
     return network
 

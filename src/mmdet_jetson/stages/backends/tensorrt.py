@@ -2,7 +2,7 @@
 
 import ctypes
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Optional
+from typing import TYPE_CHECKING, Dict, Mapping, Optional
 
 import tensorrt as trt
 
@@ -11,6 +11,7 @@ from mmdet_jetson.stages.building.request import PLUGIN, BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import device_facts, gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
+from mmdet_jetson.stages.inference.graph import Graph
 from mmdet_jetson.stages.inference.letterbox_kernel import taking_pictures
 from mmdet_jetson.stages.inference.network import Network
 
@@ -65,12 +66,14 @@ def _set_timing_cache(config: "trt.IBuilderConfig", earlier: Optional[Path]) -> 
     return False
 
 
-def open_session(engine: Path, precision: str) -> Network:
+def open_session(
+    engine: Path, precision: str, graph: Graph, settings: Mapping[str, object]
+) -> Network:
     """Load an engine, with the library of custom operators where one lies beside it."""
     plugin = engine.with_name(PLUGIN)
     if plugin.exists():
         load_plugin(plugin, trt.Logger(trt.Logger.WARNING))
-    return open_engine(trt, engine)
+    return open_engine(trt, engine, graph, settings)
 
 
 def load_plugin(library: Path, logger: "FileLogger") -> None:

@@ -33,11 +33,12 @@ def calibrator(
             values = next(inputs, None)
             if values is None:
                 return None
-            if not self.addresses:
-                self.addresses = [cuda.allocate(values[name].nbytes) for name in names]
-            for name, address in zip(names, self.addresses):
-                cuda.upload(address, values[name])
-            cuda.synchronize()
+            with cuda.active():
+                if not self.addresses:
+                    self.addresses = [cuda.allocate(values[name].nbytes) for name in names]
+                for name, address in zip(names, self.addresses):
+                    cuda.upload(address, values[name])
+                cuda.synchronize()
             return self.addresses
 
         def read_calibration_cache(self) -> None:
