@@ -15,7 +15,7 @@ import openvino as ov
 from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.graph import Graph
-from mmdet_jetson.stages.inference.network import Arrays, Network, in_order
+from mmdet_jetson.stages.inference.network import Arrays, Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 ENGINE, WEIGHTS = "engine.xml", "engine.bin"
@@ -61,15 +61,15 @@ def open_session(
     check_precision(core, precision)
     try:
         compiled = core.compile_model(str(engine), DEVICE, SETTINGS)
+        inputs = [compiled.input(name) for name in graph.inputs] or compiled.inputs
+        outputs = [compiled.output(name) for name in graph.outputs] or compiled.outputs
+        session = compiled.create_infer_request()
     except RuntimeError as error:
-        raise refusal(f"cannot compile {engine.name}", error) from error
-    inputs = in_order(graph.inputs, [value.any_name for value in compiled.inputs], engine.name)
-    outputs = in_order(graph.outputs, [value.any_name for value in compiled.outputs], engine.name)
-    session = compiled.create_infer_request()
+        raise refusal(f"cannot open {engine.name}", error) from error
 
     def network(*values: np.ndarray) -> Arrays:
         found = session.infer(dict(zip(inputs, values)), share_inputs=True)
-        return tuple(found[name] for name in outputs)
+        return tuple(found[output] for output in outputs)
 
     return network
 

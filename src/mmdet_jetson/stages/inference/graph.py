@@ -88,8 +88,9 @@ def read_graph(folder: Path) -> Graph:
         if isinstance(limits, dict):
             known["post_processing"] = {n: limits[n] for n in _names(PostProcessing) if n in limits}
         for tensors in ("inputs", "outputs"):
-            # What stands behind a name is the tensor's shape.
-            known[tensors] = list(known.get(tensors, ()))
+            shapes = known.get(tensors)
+            if isinstance(shapes, dict):
+                known[tensors] = list(shapes)
         return decode(Graph, known, GRAPH)
     except (OSError, ValueError) as error:
         raise StageError(
