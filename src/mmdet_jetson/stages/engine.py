@@ -135,8 +135,11 @@ def compare(backend: Backend, built: Built, request: BuildRequest) -> Optional[f
     """
     if not backend.can_run():
         return None
-    network = backend.open_session(built.file, request.precision)
-    return difference_from(request.onnx, network, request.graph.post_processing)
+    graph = request.graph
+    network = backend.open_session(built.file, request.precision, graph, built.settings)
+    return difference_from(
+        request.onnx, network, graph.post_processing, graph.inputs, graph.outputs
+    )
 
 
 def check_difference(difference: Optional[float], precision: str) -> None:

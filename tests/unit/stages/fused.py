@@ -72,6 +72,8 @@ def fused_folder(folder: Path, model: onnx.ModelProto | None = None) -> Path:
     graph = {
         "graph": "fused",
         "input": "letterboxed",
+        "inputs": {"picture": [1, SIDE, SIDE, 3], "mapping": [1, 4]},
+        "outputs": {"dets": [1, 2, 5], "labels": [1, 2], "nms": [1, 3]},
         "batch": 1,
         "classes": CLASSES,
         "input_size": [SIDE, SIDE],

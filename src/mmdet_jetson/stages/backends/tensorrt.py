@@ -1,9 +1,8 @@
 """TensorRT 8.4 to 11 on a GPU: engines are compiled on the device they are for."""
 
 import ctypes
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Mapping, Optional
 
 import tensorrt as trt
 
@@ -12,9 +11,9 @@ from mmdet_jetson.stages.building.request import PLUGIN, BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import device_facts, gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
+from mmdet_jetson.stages.inference.graph import Graph
 from mmdet_jetson.stages.inference.letterbox_kernel import taking_pictures
 from mmdet_jetson.stages.inference.network import Network
-from mmdet_jetson.stages.inference.passport import PASSPORT
 
 if TYPE_CHECKING:
     from mmdet_jetson.stages.building.compiler import FileLogger
@@ -71,24 +70,14 @@ def _set_timing_cache(config: "trt.IBuilderConfig", earlier: Optional[Path]) -> 
     return False
 
 
-def open_session(engine: Path, precision: str) -> Network:
+def open_session(
+    engine: Path, precision: str, graph: Graph, settings: Mapping[str, object]
+) -> Network:
     """Load an engine, with the library of custom operators where one lies beside it."""
     plugin = engine.with_name(PLUGIN)
     if plugin.exists():
         load_plugin(plugin, trt.Logger(trt.Logger.WARNING))
-    return open_engine(trt, engine, dla_of(engine))
-
-
-def dla_of(engine: Path) -> Optional[int]:
-    """Tell which accelerator an engine was built for, if any, by the passport beside it.
-
-    A fresh engine has none yet. It is compared on the first accelerator, which detects the same.
-    """
-    passport = engine.with_name(PASSPORT)
-    if not passport.exists():
-        return None
-    core = json.loads(passport.read_text(encoding="utf-8")).get("settings", {}).get("dla")
-    return core if isinstance(core, int) else None
+    return open_engine(trt, engine, graph, settings)
 
 
 def load_plugin(library: Path, logger: "FileLogger") -> None:

@@ -1,7 +1,7 @@
 """TensorRT for RTX on a GPU: engines are compiled ahead of time for listed GPUs, without one."""
 
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, Mapping, Sequence
 
 # The package tensorrt-rtx-cu12 only forwards to this one, and exists as source only.
 import tensorrt_rtx_bindings as trt
@@ -10,6 +10,7 @@ from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
+from mmdet_jetson.stages.inference.graph import Graph
 from mmdet_jetson.stages.inference.letterbox_kernel import taking_pictures
 from mmdet_jetson.stages.inference.network import Network
 
@@ -71,9 +72,11 @@ def _capability(number: int) -> "trt.ComputeCapability":
     return capability
 
 
-def open_session(engine: Path, precision: str) -> Network:
+def open_session(
+    engine: Path, precision: str, graph: Graph, settings: Mapping[str, object]
+) -> Network:
     """Load an engine; its code is finished for this GPU now, which takes a moment."""
-    return open_engine(trt, engine)
+    return open_engine(trt, engine, graph, settings)
 
 
 def versions() -> Dict[str, str]:

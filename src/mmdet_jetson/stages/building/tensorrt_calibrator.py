@@ -149,10 +149,11 @@ def pictures_for(
             arrays = [
                 values[name].astype(helper.tensor_dtype_to_np_dtype(types[name])) for name in names
             ]
-            if not self.addresses:
-                self.addresses = [cuda.allocate(array.nbytes) for array in arrays]
-            for array, address in zip(arrays, self.addresses):
-                cuda.upload(address, array)
+            with cuda.active():
+                if not self.addresses:
+                    self.addresses = [cuda.allocate(array.nbytes) for array in arrays]
+                for array, address in zip(arrays, self.addresses):
+                    cuda.upload(address, array)
                 cuda.synchronize()
             return self.addresses
 

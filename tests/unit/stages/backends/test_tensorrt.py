@@ -28,12 +28,13 @@ from mmdet_jetson.stages.inference import device, gpu
 from mmdet_jetson.stages.inference.cuda import CannotCompile
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.gpu import GpuSession
-from mmdet_jetson.stages.inference.graph import read_graph
+from mmdet_jetson.stages.inference.graph import Graph, read_graph
 from mmdet_jetson.stages.inference.letterbox_kernel import PictureSession
 
 WITH_FLAGS = [version for version in VERSIONS if version.startswith("8")]
 TYPED = [version for version in VERSIONS if version not in WITH_FLAGS]
 WITH_UINT8 = [version for version in VERSIONS if not version.startswith("8.4")]
+GRAPH = Graph("fused", ("balloon",), (64, 64))
 MODULE = "mmdet_jetson.stages.backends.tensorrt"
 Load = Callable[[str], Backend]
 Ask = Callable[..., BuildRequest]
@@ -58,7 +59,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
 def opened(backend: Backend, engine: Path) -> GpuSession:
     """Open an engine; the tests look at what runs it."""
-    session = backend.open_session(engine, "fp32")
+    session = backend.open_session(engine, "fp32", read_graph(engine.parent), {})
     assert isinstance(session, GpuSession)
     return session
 
@@ -78,6 +79,7 @@ def request_(tmp_path: Path) -> Ask:
         model = floating(fused_model()) if mode == "tensor" else fused_model()
         onnx.save(model, str(source / "end2end.onnx"))
         graph = {**json.loads((source / "graph.json").read_text()), "input": mode}
+        graph["inputs"] = [value.name for value in model.graph.input]
         (tmp_path / "engine/graph.json").write_text(json.dumps(graph))
         return BuildRequest(
             onnx=source / "end2end.onnx",
@@ -305,7 +307,7 @@ def test_an_engine_of_another_tensorrt_is_one_sentence(backend: Load, tmp_path: 
     (tmp_path / "engine.plan").write_bytes(b"something else")
 
     with pytest.raises(StageError, match=r"cannot load engine\.plan"):
-        trt.open_session(tmp_path / "engine.plan", "fp32")
+        trt.open_session(tmp_path / "engine.plan", "fp32", GRAPH, {})
 
 
 @pytest.mark.parametrize("version", ["8.4.0.9", "8.5.2.2", "11.4.0.106"])
