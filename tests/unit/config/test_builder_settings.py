@@ -133,3 +133,14 @@ def test_each_jetson_has_a_target_in_half_precision_that_is_shown_as_the_one_to_
     small = {name: target for name, target in targets.items() if target.module == "Orin Nano"}
     assert len(small) == 4
     assert all(target.builder.largest_picture < 4096 for target in small.values())
+
+
+def test_the_documented_target_with_a_dla_is_one(folder: Path) -> None:
+    docs = (CONFIGS.parent / "docs/engines.md").read_text()
+    (example,) = re.findall(r"```toml\n(\[.*?)```", docs, re.DOTALL)
+    shipped = (CONFIGS / "targets.toml").read_text()
+
+    target = project_of(folder, f"{shipped}\n{example}", "orin-nx-jp62-dla").targets
+
+    assert target["orin-nx-jp62-dla"].builder.dla == 0
+    assert target["orin-nx-jp62-dla"].precision == "fp16"
