@@ -220,6 +220,7 @@ class Record(TypedDict):
     core: int
     on_dla: list[str]
     fp32: list[str]
+    fp16: list[str]
     outputs: list[str]
     layers: str
     calibrated: int

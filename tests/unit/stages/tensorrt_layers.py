@@ -138,7 +138,7 @@ def listing(network: Network, flags: list[str], version: tuple[int, ...]) -> str
     for layer in network.layers:
         if layer.type == LayerType.CONSTANT:
             continue
-        is_free = layer.bound is None and not network.is_typed
+        is_free = (layer.bound is None or layer.bound.name == "HALF") and not network.is_typed
         is_shape = any(each and each.is_shape_tensor for each in (*layer.inputs, *layer.outputs))
         halves = "FP16" in flags and is_free and not is_shape
         sides: dict[str, Sequence[Tensor | None]] = {

@@ -45,6 +45,16 @@ def bind_to_fp32(
     return bound
 
 
+def keep_in_half(
+    trt: ModuleType, network: "tensorrt.INetworkDefinition", names: AbstractSet[str]
+) -> None:
+    """Keep layers of these names out of 8 bits, where a flag allows these everywhere."""
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if layer.name in names:
+            layer.precision = trt.DataType.HALF
+
+
 def _bind(trt: ModuleType, layer: "tensorrt.ILayer") -> bool:
     """Compute a layer in FP32, where it computes with numbers of that kind at all.
 

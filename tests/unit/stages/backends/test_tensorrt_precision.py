@@ -184,6 +184,17 @@ def test_a_listing_that_tells_nothing_is_a_doubt(
     assert (tmp_path / "engine/layers.json").read_text() == "{broken"
 
 
+@pytest.mark.parametrize("version", WITH_FLAGS)
+def test_the_last_convolutions_are_never_in_8_bits(backend: Load, asked: Ask, version: str) -> None:
+    request, trt = asked("fp16"), backend(version)
+    half = record_of(trt.build(request).file.read_bytes())
+    quantized = record_of(trt.build(replace(request, precision="int8")).file.read_bytes())
+
+    assert half["fp16"] == []
+    assert quantized["fp16"] == ["network/conv_1"]
+    assert half["fp32"] == quantized["fp32"]
+
+
 @pytest.mark.parametrize("version", WITH_8_BIT_INPUT)
 def test_a_graph_that_takes_pictures_is_calibrated_by_its_twin_that_takes_floats(
     backend: Load, asked: Ask, tmp_path: Path, version: str
