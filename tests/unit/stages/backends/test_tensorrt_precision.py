@@ -120,6 +120,7 @@ def test_every_layer_with_floats_is_bound_but_those_that_compute_shapes(
     bound = set(record["fp32"])
     # Compared in half precision, and whole numbers above 2048 from it, would be others.
     assert {"nms/Greater_20", "nms/Cast_21", "nms/boxes", "network/sigmoid"} <= bound
+    assert "nms/Expand_26" in bound  # it reads a shape behind its numbers
     assert not bound & {"nms/Shape_22", "nms/Cast_23", "nms/Mul_24", "nms/Cast_25"}
     assert "nms/limit" not in bound  # a constant
     assert "nms/Greater_20" not in record["outputs"]  # booleans
