@@ -1,8 +1,11 @@
 """What NVIDIA calls its GPUs and its releases for Jetson, and how versions are compared."""
 
+import grp
+import os
 import re
 from dataclasses import dataclass
-from typing import Mapping, Optional
+from pathlib import Path
+from typing import Iterable, Iterator, Mapping, Optional, Tuple
 
 # As in "# R34 (release), REVISION: 1.1, GCID: 30414990, BOARD: t186ref, EABI: aarch64, DATE: ..."
 RELEASE = re.compile(r"R(\d+) \(release\), REVISION: (\d+(?:\.\d+)*)")
@@ -25,10 +28,32 @@ JETPACKS: Mapping[str, str] = {
     "36.4.3": "6.2",
     "36.4.4": "6.2.1",
     "36.4.7": "6.2.1",
+    "36.5": "6.2.2",
     "38.2": "7.0",
     "38.4": "7.1",
+    "39.2.1": "7.2.1",
     "39.2": "7.2",
 }
+OR = " or "
+# The device files that CUDA opens: of a graphics card (Thor's GPU is one), of JetPack 5, and of 6
+# and 7. Beside these lie files for profilers and debuggers, which only root may open.
+GPU_FILES = (
+    "dev/nvidia[0-9]*",
+    "dev/nvidiactl",
+    "dev/nvidia-uvm",
+    "dev/nvmap",
+    "dev/nvhost-ctrl",
+    "dev/nvhost-ctrl-gpu",
+    "dev/nvhost-gpu",
+    "dev/nvhost-as-gpu",
+    "dev/nvhost-tsg-gpu",
+    "dev/nvgpu/igpu0/ctrl",
+    "dev/nvgpu/igpu0/as",
+    "dev/nvgpu/igpu0/channel",
+    "dev/nvgpu/igpu0/tsg",
+)
+NVMAP = "dev/nvmap"  # a Jetson's allocator of memory
+RENDER_FILES = "dev/dri/renderD*"  # CUDA opens these on a Jetson; any PC has some
 
 
 @dataclass(frozen=True)
@@ -68,5 +93,47 @@ def jetpack_of(l4t: str) -> Optional[str]:
 
 
 def is_version(found: str, needed: str) -> bool:
-    """Whether a version is the needed one as far as that goes: 8.4 is also 8.4.0.11, not 8.40."""
-    return f"{found}.".startswith(f"{needed}.")
+    """Whether a version is the needed one as far as that goes: 8.4 is also 8.4.0.11, not 8.40.
+
+    Several that will do have `OR` between them, as in "36.4 or 36.5".
+    """
+    return any(f"{found}.".startswith(f"{each}.") for each in needed.split(OR))
+
+
+def gpu_files(root: Path = Path("/")) -> Iterator[Path]:
+    """Yield the device files of this machine's GPU that CUDA opens, as far as there are any."""
+    patterns = (*GPU_FILES, RENDER_FILES) if (root / NVMAP).exists() else GPU_FILES
+    for pattern in patterns:
+        yield from sorted(root.glob(pattern))
+
+
+def closed_to_user(root: Path = Path("/")) -> Tuple[str, ...]:
+    """Name the GPU's device files that this process may not both read and write.
+
+    Until it may, ``cuInit`` fails, and TensorRT tells nothing of the reason.
+    """
+    return tuple(str(file) for file in gpu_files(root) if not os.access(file, os.R_OK | os.W_OK))
+
+
+def groups_of(paths: Iterable[str]) -> Tuple[str, ...]:
+    """Name the groups that files belong to, each by its number where it has no name here.
+
+    root's own group is left out: nobody should join it.
+    """
+    numbers = dict.fromkeys(Path(path).stat().st_gid for path in paths)
+    return tuple(_group_name(number) for number in numbers if number)
+
+
+def _group_name(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def how_to_open(paths: Iterable[str]) -> str:
+    """Say how a user gets to open device files that are closed to it."""
+    groups = ",".join(groups_of(paths))
+    if not groups:
+        return "they belong to root alone: reinstall the driver, whose udev rules hand them out"
+    return f"sudo usermod -aG {groups} $USER, log out and in again"

@@ -59,6 +59,7 @@ def run(job: StageJob[EngineParameters]) -> Result:
     described = passport(job, built, request, difference, calibration)
     write_record(folder / PASSPORT, described)
     job.progress(STEPS, STEPS, "built")
+    doubts += built.doubts
     metrics = {"bytes": described.engine.bytes, "max_difference": difference}
     if difference is None:
         doubts.append(not_compared(job.parameters.target))
@@ -123,6 +124,7 @@ def request_for(
         compute_capabilities=job.parameters.compute_capabilities,
         plugin=folder / PLUGIN if "plugin" in job.inputs else None,
         reused=earlier if reuses and earlier.exists() else None,
+        settings=job.parameters.builder,
     )
 
 
@@ -133,8 +135,11 @@ def compare(backend: Backend, built: Built, request: BuildRequest) -> Optional[f
     """
     if not backend.can_run():
         return None
-    network = backend.open_session(built.file, request.precision)
-    return difference_from(request.onnx, network, request.graph.post_processing)
+    graph = request.graph
+    network = backend.open_session(built.file, request.precision, graph, built.settings)
+    return difference_from(
+        request.onnx, network, graph.post_processing, graph.inputs, graph.outputs
+    )
 
 
 def check_difference(difference: Optional[float], precision: str) -> None:

@@ -13,8 +13,9 @@ from fused import fused_folder, split_folder
 from onnx import helper, numpy_helper
 
 from mmdet_jetson.contract.backends import BackendTraits
-from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.contract.parameters.engine import BuilderSettings, EngineParameters
 from mmdet_jetson.stages.backends import onnxruntime
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference import device
@@ -100,6 +101,23 @@ def test_the_builder_is_given_what_it_reuses_from_the_work_folder(
     request = request_for(job, exported, job.output, None)
 
     assert request.reused == (job.work / reuses if reuses and has_earlier else None)
+
+
+def test_the_builder_gets_its_settings_and_its_doubts_are_warnings(
+    tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = engine_job(tmp_path, exported)
+    settings = BuilderSettings(workspace=99, largest_picture=777)
+    job = replace(job, parameters=replace(job.parameters, builder=settings))
+    build = onnxruntime.build
+
+    def doubting(request: BuildRequest) -> Built:
+        assert request.settings == settings
+        return replace(build(request), doubts=("nobody has seen its layers",))
+
+    monkeypatch.setattr(onnxruntime, "build", doubting)
+
+    assert "nobody has seen its layers" in run(job).warnings
 
 
 def corrupt(model: Path) -> None:
@@ -210,7 +228,7 @@ def test_int8_is_calibrated_with_training_pictures_and_says_with_which(int8_job:
     folder = made.output
     passport = json.loads((folder / "passport.json").read_text())
     operators = [node.op_type for node in onnx.load(str(folder / "engine.onnx")).graph.node]
-    assert operators.count("QLinearConv") == 2
+    assert (operators.count("QLinearConv"), operators.count("Conv")) == (1, 1)  # not the last
     assert passport["precision"] == "int8"
     assert (passport["calibration"]["split"], passport["calibration"]["pictures"]) == ("train", 4)
     difference = result.metrics["max_difference"]

@@ -12,7 +12,7 @@ from mmdet_jetson.stages.backends.onnxruntime import load, network_of, options
 from mmdet_jetson.stages.building.operators import custom_operators
 from mmdet_jetson.stages.inference.graph import PostProcessing
 from mmdet_jetson.stages.inference.matching import cut_off, partners
-from mmdet_jetson.stages.inference.network import Network
+from mmdet_jetson.stages.inference.network import Network, in_order
 
 # Where a graph takes pictures of any size, (height, width): odd, and higher than wide.
 ANY_SIZE = (481, 353)
@@ -21,34 +21,40 @@ NO_LIMITS = PostProcessing()
 
 
 def difference_from(
-    onnx_file: Path, network: Network, limits: PostProcessing = NO_LIMITS
+    onnx_file: Path,
+    network: Network,
+    limits: PostProcessing = NO_LIMITS,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
 ) -> Optional[float]:
     """Give the `max_difference` of a network from an ONNX file, on `example_inputs`.
 
-    ``limits`` are those of the graph's post-processing. None where there is nothing to compare: the
-    file holds operators that ONNX Runtime, the reference, cannot compute, or neither of the two
+    ``limits`` are those of the graph's post-processing; ``inputs`` and ``outputs`` name the tensors
+    in the network's order, without any it is the file's. None where there is nothing to compare:
+    the file holds operators that ONNX Runtime, the reference, cannot compute, or neither of the two
     detects anything.
     """
     if custom_operators(onnx_file):
         return None
-    inputs = example_inputs(onnx.load(str(onnx_file)))
+    values = example_inputs(onnx.load(str(onnx_file)), inputs)
     as_it_is = options(ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
-    expected = network_of(load(onnx_file, as_it_is))(*inputs)
-    actual = network(*inputs)
+    expected = network_of(load(onnx_file, as_it_is), inputs, outputs)(*values)
+    actual = network(*values)
     if not any(len(rows) for rows in (*_pictures(expected), *_pictures(actual))):
         return None
-    return max_difference(expected, actual, max(_sides(inputs[0])), limits)
+    return max_difference(expected, actual, max(_sides(values[0])), limits)
 
 
-def example_inputs(model: onnx.ModelProto) -> List[np.ndarray]:
+def example_inputs(model: onnx.ModelProto, order: Sequence[str] = ()) -> List[np.ndarray]:
     """Give inputs that a graph detects something in: tiles of random colours under noise.
 
     On a blank picture many scores tie, and rounding then decides which box is best; in noise alone
-    there is nothing to see.
+    there is nothing to see. They come in the ``order`` of these names, else in the file's.
     """
     random = np.random.default_rng(0)
     inputs: List[np.ndarray] = []
-    for value in model.graph.input:
+    known = {value.name: value for value in model.graph.input}
+    for value in map(known.__getitem__, in_order(order, list(known), "the graph")):
         if value.name == "mapping":
             batch, height, width = inputs[0].shape[0], *_sides(inputs[0])
             inputs.append(np.array([[1, 1, width, height]] * batch, np.float32))

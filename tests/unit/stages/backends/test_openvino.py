@@ -18,8 +18,9 @@ from fused import fused_folder
 from mmdet_jetson.stages.backends import Backend
 from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.graph import read_graph
+from mmdet_jetson.stages.inference.graph import Graph, read_graph
 
+GRAPH = Graph("fused", ("balloon",), (64, 64), inputs=("picture",), outputs=("dets",))
 MODULE = "mmdet_jetson.stages.backends.openvino"
 REASON = """Exception from src/frontends/onnx/frontend/src/frontend.cpp:100:
 FrontEnd API failed with OpConversionFailure:
@@ -29,6 +30,11 @@ Settings = dict[str, str]
 
 
 class Compiled:
+    def input(self, name: str) -> str:
+        return name
+
+    output = input
+
     def create_infer_request(self) -> object:
         return object()
 
@@ -97,7 +103,7 @@ def test_bf16_is_built_and_opened_where_the_cpu_computes_it(
     openvino = backend("FP32", "BF16")
 
     built = openvino.build(request_("bf16"))
-    openvino.open_session(built.file, "bf16")
+    openvino.open_session(built.file, "bf16", GRAPH, {})
 
     graph = onnx.load(str(built.file)).graph
     assert onnx.TensorProto.BFLOAT16 in {weight.data_type for weight in graph.initializer}
@@ -114,8 +120,8 @@ def test_bf16_is_built_anywhere_and_not_opened_where_it_would_be_computed_in_fp3
 
     assert openvino.build(request_("bf16")).file.exists()
     with pytest.raises(StageError, match="this CPU, Some CPU, does not compute bf16"):
-        openvino.open_session(tmp_path / "engine.xml", "bf16")
-    openvino.open_session(tmp_path / "engine.xml", "fp32")
+        openvino.open_session(tmp_path / "engine.xml", "bf16", GRAPH, {})
+    openvino.open_session(tmp_path / "engine.xml", "fp32", GRAPH, {})
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
@@ -126,7 +132,7 @@ def test_whatever_the_graph_says_is_exact_stays_exact(
     openvino = backend("FP32", "BF16")
     (tmp_path / "engine.xml").touch()
 
-    openvino.open_session(tmp_path / "engine.xml", precision)
+    openvino.open_session(tmp_path / "engine.xml", precision, GRAPH, {})
 
     (settings,) = sys.modules["openvino"].Core.compiled
     assert settings["INFERENCE_PRECISION_HINT"] == "f32"
