@@ -41,7 +41,7 @@ class Cuda(Protocol):
     stream: int
     integrated: bool
 
-    def active(self) -> ContextManager[object]:
+    def active(self) -> ContextManager[None]:
         """Give this thread the GPU's context, and keep other threads out of this object.
 
         CUDA's contexts belong to threads: one that calls an engine need not be the one that opened
@@ -52,13 +52,13 @@ class Cuda(Protocol):
         """Allocate page-locked memory on the host: uint8 [size]."""
 
     def allocate(self, size: int) -> int:
-        """Allocate bytes on the GPU and return their address; they live as long as this object."""
+        """Allocate bytes on the GPU and return their address."""
 
     def mapped(self, size: int) -> Tuple[np.ndarray, int]:
         """Allocate page-locked memory that the GPU works on itself, and give its address there."""
 
     def free(self, host: np.ndarray, device: int) -> None:
-        """Give back `pinned` and `allocate`, or `mapped`; nothing may use either any more."""
+        """Give back what `pinned` and `allocate` gave, or `mapped`; nothing may use it any more."""
 
     def upload(self, device: int, host: np.ndarray) -> None:
         """Copy to the GPU."""

@@ -46,5 +46,7 @@ def test_a_file_with_other_tensors_is_refused_in_a_sentence(tmp_path: Path) -> N
     description["outputs"] = {"boxes": [1, 2, 5], "labels": [1, 2]}
     (folder / "graph.json").write_text(json.dumps(description))
 
-    with pytest.raises(StageError, match=r"has the tensors dets, labels, nms, .* names boxes, labe"):
+    with pytest.raises(
+        StageError, match=r"has the tensors dets, labels, nms, .* names boxes, labe"
+    ):
         open_graph(folder)
