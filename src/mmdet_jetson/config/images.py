@@ -24,6 +24,13 @@ Reference = Annotated[
         "an image reference has a repository and a tag, such as ubuntu:22.04",
     ),
 ]
+DebianVersion = Annotated[
+    str,
+    pattern(
+        r"^\d+(\.\d+)+-\d+\+cuda\d+\.\d+$",
+        "the whole version of a TensorRT package, such as 10.13.3.9-1+cuda13.0",
+    ),
+]
 Python = Literal["3.8", "3.9", "3.10", "3.11", "3.12"]
 
 
@@ -37,6 +44,8 @@ class Image(Section, frozen=True, kw_only=True):
     """Where packages are compiled, when the base has no compilers; default: the base."""
     packages: tuple[str, ...] = ()
     """Packages that the base's own repositories add to it."""
+    tensorrt: DebianVersion | None = None
+    """The one version of every TensorRT package among them; None where the base brings its own."""
     python: Python
     lock: str
     cuda_lock: str = ""
@@ -123,6 +132,12 @@ def load_images(path: Path) -> Images:
             raise ConfigError(
                 f"{path}: images.{name}.stand_in: {image.stand_in!r} is not in stand_ins",
                 nearest(image.stand_in, file.stand_ins),
+            )
+        if bool(image.tensorrt) != bool(image.packages):
+            raise ConfigError(
+                f"{path}: images.{name}: packages come from an apt repository, where TensorRT's "
+                "version changes from day to day: `packages` and `tensorrt` go together",
+                "give both or neither",
             )
     _check_files(file, path)
     return Images(file.images, file.stand_ins, _read_pins(path.with_suffix(".lock")))

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, pattern
+from mmdet_jetson.config.builder_settings import TYPED_FROM, check_builder
+from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, nearest, pattern
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.nvidia import is_version, jetpack_of
+from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
+from mmdet_jetson.contract.parameters.engine import BuilderSettings
 from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
@@ -16,6 +20,11 @@ Capability = Annotated[int, msgspec.Meta(ge=50, le=199)]
 Version = Annotated[
     str, pattern(r"^\d+(\.\d+)*$", "a version is numbers with dots between them, such as 35.4.1")
 ]
+Versions = Version | tuple[Version, ...]
+"""A version, or several of which any will do."""
+SMALLEST = 32
+SETTINGS = tuple(field.name for field in fields(BuilderSettings))
+LIKE = "like"
 
 
 class Target(Section, frozen=True):
@@ -24,7 +33,8 @@ class Target(Section, frozen=True):
     ``input`` of a fused graph: an ``image`` of any size, one that is ``letterboxed`` to the input
     size already, or a normalised ``tensor``. ``batch`` is how many pictures it takes at a time.
     ``compute_capabilities`` are the GPUs that TensorRT for RTX compiles for, without their dot.
-    ``plugin`` is MMDeploy's library, which a documented graph needs in TensorRT.
+    ``plugin`` is MMDeploy's library, which a documented graph needs in TensorRT. The settings of
+    TensorRT's builder, from ``workspace`` on, are those of `BuilderSettings`.
     """
 
     description: str
@@ -38,20 +48,74 @@ class Target(Section, frozen=True):
     plugin: str | None = None
     image: Name | None = None
     """The container image of ``images.toml`` that its engine is built and measured in, if any."""
-    l4t: Version | None = None
+    l4t: Versions | None = None
     """The release that the device must run, as far as it is given: "38" stands for any 38.x."""
-    jetpack: Version | None = None
-    cuda: Version | None = None
-    tensorrt: Version | None = None
+    jetpack: Versions | None = None
+    cuda: Versions | None = None
+    tensorrt: Versions | None = None
     sm: Capability | None = None
     """Compute capability without its dot: 87 for Orin."""
+    module: Literal["AGX Xavier", "AGX Orin", "Orin NX", "Orin Nano", "Thor"] | None = None
+    """The Jetson module, where a target is for one only."""
+    workspace: Annotated[int, msgspec.Meta(ge=16, le=65536)] | None = None
+    largest_picture: Annotated[int, msgspec.Meta(ge=SMALLEST, le=16384)] | None = None
+    dla: Annotated[int, msgspec.Meta(ge=0, le=1)] | None = None
+    optimization_level: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
+
+    @property
+    def builder(self) -> BuilderSettings:
+        """What TensorRT's builder is told."""
+        return BuilderSettings(**self.builder_stated)
+
+    @property
+    def builder_stated(self) -> dict[str, int]:
+        """Those of its settings that the target states."""
+        said = {name: getattr(self, name) for name in SETTINGS}
+        return {name: value for name, value in said.items() if value is not None}
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What its device must report, by the names above, where anything is said of it."""
+        """What its device must report, by the names above, where anything is said of it.
+
+        Each is as `is_version` takes it, so several versions have "or" between them.
+        """
         names = ("l4t", "jetpack", "cuda", "tensorrt", "sm")
         said = {name: getattr(self, name) for name in names}
-        return {name: str(value) for name, value in said.items() if value is not None}
+        return {name: _any_of(value) for name, value in said.items() if value}
+
+
+def _any_of(value: str | int | tuple[str, ...]) -> str:
+    return OR.join(value) if isinstance(value, tuple) else str(value)
+
+
+def inherited(tables: Mapping[str, object], path: Path) -> dict[str, object]:
+    """Fill tables that say ``like = "another target"`` with what that one says.
+
+    All but its description: this one is another target.
+
+    Raises:
+        ConfigError: there is no such target, or it is like another one itself.
+    """
+    return {name: _filled(name, table, tables, path) for name, table in tables.items()}
+
+
+def _filled(name: str, table: object, tables: Mapping[str, object], path: Path) -> object:
+    if not isinstance(table, dict) or LIKE not in table:
+        return table
+    other = table[LIKE]
+    base = tables.get(other) if isinstance(other, str) else None
+    if not isinstance(base, dict):
+        raise ConfigError(
+            f"{path}: {name}.like: there is no target {other!r}", nearest(str(other), tables)
+        )
+    if LIKE in base:
+        raise ConfigError(
+            f"{path}: {name}.like: {other!r} is like {base[LIKE]!r} itself",
+            f"write like = {json.dumps(base[LIKE])}, and what differs from that",
+        )
+    rest = {key: value for key, value in base.items() if key != "description"}
+    own = {key: value for key, value in table.items() if key != LIKE}
+    return {**rest, **own}
 
 
 def check_target(name: str, target: Target) -> None:
@@ -91,19 +155,35 @@ def check_target(name: str, target: Target) -> None:
             f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
             'set its input to "letterboxed"',
         )
-    jetpack = jetpack_of(target.l4t or "")
-    if jetpack and target.jetpack and not is_version(jetpack, target.jetpack):
-        raise ConfigError(
-            f"targets.toml: {name}.jetpack: L4T {target.l4t} is JetPack {jetpack}, so no device "
-            f"has it with JetPack {target.jetpack}",
-            "correct one of them, or leave one out",
-        )
-    if (
-        target.graph == "fused"
-        and target.input != "tensor"
-        and is_version(target.tensorrt or "", "8.4")
-    ):
-        raise ConfigError(
-            f"targets.toml: {name}.input: TensorRT {target.tensorrt} takes no 8-bit pictures",
-            'set it to "tensor"',
-        )
+    _check_release(name, target.facts)
+    for tensorrt in target.facts.get("tensorrt", "").split(OR):
+        if target.graph == "documented" and target.precision != "fp32" and _is_typed(tensorrt):
+            raise ConfigError(
+                f"targets.toml: {name}.graph: TensorRT {tensorrt} computes in the types of a "
+                f"graph, and a documented one cannot be lowered to {target.precision}: it does not "
+                "tell its network from its post-processing",
+                'set it to "fused", or the precision to "fp32"',
+            )
+        if target.graph == "fused" and target.input != "tensor" and is_version(tensorrt, "8.4"):
+            raise ConfigError(
+                f"targets.toml: {name}.input: TensorRT {tensorrt} takes no 8-bit pictures",
+                'set it to "tensor"',
+            )
+    check_builder(name, target)
+
+
+def _is_typed(tensorrt: str) -> bool:
+    """Whether networks are strongly typed: from 10.0 on."""
+    return bool(tensorrt) and int(tensorrt.partition(".")[0]) >= TYPED_FROM[0]
+
+
+def _check_release(name: str, facts: Mapping[str, str]) -> None:
+    """Refuse a release of Jetson Linux whose JetPack is none of the target's."""
+    for l4t in facts.get("l4t", "").split(OR):
+        jetpack, needed = jetpack_of(l4t), facts.get("jetpack")
+        if jetpack and needed and not is_version(jetpack, needed):
+            raise ConfigError(
+                f"targets.toml: {name}.jetpack: L4T {l4t} is JetPack {jetpack}, so no device "
+                f"has it with JetPack {needed}",
+                "correct one of them, or leave one out",
+            )

@@ -134,6 +134,7 @@ def _arguments(images: Images, image: Image) -> dict[str, str]:
         **common,
         "CUDA_LOCK": image.cuda_lock,
         "PACKAGES": " ".join(image.packages),
+        "TENSORRT": image.tensorrt or "",
         "PLUGIN_SM": str(image.plugin_sm or ""),
     }
 

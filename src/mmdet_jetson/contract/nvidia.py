@@ -28,10 +28,13 @@ JETPACKS: Mapping[str, str] = {
     "36.4.3": "6.2",
     "36.4.4": "6.2.1",
     "36.4.7": "6.2.1",
+    "36.5": "6.2.2",
     "38.2": "7.0",
     "38.4": "7.1",
+    "39.2.1": "7.2.1",
     "39.2": "7.2",
 }
+OR = " or "
 # The device files that CUDA opens: of a graphics card (Thor's GPU is one), of JetPack 5, and of 6
 # and 7. Beside these lie files for profilers and debuggers, which only root may open.
 GPU_FILES = (
@@ -90,8 +93,11 @@ def jetpack_of(l4t: str) -> Optional[str]:
 
 
 def is_version(found: str, needed: str) -> bool:
-    """Whether a version is the needed one as far as that goes: 8.4 is also 8.4.0.11, not 8.40."""
-    return f"{found}.".startswith(f"{needed}.")
+    """Whether a version is the needed one as far as that goes: 8.4 is also 8.4.0.11, not 8.40.
+
+    Several that will do have `OR` between them, as in "36.4 or 36.5".
+    """
+    return any(f"{found}.".startswith(f"{each}.") for each in needed.split(OR))
 
 
 def gpu_files(root: Path = Path("/")) -> Iterator[Path]:

@@ -211,6 +211,7 @@ class _Planner:
                     target.calibration_pictures if target.precision == "int8" else None
                 ),
                 needs=target.facts if backend.builds_on_its_device else {},
+                builder=target.builder,
             ),
             inputs=read,
             environment=backend.environment,

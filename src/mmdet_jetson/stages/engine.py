@@ -59,6 +59,7 @@ def run(job: StageJob[EngineParameters]) -> Result:
     described = passport(job, built, request, difference, calibration)
     write_record(folder / PASSPORT, described)
     job.progress(STEPS, STEPS, "built")
+    doubts += built.doubts
     metrics = {"bytes": described.engine.bytes, "max_difference": difference}
     if difference is None:
         doubts.append(not_compared(job.parameters.target))
@@ -123,6 +124,7 @@ def request_for(
         compute_capabilities=job.parameters.compute_capabilities,
         plugin=folder / PLUGIN if "plugin" in job.inputs else None,
         reused=earlier if reuses and earlier.exists() else None,
+        settings=job.parameters.builder,
     )
 
 

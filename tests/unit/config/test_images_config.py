@@ -7,6 +7,7 @@ import pytest
 from mmdet_jetson.config.images import Pin, load_images, write_pins
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.nvidia import is_version
 from mmdet_jetson.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,6 +41,18 @@ def test_a_target_for_tensorrt_states_what_its_device_must_report() -> None:
     ]
     assert len(facts) >= 6
     assert all(all(each) for each in facts)
+
+
+def test_an_image_brings_the_tensorrt_and_the_cuda_of_its_targets() -> None:
+    images = load_images(SHIPPED).images
+    compared = set()
+    for name, target in load_project(ROOT / "configs/pipeline.toml").targets.items():
+        version = images[target.image].tensorrt if target.image else None
+        if target.backend == "tensorrt" and version:
+            assert is_version(version.partition("-")[0], target.facts["tensorrt"]), name
+            assert is_version(version.partition("+cuda")[2], target.facts["cuda"]), name
+            compared.add(target.image)
+    assert compared == {"jp7", "jp72"}
 
 
 def test_the_documented_bases_are_those_that_it_names() -> None:
@@ -92,6 +105,8 @@ def test_a_damaged_lock_file_is_named(file: Path, lock: str) -> None:
         ('platform = "linux/amd64"', 'platform = "linux/riscv"', "images"),
         ('base = "ubuntu:24.04"', 'base_digest = ""', "base_digest"),
         ('base = "ubuntu:24.04"', 'base = "ubuntu"', "base"),
+        ('tensorrt = "10.13.3.9-1+cuda13.0"', '', "images.jp7: packages come from an apt repository"),
+        ('"10.13.3.9-1+cuda13.0"', '"10.13.*"', "the whole version of a TensorRT package"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named(file: Path, old: str, new: str, message: str) -> None:

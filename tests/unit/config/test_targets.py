@@ -7,7 +7,7 @@ import pytest
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.nvidia import jetpack_of
+from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import pipeline
@@ -50,8 +50,49 @@ def test_a_jetpack_that_no_such_l4t_is_of_is_refused(folder: Path) -> None:
 def test_the_shipped_targets_name_each_release_once() -> None:
     for name, target in project_of(CONFIGS, "pc-onnxruntime").targets.items():
         assert (target.l4t is None) == (target.jetpack is None), name
-        known = jetpack_of(target.l4t or "")
-        assert known in (None, target.jetpack), name
+        for l4t in target.facts.get("l4t", "").split(OR):
+            known = jetpack_of(l4t)
+            assert known is None or is_version(known, target.facts["jetpack"]), name
+
+
+@pytest.mark.parametrize(
+    ("target", "releases", "others"),
+    [
+        ("agx-orin-jp502", "35.1.0", "34.1.1 35.2.1"),
+        ("orin-jp512", "35.2.1 35.3.1 35.4.1 35.5.0 35.6.0 35.6.2", "35.1.0 36.3.0"),
+        ("orin-jp60", "36.3.0", "36.2.0 36.4.0"),
+        ("orin-jp62", "36.4.0 36.4.3 36.4.4 36.4.7 36.5.0", "36.3.0 38.4.0"),
+        ("thor-jp7", "38.2.0 38.2.1 38.4.0", "36.5.0 39.2.0"),
+        ("thor-jp72", "39.2.0 39.2.1", "38.4.0"),
+        ("orin-jp72", "39.2.0 39.2.1", "36.5.0 38.4.0"),
+    ],
+)
+def test_a_shipped_target_takes_every_release_with_its_tensorrt(
+    target: str, releases: str, others: str
+) -> None:
+    facts = project_of(CONFIGS, target).targets[target].facts
+
+    def fits(release: str) -> bool:
+        jetpack = jetpack_of(release)
+        assert jetpack, release
+        return is_version(release, facts["l4t"]) and is_version(jetpack, facts["jetpack"])
+
+    assert all(map(fits, releases.split()))
+    assert not any(map(fits, others.split()))
+
+
+def test_several_releases_will_do_where_a_target_lists_them(folder: Path) -> None:
+    targets = folder / "targets.toml"
+    shipped = targets.read_text()
+    targets.write_text(shipped + 'l4t = ["36.4", "36.5"]\njetpack = ["6.1", "6.2"]\n')
+    facts = project_of(folder, "orin").targets["orin"].facts
+    assert facts == {"l4t": "36.4 or 36.5", "jetpack": "6.1 or 6.2"}
+    targets.write_text(shipped + 'l4t = ["36.4.3", "36.3.0"]\njetpack = ["6.1", "6.2"]\n')
+    with pytest.raises(ConfigError, match=r"L4T 36\.3\.0 is JetPack 6\.0, .*JetPack 6\.1 or 6\.2"):
+        project_of(folder, "orin")
+    targets.write_text(shipped + 'l4t = ["36.4", "R36.5"]\n')
+    with pytest.raises(ConfigError, match=r"orin\.l4t.*: a version is numbers with dots"):
+        project_of(folder, "orin")
 
 
 def test_what_a_target_says_of_its_device_is_compared_where_its_engine_is_built(

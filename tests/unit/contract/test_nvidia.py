@@ -39,7 +39,11 @@ def test_a_release_is_read_in_its_parts(line: str, release: str) -> None:
         ("35.4.1", "5.1.2"),
         ("36.4.3", "6.2"),
         ("36.4.7", "6.2.1"),
+        ("36.5.0", "6.2.2"),
         ("38.2.1", "7.0"),
+        ("38.4.0", "7.1"),
+        ("39.2.0", "7.2"),
+        ("39.2.1", "7.2.1"),
         ("36.4.30", None),
         ("36.9.0", None),
         ("", None),
@@ -58,6 +62,8 @@ def test_a_release_of_jetson_linux_is_one_jetpack(l4t: str, jetpack: str | None)
         ("8.40.1", "8.4", False),
         ("8.4", "8.4.0", False),
         ("11.4.20220427", "11.4", True),
+        ("36.5.0", "36.4 or 36.5", True),
+        ("36.50", "36.4 or 36.5", False),
     ],
 )
 def test_versions_are_compared_as_far_as_they_go(found: str, needed: str, same: bool) -> None:

@@ -38,7 +38,7 @@ def build(request: BuildRequest) -> Built:
         onnx = request.onnx
         if request.precision == "int8":
             into = Path(scratch) / "int8.onnx"
-            onnx = quantization.quantize(request, quantization.ASYMMETRIC, into)
+            onnx = quantization.quantize(request, quantization.ON_BOTH_SIDES, into)
         load(onnx, chosen)
     return Built(engine, {"graph_optimization": "extended"})
 

@@ -5,7 +5,6 @@ says. OpenVINO's own way to bfloat16, a hint when an engine is opened, would tak
 NMS along: a fused graph's NMS multiplies matrices, which ends what OpenVINO keeps exact.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Mapping, Optional
 
@@ -34,11 +33,8 @@ def build(request: BuildRequest) -> Built:
     from mmdet_jetson.stages.building import quantization, typed_graph  # noqa: PLC0415
 
     # Of signed values OpenVINO 2026.4 makes something else on a CPU without AMX: boxes were 4
-    # pixels off where ONNX Runtime computed the same graph right. What a convolution's 8 bits stand
-    # for is multiplied as late as possible: behind the last ones that is in the post-processing,
-    # where it gets the shapes wrong.
-    scheme = replace(quantization.ASYMMETRIC, keeps_last=True)
-    graph = typed_graph.typed_graph(request, scheme)
+    # pixels off where ONNX Runtime computed the same graph right.
+    graph = typed_graph.typed_graph(request, quantization.ASYMMETRIC)
     try:
         # `ov.convert_model`, made for this, reports to its makers that it was called.
         model = ov.Core().read_model(graph.SerializeToString())

@@ -15,7 +15,7 @@ from mmdet_jetson.stages.inference.graph import Graph
 from mmdet_jetson.stages.inference.network import Network, in_order
 
 # Settings of an engine, as its passport has them.
-CUDA_GRAPH, MAPPED_MEMORY = "cuda_graph", "mapped_memory"
+CUDA_GRAPH, MAPPED_MEMORY, DLA = "cuda_graph", "mapped_memory", "dla"
 
 
 def open_engine(
@@ -32,6 +32,8 @@ def open_engine(
     with cuda.active():
         logger = trt.Logger(trt.Logger.WARNING)
         runtime = trt.Runtime(logger)
+        if settings.get(DLA) is not None:
+            runtime.DLA_core = settings[DLA]
         engine = runtime.deserialize_cuda_engine(file.read_bytes())
         if engine is None:
             raise StageError(
@@ -102,7 +104,7 @@ class GpuSession:
             raise StageError(
                 f"this engine does not accept {name} of shape {'x'.join(map(str, shape))}",
                 "graph.json beside it lists the accepted sizes; where it accepts any picture, a "
-                "side may have 32 to 4096 pixels",
+                "side may have 32 pixels or more, and as many as largest_picture in passport.json",
             )
         return self._buffer(name, shape)
 
