@@ -2,6 +2,7 @@
 
 import platform
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Optional
 
@@ -9,7 +10,7 @@ import onnx
 
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.contract.parameters.engine import EngineParameters, SessionSettings
 from mmdet_jetson.contract.records import write_record
 from mmdet_jetson.stages.backends import Backend, load_backend
 from mmdet_jetson.stages.building.calibration import Calibration, choose
@@ -51,7 +52,7 @@ def run(job: StageJob[EngineParameters]) -> Result:
     calibration = choose_calibration(job)
     request = request_for(job, source, folder, calibration)
     job.progress(1, STEPS, f"building for {job.parameters.target}")
-    built = backend.build(request)
+    built = to_run_with(job.parameters.session, backend.build(request))
     job.progress(2, STEPS, "comparing it with the graph")
     difference = compare(backend, built, request)
     check_difference(difference, request.precision)
@@ -126,6 +127,12 @@ def request_for(
         reused=earlier if reuses and earlier.exists() else None,
         settings=job.parameters.builder,
     )
+
+
+def to_run_with(session: SessionSettings, built: Built) -> Built:
+    """Add what the passport tells those who open the engine: what of these settings is on."""
+    on = {name: True for name, is_on in asdict(session).items() if is_on}
+    return replace(built, settings={**built.settings, **on})
 
 
 def compare(backend: Backend, built: Built, request: BuildRequest) -> Optional[float]:
