@@ -161,8 +161,27 @@ class Module:
         return function
 
 
+NAMES = {0: "CUDA_SUCCESS", 2: "CUDA_ERROR_OUT_OF_MEMORY", 100: "CUDA_ERROR_NO_DEVICE"}
+
+
 class Status(int):
-    name = property(lambda self: {0: "CUDA_SUCCESS", 100: "CUDA_ERROR_NO_DEVICE"}[int(self)])
+    name = property(lambda self: NAMES[int(self)])
+
+
+def exhaust(modules: Modules) -> None:
+    """Let there be no more memory on the GPU."""
+
+    def refuse(size: int) -> object:
+        raise NoGpu("cuMemAlloc failed: out of memory")
+
+    def no_memory(size: int) -> tuple[Status, None]:
+        return Status(2), None
+
+    no_memory.__name__ = "cuMemAlloc"
+    if "pycuda.driver" in modules:
+        vars(modules["pycuda.driver"])["mem_alloc"] = refuse
+    else:
+        vars(modules["cuda.bindings.driver"])["cuMemAlloc"] = no_memory
 
 
 class Functions:

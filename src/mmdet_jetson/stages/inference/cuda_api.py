@@ -1,5 +1,6 @@
 """What running an engine needs of CUDA, whichever package gives it."""
 
+import re
 from typing import Callable, ContextManager, Protocol, Tuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from mmdet_jetson.stages.errors import StageError
 # Arguments are addresses on the GPU and 32-bit integers.
 Kernel = Callable[..., None]
 Submit = Callable[[], None]
+# As pycuda and as cuda-python says it.
+OUT_OF_MEMORY = re.compile("out.of.memory", re.IGNORECASE)
 
 
 class CannotCompile(Exception):
@@ -103,6 +106,12 @@ def no_gpu(reason: object) -> StageError:
             f"the GPU cannot be used: this user may not open {', '.join(closed)} ({reason})",
             f"{how_to_open(closed)}; a container needs those groups by the host's numbers: "
             "docker run --group-add NUMBER",
+        )
+    if OUT_OF_MEMORY.search(str(reason)):
+        return StageError(
+            f"the GPU's memory does not suffice: {reason}",
+            "end other programs that use it; a target's largest_picture says how much an engine "
+            "takes",
         )
     return StageError(
         f"the GPU cannot be used: {reason}",

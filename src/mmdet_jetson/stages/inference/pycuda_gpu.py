@@ -58,11 +58,16 @@ class PyCuda:
         """Give this thread the GPU's context, and keep other threads out.
 
         pycuda aborts a process that ends while it still has one.
+
+        Raises:
+            StageError: CUDA fails within.
         """
         with self.lock:
             self.context.push()
             try:
                 yield
+            except self.driver.Error as error:
+                raise no_gpu(error) from error
             finally:
                 self.context.pop()
 

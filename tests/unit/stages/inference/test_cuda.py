@@ -10,7 +10,16 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from cuda_packages import Block, Module, Modules, Pagelocked, cuda_python, old_cuda_python, pycuda
+from cuda_packages import (
+    Block,
+    Module,
+    Modules,
+    Pagelocked,
+    cuda_python,
+    exhaust,
+    old_cuda_python,
+    pycuda,
+)
 
 from mmdet_jetson.contract import nvidia
 from mmdet_jetson.stages.errors import StageError
@@ -111,12 +120,7 @@ def test_no_context_stays_on_a_thread(installed: Install, modules: MakeModules) 
 
     session(TwoSizes())(np.zeros(3, np.uint8))
 
-    contexts = (
-        made["pycuda.driver"].context.pushed
-        if "pycuda.driver" in made
-        else made["cuda.bindings.driver"].functions.contexts
-    )
-    assert contexts == []
+    assert contexts_of(made) == []
 
 
 def test_calls_wait_for_each_other(installed: Install) -> None:
@@ -165,6 +169,15 @@ class TwoSizes:
         time.sleep(self.pause)
         found[:] = picture + 1
         return True
+
+
+def contexts_of(modules: Modules) -> list[int]:
+    """The threads that the stand-in's context is on."""
+    if "pycuda.driver" in modules:
+        pushed: list[int] = vars(modules["pycuda.driver"])["context"].pushed
+        return pushed
+    contexts: list[int] = vars(modules["cuda.bindings.driver"])["functions"].contexts
+    return contexts
 
 
 def session(tensors: TwoSizes, mapped: bool = False) -> GpuSession:
@@ -226,6 +239,19 @@ def test_a_user_who_may_not_open_the_gpu_hears_of_the_groups(
 
     assert "usermod -aG video,render" in caught.value.hint
     assert "--group-add" in caught.value.hint
+
+
+@pytest.mark.parametrize("modules", [pycuda, cuda_python])
+def test_too_little_memory_is_one_sentence(installed: Install, modules: MakeModules) -> None:
+    made = modules()
+    installed(made)
+    running = session(TwoSizes())
+    exhaust(made)
+
+    with pytest.raises(StageError, match=r"memory does not suffice: .*(?i:out.of.memory)"):
+        running(np.zeros(5, np.uint8))
+
+    assert contexts_of(made) == []
 
 
 def test_cuda_python_without_the_drivers_library_is_one_sentence(installed: Install) -> None:
