@@ -200,6 +200,7 @@ def held_by_cuda_python(cuda: Cuda) -> int:
 def test_a_session_gives_back_the_memory_that_it_outgrew_and_all_of_it_in_the_end(
     installed: Install, modules: MakeModules, held: Callable[[Cuda], int], mapped: bool
 ) -> None:
+    gc.collect()  # sessions of other tests
     installed(modules())
     running = session(TwoSizes(), mapped=mapped)
     cuda = running.cuda
