@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 LEVELS_FROM = (8, 6)
 TYPED_FROM = (10, 0)
 # "TensorRT 10.7 was the last release that supported DLA", until 11.4.1 does so again: the pages on
-# DLA of NVIDIA's documentation of TensorRT 11.3.0 and 11.4.1. The AGX Orin and NX have two of them.
-NO_DLA = ((10, 8), (11, 4))
+# DLA of NVIDIA's documentation of TensorRT 11.3.0 and 11.4.1. Of 11.4 the device is asked.
+NO_DLA_FROM, DLA_AGAIN_FROM = (10, 8), (11, 4)
 WITHOUT_DLA = ("Orin Nano", "Thor")
 
 
@@ -89,7 +89,7 @@ def _check_dla(name: str, target: "Target") -> None:
         )
     if target.module in WITHOUT_DLA:
         raise ConfigError(f"{field}: a Jetson {target.module} has no DLA", "remove it")
-    for stated in _tensorrts(target, lambda version: NO_DLA[0] <= version <= NO_DLA[1]):
+    for stated in _tensorrts(target, lambda version: NO_DLA_FROM <= version < DLA_AGAIN_FROM):
         raise ConfigError(
             f"{field}: TensorRT {stated} has no DLA: 10.7 was the last with one, and 11.4.1 is the "
             "next",

@@ -1,7 +1,7 @@
 """Device classes: what an engine is built for and with, as ``targets.toml`` says."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -102,25 +102,26 @@ def inherited(tables: Mapping[str, object], path: Path) -> dict[str, object]:
     All but its description: this one is another target.
 
     Raises:
-        ConfigError: there is no such target, or it is like another one itself.
+        ConfigError: there is no such target, or it is like this one.
     """
-    return {name: _filled(name, table, tables, path) for name, table in tables.items()}
+    return {name: _filled((name,), tables, path) for name in tables}
 
 
-def _filled(name: str, table: object, tables: Mapping[str, object], path: Path) -> object:
+def _filled(names: Sequence[str], tables: Mapping[str, object], path: Path) -> object:
+    """Fill the last of ``names``, each of which the one before is like."""
+    table = tables[names[-1]]
     if not isinstance(table, dict) or LIKE not in table:
         return table
-    other = table[LIKE]
-    base = tables.get(other) if isinstance(other, str) else None
+    field, other = f"{path}: {names[-1]}.{LIKE}", table[LIKE]
+    if not isinstance(other, str) or other not in tables:
+        raise ConfigError(f"{field}: there is no target {other!r}", nearest(str(other), tables))
+    if other in names:
+        raise ConfigError(
+            f"{field}: {other!r} is like {names[-1]!r} itself", "let one be like none"
+        )
+    base = _filled((*names, other), tables, path)
     if not isinstance(base, dict):
-        raise ConfigError(
-            f"{path}: {name}.like: there is no target {other!r}", nearest(str(other), tables)
-        )
-    if LIKE in base:
-        raise ConfigError(
-            f"{path}: {name}.like: {other!r} is like {base[LIKE]!r} itself",
-            f"write like = {json.dumps(base[LIKE])}, and what differs from that",
-        )
+        return table
     rest = {key: value for key, value in base.items() if key != "description"}
     own = {key: value for key, value in table.items() if key != LIKE}
     return {**rest, **own}

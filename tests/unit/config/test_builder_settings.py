@@ -117,8 +117,9 @@ def test_another_precision_of_a_target_with_a_dla_is_checked_too(folder: Path) -
 
 
 def test_a_target_has_what_it_does_not_state_from_the_one_it_is_like(folder: Path) -> None:
-    own = '[own]\ndescription = "mine"\nlike = "jetson"\nprecision = "fp32"\n'
-    targets = project_of(folder, own + BASE + "workspace = 99\n", "own").targets
+    own = '[own]\ndescription = "mine"\nlike = "middle"\nprecision = "fp32"\n'
+    middle = '[middle]\ndescription = "between"\nlike = "jetson"\n'
+    targets = project_of(folder, own + middle + BASE + "workspace = 99\n", "own").targets
 
     assert targets["own"].description == "mine"
     assert (targets["own"].backend, targets["own"].precision) == ("tensorrt", "fp32")
@@ -130,11 +131,13 @@ def test_a_target_has_what_it_does_not_state_from_the_one_it_is_like(folder: Pat
     [
         ('description = "mine"\nlike = "bse"\n', r"own\.like: there is no target 'bse'; "),
         ('like = "jetson"\n', "description"),
-        ('description = "mine"\nlike = "also"\n', r"'also' is like 'jetson' itself"),
+        ('description = "mine"\nlike = [3]\n', r"own\.like: there is no target \[3\]; "),
+        ('description = "mine"\nlike = "own"\n', r"own\.like: 'own' is like 'own' itself"),
+        ('description = "mine"\nlike = "also"\n', r"also\.like: 'own' is like 'also' itself"),
     ],
 )
 def test_a_target_that_is_like_none_is_named(folder: Path, own: str, message: str) -> None:
-    also = '[also]\ndescription = "other"\nlike = "jetson"\n'
+    also = '[also]\ndescription = "other"\nlike = "own"\n'
     with pytest.raises(ConfigError) as caught:
         project_of(folder, f"[own]\n{own}{also}{BASE}", "own")
     assert re.search(message, f"{caught.value.message}; {caught.value.hint}")
@@ -151,3 +154,14 @@ def test_each_jetson_has_a_target_in_half_precision_that_is_shown_as_the_one_to_
     small = {name: target for name, target in targets.items() if target.module == "Orin Nano"}
     assert len(small) == 4
     assert all(target.builder.largest_picture < 4096 for target in small.values())
+
+
+def test_the_documented_target_with_a_dla_is_one(folder: Path) -> None:
+    docs = (CONFIGS.parent / "docs/engines.md").read_text()
+    (example,) = re.findall(r"```toml\n(\[.*?)```", docs, re.DOTALL)
+    shipped = (CONFIGS / "targets.toml").read_text()
+
+    target = project_of(folder, f"{shipped}\n{example}", "orin-nx-jp62-dla").targets
+
+    assert target["orin-nx-jp62-dla"].builder.dla == 0
+    assert target["orin-nx-jp62-dla"].precision == "fp16"

@@ -172,12 +172,14 @@ def _parser(data_type: type[IntEnum], numbers: tuple[int, ...]) -> type:
 def _runtime(data_type: type[IntEnum], numbers: tuple[int, ...]) -> type:
     class Runtime:
         DLA_core = -1
+        opened_for = -1
 
         def __init__(self, logger: object) -> None: ...
 
         def deserialize_cuda_engine(self, content: bytes) -> object:
             if RECORD not in content:
                 return None
+            Runtime.opened_for = self.DLA_core
             model = onnx.load_model_from_string(content.split(RECORD)[0])
             engine = self._engine(model)
             layers = record_of(content)["layers"]
@@ -218,6 +220,7 @@ class Record(TypedDict):
     core: int
     on_dla: list[str]
     fp32: list[str]
+    fp16: list[str]
     outputs: list[str]
     layers: str
     calibrated: int

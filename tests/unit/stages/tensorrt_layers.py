@@ -82,7 +82,9 @@ class OldLayer(Layer):
     def precision(self, kind: IntEnum) -> None:
         assert not self.is_typed, "setPrecision is not allowed in a strongly typed network"
         tensors = [each for each in (*self.inputs, *self.outputs) if each is not None]
-        assert not any(each.is_shape_tensor for each in tensors), f"{self.name} computes shapes"
+        read = [each for each in self.inputs[:1] if each is not None]
+        is_shape = any(each.is_shape_tensor for each in (*read, *self.outputs))
+        assert not is_shape, f"{self.name} computes shapes"
         assert self.type not in {LayerType.CONSTANT, LayerType.SHAPE}, self.name
         assert any(each.dtype.name == "FLOAT" for each in tensors), f"{self.name} has no floats"
         self._precision = kind
@@ -138,8 +140,9 @@ def listing(network: Network, flags: list[str], version: tuple[int, ...]) -> str
     for layer in network.layers:
         if layer.type == LayerType.CONSTANT:
             continue
-        is_free = layer.bound is None and not network.is_typed
-        is_shape = any(each and each.is_shape_tensor for each in (*layer.inputs, *layer.outputs))
+        is_free = (layer.bound is None or layer.bound.name == "HALF") and not network.is_typed
+        computed = (*layer.inputs[:1], *layer.outputs)
+        is_shape = any(each and each.is_shape_tensor for each in computed)
         halves = "FP16" in flags and is_free and not is_shape
         sides: dict[str, Sequence[Tensor | None]] = {
             "Inputs": layer.inputs,

@@ -13,8 +13,13 @@ from fused import fused_folder, split_folder
 from onnx import helper, numpy_helper
 
 from mmdet_jetson.contract.backends import BackendTraits
-from mmdet_jetson.contract.parameters.engine import EngineParameters, SessionSettings
+from mmdet_jetson.contract.parameters.engine import (
+    BuilderSettings,
+    EngineParameters,
+    SessionSettings,
+)
 from mmdet_jetson.stages.backends import onnxruntime
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference import device
@@ -113,6 +118,23 @@ def test_the_builder_is_given_what_it_reuses_from_the_work_folder(
     request = request_for(job, exported, job.output, None)
 
     assert request.reused == (job.work / reuses if reuses and has_earlier else None)
+
+
+def test_the_builder_gets_its_settings_and_its_doubts_are_warnings(
+    tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = engine_job(tmp_path, exported)
+    settings = BuilderSettings(workspace=99, largest_picture=777)
+    job = replace(job, parameters=replace(job.parameters, builder=settings))
+    build = onnxruntime.build
+
+    def doubting(request: BuildRequest) -> Built:
+        assert request.settings == settings
+        return replace(build(request), doubts=("nobody has seen its layers",))
+
+    monkeypatch.setattr(onnxruntime, "build", doubting)
+
+    assert "nobody has seen its layers" in run(job).warnings
 
 
 def corrupt(model: Path) -> None:

@@ -45,19 +45,30 @@ def bind_to_fp32(
     return bound
 
 
+def keep_in_half(
+    trt: ModuleType, network: "tensorrt.INetworkDefinition", names: AbstractSet[str]
+) -> None:
+    """Keep layers of these names out of 8 bits, where a flag allows these everywhere."""
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if layer.name in names:
+            layer.precision = trt.DataType.HALF
+
+
 def _bind(trt: ModuleType, layer: "tensorrt.ILayer") -> bool:
     """Compute a layer in FP32, where it computes with numbers of that kind at all.
 
     One that compares numbers or makes whole ones of them reads FLOAT and writes BOOL or INT32: in
     half precision it would read rounded numbers. So any input or output of that type counts.
     """
-    tensors = [*_inputs(layer), *_outputs(layer)]
-    if not any(tensor.dtype == trt.DataType.FLOAT for tensor in tensors):
+    inputs, outputs = _inputs(layer), _outputs(layer)
+    if not any(tensor.dtype == trt.DataType.FLOAT for tensor in (*inputs, *outputs)):
         return False
     # A constant is not computed, and shapes are computed on the CPU: neither has a precision.
     if layer.type in {trt.LayerType.CONSTANT, trt.LayerType.SHAPE}:
         return False
-    if any(tensor.is_shape_tensor for tensor in tensors):
+    # What reads numbers first and a shape behind them, as TopK does its k, computes with numbers.
+    if any(tensor.is_shape_tensor for tensor in (*inputs[:1], *outputs)):
         return False
     layer.precision = trt.DataType.FLOAT
     for index in range(layer.num_outputs):

@@ -12,11 +12,15 @@ from typing import Dict
 import onnx
 
 from mmdet_jetson.stages.building.compiler import Compiler
-from mmdet_jetson.stages.building.lower_precision import NETWORK, lowered_nodes
+from mmdet_jetson.stages.building.lower_precision import (
+    NETWORK,
+    last_convolutions,
+    lowered_nodes,
+)
 from mmdet_jetson.stages.building.quantization import SYMMETRIC
 from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.building.tensorrt_calibrator import calibrated
-from mmdet_jetson.stages.building.tensorrt_layers import bind_to_fp32
+from mmdet_jetson.stages.building.tensorrt_layers import bind_to_fp32, keep_in_half
 from mmdet_jetson.stages.building.tensorrt_settings import use_dla
 from mmdet_jetson.stages.building.typed_graph import typed_graph
 
@@ -76,6 +80,8 @@ def _set_flags(
     if request.precision == "fp16":
         return {"flags": ["FP16"], "bound_to_fp32": bound}
     config.set_flag(flags.INT8)
+    # Behind these there are boxes and scores, and of them 256 steps are too few.
+    keep_in_half(compiler.trt, compiler.network, last_convolutions(model))
     config.int8_calibrator = calibrated(compiler, request, model)
     return {"flags": ["FP16", "INT8"], "bound_to_fp32": bound, "calibrator": True}
 

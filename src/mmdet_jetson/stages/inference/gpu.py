@@ -15,7 +15,8 @@ from mmdet_jetson.stages.inference.graph import Graph
 from mmdet_jetson.stages.inference.network import Network, in_order
 
 # Settings of an engine, as its passport has them.
-CUDA_GRAPH, MAPPED_MEMORY, DLA = "cuda_graph", "mapped_memory", "dla"
+CUDA_GRAPH, MAPPED_MEMORY = "cuda_graph", "mapped_memory"
+DLA, LARGEST = "dla", "largest_picture"
 
 
 def open_engine(
@@ -33,7 +34,7 @@ def open_engine(
         logger = trt.Logger(trt.Logger.WARNING)
         runtime = trt.Runtime(logger)
         if settings.get(DLA) is not None:
-            runtime.DLA_core = settings[DLA]
+            runtime.DLA_core = settings[DLA]  # else it is computed by the first
         engine = runtime.deserialize_cuda_engine(file.read_bytes())
         if engine is None:
             raise StageError(
@@ -50,6 +51,7 @@ def open_engine(
         cuda_graph=bool(settings.get(CUDA_GRAPH)),
         # Where the GPU has memory of its own, each access would go through the bus.
         mapped=bool(settings.get(MAPPED_MEMORY)) and cuda.integrated,
+        largest=settings.get(LARGEST),
         keep=(logger, runtime, engine),
     )
 
@@ -67,6 +69,7 @@ class GpuSession:
         outputs: the names of the outputs in the order in which they are returned.
         cuda_graph: whether calls with the same shapes are captured and replayed.
         mapped: whether tensors lie in memory that host and GPU share.
+        largest: how long a side of a picture may be, where the engine takes any; None where not.
         keep: what has to live as long as the session.
     """
 
@@ -79,11 +82,12 @@ class GpuSession:
         *,
         cuda_graph: bool = False,
         mapped: bool = False,
+        largest: object = None,
         keep: Tuple[object, ...] = (),
     ) -> None:
         self.tensors, self.cuda, self.keep = tensors, cuda, keep
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
-        self.mapped = mapped
+        self.mapped, self.largest = mapped, largest
         self.replaying = Replaying(cuda) if cuda_graph else None
         self.buffers: Dict[str, Buffer] = {}
         self.milliseconds = 0.0
@@ -103,8 +107,10 @@ class GpuSession:
         if not self.tensors.set_shape(name, shape):
             raise StageError(
                 f"this engine does not accept {name} of shape {'x'.join(map(str, shape))}",
-                "graph.json beside it lists the accepted sizes; where it accepts any picture, a "
-                "side may have 32 pixels or more, and as many as largest_picture in passport.json",
+                f"a side of a picture may have 32 to {self.largest} pixels: largest_picture of its "
+                "target in targets.toml"
+                if self.largest
+                else "graph.json beside it lists the accepted sizes",
             )
         return self._buffer(name, shape)
 

@@ -92,6 +92,7 @@ def asked(tmp_path: Path) -> Callable[..., BuildRequest]:
         takes_pictures = model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
         graph = json.loads((source / "graph.json").read_text())
         graph["input"] = "letterboxed" if takes_pictures else "tensor"
+        graph["inputs"] = [value.name for value in model.graph.input]
         (tmp_path / "engine").mkdir()
         (tmp_path / "engine/graph.json").write_text(json.dumps(graph))
         return BuildRequest(
@@ -119,6 +120,7 @@ def test_every_layer_with_floats_is_bound_but_those_that_compute_shapes(
     bound = set(record["fp32"])
     # Compared in half precision, and whole numbers above 2048 from it, would be others.
     assert {"nms/Greater_20", "nms/Cast_21", "nms/boxes", "network/sigmoid"} <= bound
+    assert "nms/Expand_26" in bound  # it reads a shape behind its numbers
     assert not bound & {"nms/Shape_22", "nms/Cast_23", "nms/Mul_24", "nms/Cast_25"}
     assert "nms/limit" not in bound  # a constant
     assert "nms/Greater_20" not in record["outputs"]  # booleans
@@ -183,6 +185,17 @@ def test_a_listing_that_tells_nothing_is_a_doubt(
     assert (tmp_path / "engine/layers.json").read_text() == "{broken"
 
 
+@pytest.mark.parametrize("version", WITH_FLAGS)
+def test_the_last_convolutions_are_never_in_8_bits(backend: Load, asked: Ask, version: str) -> None:
+    request, trt = asked("fp16"), backend(version)
+    half = record_of(trt.build(request).file.read_bytes())
+    quantized = record_of(trt.build(replace(request, precision="int8")).file.read_bytes())
+
+    assert half["fp16"] == []
+    assert quantized["fp16"] == ["network/conv_1"]
+    assert half["fp32"] == quantized["fp32"]
+
+
 @pytest.mark.parametrize("version", WITH_8_BIT_INPUT)
 def test_a_graph_that_takes_pictures_is_calibrated_by_its_twin_that_takes_floats(
     backend: Load, asked: Ask, tmp_path: Path, version: str
@@ -232,6 +245,32 @@ def test_a_dla_gets_the_convolutions_and_the_gpu_the_rest(
     assert (record["core"], record["on_dla"]) == (1, ["network/conv_0", "network/conv_1"])
     assert "GPU_FALLBACK" in record["flags"]
     assert (built.settings["dla"], built.settings["dla_layers"]) == (1, 2)
+
+
+def test_an_engine_is_opened_for_its_dla(backend: Load, asked: Ask) -> None:
+    trt = backend("8.6.2.3")
+    built = trt.build(asked("fp16", dla=1))
+
+    trt.open_session(built.file, "fp16", read_graph(built.file.parent), built.settings)
+
+    assert sys.modules["tensorrt"].Runtime.opened_for == 1
+
+
+def test_the_largest_picture_is_in_the_profile_and_in_the_sentence_about_sizes(
+    backend: Load, asked: Ask
+) -> None:
+    trt = backend("8.6.2.3")
+    model = detector(takes_pictures=True)
+    for side in model.graph.input[0].type.tensor_type.shape.dim[1:3]:
+        side.dim_param = f"side_{side.dim_value}"
+    built = trt.build(asked("fp32", model, largest_picture=2048))
+    network = trt.open_session(built.file, "fp32", read_graph(built.file.parent), built.settings)
+
+    profiles = record_of(built.file.read_bytes())["profiles"]
+    assert profiles[0]["picture"][2] == [1, 2048, 2048, 3]
+    with pytest.raises(StageError, match="does not accept picture") as caught:
+        network(np.zeros((1, 64, 64), np.uint8), np.ones((1, 4), np.float32))
+    assert "32 to 2048 pixels" in caught.value.hint
 
 
 @pytest.mark.parametrize(("cores", "has"), [(0, "has none"), (1, "has 1 of them")])
