@@ -1,6 +1,11 @@
-"""What NVIDIA calls its GPUs and its releases for Jetson, and how versions are compared."""
+"""What NVIDIA calls its GPUs and its releases for Jetson, where a Jetson's files say what it is.
+
+Both sides read these files, each where it is: the host side on its machine or on a Docker host's, a
+stage in its environment. `OF_HOST` is what a container is told, because it cannot see it.
+"""
 
 import grp
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -35,6 +40,30 @@ JETPACKS: Mapping[str, str] = {
     "39.2": "7.2",
 }
 OR = " or "
+
+# A Jetson's files, below the root of its file system.
+RELEASE_FILE = "etc/nv_tegra_release"
+DEVICE_TREE = "proc/device-tree"  # a link to the next, which Docker hides from containers
+DEVICE_TREE_FOLDER = "sys/firmware/devicetree/base"
+BOARD_FILE = "model"  # of the device tree, as the next
+CHIP_FILE = "compatible"
+MODE_FILE = "var/lib/nvpmodel/status"  # of nvpmodel
+GOVERNOR_FILE = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"  # any machine may have it
+# What comes with CUDA since 11.1: {"cuda": {"name": "CUDA SDK", "version": "11.4.20220427"}, ...}
+CUDA_FILE = "usr/local/cuda/version.json"
+# The chips' names in the device tree, and the compute capability of their GPU without its dot:
+# Xavier, Orin, Thor.
+CHIPS = {"tegra194": 72, "tegra234": 87, "tegra264": 110}
+# Environment variables of a container, for what it depends on its host to say.
+OF_HOST = {"l4t": "MMDET_JETSON_HOST_L4T", "board": "MMDET_JETSON_HOST_BOARD"}
+# What a target may ask of its device, as a person calls it.
+FACTS = {
+    "l4t": "Jetson Linux (L4T)",
+    "jetpack": "JetPack",
+    "cuda": "CUDA",
+    "tensorrt": "TensorRT",
+    "sm": "compute capability",
+}
 # The device files that CUDA opens: of a graphics card (Thor's GPU is one), of JetPack 5, and of 6
 # and 7. Beside these lie files for profilers and debuggers, which only root may open.
 GPU_FILES = (
@@ -85,6 +114,30 @@ def release_of(text: str) -> str:
     """The L4T release that ``/etc/nv_tegra_release`` states: "34.1.1", or empty."""
     found = RELEASE.search(text)
     return f"{found[1]}.{found[2]}" if found else ""
+
+
+def board_of(model: str) -> str:
+    """Name the board by what its device tree says: "NVIDIA Jetson AGX Orin Developer Kit"."""
+    return model.strip("\0 \n")
+
+
+def sm_of(compatible: str) -> Optional[int]:
+    """Tell the compute capability of the chip that a device tree names; None for no known one."""
+    return next((sm for chip, sm in CHIPS.items() if chip in compatible), None)
+
+
+def mode_of(status: str) -> str:
+    """Name the power mode that nvpmodel keeps as ``pmode:0002``; empty where it keeps none."""
+    found = re.search(r"pmode: *0*(\d+)", status)
+    return f"power mode {found[1]}" if found else ""
+
+
+def cuda_of(versions: str) -> Optional[str]:
+    """Read the version of CUDA in its ``version.json``; None where it states none."""
+    try:
+        return str(json.loads(versions)["cuda"]["version"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def jetpack_of(l4t: str) -> Optional[str]:

@@ -1,22 +1,28 @@
 """The machine of a Docker host: asked of the host itself, and of programs in its containers."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache, cached_property
 
 from mmdet_jetson.containers.docker_host import DockerHost
+from mmdet_jetson.containers.host_files import read_file
 from mmdet_jetson.containers.objects import STDOUT, ContainerSpec, DockerHostError, Image
-from mmdet_jetson.contract.nvidia import Gpu, release_of
-from mmdet_jetson.environments.this_machine import (
+from mmdet_jetson.contract.nvidia import (
+    BOARD_FILE,
+    CHIP_FILE,
+    DEVICE_TREE_FOLDER,
     MODE_FILE,
+    OF_HOST,
     RELEASE_FILE,
-    Machine,
+    Gpu,
     board_of,
     mode_of,
+    release_of,
+    sm_of,
 )
+from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.runtimes.protocol import ASK_GPU, gpu_of
-
-BOARD_FILE = "/sys/firmware/devicetree/base/model"  # what /proc/device-tree/model is a link to
 
 
 class DockerMachine:
@@ -28,16 +34,26 @@ class DockerMachine:
 
     @cached_property
     def machine(self) -> Machine:
-        """The machine; on a Jetson two of its files are read."""
+        """The machine; on a Jetson three of its files are read."""
         facts = self.host.facts
         return Machine(
             architecture=facts.architecture,
             has_gpu=facts.has_gpu,
-            l4t=release_of(self._jetson_file(f"/{RELEASE_FILE}")),
-            board=board_of(self._jetson_file(BOARD_FILE)),
+            l4t=release_of(self._jetson_file(RELEASE_FILE)),
+            board=board_of(self._jetson_file(f"{DEVICE_TREE_FOLDER}/{BOARD_FILE}")),
+            sm=sm_of(self._jetson_file(f"{DEVICE_TREE_FOLDER}/{CHIP_FILE}")),
             in_containers=True,
             name=f"the Docker host at {self.host.address}",
         )
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """What a container cannot see of a Jetson: its board, which Docker hides, and its L4T.
+
+        The file with the release is mounted by newer runtimes only.
+        """
+        said = {"l4t": self.machine.l4t, "board": self.machine.board}
+        return {OF_HOST[fact]: value for fact, value in said.items() if value}
 
     def gpu(self, image: Image) -> Gpu | None:
         """The GPU that a container of the image computes on."""
@@ -56,14 +72,14 @@ class DockerMachine:
         facts = self.host.facts
         name = f"{facts.name} {facts.id.replace(':', '')} {facts.architecture} x {facts.cores}"
         gpu = self.gpu(image) if uses_gpu else None
-        mode = mode_of(self._jetson_file(f"/{MODE_FILE}"))
+        mode = mode_of(self._jetson_file(MODE_FILE))
         return ":".join(filter(None, (name, gpu.uuid if gpu else "", mode)))
 
     def _jetson_file(self, path: str) -> str:
-        """Read one of the files that only a Jetson has; empty where there is none."""
+        """Read a file of a Jetson, named from the root; empty where there is none."""
         with suppress(DockerHostError):
             if self.host.facts.is_jetson:
-                return (self.host.host_file(path) or b"").decode(errors="replace")
+                return (read_file(self.host, f"/{path}") or b"").decode(errors="replace")
         return ""
 
     def _answer(self, image: str, question: str, *, gpu: bool = False) -> str:

@@ -18,6 +18,7 @@ from mmdet_jetson.containers.objects import (
     ContainerSummary,
     DockerHostError,
     Exit,
+    FolderMount,
     HostFacts,
     Image,
     VolumeMount,
@@ -46,6 +47,9 @@ class FolderDockerHost:
     address: str = "fake"
     out_of_memory: bool | None = False
     host_files: Mapping[str, bytes] = field(default_factory=dict)
+    """Of its machine, by their paths."""
+    groups: Mapping[str, int] = field(default_factory=dict)
+    """Whose group some of them have, other than root's."""
     gpu: str = "null"
     """What its driver says in a container that is given the GPU, as JSON."""
     volume_folders: dict[str, Path] = field(default_factory=dict)
@@ -58,6 +62,8 @@ class FolderDockerHost:
     lists_containers: bool = True
     refused: int = 0
     """How often a volume could not be removed."""
+    folders: dict[str, list[FolderMount]] = field(default_factory=dict)
+    """Of the machine, in containers that never start."""
     _ids: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -93,9 +99,15 @@ class FolderDockerHost:
             self.remove(name)
 
     @contextmanager
-    def never_started(self, *volumes: VolumeMount, labels: Mapping[str, str]) -> Iterator[str]:
+    def never_started(
+        self, *mounts: VolumeMount | FolderMount, labels: Mapping[str, str]
+    ) -> Iterator[str]:
+        volumes = [each for each in mounts if isinstance(each, VolumeMount)]
+        folders = [each for each in mounts if isinstance(each, FolderMount)]
         with self.container(ContainerSpec("empty", [], volumes, labels=labels)) as name:
+            self.folders[name] = folders
             yield name
+            del self.folders[name]
 
     def run(self, container: str, on_output: OnOutput) -> Exit:
         spec = self.specs[container]
@@ -114,6 +126,9 @@ class FolderDockerHost:
             opened.extractall(self._path(container, path))
 
     def get(self, container: str, path: str) -> Iterator[bytes] | None:
+        for mount in self.folders.get(container, ()):
+            packed = self._of_machine(mount.folder, PurePosixPath(path).relative_to(mount.target))
+            return iter([packed]) if packed else None
         source = self._path(container, path)
         if not source.exists():
             return None
@@ -122,8 +137,20 @@ class FolderDockerHost:
             tar.add(source, PurePosixPath(path).name)
         return iter([packed.getvalue()])
 
-    def host_file(self, path: str) -> bytes | None:
-        return self.host_files.get(path)
+    def _of_machine(self, folder: str, name: PurePosixPath) -> bytes:
+        """A file of the machine, or a folder with all that lies there, as Docker packs it."""
+        packed, found = io.BytesIO(), False
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for path, content in self.host_files.items():
+                inside = PurePosixPath(path)
+                if not inside.is_relative_to(PurePosixPath(folder) / name):
+                    continue
+                member = tarfile.TarInfo(str(inside.relative_to(folder)))
+                member.size, member.gid = len(content), self.groups.get(path, 0)
+                member.mode = 0o660 if path in self.groups else 0o666
+                tar.addfile(member, io.BytesIO(content))
+                found = True
+        return packed.getvalue() if found else b""
 
     def containers(self, labels: Mapping[str, str]) -> list[ContainerSummary]:
         self.before_list()

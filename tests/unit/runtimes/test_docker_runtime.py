@@ -22,13 +22,14 @@ from mmdet_jetson.planning import stage_source, stages
 from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
-from mmdet_jetson.runtimes.docker_machine import BOARD_FILE
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.runtimes.selection import DEPLOY
 from mmdet_jetson.store import Artifact, Store
 
 ARM = replace(PC, architecture="arm64", runtimes=("runc", "nvidia"))
 JETSON = replace(ARM, kernel="5.10.65-tegra")
+BOARD_FILE = "/sys/firmware/devicetree/base/model"
+CHIP_FILE = "/sys/firmware/devicetree/base/compatible"
 RELEASE = b"# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI: aarch64\n"
 STAND_IN = {"io.mmdet-jetson.stand-in": "true"}
 TRAIN = Step(

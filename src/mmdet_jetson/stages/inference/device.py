@@ -5,29 +5,31 @@ Nothing here opens an engine or leaves a context on the GPU.
 
 import ctypes
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Union
 
-from mmdet_jetson.contract.nvidia import Gpu, is_version, jetpack_of, release_of
+from mmdet_jetson.contract.nvidia import (
+    CUDA_FILE,
+    FACTS,
+    OF_HOST,
+    RELEASE_FILE,
+    Gpu,
+    cuda_of,
+    is_version,
+    jetpack_of,
+    release_of,
+)
 from mmdet_jetson.contract.records import encode
 from mmdet_jetson.stages.errors import StageError
 
-# NVIDIA's name for its Linux on Jetson (L4T), one line: "# R35 (release), REVISION: 4.1, ..."
-L4T_RELEASE = Path("/etc/nv_tegra_release")
+L4T_RELEASE = Path("/", RELEASE_FILE)
 CUDA_DRIVER = "libcuda.so.1"
 DRIVER_VERSION = Path("/sys/module/nvidia/version")
-# What comes with CUDA since 11.1: {"cuda": {"name": "CUDA SDK", "version": "11.4.20220427"}, ...}
-CUDA_VERSIONS = Path("/usr/local/cuda/version.json")
+CUDA_VERSIONS = Path("/", CUDA_FILE)
 # CUdevice_attribute of cuda.h: the two halves of the compute capability.
 MAJOR, MINOR = 75, 76
-NAMES = {
-    "l4t": "Jetson Linux (L4T)",
-    "jetpack": "JetPack",
-    "cuda": "CUDA",
-    "tensorrt": "TensorRT",
-    "sm": "compute capability",
-}
 NAME_LENGTH, UUID_LENGTH = 256, 16
 
 
@@ -76,7 +78,7 @@ def check_target(target: str, needs: Mapping[str, str], versions: Mapping[str, s
     """
     here, unknown = reported(versions), []
     for fact, needed in needs.items():
-        name, found = NAMES[fact], here[fact]
+        name, found = FACTS[fact], here[fact]
         if found is None:
             unknown.append(f"{name} {needed}")
         elif not is_version(found, needed):
@@ -117,7 +119,7 @@ def first_gpu(library: str = CUDA_DRIVER) -> Optional[Gpu]:
         name=name.value.decode(errors="replace"),
         uuid=_uuid(cuda, device),
         sm=10 * halves[0].value + halves[1].value,
-        driver=_first_line(DRIVER_VERSION) or f"for CUDA {newest}",
+        driver=_read(DRIVER_VERSION).strip() or f"for CUDA {newest}",
         cuda=newest,
     )
 
@@ -138,20 +140,23 @@ def print_gpu() -> None:
 
 def cuda_version() -> Optional[str]:
     """Tell which CUDA is installed here, or else which one the driver runs; None without either."""
-    try:
-        return str(json.loads(CUDA_VERSIONS.read_text(encoding="utf-8"))["cuda"]["version"])
-    except (OSError, ValueError, KeyError, TypeError):
-        gpu = first_gpu()
-        return gpu.cuda if gpu else None
+    installed = cuda_of(_read(CUDA_VERSIONS))
+    if installed:
+        return installed
+    gpu = first_gpu()
+    return gpu.cuda if gpu else None
 
 
-def _first_line(file: Path) -> str:
+def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip()
+        return file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
 
 def l4t_release(file: Optional[Path] = None) -> Optional[str]:
-    """Read the release of a Jetson's Linux, such as "35.4.1"; None on another machine."""
-    return release_of(_first_line(file or L4T_RELEASE)) or None
+    """Read the release of a Jetson's Linux, such as "35.4.1"; None on another machine.
+
+    In a container it is the host's, whatever the image carries of its own.
+    """
+    return os.environ.get(OF_HOST["l4t"]) or release_of(_read(file or L4T_RELEASE)) or None
