@@ -1,5 +1,6 @@
 """The machine of a Docker host: asked of the host itself, and of programs in its containers."""
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -7,22 +8,31 @@ from functools import cache, cached_property
 
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.host_files import read_file
-from mmdet_jetson.containers.objects import STDOUT, ContainerSpec, DockerHostError, Image
+from mmdet_jetson.containers.objects import (
+    STDERR,
+    STDOUT,
+    ContainerSpec,
+    DockerHostError,
+    Image,
+)
 from mmdet_jetson.contract.nvidia import (
     BOARD_FILE,
     CHIP_FILE,
     DEVICE_TREE_FOLDER,
+    FACTS,
     MODE_FILE,
     OF_HOST,
     RELEASE_FILE,
     Gpu,
     board_of,
+    is_version,
     mode_of,
     release_of,
     sm_of,
 )
+from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.environments.this_machine import Machine
-from mmdet_jetson.runtimes.protocol import ASK_GPU, gpu_of
+from mmdet_jetson.runtimes.protocol import ASK_GPU, ASK_REPORTED, gpu_of
 
 
 class DockerMachine:
@@ -30,7 +40,7 @@ class DockerMachine:
 
     def __init__(self, host: DockerHost) -> None:
         self.host = host
-        self.answer = cache(self._answer)
+        self._said = cache(self._run)
 
     @cached_property
     def machine(self) -> Machine:
@@ -61,6 +71,35 @@ class DockerMachine:
             return None
         return gpu_of(self.answer(image.id, ASK_GPU, gpu=True))
 
+    def check(self, image: Image, name: str, told: EngineParameters) -> None:
+        """Compare what a target needs with what a container of its image reports, on the GPU.
+
+        ``name`` is the image's in ``images.toml``.
+
+        Raises:
+            DockerHostError: they contradict each other, or the GPU cannot be used in there.
+        """
+        out, errors = self._said(image.id, ASK_REPORTED.format(backend=told.backend), gpu=True)
+        where = f"a container of image {name!r} on the Docker host at {self.host.address}"
+        hint = f"invoke images.test --name {name} tests the GPU in there"
+        try:
+            found = json.loads(out)
+        except ValueError:
+            last = (errors.splitlines() or ["it printed nothing"])[-1]
+            raise DockerHostError(f"{where} cannot load {told.backend}: {last}", hint) from None
+        if "sm" in told.needs and found["sm"] is None:
+            groups = ", ".join(map(str, self.host.gpu_groups)) or "none"
+            raise DockerHostError(
+                f"{where} cannot use the GPU; it has the groups of its device files: {groups}", hint
+            )
+        for fact, needed in told.needs.items():
+            if found[fact] and not is_version(found[fact], needed):
+                raise DockerHostError(
+                    f"target {told.target!r} needs {FACTS[fact]} {needed}, and {where} has "
+                    f"{found[fact]}",
+                    "take a target whose image and device agree, or correct targets.toml",
+                )
+
     def identity(self, image: Image) -> str:
         """What a result of the GPU depends on: it, its driver, and a Jetson's board and L4T."""
         gpu, machine = self.gpu(image), self.machine
@@ -82,15 +121,19 @@ class DockerMachine:
                 return (read_file(self.host, f"/{path}") or b"").decode(errors="replace")
         return ""
 
-    def _answer(self, image: str, question: str, *, gpu: bool = False) -> str:
+    def answer(self, image: str, question: str, *, gpu: bool = False) -> str:
         """What a line of Python prints in an image; empty where no program starts there."""
+        return self._said(image, question, gpu=gpu)[0]
+
+    def _run(self, image: str, question: str, *, gpu: bool) -> tuple[str, str]:
+        """What a line of Python writes to its output, and to its errors."""
         said: dict[int, bytes] = defaultdict(bytes)
 
         def listen(stream: int, content: bytes) -> None:
             said[stream] += content
 
-        with self.host.container(
-            ContainerSpec(image, ["python", "-c", question], gpu=gpu)
-        ) as container:
+        spec = ContainerSpec(image, ["python", "-c", question], environ=self.environ, gpu=gpu)
+        with self.host.container(spec) as container:
             self.host.run(container, listen)
-        return said[STDOUT].decode(errors="replace").strip()
+        out, errors = (said[each].decode(errors="replace").strip() for each in (STDOUT, STDERR))
+        return out, errors

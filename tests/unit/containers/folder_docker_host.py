@@ -45,6 +45,7 @@ class FolderDockerHost:
     program: Program = lambda _job, _on_output: 0
     facts: HostFacts = PC
     address: str = "fake"
+    gpu_groups: tuple[int, ...] = ()
     out_of_memory: bool | None = False
     host_files: Mapping[str, bytes] = field(default_factory=dict)
     """Of its machine, by their paths."""
@@ -52,6 +53,8 @@ class FolderDockerHost:
     """Whose group some of them have, other than root's."""
     gpu: str = "null"
     """What its driver says in a container that is given the GPU, as JSON."""
+    reported: str = ""
+    """What its device and the libraries of an image say there, as JSON."""
     volume_folders: dict[str, Path] = field(default_factory=dict)
     specs: dict[str, ContainerSpec] = field(default_factory=dict)
     """Of the containers that are there."""
@@ -115,6 +118,10 @@ class FolderDockerHost:
             on_output(STDERR, b"a warning\n")
             on_output(STDOUT, f"{self.gpu if spec.gpu else 'null'}\n".encode())
             return Exit(0, False)
+        if "-c" in spec.command and "reported" in spec.command[-1]:
+            on_output(STDERR, b"ImportError: libnvdla_compiler.so\n" if not self.reported else b"")
+            on_output(STDOUT, self.reported.encode())
+            return Exit(0 if self.reported else 1, False)
         if "-c" in spec.command:
             on_output(STDOUT, b"x86_64\n" if self.facts.runtimes == ("runc",) else b"aarch64\n")
             return Exit(0, False)
@@ -127,8 +134,8 @@ class FolderDockerHost:
 
     def get(self, container: str, path: str) -> Iterator[bytes] | None:
         for mount in self.folders.get(container, ()):
-            packed = self._of_machine(mount.folder, PurePosixPath(path).relative_to(mount.target))
-            return iter([packed]) if packed else None
+            seen = self._of_machine(mount.folder, PurePosixPath(path).relative_to(mount.target))
+            return iter([seen]) if seen else None
         source = self._path(container, path)
         if not source.exists():
             return None

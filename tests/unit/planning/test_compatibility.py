@@ -9,6 +9,7 @@ import pytest
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.targets import Target
+from mmdet_jetson.contract.nvidia import how_to_open
 from mmdet_jetson.environments.this_machine import JetPack, Machine
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.compatibility import can_run, check_targets
@@ -93,6 +94,7 @@ def test_what_a_pc_cannot_do_is_one_sentence(target: str, machine: Machine, told
             replace(ORIN, jetpack=replace(JETPACK, sm=72)),
             "compute capability 72, the target needs 87",
         ),
+        (replace(REMOTE, sm=72), "compute capability 72, the target needs 87"),
     ],
     ids=[
         "no-runtime",
@@ -103,6 +105,7 @@ def test_what_a_pc_cannot_do_is_one_sentence(target: str, machine: Machine, told
         "other-cuda",
         "no-tensorrt",
         "other-gpu",
+        "other-chip-in-containers",
     ],
 )
 def test_another_jetson_is_one_sentence(machine: Machine, told: str) -> None:
@@ -111,6 +114,21 @@ def test_another_jetson_is_one_sentence(machine: Machine, told: str) -> None:
             project("agx-orin-jp501"), "engine", machine, load_images(CONFIGS / "images.toml")
         )
     assert "invoke build-jetson-engine --target agx-orin-jp501" in refused.value.hint
+
+
+def test_who_may_not_open_the_gpu_is_told_the_groups(tmp_path: Path) -> None:
+    images = load_images(CONFIGS / "images.toml")
+    device = tmp_path / "nvmap"
+    device.touch()
+    closed = replace(ORIN, closed=(str(device),))
+    with pytest.raises(
+        UserError, match=r"the GPU is closed to you: .*nvmap cannot be opened"
+    ) as told:
+        check_targets(project("agx-orin-jp501"), "engine", closed, images)
+    group = device.stat().st_gid
+    assert told.value.hint == how_to_open([str(device)])
+    assert ("usermod" in told.value.hint) is bool(group)
+    check_targets(on_a_jetson(), "engine", closed, images)  # ONNX Runtime opens no GPU
 
 
 @pytest.mark.parametrize("release", ["38", "38.2.0"])

@@ -16,7 +16,9 @@ from mmdet_jetson.contract.nvidia import (
     OF_HOST,
     RELEASE_FILE,
     Gpu,
+    closed_to_user,
     cuda_of,
+    how_to_open,
     is_version,
     jetpack_of,
     release_of,
@@ -24,10 +26,11 @@ from mmdet_jetson.contract.nvidia import (
 from mmdet_jetson.contract.records import encode
 from mmdet_jetson.stages.errors import StageError
 
-L4T_RELEASE = Path("/", RELEASE_FILE)
+ROOT = Path("/")
+L4T_RELEASE = ROOT / RELEASE_FILE
 CUDA_DRIVER = "libcuda.so.1"
 DRIVER_VERSION = Path("/sys/module/nvidia/version")
-CUDA_VERSIONS = Path("/", CUDA_FILE)
+CUDA_VERSIONS = ROOT / CUDA_FILE
 # CUdevice_attribute of cuda.h: the two halves of the compute capability.
 MAJOR, MINOR = 75, 76
 NAME_LENGTH, UUID_LENGTH = 256, 16
@@ -76,6 +79,8 @@ def check_target(target: str, needs: Mapping[str, str], versions: Mapping[str, s
     Raises:
         StageError: the device contradicts the target.
     """
+    if "sm" in needs:
+        check_open()
     here, unknown = reported(versions), []
     for fact, needed in needs.items():
         name, found = FACTS[fact], here[fact]
@@ -90,6 +95,20 @@ def check_target(target: str, needs: Mapping[str, str], versions: Mapping[str, s
     if not unknown:
         return []
     return [f"target {target!r} needs {', '.join(unknown)}: this device does not say what it has"]
+
+
+def check_open() -> None:
+    """Refuse to go on where the GPU cannot be used because its device files are closed.
+
+    Raises:
+        StageError: names a file and the groups that may open it.
+    """
+    closed = closed_to_user(ROOT)
+    if closed and gpu_architecture() is None:
+        raise StageError(
+            f"the GPU cannot be used: {' and '.join(closed[:2])} cannot be opened",
+            how_to_open(closed),
+        )
 
 
 def gpu_architecture(library: str = CUDA_DRIVER) -> Optional[int]:
