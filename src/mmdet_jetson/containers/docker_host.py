@@ -20,6 +20,7 @@ from mmdet_jetson.containers.connection import (
     mount_of,
 )
 from mmdet_jetson.containers.objects import (
+    ConnectionLost,
     ContainerSpec,
     ContainerSummary,
     DockerHostError,
@@ -88,8 +89,16 @@ class DockerHost:
 
     @cached_property
     def gpu_groups(self) -> tuple[int, ...]:
-        """The numbers of the groups that may open the GPU's device files there."""
-        return host_files.gpu_groups(self)
+        """The numbers of the groups that may open the GPU's device files there.
+
+        None where it does not show them: a stage then says which files are closed to it.
+        """
+        try:
+            return host_files.gpu_groups(self)
+        except ConnectionLost:
+            raise
+        except DockerHostError:
+            return ()
 
     # Images
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmdet_jetson.containers.docker_host import DockerHost
 
 DEVICES = "/dev"
-# What lies there of a GPU: `contract.nvidia.GPU_FILES`, as names and folders to ask for.
+# What lies there of a GPU (`contract.nvidia.gpu_files`), as files and folders to ask for.
 GPU_DEVICES = ("nvmap", "nvhost-ctrl-gpu", "nvhost-gpu", "nvgpu", "dri", "nvidia0", "nvidiactl")
 RENDER = "renderD"
 # As whoever may not know sees a group: of a rootless Docker host, whose containers cannot have it.

@@ -64,12 +64,11 @@ FACTS = {
     "tensorrt": "TensorRT",
     "sm": "compute capability",
 }
-# The device files that CUDA opens: of a graphics card (Thor's GPU is one), of JetPack 5, and of 6
-# and 7. Beside these lie files for profilers and debuggers, which only root may open.
-GPU_FILES = (
-    "dev/nvidia[0-9]*",
-    "dev/nvidiactl",
-    "dev/nvidia-uvm",
+# The device files that CUDA opens: of a graphics card, whose driver Thor has, too; and of a Jetson
+# with JetPack 5, 6 and 7. Beside these lie files that only profilers and debuggers open, and some
+# that Orin's driver opens by way of others.
+CARD_FILES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/nvidia-uvm")
+JETSON_FILES = (
     "dev/nvmap",
     "dev/nvhost-ctrl",
     "dev/nvhost-ctrl-gpu",
@@ -77,12 +76,11 @@ GPU_FILES = (
     "dev/nvhost-as-gpu",
     "dev/nvhost-tsg-gpu",
     "dev/nvgpu/igpu0/ctrl",
-    "dev/nvgpu/igpu0/as",
-    "dev/nvgpu/igpu0/channel",
-    "dev/nvgpu/igpu0/tsg",
+    "dev/host1x-fence",
+    "dev/dri/renderD*",
 )
-NVMAP = "dev/nvmap"  # a Jetson's allocator of memory
-RENDER_FILES = "dev/dri/renderD*"  # CUDA opens these on a Jetson; any PC has some
+NVMAP = "dev/nvmap"  # the allocator of memory that every Jetson has
+ORINS_DRIVER = ("dev/nvgpu/igpu0/ctrl", "dev/nvhost-gpu")  # and Xavier's
 
 
 @dataclass(frozen=True)
@@ -155,8 +153,10 @@ def is_version(found: str, needed: str) -> bool:
 
 def gpu_files(root: Path = Path("/")) -> Iterator[Path]:
     """Yield the device files of this machine's GPU that CUDA opens, as far as there are any."""
-    patterns = (*GPU_FILES, RENDER_FILES) if (root / NVMAP).exists() else GPU_FILES
-    for pattern in patterns:
+    has_orins = any((root / file).exists() for file in ORINS_DRIVER)
+    on_jetson = JETSON_FILES if has_orins or (root / NVMAP).exists() else ()
+    # Beside Orin's driver a card's serves the display alone.
+    for pattern in (*on_jetson, *(() if has_orins else CARD_FILES)):
         yield from sorted(root.glob(pattern))
 
 

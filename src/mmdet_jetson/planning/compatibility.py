@@ -96,7 +96,8 @@ def _no_such_jetson(target: Target, machine: Machine) -> Iterator[str]:
     if machine.architecture != "arm64":
         yield f"its processor is {machine.architecture}, and a Jetson's is arm64"
     if not machine.l4t:
-        yield "it reports no release of Jetson Linux (L4T), so it is not a Jetson"
+        told = f"though its board is {machine.board}" if machine.board else "so it is not a Jetson"
+        yield f"it reports no release of Jetson Linux (L4T), {told}"
     if machine.in_containers and not machine.has_gpu:
         yield "it has no NVIDIA runtime, which gives containers the GPU"
     if not machine.in_containers and not machine.jetpack:

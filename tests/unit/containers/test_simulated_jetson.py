@@ -168,6 +168,17 @@ def test_files_that_anybody_may_open_need_no_group(jetson: type[Jetson], host: D
     assert gpu_groups(host) == (44, 90104)
 
 
+def test_a_host_that_does_not_show_its_device_files_still_runs_stages(
+    jetson: type[Jetson], host: DockerHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that gives containers users of their own, and cannot tell whose such a file is."""
+    monkeypatch.setattr(
+        jetson, "send_archive", lambda self, _: self.answer(500, {"message": "no such id"})
+    )
+    told = options(created(host, jetson, gpu=True))
+    assert (told.get("GroupAdd") or [], told["Runtime"]) == ([], "nvidia")
+
+
 def test_without_nvidias_runtime_no_container_has_a_gpu(
     jetson: type[Jetson], host: DockerHost
 ) -> None:

@@ -79,6 +79,7 @@ def test_what_a_pc_cannot_do_is_one_sentence(target: str, machine: Machine, told
     [
         (replace(REMOTE, has_gpu=False), "no NVIDIA runtime"),
         (replace(REMOTE, l4t=""), "so it is not a Jetson"),
+        (replace(REMOTE, l4t="", board="A Board"), "no release .* though its board is A Board"),
         (replace(REMOTE, l4t="35.4.1"), r"runs L4T 35\.4\.1, and the target needs L4T 34\.1\.1"),
         (replace(REMOTE, l4t="34.1.10"), r"runs L4T 34\.1\.10"),
         (
@@ -99,6 +100,7 @@ def test_what_a_pc_cannot_do_is_one_sentence(target: str, machine: Machine, told
     ids=[
         "no-runtime",
         "other-board",
+        "no-release",
         "other-release",
         "by-its-parts",
         "other-tensorrt",
