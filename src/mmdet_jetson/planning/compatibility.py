@@ -10,7 +10,7 @@ from mmdet_jetson.config.images import Images
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.nvidia import how_to_open, is_version, jetpack_of
+from mmdet_jetson.contract.nvidia import groups_of, how_to_open, is_version, jetpack_of
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.errors import UserError
 
@@ -108,7 +108,10 @@ def _no_such_jetson(target: Target, machine: Machine) -> Iterator[str]:
 
 
 def _closed(machine: Machine) -> Iterator[tuple[str, str]]:
-    """What keeps a user from the GPU of this machine, where TensorRT would only fail to start."""
-    if machine.closed:
+    """What keeps a user from the GPU of this machine, where TensorRT would only fail to start.
+
+    A file that belongs to root alone is none that CUDA needs, or the driver will say so.
+    """
+    if groups_of(machine.closed):
         files = " and ".join(machine.closed[:2])
         yield f"the GPU is closed to you: {files} cannot be opened", how_to_open(machine.closed)
