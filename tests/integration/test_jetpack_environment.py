@@ -1,0 +1,86 @@
+"""Environment `deploy` as a Jetson without Docker gets it, as far as a PC goes.
+
+Its packages for aarch64 are unpacked for the Python and the glibc of each JetPack, and pycuda is
+compiled by the commands that a device runs, against CUDA's headers and a driver without a GPU.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from fake_jetpack import HEADERS, make_cuda
+from needed import absent
+
+from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.environments import toolchain
+from mmdet_jetson.environments.packages import _entries, jetpack_environment, python_of
+from mmdet_jetson.environments.pythons import installed_python
+from mmdet_jetson.environments.this_machine import JetPack
+
+ROOT = Path(__file__).resolve().parents[2]
+# JetPack's Python, and the glibc of its Ubuntu: 20.04, 22.04 and 24.04.
+JETPACKS = {"5": ("3.8", 31), "6": ("3.10", 35), "7": ("3.12", 39)}
+
+
+def uv(*arguments: str) -> None:
+    """Run uv as the environments do; skip where the index is out of reach."""
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", *arguments]
+    env = {"UV_SYSTEM_CERTS": "1", **os.environ}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    if "error sending request" in done.stderr or "dns error" in done.stderr:
+        absent(f"the package index is out of reach: {done.stderr.strip()}")
+    assert not done.returncode, done.stderr
+
+
+def jetpack_of(python: str, version: str) -> JetPack:
+    return JetPack("35.4.1", Path(python), version, "8.5.2-1+cuda11.4", 87, "11.4")
+
+
+@pytest.mark.parametrize("jetpack", JETPACKS)
+def test_every_package_of_deploy_is_there_for_a_jetson(jetpack: str, tmp_path: Path) -> None:
+    """But for pycuda, which is the one that comes as source."""
+    version, glibc = JETPACKS[jetpack]
+    environment = jetpack_environment(ROOT, jetpack_of("python3", version))
+    entries = [e for lock in (environment.lock, *environment.more_locks) for e in _entries(lock)]
+    lock = tmp_path / "packages.lock"
+    lock.write_text("".join(entry for entry in entries if not entry.startswith("pycuda==")))
+    uv(
+        "--python-platform", f"aarch64-manylinux_2_{glibc}", "--python-version", version,
+        "--only-binary", ":all:", "--require-hashes", "--target", str(tmp_path / "packages"),
+        "--requirements", str(lock),
+    )  # fmt: skip
+    libraries = list((tmp_path / "packages").rglob("*.so"))
+    tag = f"cpython-{version.replace('.', '')}-aarch64"
+    assert {"numpy", "cv2", "onnx", "onnxruntime", "pycocotools", "markupsafe"} <= {
+        library.relative_to(tmp_path / "packages").parts[0] for library in libraries
+    }
+    assert any(tag in library.name for library in libraries)
+    assert {library.read_bytes()[18:20] for library in libraries} == {b"\xb7\0"}  # EM_AARCH64
+
+
+def test_pycuda_is_compiled_as_on_a_jetson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its import reaches the driver, which says that it has no GPU; libcurand is not asked for."""
+    settings = msgspec.structs.replace(read_settings(), cache=tmp_path / "cache")
+    base = installed_python("3.8", settings)
+    if base is None:
+        absent("no Python 3.8")
+    uv(
+        "--python-version", "3.8", "--only-binary", ":all:", "--target", str(tmp_path / "wheels"),
+        *HEADERS["11.8"],
+    )  # fmt: skip
+    cuda = make_cuda(tmp_path / "cuda", tmp_path / "wheels")
+    monkeypatch.setattr(toolchain, "CUDA", cuda)
+    python = python_of(jetpack_environment(ROOT, jetpack_of(str(base), "3.8")), settings, print)
+    script = "import numpy; from pycuda import driver; print(numpy.__version__); driver.init()"
+    env = {**os.environ, "LD_LIBRARY_PATH": str(cuda / "lib64/stubs")}
+    done = subprocess.run(
+        [str(python), "-c", script], capture_output=True, text=True, check=False, env=env
+    )
+    assert done.stdout == "1.24.4\n", done.stderr
+    assert "cuInit failed: no CUDA-capable device is detected" in done.stderr
+    (driver,) = python.parents[1].glob("lib/python3.8/site-packages/pycuda/_driver*.so")
+    assert b"libcuda.so.1" in driver.read_bytes()
+    assert b"libcurand" not in driver.read_bytes()
