@@ -11,6 +11,10 @@ HEADERS = {
     "13.0": ("nvidia-cuda-runtime==13.0.96", "nvidia-cuda-profiler-api==13.0.85"),
 }
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE of cuda.h
+NAMED = """
+int cuGetErrorString(int error, const char **text) { *text = "no CUDA-capable device"; return 0; }
+int cuGetErrorName(int error, const char **text) { *text = "CUDA_ERROR_NO_DEVICE"; return 0; }
+"""
 
 
 def make_cuda(folder: Path, unpacked: Path) -> Path:
@@ -32,9 +36,10 @@ def make_cuda(folder: Path, unpacked: Path) -> Path:
     nvcc.write_text("#!/bin/sh\nexit 1\n")
     nvcc.chmod(0o755)
     declared = "".join((include / name).read_text() for name in ("cuda.h", "cudaProfiler.h"))
-    names = sorted(set(re.findall(r"\bcu[A-Z]\w*", declared)))
+    names = sorted(set(re.findall(r"\bcu[A-Z]\w*", declared)) - set(re.findall(r"cu\w+", NAMED)))
     source = folder / "driver.c"
-    source.write_text("".join(f"int {name}(void) {{ return {NO_DEVICE}; }}\n" for name in names))
+    lines = [f"int {name}(void) {{ return {NO_DEVICE}; }}\n" for name in names]
+    source.write_text("".join([NAMED, *lines]))
     library = stubs / "libcuda.so.1"
     subprocess.run(
         ["g++", "-xc", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", str(source),
