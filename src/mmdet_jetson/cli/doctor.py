@@ -62,7 +62,7 @@ def _environments(settings: Settings, runtime: HostRuntime) -> Iterator[Finding]
     yield Finding("Python of Invoke", True, f"{sys.version.split()[0]} at {sys.executable}")
     for name, environment in runtime.environments.items():
         if name == TRAIN and not _trains(runtime):
-            detail = "for x86-64 only: train and export there, and bring the export (--onnx)"
+            detail = "for x86-64 only: `invoke pack` on a PC makes what --onnx takes here"
             yield Finding(f"environment {name}", True, detail)
             continue
         folder = environment_folder(environment, settings)

@@ -1,4 +1,6 @@
 import platform
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ from mmdet_jetson.cli.findings import Finding
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.environments.this_machine import JetPack, Machine
 from mmdet_jetson.processes import ProcessFailed
+from mmdet_jetson.processes import output_of as output_of_program
 from mmdet_jetson.runtimes.host import HostRuntime
 
 Docker = Callable[..., None]
@@ -28,18 +31,17 @@ def system(tmp_path: Path) -> Path:
 @pytest.fixture
 def docker(monkeypatch: pytest.MonkeyPatch) -> Docker:
     """Say which version of Docker there is, none for "", and which runtimes it knows."""
-    real = device.output_of
 
     def answer(version: str, *runtimes: str) -> None:
-        def output_of(command: list[str]) -> str:
+        def answered(command: list[str]) -> str:
             if command[0] != "docker":
-                return real(command)
+                return output_of_program(command)
             if not version:
                 raise ProcessFailed(command, 127, "No such file or directory: 'docker'", None)
             names = ", ".join(f'"{name}": {{}}' for name in runtimes)
             return version if command[1] == "version" else f"{{{names}}}"
 
-        monkeypatch.setattr(device, "output_of", output_of)
+        monkeypatch.setattr(device, "output_of", answered)
 
     answer("")
     return answer
@@ -131,7 +133,7 @@ def test_docker_28_needs_a_module(system: Path, docker: Docker, has: bool, liste
 
 
 def test_an_import_that_fails_keeps_its_causes(tmp_path: Path) -> None:
-    python = Path(doctor.sys.executable)
+    python = Path(sys.executable)
     assert load(python, "json") == (True, "2.0.9")
     assert load(python, "array") == (True, "loads")
     good, said = load(python, "no_such_module")
@@ -156,6 +158,6 @@ def test_a_jetson_is_not_asked_for_what_trains(
     assert found["environment train"].good
     assert "--onnx" in found["environment train"].detail
     free = SimpleNamespace(total=10**12, free=10**9)
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     found = {each.what: each for each in doctor.examine(settings, runtime)}
     assert found["cache folder"].mend.startswith("free 3 GB")

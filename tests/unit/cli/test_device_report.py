@@ -1,6 +1,6 @@
 import json
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.store import Store
 
-Report = dict[str, object]
+Report = dict[str, Any]
 
 
 def no_constant(name: str) -> NoReturn:
@@ -28,7 +28,8 @@ def report_of(tmp_path: Path, settings: Settings, *findings: Finding) -> Report:
 
 
 def read(file: Path) -> Report:
-    return json.loads(file.read_text(), parse_constant=no_constant)
+    report: Report = json.loads(file.read_text(), parse_constant=no_constant)
+    return report
 
 
 def put(settings: Settings, kind: str, day: int, **files: str) -> None:
@@ -48,8 +49,8 @@ def test_a_pc_without_a_store_has_a_report(tmp_path: Path, settings: Settings) -
         {"what": "memory", "good": True, "detail": "25 GB", "mend": "", "needed": True}
     ]
     assert report["results"] == []
-    assert report["machine"]["architecture"] == HostRuntime(settings).machine.architecture  # type: ignore[index]
-    assert report["environments"]["deploy"]["built"] is False  # type: ignore[index]
+    assert report["machine"]["architecture"] == HostRuntime(settings).machine.architecture
+    assert report["environments"]["deploy"]["built"] is False
     expected = {"project", "user", "gpu_files", "commands", "kernel_modules", "packages", "disks"}
     assert expected <= report.keys()
 
@@ -82,7 +83,7 @@ def test_a_jetson_tells_its_files_and_what_loads(
         f"{system}/proc/device-tree/compatible": "nvidia,p3768 nvidia,tegra234",
         f"{system}/sys/class/devfreq/17000000.gpu/cur_freq": "306000000",
     }
-    own = report["environments"]["JetPack's own Python"]["imports"]  # type: ignore[index]
+    own = report["environments"]["JetPack's own Python"]["imports"]
     assert own["numpy"] == "1.21.5"
     assert own["tensorrt"] == "failed: ImportError: tensorrt"
 
@@ -94,9 +95,9 @@ def test_the_newest_results_come_along(tmp_path: Path, settings: Settings) -> No
     put(settings, "profile", 2, profile_json="{broken")
     report = report_of(tmp_path, settings)
     results = report["results"]
-    names = [each["names"][0] for each in results if each["kind"] == "engine"]  # type: ignore[attr-defined]
+    names = [each["names"][0] for each in results if each["kind"] == "engine"]
     assert names == [f"run.engine-{day}" for day in range(8, 2, -1)]
-    documents = {each["kind"]: each["documents"] for each in results}  # type: ignore[attr-defined]
+    documents = {each["kind"]: each["documents"] for each in results}
     assert documents == {
         "report": {"verdict.json": {"outcome": "passed"}},
         "engine": {"passport.json": {"difference": "Infinity"}},
@@ -110,7 +111,7 @@ def test_a_damaged_result_hides_no_other(tmp_path: Path, settings: Settings) -> 
         if blob.read_bytes() == b"{}":
             blob.chmod(0o644)
             blob.write_bytes(b"[]")
-    (found,) = report_of(tmp_path, settings)["results"]  # type: ignore[misc]
+    (found,) = report_of(tmp_path, settings)["results"]
     assert "damaged" in found["documents"]["passport.json"]
 
 
@@ -121,7 +122,7 @@ def test_what_failed_and_suites_come_along(tmp_path: Path, settings: Settings) -
     (job / "failure.json").write_text('{"message": "no GPU"}')
     (settings.artifacts / "gpu-tests.xml").write_text("<testsuites/>")
     report = report_of(tmp_path, settings)
-    failed = report["failed"]["engine-orin-1"]  # type: ignore[index]
+    failed = report["failed"]["engine-orin-1"]
     assert failed["failure"] == '{"message": "no GPU"}'
     assert failed["log"].endswith("TypeError: pybind11")
     assert len(failed["log"].splitlines()) == last_results.LOG_LINES
@@ -164,4 +165,4 @@ def test_the_doctor_writes_the_report_of_a_machine_that_lacks_something(
     with pytest.raises(UserError, match="missing: store folder"):
         upkeep.show_doctor(str(tmp_path / "report.json"))
     found = read(tmp_path / "report.json")["findings"]
-    assert not next(each for each in found if each["what"] == "store folder")["good"]  # type: ignore[attr-defined]
+    assert not next(each for each in found if each["what"] == "store folder")["good"]
