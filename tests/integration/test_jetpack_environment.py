@@ -25,11 +25,17 @@ ROOT = Path(__file__).resolve().parents[2]
 # JetPack's Python, and of its Ubuntu (20.04, 22.04, 24.04) the glibc and the newest symbols of the
 # C++ library (GCC's manual, "ABI Policy and Guidelines").
 JETPACKS = {"5": ("3.8", 31, 28), "6": ("3.10", 35, 30), "7": ("3.12", 39, 33)}
+# What every Ubuntu has of libraries: glibc's, GCC's and zlib.
+SYSTEMS = {
+    "ld-linux-aarch64.so.1", "libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6",
+    "libpthread.so.0", "librt.so.1", "libstdc++.so.6", "libutil.so.1", "libz.so.1",
+}  # fmt: skip
+INSTALL = ("pip", "install", "--quiet", "--no-deps")
 
 
 def uv(*arguments: str) -> None:
     """Run uv as the environments do; skip where the index is out of reach."""
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", *arguments]
+    command = [sys.executable, "-m", "uv", *arguments]
     env = {"UV_SYSTEM_CERTS": "1", **os.environ}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if "error sending request" in done.stderr or "dns error" in done.stderr:
@@ -46,6 +52,14 @@ def newest(symbols: bytes, library: bytes) -> int:
     return max(map(int, re.findall(symbols, library)), default=0)
 
 
+def needed_by(libraries: list[Path]) -> set[str]:
+    """Name the shared libraries that others ask the system's loader for."""
+    listed = subprocess.run(
+        ["readelf", "--dynamic", "--wide", *libraries], capture_output=True, text=True, check=True
+    )
+    return set(re.findall(r"\(NEEDED\).*\[(.*)\]", listed.stdout))
+
+
 @pytest.mark.parametrize("jetpack", JETPACKS)
 def test_every_package_of_deploy_is_there_for_a_jetson(jetpack: str, tmp_path: Path) -> None:
     """But for pycuda, which is the one that comes as source."""
@@ -55,7 +69,7 @@ def test_every_package_of_deploy_is_there_for_a_jetson(jetpack: str, tmp_path: P
     lock = tmp_path / "packages.lock"
     lock.write_text("".join(entry for entry in entries if not entry.startswith("pycuda==")))
     uv(
-        "--python-platform", f"aarch64-manylinux_2_{glibc}", "--python-version", version,
+        *INSTALL, "--python-platform", f"aarch64-manylinux_2_{glibc}", "--python-version", version,
         "--only-binary", ":all:", "--require-hashes", "--target", str(tmp_path / "packages"),
         "--requirements", str(lock),
     )  # fmt: skip
@@ -65,6 +79,8 @@ def test_every_package_of_deploy_is_there_for_a_jetson(jetpack: str, tmp_path: P
         library.relative_to(tmp_path / "packages").parts[0] for library in libraries
     }
     assert any(tag in library.name for library in libraries)
+    bundled = {library.name for library in (tmp_path / "packages").rglob("*.so*")}
+    assert {"libc.so.6"} <= needed_by(libraries) - bundled <= SYSTEMS
     for library in libraries:
         content = library.read_bytes()
         assert content[18:20] == b"\xb7\0"  # EM_AARCH64
@@ -78,8 +94,9 @@ def test_pycuda_is_compiled_as_on_a_jetson(tmp_path: Path, monkeypatch: pytest.M
     base = installed_python("3.8", settings)
     if base is None:
         absent("no Python 3.8")
+    uv("cache", "clean", "--quiet", "pycuda")  # what the last run of this test compiled
     uv(
-        "--python-version", "3.8", "--only-binary", ":all:", "--target", str(tmp_path / "wheels"),
+        *INSTALL, "--python-version", "3.8", "--only-binary", ":all:", "--target", str(tmp_path / "wheels"),
         *HEADERS["11.8"],
     )  # fmt: skip
     cuda = make_cuda(tmp_path / "cuda", tmp_path / "wheels")

@@ -22,12 +22,12 @@ NEEDED_GB = 8  # environments 3.2, wheels and build 1, the demo's store and jobs
 NEEDED_ON_DEVICE_GB = (
     3  # environment `deploy` 0.4, its build 1, an engine's export, store and jobs; rounded up
 )
+NVIDIA_SMI = (
+    "GPU",
+    ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+    "training uses the CPU; install NVIDIA's driver to use a GPU",
+)
 TOOLS = (
-    (
-        "GPU",
-        ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
-        "training uses the CPU; install NVIDIA's driver to use a GPU",
-    ),
     (
         "Docker",
         ["docker", "version", "--format", "{{.Server.Version}}"],
@@ -54,7 +54,8 @@ def examine(settings: Settings, runtime: HostRuntime) -> list[Finding]:
         _disk("store", settings.artifacts, needed),
         _memory(),
         *_mirrors(settings),
-        *(_tool(what, command, mend) for what, command, mend in TOOLS),
+        *([_jetsons_gpu(runtime)] if runtime.machine.l4t else [_tool(*NVIDIA_SMI)]),
+        *(_tool(*tool) for tool in TOOLS),
     ]
 
 
@@ -140,6 +141,16 @@ def _mirrors(settings: Settings) -> Iterator[Finding]:
             yield Finding("mirror", True, f"{Location(mirror)} (not asked)")
             continue
         yield Finding("mirror", folder.is_dir(), mirror, "correct MMDET_JETSON_MIRRORS")
+
+
+def _jetsons_gpu(runtime: HostRuntime) -> Finding:
+    """Ask the CUDA driver: not every Jetson has nvidia-smi."""
+    gpu = runtime.gpu
+    if gpu is None:
+        hint = "mend what stands above about its device files, else reinstall nvidia-l4t-cuda"
+        return Finding("GPU", False, "the CUDA driver finds none", hint)
+    detail = f"{gpu.name}, compute capability {gpu.sm}, driver {gpu.driver}, CUDA {gpu.cuda}"
+    return Finding("GPU", True, detail)
 
 
 def _tool(what: str, command: list[str], mend: str) -> Finding:

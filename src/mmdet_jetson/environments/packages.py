@@ -149,21 +149,22 @@ def _install(
     )  # fmt: skip
     for entry in compiled:
         if environment.jetpack:
-            _add_pycuda(entry, building, uv, say)
+            _add_pycuda(entry, environment, building, uv, say)
         else:
             _add_mmcv(entry, environment, uv, settings, python=python, say=say)
 
 
-def _add_pycuda(entry: str, building: Path, uv: "Uv", say: Say) -> None:
+def _add_pycuda(entry: str, environment: Environment, building: Path, uv: "Uv", say: Say) -> None:
     """Compile pycuda against this machine's CUDA and the NumPy that is installed."""
     say("compiling pycuda for this machine's CUDA (a few minutes)")
     lock = building / "pycuda.lock"
     lock.write_text(entry)
-    # uv would take what it compiled for the CUDA or the NumPy before: it knows neither.
+    # uv keeps what it compiles, and knows neither CUDA nor NumPy; but a setting is one of its keys.
+    made_for = f"--config-setting=made-for={environment.identity}"
     uv.run(
         "pip", "install", "--python", str(building / "bin/python"), "--no-deps",
-        "--require-hashes", "--no-build-isolation", WITHOUT_CURAND,
-        "--refresh-package", "pycuda", "--compile-bytecode", "--requirements", str(lock),
+        "--require-hashes", "--no-build-isolation", WITHOUT_CURAND, made_for,
+        "--compile-bytecode", "--requirements", str(lock),
         first_on_path=cuda_folder(),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from mmdet_jetson.cli import device, doctor
 from mmdet_jetson.cli.device import examine_device, has_module, load
 from mmdet_jetson.cli.findings import Finding
 from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.contract.nvidia import Gpu
 from mmdet_jetson.environments.this_machine import JetPack, Machine
 from mmdet_jetson.processes import ProcessFailed
 from mmdet_jetson.processes import output_of as output_of_program
@@ -161,3 +162,20 @@ def test_a_jetson_is_not_asked_for_what_trains(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     found = {each.what: each for each in doctor.examine(settings, runtime)}
     assert found["cache folder"].mend.startswith("free 3 GB")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "detail"),
+    [
+        (None, "the CUDA driver finds none"),
+        (Gpu("Orin", "", 87, "540.4.0", "12.6"), "Orin, compute capability 87, driver 540.4.0"),
+    ],
+)
+def test_a_jetsons_gpu_is_asked_for_without_nvidia_smi(
+    system: Path, settings: Settings, docker: Docker, gpu: Gpu | None, detail: str
+) -> None:
+    runtime = HostRuntime(settings)
+    runtime.machine, runtime.gpu = jetson(system), gpu
+    (found,) = [each for each in doctor.examine(settings, runtime) if each.what == "GPU"]
+    assert found.good == bool(gpu)
+    assert found.detail.startswith(detail)

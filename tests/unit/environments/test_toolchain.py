@@ -137,6 +137,9 @@ def test_pycuda_comes_after_the_wheels_and_alone(
         "--require-hashes",
         "--config-setting=--global-option=--conf:CUDA_ENABLE_CURAND=False",
     } <= set(commands[-1])
+    # uv keeps what it compiles by these settings: another CUDA or NumPy is another one
+    assert "--config-setting=made-for=deploy:" in " ".join(commands[-1])
+    assert "l4t36.4.3:trt10.3.0:sm87:cuda12.6" in " ".join(commands[-1])
     assert paths[-1].split(":")[0] == str(machine / "cuda/bin")
 
 
