@@ -270,11 +270,11 @@ def images_pin(_: Context, docker_host: str = "") -> None:
     images.pin(docker_host)
 
 
-@task
+@task(help={"report": "a file to write: all that somebody at a distance needs, without secrets"})
 @verbs.answering
-def doctor(_: Context) -> None:
+def doctor(_: Context, report: str = "") -> None:
     """Tell what this machine can do and what is missing, with the command that mends it."""
-    upkeep.show_doctor()
+    upkeep.show_doctor(report)
 
 
 @task

@@ -30,6 +30,8 @@ MINIMAL: dict[str, str] = {
 }
 # What else our packages hold than the program that `docker/need` asks for.
 ALSO_IN: dict[str, str] = {"docker.io": "docker", "g++": "c++", "openssh-client": "ssh-keygen"}
+# What only packages hold that ours depend on: of g++, binutils.
+BEHIND: dict[str, str] = {"g++": "readelf"}
 # What none of our packages can hold; whatever calls these does without them.
 NOT_DEBIANS = {
     "nvcc": "CUDA's compiler: tests that need it are skipped, images have it where their base does",
@@ -51,7 +53,8 @@ _STARTERS = {"chroot", "exec", "setsid"}
 
 def lacking(called: set[str], packages: set[str], programs: set[str]) -> set[str]:
     """Give the called programs that are not minimal, and not in these packages."""
-    held = [*MINIMAL.values(), *(ALSO_IN.get(package, "") for package in packages)]
+    held = [*MINIMAL.values()]
+    held += [each.get(package, "") for package in packages for each in (ALSO_IN, BEHIND)]
     return called - programs - set(" ".join(held).split()) - set(NOT_DEBIANS)
 
 

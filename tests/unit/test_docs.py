@@ -37,3 +37,13 @@ def test_a_link_within_a_page_leads_to_a_heading(page: Path) -> None:
     anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
     assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= anchors
+
+
+def test_the_first_day_settles_rows_that_are_unverified() -> None:
+    page = (ROOT / "docs/device-first-day.md").read_text()
+    quoted = re.findall(r"(?<!\*)\*(?!\*)([^*\n]+)\*(?!\*)", page)
+    table = (ROOT / "docs/verified.md").read_text().partition("## Unverified")[2]
+    rows = {line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()}
+
+    assert len(quoted) > 8
+    assert set(quoted) <= rows

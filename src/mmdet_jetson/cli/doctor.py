@@ -5,23 +5,29 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from mmdet_jetson.cli.device import examine_device
+from mmdet_jetson.cli.findings import Finding
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.environments.packages import Environment, environment_folder
+from mmdet_jetson.environments.packages import Environment, environment_folder, will_compile
 from mmdet_jetson.environments.pythons import installed_python
+from mmdet_jetson.environments.toolchain import tools
 from mmdet_jetson.fetching.locations import Location
+from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.processes import ProcessFailed, output_of
 from mmdet_jetson.runtimes.host import HostRuntime
 
 NEEDED_GB = 8  # environments 3.2, wheels and build 1, the demo's store and jobs; rounded up
+NEEDED_ON_DEVICE_GB = (
+    3  # environment `deploy` 0.4, its build 1, an engine's export, store and jobs; rounded up
+)
+NVIDIA_SMI = (
+    "GPU",
+    ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+    "training uses the CPU; install NVIDIA's driver to use a GPU",
+)
 TOOLS = (
-    (
-        "GPU",
-        ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
-        "training uses the CPU; install NVIDIA's driver to use a GPU",
-    ),
     (
         "Docker",
         ["docker", "version", "--format", "{{.Server.Version}}"],
@@ -35,33 +41,31 @@ TOOLS = (
 )
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. ``needed`` tells whether `invoke demo` fails without it."""
-
-    what: str
-    good: bool
-    detail: str
-    mend: str = ""
-    needed: bool = True
-
-
 def examine(settings: Settings, runtime: HostRuntime) -> list[Finding]:
     """Look at the machine without changing it."""
+    trains = _trains(runtime)
+    needed = NEEDED_GB if trains else NEEDED_ON_DEVICE_GB
+    used = [each for name, each in runtime.environments.items() if trains or name != TRAIN]
     return [
         *_environments(settings, runtime),
-        _compiler(runtime.environments["train"], settings),
-        _disk("cache", settings.cache),
-        _disk("store", settings.artifacts),
+        *(finding for each in used for finding in _sources(each, settings)),
+        *examine_device(runtime.machine),
+        _disk("cache", settings.cache, needed),
+        _disk("store", settings.artifacts, needed),
         _memory(),
         *_mirrors(settings),
-        *(_tool(what, command, mend) for what, command, mend in TOOLS),
+        *([_jetsons_gpu(runtime)] if runtime.machine.l4t else [_tool(*NVIDIA_SMI)]),
+        *(_tool(*tool) for tool in TOOLS),
     ]
 
 
 def _environments(settings: Settings, runtime: HostRuntime) -> Iterator[Finding]:
     yield Finding("Python of Invoke", True, f"{sys.version.split()[0]} at {sys.executable}")
-    for environment in runtime.environments.values():
+    for name, environment in runtime.environments.items():
+        if name == TRAIN and not _trains(runtime):
+            detail = "for x86-64 only: `invoke pack` on a PC makes what --onnx takes here"
+            yield Finding(f"environment {name}", True, detail)
+            continue
         folder = environment_folder(environment, settings)
         if folder.exists():
             yield Finding(f"environment {environment.name}", True, f"built at {folder}")
@@ -80,16 +84,28 @@ def _environments(settings: Settings, runtime: HostRuntime) -> Iterator[Finding]
             )
 
 
-def _compiler(environment: Environment, settings: Settings) -> Finding:
-    found = shutil.which("g++") or shutil.which("c++")
-    built = environment_folder(environment, settings).exists()
-    detail = found or (
-        "none, and none is needed any more" if built else "none; mmcv needs one once"
-    )
-    return Finding("C++ compiler", bool(found) or built, detail, "apt-get install g++")
+def _trains(runtime: HostRuntime) -> bool:
+    """Whether environment `train` can be here: MMDeploy has no packages for another machine."""
+    return runtime.machine.architecture == "amd64"
 
 
-def _disk(what: str, folder: Path) -> Finding:
+def _sources(environment: Environment, settings: Settings) -> Iterator[Finding]:
+    """Look for what the environment's package that comes as source is compiled with."""
+    if environment_folder(environment, settings).exists():
+        return
+    if not will_compile(environment, settings):
+        return
+    jetpack = environment.jetpack
+    python = jetpack.python if jetpack else installed_python(environment.python, settings)
+    if python is None:
+        return
+    for tool in tools(environment.compiled, python, environment.python):
+        detail = tool.found or f"not found; {environment.compiled} has to be compiled once"
+        mend = f"sudo apt-get install {tool.package}"
+        yield Finding(tool.what, bool(tool.found), detail, mend)
+
+
+def _disk(what: str, folder: Path, needed: int) -> Finding:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     variable = "MMDET_JETSON_CACHE" if what == "cache" else "MMDET_JETSON_ARTIFACTS"
     move = f"move it with {variable}"
@@ -104,9 +120,9 @@ def _disk(what: str, folder: Path) -> Finding:
         return Finding(f"{what} folder", False, f"{folder} cannot be written", f"{own}, or {move}")
     return Finding(
         f"{what} folder",
-        usage.free / 1e9 >= NEEDED_GB,
+        usage.free / 1e9 >= needed,
         f"{usage.free / 1e9:.0f} GB free at {folder}",
-        f"free {NEEDED_GB} GB, or {move}",
+        f"free {needed} GB, or {move}",
     )
 
 
@@ -125,6 +141,16 @@ def _mirrors(settings: Settings) -> Iterator[Finding]:
             yield Finding("mirror", True, f"{Location(mirror)} (not asked)")
             continue
         yield Finding("mirror", folder.is_dir(), mirror, "correct MMDET_JETSON_MIRRORS")
+
+
+def _jetsons_gpu(runtime: HostRuntime) -> Finding:
+    """Ask the CUDA driver: not every Jetson has nvidia-smi."""
+    gpu = runtime.gpu
+    if gpu is None:
+        hint = "mend what stands above about its device files, else reinstall nvidia-l4t-cuda"
+        return Finding("GPU", False, "the CUDA driver finds none", hint)
+    detail = f"{gpu.name}, compute capability {gpu.sm}, driver {gpu.driver}, CUDA {gpu.cuda}"
+    return Finding("GPU", True, detail)
 
 
 def _tool(what: str, command: list[str], mend: str) -> Finding:

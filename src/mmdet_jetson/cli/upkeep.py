@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mmdet_jetson.cli import doctor
+from mmdet_jetson.cli import device_report, doctor
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
@@ -171,16 +171,24 @@ def _days(text: str) -> float:
     return days
 
 
-def show_doctor() -> None:
-    """Tabulate what was looked at; fail when something is missing that a demo needs."""
+def show_doctor(report: str = "") -> None:
+    """Tabulate what was looked at; fail when something is missing that a demo needs.
+
+    ``report`` is a file that is written first, with all that somebody at a distance needs.
+    """
     settings = read_settings()
-    findings = doctor.examine(settings, HostRuntime(settings))
+    runtime = HostRuntime(settings)
+    findings = doctor.examine(settings, runtime)
+    if report:
+        device_report.write_report(report, settings, runtime, findings)
     table = Table(show_header=False, box=None)
     for finding in findings:
         mark = "[green]✓[/]" if finding.good else "[red]✗[/]" if finding.needed else "[yellow]–[/]"
         mend = "" if finding.good or not finding.mend else f"\n[dim]{escape(finding.mend)}[/]"
         table.add_row(mark, finding.what, escape(finding.detail) + mend)
     Console().print(table)
+    if report:
+        Console().print(f"written: {report}", markup=False, highlight=False, soft_wrap=True)
     missing = [finding for finding in findings if finding.needed and not finding.good]
     if missing:
         raise UserError(f"missing: {missing[0].what}: {missing[0].detail}", missing[0].mend)

@@ -17,11 +17,14 @@ from pathlib import Path
 from mmdet_jetson.config.settings import Settings, Variant
 from mmdet_jetson.environments.pythons import find_python
 from mmdet_jetson.environments.this_machine import JetPack
+from mmdet_jetson.environments.toolchain import check_tools, cuda_folder
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.locks import hold
 from mmdet_jetson.processes import ProcessFailed, run_logged, tail
 
 Say = Callable[[str], None]
+# Image bases for running engines have no libcurand, and nothing of ours draws random numbers.
+WITHOUT_CURAND = "--config-setting=--global-option=--conf:CUDA_ENABLE_CURAND=False"
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def jetpack_environment(root: Path, jetpack: JetPack) -> Environment:
         )
     lock, cuda = (root / f"docker/{name}{suffix}.lock" for name in ("deploy", "cuda"))
     return Environment(
-        "deploy", lock, (jetpack.python_version,), more_locks=(cuda,), jetpack=jetpack
+        "deploy", lock, (jetpack.python_version,), "pycuda", more_locks=(cuda,), jetpack=jetpack
     )
 
 
@@ -92,7 +95,8 @@ def python_of(environment: Environment, settings: Settings, say: Say) -> Path:
     """Return the environment's Python, building the environment first where it is missing.
 
     Raises:
-        UserError: no Python of that version, no compiler, or a package that cannot be fetched.
+        UserError: no Python of that version, nothing to compile with, or a package that cannot be
+            fetched.
     """
     folder = environment_folder(environment, settings)
     if not folder.exists():
@@ -111,6 +115,8 @@ def python_of(environment: Environment, settings: Settings, say: Say) -> Path:
 def _build(environment: Environment, folder: Path, settings: Settings, uv: "Uv", say: Say) -> None:
     jetpack = environment.jetpack
     base = jetpack.python if jetpack else find_python(environment.python, settings, say)
+    if will_compile(environment, settings):
+        check_tools(environment.compiled, base, environment.python)
     uv.log.unlink(missing_ok=True)
     building = folder.with_name(f".{folder.name}.building")
     shutil.rmtree(building, ignore_errors=True)
@@ -119,6 +125,13 @@ def _build(environment: Environment, folder: Path, settings: Settings, uv: "Uv",
     say(f"installing the packages of {environment.lock.name}")
     _install(environment, building, uv, settings, say)
     building.rename(folder)
+
+
+def will_compile(environment: Environment, settings: Settings) -> bool:
+    """Whether building the environment has to compile its package: mmcv's wheel is kept."""
+    if environment.compiled != "mmcv":
+        return bool(environment.compiled)
+    return not wheel_folder(environment.lock, "mmcv", environment.python, settings).exists()
 
 
 def _install(
@@ -135,17 +148,38 @@ def _install(
         "--no-build-isolation", *backend, str(lock),
     )  # fmt: skip
     for entry in compiled:
-        name = _name(entry)
-        wheels = wheel_folder(environment.lock, name, environment.python, settings)
-        with hold(wheels.with_suffix(".lock")):
-            if not wheels.exists():
-                say(f"compiling {name}, once on this machine (about 5 minutes on 2 cores)")
-                _compile(entry, python, wheels, uv)
-        (wheel,) = wheels.glob("*.whl")
-        uv.run(
-            "pip", "install", "--python", str(python), "--no-deps", "--compile-bytecode",
-            str(wheel),
-        )  # fmt: skip
+        if environment.jetpack:
+            _add_pycuda(entry, environment, building, uv, say)
+        else:
+            _add_mmcv(entry, environment, uv, settings, python=python, say=say)
+
+
+def _add_pycuda(entry: str, environment: Environment, building: Path, uv: "Uv", say: Say) -> None:
+    """Compile pycuda against this machine's CUDA and the NumPy that is installed."""
+    say("compiling pycuda for this machine's CUDA (a few minutes)")
+    lock = building / "pycuda.lock"
+    lock.write_text(entry)
+    # uv keeps what it compiles, and knows neither CUDA nor NumPy; but a setting is one of its keys.
+    made_for = f"--config-setting=made-for={environment.identity}"
+    uv.run(
+        "pip", "install", "--python", str(building / "bin/python"), "--no-deps",
+        "--require-hashes", "--no-build-isolation", WITHOUT_CURAND, made_for,
+        "--compile-bytecode", "--requirements", str(lock),
+        first_on_path=cuda_folder(),
+    )  # fmt: skip
+
+
+def _add_mmcv(
+    entry: str, environment: Environment, uv: "Uv", settings: Settings, *, python: Path, say: Say
+) -> None:
+    """Install mmcv's wheel, which is compiled once against the torch that is installed."""
+    wheels = wheel_folder(environment.lock, "mmcv", environment.python, settings)
+    with hold(wheels.with_suffix(".lock")):
+        if not wheels.exists():
+            say("compiling mmcv, once on this machine (about 5 minutes on 2 cores)")
+            _compile_mmcv(entry, python, wheels, uv)
+    (wheel,) = wheels.glob("*.whl")
+    uv.run("pip", "install", "--python", str(python), "--no-deps", "--compile-bytecode", str(wheel))
 
 
 def wheel_folder(lock: Path, name: str, python: str, settings: Settings) -> Path:
@@ -166,13 +200,7 @@ def pins(lock: Path) -> dict[str, str]:
     return {name: " or ".join(versions) for name, versions in found.items()}
 
 
-def _compile(entry: str, python: Path, wheels: Path, uv: "Uv") -> None:
-    """Build one package's wheel against the torch that is already installed."""
-    if not (shutil.which("g++") or shutil.which("c++")):
-        raise UserError(
-            "a C++ compiler is needed once to build mmcv, and none was found",
-            "apt-get install g++",
-        )
+def _compile_mmcv(entry: str, python: Path, wheels: Path, uv: "Uv") -> None:
     building = wheels.with_name(f".{wheels.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
@@ -218,9 +246,10 @@ class Uv:
         if settings.offline:
             self.env |= {"UV_OFFLINE": "1", "PIP_NO_INDEX": "1"}
 
-    def run(self, *arguments: str) -> None:
-        """Run one uv command."""
-        self.command([sys.executable, "-m", "uv", *arguments])
+    def run(self, *arguments: str, first_on_path: str = "") -> None:
+        """Run one uv command; programs that it starts are searched in a folder of ours first."""
+        path = os.pathsep.join(filter(None, (first_on_path, self.env.get("PATH", os.defpath))))
+        self.command([sys.executable, "-m", "uv", *arguments], {"PATH": path})
 
     def command(self, command: list[str], extra: dict[str, str] | None = None) -> None:
         """Run one command; on failure the message holds its last line and the log's path."""

@@ -14,6 +14,7 @@ from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
 from mmdet_jetson.cli import doctor, summary, upkeep
+from mmdet_jetson.cli.findings import Finding
 from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.containers import image_tests, workspace
 from mmdet_jetson.containers.objects import ContainerSpec, VolumeMount
@@ -341,7 +342,7 @@ def test_the_doctor_looks_into_a_mirrored_folder_however_it_is_spelled(
     assert [finding.good for finding in findings] == [True, False, True]
 
 
-def look_at(artifacts: Path) -> doctor.Finding:
+def look_at(artifacts: Path) -> Finding:
     from mmdet_jetson.runtimes.host import HostRuntime  # noqa: PLC0415
 
     settings = read_settings({"MMDET_JETSON_ARTIFACTS": str(artifacts)})
