@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdet_jetson.contract.parameters.base import Parameters
-from mmdet_jetson.planning.stages import OF_TARGET, TRAIN, Stage
+from mmdet_jetson.planning.stages import DEPLOY, OF_TARGET, TRAIN, Stage
+from mmdet_jetson.store import Artifact
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class ExternalInput:
     digest: Callable[[], str]
     place: Callable[[Path], Path]
     is_known: Callable[[], bool] = lambda: True  # whether `digest` needs to fetch nothing
+    artifact: Artifact | None = None  # what it is a part of, where it is handed over as one
 
 
 Input = StepOutput | ExternalInput
@@ -63,8 +65,9 @@ class Step:
     def __post_init__(self) -> None:
         if type(self.parameters) is not self.stage.parameters:
             raise TypeError(f"{self.name}: not the parameters of {self.stage.module}")
-        if self.stage.environment not in (OF_TARGET, self.environment):
-            raise TypeError(f"{self.name}: {self.stage.module} runs in {self.stage.environment}")
+        fitting = (self.stage.environment, *([DEPLOY] if self.stage.runs_on_devices else []))
+        if OF_TARGET not in fitting and self.environment not in fitting:
+            raise TypeError(f"{self.name}: {self.stage.module} runs in {' or '.join(fitting)}")
         if self.uses_gpu and not (self.stage.trains or self.stage.runs_engines):
             raise TypeError(f"{self.name}: {self.stage.module} needs no GPU")
 

@@ -24,7 +24,7 @@ from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.runtimes.docker_machine import BOARD_FILE
 from mmdet_jetson.runtimes.outcome import StageFailed
-from mmdet_jetson.runtimes.selection import DEPLOY
+from mmdet_jetson.planning.stages import DEPLOY
 from mmdet_jetson.store import Artifact, Store
 
 ARM = replace(PC, architecture="arm64", runtimes=("runc", "nvidia"))
