@@ -10,6 +10,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task, task
 
+from mmdet_jetson.cli import pack as packing
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import upkeep, verbs
 from mmdet_jetson.cli.verbs import Request
@@ -29,11 +30,16 @@ RUNTIME = {
     "docker-host": DOCKER_HOST,
     "untested": "use container images that have not passed their own tests",
 }
+ONNX = {
+    "onnx": "start at an export from elsewhere, in environment `deploy` alone: a folder of `invoke"
+    " pack`, one with an export, or a name in the store such as balloon.export-pc-onnxruntime"
+}
 HELP = {
     "config": f"the pipeline's TOML file (default: {CONFIG})",
     "set": "change a field: --set train.epochs=3 (may be repeated)",
     **RUNTIME,
 }
+PRECISION = "fp32, fp16, bf16 or int8, instead of the target's"
 BY_IMAGE = {
     "name": "a name in images.toml (repeatable; default: train, pc and jp501)",
     "docker-host": DOCKER_HOST,
@@ -53,15 +59,16 @@ def by_config(name: str, says: str, act: Act, default: str = CONFIG) -> Command:
         *,
         config: str = default,
         set: list[str] | None = None,
+        onnx: str = "",
         runtime: str = "host",
         docker_host: str = "",
         untested: bool = False,
     ) -> None:
         options = RuntimeOptions(runtime, docker_host, untested)
-        act(Request(config=config, overrides=set or (), runtime=options))
+        act(Request(config=config, overrides=set or (), runtime=options, onnx=onnx))
 
     run.__doc__ = says
-    shown = {**HELP, "config": f"the pipeline's TOML file (default: {default})"}
+    shown = {**HELP, **ONNX, "config": f"the pipeline's TOML file (default: {default})"}
     command: Command = task(name=name, help=shown, iterable=["set"])(verbs.answering(run))
     return command
 
@@ -75,16 +82,19 @@ def by_target(verb: str, says: str) -> Command:
         config: str = CONFIG,
         set: list[str] | None = None,
         target: list[str] | None = None,
+        onnx: str = "",
         runtime: str = "host",
         docker_host: str = "",
         untested: bool = False,
     ) -> None:
         options = RuntimeOptions(runtime, docker_host, untested)
-        request = Request(config=config, overrides=set or (), targets=target or (), runtime=options)
+        request = Request(
+            config=config, overrides=set or (), targets=target or (), runtime=options, onnx=onnx
+        )
         verbs.run_verb(verb, request)
 
     run.__doc__ = says
-    options = {"help": BY_TARGET, "iterable": ["set", "target"]}
+    options = {"help": {**BY_TARGET, **ONNX}, "iterable": ["set", "target"]}
     command: Command = task(name=verb, **options)(verbs.answering(run))
     return command
 
@@ -115,7 +125,7 @@ status = by_config("status", "Show what is made already and what would run.", ve
 
 
 @task(
-    help={**BY_TARGET, "again": "time it again, even if nothing changed"},
+    help={**BY_TARGET, **ONNX, "again": "time it again, even if nothing changed"},
     iterable=["set", "target"],
 )
 @verbs.answering
@@ -126,21 +136,58 @@ def profile(
     set: list[str] | None = None,
     target: list[str] | None = None,
     again: bool = False,
+    onnx: str = "",
     runtime: str = "host",
     docker_host: str = "",
     untested: bool = False,
 ) -> None:
     """Time each engine, step by step."""
     options = RuntimeOptions(runtime, docker_host, untested)
-    request = Request(config=config, overrides=set or (), targets=target or (), runtime=options)
+    request = Request(
+        config=config, overrides=set or (), targets=target or (), runtime=options, onnx=onnx
+    )
     verbs.run_verb("profile", request, again=again)
 
 
 @task(
     help={
+        **BY_TARGET,
+        "into": "a folder that is not there yet",
+        "precision": PRECISION,
+    },
+    iterable=["set", "target"],
+    positional=["into"],
+)
+@verbs.answering
+def pack(
+    _: Context,
+    into: str,
+    *,
+    target: list[str] | None = None,
+    precision: str = "",
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
+    """Write the folder for `--onnx` on a device: exports, pictures, PyTorch's detections."""
+    request = Request(
+        config=config,
+        overrides=set or (),
+        targets=target or (),
+        precision=precision,
+        runtime=RuntimeOptions(runtime, docker_host, untested),
+    )
+    packing.pack(into, request)
+
+
+@task(
+    help={
         **HELP,
+        **ONNX,
         "target": "a name in targets.toml",
-        "precision": "fp32, fp16, bf16 or int8, instead of the target's",
+        "precision": PRECISION,
         "docker-host": f"that of the device, if it is another machine: {DOCKER_HOST}",
     },
     iterable=["set"],
@@ -153,6 +200,7 @@ def build_jetson_engine(
     precision: str = "",
     config: str = CONFIG,
     set: list[str] | None = None,
+    onnx: str = "",
     runtime: str = "host",
     docker_host: str = "",
     untested: bool = False,
@@ -165,6 +213,7 @@ def build_jetson_engine(
         precision=precision,
         runtime=RuntimeOptions(runtime, docker_host, untested),
         for_device=True,
+        onnx=onnx,
     )
     verbs.build_jetson_engine(target, request)
 

@@ -39,7 +39,7 @@ class Stage:
     """The kind of artifact."""
     environment: str = TRAIN
     runs_on_devices: bool = False
-    """Whether `DEPLOY` will do as well, where a plan starts at an export that was made elsewhere."""
+    """Whether `DEPLOY` will do as well, where a plan starts at an export from elsewhere."""
     is_evidence: bool = False
     """Whether its result tells how near to its target it was taken."""
     may_resume: bool = False

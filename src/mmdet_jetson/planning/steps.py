@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from mmdet_jetson.contract.parameters.base import Parameters
 from mmdet_jetson.planning.stages import DEPLOY, OF_TARGET, TRAIN, Stage
@@ -32,6 +33,21 @@ class ExternalInput:
 
 
 Input = StepOutput | ExternalInput
+
+
+class Made(Protocol):
+    """What plans read artifacts of: a step, or what was made elsewhere and is given."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of artifact."""
+
+    @property
+    def subject(self) -> str:
+        """As a step's."""
+
+    def output(self, *parts: str) -> Input:
+        """The artifact, or some of its entries, as an input."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +90,12 @@ class Step:
     @property
     def name(self) -> str:
         """What people call it and its artifact. Programs read ``stage`` and ``subject``."""
-        return f"{self.stage.verb}-{self.subject}" if self.subject else self.stage.verb
+        return name_of(self.stage, self.subject)
+
+    @property
+    def kind(self) -> str:
+        """The kind of its artifact."""
+        return self.stage.makes
 
     @property
     def belongs_to_gpu(self) -> bool:
@@ -89,6 +110,11 @@ class Step:
     def output(self, *parts: str) -> StepOutput:
         """What it makes, or some of the entries of that, as an input of a later step."""
         return StepOutput(self.name, parts)
+
+
+def name_of(stage: Stage, subject: str = "") -> str:
+    """Name a step by its stage and its subject."""
+    return f"{stage.verb}-{subject}" if subject else stage.verb
 
 
 def missing_inputs(step: Step, artifacts: Mapping[str, object]) -> list[str]:
