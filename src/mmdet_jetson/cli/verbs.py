@@ -153,7 +153,8 @@ def run_pipeline(request: Request) -> None:
         made = make(now, [goal])
     report = made[goal.name]
     page = summary.place_report(now.store, report, now.name)
-    Console().print(summary.table(now.store, now.steps, made, page))
+    given = now.given.references if now.given else ()
+    Console().print(summary.table(now.store, now.steps, made, page, given))
     verdict = summary.read_verdict(now.store, report)
     for outcome, error in ((FAIL, GateFailed), (INCONCLUSIVE, NotProven)):
         if sentences := verdict.sentences(outcome):
@@ -184,6 +185,10 @@ def build_jetson_engine(target: str, request: Request) -> None:
         goals = [step for step in now.steps if step.subject == target and step.stage in wanted]
         made = make(now, goals)
     _tell(now, made, goals)
+    if now.given and now.given.lacks:
+        Console().print(
+            f"not measured: {now.given.lacks}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _check_targets(now: Session, command: str) -> None:

@@ -46,9 +46,14 @@ class Given:
 
     name: str
     exports: Mapping[str, Made]
-    dataset: Made
-    references: Sequence[Made] = ()
+    dataset: GivenArtifact | Absent
+    references: Sequence[GivenArtifact] = ()
     shown: Sequence[Made] = ()
+
+    @property
+    def lacks(self) -> str:
+        """Why engines cannot be measured, as a sentence; "" where they can."""
+        return self.dataset.sentence if isinstance(self.dataset, Absent) else ""
 
     def refuse(self, command: str) -> NoReturn:
         """Say why a command has nothing to do here.
@@ -84,9 +89,9 @@ def plan_given(project: Project, inputs: Inputs, given: Given) -> tuple[Step, ..
         export = given.exports[name]
         engine = behind.engine(name, target, export)
         steps.append(engine)
-        if given.references:
+        if not given.lacks:
             steps += behind.evidence(target, export, engine, given.references)
-    if given.references:
+    if not given.lacks:
         steps.append(behind.report([*given.shown, *given.exports.values(), *steps]))
     return tuple(steps)
 

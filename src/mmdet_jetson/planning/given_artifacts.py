@@ -55,10 +55,10 @@ class GivenArtifact:
         """Look before anything is removed: what a store finds damaged it drops, to make it anew."""
         titles = {layer.title for layer in self.artifact.layers}
         if absent := [part for part in parts if part not in titles]:
-            hint = (
-                "on the PC: invoke pack with --precision int8" if absent[0] in CALIBRATION else ""
-            )
-            raise UserError(f"{self.name} in {self.store.root} comes without {absent[0]}", hint)
+            calibrates = absent[0] in CALIBRATION
+            what = "pictures to calibrate an engine in 8 bits with" if calibrates else absent[0]
+            hint = "on the PC: invoke pack with --precision int8" if calibrates else ""
+            raise UserError(f"{self.name} in {self.store.root} comes without {what}", hint)
         for layer in self.artifact.parts(parts or None):
             blob = self.store.file_of(layer)
             if f"sha256:{file_digest(blob, self.digests)}" != layer.blob.digest:
