@@ -59,22 +59,21 @@ def by_config(name: str, says: str, act: Act, default: str = CONFIG) -> Command:
         *,
         config: str = default,
         set: list[str] | None = None,
-        onnx: str = "",
         runtime: str = "host",
         docker_host: str = "",
         untested: bool = False,
     ) -> None:
         options = RuntimeOptions(runtime, docker_host, untested)
-        act(Request(config=config, overrides=set or (), runtime=options, onnx=onnx))
+        act(Request(config=config, overrides=set or (), runtime=options))
 
     run.__doc__ = says
-    shown = {**HELP, **ONNX, "config": f"the pipeline's TOML file (default: {default})"}
+    shown = {**HELP, "config": f"the pipeline's TOML file (default: {default})"}
     command: Command = task(name=name, help=shown, iterable=["set"])(verbs.answering(run))
     return command
 
 
-def by_target(verb: str, says: str) -> Command:
-    """Make the task of a command that makes something for each target."""
+def by_target(name: str, says: str, act: Act | None = None) -> Command:
+    """Make the task of a command for each target; without ``act`` it makes what it is named by."""
 
     def run(
         _: Context,
@@ -91,11 +90,11 @@ def by_target(verb: str, says: str) -> Command:
         request = Request(
             config=config, overrides=set or (), targets=target or (), runtime=options, onnx=onnx
         )
-        verbs.run_verb(verb, request)
+        (act or partial(verbs.run_verb, name))(request)
 
     run.__doc__ = says
     options = {"help": {**BY_TARGET, **ONNX}, "iterable": ["set", "target"]}
-    command: Command = task(name=verb, **options)(verbs.answering(run))
+    command: Command = task(name=name, **options)(verbs.answering(run))
     return command
 
 
@@ -105,7 +104,7 @@ demo = by_config(
     verbs.run_pipeline,
     default=DEMO,
 )
-pipeline = by_config(
+pipeline = by_target(
     "pipeline", "Run every stage, from the dataset to the report.", verbs.run_pipeline
 )
 dataset = by_config("dataset", "Convert and check the dataset.", partial(verbs.run_verb, "dataset"))
@@ -120,8 +119,8 @@ engine = by_target("engine", "Build an engine for each target.")
 evaluate = by_target(
     "evaluate", "Measure the COCO figures of checkpoints, the documented graph and engines."
 )
-report = by_config("report", "Judge the gates and write the report.", verbs.run_pipeline)
-status = by_config("status", "Show what is made already and what would run.", verbs.show_status)
+report = by_target("report", "Judge the gates and write the report.", verbs.run_pipeline)
+status = by_target("status", "Show what is made already and what would run.", verbs.show_status)
 
 
 @task(

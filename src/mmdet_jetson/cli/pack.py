@@ -37,7 +37,8 @@ def pack(into: str, request: Request) -> None:
     sentence = (
         f"{into} has what {', '.join(targets)} needs of {now.name}. "
         "Copy it to the device, and there:\n"
-        f"  invoke build-jetson-engine --target {targets[0]} --onnx FOLDER"
+        f"  invoke build-jetson-engine --target {targets[0]} --onnx FOLDER\n"
+        f"  invoke report --target {targets[0]} --onnx FOLDER"
     )
     Console().print(sentence, highlight=False, markup=False, soft_wrap=True)
 
