@@ -93,7 +93,7 @@ def test_its_verdict_is_the_one_at_home(demo_run: Commands, on_device: Commands)
     assert there == verdict(demo_run)
     assert there.verdict == PASS
     assert {"proof", "max_AP_difference", "min_AP50"} <= {
-        gate.name.split()[0] for gate in there.gates
+        gate.name.split(":")[0] for gate in there.gates
     }
 
 
@@ -145,6 +145,47 @@ def test_a_damaged_folder_is_refused_before_anything_runs(
     assert "damaged" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (commands.folder / "cache/environments").exists()
+
+
+def test_an_engine_in_8_bits_is_calibrated_with_what_comes_along(
+    demo_run: Commands, folder: Path, tmp_path: Path
+) -> None:
+    target = f"{PC}-int8"
+    pack, build, _ = typed(target, tmp_path / "usb")
+    packed = demo_run.run(*pack)
+    assert packed.returncode == 0, packed.stderr
+    commands = device(tmp_path / "device")
+
+    engine = commands.run("engine", *build[1:])
+
+    assert engine.returncode == 0, engine.stderr
+    inputs = made(commands, f"engine-{target}").provenance.inputs
+    assert inputs["training"] == made(demo_run, "dataset").content_of(["train", "train.json"])
+    without = commands.run("engine", "--target", target, "--onnx", str(folder))
+    assert "comes without pictures to calibrate an engine in 8 bits with" in without.stderr
+
+
+def test_a_folder_is_not_written_over(demo_run: Commands, folder: Path) -> None:
+    pack, *_ = typed(PC, folder)
+    done = demo_run.run(*pack)
+    assert done.returncode == 1
+    assert "exists already" in done.stderr
+
+
+def test_an_export_alone_is_an_engine_and_no_evidence(demo_run: Commands, tmp_path: Path) -> None:
+    export = tmp_path / "export"
+    assert demo_run.run("checkout", f"demo.export-{PC}", str(export)).returncode == 0
+    commands = device(tmp_path / "device")
+    _, build, report = typed(PC, export)
+
+    built, judged = commands.run(*build), commands.run(*report)
+
+    assert built.returncode == 0, built.stderr
+    assert "not measured: " in built.stdout
+    assert made(commands, f"engine-{PC}")
+    assert judged.returncode == 1
+    assert "is an export alone" in judged.stderr
+    assert f"invoke pack --target {PC}" in judged.stderr
 
 
 def test_an_arm64_device_comes_to_the_same_verdict(
