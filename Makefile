@@ -1,4 +1,5 @@
 # Bootstrap only: it makes the environment of Invoke, which takes over from there (invoke --list).
+# Where python3 is too old, as on JetPack 5: make setup PYTHON=/path/to/python3.12, once.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -20,12 +21,13 @@ setup: .venv/host.stamp
 	@echo "ready: . .venv/bin/activate, then invoke --list"
 
 .venv/host.stamp: docker/host.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-	  echo "error: Python 3.10 or newer is needed; try: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10) and "error: %s is Python %d.%d, and the menu needs 3.10 or newer" % (sys.argv[1], *sys.version_info[:2]))' "$(PYTHON)" || { \
+	  echo '  try: python3 -m pip install --user uv && python3 -m uv python install 3.12' >&2; \
+	  echo '       make setup PYTHON="$$(python3 -m uv python find 3.12)"' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null || { \
 	  echo "error: this Python cannot make virtual environments; try: apt-get install python3-venv" >&2; exit 1; }
 	@echo "setting up Invoke and its packages in .venv (once)"
-	@$(PYTHON) -m venv --clear .venv
+	@"$(PYTHON)" -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docker/host.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

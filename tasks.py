@@ -10,6 +10,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task, task
 
+from mmdet_jetson.cli import pack as packing
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import upkeep, verbs
 from mmdet_jetson.cli.verbs import Request
@@ -29,11 +30,16 @@ RUNTIME = {
     "docker-host": DOCKER_HOST,
     "untested": "use container images that have not passed their own tests",
 }
+ONNX = {
+    "onnx": "start at an export from elsewhere, in environment `deploy` alone: a folder of `invoke"
+    " pack`, one with an export, or a name in the store such as balloon.export-pc-onnxruntime"
+}
 HELP = {
     "config": f"the pipeline's TOML file (default: {CONFIG})",
     "set": "change a field: --set train.epochs=3 (may be repeated)",
     **RUNTIME,
 }
+PRECISION = "fp32, fp16, bf16 or int8, instead of the target's"
 BY_IMAGE = {
     "name": "a name in images.toml (repeatable; default: train, pc and jp501)",
     "docker-host": DOCKER_HOST,
@@ -66,8 +72,8 @@ def by_config(name: str, says: str, act: Act, default: str = CONFIG) -> Command:
     return command
 
 
-def by_target(verb: str, says: str) -> Command:
-    """Make the task of a command that makes something for each target."""
+def by_target(name: str, says: str, act: Act | None = None) -> Command:
+    """Make the task of a command for each target; without ``act`` it makes what it is named by."""
 
     def run(
         _: Context,
@@ -75,17 +81,20 @@ def by_target(verb: str, says: str) -> Command:
         config: str = CONFIG,
         set: list[str] | None = None,
         target: list[str] | None = None,
+        onnx: str = "",
         runtime: str = "host",
         docker_host: str = "",
         untested: bool = False,
     ) -> None:
         options = RuntimeOptions(runtime, docker_host, untested)
-        request = Request(config=config, overrides=set or (), targets=target or (), runtime=options)
-        verbs.run_verb(verb, request)
+        request = Request(
+            config=config, overrides=set or (), targets=target or (), runtime=options, onnx=onnx
+        )
+        (act or partial(verbs.run_verb, name))(request)
 
     run.__doc__ = says
-    options = {"help": BY_TARGET, "iterable": ["set", "target"]}
-    command: Command = task(name=verb, **options)(verbs.answering(run))
+    options = {"help": {**BY_TARGET, **ONNX}, "iterable": ["set", "target"]}
+    command: Command = task(name=name, **options)(verbs.answering(run))
     return command
 
 
@@ -95,7 +104,7 @@ demo = by_config(
     verbs.run_pipeline,
     default=DEMO,
 )
-pipeline = by_config(
+pipeline = by_target(
     "pipeline", "Run every stage, from the dataset to the report.", verbs.run_pipeline
 )
 dataset = by_config("dataset", "Convert and check the dataset.", partial(verbs.run_verb, "dataset"))
@@ -110,12 +119,12 @@ engine = by_target("engine", "Build an engine for each target.")
 evaluate = by_target(
     "evaluate", "Measure the COCO figures of checkpoints, the documented graph and engines."
 )
-report = by_config("report", "Judge the gates and write the report.", verbs.run_pipeline)
-status = by_config("status", "Show what is made already and what would run.", verbs.show_status)
+report = by_target("report", "Judge the gates and write the report.", verbs.run_pipeline)
+status = by_target("status", "Show what is made already and what would run.", verbs.show_status)
 
 
 @task(
-    help={**BY_TARGET, "again": "time it again, even if nothing changed"},
+    help={**BY_TARGET, **ONNX, "again": "time it again, even if nothing changed"},
     iterable=["set", "target"],
 )
 @verbs.answering
@@ -126,21 +135,58 @@ def profile(
     set: list[str] | None = None,
     target: list[str] | None = None,
     again: bool = False,
+    onnx: str = "",
     runtime: str = "host",
     docker_host: str = "",
     untested: bool = False,
 ) -> None:
     """Time each engine, step by step."""
     options = RuntimeOptions(runtime, docker_host, untested)
-    request = Request(config=config, overrides=set or (), targets=target or (), runtime=options)
+    request = Request(
+        config=config, overrides=set or (), targets=target or (), runtime=options, onnx=onnx
+    )
     verbs.run_verb("profile", request, again=again)
 
 
 @task(
     help={
+        **BY_TARGET,
+        "into": "a folder that is not there yet",
+        "precision": PRECISION,
+    },
+    iterable=["set", "target"],
+    positional=["into"],
+)
+@verbs.answering
+def pack(
+    _: Context,
+    into: str,
+    *,
+    target: list[str] | None = None,
+    precision: str = "",
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
+    """Write the folder for `--onnx` on a device: exports, pictures, PyTorch's detections."""
+    request = Request(
+        config=config,
+        overrides=set or (),
+        targets=target or (),
+        precision=precision,
+        runtime=RuntimeOptions(runtime, docker_host, untested),
+    )
+    packing.pack(into, request)
+
+
+@task(
+    help={
         **HELP,
+        **ONNX,
         "target": "a name in targets.toml",
-        "precision": "fp32, fp16, bf16 or int8, instead of the target's",
+        "precision": PRECISION,
         "docker-host": f"that of the device, if it is another machine: {DOCKER_HOST}",
     },
     iterable=["set"],
@@ -153,6 +199,7 @@ def build_jetson_engine(
     precision: str = "",
     config: str = CONFIG,
     set: list[str] | None = None,
+    onnx: str = "",
     runtime: str = "host",
     docker_host: str = "",
     untested: bool = False,
@@ -165,6 +212,7 @@ def build_jetson_engine(
         precision=precision,
         runtime=RuntimeOptions(runtime, docker_host, untested),
         for_device=True,
+        onnx=onnx,
     )
     verbs.build_jetson_engine(target, request)
 

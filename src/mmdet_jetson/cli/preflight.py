@@ -14,11 +14,10 @@ from mmdet_jetson.contract.parameters.preflight import PreflightParameters
 from mmdet_jetson.contract.records import encode
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.locks import hold, lock_beside
-from mmdet_jetson.planning.stages import PREFLIGHT
+from mmdet_jetson.planning.stages import DEPLOY, PREFLIGHT
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.runtimes.protocol import StageRun
-from mmdet_jetson.runtimes.selection import DEPLOY
 
 
 def preflight(engine: str, onnx: str = "") -> None:

@@ -14,6 +14,7 @@ from mmdet_jetson.contract.records import decode
 from mmdet_jetson.contract.report import EvaluationMetrics, ProfileMetrics, Verdict
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.explain import State
+from mmdet_jetson.planning.given_artifacts import GivenArtifact
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.store import Artifact, Store
 
@@ -55,11 +56,15 @@ def place_report(store: Store, report: Artifact, name: str) -> Path:
 
 
 def table(
-    store: Store, steps: Sequence[Step], artifacts: Mapping[str, Artifact], page: Path
+    store: Store,
+    steps: Sequence[Step],
+    artifacts: Mapping[str, Artifact],
+    page: Path,
+    given: Sequence[GivenArtifact] = (),
 ) -> Table:
     """Tabulate AP of every model and latency of every engine, between verdict and page.
 
-    ``artifacts`` are those of the steps.
+    ``artifacts`` are those of the steps; the evaluations among what is ``given`` come first.
     """
     (report,) = (step for step in steps if step.stage is stages.REPORT)
     verdict = read_verdict(store, artifacts[report.name])
@@ -72,14 +77,18 @@ def table(
         for step in steps
         if step.stage is stages.PROFILE
     }
-    for step in steps:
-        if step.stage.makes == stages.EVALUATE_ENGINE.makes:
-            metrics = _read(store, artifacts[step.name], "metrics.json", EvaluationMetrics)
+    evaluations = [
+        *((each.subject, each.store, each.artifact) for each in given),
+        *((step.subject, store, artifacts[step.name]) for step in steps if step.name in artifacts),
+    ]
+    for subject, place, artifact in evaluations:
+        if artifact.kind == stages.EVALUATE_ENGINE.makes:
+            metrics = _read(place, artifact, "metrics.json", EvaluationMetrics)
             lines.add_row(
-                f"engine {step.subject}" if step.subject in latencies else step.subject,
+                f"engine {subject}" if subject in latencies else subject,
                 _figure(metrics.figures["AP"]),
                 _figure(metrics.figures["AP50"]),
-                latencies.get(step.subject, ""),
+                latencies.get(subject, ""),
                 metrics.evidence,
             )
     return lines

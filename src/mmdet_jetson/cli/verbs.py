@@ -22,12 +22,14 @@ from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
 from mmdet_jetson.files import disk_errors
 from mmdet_jetson.planning import compatibility, explain, pipeline, stages
+from mmdet_jetson.planning.given import Given, plan_given, read_given
 from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.stages import DEPLOY
 from mmdet_jetson.planning.steps import Step, needed_for
 from mmdet_jetson.running.jobs import sweep
 from mmdet_jetson.running.run_step import RunContext, ingredients_on, run_steps
 from mmdet_jetson.runtimes.protocol import Runtimes
-from mmdet_jetson.runtimes.selection import DEPLOY, RuntimeOptions, open_for_device, open_runtimes
+from mmdet_jetson.runtimes.selection import RuntimeOptions, open_for_device, open_runtimes
 from mmdet_jetson.store import Artifact, Store
 
 CANCELLED = 130
@@ -57,7 +59,8 @@ class Request:
     """What a command was asked for: a configuration, changes to it, and where to run.
 
     ``targets`` and ``precision`` replace those of the configuration. With ``for_device`` a Docker
-    host that is named builds and measures engines, and does nothing else.
+    host that is named builds and measures engines, and does nothing else. ``onnx`` names an export
+    to start from that was made elsewhere (`planning.given`).
     """
 
     config: str
@@ -66,6 +69,7 @@ class Request:
     targets: Sequence[str] = ()
     precision: str = ""
     for_device: bool = False
+    onnx: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Session:
     store: Store
     runtimes: Runtimes
     display: Display
+    given: Given | None
+    """What the plan starts from, where that is an export from elsewhere."""
 
     @property
     def name(self) -> str:
@@ -85,8 +91,15 @@ class Session:
         return self.project.pipeline.name
 
     def steps_of(self, verb: str) -> list[Step]:
-        """The steps that a command of that name makes."""
-        return [step for step in self.steps if step.stage.verb == verb]
+        """The steps that a command of that name makes.
+
+        Raises:
+            UserError: there are none behind what is given.
+        """
+        steps = [step for step in self.steps if step.stage.verb == verb]
+        if not steps and self.given:
+            self.given.refuse(verb)
+        return steps
 
     def states(self) -> list[explain.State]:
         """What the store knows of every step."""
@@ -104,14 +117,16 @@ def session(request: Request) -> Iterator[Session]:
     project = load_project(_config_file(request.config, settings.root), overrides)
     if request.precision:
         project = with_precision(project, request.precision)
-    check_references(project, settings.root)
+    check_references(project, settings.root, trains=not request.onnx)
     display = Display(Console(stderr=True))
-    steps = pipeline.plan(project, Inputs(project, settings, display.bytes_fetched))
+    given = read_given(request.onnx, project, settings) if request.onnx else None
+    inputs = Inputs(project, settings, display.bytes_fetched)
+    steps = plan_given(project, inputs, given) if given else pipeline.plan(project, inputs)
     with display:
         store = Store(settings.artifacts)
         choose = open_for_device if request.for_device else open_runtimes
         runtimes = choose(request.runtime, settings, store, display.say)
-        yield Session(project, settings, steps, store, runtimes, display)
+        yield Session(project, settings, steps, store, runtimes, display, given)
 
 
 def _config_file(named: str, root: Path) -> Path:
@@ -133,12 +148,13 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
 def run_pipeline(request: Request) -> None:
     """Make everything up to the report, show the result, and fail where a gate fails."""
     with session(request) as now:
-        _check_targets(now, "pipeline")
         (goal,) = now.steps_of(stages.REPORT.verb)
+        _check_targets(now, "pipeline")
         made = make(now, [goal])
     report = made[goal.name]
     page = summary.place_report(now.store, report, now.name)
-    Console().print(summary.table(now.store, now.steps, made, page))
+    given = now.given.references if now.given else ()
+    Console().print(summary.table(now.store, now.steps, made, page, given))
     verdict = summary.read_verdict(now.store, report)
     for outcome, error in ((FAIL, GateFailed), (INCONCLUSIVE, NotProven)):
         if sentences := verdict.sentences(outcome):
@@ -165,9 +181,14 @@ def build_jetson_engine(target: str, request: Request) -> None:
         wanted = [stages.ENGINE]
         if compatibility.can_run(now.project.targets[target], now.runtimes[DEPLOY].machine):
             wanted += [stages.EVALUATE_ENGINE, stages.PROFILE]
+            wanted += [stages.PROVE] if now.given else []  # else it is for the PC
         goals = [step for step in now.steps if step.subject == target and step.stage in wanted]
         made = make(now, goals)
     _tell(now, made, goals)
+    if now.given and now.given.lacks:
+        Console().print(
+            f"not measured: {now.given.lacks}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _check_targets(now: Session, command: str) -> None:

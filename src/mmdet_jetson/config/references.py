@@ -14,13 +14,17 @@ def images_file(root: Path) -> Path:
     return root / "configs/images.toml"
 
 
-def check_references(project: Project, root: Path) -> None:
+def check_references(project: Project, root: Path, *, trains: bool = True) -> None:
     """Check the images of the targets that are built for, and the configs in Python.
+
+    Those are of no use to a run that neither ``trains`` nor exports.
 
     Raises:
         ConfigError: one is not there; says which file, table and key names it.
     """
     _check_images(project, root)
+    if not trains:
+        return
     used = {BACKENDS[each.backend].deploy_config for each in project.used_targets.values()}
     named = {f"export.{each}": getattr(project.pipeline.export, each) for each in sorted(used)}
     for field, config in {"train.config": project.pipeline.train.config, **named}.items():

@@ -21,6 +21,7 @@
 """
 
 import os
+import platform
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,5 +104,9 @@ def _certificates(environ: Mapping[str, str]) -> Path | None:
 
 
 def _variant_of_this_machine() -> Variant:
-    """Guess without starting anything: a driver is there when its device file is."""
-    return "cu113" if Path("/dev/nvidia0").exists() and shutil.which("nvidia-smi") else "cpu"
+    """Guess without starting anything: a driver is there when its device file is.
+
+    PyTorch's builds with CUDA 11.3 are for x86-64 only, and a Jetson of today has that file, too.
+    """
+    driver = Path("/dev/nvidia0").exists() and shutil.which("nvidia-smi")
+    return "cu113" if driver and platform.machine() == "x86_64" else "cpu"

@@ -16,8 +16,9 @@ from mmdet_jetson.errors import UserError
 
 COMPILING = ("engine", "build-jetson-engine")  # these make what need not run on that machine
 ON_ITS_DEVICE = (
-    "invoke build-jetson-engine --target {0} builds it on its device, started there or with "
-    "--docker-host ssh://user@jetson; here: invoke export --target {0} makes its ONNX file"
+    "invoke build-jetson-engine --target {0} builds it on its device, with --docker-host "
+    "ssh://user@jetson from here, or started there with --onnx FOLDER; here: invoke pack "
+    "--target {0} FOLDER makes that folder"
 )
 ELSEWHERE = (
     "add --runtime docker, which emulates it, or go to such a machine: "

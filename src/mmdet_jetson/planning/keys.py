@@ -76,12 +76,17 @@ def input_digests(step: Step, artifacts: Mapping[str, Artifact]) -> dict[str, st
 def provenance_read(step: Step, artifacts: Mapping[str, Artifact]) -> tuple[ArtifactSummary, ...]:
     """What a step is told of the artifacts that it reads, if its stage asks for that.
 
-    Each goes by the step of this run: an artifact that several steps share names the first.
+    Each goes by the step of this run: an artifact that several steps share names the first. Those
+    that were handed over come before, by the step that made them.
     """
     if not step.stage.reads_provenance:
         return ()
+    outside = (each for each in step.inputs.values() if isinstance(each, ExternalInput))
+    given = [each.artifact for each in outside if each.artifact]
+    told = [_summary(artifact.provenance.step, artifact) for artifact in given]
     read = {each.step for each in step.inputs.values() if isinstance(each, StepOutput)}
-    return tuple(_summary(name, artifact) for name, artifact in artifacts.items() if name in read)
+    made = (_summary(name, artifact) for name, artifact in artifacts.items() if name in read)
+    return (*told, *made)
 
 
 def _summary(step: str, artifact: Artifact) -> ArtifactSummary:

@@ -3,37 +3,24 @@
 What the stages are is `stages.STAGES`; here is what each step is told and what it reads.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.parameters.base import Parameters
-from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.parameters.evaluate import (
     DrawingParameters,
     EvaluateCheckpointParameters,
     EvaluateEngineParameters,
 )
 from mmdet_jetson.contract.parameters.export import ExportParameters, FusedParameters
-from mmdet_jetson.contract.parameters.profile import ProfileParameters
-from mmdet_jetson.contract.parameters.prove import ProveParameters
-from mmdet_jetson.contract.parameters.report import ReportParameters
-from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, input_name
+from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import carried_folders, config_input
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.steps import Input, Step, StepOutput
+from mmdet_jetson.planning.steps import Step, StepOutput
+from mmdet_jetson.planning.target_steps import VALIDATION, TargetSteps, drawing_of
 from mmdet_jetson.planning.training_steps import check_step, dataset_step, model_of, train_step
-
-# What the report reads of each kind: neither pictures by the thousand nor weights.
-SHOWN: Mapping[str, tuple[str, ...]] = {
-    "dataset": ("summary.json", "val.json"),
-    "checkpoint": ("metrics.json",),
-    "onnx": ("graph.json",),
-    "engine": ("passport.json",),
-}
 
 
 def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
@@ -47,10 +34,20 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
     planner = _Planner(project, inputs, dataset, train)
     reference, documented = planner.evaluate_checkpoint(), planner.documented()
     later = [*planner.evaluate_base(), reference, *documented]
+    behind = TargetSteps(project, inputs, dataset)
     for name, target in project.used_targets.items():
-        later += planner.of_target(name, target, [reference, *documented])
+        export = planner.export(name, target)
+        engine = behind.engine(name, target, export)
+        evidence = behind.evidence(target, export, engine, [reference, *documented])
+        later += [export, engine, *evidence]
     check = check_step(project, dataset, train, later)
-    return (dataset, check, train, *later, _report(project, [dataset, train, *later]))
+    return (dataset, check, train, *later, behind.report([dataset, train, *later]))
+
+
+def compared_targets(project: Project) -> list[Target]:
+    """The targets whose graph is compared with the documented one."""
+    fused = [each for each in project.used_targets.values() if each.graph == "fused"]
+    return fused if project.pipeline.export.compare_documented else []
 
 
 @dataclass(frozen=True)
@@ -70,12 +67,11 @@ class _Planner:
 
     @property
     def validation(self) -> StepOutput:
-        return self.dataset.output("val", "val.json")
+        return self.dataset.output(*VALIDATION)
 
     @property
     def drawing(self) -> DrawingParameters:
-        evaluate = self.project.pipeline.evaluate
-        return DrawingParameters(evaluate.pictures, evaluate.draw_threshold)
+        return drawing_of(self.project)
 
     def evaluate_base(self) -> list[Step]:
         """The weights before the training, where there are some; nothing of a training decides it.
@@ -116,8 +112,8 @@ class _Planner:
 
         It is run where engines are, in the image of the first target that is compared with it.
         """
-        compared = [each for each in self.project.used_targets.values() if each.graph == "fused"]
-        if not (compared and self.project.pipeline.export.compare_documented):
+        compared = compared_targets(self.project)
+        if not compared:
             return []
         export = self._export(DOCUMENTED, "onnxruntime", None)
         evaluate = Step(
@@ -131,35 +127,9 @@ class _Planner:
         )
         return [export, evaluate]
 
-    def of_target(self, name: str, target: Target, references: Sequence[Step]) -> list[Step]:
-        """A target's graph, its engine and the evidence of it.
-
-        ``references`` are the checkpoint's evaluation and, where there are, the documented graph
-        and its evaluation.
-        """
-        export = self._export(name, target.backend, self._fused(target))
-        engine = self._engine(name, target, export)
-        evaluate = self._on_device(
-            stages.EVALUATE_ENGINE,
-            name,
-            target,
-            EvaluateEngineParameters(self.drawing),
-            engine,
-        )
-        timing = self.project.pipeline.profile
-        profile = self._on_device(
-            stages.PROFILE,
-            name,
-            target,
-            ProfileParameters(timing.repeats, timing.warmup),
-            engine,
-        )
-        if target.graph != "fused":
-            return [export, engine, evaluate, profile]
-        tolerances = self.project.pipeline.gates.tolerances(target.precision)
-        parameters = ProveParameters(name, tolerances)
-        prove = self._prove(parameters, export, engine, evaluate, references)
-        return [export, engine, evaluate, prove, profile]
+    def export(self, name: str, target: Target) -> Step:
+        """The graph that a target's engine is compiled from."""
+        return self._export(name, target.backend, self._fused(target))
 
     def _fused(self, target: Target) -> FusedParameters | None:
         if target.graph != "fused":
@@ -189,105 +159,3 @@ class _Planner:
                 "config": config_input(self.inputs.settings.root, deploy_config),
             },
         )
-
-    def _engine(self, name: str, target: Target, export: Step) -> Step:
-        backend = BACKENDS[target.backend]
-        read: dict[str, Input] = {"onnx": export.output()}
-        if target.precision == "int8":
-            # The validation split is there to be kept out: the stage compares pictures of the two.
-            read["training"] = self.dataset.output("train", "train.json")
-            read["validation"] = self.validation
-        if target.plugin and target.graph == "documented":
-            read["plugin"] = self.inputs.plugin(target.plugin, f"targets.toml: {name}.plugin")
-        return Step(
-            stage=stages.ENGINE,
-            subject=name,
-            parameters=EngineParameters(
-                target=name,
-                backend=target.backend,
-                precision=target.precision,
-                compute_capabilities=target.compute_capabilities,
-                calibration_pictures=(
-                    target.calibration_pictures if target.precision == "int8" else None
-                ),
-                needs=target.facts if backend.builds_on_its_device else {},
-                builder=target.builder,
-                session=target.session,
-            ),
-            inputs=read,
-            environment=backend.environment,
-            image=target.image or "",
-            uses_gpu=backend.needs_gpu,
-            reuses=backend.reuses,
-        )
-
-    def _on_device(
-        self,
-        stage: stages.Stage,
-        name: str,
-        target: Target,
-        parameters: Parameters,
-        engine: Step,
-    ) -> Step:
-        """A step that runs an engine on the validation pictures."""
-        return Step(
-            stage=stage,
-            subject=name,
-            parameters=parameters,
-            inputs={"engine": engine.output(), "dataset": self.validation},
-            environment=engine.environment,
-            image=engine.image,
-            uses_gpu=engine.uses_gpu,
-            judges=engine.name,
-        )
-
-    def _prove(
-        self,
-        parameters: ProveParameters,
-        export: Step,
-        engine: Step,
-        evaluate: Step,
-        references: Sequence[Step],
-    ) -> Step:
-        """Compare what was detected already with PyTorch's detections, and the two graphs."""
-        pytorch, *documented = references
-        found = ("predictions.json", "metrics.json")
-        read: dict[str, Input] = {
-            "dataset": self.dataset.output("val.json"),
-            "graph": export.output(),
-            CHECKPOINT: pytorch.output(*found),
-            "engine": evaluate.output(*found),
-        }
-        if documented:
-            graph, evaluated = documented
-            read |= {"documented_graph": graph.output(), DOCUMENTED: evaluated.output(*found)}
-        return Step(
-            stage=stages.PROVE,
-            subject=parameters.target,
-            parameters=parameters,
-            inputs=read,
-            judges=engine.name,
-        )
-
-
-def _report(project: Project, steps: Sequence[Step]) -> Step:
-    """Judge and show everything: one input a step, named by what it shows."""
-    return Step(
-        stage=stages.REPORT,
-        parameters=ReportParameters(
-            name=project.pipeline.name,
-            gates=project.pipeline.gates.limits,
-            proofs={
-                name: project.pipeline.gates.tolerances(target.precision)
-                for name, target in project.used_targets.items()
-                if target.graph == "fused"
-            },
-            targets=project.pipeline.targets,
-        ),
-        inputs={
-            input_name(step.stage.makes, step.subject): step.output(
-                *SHOWN.get(step.stage.makes, ())
-            )
-            for step in steps
-        },
-    )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.parameters.base import Parameters
 from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters
@@ -19,6 +20,8 @@ from mmdet_jetson.contract.parameters.train import TrainParameters
 
 TRAIN = "train"
 """The environment with PyTorch and MMDetection."""
+DEPLOY = BACKENDS["onnxruntime"].environment
+"""The environment of every machine that builds or runs engines."""
 OF_TARGET = ""
 """The environment that the target's backend names (`contract.backends`)."""
 
@@ -35,6 +38,8 @@ class Stage:
     makes: str
     """The kind of artifact."""
     environment: str = TRAIN
+    runs_on_devices: bool = False
+    """Whether `DEPLOY` will do as well, where a plan starts at an export from elsewhere."""
     is_evidence: bool = False
     """Whether its result tells how near to its target it was taken."""
     may_resume: bool = False
@@ -106,6 +111,7 @@ PROVE = Stage(
     module="prove",
     parameters=ProveParameters,
     makes="proof",
+    runs_on_devices=True,
 )
 PROFILE = Stage(
     verb="profile",
@@ -122,6 +128,7 @@ REPORT = Stage(
     module="report",
     parameters=ReportParameters,
     makes="report",
+    runs_on_devices=True,
     reads_provenance=True,
 )
 STAGES = (

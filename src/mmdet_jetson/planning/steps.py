@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from mmdet_jetson.contract.parameters.base import Parameters
-from mmdet_jetson.planning.stages import OF_TARGET, TRAIN, Stage
+from mmdet_jetson.planning.stages import DEPLOY, OF_TARGET, TRAIN, Stage
+from mmdet_jetson.store import Artifact
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,25 @@ class ExternalInput:
     digest: Callable[[], str]
     place: Callable[[Path], Path]
     is_known: Callable[[], bool] = lambda: True  # whether `digest` needs to fetch nothing
+    artifact: Artifact | None = None  # what it is a part of, where it is handed over as one
 
 
 Input = StepOutput | ExternalInput
+
+
+class Made(Protocol):
+    """What plans read artifacts of: a step, or what was made elsewhere and is given."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of artifact."""
+
+    @property
+    def subject(self) -> str:
+        """As a step's."""
+
+    def output(self, *parts: str) -> Input:
+        """The artifact, or some of its entries, as an input."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +81,21 @@ class Step:
     def __post_init__(self) -> None:
         if type(self.parameters) is not self.stage.parameters:
             raise TypeError(f"{self.name}: not the parameters of {self.stage.module}")
-        if self.stage.environment not in (OF_TARGET, self.environment):
-            raise TypeError(f"{self.name}: {self.stage.module} runs in {self.stage.environment}")
+        fitting = (self.stage.environment, *([DEPLOY] if self.stage.runs_on_devices else []))
+        if OF_TARGET not in fitting and self.environment not in fitting:
+            raise TypeError(f"{self.name}: {self.stage.module} runs in {' or '.join(fitting)}")
         if self.uses_gpu and not (self.stage.trains or self.stage.runs_engines):
             raise TypeError(f"{self.name}: {self.stage.module} needs no GPU")
 
     @property
     def name(self) -> str:
         """What people call it and its artifact. Programs read ``stage`` and ``subject``."""
-        return f"{self.stage.verb}-{self.subject}" if self.subject else self.stage.verb
+        return name_of(self.stage, self.subject)
+
+    @property
+    def kind(self) -> str:
+        """The kind of its artifact."""
+        return self.stage.makes
 
     @property
     def belongs_to_gpu(self) -> bool:
@@ -86,6 +110,11 @@ class Step:
     def output(self, *parts: str) -> StepOutput:
         """What it makes, or some of the entries of that, as an input of a later step."""
         return StepOutput(self.name, parts)
+
+
+def name_of(stage: Stage, subject: str = "") -> str:
+    """Name a step by its stage and its subject."""
+    return f"{stage.verb}-{subject}" if subject else stage.verb
 
 
 def missing_inputs(step: Step, artifacts: Mapping[str, object]) -> list[str]:

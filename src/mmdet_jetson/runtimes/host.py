@@ -22,12 +22,12 @@ from mmdet_jetson.environments.this_machine import cpu_name, power_mode, this_ma
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import remove
 from mmdet_jetson.planning.stage_source import PACKAGE, copy_source
-from mmdet_jetson.planning.stages import TRAIN
+from mmdet_jetson.planning.stages import DEPLOY, TRAIN
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.processes import ProcessFailed, output_of, run_logged
 from mmdet_jetson.runtimes.outcome import hear, outcome
 from mmdet_jetson.runtimes.protocol import ASK_GPU, StageRun, gpu_of
-from mmdet_jetson.runtimes.selection import DEPLOY, RuntimeOptions, Say
+from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
 from mmdet_jetson.store import Store
 
 PINNED = "source"
@@ -99,7 +99,15 @@ class HostRuntime:
         return ":".join(filter(None, parts))
 
     def check(self, steps: Sequence[Step]) -> None:
-        """Say nothing: `prepare` makes what is missing."""
+        """Refuse what has no packages for this processor; `prepare` makes what is missing."""
+        needy = [step.name for step in steps if step.environment == TRAIN]
+        if needy and self.machine.architecture != "amd64":
+            raise UserError(
+                f"{needy[0]} runs in environment `train`, whose packages are for x86-64 only, and "
+                f"this machine is {self.machine.architecture}",
+                "on a PC `invoke pack --target TARGET FOLDER`, and here the same command with "
+                "`--onnx FOLDER`: docs/tutorial.md",
+            )
 
     def prepare(self, step: Step) -> Path:
         """Build the environment if it is missing, which takes minutes; return its Python."""

@@ -18,8 +18,6 @@ from mmdet_jetson.store import Store
 
 RUNTIMES = ("host", "docker")
 DEVICE_ENVIRONMENTS = tuple(sorted({backend.environment for backend in BACKENDS.values()}))
-DEPLOY = BACKENDS["onnxruntime"].environment
-"""The environment of every machine that builds or runs engines."""
 Say = Callable[[str], None]
 
 

@@ -169,6 +169,10 @@ class Store:
             finally:
                 shutil.rmtree(partial_folder, ignore_errors=True)
 
+    def file_of(self, layer: Layer) -> Path:
+        """Where a layer's blob lies, for who reads it without changing it."""
+        return self._layout.path(layer.blob.digest)
+
     def read(self, artifact: Artifact, title: str) -> bytes:
         """Read one top-level file of an artifact, checked; for files that fit into memory.
 

@@ -1,3 +1,5 @@
+import platform
+import shutil
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,14 @@ def test_builds_trust_what_this_machine_does_unless_told_otherwise(
     assert read_settings(machine).certificates == Path("/machine.pem")
     own = {**machine, "MMDET_JETSON_CERTIFICATES": "/own.pem"}
     assert read_settings(own).certificates == Path("/own.pem")
+
+
+@pytest.mark.parametrize(("machine", "variant"), [("x86_64", "cu113"), ("aarch64", "cpu")])
+def test_cuda_11_3_is_for_x86_64_only(
+    monkeypatch: pytest.MonkeyPatch, machine: str, variant: str
+) -> None:
+    """A Jetson has /dev/nvidia0 and nvidia-smi from JetPack 6 on, and no such packages."""
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidia0")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert read_settings({"MMDET_JETSON_CACHE": "/c"}).variant == variant

@@ -20,11 +20,11 @@ from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.planning import stage_source, stages
+from mmdet_jetson.planning.stages import DEPLOY
 from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.runtimes.outcome import StageFailed
-from mmdet_jetson.runtimes.selection import DEPLOY
 from mmdet_jetson.store import Artifact, Store
 
 ARM = replace(PC, architecture="arm64", runtimes=("runc", "nvidia"))

@@ -294,3 +294,17 @@ def test_the_difference_is_named() -> None:
     now = "deploy:1:py3.11:x86_64:NVIDIA H200:sm90:driver 535.129.03"
     told = "environment deploy: was NVIDIA A100, sm80, is NVIDIA H200, sm90"
     assert changes_of_environment(was, now) == told
+
+
+def test_environment_train_is_refused_where_it_has_no_packages(runtime: HostRuntime) -> None:
+    """Before anything runs: MMDeploy's wheel is for x86-64 only."""
+    engine = target_step("engine", uses_gpu=False)
+    runtime.machine = replace(runtime.machine, architecture="arm64")
+    runtime.check([engine])
+
+    with pytest.raises(UserError, match="train runs in environment `train`") as caught:
+        runtime.check([train_step(), engine])
+    assert "--onnx FOLDER" in caught.value.hint
+
+    runtime.machine = replace(runtime.machine, architecture="amd64")
+    runtime.check([train_step(), engine])

@@ -120,5 +120,6 @@ def _write_graph(
         "classes": list(model.classes),
         "input_size": list(parameters.input_size),
         "checkpoint": {"sha256": hashlib.sha256(model.weights.read_bytes()).hexdigest()},
+        "onnx": {"sha256": hashlib.sha256((folder / ONNX).read_bytes()).hexdigest()},
     }
     (folder / GRAPH).write_text(json.dumps(content, indent=1) + "\n")

@@ -3,13 +3,13 @@
 import io
 import math
 from dataclasses import dataclass
-from typing import List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence, Tuple
 from xml.etree import ElementTree
 
-import matplotlib
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Point = Tuple[float, float]
 
@@ -59,6 +59,10 @@ def draw_chart(chart: Chart, records: Sequence[Mapping[str, Optional[float]]]) -
     curves = {key: points for key in chart.y if (points := _points(records, chart.x, key))}
     if not curves:
         return None
+    # Environment `deploy` has no Matplotlib: a report that is made there has no training to show.
+    import matplotlib  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     # The salt names clip paths and markers: one for each chart keeps them unique in the page.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": chart.title}):
         figure = Figure(figsize=(4.2, 2.5), layout="constrained")
@@ -88,7 +92,7 @@ def _points(records: Sequence[Mapping[str, Optional[float]]], x: str, y: str) ->
     return [points[round(i * last / (_MOST_POINTS - 1))] for i in range(_MOST_POINTS)]
 
 
-def _dress(axes: Axes, chart: Chart, legend: bool) -> None:
+def _dress(axes: "Axes", chart: Chart, legend: bool) -> None:
     axes.set_xlabel(chart.x_label)
     axes.grid(axis="y")
     axes.set_axisbelow(True)

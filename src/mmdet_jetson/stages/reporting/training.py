@@ -24,10 +24,10 @@ class Training(TypedDict):
     device: str
 
 
-def read_training(checkpoint: Path) -> Optional[Training]:
-    """Read how a checkpoint was trained; None where it does not tell."""
-    path = checkpoint / "metrics.json"
-    if not path.is_file():
+def read_training(checkpoint: Optional[Path]) -> Optional[Training]:
+    """Read how a checkpoint was trained; None where it does not tell, or is not at hand."""
+    path = checkpoint / "metrics.json" if checkpoint else None
+    if path is None or not path.is_file():
         return None
     training: Training = json.loads(path.read_text(encoding="utf-8"))
     return training

@@ -1,0 +1,72 @@
+"""``invoke pack``: what a device needs to build, measure and judge engines, in one folder."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from mmdet_jetson.cli.verbs import Request, Session, make, session
+from mmdet_jetson.contract.report import BASE
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.files import disk_errors
+from mmdet_jetson.planning import stages
+from mmdet_jetson.planning.given import ALONG, evidence_for
+from mmdet_jetson.planning.steps import Step
+from mmdet_jetson.planning.target_steps import CALIBRATION
+from mmdet_jetson.store import Artifact, Store
+
+
+def pack(into: str, request: Request) -> None:
+    """Make what is missing, then write a store of its own into a folder that is not there yet.
+
+    It has the targets' exports, the validation pictures, training pictures where a target is in 8
+    bits, and what the detections in PyTorch and those of the documented graph were.
+    """
+    folder = Path(into).expanduser().absolute()
+    if folder.exists():
+        raise UserError(f"{folder} exists already", "name a folder that does not")
+    with session(request) as now:
+        if now.given:
+            now.given.refuse("pack")
+        steps = list(_packed(now))
+        made = make(now, steps)
+        _write(now, steps, made, folder)
+    targets = now.project.pipeline.targets
+    sentence = (
+        f"{into} has what {', '.join(targets)} needs of {now.name}. "
+        "Copy it to the device, and there:\n"
+        f"  invoke build-jetson-engine --target {targets[0]} --onnx FOLDER\n"
+        f"  invoke report --target {targets[0]} --onnx FOLDER"
+    )
+    Console().print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def _packed(now: Session) -> Iterator[Step]:
+    """The steps whose artifacts come along."""
+    needed = [*evidence_for(now.project), (stages.EVALUATE_CHECKPOINT, BASE)]
+    needed += [(stages.EXPORT, target) for target in now.project.used_targets]
+    return (step for step in now.steps if (step.stage, step.subject) in needed)
+
+
+def _parts(now: Session, step: Step) -> tuple[str, ...] | None:
+    if step.stage is not stages.DATASET:
+        return None
+    calibrates = any(each.precision == "int8" for each in now.project.used_targets.values())
+    return (*ALONG, *CALIBRATION) if calibrates else ALONG
+
+
+def _write(now: Session, steps: Sequence[Step], made: Mapping[str, Artifact], folder: Path) -> None:
+    """Write all or nothing: the folder appears when it is complete."""
+    with disk_errors(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+            store = Store(Path(scratch, "store"))
+            for step in steps:
+                artifact, files = made[step.name], Path(scratch, step.name)
+                now.store.checkout(artifact, files, _parts(now, step))
+                # Not what it judges: a checkpoint does not come along.
+                store.put(artifact.kind, files, artifact.provenance, [f"{now.name}.{step.name}"])
+                shutil.rmtree(files)
+            store.root.rename(folder)

@@ -1,0 +1,126 @@
+"""Artifacts that are given to a plan: read as those of its own steps, and checked before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmdet_jetson.config.pipeline import Project
+from mmdet_jetson.config.toml import nearest
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.fetching.digests import file_digest
+from mmdet_jetson.planning.stages import EXPORT
+from mmdet_jetson.planning.steps import ExternalInput
+from mmdet_jetson.planning.target_steps import CALIBRATION
+from mmdet_jetson.store import Artifact, Store, is_cache_tag
+
+PACK = "on the PC: invoke pack --target {} FOLDER; then --onnx FOLDER here"
+
+
+@dataclass(frozen=True)
+class GivenArtifact:
+    """An artifact of a store, read as a step's of the plan would be; ``digests`` is a cache."""
+
+    kind: str
+    subject: str
+    name: str
+    artifact: Artifact
+    store: Store
+    digests: Path
+
+    def output(self, *parts: str) -> ExternalInput:
+        """Some of its entries, or all, as an input.
+
+        Raises:
+            UserError: one of them is missing, or is not what its digest says.
+        """
+        artifact = self.artifact
+        self._check(parts)
+
+        def place(into: Path) -> Path:
+            self.store.checkout(artifact, into, parts or None)
+            return into
+
+        return ExternalInput(lambda: artifact.content_of(parts or None), place, artifact=artifact)
+
+    def read(self, title: str) -> bytes:
+        """Read one of its files.
+
+        Raises:
+            UserError: as `output`.
+        """
+        self._check([title])
+        return self.store.read(self.artifact, title)
+
+    def _check(self, parts: Sequence[str]) -> None:
+        """Look before anything is removed: what a store finds damaged it drops, to make it anew."""
+        titles = {layer.title for layer in self.artifact.layers}
+        if absent := [part for part in parts if part not in titles]:
+            calibrates = absent[0] in CALIBRATION
+            what = "pictures to calibrate an engine in 8 bits with" if calibrates else absent[0]
+            hint = "on the PC: invoke pack with --precision int8" if calibrates else ""
+            raise UserError(f"{self.name} in {self.store.root} comes without {what}", hint)
+        for layer in self.artifact.parts(parts or None):
+            blob = self.store.file_of(layer)
+            if f"sha256:{file_digest(blob, self.digests)}" != layer.blob.digest:
+                raise UserError(
+                    f"{layer.title} of {self.name} in {self.store.root} is damaged", "copy it again"
+                )
+
+
+@dataclass(frozen=True)
+class Absent:
+    """What was not given: ``sentence`` says so to who needs it."""
+
+    kind: str
+    sentence: str
+    hint: str
+    subject: str = ""
+
+    def output(self, *_: str) -> ExternalInput:
+        """Refuse.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(self.sentence, self.hint)
+
+
+def hint_for(project: Project) -> str:
+    """Say how to get all that the project's targets need."""
+    return PACK.format(" --target ".join(project.used_targets))
+
+
+def runs_in(store: Store) -> dict[str, list[str]]:
+    """The names of exports by that of their run."""
+    found: dict[str, list[str]] = {}
+    for tag in store.tags():
+        run, dot, step = tag.rpartition(f".{EXPORT.verb}-")
+        if dot and not is_cache_tag(tag):
+            found.setdefault(run, []).append(step)
+    return found
+
+
+def choose_run(store: Store, project: Project) -> str:
+    """Choose the run of a folder that is meant: this project's, or the only one."""
+    runs, name = runs_in(store), project.pipeline.name
+    if name in runs or len(runs) == 1:
+        return name if name in runs else next(iter(runs))
+    held = f"exports of {', '.join(sorted(runs))}" if runs else "no export"
+    hint = "name one with --set name=..." if runs else hint_for(project)
+    raise UserError(f"{store.root} holds {held}, and none of {name}", hint)
+
+
+def take_apart(named: str, store: Store) -> tuple[str, str]:
+    """Take ``RUN``, ``RUN.export`` or ``RUN.export-TARGET`` apart into run and target."""
+    runs = runs_in(store)
+    for run, exports in runs.items():
+        for export in exports:
+            if named == f"{run}.{EXPORT.verb}-{export}":
+                return run, export
+        if named in (run, f"{run}.{EXPORT.verb}"):
+            return run, ""
+    known = [*runs, *(f"{run}.{EXPORT.verb}-{each}" for run in runs for each in runs[run])]
+    raise UserError(
+        f"--onnx {named}: there is no such folder, and no export of that name in {store.root}",
+        nearest(named, known) if known else "invoke pack, on the PC, writes such a folder",
+    )
