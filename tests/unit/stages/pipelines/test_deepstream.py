@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exported import tensorrt_engine
+from exported_engines import tensorrt_engine
 from fused import CLASSES, PREPROCESSING, SIDE
 from nvinfer import CLASS_KEYS, PROPERTY_KEYS
 
@@ -130,6 +130,6 @@ def test_what_nvinfer_cannot_do_is_refused(
     graph: dict[str, object], words: str, hint: str, tmp_path: Path
 ) -> None:
     with pytest.raises(StageError, match=words) as refused:
-        written(tmp_path, **graph)  # type: ignore[arg-type]
+        written(tmp_path, **graph)
     assert hint in refused.value.hint
     assert list((tmp_path / "made").iterdir()) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from exported import tensorrt_engine
+from exported_engines import tensorrt_engine
 from fused import PREPROCESSING
 from nvinfer import Host, placed, scaled_size
 

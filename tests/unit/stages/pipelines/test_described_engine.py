@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from exported import tensorrt_engine
+from exported_engines import tensorrt_engine
 from fused import SIDE
 
 from mmdet_jetson.stages.errors import StageError

@@ -6,7 +6,7 @@ from typing import Any
 
 import onnxruntime as ort
 import pytest
-from exported import OUTPUTS, onnxruntime_engine, tensorrt_engine
+from exported_engines import OUTPUTS, onnxruntime_engine, tensorrt_engine
 from fused import CLASSES, SIDE
 from google.protobuf import text_format
 from triton_config import ENUMS, parsed

@@ -29,7 +29,7 @@ def onnxruntime_engine(tmp_path: Path) -> Path:
 
 
 def tensorrt_engine(
-    folder: Path, *, plugin: bool = False, backend: str = "tensorrt", **graph: object
+    folder: Path, *, plugin: object = False, backend: object = "tensorrt", **graph: object
 ) -> Path:
     """Write the folder of an engine for a tensor; ``graph`` replaces what graph.json says."""
     folder.mkdir(parents=True)

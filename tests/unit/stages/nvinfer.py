@@ -153,7 +153,17 @@ class Host:
         subprocess.run(
             ["make", "-s", "-B", f"DEEPSTREAM={folder}", strict, *options], cwd=exported, check=True
         )
-        command = ["g++", "-Wall", "-I", includes, "-x", "c++", "-", "-o", folder / "host", "-ldl"]
+        command = [
+            "g++",
+            "-Wall",
+            f"-I{includes}",
+            "-x",
+            "c++",
+            "-",
+            "-o",
+            f"{folder}/host",
+            "-ldl",
+        ]
         subprocess.run(command, input=HOST, text=True, check=True)
         return cls(folder, next(exported.glob("*.so")), *size)
 
@@ -178,8 +188,8 @@ class Host:
 
     def _run(self, function: str, number: int, *options: str) -> str:
         network = [str(self.width), str(self.height), str(number)]
-        program = [self.folder / "host", self.library, function, *network, *options]
-        return subprocess.run(program, capture_output=True, text=True, check=True).stdout
+        program = [f"{self.folder}/host", f"{self.library}", function, *network, *options]
+        return subprocess.check_output(program, stderr=subprocess.PIPE, text=True)
 
 
 def scaled_size(network: tuple[int, int], frame: tuple[int, int]) -> tuple[int, int]:
