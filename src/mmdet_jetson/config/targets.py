@@ -45,6 +45,8 @@ class Target(Section, frozen=True):
     tensorrt: Version | None = None
     sm: Capability | None = None
     """Compute capability without its dot: 87 for Orin."""
+    power_mode: Name | None = None
+    """The mode that profiles are taken in, as nvpmodel names it: MAXN. None: the strongest."""
 
     @property
     def facts(self) -> Mapping[str, str]:

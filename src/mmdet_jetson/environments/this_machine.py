@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdet_jetson.contract.nvidia import release_of
+from mmdet_jetson.contract.power import clocks
 from mmdet_jetson.environments.pythons import version_of
 from mmdet_jetson.processes import ProcessFailed, output_of
 
@@ -85,6 +86,8 @@ def power_mode(system: Path = SYSTEM) -> str:
     found = [f"governor {governor}"] if governor else []
     if (system / RELEASE_FILE).is_file():
         found.append(_nvpmodel(system))
+        locked = clocks(system)
+        found.append("clocks locked" if locked and locked.are_locked else "")
     return ":".join(filter(None, found))
 
 

@@ -1,12 +1,14 @@
 """The machine of a Docker host: asked of the host itself, and of programs in its containers."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache, cached_property
 
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.objects import STDOUT, ContainerSpec, DockerHostError, Image
 from mmdet_jetson.contract.nvidia import Gpu, release_of
+from mmdet_jetson.contract.power import MODES_FILE, STATUS_FILE, modes_of, told
 from mmdet_jetson.environments.this_machine import (
     MODE_FILE,
     RELEASE_FILE,
@@ -14,13 +16,14 @@ from mmdet_jetson.environments.this_machine import (
     board_of,
     mode_of,
 )
-from mmdet_jetson.runtimes.protocol import ASK_GPU, gpu_of
+from mmdet_jetson.planning.stages import Stage
+from mmdet_jetson.runtimes.protocol import ASK_CLOCKS, ASK_GPU, gpu_of
 
 BOARD_FILE = "/sys/firmware/devicetree/base/model"  # what /proc/device-tree/model is a link to
 
 
 class DockerMachine:
-    """What a Docker host's machine is. All but its power mode is asked once."""
+    """What a Docker host's machine is. All but its power mode and clocks is asked once."""
 
     def __init__(self, host: DockerHost) -> None:
         self.host = host
@@ -52,12 +55,27 @@ class DockerMachine:
         return ":".join(filter(None, (gpu.identity, machine.board, l4t))) if gpu else ""
 
     def device(self, image: Image, *, uses_gpu: bool) -> str:
-        """Name the machine, the GPU where one is used, and the power mode as it is now."""
+        """Name the machine, the GPU where one is used, and the power state as it is now."""
         facts = self.host.facts
         name = f"{facts.name} {facts.id.replace(':', '')} {facts.architecture} x {facts.cores}"
         gpu = self.gpu(image) if uses_gpu else None
         mode = mode_of(self._jetson_file(f"/{MODE_FILE}"))
-        return ":".join(filter(None, (name, gpu.uuid if gpu else "", mode)))
+        parts = (name, gpu.uuid if gpu else "", mode, self._clocks(image))
+        return ":".join(filter(None, parts))
+
+    def power_environ(self, stage: Stage) -> Mapping[str, str]:
+        """What a container cannot see of a Jetson's power mode, for a stage that times engines."""
+        if not stage.measures_device:
+            return {}
+        status = self._jetson_file(f"/{STATUS_FILE}")
+        modes = modes_of(status, self._jetson_file(f"/{MODES_FILE}") if status else "")
+        return told(modes) if modes else {}
+
+    def _clocks(self, image: Image) -> str:
+        """Tell locked clocks from others; a container sees them, the API cannot read them."""
+        if not self.host.facts.is_jetson:
+            return ""
+        return "clocks locked" if self._answer(image.id, ASK_CLOCKS) == "locked" else ""
 
     def _jetson_file(self, path: str) -> str:
         """Read one of the files that only a Jetson has; empty where there is none."""
