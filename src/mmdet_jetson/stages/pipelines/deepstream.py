@@ -31,6 +31,7 @@ LARGEST_SHARE = 0.05
 NETWORK_MODES = {"fp32": 0, "int8": 1, "fp16": 2}
 RGB, BGR = 0, 1
 BLACK = (0, 0, 0)
+PICTURE = "input"
 DETECTOR, NO_CLUSTERING, BILINEAR, WHOLE_FRAMES = 0, 4, 1, 1
 
 
@@ -74,6 +75,13 @@ def check(engine: DescribedEngine) -> Preprocessing:
             "DeepStream's nvinfer feeds a normalised float tensor [batch, 3, height, width], and "
             f"the engine for {target} takes 8-bit pictures (input = {graph.input!r})",
             f'set input = "tensor" {again}',
+        )
+    # It takes whatever input is the first for the picture (INPUT_LAYER_INDEX).
+    if not engine.inputs or engine.inputs[0].name != PICTURE:
+        raise StageError(
+            f"DeepStream's nvinfer feeds the first input, which is not {PICTURE!r} in the engine for "
+            f"{target}",
+            f"export and build it again: invoke engine --target {target}",
         )
     odd = [name for name in graph.classes if set(name) & set(";\r\n")]
     if odd:

@@ -118,6 +118,11 @@ def test_a_stretched_picture_is_stretched(tmp_path: Path) -> None:
         ({"input": "letterboxed"}, "takes 8-bit pictures", "invoke engine --target orin-jp62"),
         ({"graph": "documented", "plugin": True}, "plugin library", 'set graph = "fused"'),
         ({"backend": "onnxruntime"}, "engines of TensorRT only", "whose backend is"),
+        (
+            {"inputs": {"mapping": [1, 4], "input": [1, 3, SIDE, SIDE]}},
+            "feeds the first input, which is not 'input'",
+            "build it again",
+        ),
         ({"classes": ["a;b", "c"]}, "'a;b'", "rename the class"),
         (
             {"preprocessing": {**EXACT, "std": [50.0, 57.0, 58.0]}},
