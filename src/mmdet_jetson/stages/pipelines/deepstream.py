@@ -56,48 +56,65 @@ def write(engine: DescribedEngine, folder: Path) -> Sequence[str]:
 
 def check(engine: DescribedEngine) -> Preprocessing:
     """Refuse what ``nvinfer`` cannot feed or read; else give what it has to do to a picture."""
-    graph, target = engine.graph, engine.passport.target
-    again = f"for {target} in targets.toml, then invoke engine --target {target}"
-    if engine.passport.backend != "tensorrt":
+    preprocessing = _check_graph(engine)
+    _check_input(engine)
+    _check_labels(engine.graph.classes)
+    _, share = common_factor(preprocessing.std)
+    if share > LARGEST_SHARE:
+        deviations = ", ".join(f"{value:g}" for value in preprocessing.std)
         raise StageError(
-            f"DeepStream's nvinfer opens engines of TensorRT only, and {target} is one of "
-            f"{engine.passport.backend}",
+            "DeepStream's nvinfer divides all channels by one number, and "
+            f"{engine.passport.target} needs {deviations}",
+            "train with the same std for all channels, or export for triton",
+        )
+    return preprocessing
+
+
+def _check_graph(engine: DescribedEngine) -> Preprocessing:
+    passport, graph = engine.passport, engine.graph
+    if passport.backend != "tensorrt":
+        raise StageError(
+            f"DeepStream's nvinfer opens engines of TensorRT only, and {passport.target} is one of "
+            f"{passport.backend}",
             'export a target whose backend is "tensorrt"',
         )
     if graph.graph == DOCUMENTED or graph.preprocessing is None:
         raise StageError(
-            f"the engine for {target} needs MMDeploy's plugin library, which DeepStream's nvinfer "
-            "does not load",
-            f'set graph = "fused" {again}',
+            f"the engine for {passport.target} needs MMDeploy's plugin library, which DeepStream's "
+            "nvinfer does not load",
+            _set('graph = "fused"', passport.target),
         )
-    if graph.input != TENSOR:
+    return graph.preprocessing
+
+
+def _check_input(engine: DescribedEngine) -> None:
+    target, mode = engine.passport.target, engine.graph.input
+    if mode != TENSOR:
         raise StageError(
             "DeepStream's nvinfer feeds a normalised float tensor [batch, 3, height, width], and "
-            f"the engine for {target} takes 8-bit pictures (input = {graph.input!r})",
-            f'set input = "tensor" {again}',
+            f"the engine for {target} takes 8-bit pictures (input = {mode!r})",
+            _set('input = "tensor"', target),
         )
     # It takes whatever input is the first for the picture (INPUT_LAYER_INDEX).
     if not engine.inputs or engine.inputs[0].name != PICTURE:
         raise StageError(
-            f"DeepStream's nvinfer feeds the first input, which is not {PICTURE!r} in the engine for "
-            f"{target}",
+            f"DeepStream's nvinfer feeds the first input, which is not {PICTURE!r} in the engine "
+            f"for {target}",
             f"export and build it again: invoke engine --target {target}",
         )
-    odd = [name for name in graph.classes if set(name) & set(";\r\n")]
+
+
+def _set(line: str, target: str) -> str:
+    return f"set {line} for {target} in targets.toml, then invoke engine --target {target}"
+
+
+def _check_labels(classes: Sequence[str]) -> None:
+    odd = [name for name in classes if set(name) & set(";\r\n")]
     if odd:
         raise StageError(
             f"DeepStream reads a label up to a semicolon or the end of a line: {odd[0]!r}",
             "rename the class in the dataset",
         )
-    _, share = common_factor(graph.preprocessing.std)
-    if share > LARGEST_SHARE:
-        deviations = ", ".join(f"{value:g}" for value in graph.preprocessing.std)
-        raise StageError(
-            f"DeepStream's nvinfer divides all channels by one number, and {target} needs "
-            f"{deviations}",
-            "train with the same std for all channels, or export for triton",
-        )
-    return graph.preprocessing
 
 
 def common_factor(std: Triple) -> Tuple[float, float]:
