@@ -38,14 +38,14 @@ def main() -> None:
     detector, validation = open_graph(options.onnx), Validation.read(options.dataset)
     trained = detector.preprocessing
     factor, _ = common_factor(trained.std)
-    black = {"pad_value": tuple(map(float, BLACK))}
-    one = {"std": (1 / factor,) * 3}
+    black = replace(trained, pad_value=BLACK)
+    both = replace(black, std=(1 / factor,) * 3)
     rows = {
         "as trained": trained,
-        "black padding": replace(trained, **black),
-        "one deviation": replace(trained, **one),
+        "black padding": black,
+        "one deviation": replace(trained, std=both.std),
         "fractions dropped": Truncating(**trained.__dict__),
-        "all three": Truncating(**{**trained.__dict__, **black, **one}),
+        "all three": Truncating(**both.__dict__),
     }
     print("| | AP | AP50 |\n|---|---:|---:|")
     for name, preprocessing in rows.items():
