@@ -1,6 +1,7 @@
 """Page-locked memory, copies, events and kernels on a real GPU, by either package."""
 
 import ctypes
+import gc
 import threading
 import time
 
@@ -227,13 +228,19 @@ def test_a_call_leaves_the_context_of_its_thread_as_it_was(idle_cuda: Cuda) -> N
         with idle_cuda.active():
             found.append(current())
         found.append(current())
+        another = type(idle_cuda)()
+        with another.active():
+            another.pinned(1)
+        del another
+        gc.collect()
+        found.append(current())
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
 
-    before, within, after = found
-    assert before is after is None
+    before, within, after, afterwards = found
+    assert before is after is afterwards is None
     assert within
 
 
