@@ -3,6 +3,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference import device
+from mmdet_jetson.stages.inference.passport import Compared
 from mmdet_jetson.stages.job import StageJob
 
 NMS = helper.make_node("TRTBatchedNMS", ["fixed_dets"], ["boxes"], domain="mmdeploy")
@@ -179,14 +181,40 @@ def test_what_the_backend_cannot_build_is_one_sentence(
         run(engine_job(tmp_path, exported, precision, backend))
 
 
-@pytest.mark.parametrize("difference", [2e-3, float("inf"), float("nan")])
-def test_an_engine_that_detects_something_else_is_refused(difference: float) -> None:
-    with pytest.raises(StageError, match="detections differ"):
-        check_difference(difference, "fp32")
+@pytest.mark.parametrize(
+    ("difference", "precision"),
+    [(2e-3, "fp32"), *((d, p) for d in (inf, nan) for p in ("fp32", "fp16", "bf16", "int8"))],
+)
+def test_an_engine_that_detects_something_else_is_refused(
+    difference: float, precision: str
+) -> None:
+    with pytest.raises(StageError, match="detections differ by"):
+        check_difference(Compared(difference, 0.0), precision)
+
+
+@pytest.mark.parametrize(
+    ("precision", "alone"), [("fp16", 0.11), ("bf16", 0.11), ("int8", 0.26), ("int8", 1.0)]
+)
+def test_a_lower_precision_may_not_cost_most_detections(precision: str, alone: float) -> None:
+    with pytest.raises(StageError, match=f"% of the detections of the {precision} engine") as error:
+        check_difference(Compared(0.3, alone), precision)
+    assert "fp32" in error.value.hint
+
+
+@pytest.mark.parametrize(("precision", "alone"), [("fp16", 0.03), ("bf16", 0.03), ("int8", 0.15)])
+def test_what_a_lower_precision_was_measured_to_cost_is_allowed(
+    precision: str, alone: float
+) -> None:
+    check_difference(Compared(0.25, alone), precision)
 
 
 def test_an_engine_may_differ_by_rounding() -> None:
-    check_difference(1e-5, "fp32")
+    check_difference(Compared(1e-5, 0.0), "fp32")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_what_could_not_be_compared_is_not_refused(precision: str) -> None:
+    check_difference(Compared(), precision)
 
 
 def test_a_graph_that_finds_nothing_builds(tmp_path: Path) -> None:
@@ -276,7 +304,7 @@ def test_an_engine_that_cannot_run_here_was_not_compared(
     result = run(job)
 
     passport = json.loads((job.output / "passport.json").read_text())
-    assert passport["compared"] == {"max_difference": None}
+    assert passport["compared"] == {"max_difference": None, "alone": None}
     assert result.metrics["max_difference"] is None
     assert "cannot run here" in result.warnings[0]
 

@@ -13,10 +13,8 @@ can be missing are detections behind the last of them: see `FusedDetector.is_com
 
 The arithmetic is that of ``mmcv.ops.batched_nms`` on a CPU, step by step. It keeps classes apart by
 shifting the boxes of each by more than the largest coordinate of any, which rounds them, and it
-compares an overlap after the division, so that 0/0 suppresses nothing. Here that is 0 divided by
-something tiny, since a calibrator takes no value that is not a number.
-
-Constants fit into half precision, into which TensorRT before 10 may put them whatever it is told.
+compares an overlap after the division, so that 0/0 suppresses nothing: here 0 divided by 2**-24
+square pixels, since a calibrator wants numbers, and half precision has none nearer to 0.
 
 Where scores have a factor, such as the centerness of FCOS, the score alone has to pass the
 threshold, and their product is what boxes are sorted by and what leaves.
@@ -32,8 +30,6 @@ from onnx import parser
 OPSET = 13
 # The format that PyTorch 1.11 writes; graphs must have the same to be joined.
 IR_VERSION = 7
-# In square pixels: no box that could be seen has so small an area.
-TINY = 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,6 @@ def nms_graph(limits: NmsLimits, given: Given) -> onnx.ModelProto:
         min_size=repr(limits.min_size or 0.0),
         passes="GreaterOrEqual" if limits.inclusive else "Greater",
         border=repr(given.border or 0.0),
-        tiny=repr(TINY),
         inside=_AS_PLACED if given.border is None else _INSIDE,
         sized=_UNSIZED if limits.min_size is None else _SIZED,
         factors=f", float[{batch}, {boxes}, 1] factors" if given.has_factors else "",
@@ -125,6 +120,8 @@ def _listed(values: Iterable[float]) -> str:
     return ", ".join(map(repr, values))
 
 
+# No constant is beyond half precision, where -65504 is the lowest: TensorRT 8 drops FP32 of one
+# that it fuses with the layer that reshapes it (TensorRT#2838, #3224): it would become infinite.
 _GRAPH = Template(
     """<ir_version: $ir_version, opset_import: ["" : $opset]>
 nms (
@@ -137,7 +134,7 @@ nms (
   float[1] min_size = {$min_size}, float[1] zero = {0.0}, float[1] one = {1.0},
   float[1] no_score = {-1.0}, int32[1] no_label = {-1}, float[1] lowest = {-65504.0},
   float[1] border = {$border}, float[1] least_vote = {0.01}, float[1] spread = {0.025},
-  float[1] tiny = {$tiny},
+  float[1] tiny = {5.960464477539063e-08},
   int64[1] axis_1 = {1}, int64[1] axis_2 = {2}, int64[2] axes_1_2 = {1, 2},
   int64[4] ratio_columns = {0, 1, 0, 1}, int64[4] limit_columns = {2, 3, 2, 3},
   int64[1] class_count = {$classes}, int64[1] best_count = {$best}, int64[1] pair_count = {$pairs},

@@ -95,7 +95,6 @@ def preprocessing_graph(
         width=width,
         height=height,
         twice=2 * width,
-        without_sixteen_bits=repr(2.0**-16),
         odd_x=_listed(2.0 * place + 1 for place in range(width)),
         odd_y=_listed(2.0 * place + 1 for place in range(height)),
         place_x=_listed(map(float, range(width))),
@@ -146,7 +145,7 @@ preprocessing (uint8[1, height, width, 3] picture)
   int64[1] twice_side = {$twice}, int64[2] input_size = {$height, $width},
   float[1] zero = {0.0}, float[1] one = {1.0}, float[1] twice = {2.0}, float[1] half = {0.5},
   float[1] quarter = {0.25}, float[1] weight_one = {2048.0}, float[1] sixteen = {16.0},
-  float[1] without_sixteen_bits = {$without_sixteen_bits}, float[1, 3, 1, 1] padding = {$padding},
+  float[1] one_65536th = {0.0000152587890625}, float[1, 3, 1, 1] padding = {$padding},
   float[$width] odd_x = {$odd_x}, float[$height] odd_y = {$odd_y},
   float[$width] place_x = {$place_x}, float[$height] place_y = {$place_y},
   int64[2] as_list = {$width, 1}, int64[2] in_channels = {$width, 3},
@@ -177,8 +176,8 @@ $weights_x
 $weights_y
   left_weight = Div (first_weight_x, sixteen)
   right_weight = Div (second_weight_x, sixteen)
-  upper_weight = Mul (first_weight_y, without_sixteen_bits)
-  lower_weight = Mul (second_weight_y, without_sixteen_bits)
+  upper_weight = Mul (first_weight_y, one_65536th)
+  lower_weight = Mul (second_weight_y, one_65536th)
 $left
 $right
   upper = Reshape (upper_weight, as_rows)
@@ -283,8 +282,8 @@ _PADDED = """
   is_picture = And (is_row, is_column)
   input = Where (is_picture, normalized, padding)"""
 
-# New sides are (2 * side * input / longer + 1) / 2 in whole numbers, at least 1. TensorRT before
-# 10.1 promises the largest of several whole numbers as a Max only.
+# New sides are (2 * side * input / longer + 1) / 2 in whole numbers, at least 1. Of whole numbers
+# TensorRT before 10.1 promises no ReduceMax.
 _LETTERBOX = """
   height_side, width_side = Split <axis = 0> (size)
   longer = Max (height_side, width_side)
