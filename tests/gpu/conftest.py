@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from mmdet_jetson.stages.inference.device import first_gpu
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = FOLDER.parents[1] / "src"
-KINDS = {"PyCuda": "pycuda.driver", "CudaPython": "cuda.bindings.runtime"}
+KINDS = {"PyCuda": "pycuda.driver", "CudaPython": "cuda.bindings.driver"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -49,9 +50,17 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def cuda(kind: str) -> Cuda:
+def idle_cuda(kind: str) -> Cuda:
+    """CUDA that no thread holds."""
     opened: Cuda = getattr(cuda_packages, kind)()
     return opened
+
+
+@pytest.fixture
+def cuda(idle_cuda: Cuda) -> Iterator[Cuda]:
+    """CUDA that this thread holds."""
+    with idle_cuda.active():
+        yield idle_cuda
 
 
 @pytest.fixture

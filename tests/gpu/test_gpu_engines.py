@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,9 @@ from on_gpu import Program, noise
 from small_graphs import MODES, build, export
 
 from mmdet_jetson.contract.nvidia import Gpu
+from mmdet_jetson.stages.engines import opening
 from mmdet_jetson.stages.engines.opening import open_engine, open_graph
+from mmdet_jetson.stages.engines.preflight import preflight
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.boxes import Detection
 from mmdet_jetson.stages.inference.detector import Detector
@@ -117,7 +120,7 @@ def test_a_tensor_is_prepared_on_the_gpu(detector: Detector, source: Path, only:
 
     is_kernel = isinstance(detector.network, PictureSession)
 
-    if mode == "tensor" and only == "PyCuda" and shutil.which("nvcc"):
+    if mode == "tensor" and (only == "CudaPython" or shutil.which("nvcc")):
         assert is_kernel
     if mode != "tensor":
         assert isinstance(detector.network, GpuSession)
@@ -130,6 +133,28 @@ def test_the_same_picture_gives_the_same_after_larger_and_smaller_ones(detector:
 
     assert detector.detect(noise(80, 48)) == first
     assert getattr(detector.network, "milliseconds", 0) > 0
+
+
+def test_a_cuda_graph_and_mapped_memory_give_the_same(
+    built: Path, only: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = open_engine(built)
+    monkeypatch.setattr(
+        opening,
+        "preflight",
+        lambda folder: replace(
+            preflight(folder), settings={"cuda_graph": True, "mapped_memory": True}
+        ),
+    )
+    other = open_engine(built)
+
+    for size in (*PICTURES, *PICTURES[-1:] * 4):
+        assert other.detect(noise(*size)) == plain.detect(noise(*size)), size
+    network = other.network
+    session = network.session if isinstance(network, PictureSession) else network
+    assert isinstance(session, GpuSession)
+    assert session.replaying
+    assert session.replaying.graph, "nothing was captured"
 
 
 def test_threads_that_did_not_open_it_detect_the_same(detector: Detector) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from on_gpu import noise
 
+from mmdet_jetson.stages.inference.buffers import Buffer
 from mmdet_jetson.stages.inference.cuda import CannotCompile, Cuda
 from mmdet_jetson.stages.inference.feeding import Feeding
-from mmdet_jetson.stages.inference.gpu import Buffer
 from mmdet_jetson.stages.inference.graph import TENSOR
 from mmdet_jetson.stages.inference.letterbox_kernel import (
     ARGUMENTS,
@@ -53,13 +53,13 @@ class OnGpu:
         """Prepare a picture; what the kernel does not write stays NaN."""
         width, height = self.preprocessing.input_size
         shape = (self.batch, 3, height, width)
-        self.tensor.shaped(shape, np.dtype(np.float32)).upload(np.full(shape, np.nan, np.float32))
-        self.picture.shaped(picture.shape, picture.dtype).upload(picture)
+        self.tensor.shaped(shape, np.dtype(np.float32)).fill(np.full(shape, np.nan)).upload()
+        self.picture.shaped(picture.shape, picture.dtype).fill(picture).upload()
         grid = -(-width // BLOCK[0]), -(-height // BLOCK[1])
         size = picture.shape[1], picture.shape[0]
         new_size = self.preprocessing.fitted_size(*size)
         self.kernel(grid, BLOCK, self.picture.device, *size, *new_size, self.tensor.device)
-        self.cuda.download(self.tensor.host, self.tensor.device)
+        self.tensor.download()
         self.cuda.synchronize()
         found: np.ndarray = self.tensor.host.copy()
         return found

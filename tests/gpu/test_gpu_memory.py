@@ -3,41 +3,16 @@
 import ctypes
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from on_gpu import Program
+from on_gpu import DEVICE, HOST, Program, driver, kind_of_memory
 
-from mmdet_jetson.stages.inference.cuda import CannotCompile, Cuda, open_cuda
-from mmdet_jetson.stages.inference.gpu import Buffer
+from mmdet_jetson.stages.inference.buffers import Buffer
+from mmdet_jetson.stages.inference.cuda import CannotCompile, Cuda, Kernel, open_cuda
+from mmdet_jetson.stages.inference.cuda_api import CannotCapture
 
 MIB = 1 << 20
-POINTER_MEMORY_TYPE, HOST, DEVICE = 2, 1, 2  # CUpointer_attribute and CUmemorytype of cuda.h
-
-
-@contextmanager
-def driver() -> Iterator[ctypes.CDLL]:
-    """The CUDA driver, with the GPU's primary context on this thread."""
-    library, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p()
-    assert library.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0
-    assert library.cuCtxPushCurrent_v2(context) == 0
-    try:
-        yield library
-    finally:
-        library.cuCtxPopCurrent_v2(ctypes.byref(context))
-        library.cuDevicePrimaryCtxRelease_v2(0)
-
-
-def kind_of_memory(address: int) -> int:
-    """What CUDA says an address is; 0 where it knows nothing of it."""
-    kind = ctypes.c_uint()
-    with driver() as library:
-        known = library.cuPointerGetAttribute(
-            ctypes.byref(kind), POINTER_MEMORY_TYPE, ctypes.c_uint64(address)
-        )
-    return kind.value if known == 0 else 0
 
 
 def free_memory() -> int:
@@ -73,7 +48,7 @@ def test_shapes_and_types_of_a_buffer_come_back(cuda: Cuda) -> None:
     buffer = Buffer(cuda)
     for dtype in (np.uint8, np.float16, np.float32, np.int32, np.int64):
         values = np.arange(24).reshape(2, 3, 4).astype(dtype)
-        buffer.shaped(values.shape, values.dtype).upload(values)
+        buffer.shaped(values.shape, values.dtype).fill(values).upload()
         cuda.synchronize()
         buffer.host[...] = 0
         cuda.download(buffer.host, buffer.device)
@@ -109,13 +84,37 @@ def test_a_buffer_that_grows_keeps_nothing_that_it_outgrew(cuda: Cuda) -> None:
     before = free_memory()
     for size in (64, 128, 256, 512):
         values = np.zeros(size * MIB, np.uint8)
-        buffer.shaped(values.shape, values.dtype).upload(values)
+        buffer.shaped(values.shape, values.dtype).fill(values).upload()
     cuda.synchronize()
 
     assert before - free_memory() < (512 + 64) * MIB
 
 
-DOUBLE = """
+def test_mapped_memory_is_the_same_on_both_sides(cuda: Cuda) -> None:
+    buffer = Buffer(cuda, mapped=True)
+    values = np.arange(1000, dtype=np.int32)
+    buffer.shaped(values.shape, values.dtype).fill(values).upload()
+    assert kind_of_memory(buffer.device) == HOST
+    add = kernel_of(cuda)
+
+    add((8, 1), (128, 1, 1), buffer.device, 1000, 7)
+    buffer.download()
+    cuda.synchronize()
+
+    assert np.array_equal(buffer.host, values + 7)
+
+
+def test_mapped_memory_is_given_back(cuda: Cuda) -> None:
+    buffer = Buffer(cuda, mapped=True)
+    for size in (1, 2, 4):
+        buffer.shaped((size * MIB,), np.dtype(np.uint8))
+        outgrown = buffer.memory.ctypes.data
+        assert kind_of_memory(outgrown) == HOST
+        buffer.shaped((8 * size * MIB,), np.dtype(np.uint8))
+        assert buffer.memory.ctypes.data != outgrown
+
+
+ADD = """
 __global__ void add(int *values, int count, int more)
 {
   const int place = blockIdx.x * blockDim.x + threadIdx.x;
@@ -124,20 +123,60 @@ __global__ void add(int *values, int count, int more)
 """
 
 
-def test_a_kernel_runs_between_the_copies(cuda: Cuda) -> None:
+def kernel_of(cuda: Cuda) -> Kernel:
     try:
-        kernel = cuda.compile(DOUBLE, "add", "Pii")
+        return cuda.compile(ADD, "add", "Pii")
     except CannotCompile as error:
         pytest.skip(f"{type(cuda).__name__}: {error}")
+
+
+def test_a_kernel_runs_between_the_copies(cuda: Cuda) -> None:
     buffer = Buffer(cuda)
     values = np.arange(1000, dtype=np.int32)
-    buffer.shaped(values.shape, values.dtype).upload(values)
+    buffer.shaped(values.shape, values.dtype).fill(values).upload()
 
-    kernel((8, 1), (128, 1, 1), buffer.device, 1000, 7)
-    cuda.download(buffer.host, buffer.device)
+    kernel_of(cuda)((8, 1), (128, 1, 1), buffer.device, 1000, 7)
+    buffer.download()
     cuda.synchronize()
 
     assert np.array_equal(buffer.host, values + 7)
+
+
+def test_a_cuda_graph_does_the_same_again_and_nothing_while_it_is_captured(cuda: Cuda) -> None:
+    buffer, add = Buffer(cuda), kernel_of(cuda)
+    values = np.arange(1000, dtype=np.int32)
+    buffer.shaped(values.shape, values.dtype)
+
+    def submit() -> None:
+        buffer.upload()
+        add((8, 1), (128, 1, 1), buffer.device, 1000, 7)
+        buffer.download()
+
+    graph = cuda.capture(submit)
+    buffer.fill(values)
+    cuda.synchronize()
+    assert np.array_equal(buffer.host, values)
+    for _ in range(3):
+        graph.launch()
+    cuda.synchronize()
+    graph.free()
+
+    assert np.array_equal(buffer.host, values + 21)
+
+
+def test_what_cannot_be_captured_leaves_the_stream_usable(cuda: Cuda) -> None:
+    buffer = Buffer(cuda)
+    values = np.arange(1000, dtype=np.int32)
+    buffer.shaped(values.shape, values.dtype).fill(values)
+
+    with pytest.raises(CannotCapture):
+        cuda.capture(cuda.synchronize)
+
+    buffer.upload()
+    buffer.host[...] = 0
+    buffer.download()
+    cuda.synchronize()
+    assert np.array_equal(buffer.host, values)
 
 
 def test_what_does_not_compile_is_a_sentence(cuda: Cuda) -> None:
@@ -147,21 +186,22 @@ def test_what_does_not_compile_is_a_sentence(cuda: Cuda) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_threads_share_it_one_after_the_other(cuda: Cuda) -> None:
+def test_threads_share_it_one_after_the_other(idle_cuda: Cuda) -> None:
     """As a server's workers do: each thread copies its own values through its own buffer."""
     wrong: list[str] = []
 
     def work(number: int) -> None:
         try:
-            buffer = Buffer(cuda)
-            values = np.full(MIB, number, np.uint8)
-            buffer.shaped(values.shape, values.dtype).upload(values)
-            cuda.synchronize()
-            buffer.host[...] = 0
-            cuda.download(buffer.host, buffer.device)
-            cuda.synchronize()
-            if not np.array_equal(buffer.host, values):
-                wrong.append(f"thread {number} read something else")
+            with idle_cuda.active():
+                buffer = Buffer(idle_cuda)
+                values = np.full(MIB, number, np.uint8)
+                buffer.shaped(values.shape, values.dtype).fill(values).upload()
+                idle_cuda.synchronize()
+                buffer.host[...] = 0
+                buffer.download()
+                idle_cuda.synchronize()
+                if not np.array_equal(buffer.host, values):
+                    wrong.append(f"thread {number} read something else")
         except Exception as error:
             wrong.append(f"thread {number}: {error!r}")
 
@@ -173,10 +213,22 @@ def test_threads_share_it_one_after_the_other(cuda: Cuda) -> None:
     assert wrong == []
 
 
+def test_no_context_stays_on_the_thread(idle_cuda: Cuda) -> None:
+    library, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p()
+    with idle_cuda.active():
+        idle_cuda.allocate(1)
+        assert library.cuCtxGetCurrent(ctypes.byref(context)) == 0
+        assert context
+
+    assert library.cuCtxGetCurrent(ctypes.byref(context)) == 0
+    assert not context
+
+
 def test_a_process_ends_in_peace(kind: str, program: Program) -> None:
     script = (
         f"from mmdet_jetson.stages.inference.cuda import {kind}\n"
-        f"cuda = {kind}(); cuda.pinned(1); cuda.allocate(1); print('opened')"
+        f"cuda = {kind}()\n"
+        "with cuda.active(): cuda.pinned(1); cuda.allocate(1); print('opened')"
     )
 
     done = program("-c", script)

@@ -1,11 +1,12 @@
 """Sessions on a real GPU, around an engine of one kernel."""
 
+import gc
 import threading
 
 import numpy as np
 import pytest
 from kernel_engine import KernelEngine, expected
-from on_gpu import noise
+from on_gpu import HOST, kind_of_memory, noise
 
 from mmdet_jetson.stages.inference.cuda import Cuda
 from mmdet_jetson.stages.inference.gpu import GpuSession
@@ -13,9 +14,19 @@ from mmdet_jetson.stages.inference.gpu import GpuSession
 SIDES = [(64, 64), (1, 1), (640, 640), (33, 70), (1080, 1920), (64, 64)]
 
 
-@pytest.fixture
-def session(cuda: Cuda) -> GpuSession:
-    return GpuSession(KernelEngine(cuda), cuda)
+MODES = {
+    "plain": (False, False),
+    "CUDA graph": (True, False),
+    "mapped": (False, True),
+    "mapped, CUDA graph": (True, True),
+}
+
+
+@pytest.fixture(params=MODES)
+def session(request: pytest.FixtureRequest, idle_cuda: Cuda) -> GpuSession:
+    engine, names = KernelEngine(idle_cuda), (["picture", "mapping"], ["dets"])
+    cuda_graph, mapped = MODES[request.param]
+    return GpuSession(engine, idle_cuda, *names, cuda_graph=cuda_graph, mapped=mapped)
 
 
 def inputs(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -28,6 +39,17 @@ def test_pictures_of_any_size_are_computed_right(session: GpuSession) -> None:
         (found,) = session(*inputs(*side))
         assert np.array_equal(found, expected(*inputs(*side))), side
         assert session.milliseconds > 0
+
+
+def test_other_values_of_the_same_shapes_are_computed_right(session: GpuSession) -> None:
+    """From the second time on a CUDA graph does it."""
+    picture, mapping = inputs(640, 640)
+    for factor in range(1, 6):
+        (found,) = session(factor * picture, factor * mapping)
+        assert np.array_equal(found, expected(factor * picture, factor * mapping)), factor
+        assert session.milliseconds > 0
+    captured = session.replaying and session.replaying.graph
+    assert bool(captured) == (session.replaying is not None)
 
 
 def test_what_it_gave_stays_when_it_runs_again(session: GpuSession) -> None:
@@ -58,3 +80,16 @@ def test_threads_call_it_at_the_same_time(session: GpuSession) -> None:
         thread.join()
 
     assert wrong == []
+
+
+def test_what_a_session_held_is_free_when_it_is_gone(session: GpuSession) -> None:
+    buffers = session.buffers
+    session(*inputs(64, 64))
+    held = [buffer.memory.ctypes.data for buffer in buffers.values()]
+    assert set(map(kind_of_memory, held)) == {HOST}
+
+    session.buffers = {}
+    buffers.clear()
+    gc.collect()
+
+    assert set(map(kind_of_memory, held)) == {0}

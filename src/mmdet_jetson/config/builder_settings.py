@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mmdet_jetson.contract.backends import BACKENDS
@@ -31,6 +32,12 @@ def check_builder(name: str, target: "Target") -> None:
             raise ConfigError(
                 f"targets.toml: {name}.{setting}: backend {target.backend!r} has no such setting",
                 f"remove it; it has {', '.join(known) or 'none'}",
+            )
+    for setting, is_on in asdict(target.session).items():
+        if is_on and not BACKENDS[target.backend].needs_gpu:
+            raise ConfigError(
+                f"targets.toml: {name}.{setting}: backend {target.backend!r} runs on no GPU",
+                "remove it",
             )
     _check_level(name, target)
     _check_pictures(name, target)

@@ -12,7 +12,7 @@ from mmdet_jetson.config.builder_settings import TYPED_FROM, check_builder
 from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, nearest, pattern
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
-from mmdet_jetson.contract.parameters.engine import BuilderSettings
+from mmdet_jetson.contract.parameters.engine import BuilderSettings, SessionSettings
 from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
@@ -34,7 +34,8 @@ class Target(Section, frozen=True):
     size already, or a normalised ``tensor``. ``batch`` is how many pictures it takes at a time.
     ``compute_capabilities`` are the GPUs that TensorRT for RTX compiles for, without their dot.
     ``plugin`` is MMDeploy's library, which a documented graph needs in TensorRT. The settings of
-    TensorRT's builder, from ``workspace`` on, are those of `BuilderSettings`.
+    TensorRT's builder, from ``workspace`` on, are those of `BuilderSettings`, the last two those of
+    `SessionSettings`.
     """
 
     description: str
@@ -61,6 +62,8 @@ class Target(Section, frozen=True):
     largest_picture: Annotated[int, msgspec.Meta(ge=SMALLEST, le=16384)] | None = None
     dla: Annotated[int, msgspec.Meta(ge=0, le=1)] | None = None
     optimization_level: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
+    cuda_graph: bool = False
+    mapped_memory: bool = False
 
     @property
     def builder(self) -> BuilderSettings:
@@ -72,6 +75,11 @@ class Target(Section, frozen=True):
         """Those of its settings that the target states."""
         said = {name: getattr(self, name) for name in SETTINGS}
         return {name: value for name, value in said.items() if value is not None}
+
+    @property
+    def session(self) -> SessionSettings:
+        """How its engine is run on a GPU."""
+        return SessionSettings(self.cuda_graph, self.mapped_memory)
 
     @property
     def facts(self) -> Mapping[str, str]:

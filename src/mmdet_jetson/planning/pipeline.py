@@ -212,6 +212,7 @@ class _Planner:
                 ),
                 needs=target.facts if backend.builds_on_its_device else {},
                 builder=target.builder,
+                session=target.session,
             ),
             inputs=read,
             environment=backend.environment,

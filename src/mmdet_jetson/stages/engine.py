@@ -3,6 +3,7 @@
 import math
 import platform
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Optional
 
@@ -11,7 +12,7 @@ import onnx
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.contract.parameters.engine import EngineParameters, SessionSettings
 from mmdet_jetson.contract.records import write_record
 from mmdet_jetson.stages.backends import Backend, load_backend
 from mmdet_jetson.stages.building.calibration import Calibration, choose
@@ -57,7 +58,7 @@ def run(job: StageJob[EngineParameters]) -> Result:
     calibration = choose_calibration(job)
     request = request_for(job, source, folder, calibration)
     job.progress(1, STEPS, f"building for {job.parameters.target}")
-    built = backend.build(request)
+    built = to_run_with(job.parameters.session, backend.build(request))
     job.progress(2, STEPS, "comparing it with the graph")
     compared = compare(backend, built, request)
     check_difference(compared, request.precision)
@@ -134,16 +135,19 @@ def request_for(
     )
 
 
+def to_run_with(session: SessionSettings, built: Built) -> Built:
+    """Add what the passport tells those who open the engine: what of these settings is on."""
+    on = {name: True for name, is_on in asdict(session).items() if is_on}
+    return replace(built, settings={**built.settings, **on})
+
+
 def compare(backend: Backend, built: Built, request: BuildRequest) -> Compared:
     """Compare the engine with the ONNX file, where it can run here."""
     if not backend.can_run():
         return Compared()
     graph = request.graph
     network = backend.open_session(built.file, request.precision, graph, built.settings)
-    tolerances = TOLERANCES[request.precision]
-    return compare_with(
-        request.onnx, network, tolerances, graph.post_processing, graph.inputs, graph.outputs
-    )
+    return compare_with(request.onnx, network, TOLERANCES[request.precision], graph)
 
 
 def check_difference(compared: Compared, precision: str) -> None:

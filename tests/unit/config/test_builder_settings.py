@@ -8,7 +8,11 @@ import pytest
 
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.contract.parameters.engine import BuilderSettings, EngineParameters
+from mmdet_jetson.contract.parameters.engine import (
+    BuilderSettings,
+    EngineParameters,
+    SessionSettings,
+)
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.inputs import Inputs
@@ -42,6 +46,16 @@ def test_settings_reach_the_engines_parameters(folder: Path, settings: Settings)
     assert asdict(engine.builder) == {**stated, "dla": None}
 
 
+def test_how_it_is_run_reaches_the_engines_parameters(folder: Path, settings: Settings) -> None:
+    project = project_of(folder, BASE + "cuda_graph = true\n")
+
+    steps = pipeline.plan(project, Inputs(project, settings, lambda name, done, total: None))
+
+    (engine,) = (step.parameters for step in steps if step.name == "engine-jetson")
+    assert isinstance(engine, EngineParameters)
+    assert engine.session == SessionSettings(cuda_graph=True, mapped_memory=False)
+
+
 def test_what_is_not_stated_is_the_builders(folder: Path) -> None:
     assert project_of(folder, BASE).targets["jetson"].builder == BuilderSettings()
 
@@ -65,6 +79,10 @@ def test_what_is_not_stated_is_the_builders(folder: Path) -> None:
         (DLA + 'graph = "documented"\n', "must stay on the GPU"),
         (DLA.replace("fp16", "int8") + 'tensorrt = "10.3"\n', "which no DLA takes"),
         (BASE + 'graph = "documented"\ntensorrt = "10.3"\n', "computes in the types of a graph"),
+        (
+            '[jetson]\ndescription = "a PC"\nbackend = "onnxruntime"\nmapped_memory = true\n',
+            r"jetson\.mapped_memory: backend 'onnxruntime' runs on no GPU",
+        ),
         (
             '[jetson]\ndescription = "a PC"\nbackend = "onnxruntime"\nworkspace = 99\n',
             "backend 'onnxruntime' has no such setting",

@@ -4,7 +4,6 @@ Each insists that the thread that calls has pushed the GPU's context.
 """
 
 import ctypes
-import weakref
 from collections.abc import Callable
 from threading import get_ident
 from types import ModuleType, SimpleNamespace
@@ -28,16 +27,17 @@ class Block:
     """As pycuda.driver.DeviceAllocation; the GPU's memory is the host's."""
 
     blocks: dict[int, np.ndarray] = {}  # noqa: RUF012
-    living: list["weakref.ref[Block]"] = []  # noqa: RUF012
 
     def __init__(self, size: int) -> None:
         self.memory = np.zeros(size, np.uint8)
         self.blocks[int(self)] = self.memory
-        self.living.append(weakref.ref(self))
 
     def __int__(self) -> int:
         address: int = self.memory.ctypes.data
         return address
+
+    def free(self) -> None:
+        del self.blocks[int(self)]
 
 
 class Event:
@@ -120,10 +120,16 @@ class Pagelocked:
     def __init__(self, size: int) -> None:
         self.memory = np.zeros(size, np.uint8)
         self.__array_interface__ = self.memory.__array_interface__
+        Pagelocked.living += 1
+
+    living = 0
 
     def get_device_pointer(self) -> int:
         address: int = self.memory.ctypes.data
         return address
+
+    def free(self) -> None:
+        Pagelocked.living -= 1
 
 
 def pagelocked(size: int, dtype: type, mem_flags: int = 0) -> np.ndarray:
@@ -155,8 +161,27 @@ class Module:
         return function
 
 
+NAMES = {0: "CUDA_SUCCESS", 2: "CUDA_ERROR_OUT_OF_MEMORY", 100: "CUDA_ERROR_NO_DEVICE"}
+
+
 class Status(int):
-    name = property(lambda self: {0: "CUDA_SUCCESS", 100: "CUDA_ERROR_NO_DEVICE"}[int(self)])
+    name = property(lambda self: NAMES[int(self)])
+
+
+def exhaust(modules: Modules) -> None:
+    """Let there be no more memory on the GPU."""
+
+    def refuse(size: int) -> object:
+        raise NoGpu("cuMemAlloc failed: out of memory")
+
+    def no_memory(size: int) -> tuple[Status, None]:
+        return Status(2), None
+
+    no_memory.__name__ = "cuMemAlloc"
+    if "pycuda.driver" in modules:
+        vars(modules["pycuda.driver"])["mem_alloc"] = refuse
+    else:
+        vars(modules["cuda.bindings.driver"])["cuMemAlloc"] = no_memory
 
 
 class Functions:

@@ -26,10 +26,11 @@ class FakeCuda:
 
     blocks: ClassVar[dict[int, np.ndarray]] = {}
     addresses: ClassVar[Iterator[int]] = count(1000)
+    integrated = True
 
     def __init__(self) -> None:
         self.stream, self.allocated, self.timed, self.captured = 1, 0, 0, 0
-        self.integrated, self.lock, self.users = True, RLock(), 0
+        self.lock, self.users = RLock(), 0
 
     @contextmanager
     def active(self) -> Iterator[None]:

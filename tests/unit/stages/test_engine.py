@@ -14,7 +14,11 @@ from fused import fused_folder, split_folder
 from onnx import helper, numpy_helper
 
 from mmdet_jetson.contract.backends import BackendTraits
-from mmdet_jetson.contract.parameters.engine import BuilderSettings, EngineParameters
+from mmdet_jetson.contract.parameters.engine import (
+    BuilderSettings,
+    EngineParameters,
+    SessionSettings,
+)
 from mmdet_jetson.stages.backends import onnxruntime
 from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
@@ -76,6 +80,19 @@ def test_what_a_device_does_not_tell_is_said(tmp_path: Path, exported: Path) -> 
     job = engine_job(tmp_path, exported)
     needing = replace(job, parameters=replace(job.parameters, needs={"tensorrt": "8.4"}))
     assert "needs TensorRT 8.4: this device does not say" in run(needing).warnings[0]
+
+
+def test_how_it_is_run_stands_in_its_passport_where_it_is_not_as_usual(
+    tmp_path: Path, exported: Path
+) -> None:
+    job = engine_job(tmp_path, exported)
+    session = SessionSettings(cuda_graph=True)
+
+    run(replace(job, parameters=replace(job.parameters, session=session)))
+
+    settings = json.loads((job.output / "passport.json").read_text())["settings"]
+    assert settings["cuda_graph"] is True
+    assert "mapped_memory" not in settings
 
 
 def test_the_same_graph_gives_the_same_engine(tmp_path: Path, exported: Path) -> None:

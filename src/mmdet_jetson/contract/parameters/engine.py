@@ -24,6 +24,18 @@ class BuilderSettings:
 
 
 @dataclass(frozen=True)
+class SessionSettings:
+    """How an engine is run on a GPU; both are off, since no device has shown yet what they gain.
+
+    ``cuda_graph``: a picture of the same size as the last one replays its work as a CUDA graph.
+    ``mapped_memory``: on a GPU that has the host's own memory nothing is copied.
+    """
+
+    cuda_graph: bool = False
+    mapped_memory: bool = False
+
+
+@dataclass(frozen=True)
 class EngineParameters(Parameters):
     """``calibration_pictures`` is a number for int8 only; GPUs are compute capabilities, as 87.
 
@@ -38,3 +50,4 @@ class EngineParameters(Parameters):
     calibration_pictures: Optional[int]
     needs: Mapping[str, str] = field(default_factory=dict)
     builder: BuilderSettings = field(default_factory=BuilderSettings)
+    session: SessionSettings = field(default_factory=SessionSettings)

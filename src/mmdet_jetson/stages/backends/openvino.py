@@ -6,6 +6,7 @@ NMS along: a fused graph's NMS multiplies matrices, which ends what OpenVINO kee
 """
 
 from pathlib import Path
+from threading import Lock
 from typing import Dict, Mapping, Optional
 
 import numpy as np
@@ -63,8 +64,11 @@ def open_session(
     except RuntimeError as error:
         raise refusal(f"cannot open {engine.name}", error) from error
 
+    lock = Lock()  # a request refuses to be used by two threads at a time
+
     def network(*values: np.ndarray) -> Arrays:
-        found = session.infer(dict(zip(inputs, values)), share_inputs=True)
+        with lock:
+            found = session.infer(dict(zip(inputs, values)), share_inputs=True)
         return tuple(found[output] for output in outputs)
 
     return network

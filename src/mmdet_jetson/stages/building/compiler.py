@@ -8,6 +8,7 @@ import onnx
 
 from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.cuda_api import no_gpu
 
 if TYPE_CHECKING:
     import tensorrt
@@ -35,7 +36,11 @@ class Compiler:
     ) -> None:
         self.trt, self.flags, self.log = trt, flags, log
         self.logger = logger or file_logger(trt, log)
-        self.builder = trt.Builder(self.logger)
+        try:
+            self.builder = trt.Builder(self.logger)
+        except TypeError as error:
+            # So the bindings say that TensorRT made none: it cannot use the GPU.
+            raise no_gpu(self.logger.last_error or error) from error
         self.network = self.builder.create_network(flags)
         self.config = self.builder.create_builder_config()
         self.profile = self.builder.create_optimization_profile()

@@ -11,7 +11,7 @@ from onnx import TensorProto
 from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.stages.backends.onnxruntime import load, network_of, options
 from mmdet_jetson.stages.building.operators import custom_operators
-from mmdet_jetson.stages.inference.graph import PostProcessing
+from mmdet_jetson.stages.inference.graph import Graph, PostProcessing
 from mmdet_jetson.stages.inference.matching import cut_off, partners
 from mmdet_jetson.stages.inference.network import Network, in_order
 from mmdet_jetson.stages.inference.passport import Compared
@@ -23,26 +23,23 @@ NO_LIMITS = PostProcessing()
 
 
 def compare_with(
-    onnx_file: Path,
-    network: Network,
-    tolerances: Tolerances,
-    limits: PostProcessing = NO_LIMITS,
-    inputs: Sequence[str] = (),
-    outputs: Sequence[str] = (),
+    onnx_file: Path, network: Network, tolerances: Tolerances, graph: Optional[Graph] = None
 ) -> Compared:
     """Compare a network with an ONNX file on `example_inputs`.
 
-    ``limits`` are those of the graph's post-processing; ``inputs`` and ``outputs`` name the tensors
-    in the network's order, without any it is the file's. What it says is None where there is
-    nothing to compare: the file holds operators that ONNX Runtime, the reference, cannot compute,
-    or neither of the two detects anything.
+    ``graph`` describes the file: the network has its order of inputs and outputs, and its limits
+    are those of the post-processing; without one the order is the file's. What the comparison says
+    is None where there is nothing to compare: the file holds operators that ONNX Runtime, the
+    reference, cannot compute, or neither of the two detects anything.
     """
     if custom_operators(onnx_file):
         return Compared()
-    values = example_inputs(onnx.load(str(onnx_file)), inputs)
+    names, returned = (graph.inputs, graph.outputs) if graph else ((), ())
+    limits = graph.post_processing if graph else NO_LIMITS
+    inputs = example_inputs(onnx.load(str(onnx_file)), names)
     as_it_is = options(ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
-    expected = network_of(load(onnx_file, as_it_is), inputs, outputs)(*values)
-    actual, side = network(*values), max(_sides(values[0]))
+    expected = network_of(load(onnx_file, as_it_is), names, returned)(*inputs)
+    actual, side = network(*inputs), max(_sides(inputs[0]))
     return Compared(
         max_difference(expected, actual, side, limits),
         share_alone(expected, actual, side, tolerances, limits),

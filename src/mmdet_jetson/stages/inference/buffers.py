@@ -1,6 +1,7 @@
 """The memory of one tensor, on the host and on the GPU, reused from call to call."""
 
-from typing import Tuple
+from typing import Callable, Tuple
+from weakref import finalize
 
 import numpy as np
 
@@ -17,32 +18,26 @@ class Buffer:
         self.cuda, self.mapped, self.device = cuda, mapped, 0
         self.memory: np.ndarray = np.empty(0, np.uint8)
         self.host: np.ndarray = self.memory
+        self.give_back: Callable[[], object] = lambda: None
 
     def shaped(self, shape: Tuple[int, ...], dtype: "np.dtype[np.generic]") -> "Buffer":
         """Reuse the memory for a tensor of this shape; it grows when a larger one comes."""
         size = int(np.prod(shape)) * dtype.itemsize
         if self.memory.size < max(size, 1):
-            self._free()
-            self._allocate(max(size, 1))
+            self._grow(max(size, 1))
         self.host = self.memory[:size].view(dtype).reshape(shape)
         return self
 
-    def _allocate(self, size: int) -> None:
+    def _grow(self, size: int) -> None:
+        """Give back what has become too small before there is more: both may not fit."""
+        self.memory = self.host = np.empty(0, np.uint8)
+        self.give_back()
         if self.mapped:
             self.memory, self.device = self.cuda.mapped(size)
         else:
             self.memory, self.device = self.cuda.pinned(size), self.cuda.allocate(size)
-
-    def _free(self) -> None:
-        """Give back what has become too small, before there is more: both may not fit."""
-        if not self.device:
-            return
-        outgrown, device = self.memory, self.device
-        self.memory = self.host = np.empty(0, np.uint8)
-        self.device = 0
-        # The stream may still copy from one to the other.
-        self.cuda.synchronize()
-        self.cuda.free(outgrown, device)
+        # Also when nothing refers to this any more, or the process ends.
+        self.give_back = finalize(self, _free, self.cuda, self.memory, self.device)
 
     def fill(self, values: np.ndarray) -> "Buffer":
         """Write to the host's memory."""
@@ -58,3 +53,10 @@ class Buffer:
         """Get what the GPU's memory holds."""
         if not self.mapped:
             self.cuda.download(self.host, self.device)
+
+
+def _free(cuda: Cuda, memory: np.ndarray, device: int) -> None:
+    with cuda.active():
+        # The stream may still copy from one to the other.
+        cuda.synchronize()
+        cuda.free(memory, device)

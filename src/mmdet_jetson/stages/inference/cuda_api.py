@@ -1,5 +1,6 @@
 """What running an engine needs of CUDA, whichever package gives it."""
 
+import re
 from typing import Callable, ContextManager, Protocol, Tuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from mmdet_jetson.stages.errors import StageError
 # Arguments are addresses on the GPU and 32-bit integers.
 Kernel = Callable[..., None]
 Submit = Callable[[], None]
+# As pycuda and as cuda-python says it.
+OUT_OF_MEMORY = re.compile("out.of.memory", re.IGNORECASE)
 
 
 class CannotCompile(Exception):
@@ -41,7 +44,7 @@ class Cuda(Protocol):
     stream: int
     integrated: bool
 
-    def active(self) -> ContextManager[object]:
+    def active(self) -> ContextManager[None]:
         """Give this thread the GPU's context, and keep other threads out of this object.
 
         CUDA's contexts belong to threads: one that calls an engine need not be the one that opened
@@ -52,13 +55,13 @@ class Cuda(Protocol):
         """Allocate page-locked memory on the host: uint8 [size]."""
 
     def allocate(self, size: int) -> int:
-        """Allocate bytes on the GPU and return their address; they live as long as this object."""
+        """Allocate bytes on the GPU and return their address."""
 
     def mapped(self, size: int) -> Tuple[np.ndarray, int]:
         """Allocate page-locked memory that the GPU works on itself, and give its address there."""
 
     def free(self, host: np.ndarray, device: int) -> None:
-        """Give back `pinned` and `allocate`, or `mapped`; nothing may use either any more."""
+        """Give back what `pinned` and `allocate` gave, or `mapped`; nothing may use it any more."""
 
     def upload(self, device: int, host: np.ndarray) -> None:
         """Copy to the GPU."""
@@ -103,6 +106,12 @@ def no_gpu(reason: object) -> StageError:
             f"the GPU cannot be used: this user may not open {', '.join(closed)} ({reason})",
             f"{how_to_open(closed)}; a container needs those groups by the host's numbers: "
             "docker run --group-add NUMBER",
+        )
+    if OUT_OF_MEMORY.search(str(reason)):
+        return StageError(
+            f"the GPU's memory does not suffice: {reason}",
+            "end other programs that use it; a target's largest_picture says how much an engine "
+            "takes",
         )
     return StageError(
         f"the GPU cannot be used: {reason}",

@@ -6,6 +6,7 @@ https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__GRAPH.html, CUDA 11.4 
 import ctypes
 from typing import Callable, Hashable, Optional
 from warnings import warn
+from weakref import finalize
 
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.cuda_api import CannotCapture, Captured, Cuda, Submit
@@ -52,6 +53,7 @@ class CapturedGraph:
 
     def __init__(self, driver: ctypes.CDLL, executable: ctypes.c_void_p, stream: int) -> None:
         self.driver, self.executable, self.stream = driver, executable, stream
+        self._give_back = finalize(self, driver.cuGraphExecDestroy, executable)
 
     def launch(self) -> None:
         """Send it to the stream again.
@@ -63,7 +65,7 @@ class CapturedGraph:
 
     def free(self) -> None:
         """Give it back."""
-        self.driver.cuGraphExecDestroy(self.executable)
+        self._give_back()
 
 
 class Replaying:

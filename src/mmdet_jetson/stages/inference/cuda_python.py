@@ -52,7 +52,7 @@ class CudaPython:
         self.mapped_hosts: Set[int] = set()
 
     @contextmanager
-    def active(self) -> Iterator[object]:
+    def active(self) -> Iterator[None]:
         """Give this thread the GPU's context, and keep other threads out."""
         with self.lock:
             self._call(self.driver.cuCtxPushCurrent, self.context)

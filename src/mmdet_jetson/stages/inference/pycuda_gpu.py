@@ -3,7 +3,7 @@
 import shutil
 from contextlib import contextmanager
 from threading import RLock
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Protocol, Tuple
 
 import numpy as np
 
@@ -19,6 +19,16 @@ from mmdet_jetson.stages.inference.cuda_graph import captured
 
 # Where JetPack puts nvcc without adding it to the PATH.
 TOOLKIT = "/usr/local/cuda/bin"
+
+
+class Block(Protocol):
+    """As ``pycuda.driver.DeviceAllocation``."""
+
+    def __int__(self) -> int:
+        """Give its address."""
+
+    def free(self) -> None:
+        """Give it back."""
 
 
 class PyCuda:
@@ -39,20 +49,25 @@ class PyCuda:
             self.queue = driver.Stream()
             self.start, self.stop = driver.Event(), driver.Event()
         self.stream: int = self.queue.handle
-        # What is freed when nothing refers to it: memory by its address, and compiled code.
-        self.blocks: Dict[int, object] = {}
+        # Memory by its address, and compiled code, which lives as long as this.
+        self.blocks: Dict[int, Block] = {}
         self.modules: List[object] = []
 
     @contextmanager
-    def active(self) -> Iterator[object]:
+    def active(self) -> Iterator[None]:
         """Give this thread the GPU's context, and keep other threads out.
 
         pycuda aborts a process that ends while it still has one.
+
+        Raises:
+            StageError: CUDA fails within.
         """
         with self.lock:
             self.context.push()
             try:
                 yield
+            except self.driver.Error as error:
+                raise no_gpu(error) from error
             finally:
                 self.context.pop()
 
@@ -74,8 +89,14 @@ class PyCuda:
         return memory, int(memory.base.get_device_pointer())  # type: ignore[union-attr]
 
     def free(self, host: np.ndarray, device: int) -> None:
-        """Give back memory; the host's goes with the last array that shows it."""
-        self.blocks.pop(device, None)
+        """Give back memory.
+
+        What pycuda frees by itself it does not free on another thread than the one it came from.
+        """
+        host.base.free()  # type: ignore[union-attr]
+        block = self.blocks.pop(device, None)
+        if block:
+            block.free()
 
     def upload(self, device: int, host: np.ndarray) -> None:
         """Copy to the GPU."""

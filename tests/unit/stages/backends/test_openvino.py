@@ -6,11 +6,14 @@ OpenVINO.
 
 import importlib
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import cast
 
+import numpy as np
 import onnx
 import pytest
 from fused import fused_folder
@@ -35,8 +38,23 @@ class Compiled:
 
     output = input
 
-    def create_infer_request(self) -> object:
-        return object()
+    def create_infer_request(self) -> "Request":
+        return Request()
+
+
+class Request:
+    """As openvino.InferRequest, which one thread may use at a time."""
+
+    def __init__(self) -> None:
+        self.busy = False
+
+    def infer(self, values: dict[str, np.ndarray], share_inputs: bool) -> dict[str, np.ndarray]:
+        if self.busy:
+            raise RuntimeError("Infer Request is busy")
+        self.busy = True
+        time.sleep(0.01)
+        self.busy = False
+        return {"dets": values["picture"] + 1}
 
 
 class Core:
@@ -153,3 +171,20 @@ def test_a_graph_that_openvino_does_not_know_is_one_sentence(
         openvino.build(asked)
 
     assert "\n" not in caught.value.message
+
+
+def test_threads_take_turns(backend: Load, tmp_path: Path) -> None:
+    (tmp_path / "engine.xml").touch()
+    network = backend("FP32").open_session(tmp_path / "engine.xml", "fp32", GRAPH, {})
+    found: list[int] = []
+
+    def call(value: int) -> None:
+        found.append(int(network(np.array([value]))[0][0]))
+
+    threads = [threading.Thread(target=call, args=(value,)) for value in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(found) == [1, 2, 3, 4, 5]

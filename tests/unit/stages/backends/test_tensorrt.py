@@ -14,7 +14,7 @@ from fused import fused_folder, fused_model, split_folder
 from kernels_on_cpu import needs_compiler
 from passports import passport
 from tensorrt_apis import VERSIONS, graph_of, record_of, tensorrt_api, types_of
-from tensorrt_builders import TIMINGS
+from tensorrt_builders import TIMINGS, Logger, Severity
 from tensorrt_engines import FakeCuda
 
 from mmdet_jetson.stages.backends import Backend
@@ -320,6 +320,50 @@ def test_an_input_of_another_size_is_one_sentence(
 
     with pytest.raises(StageError, match="does not accept input of shape 1x3x32x32"):
         network(np.zeros((1, 3, 32, 32), np.float32), np.ones((1, 4), np.float32))
+
+
+def test_a_builder_that_finds_no_gpu_is_one_sentence(
+    backend: Load, request_: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its bindings do for a user without the groups `video` and `render`."""
+    trt = backend("10.3.0.30")
+
+    def refuse(logger: Logger) -> None:
+        logger.log(Severity.ERROR, "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(sys.modules["tensorrt"], "Builder", refuse)
+
+    with pytest.raises(StageError, match="GPU cannot be used: CUDA initialization failure with"):
+        trt.build(request_())
+
+
+@pytest.mark.parametrize("integrated", [False, True])
+@pytest.mark.parametrize("version", ["8.4.0.9", "10.3.0.30"])
+def test_a_cuda_graph_and_mapped_memory_change_nothing_that_is_found(
+    backend: Load,
+    request_: Ask,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    integrated: bool,
+) -> None:
+    trt = backend(version)
+    file = trt.build(request_()).file
+    plain = opened(trt, file)
+    monkeypatch.setattr(FakeCuda, "integrated", integrated)
+
+    settings = {"cuda_graph": True, "mapped_memory": True}
+    session = trt.open_session(file, "fp32", read_graph(file.parent), settings)
+
+    assert isinstance(session, GpuSession)
+    assert session.mapped is integrated
+    mapping = np.array([[1, 1, 64, 64]], np.float32)
+    for seed in range(4):
+        picture = np.random.default_rng(seed).standard_normal((1, 3, 64, 64), np.float32)
+        for values, others in zip(session(picture, mapping), plain(picture, mapping), strict=True):
+            assert np.array_equal(values, others)
+    assert isinstance(session.cuda, FakeCuda)
+    assert session.cuda.captured == 1
 
 
 @pytest.fixture

@@ -10,7 +10,16 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from cuda_packages import Block, Module, Modules, cuda_python, old_cuda_python, pycuda
+from cuda_packages import (
+    Block,
+    Module,
+    Modules,
+    Pagelocked,
+    cuda_python,
+    exhaust,
+    old_cuda_python,
+    pycuda,
+)
 
 from mmdet_jetson.contract import nvidia
 from mmdet_jetson.stages.errors import StageError
@@ -18,6 +27,7 @@ from mmdet_jetson.stages.inference import cuda, cuda_api
 from mmdet_jetson.stages.inference.cuda import (
     TOOLKIT,
     CannotCompile,
+    Cuda,
     CudaPython,
     PyCuda,
     open_cuda,
@@ -92,13 +102,14 @@ def test_any_thread_may_call_what_another_one_opened(
         thread.start()
         thread.join()
 
+    def call(size: int) -> None:
+        found.append(opened[0](np.arange(size, dtype=np.uint8))[0].tolist())
+
     in_thread(lambda: opened.append(session(TwoSizes(), mapped=mapped)))
-    for size in (3, 5):
-        picture = np.arange(size, dtype=np.uint8)
-        in_thread(lambda picture=picture: found.append(opened[0](picture)[0].tolist()))
+    in_thread(lambda: call(3))
+    in_thread(lambda: call(5))
 
     assert found == [[1, 2, 3], [1, 2, 3, 4, 5]]
-    assert not opened[0].cuda.lock._is_owned()
 
 
 @pytest.mark.parametrize("modules", [pycuda, cuda_python])
@@ -109,12 +120,7 @@ def test_no_context_stays_on_a_thread(installed: Install, modules: MakeModules) 
 
     session(TwoSizes())(np.zeros(3, np.uint8))
 
-    contexts = (
-        made["pycuda.driver"].context.pushed
-        if "pycuda.driver" in made
-        else made["cuda.bindings.driver"].functions.contexts
-    )
-    assert contexts == []
+    assert contexts_of(made) == []
 
 
 def test_calls_wait_for_each_other(installed: Install) -> None:
@@ -165,32 +171,48 @@ class TwoSizes:
         return True
 
 
+def contexts_of(modules: Modules) -> list[int]:
+    """The threads that the stand-in's context is on."""
+    if "pycuda.driver" in modules:
+        pushed: list[int] = vars(modules["pycuda.driver"])["context"].pushed
+        return pushed
+    contexts: list[int] = vars(modules["cuda.bindings.driver"])["functions"].contexts
+    return contexts
+
+
 def session(tensors: TwoSizes, mapped: bool = False) -> GpuSession:
     return GpuSession(tensors, open_cuda(), tensors.inputs, tensors.outputs, mapped=mapped)
 
 
-def held_by_pycuda(cuda: PyCuda) -> int:
-    gc.collect()
-    return sum(each() is not None for each in Block.living)
+def held_by_pycuda(cuda: Cuda) -> int:
+    return len(Block.blocks) + Pagelocked.living
 
 
-def held_by_cuda_python(cuda: CudaPython) -> int:
-    return len(cuda.driver.functions.kept)
+def held_by_cuda_python(cuda: Cuda) -> int:
+    assert isinstance(cuda, CudaPython)
+    return len(vars(cuda.driver)["functions"].kept)
 
 
+@pytest.mark.parametrize("mapped", [False, True])
 @pytest.mark.parametrize(
-    ("modules", "held", "per_buffer"),
-    [(pycuda, held_by_pycuda, 1), (cuda_python, held_by_cuda_python, 2)],
+    ("modules", "held"), [(pycuda, held_by_pycuda), (cuda_python, held_by_cuda_python)]
 )
-def test_a_session_gives_back_the_memory_that_it_outgrew(
-    installed: Install, modules: MakeModules, held: Callable[[object], int], per_buffer: int
+def test_a_session_gives_back_the_memory_that_it_outgrew_and_all_of_it_in_the_end(
+    installed: Install, modules: MakeModules, held: Callable[[Cuda], int], mapped: bool
 ) -> None:
-    Block.living.clear()
+    gc.collect()  # sessions of other tests
     installed(modules())
-    running = session(TwoSizes())
+    running = session(TwoSizes(), mapped=mapped)
+    cuda = running.cuda
+    before = held(cuda)
     for size in (1, 5, 30, 7, 200):
         running(np.zeros(size, np.uint8))
-        assert held(running.cuda) == 2 * per_buffer
+        assert held(cuda) - before == (2 if mapped else 4)
+
+    del running
+    gc.collect()
+
+    assert held(cuda) == before
 
 
 def without_gpu_from_the_start() -> Modules:
@@ -218,6 +240,19 @@ def test_a_user_who_may_not_open_the_gpu_hears_of_the_groups(
 
     assert "usermod -aG video,render" in caught.value.hint
     assert "--group-add" in caught.value.hint
+
+
+@pytest.mark.parametrize("modules", [pycuda, cuda_python])
+def test_too_little_memory_is_one_sentence(installed: Install, modules: MakeModules) -> None:
+    made = modules()
+    installed(made)
+    running = session(TwoSizes())
+    exhaust(made)
+
+    with pytest.raises(StageError, match=r"memory does not suffice: .*(?i:out.of.memory)"):
+        running(np.zeros(5, np.uint8))
+
+    assert contexts_of(made) == []
 
 
 def test_cuda_python_without_the_drivers_library_is_one_sentence(installed: Install) -> None:

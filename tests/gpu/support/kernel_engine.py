@@ -26,12 +26,13 @@ def expected(picture: np.ndarray, mapping: np.ndarray) -> np.ndarray:
 class KernelEngine:
     """`EngineTensors`: the output has the shape of the picture, [1, 3, height, width]."""
 
-    inputs = ["picture", "mapping"]  # noqa: RUF012
+    inputs = ["mapping", "picture"]  # noqa: RUF012
     outputs = ["dets"]  # noqa: RUF012
 
     def __init__(self, cuda: Cuda) -> None:
         try:
-            self.kernel = cuda.compile(SOURCE, "add", "PPPi")
+            with cuda.active():
+                self.kernel = cuda.compile(SOURCE, "add", "PPPi")
         except CannotCompile as error:
             pytest.skip(f"{type(cuda).__name__}: {error}")
         self.shapes: dict[str, tuple[int, ...]] = {}
