@@ -46,7 +46,7 @@ class Remote:
 
 
 @contextlib.contextmanager
-def second_docker_host(folder: Path) -> Iterator[Remote]:
+def second_docker_host(folder: Path, *options: str) -> Iterator[Remote]:
     """Start Docker again with data of its own, and stop it with everything that it runs."""
     folder.mkdir(parents=True, exist_ok=True)
     certificates = make_certificates(folder / "certificates")
@@ -61,6 +61,7 @@ def second_docker_host(folder: Path) -> Iterator[Remote]:
             f"--data-root={folder}/data", f"--exec-root={folder}/exec",
             # With `--bridge=none` it would remove the bridge of the machine's own Docker.
             f"--pidfile={folder}/dockerd.pid", "--bridge=docker0", "--iptables=false",
+            *options,
         ],
         stdout=log, stderr=log,
     )  # fmt: skip

@@ -20,6 +20,7 @@ from needed import absent
 from mmdet_jetson import tarballs
 from mmdet_jetson.containers import docker_host
 from mmdet_jetson.containers.docker_host import DockerHost
+from mmdet_jetson.containers.host_files import read_file
 from mmdet_jetson.containers.objects import ContainerSpec, VolumeMount
 from mmdet_jetson.containers.workspace import CLIENT, WHOLE, Workspace
 from mmdet_jetson.running.run_step import RunContext
@@ -254,11 +255,11 @@ def test_no_gc_takes_an_input_from_a_run(
 
 
 def test_files_of_the_docker_hosts_machine_are_read(host: DockerHost) -> None:
-    assert host.host_file("/etc/hostname") == Path("/etc/hostname").read_bytes()
-    assert host.host_file("/etc/no-such-file") is None
+    assert read_file(host, "/etc/hostname") == Path("/etc/hostname").read_bytes()
+    assert read_file(host, "/etc/no-such-file") is None
     if host.facts.product != "Podman":  # which looks inside the container for what a link names
         assert Path("/etc/os-release").is_symlink()
-        assert host.host_file("/etc/os-release") == Path("/etc/os-release").read_bytes()
+        assert read_file(host, "/etc/os-release") == Path("/etc/os-release").read_bytes()
 
 
 def start(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config.toml import Name, Section, convert, nearest, pattern, read_toml
+from mmdet_jetson.config.toml import Name, Positive, Section, convert, nearest, pattern, read_toml
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.errors import ConfigError
 
@@ -54,6 +54,8 @@ class Image(Section, frozen=True, kw_only=True):
     """The GPU architecture to compile MMDeploy's TensorRT plugins for, or none."""
     index: str = ""
     """uv's name of the wheel index for PyTorch's CUDA builds."""
+    room_gb: Positive
+    """About how many gigabytes its bases and itself take, unpacked: asked for before a pull."""
     stand_in: Name
 
 

@@ -36,6 +36,7 @@ class Info(_Info, total=False):
     """The answer to ``info``."""
 
     Runtimes: dict[str, object] | None
+    DockerRootDir: str
 
 
 class ImageConfig(TypedDict, total=False):

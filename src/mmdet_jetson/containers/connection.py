@@ -4,7 +4,7 @@ Whoever talks through it does so within `Connection.talking`, which turns what t
 libraries under it raise into sentences.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
@@ -20,7 +20,13 @@ from docker.types import DeviceRequest, HostConfig, Mount
 from docker.utils import parse_host
 from urllib3.exceptions import HTTPError
 
-from mmdet_jetson.containers.objects import ConnectionLost, DockerHostError, NotThere, VolumeMount
+from mmdet_jetson.containers.objects import (
+    ConnectionLost,
+    DockerHostError,
+    FolderMount,
+    NotThere,
+    VolumeMount,
+)
 
 __all__ = [
     "SECONDS",
@@ -28,10 +34,8 @@ __all__ = [
     "Connection",
     "GpuOptions",
     "HostConfig",
-    "Mount",
     "all_gpus",
-    "folder_mount",
-    "volume_mount",
+    "mount_of",
 ]
 NOT_OVER_THE_NETWORK = ("http+unix", "npipe", "ssh")  # as the SDK calls them in the end
 SECONDS = 120  # without an answer; builds and runs may be silent for longer
@@ -49,6 +53,7 @@ class GpuOptions(TypedDict, total=False):
 
     runtime: str
     device_requests: list[DeviceRequest]
+    group_add: list[str]
 
 
 class _Client(APIClient):  # type: ignore[misc]  # the SDK has no types
@@ -96,27 +101,27 @@ class Connection:
             ) from error
 
 
-def volume_mount(volume: VolumeMount) -> Mount:
-    """A mounted volume, for the SDK; a volume that is missing is made along with its container.
+def mount_of(mount: VolumeMount | FolderMount) -> Mount:
+    """A mounted volume or folder, for the SDK.
 
-    So there is no moment at which a killed client leaves a volume that belongs to no container.
+    A volume that is missing is made along with its container, so there is no moment at which a
+    killed client leaves a volume that belongs to no container.
     """
-    return Mount(volume.target, volume.volume, type="volume", read_only=volume.read_only)
+    if isinstance(mount, FolderMount):
+        return Mount(mount.target, mount.folder, type="bind", read_only=True)
+    return Mount(mount.target, mount.volume, type="volume", read_only=mount.read_only)
 
 
-def folder_mount(path: str, target: str) -> Mount:
-    """A folder of the Docker host's machine, mounted read-only, for the SDK."""
-    return Mount(target, path, type="bind", read_only=True)
-
-
-def all_gpus(architecture: str) -> GpuOptions:
+def all_gpus(architecture: str, groups: Sequence[int]) -> GpuOptions:
     """What gives a container every GPU of the machine, for the SDK.
 
-    Jetsons know no device requests: their runtime maps in what the image asks for.
+    Jetsons know no device requests: their runtime maps in what the image asks for. The groups are
+    those that may open the device files, by the machine's own numbers.
     """
+    options: GpuOptions = {"group_add": [str(group) for group in groups]}
     if architecture == "arm64":
-        return {"runtime": "nvidia"}
-    return {"device_requests": [DeviceRequest(count=-1, capabilities=[["gpu"]])]}
+        return {**options, "runtime": "nvidia"}
+    return {**options, "device_requests": [DeviceRequest(count=-1, capabilities=[["gpu"]])]}
 
 
 def _options(address: str, certificates: Path | None) -> _Options:

@@ -4,31 +4,28 @@ Nothing here knows of stages. Whatever a container is for, it runs without netwo
 root, and a writable root file system.
 """
 
-import io
-import posixpath
-import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.containers import answers
+from mmdet_jetson.containers import answers, host_files
 from mmdet_jetson.containers.connection import (
     SECONDS,
     Connection,
     GpuOptions,
     HostConfig,
-    Mount,
     all_gpus,
-    folder_mount,
-    volume_mount,
+    mount_of,
 )
 from mmdet_jetson.containers.objects import (
+    ConnectionLost,
     ContainerSpec,
     ContainerSummary,
     DockerHostError,
     Exit,
+    FolderMount,
     HostFacts,
     Image,
     ImageSummary,
@@ -87,7 +84,21 @@ class DockerHost:
             id=info["ID"],
             runtimes=tuple(info.get("Runtimes") or ()),
             product="Podman" if any("Podman" in each["Name"] for each in parts) else "Docker",
+            folder=info.get("DockerRootDir", ""),
         )
+
+    @cached_property
+    def gpu_groups(self) -> tuple[int, ...]:
+        """The numbers of the groups that may open the GPU's device files there.
+
+        None where it does not show them: a stage then says which files are closed to it.
+        """
+        try:
+            return host_files.gpu_groups(self)
+        except ConnectionLost:
+            raise
+        except DockerHostError:
+            return ()
 
     # Images
 
@@ -195,7 +206,7 @@ class DockerHost:
                 spec.image,
                 list(spec.command),
                 user=STAGE_USER,
-                environment={**HOME, **spec.environ},
+                environment={**HOME, **self._gpu_environ(spec), **spec.environ},
                 labels=dict(spec.labels),
                 network_disabled=True,
                 stdin_open=True,
@@ -203,13 +214,26 @@ class DockerHost:
             )
             return created["Id"]
 
+    def _gpu_environ(self, spec: ContainerSpec) -> Mapping[str, str]:
+        """What NVIDIA's runtime reads, which bases set in their own ways.
+
+        It may be a Docker host's default, and would give the GPU to every container then. On a
+        Jetson it decides by lists of its own what of the driver a container needs.
+        """
+        if not self.facts.has_gpu:
+            return {}
+        if not spec.gpu:
+            return {"NVIDIA_VISIBLE_DEVICES": "void"}
+        parts = "all" if self.facts.architecture == "arm64" else "compute,utility"
+        return {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": parts}
+
     def _hardened(self, spec: ContainerSpec) -> HostConfig:
         gpus: GpuOptions = {}
         if spec.gpu and self.facts.has_gpu:
-            gpus = all_gpus(self.facts.architecture)
+            gpus = all_gpus(self.facts.architecture, self.gpu_groups)
         memory = int(self.facts.memory * MEMORY_SHARE)
         return self._api.create_host_config(
-            mounts=[volume_mount(each) for each in spec.volumes],
+            mounts=[mount_of(each) for each in spec.volumes],
             network_mode="none",
             read_only=True,
             tmpfs={"/tmp": SCRATCH, "/var/tmp": CLOSED},  # noqa: S108 - inside the container
@@ -259,42 +283,30 @@ class DockerHost:
             yield from chunks
 
     @contextmanager
-    def never_started(self, *volumes: VolumeMount, labels: Mapping[str, str]) -> Iterator[str]:
-        """Create a container that never starts, to move files in and out of volumes through it."""
-        container = self._create_never_started([volume_mount(each) for each in volumes], labels)
+    def never_started(
+        self, *mounts: VolumeMount | FolderMount, labels: Mapping[str, str]
+    ) -> Iterator[str]:
+        """Create a container that never starts, to move files through it.
+
+        Of a single file that is mounted Podman gives nothing, so what is mounted are folders.
+        """
+        container = self._create_never_started(mounts, labels)
         try:
             yield container
         finally:
             self.remove(container)
 
-    def host_file(self, path: str) -> bytes | None:
-        """Read a small file of the Docker host's machine; ``None`` if there is none.
-
-        A container that never starts has the file's folder mounted (of a mounted file Podman gives
-        nothing), so neither an image nor a matching architecture is needed.
-        """
-        folder, name = posixpath.split(path)
-        container = self._create_never_started([folder_mount(folder, "/mounted")], {})
-        try:
-            packed = b"".join(self.get(container, f"/mounted/{name}") or ())
-        finally:
-            self.remove(container)
-        if not packed:
-            return None
-        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-            member = tar.next()
-            if member and member.issym():
-                return self.host_file(posixpath.normpath(posixpath.join(folder, member.linkname)))
-            content = tar.extractfile(member) if member else None
-            return content.read() if content else None
-
-    def _create_never_started(self, mounts: Sequence[Mount], labels: Mapping[str, str]) -> str:
+    def _create_never_started(
+        self, mounts: Iterable[VolumeMount | FolderMount], labels: Mapping[str, str]
+    ) -> str:
         if self.find_image(EMPTY) is None:
             with self._talking("importing an empty image"):
                 empty_archive = bytes(10240)  # as tar pads it
                 self._api.import_image_from_data(empty_archive, *EMPTY.split(":"))
         with self._talking("creating a container to move files through"):
-            config = self._api.create_host_config(mounts=list(mounts), network_mode="none")
+            config = self._api.create_host_config(
+                mounts=[mount_of(each) for each in mounts], network_mode="none"
+            )
             created: answers.Created = self._api.create_container(
                 EMPTY, ["never started"], labels=dict(labels), host_config=config
             )

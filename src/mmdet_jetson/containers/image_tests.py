@@ -2,6 +2,7 @@
 
 The suite lies in a layer on top of the image, so that what is tested is the image itself. The
 result is an artifact of kind ``image-tests`` that names the image's digest, passed or not.
+On a Jetson's Docker host the suite of its image is given the GPU, and tests it.
 """
 
 import shlex
@@ -26,6 +27,8 @@ from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 KIND = "image-tests"
 SUITES = {"Dockerfile.train": "train", "Dockerfile.l4t": "l4t"}
 RESULT = "junit.xml"
+ON_GPU = "MMDET_JETSON_ON_GPU"
+"""The environment variable that adds what needs a GPU to a suite."""
 LONGEST = 300  # characters of a failure that fit a sentence
 
 
@@ -70,7 +73,8 @@ def ensure_tested(
 ) -> Artifact:
     """Build an image where it is missing, run its suite inside it and keep the result.
 
-    Where this very image passed this very suite, that result is returned, unless ``again``.
+    Where this very image passed this very suite, that result is returned, unless ``again`` or it
+    was taken without the GPU that there is now.
 
     Raises:
         DockerHostError: it could not be built or run.
@@ -84,7 +88,9 @@ def ensure_tested(
         host.remove_image(planned.tag)
         image = build(host, planned, settings, say)
     known = passed_tests(store, image)
-    if known and known.provenance.environment == with_suite.id and not again:
+    without_gpu = why_without_gpu(host, planned, image)
+    as_good = known and (without_gpu or known.provenance.facts.get("gpu"))
+    if known and as_good and known.provenance.environment == with_suite.id and not again:
         return known
     artifact = run_suite(host, planned, image, with_suite, store=store, say=say)
     failed = artifact.provenance.metrics["failed"]
@@ -97,6 +103,19 @@ def ensure_tested(
     return artifact
 
 
+def why_without_gpu(host: DockerHost, planned: ImageBuild, image: Image) -> str:
+    """Say why the suite leaves out its tests on a GPU; empty where it runs them."""
+    if planned.platform != "linux/arm64":
+        return "the image has no TensorRT, which Jetsons' have"
+    if image.is_stand_in:
+        return "a stand-in base has no TensorRT"
+    if image.architecture != host.facts.architecture:
+        return "the image is emulated here"
+    if not host.facts.has_gpu:
+        return f"the Docker host at {host.address} has no NVIDIA runtime"
+    return ""
+
+
 def run_suite(
     host: DockerHost,
     planned: ImageBuild,
@@ -107,10 +126,13 @@ def run_suite(
     say: Say,
 ) -> Artifact:
     """Run the suite that lies in ``with_suite``, and store its result as that of ``image``."""
-    began = time.monotonic()
+    began, without_gpu = time.monotonic(), why_without_gpu(host, planned, image)
+    if without_gpu and SUITES[planned.dockerfile] == "l4t":
+        say(f"tests on the GPU are not run: {without_gpu}")
     with tempfile.TemporaryDirectory() as folder:
-        _run(host, with_suite, SUITES[planned.dockerfile], Path(folder, RESULT), say)
-        metrics, first_failure = _read(Path(folder, RESULT))
+        result = Path(folder, RESULT)
+        _run(host, with_suite, SUITES[planned.dockerfile], result, say, gpu=not without_gpu)
+        metrics, first_failure = _read(result)
         provenance = Provenance(
             stage=KIND,
             step=f"{KIND}-{planned.name}",
@@ -127,6 +149,7 @@ def run_suite(
                 "docker_host": host.facts.name,
                 "emulated": image.architecture != host.facts.architecture,
                 "stand_in": image.is_stand_in,
+                "gpu": not without_gpu,
                 "lock": planned.lock_digest,
                 "first_failure": first_failure,
             },
@@ -134,7 +157,7 @@ def run_suite(
         return store.put(KIND, Path(folder), provenance, [_tag(image)])
 
 
-def _run(host: DockerHost, image: Image, suite: str, result: Path, say: Say) -> None:
+def _run(host: DockerHost, image: Image, suite: str, result: Path, say: Say, *, gpu: bool) -> None:
     """Run pytest as the stage user without network; its output is passed on line by line."""
     command = [
         "python", "-m", "pytest", "-c", "tests/containers/pytest.ini",
@@ -150,9 +173,9 @@ def _run(host: DockerHost, image: Image, suite: str, result: Path, say: Say) -> 
 
     output = Lines(show)
     # The suite runs stages inside itself, where they have no standard input of their own to watch.
-    environ = {**ENVIRON, WATCH_STDIN: ""}
+    environ = {**ENVIRON, WATCH_STDIN: "", ON_GPU: "1" if gpu else ""}
     job = VolumeMount("", "/job", read_only=False)
-    with host.container(ContainerSpec(image.id, command, [job], environ)) as container:
+    with host.container(ContainerSpec(image.id, command, [job], environ, gpu=gpu)) as container:
         ended = host.run(container, lambda _, content: output.feed(content))
         output.close()
         packed = host.get(container, f"/job/{RESULT}")

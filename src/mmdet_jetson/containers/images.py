@@ -11,6 +11,7 @@ from mmdet_jetson.config.toml import convert, read_toml
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.image_build import CERTIFICATES, ImageBuild, image_build
 from mmdet_jetson.containers.objects import DockerHostError, Image
+from mmdet_jetson.containers.room import check_room
 from mmdet_jetson.environments.commit import git_commit
 from mmdet_jetson.environments.packages import pins, wheel_folder
 from mmdet_jetson.errors import ConfigError
@@ -76,7 +77,7 @@ def build(
     image = host.find_image(tag)
     if image is not None:
         return image
-    _pull_bases(host, planned, say)
+    _pull_bases(host, planned, images_of(settings).image(planned.name).room_gb, say)
     say(f"building {tag}")
     return host.build(
         planned.context(_extra_files(planned, settings)),
@@ -90,24 +91,33 @@ def build(
     )
 
 
-def _pull_bases(host: DockerHost, planned: ImageBuild, say: Say) -> None:
+def _pull_bases(host: DockerHost, planned: ImageBuild, room_gb: int, say: Say) -> None:
     """Pull real bases before the build does, so that a failure can be told apart and explained."""
     if planned.is_stand_in:
         return
-    for key in ("BASE_IMAGE", "BUILDER_IMAGE"):
-        reference = planned.arguments[key]
-        if host.find_image(reference) is None:
-            say(f"pulling {reference}")
-            try:
-                host.pull(reference, planned.platform, say)
-            except DockerHostError as error:
-                field = key.removesuffix("_IMAGE").lower()
-                raise DockerHostError(
-                    f"configs/images.toml: images.{planned.name}.{field}: {reference} cannot be"
-                    f" pulled: {error.message}",
-                    "where no registry can be reached: docker/make-stand-in, and"
-                    " MMDET_JETSON_BASES=stand-in",
-                ) from error
+    bases = {key: planned.arguments[key] for key in ("BASE_IMAGE", "BUILDER_IMAGE")}
+    missing = {key: base for key, base in bases.items() if host.find_image(base) is None}
+    doubt = check_room(host, planned.name, room_gb) if missing else ""
+    if doubt:
+        say(doubt)
+    for key, reference in missing.items():
+        if host.find_image(reference) is None:  # the builder may be the base
+            _pull(host, planned, key, say)
+
+
+def _pull(host: DockerHost, planned: ImageBuild, key: str, say: Say) -> None:
+    reference = planned.arguments[key]
+    say(f"pulling {reference}")
+    try:
+        host.pull(reference, planned.platform, say)
+    except DockerHostError as error:
+        field = key.removesuffix("_IMAGE").lower()
+        raise DockerHostError(
+            f"configs/images.toml: images.{planned.name}.{field}: {reference} cannot be"
+            f" pulled: {error.message}",
+            "where no registry can be reached: docker/make-stand-in, and"
+            " MMDET_JETSON_BASES=stand-in",
+        ) from error
 
 
 def _extra_files(planned: ImageBuild, settings: Settings) -> dict[str, Path]:

@@ -38,6 +38,8 @@ class HostFacts:
     runtimes: tuple[str, ...]
     product: str = "Docker"
     """Or ``Podman``."""
+    folder: str = ""
+    """Where it keeps images on its machine, if it says so."""
 
     @property
     def is_jetson(self) -> bool:
@@ -94,6 +96,14 @@ class VolumeMount:
     volume: str
     target: str
     read_only: bool = True
+
+
+@dataclass(frozen=True)
+class FolderMount:
+    """A folder of the Docker host's machine, as a container has it mounted: read-only."""
+
+    folder: str
+    target: str
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,15 @@ from mmdet_jetson.containers.objects import DockerHostError
 # What the classic builder says of its own containers and images, for each instruction.
 OF_THE_BUILDER = re.compile(r" ---> (Running in )?[0-9a-f]{12}|Removing intermediate container \w+")
 
+# Docker 28 and newer shield each container with a rule in this table, for which JetPack 6's kernel
+# has no module: https://github.com/moby/moby/issues/49557
+RAW_TABLE = "can't initialize iptables table `raw'"
+NO_RAW_TABLE = (
+    "this Docker needs the kernel module iptable_raw, which the machine lacks, as JetPack 6 does: "
+    "install Docker 27 there, or with 28.0.2 or newer do without that shield: sudo systemctl edit "
+    "docker, [Service] Environment=DOCKER_INSECURE_NO_IPTABLES_RAW=1, sudo systemctl restart docker"
+)
+
 
 class _Socket(Protocol):
     """A connection, as it is over Unix sockets and ssh."""
@@ -64,7 +73,8 @@ def pass_on(messages: Iterable[Message], on_line: Callable[[str], None]) -> None
     for message in messages:
         if "error" in message:
             output.close()
-            raise DockerHostError(plain(str(message["error"])).strip())
+            reason = plain(str(message["error"])).strip()
+            raise DockerHostError(reason, NO_RAW_TABLE if RAW_TABLE in reason else "")
         output.feed(message.get("stream", "").encode())
         if "progressDetail" not in message:
             say(message.get("status", ""))

@@ -1,6 +1,11 @@
-"""What NVIDIA calls its GPUs and its releases for Jetson, and how versions are compared."""
+"""What NVIDIA calls its GPUs and its releases for Jetson, where a Jetson's files say what it is.
+
+Both sides read these files, each where it is: the host side on its machine or on a Docker host's, a
+stage in its environment. `OF_HOST` is what a container is told, because it cannot see it.
+"""
 
 import grp
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -35,12 +40,35 @@ JETPACKS: Mapping[str, str] = {
     "39.2": "7.2",
 }
 OR = " or "
-# The device files that CUDA opens: of a graphics card (Thor's GPU is one), of JetPack 5, and of 6
-# and 7. Beside these lie files for profilers and debuggers, which only root may open.
-GPU_FILES = (
-    "dev/nvidia[0-9]*",
-    "dev/nvidiactl",
-    "dev/nvidia-uvm",
+
+# A Jetson's files, below the root of its file system.
+RELEASE_FILE = "etc/nv_tegra_release"
+DEVICE_TREE = "proc/device-tree"  # a link to the next, which Docker hides from containers
+DEVICE_TREE_FOLDER = "sys/firmware/devicetree/base"
+BOARD_FILE = "model"  # of the device tree, as the next
+CHIP_FILE = "compatible"
+MODE_FILE = "var/lib/nvpmodel/status"  # of nvpmodel
+GOVERNOR_FILE = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"  # any machine may have it
+# What comes with CUDA since 11.1: {"cuda": {"name": "CUDA SDK", "version": "11.4.20220427"}, ...}
+CUDA_FILE = "usr/local/cuda/version.json"
+# The chips' names in the device tree, and the compute capability of their GPU without its dot:
+# Xavier, Orin, Thor.
+CHIPS = {"tegra194": 72, "tegra234": 87, "tegra264": 110}
+# Environment variables of a container, for what it depends on its host to say.
+OF_HOST = {"l4t": "MMDET_JETSON_HOST_L4T", "board": "MMDET_JETSON_HOST_BOARD"}
+# What a target may ask of its device, as a person calls it.
+FACTS = {
+    "l4t": "Jetson Linux (L4T)",
+    "jetpack": "JetPack",
+    "cuda": "CUDA",
+    "tensorrt": "TensorRT",
+    "sm": "compute capability",
+}
+# The device files that CUDA opens: of a graphics card, whose driver Thor has, too; and of a Jetson
+# with JetPack 5, 6 and 7. Beside these lie files that only profilers and debuggers open, and some
+# that Orin's driver opens by way of others.
+CARD_FILES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/nvidia-uvm")
+JETSON_FILES = (
     "dev/nvmap",
     "dev/nvhost-ctrl",
     "dev/nvhost-ctrl-gpu",
@@ -48,12 +76,11 @@ GPU_FILES = (
     "dev/nvhost-as-gpu",
     "dev/nvhost-tsg-gpu",
     "dev/nvgpu/igpu0/ctrl",
-    "dev/nvgpu/igpu0/as",
-    "dev/nvgpu/igpu0/channel",
-    "dev/nvgpu/igpu0/tsg",
+    "dev/host1x-fence",
+    "dev/dri/renderD*",
 )
-NVMAP = "dev/nvmap"  # a Jetson's allocator of memory
-RENDER_FILES = "dev/dri/renderD*"  # CUDA opens these on a Jetson; any PC has some
+NVMAP = "dev/nvmap"  # the allocator of memory that every Jetson has
+ORINS_DRIVER = ("dev/nvgpu/igpu0/ctrl", "dev/nvhost-gpu")  # and Xavier's
 
 
 @dataclass(frozen=True)
@@ -87,6 +114,30 @@ def release_of(text: str) -> str:
     return f"{found[1]}.{found[2]}" if found else ""
 
 
+def board_of(model: str) -> str:
+    """Name the board by what its device tree says: "NVIDIA Jetson AGX Orin Developer Kit"."""
+    return model.strip("\0 \n")
+
+
+def sm_of(compatible: str) -> Optional[int]:
+    """Tell the compute capability of the chip that a device tree names; None for no known one."""
+    return next((sm for chip, sm in CHIPS.items() if chip in compatible), None)
+
+
+def mode_of(status: str) -> str:
+    """Name the power mode that nvpmodel keeps as ``pmode:0002``; empty where it keeps none."""
+    found = re.search(r"pmode: *0*(\d+)", status)
+    return f"power mode {found[1]}" if found else ""
+
+
+def cuda_of(versions: str) -> Optional[str]:
+    """Read the version of CUDA in its ``version.json``; None where it states none."""
+    try:
+        return str(json.loads(versions)["cuda"]["version"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def jetpack_of(l4t: str) -> Optional[str]:
     """Name the JetPack with a release of Jetson Linux; None for one that is not known here."""
     return next((jetpack for known, jetpack in JETPACKS.items() if is_version(l4t, known)), None)
@@ -102,8 +153,10 @@ def is_version(found: str, needed: str) -> bool:
 
 def gpu_files(root: Path = Path("/")) -> Iterator[Path]:
     """Yield the device files of this machine's GPU that CUDA opens, as far as there are any."""
-    patterns = (*GPU_FILES, RENDER_FILES) if (root / NVMAP).exists() else GPU_FILES
-    for pattern in patterns:
+    has_orins = any((root / file).exists() for file in ORINS_DRIVER)
+    on_jetson = JETSON_FILES if has_orins or (root / NVMAP).exists() else ()
+    # Beside Orin's driver a card's serves the display alone.
+    for pattern in (*on_jetson, *(() if has_orins else CARD_FILES)):
         yield from sorted(root.glob(pattern))
 
 

@@ -1,27 +1,32 @@
 """What a machine is, as far as engines depend on it: a Jetson with its JetPack, a GPU."""
 
-import json
 import os
 import platform
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmdet_jetson.contract.nvidia import release_of
+from mmdet_jetson.contract.nvidia import (
+    BOARD_FILE,
+    CHIP_FILE,
+    CUDA_FILE,
+    DEVICE_TREE,
+    GOVERNOR_FILE,
+    MODE_FILE,
+    RELEASE_FILE,
+    board_of,
+    closed_to_user,
+    cuda_of,
+    mode_of,
+    release_of,
+    sm_of,
+)
 from mmdet_jetson.environments.pythons import version_of
 from mmdet_jetson.processes import ProcessFailed, output_of
 
 SYSTEM = Path("/")
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Linux and as images name them
-RELEASE_FILE = "etc/nv_tegra_release"
-BOARD_FILE = "proc/device-tree/model"
-GOVERNOR_FILE = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
-MODE_FILE = "var/lib/nvpmodel/status"  # of nvpmodel
-CUDA_FILE = "usr/local/cuda/version.json"
 PYTHON = "usr/bin/python3"  # the one that JetPack installs TensorRT's module for
-# The chips' names in the device tree, and the compute capability of their GPU without its dot.
-CHIPS = {"tegra194": 72, "tegra234": 87, "tegra264": 110}
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,9 @@ class Machine:
     """What decides which engines can be built and run on a machine.
 
     ``architecture`` is as images name it: amd64, arm64. ``l4t`` is the release of Jetson Linux and
-    ``board`` what a Jetson calls itself, empty on any other machine. In containers an engine is
-    built by what its image brings, else by ``jetpack``.
+    ``board`` what a Jetson calls itself, empty on any other machine; ``sm`` is the compute
+    capability of a Jetson's chip. In containers an engine is built by what its image brings, else
+    by ``jetpack``. ``closed`` are device files of the GPU that this user may not open.
     """
 
     architecture: str
@@ -61,11 +67,8 @@ class Machine:
     jetpack: JetPack | None = None
     in_containers: bool = False
     name: str = "this machine"
-
-
-def board_of(model: str) -> str:
-    """Name the board by what its device tree says: "NVIDIA Jetson AGX Orin Developer Kit"."""
-    return model.strip("\0 \n")
+    sm: int | None = None
+    closed: tuple[str, ...] = ()
 
 
 def cpu_name(system: Path = SYSTEM) -> str:
@@ -98,12 +101,6 @@ def _nvpmodel(system: Path) -> str:
     return f"power mode {name[1]}" if name else ""
 
 
-def mode_of(status: str) -> str:
-    """Name the power mode that nvpmodel keeps as ``pmode:0002``; empty where it keeps none."""
-    found = re.search(r"pmode: *0*(\d+)", status)
-    return f"power mode {found[1]}" if found else ""
-
-
 def _read(file: Path) -> str:
     try:
         return file.read_text(errors="replace")
@@ -114,17 +111,20 @@ def _read(file: Path) -> str:
 def this_machine(system: Path = SYSTEM) -> Machine:
     """Look at the machine's files; nothing touches the GPU."""
     devices = ("dev/nvidia[0-9]*", "dev/nvhost-gpu", "dev/nvgpu/igpu0/ctrl")
-    l4t = release_of(_read(system / RELEASE_FILE))
+    l4t, tree = release_of(_read(system / RELEASE_FILE)), system / DEVICE_TREE
+    sm = sm_of(_read(tree / CHIP_FILE)) if l4t else None
     return Machine(
         architecture=MACHINES.get(platform.machine(), platform.machine()),
         has_gpu=any(any(system.glob(device)) for device in devices),
         l4t=l4t,
-        board=board_of(_read(system / BOARD_FILE)) if l4t else "",
-        jetpack=_jetpack(system, l4t) if l4t else None,
+        board=board_of(_read(tree / BOARD_FILE)) if l4t else "",
+        jetpack=_jetpack(system, l4t, sm) if l4t else None,
+        sm=sm,
+        closed=closed_to_user(system),
     )
 
 
-def _jetpack(system: Path, l4t: str) -> JetPack | None:
+def _jetpack(system: Path, l4t: str, sm: int | None) -> JetPack | None:
     """Ask a Jetson for the rest; None without TensorRT's Python module (python3-libnvinfer)."""
     python = system / PYTHON
     try:
@@ -134,17 +134,6 @@ def _jetpack(system: Path, l4t: str) -> JetPack | None:
     version = version_of(python)
     if not version:
         return None
-    cuda = _cuda(system, tensorrt)
-    return JetPack(l4t, python, version, tensorrt, _compute_capability(system), cuda)
-
-
-def _cuda(system: Path, tensorrt: str) -> str:
-    """The version of CUDA that is installed, or else the one that TensorRT is built for."""
-    with suppress(ValueError, KeyError, TypeError):
-        return str(json.loads(_read(system / CUDA_FILE))["cuda"]["version"])
-    return tensorrt.partition("+cuda")[2]
-
-
-def _compute_capability(system: Path) -> int | None:
-    names = _read(system / "proc/device-tree/compatible")
-    return next((sm for chip, sm in CHIPS.items() if chip in names), None)
+    # The version of CUDA that is installed, or else the one that TensorRT is built for.
+    cuda = cuda_of(_read(system / CUDA_FILE)) or tensorrt.partition("+cuda")[2]
+    return JetPack(l4t, python, version, tensorrt, sm, cuda)

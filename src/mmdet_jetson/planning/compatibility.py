@@ -10,7 +10,7 @@ from mmdet_jetson.config.images import Images
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.nvidia import is_version, jetpack_of
+from mmdet_jetson.contract.nvidia import groups_of, how_to_open, is_version, jetpack_of
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.errors import UserError
 
@@ -59,6 +59,7 @@ def _problems(
     if BACKENDS[target.backend].builds_on_its_device:
         for problem in _no_such_jetson(target, machine):
             yield problem, ON_ITS_DEVICE
+        yield from _closed(machine)
     elif architecture not in ("", machine.architecture) and not machine.in_containers:
         yield (
             f"its processor is {machine.architecture}, and the target needs {architecture}",
@@ -95,10 +96,22 @@ def _no_such_jetson(target: Target, machine: Machine) -> Iterator[str]:
     if machine.architecture != "arm64":
         yield f"its processor is {machine.architecture}, and a Jetson's is arm64"
     if not machine.l4t:
-        yield "it reports no release of Jetson Linux (L4T), so it is not a Jetson"
+        told = f"though its board is {machine.board}" if machine.board else "so it is not a Jetson"
+        yield f"it reports no release of Jetson Linux (L4T), {told}"
     if machine.in_containers and not machine.has_gpu:
         yield "it has no NVIDIA runtime, which gives containers the GPU"
     if not machine.in_containers and not machine.jetpack:
         yield "its Python has no TensorRT (apt-get install python3-libnvinfer)"
-    if machine.jetpack and target.sm and machine.jetpack.sm not in (None, target.sm):
-        yield f"its GPU has compute capability {machine.jetpack.sm}, the target needs {target.sm}"
+    sm = machine.jetpack.sm if machine.jetpack else machine.sm
+    if target.sm and sm not in (None, target.sm):
+        yield f"its GPU has compute capability {sm}, the target needs {target.sm}"
+
+
+def _closed(machine: Machine) -> Iterator[tuple[str, str]]:
+    """What keeps a user from the GPU of this machine, where TensorRT would only fail to start.
+
+    A file that belongs to root alone is none that CUDA needs, or the driver will say so.
+    """
+    if groups_of(machine.closed):
+        files = " and ".join(machine.closed[:2])
+        yield f"the GPU is closed to you: {files} cannot be opened", how_to_open(machine.closed)

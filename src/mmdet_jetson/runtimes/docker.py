@@ -43,6 +43,7 @@ from mmdet_jetson.contract.job import (
     stage_module,
     write_job,
 )
+from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.process import ENVIRON
 from mmdet_jetson.environments.this_machine import MACHINES, Machine
 from mmdet_jetson.planning.stage_source import source_state
@@ -143,9 +144,18 @@ class DockerRuntime:
         return image
 
     def check(self, steps: Sequence[Step]) -> None:
-        """Look at every image that the steps need, as `prepare` does."""
+        """Look at every image that the steps need, as `prepare` does, and at the GPU in it.
+
+        What a target needs of its device is compared now: its engine comes hours later.
+        """
         for step in {step.image: step for step in steps}.values():
             self.prepare(step)
+        for step in steps:
+            told, image = step.parameters, self._image(step)
+            if not isinstance(told, EngineParameters) or not told.needs or not step.uses_gpu:
+                continue
+            if self._runs_on_its_device(step, image) and self.host.facts.has_gpu:
+                self._there.check(image, step.image, told)
 
     def run(self, stage: StageRun) -> Result:
         """Run a stage in a container and read its result.
@@ -159,7 +169,7 @@ class DockerRuntime:
         spec = ContainerSpec(
             image.id,
             ["python", "-m", stage_module(step.stage.module), "/job"],
-            environ=ENVIRON,
+            environ={**ENVIRON, **self._there.environ},
             gpu=step.uses_gpu,
         )
         inputs = _mounted(folder, stage.inputs)

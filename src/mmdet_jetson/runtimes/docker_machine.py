@@ -1,22 +1,38 @@
 """The machine of a Docker host: asked of the host itself, and of programs in its containers."""
 
+import json
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache, cached_property
 
 from mmdet_jetson.containers.docker_host import DockerHost
-from mmdet_jetson.containers.objects import STDOUT, ContainerSpec, DockerHostError, Image
-from mmdet_jetson.contract.nvidia import Gpu, release_of
-from mmdet_jetson.environments.this_machine import (
-    MODE_FILE,
-    RELEASE_FILE,
-    Machine,
-    board_of,
-    mode_of,
+from mmdet_jetson.containers.host_files import read_file
+from mmdet_jetson.containers.objects import (
+    STDERR,
+    STDOUT,
+    ContainerSpec,
+    DockerHostError,
+    Image,
 )
-from mmdet_jetson.runtimes.protocol import ASK_GPU, gpu_of
-
-BOARD_FILE = "/sys/firmware/devicetree/base/model"  # what /proc/device-tree/model is a link to
+from mmdet_jetson.contract.nvidia import (
+    BOARD_FILE,
+    CHIP_FILE,
+    DEVICE_TREE_FOLDER,
+    FACTS,
+    MODE_FILE,
+    OF_HOST,
+    RELEASE_FILE,
+    Gpu,
+    board_of,
+    is_version,
+    mode_of,
+    release_of,
+    sm_of,
+)
+from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.environments.this_machine import Machine
+from mmdet_jetson.runtimes.protocol import ASK_GPU, ASK_REPORTED, gpu_of
 
 
 class DockerMachine:
@@ -24,26 +40,65 @@ class DockerMachine:
 
     def __init__(self, host: DockerHost) -> None:
         self.host = host
-        self.answer = cache(self._answer)
+        self._said = cache(self._run)
 
     @cached_property
     def machine(self) -> Machine:
-        """The machine; on a Jetson two of its files are read."""
+        """The machine; on a Jetson three of its files are read."""
         facts = self.host.facts
         return Machine(
             architecture=facts.architecture,
             has_gpu=facts.has_gpu,
-            l4t=release_of(self._jetson_file(f"/{RELEASE_FILE}")),
-            board=board_of(self._jetson_file(BOARD_FILE)),
+            l4t=release_of(self._jetson_file(RELEASE_FILE)),
+            board=board_of(self._jetson_file(f"{DEVICE_TREE_FOLDER}/{BOARD_FILE}")),
+            sm=sm_of(self._jetson_file(f"{DEVICE_TREE_FOLDER}/{CHIP_FILE}")),
             in_containers=True,
             name=f"the Docker host at {self.host.address}",
         )
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """What a container cannot see of a Jetson: its board, which Docker hides, and its L4T.
+
+        The file with the release is mounted by newer runtimes only.
+        """
+        said = {"l4t": self.machine.l4t, "board": self.machine.board}
+        return {OF_HOST[fact]: value for fact, value in said.items() if value}
 
     def gpu(self, image: Image) -> Gpu | None:
         """The GPU that a container of the image computes on."""
         if not self.machine.has_gpu:
             return None
         return gpu_of(self.answer(image.id, ASK_GPU, gpu=True))
+
+    def check(self, image: Image, name: str, told: EngineParameters) -> None:
+        """Compare what a target needs with what a container of its image reports, on the GPU.
+
+        ``name`` is the image's in ``images.toml``.
+
+        Raises:
+            DockerHostError: they contradict each other, or the GPU cannot be used in there.
+        """
+        out, errors = self._said(image.id, ASK_REPORTED.format(backend=told.backend), gpu=True)
+        where = f"a container of image {name!r} on the Docker host at {self.host.address}"
+        hint = f"invoke images.test --name {name} tests the GPU in there"
+        try:
+            found = json.loads(out.rpartition("\n")[2])  # libraries may print before it
+        except ValueError:
+            last = (errors.splitlines() or ["it printed nothing"])[-1]
+            raise DockerHostError(f"{where} cannot load {told.backend}: {last}", hint) from None
+        if "sm" in told.needs and found["sm"] is None:
+            groups = ", ".join(map(str, self.host.gpu_groups)) or "none"
+            raise DockerHostError(
+                f"{where} cannot use the GPU; it has the groups of its device files: {groups}", hint
+            )
+        for fact, needed in told.needs.items():
+            if found[fact] and not is_version(found[fact], needed):
+                raise DockerHostError(
+                    f"target {told.target!r} needs {FACTS[fact]} {needed}, and {where} has "
+                    f"{found[fact]}",
+                    "take a target whose image and device agree, or correct targets.toml",
+                )
 
     def identity(self, image: Image) -> str:
         """What a result of the GPU depends on: it, its driver, and a Jetson's board and L4T."""
@@ -56,25 +111,29 @@ class DockerMachine:
         facts = self.host.facts
         name = f"{facts.name} {facts.id.replace(':', '')} {facts.architecture} x {facts.cores}"
         gpu = self.gpu(image) if uses_gpu else None
-        mode = mode_of(self._jetson_file(f"/{MODE_FILE}"))
+        mode = mode_of(self._jetson_file(MODE_FILE))
         return ":".join(filter(None, (name, gpu.uuid if gpu else "", mode)))
 
     def _jetson_file(self, path: str) -> str:
-        """Read one of the files that only a Jetson has; empty where there is none."""
+        """Read a file of a Jetson, named from the root; empty where there is none."""
         with suppress(DockerHostError):
             if self.host.facts.is_jetson:
-                return (self.host.host_file(path) or b"").decode(errors="replace")
+                return (read_file(self.host, f"/{path}") or b"").decode(errors="replace")
         return ""
 
-    def _answer(self, image: str, question: str, *, gpu: bool = False) -> str:
+    def answer(self, image: str, question: str, *, gpu: bool = False) -> str:
         """What a line of Python prints in an image; empty where no program starts there."""
+        return self._said(image, question, gpu=gpu)[0]
+
+    def _run(self, image: str, question: str, *, gpu: bool) -> tuple[str, str]:
+        """What a line of Python writes to its output, and to its errors."""
         said: dict[int, bytes] = defaultdict(bytes)
 
         def listen(stream: int, content: bytes) -> None:
             said[stream] += content
 
-        with self.host.container(
-            ContainerSpec(image, ["python", "-c", question], gpu=gpu)
-        ) as container:
+        spec = ContainerSpec(image, ["python", "-c", question], environ=self.environ, gpu=gpu)
+        with self.host.container(spec) as container:
             self.host.run(container, listen)
-        return said[STDOUT].decode(errors="replace").strip()
+        out, errors = (said[each].decode(errors="replace").strip() for each in (STDOUT, STDERR))
+        return out, errors

@@ -73,6 +73,14 @@ ASK_GPU = "from mmdet_jetson.stages.inference.device import print_gpu; print_gpu
 """A line of Python that tells, where a stage would run, which GPU it would compute on."""
 
 
+ASK_REPORTED = (
+    "import json; from mmdet_jetson.stages.backends import load_backend; "
+    "from mmdet_jetson.stages.inference.device import reported; "
+    "print(json.dumps(reported(load_backend({backend!r}).versions())))"
+)
+"""A line of Python that tells, where a backend's stage would run, what a target may ask of it."""
+
+
 def gpu_of(answer: str) -> Gpu | None:
     """Read what `ASK_GPU` printed; None where there is no GPU, or nothing came of it."""
     try:

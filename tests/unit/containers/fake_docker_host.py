@@ -2,12 +2,22 @@
 
 import io
 import tarfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
 from mmdet_jetson.containers.docker_host import DockerHost
-from mmdet_jetson.containers.objects import DockerHostError, Image, ImageSummary
+from mmdet_jetson.containers.objects import (
+    STDERR,
+    STDOUT,
+    ContainerSpec,
+    DockerHostError,
+    Exit,
+    HostFacts,
+    Image,
+    ImageSummary,
+)
 
 IMAGE = Image(
     id=f"sha256:{'1' * 64}",
@@ -17,6 +27,12 @@ IMAGE = Image(
     labels={},
     size=1,
 )
+
+
+PC = HostFacts(
+    id="ID", name="another-machine", architecture="amd64", kernel="6.1", version="20.10", cores=2,
+    memory=8 << 30, runtimes=("runc",), folder="/var/lib/docker",
+)  # fmt: skip
 
 
 def images(*references: str) -> dict[str, Image]:
@@ -49,6 +65,10 @@ class FakeDockerHost:
     listed: list[ImageSummary] = field(default_factory=list)
     in_use: Collection[str] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    facts: HostFacts = PC
+    free: bytes = b""
+    """What a container prints that is asked how much disk is free."""
+    specs: list[ContainerSpec] = field(default_factory=list)
 
     @property
     def host(self) -> DockerHost:
@@ -64,6 +84,18 @@ class FakeDockerHost:
     def remove_image(self, reference: str) -> None:
         if reference in self.in_use:
             raise DockerHostError(f"{reference} is in use")
+
+    @contextmanager
+    def container(self, spec: ContainerSpec) -> Iterator[str]:
+        self.specs.append(spec)
+        yield "container"
+
+    def run(self, container: str, on_output: Callable[[int, bytes], None]) -> Exit:
+        if not self.free:
+            raise DockerHostError("python3: not found")
+        on_output(STDERR, b"a warning\n")
+        on_output(STDOUT, self.free)
+        return Exit(0, out_of_memory=False)
 
     def pull(self, reference: str, platform: str, on_line: object) -> Image:
         if reference not in self.pullable:

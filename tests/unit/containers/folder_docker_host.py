@@ -18,6 +18,7 @@ from mmdet_jetson.containers.objects import (
     ContainerSummary,
     DockerHostError,
     Exit,
+    FolderMount,
     HostFacts,
     Image,
     VolumeMount,
@@ -44,10 +45,16 @@ class FolderDockerHost:
     program: Program = lambda _job, _on_output: 0
     facts: HostFacts = PC
     address: str = "fake"
+    gpu_groups: tuple[int, ...] = ()
     out_of_memory: bool | None = False
     host_files: Mapping[str, bytes] = field(default_factory=dict)
+    """Of its machine, by their paths."""
+    groups: Mapping[str, int] = field(default_factory=dict)
+    """Whose group some of them have, other than root's."""
     gpu: str = "null"
     """What its driver says in a container that is given the GPU, as JSON."""
+    reported: str = ""
+    """What its device and the libraries of an image say there, as JSON."""
     volume_folders: dict[str, Path] = field(default_factory=dict)
     specs: dict[str, ContainerSpec] = field(default_factory=dict)
     """Of the containers that are there."""
@@ -58,6 +65,8 @@ class FolderDockerHost:
     lists_containers: bool = True
     refused: int = 0
     """How often a volume could not be removed."""
+    folders: dict[str, list[FolderMount]] = field(default_factory=dict)
+    """Of the machine, in containers that never start."""
     _ids: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -93,9 +102,15 @@ class FolderDockerHost:
             self.remove(name)
 
     @contextmanager
-    def never_started(self, *volumes: VolumeMount, labels: Mapping[str, str]) -> Iterator[str]:
+    def never_started(
+        self, *mounts: VolumeMount | FolderMount, labels: Mapping[str, str]
+    ) -> Iterator[str]:
+        volumes = [each for each in mounts if isinstance(each, VolumeMount)]
+        folders = [each for each in mounts if isinstance(each, FolderMount)]
         with self.container(ContainerSpec("empty", [], volumes, labels=labels)) as name:
+            self.folders[name] = folders
             yield name
+            del self.folders[name]
 
     def run(self, container: str, on_output: OnOutput) -> Exit:
         spec = self.specs[container]
@@ -103,6 +118,10 @@ class FolderDockerHost:
             on_output(STDERR, b"a warning\n")
             on_output(STDOUT, f"{self.gpu if spec.gpu else 'null'}\n".encode())
             return Exit(0, False)
+        if "-c" in spec.command and "reported" in spec.command[-1]:
+            on_output(STDERR, b"ImportError: libnvdla_compiler.so\n" if not self.reported else b"")
+            on_output(STDOUT, self.reported.encode())
+            return Exit(0 if self.reported else 1, False)
         if "-c" in spec.command:
             on_output(STDOUT, b"x86_64\n" if self.facts.runtimes == ("runc",) else b"aarch64\n")
             return Exit(0, False)
@@ -114,6 +133,9 @@ class FolderDockerHost:
             opened.extractall(self._path(container, path))
 
     def get(self, container: str, path: str) -> Iterator[bytes] | None:
+        for mount in self.folders.get(container, ()):
+            seen = self._of_machine(mount.folder, PurePosixPath(path).relative_to(mount.target))
+            return iter([seen]) if seen else None
         source = self._path(container, path)
         if not source.exists():
             return None
@@ -122,8 +144,20 @@ class FolderDockerHost:
             tar.add(source, PurePosixPath(path).name)
         return iter([packed.getvalue()])
 
-    def host_file(self, path: str) -> bytes | None:
-        return self.host_files.get(path)
+    def _of_machine(self, folder: str, name: PurePosixPath) -> bytes:
+        """A file of the machine, or a folder with all that lies there, as Docker packs it."""
+        packed, found = io.BytesIO(), False
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for path, content in self.host_files.items():
+                inside = PurePosixPath(path)
+                if not inside.is_relative_to(PurePosixPath(folder) / name):
+                    continue
+                member = tarfile.TarInfo(str(inside.relative_to(folder)))
+                member.size, member.gid = len(content), self.groups.get(path, 0)
+                member.mode = 0o660 if path in self.groups else 0o666
+                tar.addfile(member, io.BytesIO(content))
+                found = True
+        return packed.getvalue() if found else b""
 
     def containers(self, labels: Mapping[str, str]) -> list[ContainerSummary]:
         self.before_list()

@@ -1,4 +1,6 @@
+import platform
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -9,10 +11,11 @@ from fake_docker_host import images as host_images
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import images
 from mmdet_jetson.containers.image_build import image_build
-from mmdet_jetson.containers.objects import DockerHostError
+from mmdet_jetson.containers.objects import DockerHostError, ImageSummary
 from mmdet_jetson.environments.packages import wheel_folder
 from mmdet_jetson.errors import ConfigError
 
+BASES = ["nvcr.io/nvidia/l4t-tensorrt:r8.4.0-runtime", "nvcr.io/nvidia/l4t-jetpack:r35.1.0"]
 STAND_INS = ("mmdet-jetson/stand-in:train", "mmdet-jetson/stand-in:arm64")
 
 
@@ -58,10 +61,58 @@ def test_a_base_that_cannot_be_pulled_is_answered_with_stand_ins(settings: Setti
 
 def test_real_bases_are_pulled_first(settings: Settings) -> None:
     real = msgspec.structs.replace(settings, bases="registry")
-    wanted = ["nvcr.io/nvidia/l4t-tensorrt:r8.4.0-runtime", "nvcr.io/nvidia/l4t-jetpack:r35.1.0"]
-    host = FakeDockerHost(pullable=wanted)
+    host = FakeDockerHost(pullable=BASES)
     build(host, real)
-    assert host.pulled == wanted
+    assert host.pulled == BASES
+
+
+OURS = ImageSummary(id="1", tags=("mmdet-jetson/pc:1",), created=0, labels={})
+ROOM_GB = 16  # of jp501
+
+
+def pull(host: FakeDockerHost, settings: Settings) -> list[str]:
+    """Build with real bases, and give what was said."""
+    said: list[str] = []
+    real = msgspec.structs.replace(settings, bases="registry")
+    images.build(host.host, images.decide(host.host, "jp501", real), real, said.append)
+    return said
+
+
+def test_room_is_asked_for_before_a_pull(settings: Settings) -> None:
+    host = FakeDockerHost(host_images("mmdet-jetson/pc:1"), pullable=BASES, listed=[OURS])
+    host.free = b"15999999999\n"
+    with pytest.raises(DockerHostError, match=r"jp501 needs about 16 GB, and .* has 16\.0 GB free"):
+        pull(host, settings)
+    assert host.pulled == []
+    host.free = str(ROOM_GB * 10**9).encode()
+    assert pull(host, settings)[0].startswith("pulling nvcr.io/nvidia/l4t-tensorrt")
+    assert host.pulled == BASES
+
+
+def test_room_that_nobody_can_tell_of_is_said_and_stops_nothing(settings: Settings) -> None:
+    foreign = replace(host_images("mmdet-jetson/pc:1")["mmdet-jetson/pc:1"], architecture="arm64")
+    for known in ({}, {"mmdet-jetson/pc:1": foreign}, host_images("mmdet-jetson/pc:1")):
+        host = FakeDockerHost({**known}, pullable=BASES, listed=[OURS])
+        told = pull(host, settings)[0]
+        assert "needs about 16 GB; how much is free on the Docker host at fake cannot be" in told
+        assert told.endswith("df -h /var/lib/docker there shows it")
+
+
+def test_the_room_of_this_machines_own_docker_is_looked_up(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = replace(FakeDockerHost().facts, name=platform.node(), folder=str(tmp_path))
+    host = FakeDockerHost(pullable=BASES, address="http+unix:///var/run/docker.sock", facts=here)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=10**9))
+    with pytest.raises(DockerHostError, match=r"has 1\.0 GB free(.|\n)*data-root"):
+        pull(host, settings)
+    assert host.specs == []
+
+
+def test_bases_that_are_there_need_no_room(settings: Settings) -> None:
+    host = FakeDockerHost(host_images(*BASES, "mmdet-jetson/pc:1"), listed=[OURS], free=b"1")
+    assert "building" in pull(host, settings)[0]
 
 
 def test_certificates_go_into_the_context_only_where_they_are_set(

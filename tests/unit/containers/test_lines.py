@@ -74,3 +74,21 @@ def test_what_a_build_said_before_it_failed_is_told_first() -> None:
     with pytest.raises(DockerHostError, match=r"^it failed$"):
         pass_on(messages, seen.append)
     assert seen == ["the cause"]
+
+
+def test_a_kernel_without_the_table_that_docker_28_needs_is_recognised() -> None:
+    """What Docker says on JetPack 6: https://github.com/moby/moby/issues/49557."""
+    said = (
+        "failed to set up container networking: failed to create endpoint x on network bridge: "
+        "Unable to enable DIRECT ACCESS FILTERING - DROP rule:  (iptables failed: iptables --wait "
+        "-t raw -A PREROUTING -d 172.17.0.2 ! -i docker0 -j DROP: iptables v1.8.7 (legacy): can't "
+        "initialize iptables table `raw': Table does not exist (do you need to insmod?)\nPerhaps "
+        "iptables or your kernel needs to be upgraded.\n (exit status 3))"
+    )
+    with pytest.raises(DockerHostError) as refused:
+        pass_on([{"error": said}], print)
+    assert "needs the kernel module iptable_raw" in refused.value.hint
+    assert "Docker 27" in refused.value.hint
+    with pytest.raises(DockerHostError) as other:
+        pass_on([{"error": said.replace("`raw'", "`nat'")}], print)
+    assert other.value.hint == ""

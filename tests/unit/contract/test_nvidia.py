@@ -99,13 +99,21 @@ def device(root: Path, name: str, mode: int) -> Path:
 
 
 def test_device_files_that_cuda_cannot_open_are_named(tmp_path: Path) -> None:
-    for name in ("nvgpu/igpu0/ctrl", "dri/renderD128", "nvgpu/igpu0/prof", "dri/card0"):
+    for name in ("dri/renderD128", "nvgpu/igpu0/prof", "dri/card0", "nvidia0"):
         device(tmp_path, name, 0o000)
     device(tmp_path, "nvmap", 0o666)
-    device(tmp_path, "nvgpu/igpu0/as", 0o444)
+    device(tmp_path, "nvgpu/igpu0/ctrl", 0o444)
     closed = as_nobody(lambda: closed_to_user(Path()), tmp_path)
-    # neither what profilers open nor what may be opened already
-    assert closed == ["dev/nvgpu/igpu0/ctrl", "dev/nvgpu/igpu0/as", "dev/dri/renderD128"]
+    # neither what profilers and displays open nor what may be opened already
+    assert closed == ["dev/nvgpu/igpu0/ctrl", "dev/dri/renderD128"]
+
+
+def test_thor_has_the_driver_of_a_card(tmp_path: Path) -> None:
+    for name in ("nvmap", "nvidia0", "nvidiactl", "dri/renderD128"):
+        device(tmp_path, name, 0o000)
+    assert as_nobody(lambda: closed_to_user(Path()), tmp_path) == [
+        "dev/nvmap", "dev/dri/renderD128", "dev/nvidia0", "dev/nvidiactl",
+    ]  # fmt: skip
 
 
 def test_a_pcs_own_render_node_is_no_matter_of_cuda(tmp_path: Path) -> None:

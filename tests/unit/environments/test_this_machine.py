@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from mmdet_jetson.contract.nvidia import mode_of
 from mmdet_jetson.environments import pythons
 from mmdet_jetson.environments import this_machine as machine_files
 from mmdet_jetson.environments.packages import jetpack_environment
@@ -9,7 +10,6 @@ from mmdet_jetson.environments.this_machine import (
     JetPack,
     Machine,
     cpu_name,
-    mode_of,
     power_mode,
     this_machine,
 )
@@ -39,6 +39,7 @@ def jetson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_jetson_tells_all_that_an_engine_depends_on(jetson: Path) -> None:
     found = this_machine(jetson)
     assert found.has_gpu
+    assert found.sm == 87
     assert found.board == "NVIDIA Jetson AGX Orin Developer Kit"
     assert found.jetpack == JetPack(
         "35.4.1", jetson / "usr/bin/python3", "3.8", "8.5.2-1+cuda11.4", 87, "11.4"
@@ -61,6 +62,14 @@ def test_cuda_is_the_one_that_is_installed_or_else_that_of_tensorrt(
     found = this_machine(jetson).jetpack
     assert found
     assert found.cuda == cuda
+
+
+def test_device_files_that_are_closed_are_named(
+    jetson: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert this_machine(jetson).closed == ()
+    monkeypatch.setattr("os.access", lambda file, mode: file.name != "nvhost-gpu")
+    assert this_machine(jetson).closed == (str(jetson / "dev/nvhost-gpu"),)
 
 
 def test_a_pc_is_no_jetson(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Which engines can be built and run where: on a PC, on a Jetson, in containers here and there."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.targets import Target
+from mmdet_jetson.contract.nvidia import how_to_open
 from mmdet_jetson.environments.this_machine import JetPack, Machine
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.compatibility import can_run, check_targets
@@ -78,6 +80,7 @@ def test_what_a_pc_cannot_do_is_one_sentence(target: str, machine: Machine, told
     [
         (replace(REMOTE, has_gpu=False), "no NVIDIA runtime"),
         (replace(REMOTE, l4t=""), "so it is not a Jetson"),
+        (replace(REMOTE, l4t="", board="A Board"), "no release .* though its board is A Board"),
         (replace(REMOTE, l4t="35.4.1"), r"runs L4T 35\.4\.1, and the target needs L4T 34\.1\.1"),
         (replace(REMOTE, l4t="34.1.10"), r"runs L4T 34\.1\.10"),
         (
@@ -93,16 +96,19 @@ def test_what_a_pc_cannot_do_is_one_sentence(target: str, machine: Machine, told
             replace(ORIN, jetpack=replace(JETPACK, sm=72)),
             "compute capability 72, the target needs 87",
         ),
+        (replace(REMOTE, sm=72), "compute capability 72, the target needs 87"),
     ],
     ids=[
         "no-runtime",
         "other-board",
+        "no-release",
         "other-release",
         "by-its-parts",
         "other-tensorrt",
         "other-cuda",
         "no-tensorrt",
         "other-gpu",
+        "other-chip-in-containers",
     ],
 )
 def test_another_jetson_is_one_sentence(machine: Machine, told: str) -> None:
@@ -111,6 +117,24 @@ def test_another_jetson_is_one_sentence(machine: Machine, told: str) -> None:
             project("agx-orin-jp501"), "engine", machine, load_images(CONFIGS / "images.toml")
         )
     assert "invoke build-jetson-engine --target agx-orin-jp501" in refused.value.hint
+
+
+def test_who_may_not_open_the_gpu_is_told_the_groups(tmp_path: Path) -> None:
+    images = load_images(CONFIGS / "images.toml")
+    device = tmp_path / "nvmap"
+    device.touch()
+    closed = replace(ORIN, closed=(str(device),))
+    if not os.geteuid():
+        os.chown(device, 0, 0)
+        check_targets(project("agx-orin-jp501"), "engine", closed, images)  # root's alone
+        os.chown(device, 0, 90104)
+    with pytest.raises(
+        UserError, match=r"the GPU is closed to you: .*nvmap cannot be opened"
+    ) as told:
+        check_targets(project("agx-orin-jp501"), "engine", closed, images)
+    assert told.value.hint == how_to_open([str(device)])
+    assert "sudo usermod -aG" in told.value.hint
+    check_targets(on_a_jetson(), "engine", closed, images)  # ONNX Runtime opens no GPU
 
 
 @pytest.mark.parametrize("release", ["38", "38.2.0"])

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import jetsons
 import pytest
 from folder_docker_host import IMAGE, PC, FolderDockerHost, OnOutput, Program
 
@@ -22,13 +23,14 @@ from mmdet_jetson.planning import stage_source, stages
 from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
-from mmdet_jetson.runtimes.docker_machine import BOARD_FILE
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.runtimes.selection import DEPLOY
 from mmdet_jetson.store import Artifact, Store
 
 ARM = replace(PC, architecture="arm64", runtimes=("runc", "nvidia"))
 JETSON = replace(ARM, kernel="5.10.65-tegra")
+BOARD_FILE = "/sys/firmware/devicetree/base/model"
+CHIP_FILE = "/sys/firmware/devicetree/base/compatible"
 RELEASE = b"# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI: aarch64\n"
 STAND_IN = {"io.mmdet-jetson.stand-in": "true"}
 TRAIN = Step(
@@ -318,6 +320,101 @@ def test_the_machine_is_that_of_the_docker_host(host: FolderDockerHost, store: S
     assert (jetson.architecture, jetson.l4t, jetson.has_gpu) == ("arm64", "35.4.1", True)
     host.host_files = {}
     assert runtime(host, store).machine.l4t == ""
+
+
+def jetson_host(host: FolderDockerHost, recorded: jetsons.Recorded) -> None:
+    host.facts = replace(JETSON, kernel=recorded.kernel)
+    host.host_files, host.groups = recorded.files, recorded.devices
+    host.gpu_groups = (44, 90104)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "l4t", "board", "sm"),
+    [
+        (jetsons.XAVIER, "35.4.1", "Jetson AGX Xavier", 72),
+        (jetsons.ORIN, "36.4.3", "NVIDIA Jetson Orin NX Engineering Reference Developer Kit", 87),
+        (jetsons.THOR, "38.4.0", "NVIDIA Jetson AGX Thor Developer Kit", 110),
+    ],
+    ids=["xavier", "orin", "thor"],
+)
+def test_a_jetsons_board_l4t_and_chip_are_known_from_afar_and_handed_in(  # noqa: PLR0917
+    recorded: jetsons.Recorded,
+    l4t: str,
+    board: str,
+    sm: int,
+    host: FolderDockerHost,
+    store: Store,
+) -> None:
+    jetson_host(host, recorded)
+    docker = runtime(host, store, replace(IMAGE, architecture="arm64"))
+    found = docker.machine
+    assert (found.l4t, found.board, found.sm) == (l4t, board, sm)
+    run(docker, store, EVALUATION)
+    environ = host.created[-1].environ
+    assert environ["MMDET_JETSON_HOST_L4T"] == l4t
+    assert environ["MMDET_JETSON_HOST_BOARD"] == board
+
+
+def test_what_a_host_does_not_say_is_not_handed_in(host: FolderDockerHost, store: Store) -> None:
+    host.facts, host.host_files = JETSON, {BOARD_FILE: b"A Board\0"}
+    run(runtime(host, store, replace(IMAGE, architecture="arm64")), store, EVALUATION)
+    said = {name: value for name, value in host.created[-1].environ.items() if "HOST" in name}
+    assert said == {"MMDET_JETSON_HOST_BOARD": "A Board"}
+
+
+NEEDS = {"l4t": "36.4 or 36.5", "jetpack": "6.1 or 6.2", "cuda": "12.6", "tensorrt": "10.3", "sm": "87"}  # fmt: skip
+REPORTED = {"l4t": "36.4.3", "jetpack": "6.2", "cuda": "12.6.68", "tensorrt": "10.3.0", "sm": "87"}
+ON_GPU = replace(
+    ENGINE,
+    parameters=EngineParameters("orin", "tensorrt", "fp16", (), None, needs=NEEDS),
+    uses_gpu=True,
+)
+
+
+def check_on_orin(host: FolderDockerHost, store: Store, reported: Mapping[str, object]) -> None:
+    jetson_host(host, jetsons.ORIN)
+    host.reported = f"a banner\n{json.dumps(reported)}" if reported else ""
+    runtime(host, store, replace(IMAGE, architecture="arm64")).check([TRAIN, ON_GPU])
+
+
+def test_a_device_and_an_image_that_are_as_the_target_says(
+    host: FolderDockerHost, store: Store
+) -> None:
+    check_on_orin(host, store, REPORTED)
+    check_on_orin(host, store, {**REPORTED, "jetpack": None})  # of a release that came after us
+    assert host.created[-1].gpu
+    assert host.created[-1].environ["MMDET_JETSON_HOST_L4T"] == "36.4.3"
+
+
+@pytest.mark.parametrize(
+    ("reported", "told"),
+    [
+        (
+            {"sm": "72"},
+            "'orin' needs compute capability 87, and a container of image 'jp501' .* 72",
+        ),
+        ({"tensorrt": "8.6.2"}, r"needs TensorRT 10\.3, and .* has 8\.6\.2"),
+        ({"cuda": "12.2.140"}, r"needs CUDA 12\.6, and .* has 12\.2\.140"),
+        ({"l4t": "36.3.0"}, r"needs Jetson Linux \(L4T\) 36\.4 or 36\.5, and .* has 36\.3\.0"),
+        ({"jetpack": "6.0"}, r"needs JetPack 6\.1 or 6\.2, and .* has 6\.0"),
+        ({"sm": None}, "cannot use the GPU; it has the groups of its device files: 44, 90104"),
+        (None, r"cannot load tensorrt: ImportError: libnvdla_compiler\.so"),
+    ],
+    ids=["sm", "tensorrt", "cuda", "l4t", "jetpack", "closed", "broken"],
+)
+def test_a_device_or_an_image_that_contradicts_the_target_is_refused_before_anything_runs(
+    reported: Mapping[str, object] | None, told: str, host: FolderDockerHost, store: Store
+) -> None:
+    with pytest.raises(DockerHostError, match=told):
+        check_on_orin(host, store, {**REPORTED, **reported} if reported else {})
+    assert host.volume_folders == {}
+
+
+def test_what_is_emulated_is_compared_with_nothing(host: FolderDockerHost, store: Store) -> None:
+    image = replace(IMAGE, architecture="arm64")
+    host.facts = replace(PC, runtimes=("runc", "nvidia"))
+    runtime(host, store, image).check([ON_GPU])
+    assert not [spec for spec in host.created if "reported" in spec.command[-1]]
 
 
 def test_a_target_without_an_image_runs_in_no_container(

@@ -5,29 +5,34 @@ Nothing here opens an engine or leaves a context on the GPU.
 
 import ctypes
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Union
 
-from mmdet_jetson.contract.nvidia import Gpu, is_version, jetpack_of, release_of
+from mmdet_jetson.contract.nvidia import (
+    CUDA_FILE,
+    FACTS,
+    OF_HOST,
+    RELEASE_FILE,
+    Gpu,
+    closed_to_user,
+    cuda_of,
+    how_to_open,
+    is_version,
+    jetpack_of,
+    release_of,
+)
 from mmdet_jetson.contract.records import encode
 from mmdet_jetson.stages.errors import StageError
 
-# NVIDIA's name for its Linux on Jetson (L4T), one line: "# R35 (release), REVISION: 4.1, ..."
-L4T_RELEASE = Path("/etc/nv_tegra_release")
+ROOT = Path("/")
+L4T_RELEASE = ROOT / RELEASE_FILE
 CUDA_DRIVER = "libcuda.so.1"
 DRIVER_VERSION = Path("/sys/module/nvidia/version")
-# What comes with CUDA since 11.1: {"cuda": {"name": "CUDA SDK", "version": "11.4.20220427"}, ...}
-CUDA_VERSIONS = Path("/usr/local/cuda/version.json")
+CUDA_VERSIONS = ROOT / CUDA_FILE
 # CUdevice_attribute of cuda.h: the two halves of the compute capability.
 MAJOR, MINOR = 75, 76
-NAMES = {
-    "l4t": "Jetson Linux (L4T)",
-    "jetpack": "JetPack",
-    "cuda": "CUDA",
-    "tensorrt": "TensorRT",
-    "sm": "compute capability",
-}
 NAME_LENGTH, UUID_LENGTH = 256, 16
 
 
@@ -74,9 +79,11 @@ def check_target(target: str, needs: Mapping[str, str], versions: Mapping[str, s
     Raises:
         StageError: the device contradicts the target.
     """
+    if "sm" in needs:
+        check_open()
     here, unknown = reported(versions), []
     for fact, needed in needs.items():
-        name, found = NAMES[fact], here[fact]
+        name, found = FACTS[fact], here[fact]
         if found is None:
             unknown.append(f"{name} {needed}")
         elif not is_version(found, needed):
@@ -88,6 +95,20 @@ def check_target(target: str, needs: Mapping[str, str], versions: Mapping[str, s
     if not unknown:
         return []
     return [f"target {target!r} needs {', '.join(unknown)}: this device does not say what it has"]
+
+
+def check_open() -> None:
+    """Refuse to go on where the GPU cannot be used because its device files are closed.
+
+    Raises:
+        StageError: names a file and the groups that may open it.
+    """
+    closed = closed_to_user(ROOT)
+    if closed and gpu_architecture() is None:
+        raise StageError(
+            f"the GPU cannot be used: {' and '.join(closed[:2])} cannot be opened",
+            how_to_open(closed),
+        )
 
 
 def gpu_architecture(library: str = CUDA_DRIVER) -> Optional[int]:
@@ -117,7 +138,7 @@ def first_gpu(library: str = CUDA_DRIVER) -> Optional[Gpu]:
         name=name.value.decode(errors="replace"),
         uuid=_uuid(cuda, device),
         sm=10 * halves[0].value + halves[1].value,
-        driver=_first_line(DRIVER_VERSION) or f"for CUDA {newest}",
+        driver=_read(DRIVER_VERSION).strip() or f"for CUDA {newest}",
         cuda=newest,
     )
 
@@ -138,20 +159,23 @@ def print_gpu() -> None:
 
 def cuda_version() -> Optional[str]:
     """Tell which CUDA is installed here, or else which one the driver runs; None without either."""
-    try:
-        return str(json.loads(CUDA_VERSIONS.read_text(encoding="utf-8"))["cuda"]["version"])
-    except (OSError, ValueError, KeyError, TypeError):
-        gpu = first_gpu()
-        return gpu.cuda if gpu else None
+    installed = cuda_of(_read(CUDA_VERSIONS))
+    if installed:
+        return installed
+    gpu = first_gpu()
+    return gpu.cuda if gpu else None
 
 
-def _first_line(file: Path) -> str:
+def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip()
+        return file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
 
 def l4t_release(file: Optional[Path] = None) -> Optional[str]:
-    """Read the release of a Jetson's Linux, such as "35.4.1"; None on another machine."""
-    return release_of(_first_line(file or L4T_RELEASE)) or None
+    """Read the release of a Jetson's Linux, such as "35.4.1"; None on another machine.
+
+    In a container it is the host's, whatever the image carries of its own.
+    """
+    return os.environ.get(OF_HOST["l4t"]) or release_of(_read(file or L4T_RELEASE)) or None

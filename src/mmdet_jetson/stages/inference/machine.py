@@ -6,22 +6,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from mmdet_jetson.contract.nvidia import (
+    BOARD_FILE,
+    DEVICE_TREE,
+    GOVERNOR_FILE,
+    MODE_FILE,
+    OF_HOST,
+    board_of,
+)
+from mmdet_jetson.stages.inference.device import l4t_release
+
 PROC = Path("/proc")
-# Where a Jetson names its board; its /proc/cpuinfo names no CPU.
-BOARD = PROC / "device-tree" / "model"
-# The mode of a Jetson's power budget, "pmode:0000", as nvpmodel keeps it; and of any CPU's clock.
-POWER_MODE = Path("/var/lib/nvpmodel/status")
-GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+BOARD = Path("/", DEVICE_TREE, BOARD_FILE)
+POWER_MODE = Path("/", MODE_FILE)
+GOVERNOR = Path("/", GOVERNOR_FILE)
 CPU_TIMES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 
 
+def board() -> str:
+    """Name the board where there is one, as on a Jetson; in a container its host says which."""
+    return os.environ.get(OF_HOST["board"]) or board_of("".join(_lines(BOARD)))
+
+
 def cpu_name() -> str:
-    """Name the CPU, or the board where the CPU has no name."""
-    for line in _lines(PROC / "cpuinfo"):
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    board = "".join(_lines(BOARD)).strip("\0 ")
-    return board or platform.processor() or platform.machine()
+    """Name the board, which says more than a Jetson's CPU does, or else the CPU."""
+    models = [line for line in _lines(PROC / "cpuinfo") if line.startswith("model name")]
+    cpu = models[0].partition(":")[2].strip() if models else ""
+    return board() or cpu or platform.processor() or platform.machine()
 
 
 def power_mode() -> Optional[str]:
@@ -32,10 +43,11 @@ def power_mode() -> Optional[str]:
 
 def machine_facts() -> Dict[str, object]:
     """Describe this machine; the cores are those that this process may use."""
-    mode = power_mode()
+    mode, l4t = power_mode(), l4t_release()
     return {
         "cpu": cpu_name(),
         "cores": cores(),
+        **({"l4t": l4t} if l4t else {}),
         **({"power_mode": mode} if mode else {}),
         "memory_gb": _memory_gb(),
         "system": platform.platform(),

@@ -11,7 +11,7 @@ from typing import Dict, List, Mapping, Optional
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.records import ContractError, read_record
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.device import DeviceFacts
+from mmdet_jetson.stages.inference.device import DeviceFacts, check_open
 from mmdet_jetson.stages.inference.graph import Checkpoint, read_graph
 
 PASSPORT = "passport.json"
@@ -156,6 +156,8 @@ def check_device(passport: Passport, facts: DeviceFacts) -> None:
     Raises:
         StageError: names the first fact that differs.
     """
+    if "sm" in passport.runs_on and facts.sm is None:
+        check_open()
     here = facts.by_name()
     for fact, needed in passport.runs_on.items():
         allowed: List[object] = needed if isinstance(needed, list) else [needed]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmdet_jetson.contract.nvidia import Gpu
+from mmdet_jetson.contract.nvidia import Gpu, how_to_open
 from mmdet_jetson.runtimes.protocol import gpu_of
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference import device
@@ -154,6 +154,30 @@ def orin(driver: Callable[[Driver], None], tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(device, "L4T_RELEASE", tmp_path / "nv_tegra_release")
     (tmp_path / "version.json").write_text('{"cuda": {"version": "11.4.20220427"}}')
     return tmp_path
+
+
+def test_in_a_container_the_hosts_release_counts(
+    orin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker shows the image's file where the runtime mounts none, and that is another release."""
+    monkeypatch.setenv("MMDET_JETSON_HOST_L4T", "35.6.1")
+    assert l4t_release() == "35.6.1"
+    assert device_facts(TENSORRT).by_name()["l4t"] == "35.6.1"
+    with pytest.raises(StageError, match=r"JetPack 5\.1\.2, and this device has JetPack 5\.1\.5"):
+        check_target("orin", {"jetpack": "5.1.2"}, TENSORRT)
+
+
+def test_a_gpu_that_is_closed_to_the_user_is_one_sentence_with_the_groups(
+    driver: Callable[[Driver], None], orin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = (str(orin / "nv_tegra_release"),)
+    monkeypatch.setattr(device, "closed_to_user", lambda _: closed)
+    assert check_target("orin", NEEDS, TENSORRT) == []  # the driver answers all the same
+    driver(Driver(0))
+    with pytest.raises(StageError, match=r"the GPU cannot be used: .* cannot be opened") as told:
+        check_target("orin", NEEDS, TENSORRT)
+    assert told.value.hint == how_to_open(closed)
+    assert check_target("orin", {"l4t": "35"}, TENSORRT) == []  # ONNX Runtime needs no GPU
 
 
 TENSORRT = {"tensorrt": "8.5.2.2"}

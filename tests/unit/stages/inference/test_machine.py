@@ -27,6 +27,19 @@ def test_a_jetson_is_named_after_its_board(proc: Path) -> None:
     assert cpu_name() == "NVIDIA Jetson AGX Orin"
 
 
+def test_a_jetsons_cpu_says_less_than_its_board(
+    proc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container only the host's side knows the board, which Docker hides."""
+    (proc / "cpuinfo").write_text("model name\t: ARMv8 Processor rev 1 (v8l)\n")
+    assert cpu_name() == "ARMv8 Processor rev 1 (v8l)"
+    assert "l4t" not in machine_facts()
+    monkeypatch.setenv("MMDET_JETSON_HOST_BOARD", "NVIDIA Jetson AGX Orin Developer Kit")
+    monkeypatch.setenv("MMDET_JETSON_HOST_L4T", "36.4.3")
+    facts = machine_facts()
+    assert (facts["cpu"], facts["l4t"]) == ("NVIDIA Jetson AGX Orin Developer Kit", "36.4.3")
+
+
 def test_a_machine_without_these_files_still_has_facts(proc: Path) -> None:
     assert cpu_name()
     assert machine_facts()["memory_gb"] is None
