@@ -78,7 +78,7 @@ def test_only_a_stage_with_the_gpu_is_in_the_groups(
     user, groups, environ = json.loads(b"".join(said))
     assert user == 10001
     assert ({90044, 90104, 90106} <= set(groups)) is gpu
-    assert (environ.get("NVIDIA_VISIBLE_DEVICES") == "all") is gpu
+    assert environ["NVIDIA_VISIBLE_DEVICES"] == ("all" if gpu else "void")
 
 
 def test_free_disk_is_told_by_a_container_of_ours(nvidia: DockerHost) -> None:

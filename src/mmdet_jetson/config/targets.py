@@ -1,6 +1,7 @@
 """Device classes: what an engine is built for and with, as ``targets.toml`` says."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -17,11 +18,16 @@ from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
 Capability = Annotated[int, msgspec.Meta(ge=50, le=199)]
-Version = Annotated[
-    str, pattern(r"^\d+(\.\d+)*$", "a version is numbers with dots between them, such as 35.4.1")
-]
-Versions = Version | tuple[Version, ...]
-"""A version, or several of which any will do."""
+VERSION = r"^\d+(\.\d+)*$"
+VERSION_RULE = "a version is numbers with dots between them, such as 35.4.1"
+VERSIONED = ("l4t", "jetpack", "cuda", "tensorrt")
+Version = Annotated[str, pattern(VERSION, VERSION_RULE)]
+Versions = str | tuple[Version, ...]
+"""A version, or several of which any will do.
+
+`check_target` looks at a single one: a pattern for it in this very union makes msgspec 0.22 crash
+when the process ends, about one time in five.
+"""
 SMALLEST = 32
 SETTINGS = tuple(field.name for field in fields(BuilderSettings))
 LIKE = "like"
@@ -89,7 +95,7 @@ class Target(Section, frozen=True):
 
         Each is as `is_version` takes it, so several versions have "or" between them.
         """
-        names = ("l4t", "jetpack", "cuda", "tensorrt", "sm")
+        names = (*VERSIONED, "sm")
         said = {name: getattr(self, name) for name in names}
         return {name: _any_of(value) for name, value in said.items() if value}
 
@@ -166,6 +172,10 @@ def check_target(name: str, target: Target) -> None:
             f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
             'set its input to "letterboxed"',
         )
+    for fact in VERSIONED:
+        stated = getattr(target, fact)
+        if isinstance(stated, str) and not re.match(VERSION, stated):
+            raise ConfigError(f"targets.toml: {name}.{fact}: {VERSION_RULE}")
     _check_release(name, target.facts)
     for tensorrt in target.facts.get("tensorrt", "").split(OR):
         if target.graph == "documented" and target.precision != "fp32" and _is_typed(tensorrt):

@@ -215,12 +215,15 @@ class DockerHost:
             return created["Id"]
 
     def _gpu_environ(self, spec: ContainerSpec) -> Mapping[str, str]:
-        """What NVIDIA's runtime reads: an image may ask for no GPU, or for less of its driver.
+        """What NVIDIA's runtime reads, which bases set in their own ways.
 
-        On a Jetson it decides by lists of its own what a container needs.
+        It may be a Docker host's default, and would give the GPU to every container then. On a
+        Jetson it decides by lists of its own what of the driver a container needs.
         """
-        if not (spec.gpu and self.facts.has_gpu):
+        if not self.facts.has_gpu:
             return {}
+        if not spec.gpu:
+            return {"NVIDIA_VISIBLE_DEVICES": "void"}
         parts = "all" if self.facts.architecture == "arm64" else "compute,utility"
         return {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": parts}
 

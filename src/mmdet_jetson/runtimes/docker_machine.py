@@ -85,7 +85,7 @@ class DockerMachine:
         where = f"a container of image {name!r} on the Docker host at {self.host.address}"
         hint = f"invoke images.test --name {name} tests the GPU in there"
         try:
-            found = json.loads(out)
+            found = json.loads(out.rpartition("\n")[2])  # libraries may print before it
         except ValueError:
             last = (errors.splitlines() or ["it printed nothing"])[-1]
             raise DockerHostError(f"{where} cannot load {told.backend}: {last}", hint) from None

@@ -32,6 +32,12 @@ def test_it_runs_as_the_stage_user() -> None:
     assert (os.getuid(), os.geteuid(), os.getgid()) == (10001, 10001, 10001)
 
 
+def test_the_command_is_all_that_starts() -> None:
+    """A base's own entry point would print before it."""
+    words = Path("/proc/1/cmdline").read_bytes().split(b"\0")
+    assert words[words.index(b"--") + 1] == b"python"
+
+
 def test_it_cannot_become_root() -> None:
     with pytest.raises(PermissionError):
         os.setuid(0)

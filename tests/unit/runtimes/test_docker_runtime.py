@@ -399,7 +399,7 @@ ON_GPU = replace(
 
 def check_on_orin(host: FolderDockerHost, store: Store, reported: Mapping[str, object]) -> None:
     jetson_host(host, jetsons.ORIN)
-    host.reported = json.dumps(reported) if reported else ""
+    host.reported = f"a banner\n{json.dumps(reported)}" if reported else ""
     runtime(host, store, replace(IMAGE, architecture="arm64")).check([TRAIN, ON_GPU])
 
 
