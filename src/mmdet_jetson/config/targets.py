@@ -1,23 +1,26 @@
 """Device classes: what an engine is built for and with, as ``targets.toml`` says."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, pattern
+from mmdet_jetson.config.toml import Name, Positive, Section, check_choice
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
 from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
 Capability = Annotated[int, msgspec.Meta(ge=50, le=199)]
-Version = Annotated[
-    str, pattern(r"^\d+(\.\d+)*$", "a version is numbers with dots between them, such as 35.4.1")
-]
-Versions = Version | tuple[Version, ...]
-"""A version, or several of which any will do."""
+Versions = str | tuple[str, ...]
+"""A version, or several of which any will do.
+
+Their pattern is checked by hand: with one in a union msgspec 0.22 now and then ends a process in a
+segmentation fault, when Python clears its memory.
+"""
+VERSION = re.compile(r"\d+(\.\d+)*")
 
 
 class Target(Section, frozen=True):
@@ -110,7 +113,14 @@ def check_target(name: str, target: Target) -> None:
 
 
 def _check_release(name: str, facts: Mapping[str, str]) -> None:
-    """Refuse a release of Jetson Linux whose JetPack is none of the target's."""
+    """Refuse what is no version, and a release of Jetson Linux whose JetPack is another one."""
+    for fact, said in facts.items():
+        if not all(map(VERSION.fullmatch, said.split(OR))):
+            raise ConfigError(
+                f"targets.toml: {name}.{fact}: a version is numbers with dots between them, such "
+                f"as 35.4.1, and this is {said!r}",
+                'correct it, or list several: ["36.4", "36.5"]',
+            )
     for l4t in facts.get("l4t", "").split(OR):
         jetpack, needed = jetpack_of(l4t), facts.get("jetpack")
         if jetpack and needed and not is_version(jetpack, needed):
