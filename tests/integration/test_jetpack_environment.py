@@ -38,7 +38,7 @@ def uv(*arguments: str) -> None:
     command = [sys.executable, "-m", "uv", *arguments]
     env = {"UV_SYSTEM_CERTS": "1", **os.environ}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-    if "error sending request" in done.stderr or "dns error" in done.stderr:
+    if re.search("error sending request|dns error|the network was disabled", done.stderr):
         absent(f"the package index is out of reach: {done.stderr.strip()}")
     assert not done.returncode, done.stderr
 
