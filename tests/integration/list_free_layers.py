@@ -26,7 +26,8 @@ class Remembering:
         vars(self).update(_layer=layer, _bound=bound)
 
     def __getattr__(self, name: str) -> object:
-        value: object = getattr(self._layer, name)
+        # In strongly typed networks layers have no precision of their own.
+        value: object = None if name == "precision" else getattr(self._layer, name)
         return value
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -35,6 +36,7 @@ class Remembering:
 
     def set_output_type(self, index: int, kind: object) -> None:
         assert self._layer.get_output(index).dtype == kind
+        self._bound.add(self._layer.name)
 
 
 class Remembered:

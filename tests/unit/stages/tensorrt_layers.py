@@ -76,7 +76,10 @@ class OldLayer(Layer):
 
     @property
     def precision(self) -> IntEnum | None:
-        return self._precision
+        """What it is computed in by itself, or else what was set."""
+        if self._precision is not None or not self.inputs or self.inputs[0] is None:
+            return self._precision
+        return self.inputs[0].dtype
 
     @precision.setter
     def precision(self, kind: IntEnum) -> None:
@@ -87,6 +90,8 @@ class OldLayer(Layer):
         assert not is_shape, f"{self.name} computes shapes"
         assert self.type not in {LayerType.CONSTANT, LayerType.SHAPE}, self.name
         assert any(each.dtype.name == "FLOAT" for each in tensors), f"{self.name} has no floats"
+        is_whole = all(each and each.dtype.name in {"INT32", "BOOL"} for each in self.inputs)
+        assert not is_whole, f"{self.name} reads whole numbers"
         self._precision = kind
 
     def set_output_type(self, index: int, kind: IntEnum) -> None:
@@ -140,7 +145,8 @@ def listing(network: Network, flags: list[str], version: tuple[int, ...]) -> str
     for layer in network.layers:
         if layer.type == LayerType.CONSTANT:
             continue
-        is_free = (layer.bound is None or layer.bound.name == "HALF") and not network.is_typed
+        is_bound = getattr(layer.bound, "name", "") == "FLOAT" or getattr(layer, "output_types", {})
+        is_free = not is_bound and not network.is_typed
         computed = (*layer.inputs[:1], *layer.outputs)
         is_shape = any(each and each.is_shape_tensor for each in computed)
         halves = "FP16" in flags and is_free and not is_shape

@@ -70,7 +70,10 @@ def _bind(trt: ModuleType, layer: "tensorrt.ILayer") -> bool:
     # What reads numbers first and a shape behind them, as TopK does its k, computes with numbers.
     if any(tensor.is_shape_tensor for tensor in (*inputs[:1], *outputs)):
         return False
-    layer.precision = trt.DataType.FLOAT
+    # What makes floats of whole numbers is computed in their type, and only what it makes counts.
+    whole = {trt.DataType.INT32, trt.DataType.BOOL}
+    if layer.precision not in whole or any(each.dtype == trt.DataType.FLOAT for each in inputs):
+        layer.precision = trt.DataType.FLOAT
     for index in range(layer.num_outputs):
         output = layer.get_output(index)
         if output is not None and output.dtype == trt.DataType.FLOAT:
