@@ -129,7 +129,7 @@ class DockerMachine:
         """Tell locked clocks from others; a container sees them, the API cannot read them."""
         if not self.host.facts.is_jetson:
             return ""
-        return "clocks locked" if self.answer(image.id, ASK_CLOCKS) == "locked" else ""
+        return "clocks locked" if self._run(image.id, ASK_CLOCKS, gpu=False)[0] == "locked" else ""
 
     def _jetson_file(self, path: str) -> str:
         """Read a file of a Jetson, named from the root; empty where there is none."""
