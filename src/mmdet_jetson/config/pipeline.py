@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from mmdet_jetson.config.builder_settings import check_largest
 from mmdet_jetson.config.sources import Sources
-from mmdet_jetson.config.targets import PRECISIONS, Target, check_target
+from mmdet_jetson.config.targets import PRECISIONS, Target, check_target, inherited
 from mmdet_jetson.config.toml import (
     Name,
     Positive,
@@ -192,7 +193,7 @@ def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
         pipeline=convert(raw, Pipeline, path),
         targets={
             name: convert(table, Target, targets, name)
-            for name, table in read_toml(targets, beside).items()
+            for name, table in inherited(read_toml(targets, beside), targets).items()
         },
         sources=convert(read_toml(sources, beside), Sources, sources),
         path=path,
@@ -253,6 +254,7 @@ def _check_targets(project: Project, path: Path) -> None:
             )
     for name, target in project.used_targets.items():
         check_target(name, target)
+        check_largest(name, target, project.pipeline.input_size)
 
 
 def _check_format(dataset: Dataset, path: Path) -> None:

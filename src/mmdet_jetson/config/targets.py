@@ -2,14 +2,18 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config.toml import Name, Positive, Section, check_choice
+from mmdet_jetson.config.builder_settings import TYPED_FROM, check_builder
+from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, nearest
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
+from mmdet_jetson.contract.parameters.engine import BuilderSettings, SessionSettings
 from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
@@ -21,6 +25,9 @@ Their pattern is checked by hand: with one in a union msgspec 0.22 now and then 
 segmentation fault, when Python clears its memory.
 """
 VERSION = re.compile(r"\d+(\.\d+)*")
+SMALLEST = 32
+SETTINGS = tuple(field.name for field in fields(BuilderSettings))
+LIKE = "like"
 
 
 class Target(Section, frozen=True):
@@ -29,7 +36,9 @@ class Target(Section, frozen=True):
     ``input`` of a fused graph: an ``image`` of any size, one that is ``letterboxed`` to the input
     size already, or a normalised ``tensor``. ``batch`` is how many pictures it takes at a time.
     ``compute_capabilities`` are the GPUs that TensorRT for RTX compiles for, without their dot.
-    ``plugin`` is MMDeploy's library, which a documented graph needs in TensorRT.
+    ``plugin`` is MMDeploy's library, which a documented graph needs in TensorRT. The settings of
+    TensorRT's builder, from ``workspace`` on, are those of `BuilderSettings`, the last two those of
+    `SessionSettings`.
     """
 
     description: str
@@ -50,6 +59,30 @@ class Target(Section, frozen=True):
     tensorrt: Versions | None = None
     sm: Capability | None = None
     """Compute capability without its dot: 87 for Orin."""
+    module: Literal["AGX Xavier", "AGX Orin", "Orin NX", "Orin Nano", "Thor"] | None = None
+    """The Jetson module, where a target is for one only."""
+    workspace: Annotated[int, msgspec.Meta(ge=16, le=65536)] | None = None
+    largest_picture: Annotated[int, msgspec.Meta(ge=SMALLEST, le=16384)] | None = None
+    dla: Annotated[int, msgspec.Meta(ge=0, le=1)] | None = None
+    optimization_level: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
+    cuda_graph: bool = False
+    mapped_memory: bool = False
+
+    @property
+    def builder(self) -> BuilderSettings:
+        """What TensorRT's builder is told."""
+        return BuilderSettings(**self.builder_stated)
+
+    @property
+    def builder_stated(self) -> dict[str, int]:
+        """Those of its settings that the target states."""
+        said = {name: getattr(self, name) for name in SETTINGS}
+        return {name: value for name, value in said.items() if value is not None}
+
+    @property
+    def session(self) -> SessionSettings:
+        """How its engine is run on a GPU."""
+        return SessionSettings(self.cuda_graph, self.mapped_memory)
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -64,6 +97,37 @@ class Target(Section, frozen=True):
 
 def _any_of(value: str | int | tuple[str, ...]) -> str:
     return OR.join(value) if isinstance(value, tuple) else str(value)
+
+
+def inherited(tables: Mapping[str, object], path: Path) -> dict[str, object]:
+    """Fill tables that say ``like = "another target"`` with what that one says.
+
+    All but its description: this one is another target.
+
+    Raises:
+        ConfigError: there is no such target, or it is like this one.
+    """
+    return {name: _filled((name,), tables, path) for name in tables}
+
+
+def _filled(names: Sequence[str], tables: Mapping[str, object], path: Path) -> object:
+    """Fill the last of ``names``, each of which the one before is like."""
+    table = tables[names[-1]]
+    if not isinstance(table, dict) or LIKE not in table:
+        return table
+    field, other = f"{path}: {names[-1]}.{LIKE}", table[LIKE]
+    if not isinstance(other, str) or other not in tables:
+        raise ConfigError(f"{field}: there is no target {other!r}", nearest(str(other), tables))
+    if other in names:
+        raise ConfigError(
+            f"{field}: {other!r} is like {names[-1]!r} itself", "let one be like none"
+        )
+    base = _filled((*names, other), tables, path)
+    if not isinstance(base, dict):
+        return table
+    rest = {key: value for key, value in base.items() if key != "description"}
+    own = {key: value for key, value in table.items() if key != LIKE}
+    return {**rest, **own}
 
 
 def check_target(name: str, target: Target) -> None:
@@ -105,11 +169,24 @@ def check_target(name: str, target: Target) -> None:
         )
     _check_release(name, target.facts)
     for tensorrt in target.facts.get("tensorrt", "").split(OR):
+        if target.graph == "documented" and target.precision != "fp32" and _is_typed(tensorrt):
+            raise ConfigError(
+                f"targets.toml: {name}.graph: TensorRT {tensorrt} computes in the types of a "
+                f"graph, and a documented one cannot be lowered to {target.precision}: it does not "
+                "tell its network from its post-processing",
+                'set it to "fused", or the precision to "fp32"',
+            )
         if target.graph == "fused" and target.input != "tensor" and is_version(tensorrt, "8.4"):
             raise ConfigError(
                 f"targets.toml: {name}.input: TensorRT {tensorrt} takes no 8-bit pictures",
                 'set it to "tensor"',
             )
+    check_builder(name, target)
+
+
+def _is_typed(tensorrt: str) -> bool:
+    """Whether networks are strongly typed: from 10.0 on."""
+    return bool(tensorrt) and int(tensorrt.partition(".")[0]) >= TYPED_FROM[0]
 
 
 def _check_release(name: str, facts: Mapping[str, str]) -> None:

@@ -30,6 +30,8 @@ class BackendTraits:
     """Whether a target lists the GPUs to compile for (``compute_capabilities``)."""
     reuses: str = ""
     """A file of the last engine that makes the next build faster and changes nothing else."""
+    settings: Tuple[str, ...] = ()
+    """Which settings its builder has, of `contract.parameters.engine.BuilderSettings`."""
 
 
 BACKENDS: Mapping[str, BackendTraits] = {
@@ -43,6 +45,7 @@ BACKENDS: Mapping[str, BackendTraits] = {
         needs_gpu=True,
         builds_on_its_device=True,
         reuses="timing.cache",
+        settings=("workspace", "largest_picture", "dla", "optimization_level"),
     ),
     "tensorrt_rtx": BackendTraits(
         ("fp32", "fp16", "int8"),
@@ -51,5 +54,6 @@ BACKENDS: Mapping[str, BackendTraits] = {
         documented=(),
         needs_gpu=True,
         lists_gpus=True,
+        settings=("largest_picture",),
     ),
 }

@@ -25,8 +25,16 @@ def encode(record: object) -> Dict[str, object]:
 
 
 def write_record(path: Path, record: object) -> None:
-    """Write a dataclass as a JSON file, all of it or nothing."""
-    write_whole(path, json.dumps(encode(record), indent=1, sort_keys=True).encode())
+    """Write a dataclass as a JSON file, all of it or nothing.
+
+    Raises:
+        ContractError: it holds a number that is infinite or none, which JSON has no word for.
+    """
+    try:
+        content = json.dumps(encode(record), indent=1, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise ContractError(f"{path.name} cannot be written as JSON: {error}") from error
+    write_whole(path, content.encode())
 
 
 def read_record(path: Path, kind: Type[T]) -> T:

@@ -211,6 +211,8 @@ class _Planner:
                     target.calibration_pictures if target.precision == "int8" else None
                 ),
                 needs=target.facts if backend.builds_on_its_device else {},
+                builder=target.builder,
+                session=target.session,
             ),
             inputs=read,
             environment=backend.environment,

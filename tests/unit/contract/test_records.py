@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Tuple
 
@@ -42,6 +42,13 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     write_record(tmp_path / "outer.json", WHOLE)
     assert read_record(tmp_path / "outer.json", Outer) == WHOLE
     assert [path.name for path in tmp_path.iterdir()] == ["outer.json"]
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_what_json_has_no_word_for_is_not_written(tmp_path: Path, number: float) -> None:
+    with pytest.raises(ContractError, match=r"outer\.json cannot be written as JSON"):
+        write_record(tmp_path / "outer.json", replace(WHOLE, share=number))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_whole_number_is_a_float_where_one_is_meant() -> None:

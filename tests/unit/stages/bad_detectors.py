@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from fused import CLASSES, NAME, PREPROCESSING, SIDE
-from onnx import numpy_helper, parser
+from fused import CLASSES, PREPROCESSING, SIDE, parsed
+from onnx import numpy_helper
 
 # Two detections at fixed places, with scores that depend on the picture, and two rows to spare.
 TEXT = """<ir_version: 7, opset_import: ["" : 13]>
@@ -60,9 +60,7 @@ class Wrong:
         for old, new in self.texts:
             assert old in text
             text = text.replace(old, new)
-        model = parser.parse_model(NAME.sub("", text))
-        for node, name in zip(model.graph.node, NAME.findall(text), strict=True):
-            node.name = name.replace("_", "/", 1)
+        model = parsed(text)
         for name, values in self.weights(trained()).items():
             model.graph.initializer.append(numpy_helper.from_array(values, name))
         onnx.checker.check_model(model, full_check=True)

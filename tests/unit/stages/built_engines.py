@@ -87,7 +87,13 @@ def onnx_folder(
     task = {"module": "Transform", "transforms": transforms(side)}
     contents = {
         "pipeline": {"pipeline": {"tasks": [task, {"module": "Net"}]}},
-        "graph": {"graph": "documented", "input_size": [side, side], "classes": CLASSES},
+        "graph": {
+            "graph": "documented",
+            "input_size": [side, side],
+            "classes": CLASSES,
+            "inputs": {"input": [1, 3, side, side]},
+            "outputs": {"dets": [1, len(labels), 5], "labels": [1, len(labels)]},
+        },
         "deploy": {},
         "detail": {},
     }

@@ -47,10 +47,16 @@ detector (uint8[1, 64, 64, 3] picture, float[1, 4] mapping)
 }"""
 
 
-def fused_model() -> onnx.ModelProto:
-    model = parser.parse_model(NAME.sub("", TEXT))  # ONNX 1.17 reads no names of nodes
-    for node, name in zip(model.graph.node, NAME.findall(TEXT)):  # noqa: B905 - Python 3.8
+def parsed(text: str) -> onnx.ModelProto:
+    """Read a graph whose nodes have names in front, ``[part_name]``."""
+    model = parser.parse_model(NAME.sub("", text))  # ONNX 1.17 reads no names of nodes
+    for node, name in zip(model.graph.node, NAME.findall(text)):  # noqa: B905 - Python 3.8
         node.name = name.replace("_", "/", 1)
+    return model
+
+
+def fused_model() -> onnx.ModelProto:
+    model = parsed(TEXT)
     random = np.random.default_rng(0)
     for name, shape in (("weights_0", (4, 3, 3, 3)), ("weights_1", (2, 4, 3, 3))):
         weights = random.standard_normal(shape).astype(np.float32)
@@ -59,13 +65,15 @@ def fused_model() -> onnx.ModelProto:
     return model
 
 
-def fused_folder(folder: Path) -> Path:
-    """Write an `onnx` artifact of the fused kind."""
+def fused_folder(folder: Path, model: onnx.ModelProto | None = None) -> Path:
+    """Write an `onnx` artifact of the fused kind; its graph takes what `fused_model` takes."""
     folder.mkdir()
-    onnx.save(fused_model(), str(folder / "end2end.onnx"))
+    onnx.save(model or fused_model(), str(folder / "end2end.onnx"))
     graph = {
         "graph": "fused",
         "input": "letterboxed",
+        "inputs": {"picture": [1, SIDE, SIDE, 3], "mapping": [1, 4]},
+        "outputs": {"dets": [1, 2, 5], "labels": [1, 2], "nms": [1, 3]},
         "batch": 1,
         "classes": CLASSES,
         "input_size": [SIDE, SIDE],

@@ -4,8 +4,10 @@ An engine computes what its ONNX file says, in ONNX Runtime, on the memory of `F
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from itertools import count
+from threading import RLock
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +15,7 @@ import onnx
 import onnxruntime as ort
 from kernels_on_cpu import compiled
 
-from mmdet_jetson.stages.inference.cuda import Kernel
+from mmdet_jetson.stages.inference.cuda_api import Kernel, Submit
 from mmdet_jetson.stages.inference.engine_tensors import NUMPY_TYPES
 
 TensorMode = IntEnum("TensorMode", "NONE INPUT OUTPUT", start=0)
@@ -24,14 +26,34 @@ class FakeCuda:
 
     blocks: ClassVar[dict[int, np.ndarray]] = {}
     addresses: ClassVar[Iterator[int]] = count(1000)
+    integrated = True
 
     def __init__(self) -> None:
-        self.stream, self.allocated, self.timed = 1, 0, 0
+        self.stream, self.allocated, self.timed, self.captured = 1, 0, 0, 0
+        self.lock, self.users = RLock(), 0
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        with self.lock:
+            self.users += 1
+            yield
+            self.users -= 1
 
     def pinned(self, size: int) -> np.ndarray:
+        assert self.users
         return np.zeros(size, np.uint8)
 
+    def mapped(self, size: int) -> tuple[np.ndarray, int]:
+        host, address = np.zeros(size, np.uint8), self.allocate(size)
+        self.blocks[address] = host
+        return host, address
+
+    def capture(self, submit: Submit) -> "FakeGraph":
+        self.captured += 1
+        return FakeGraph(submit)
+
     def allocate(self, size: int) -> int:
+        assert self.users
         self.allocated += 1
         address = next(self.addresses)
         self.blocks[address] = np.zeros(size, np.uint8)
@@ -41,6 +63,7 @@ class FakeCuda:
         del self.blocks[device]
 
     def upload(self, device: int, host: np.ndarray) -> None:
+        assert self.users
         self.blocks[device][: host.nbytes] = host.reshape(-1).view(np.uint8)
 
     def download(self, host: np.ndarray, device: int) -> None:
@@ -72,14 +95,25 @@ class FakeCuda:
         return int(self.blocks[address].ctypes.data)
 
 
+class FakeGraph:
+    """What was captured; nothing of it is done before it is launched."""
+
+    def __init__(self, submit: Submit) -> None:
+        self.launch = submit
+
+    def free(self) -> None: ...
+
+
 class NamedEngine:
-    """TensorRT 8.5 and later."""
+    """TensorRT 8.5 and later. No builder promises an order: here it is always that of the graph,
+    the other way round.
+    """
 
     def __init__(self, data_type: type[IntEnum], model: onnx.ModelProto) -> None:
         self._data_type = data_type
         self._session = ort.InferenceSession(model.SerializeToString())
-        self._inputs: list[str] = [value.name for value in self._session.get_inputs()]
-        self._outputs: list[str] = [value.name for value in self._session.get_outputs()]
+        self._inputs: list[str] = [value.name for value in self._session.get_inputs()][::-1]
+        self._outputs: list[str] = [value.name for value in self._session.get_outputs()][::-1]
         self._names = [*self._inputs, *self._outputs]
 
     num_io_tensors = property(lambda self: len(self._names))

@@ -3,6 +3,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,17 @@ from fused import fused_folder, split_folder
 from onnx import helper, numpy_helper
 
 from mmdet_jetson.contract.backends import BackendTraits
-from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.contract.parameters.engine import (
+    BuilderSettings,
+    EngineParameters,
+    SessionSettings,
+)
 from mmdet_jetson.stages.backends import onnxruntime
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference import device
+from mmdet_jetson.stages.inference.passport import Compared
 from mmdet_jetson.stages.job import StageJob
 
 NMS = helper.make_node("TRTBatchedNMS", ["fixed_dets"], ["boxes"], domain="mmdeploy")
@@ -75,6 +82,19 @@ def test_what_a_device_does_not_tell_is_said(tmp_path: Path, exported: Path) -> 
     assert "needs TensorRT 8.4: this device does not say" in run(needing).warnings[0]
 
 
+def test_how_it_is_run_stands_in_its_passport_where_it_is_not_as_usual(
+    tmp_path: Path, exported: Path
+) -> None:
+    job = engine_job(tmp_path, exported)
+    session = SessionSettings(cuda_graph=True)
+
+    run(replace(job, parameters=replace(job.parameters, session=session)))
+
+    settings = json.loads((job.output / "passport.json").read_text())["settings"]
+    assert settings["cuda_graph"] is True
+    assert "mapped_memory" not in settings
+
+
 def test_the_same_graph_gives_the_same_engine(tmp_path: Path, exported: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -100,6 +120,23 @@ def test_the_builder_is_given_what_it_reuses_from_the_work_folder(
     request = request_for(job, exported, job.output, None)
 
     assert request.reused == (job.work / reuses if reuses and has_earlier else None)
+
+
+def test_the_builder_gets_its_settings_and_its_doubts_are_warnings(
+    tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = engine_job(tmp_path, exported)
+    settings = BuilderSettings(workspace=99, largest_picture=777)
+    job = replace(job, parameters=replace(job.parameters, builder=settings))
+    build = onnxruntime.build
+
+    def doubting(request: BuildRequest) -> Built:
+        assert request.settings == settings
+        return replace(build(request), doubts=("nobody has seen its layers",))
+
+    monkeypatch.setattr(onnxruntime, "build", doubting)
+
+    assert "nobody has seen its layers" in run(job).warnings
 
 
 def corrupt(model: Path) -> None:
@@ -161,14 +198,40 @@ def test_what_the_backend_cannot_build_is_one_sentence(
         run(engine_job(tmp_path, exported, precision, backend))
 
 
-@pytest.mark.parametrize("difference", [2e-3, float("inf"), float("nan")])
-def test_an_engine_that_detects_something_else_is_refused(difference: float) -> None:
-    with pytest.raises(StageError, match="detections differ"):
-        check_difference(difference, "fp32")
+@pytest.mark.parametrize(
+    ("difference", "precision"),
+    [(2e-3, "fp32"), *((d, p) for d in (inf, nan) for p in ("fp32", "fp16", "bf16", "int8"))],
+)
+def test_an_engine_that_detects_something_else_is_refused(
+    difference: float, precision: str
+) -> None:
+    with pytest.raises(StageError, match="detections differ by"):
+        check_difference(Compared(difference, 0.0), precision)
+
+
+@pytest.mark.parametrize(
+    ("precision", "alone"), [("fp16", 0.11), ("bf16", 0.11), ("int8", 0.26), ("int8", 1.0)]
+)
+def test_a_lower_precision_may_not_cost_most_detections(precision: str, alone: float) -> None:
+    with pytest.raises(StageError, match=f"% of the detections of the {precision} engine") as error:
+        check_difference(Compared(0.3, alone), precision)
+    assert "fp32" in error.value.hint
+
+
+@pytest.mark.parametrize(("precision", "alone"), [("fp16", 0.03), ("bf16", 0.03), ("int8", 0.15)])
+def test_what_a_lower_precision_was_measured_to_cost_is_allowed(
+    precision: str, alone: float
+) -> None:
+    check_difference(Compared(0.25, alone), precision)
 
 
 def test_an_engine_may_differ_by_rounding() -> None:
-    check_difference(1e-5, "fp32")
+    check_difference(Compared(1e-5, 0.0), "fp32")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_what_could_not_be_compared_is_not_refused(precision: str) -> None:
+    check_difference(Compared(), precision)
 
 
 def test_a_graph_that_finds_nothing_builds(tmp_path: Path) -> None:
@@ -210,7 +273,7 @@ def test_int8_is_calibrated_with_training_pictures_and_says_with_which(int8_job:
     folder = made.output
     passport = json.loads((folder / "passport.json").read_text())
     operators = [node.op_type for node in onnx.load(str(folder / "engine.onnx")).graph.node]
-    assert operators.count("QLinearConv") == 2
+    assert (operators.count("QLinearConv"), operators.count("Conv")) == (1, 1)  # not the last
     assert passport["precision"] == "int8"
     assert (passport["calibration"]["split"], passport["calibration"]["pictures"]) == ("train", 4)
     difference = result.metrics["max_difference"]
@@ -258,7 +321,7 @@ def test_an_engine_that_cannot_run_here_was_not_compared(
     result = run(job)
 
     passport = json.loads((job.output / "passport.json").read_text())
-    assert passport["compared"] == {"max_difference": None}
+    assert passport["compared"] == {"max_difference": None, "alone": None}
     assert result.metrics["max_difference"] is None
     assert "cannot run here" in result.warnings[0]
 

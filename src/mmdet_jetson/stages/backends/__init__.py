@@ -7,11 +7,12 @@ by ``build``.
 
 from importlib import import_module
 from pathlib import Path
-from typing import Dict, Optional, Protocol, cast
+from typing import Dict, Mapping, Optional, Protocol, cast
 
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.graph import Graph
 from mmdet_jetson.stages.inference.network import Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
@@ -22,8 +23,14 @@ class Backend(Protocol):
     def build(self, request: BuildRequest) -> Built:
         """Build an engine and keep it in the request's folder."""
 
-    def open_session(self, engine: Path, precision: str) -> Network:
-        """Load an engine of that precision, ready to run on one batch at a time."""
+    def open_session(
+        self, engine: Path, precision: str, graph: Graph, settings: Mapping[str, object]
+    ) -> Network:
+        """Load an engine of that precision, ready to run on one batch at a time.
+
+        Its inputs and outputs are in the order of ``graph``, whatever the engine's is. ``settings``
+        are those of its passport.
+        """
 
     def taking_pictures(
         self, network: Network, preprocessing: Preprocessing, batch: int

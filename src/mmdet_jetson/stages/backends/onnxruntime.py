@@ -2,14 +2,15 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional, Sequence
 
 import numpy as np
 import onnxruntime as ort
 
 from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.network import Arrays, Network
+from mmdet_jetson.stages.inference.graph import Graph
+from mmdet_jetson.stages.inference.network import Arrays, Network, in_order
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 ENGINE = "engine.onnx"
@@ -37,14 +38,17 @@ def build(request: BuildRequest) -> Built:
         onnx = request.onnx
         if request.precision == "int8":
             into = Path(scratch) / "int8.onnx"
-            onnx = quantization.quantize(request, quantization.ASYMMETRIC, into)
+            onnx = quantization.quantize(request, quantization.ON_BOTH_SIDES, into)
         load(onnx, chosen)
     return Built(engine, {"graph_optimization": "extended"})
 
 
-def open_session(engine: Path, precision: str) -> Network:
+def open_session(
+    engine: Path, precision: str, graph: Graph, settings: Mapping[str, object]
+) -> Network:
     """Load an engine on all cores; the session keeps its threads until it is dropped."""
-    return network_of(load(engine, options(ort.GraphOptimizationLevel.ORT_ENABLE_ALL)))
+    session = load(engine, options(ort.GraphOptimizationLevel.ORT_ENABLE_ALL))
+    return network_of(session, graph.inputs, graph.outputs)
 
 
 def taking_pictures(
@@ -90,12 +94,14 @@ def load(onnx: Path, chosen: ort.SessionOptions) -> ort.InferenceSession:
         ) from error
 
 
-def network_of(session: ort.InferenceSession) -> Network:
-    """Wrap a session: inputs by their place, outputs in the order of the file."""
-    inputs = [value.name for value in session.get_inputs()]
-    outputs = [value.name for value in session.get_outputs()]
+def network_of(
+    session: ort.InferenceSession, inputs: Sequence[str] = (), outputs: Sequence[str] = ()
+) -> Network:
+    """Wrap a session: inputs and outputs in the order that is named, else in the file's."""
+    given = in_order(inputs, [value.name for value in session.get_inputs()], "the graph")
+    returned = in_order(outputs, [value.name for value in session.get_outputs()], "the graph")
 
     def network(*values: np.ndarray) -> Arrays:
-        return tuple(session.run(outputs, dict(zip(inputs, values))))
+        return tuple(session.run(returned, dict(zip(given, values))))
 
     return network

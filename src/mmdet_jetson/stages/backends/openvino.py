@@ -5,15 +5,16 @@ says. OpenVINO's own way to bfloat16, a hint when an engine is opened, would tak
 NMS along: a fused graph's NMS multiplies matrices, which ends what OpenVINO keeps exact.
 """
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Optional
+from threading import Lock
+from typing import Dict, Mapping, Optional
 
 import numpy as np
 import openvino as ov
 
 from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.graph import Graph
 from mmdet_jetson.stages.inference.network import Arrays, Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
@@ -33,11 +34,8 @@ def build(request: BuildRequest) -> Built:
     from mmdet_jetson.stages.building import quantization, typed_graph  # noqa: PLC0415
 
     # Of signed values OpenVINO 2026.4 makes something else on a CPU without AMX: boxes were 4
-    # pixels off where ONNX Runtime computed the same graph right. What a convolution's 8 bits stand
-    # for is multiplied as late as possible: behind the last ones that is in the post-processing,
-    # where it gets the shapes wrong.
-    scheme = replace(quantization.ASYMMETRIC, keeps_last=True)
-    graph = typed_graph.typed_graph(request, scheme)
+    # pixels off where ONNX Runtime computed the same graph right.
+    graph = typed_graph.typed_graph(request, quantization.ASYMMETRIC)
     try:
         # `ov.convert_model`, made for this, reports to its makers that it was called.
         model = ov.Core().read_model(graph.SerializeToString())
@@ -48,7 +46,9 @@ def build(request: BuildRequest) -> Built:
     return Built(engine, SETTINGS, weights=weights)
 
 
-def open_session(engine: Path, precision: str) -> Network:
+def open_session(
+    engine: Path, precision: str, graph: Graph, settings: Mapping[str, object]
+) -> Network:
     """Compile an engine for this CPU, which takes less than a second.
 
     Raises:
@@ -57,13 +57,19 @@ def open_session(engine: Path, precision: str) -> Network:
     core = ov.Core()
     check_precision(core, precision)
     try:
-        session = core.compile_model(str(engine), DEVICE, SETTINGS).create_infer_request()
+        compiled = core.compile_model(str(engine), DEVICE, SETTINGS)
+        inputs = [compiled.input(name) for name in graph.inputs] or compiled.inputs
+        outputs = [compiled.output(name) for name in graph.outputs] or compiled.outputs
+        session = compiled.create_infer_request()
     except RuntimeError as error:
-        raise refusal(f"cannot compile {engine.name}", error) from error
+        raise refusal(f"cannot open {engine.name}", error) from error
+
+    lock = Lock()  # a request refuses to be used by two threads at a time
 
     def network(*values: np.ndarray) -> Arrays:
-        found = session.infer(dict(enumerate(values)), share_inputs=True)
-        return tuple(found[index] for index in range(len(found)))
+        with lock:
+            found = session.infer(dict(zip(inputs, values)), share_inputs=True)
+        return tuple(found[output] for output in outputs)
 
     return network
 

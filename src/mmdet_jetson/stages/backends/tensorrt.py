@@ -2,7 +2,7 @@
 
 import ctypes
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Optional
+from typing import TYPE_CHECKING, Dict, List, Mapping, Optional
 
 import tensorrt as trt
 
@@ -11,6 +11,7 @@ from mmdet_jetson.stages.building.request import PLUGIN, BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import device_facts, gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
+from mmdet_jetson.stages.inference.graph import Graph
 from mmdet_jetson.stages.inference.letterbox_kernel import taking_pictures
 from mmdet_jetson.stages.inference.network import Network
 
@@ -21,8 +22,8 @@ __all__ = ["build", "can_run", "load_plugin", "open_session", "taking_pictures",
 
 # How long each way to compute a layer takes on a device, as TensorRT measured it.
 TIMING_CACHE = BACKENDS["tensorrt"].reuses
-# Scratch memory that one layer may ask for; convolutions are slower with less.
-WORKSPACE = 1 << 30
+# TensorRT keeps the address of the logger that it got with its plugins.
+_kept: List[object] = []
 
 
 def build(request: BuildRequest) -> Built:
@@ -33,23 +34,27 @@ def build(request: BuildRequest) -> Built:
     """
     from mmdet_jetson.stages.building import tensorrt_precision as precision  # noqa: PLC0415
     from mmdet_jetson.stages.building.compiler import ENGINE, LOG, Compiler  # noqa: PLC0415
+    from mmdet_jetson.stages.building.engine_layers import inspect  # noqa: PLC0415
+    from mmdet_jetson.stages.building.tensorrt_settings import apply_settings  # noqa: PLC0415
 
     compiler = Compiler(trt, precision.network_flags(trt), request.folder / LOG)
+    settings = apply_settings(compiler, request.settings)
     if request.plugin:
         load_plugin(request.plugin, compiler.logger)
     model = precision.model_for(trt, request)
     compiler.parse(model)
-    compiler.add_profile(request.graph.input_size)
-    config = compiler.config
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
-    settings = precision.set_precision(compiler, request, model)
-    settings["timings_reused"] = _set_timing_cache(config, request.reused)
+    settings.update(compiler.add_profile(request))
+    settings.update(precision.set_precision(compiler, request, model))
+    settings["timings_reused"] = _set_timing_cache(compiler.config, request.reused)
+    compiled = compiler.compile()
     engine = request.folder / ENGINE
-    engine.write_bytes(compiler.compile())
-    timing = config.get_timing_cache().serialize()
+    engine.write_bytes(compiled)
+    timing = compiler.config.get_timing_cache().serialize()
     (request.folder / TIMING_CACHE).write_bytes(bytes(memoryview(timing)))
+    seen = inspect(compiler, request, compiled)
+    compiler.close_log()
     runs_on = {k: v for k, v in device_facts(versions()).by_name().items() if v is not None}
-    return Built(engine, {"workspace": WORKSPACE, **settings}, runs_on)
+    return Built(engine, {**settings, **seen.settings}, runs_on, doubts=seen.doubts)
 
 
 def _set_timing_cache(config: "trt.IBuilderConfig", earlier: Optional[Path]) -> bool:
@@ -65,12 +70,14 @@ def _set_timing_cache(config: "trt.IBuilderConfig", earlier: Optional[Path]) -> 
     return False
 
 
-def open_session(engine: Path, precision: str) -> Network:
+def open_session(
+    engine: Path, precision: str, graph: Graph, settings: Mapping[str, object]
+) -> Network:
     """Load an engine, with the library of custom operators where one lies beside it."""
     plugin = engine.with_name(PLUGIN)
     if plugin.exists():
         load_plugin(plugin, trt.Logger(trt.Logger.WARNING))
-    return open_engine(trt, engine)
+    return open_engine(trt, engine, graph, settings)
 
 
 def load_plugin(library: Path, logger: "FileLogger") -> None:
@@ -79,6 +86,7 @@ def load_plugin(library: Path, logger: "FileLogger") -> None:
     Raises:
         StageError: it cannot be loaded, as one that was compiled for another TensorRT.
     """
+    _kept.append(logger)
     trt.init_libnvinfer_plugins(logger, "")
     try:
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)

@@ -1,7 +1,7 @@
 """TensorRT for RTX on a GPU: engines are compiled ahead of time for listed GPUs, without one."""
 
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, Mapping, Sequence
 
 # The package tensorrt-rtx-cu12 only forwards to this one, and exists as source only.
 import tensorrt_rtx_bindings as trt
@@ -10,6 +10,7 @@ from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import gpu_architecture
 from mmdet_jetson.stages.inference.gpu import open_engine
+from mmdet_jetson.stages.inference.graph import Graph
 from mmdet_jetson.stages.inference.letterbox_kernel import taking_pictures
 from mmdet_jetson.stages.inference.network import Network
 
@@ -27,19 +28,25 @@ def build(request: BuildRequest) -> Built:
     """
     from mmdet_jetson.stages.building import quantization, typed_graph  # noqa: PLC0415
     from mmdet_jetson.stages.building.compiler import ENGINE, LOG, Compiler  # noqa: PLC0415
+    from mmdet_jetson.stages.building.engine_layers import Seen, inspect  # noqa: PLC0415
 
     capabilities = [_capability(number) for number in request.compute_capabilities]
     compiler = Compiler(trt, _strongly_typed(), request.folder / LOG)
     compiler.parse(typed_graph.typed_graph(request, quantization.SYMMETRIC))
-    compiler.add_profile(request.graph.input_size)
+    settings = {"tf32": False, "strongly_typed": True, **compiler.add_profile(request)}
     _choose_gpus(compiler.config, capabilities)
     # TF32 has the 10 bits of half precision behind the point: too few for fp32, and for what stays
     # in FP32 at any precision, as the boxes do.
     compiler.config.clear_flag(trt.BuilderFlag.TF32)
     engine = request.folder / ENGINE
-    engine.write_bytes(compiler.compile())
+    compiled = compiler.compile()
+    engine.write_bytes(compiled)
+    # Only on one of its GPUs can it be loaded, and without that there is no inspector.
+    is_its_gpu = gpu_architecture() in request.compute_capabilities
+    seen = inspect(compiler, request, compiled) if is_its_gpu else Seen(0, 0)
+    compiler.close_log()
     runs_on = {"sm": list(request.compute_capabilities), **versions()}
-    return Built(engine, {"tf32": False, "strongly_typed": True}, runs_on)
+    return Built(engine, {**settings, **seen.settings}, runs_on, doubts=seen.doubts)
 
 
 def _strongly_typed() -> int:
@@ -65,9 +72,11 @@ def _capability(number: int) -> "trt.ComputeCapability":
     return capability
 
 
-def open_session(engine: Path, precision: str) -> Network:
+def open_session(
+    engine: Path, precision: str, graph: Graph, settings: Mapping[str, object]
+) -> Network:
     """Load an engine; its code is finished for this GPU now, which takes a moment."""
-    return open_engine(trt, engine)
+    return open_engine(trt, engine, graph, settings)
 
 
 def versions() -> Dict[str, str]:

@@ -2,20 +2,22 @@
 
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, List, Protocol, Sequence, TextIO, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Protocol, Sequence, TextIO, Tuple
 
 import onnx
 
+from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.cuda_api import no_gpu
 
 if TYPE_CHECKING:
     import tensorrt
 
 LOG = "builder.log"
 ENGINE = "engine.plan"
-# How small and how large a side of a picture may be where a graph takes any size. An engine's
-# memory is laid out for the largest.
-SMALLEST, LARGEST = 32, 4096
+# How small a side of a picture may be where a graph takes any size. An engine's memory is laid out
+# for the largest.
+SMALLEST = 32
 
 
 class Compiler:
@@ -25,15 +27,26 @@ class Compiler:
         trt: the module ``tensorrt`` or ``tensorrt_rtx``.
         flags: the creation flags of the network.
         log: the file that everything the builder says goes to.
+        logger: that of another compiler, to be used in place of one for ``log``: TensorRT has one
+            for all builders that exist at a time.
     """
 
-    def __init__(self, trt: ModuleType, flags: int, log: Path) -> None:
-        self.trt, self.log = trt, log
-        self.logger = file_logger(trt, log)
-        self.builder = trt.Builder(self.logger)
+    def __init__(
+        self, trt: ModuleType, flags: int, log: Path, logger: "Optional[FileLogger]" = None
+    ) -> None:
+        self.trt, self.flags, self.log = trt, flags, log
+        self.logger = logger or file_logger(trt, log)
+        try:
+            self.builder = trt.Builder(self.logger)
+        except TypeError as error:
+            # So the bindings say that TensorRT made none: it cannot use the GPU.
+            raise no_gpu(self.logger.last_error or error) from error
         self.network = self.builder.create_network(flags)
         self.config = self.builder.create_builder_config()
         self.profile = self.builder.create_optimization_profile()
+        self.best: Dict[str, Tuple[int, ...]] = {}
+        # What is told of an engine's layers afterwards; it changes nothing else of the engine.
+        self.config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
 
     def parse(self, model: onnx.ModelProto) -> None:
         """Read a graph.
@@ -50,18 +63,25 @@ class Compiler:
                 "plugin library, which the target names",
             )
 
-    def add_profile(self, best: Tuple[int, int]) -> None:
-        """Say which sizes inputs of any size will have; the best ones are ``best`` (w, h)."""
-        is_needed = False
+    def add_profile(self, request: BuildRequest) -> Dict[str, object]:
+        """Say which sizes inputs of any size will have: the best is that of the network's input.
+
+        Returns:
+            What is worth a line in the passport: the largest side, where there is such an input.
+        """
+        best, largest = request.graph.input_size[::-1], request.settings.largest_picture
         for index in range(self.network.num_inputs):
             value = self.network.get_input(index)
             shape = list(value.shape)
             if -1 in shape:
-                is_needed = True
-                sizes = [(SMALLEST, SMALLEST), best[::-1], (LARGEST, LARGEST)]
-                self.profile.set_shape(value.name, *(_with_sides(shape, size) for size in sizes))
-        if is_needed:
-            self.config.add_optimization_profile(self.profile)
+                sizes = [(SMALLEST, SMALLEST), best, (largest, largest)]
+                shapes = [_with_sides(shape, size) for size in sizes]
+                self.profile.set_shape(value.name, *shapes)
+                self.best[value.name] = shapes[1]
+        if not self.best:
+            return {}
+        self.config.add_optimization_profile(self.profile)
+        return {"largest_picture": largest}
 
     def compile(self) -> bytes:
         """Compile, which takes seconds to many minutes.
@@ -70,7 +90,6 @@ class Compiler:
             StageError: TensorRT could not.
         """
         serialized = self.builder.build_serialized_network(self.network, self.config)
-        self.logger.stream.close()
         if serialized is None:
             raise StageError(
                 f"TensorRT {self.trt.__version__} could not compile the graph: "
@@ -78,6 +97,10 @@ class Compiler:
                 "read builder.log in the job's folder; too little memory is a usual cause",
             )
         return bytes(memoryview(serialized))
+
+    def close_log(self) -> None:
+        """Write no more: what is said after this would change a file of the passport."""
+        self.logger.stream.close()
 
     def _reason(self, parser: "tensorrt.OnnxParser") -> str:
         """Give the first error without the dump of the graph that may follow it."""
@@ -105,7 +128,6 @@ def file_logger(trt: ModuleType, path: Path) -> FileLogger:
         def log(self, severity: "tensorrt.ILogger.Severity", message: str) -> None:
             if severity in _serious(trt):
                 self.last_error = message.splitlines()[0]
-            # What is said after the last word on an engine would change a file of the passport.
             if severity != trt.ILogger.Severity.VERBOSE and not self.stream.closed:
                 self.stream.write(f"{severity.name.lower()}: {message}\n")
                 self.stream.flush()

@@ -18,6 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from mmdet_jetson.stages.errors import StageError
 
 NETWORK = "network/"
+PARTS = ("preprocessing", "network", "nms")
+"""What the names of a fused graph's nodes begin with."""
 # Their type is an attribute, not that of their inputs; a Cast behind them is as good.
 TYPED_BY_ATTRIBUTE = ("Cast", "Constant", "ConstantOfShape")
 
@@ -140,14 +142,25 @@ class _Lowered:
                     lowered.input[index] = self._small(name)
                     if name not in self.made and name not in self.weights:
                         yield helper.make_node(
-                            "Cast", [name], [self._small(name)], to=self.small.kind
+                            "Cast",
+                            [name],
+                            [self._small(name)],
+                            # Builders would name it after a value, and so after another part.
+                            name=f"{NETWORK}to_{self.small.name}/{name}",
+                            to=self.small.kind,
                         )
                     self.made.add(name)
             lowered.output[:] = map(self._small, node.output)
             self.made.update(node.output)
             yield lowered
             for name in self.read_as_float.intersection(node.output):
-                yield helper.make_node("Cast", [self._small(name)], [name], to=TensorProto.FLOAT)
+                yield helper.make_node(
+                    "Cast",
+                    [self._small(name)],
+                    [name],
+                    name=f"{NETWORK}to_float/{name}",
+                    to=TensorProto.FLOAT,
+                )
 
     def initializers(self, nodes: List[onnx.NodeProto]) -> Iterator[TensorProto]:
         """Yield the weights that the nodes read, in the precision they read them in."""

@@ -4,9 +4,9 @@ Pictures say how large the values get that each convolution reads.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, Iterator, Mapping, Optional
+from typing import Dict, Iterator, Mapping, Optional, Set
 
 import numpy as np
 import onnx
@@ -30,16 +30,21 @@ from mmdet_jetson.stages.inference.preprocessing import read_picture
 class Scheme:
     """How a backend wants values in 8 bits.
 
-    ``keeps_last``: the convolutions that no other one follows stay as they are.
+    ``outputs``: whether also what a convolution makes is quantized, and the activation behind it.
+    Else only what it reads is, as TensorRT and OpenVINO want it: they add the activation to what
+    they compute in 8 bits only where nothing stands in between.
     """
 
     activations: QuantType
-    options: Mapping[str, bool]
-    keeps_last: bool = False
+    options: Mapping[str, object]
+    outputs: bool = False
 
 
 # A zero point of its own uses all 256 steps for values that are mostly positive.
 ASYMMETRIC = Scheme(QuantType.QUInt8, {"WeightSymmetric": True})
+# ONNX Runtime has no convolution that reads 8 bits and makes others: without those behind it, it
+# computes in FP32, slower than without any quantization.
+ON_BOTH_SIDES = replace(ASYMMETRIC, outputs=True)
 # All that TensorRT knows: no zero point but 0, and the bias is added in floating point.
 SYMMETRIC = Scheme(
     QuantType.QInt8,
@@ -49,6 +54,9 @@ SYMMETRIC = Scheme(
 
 def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
     """Write an INT8 copy of the request's graph to ``into`` and return that.
+
+    The last convolutions stay as they are: behind them there are boxes and scores, and of these 256
+    steps are too few.
 
     Raises:
         StageError: there is no picture to calibrate with, no node that may be lowered, or a range
@@ -60,8 +68,13 @@ def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
             "give the dataset training pictures",
         )
     model = onnx.load(str(request.onnx))
-    lowered = lowered_nodes(model) - (last_convolutions(model) if scheme.keeps_last else set())
-    convolutions = [n.name for n in model.graph.node if n.op_type == "Conv" and n.name in lowered]
+    lowered = lowered_nodes(model) - last_convolutions(model)
+    quantized = {n.name for n in model.graph.node if n.op_type == "Conv"} & lowered
+    options = dict(scheme.options)
+    if scheme.outputs:
+        quantized |= _activations(model, quantized)
+    else:
+        options["OpTypesToExcludeOutputQuantization"] = ["Conv"]
     log = logging.getLogger()
     level = log.level
     log.setLevel(logging.ERROR)  # it recommends what an exported graph has had
@@ -74,9 +87,9 @@ def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
             per_channel=True,
             activation_type=scheme.activations,
             weight_type=QuantType.QInt8,
-            nodes_to_quantize=convolutions,
+            nodes_to_quantize=sorted(quantized),
             calibrate_method=CalibrationMethod.MinMax,
-            extra_options=dict(scheme.options),
+            extra_options=options,
         )
     except AssertionError as error:  # how onnxruntime.quantization refuses ranges
         raise StageError(
@@ -86,6 +99,23 @@ def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
     finally:
         log.setLevel(level)
     return into
+
+
+def _activations(model: onnx.ModelProto, convolutions: Set[str]) -> Set[str]:
+    """Name the activations right behind convolutions: ReLU, or the two nodes of a SiLU.
+
+    What else is multiplied in a network may be places, as in a deformable convolution: those need
+    all their bits.
+    """
+    made = {name for n in model.graph.node if n.name in convolutions for name in n.output}
+    behind = [n for n in model.graph.node if made.issuperset(n.input[:1])]
+    sigmoids = {n.output[0]: n for n in behind if n.op_type == "Sigmoid"}
+    found = {n.name for n in behind if n.op_type in ("Relu", "LeakyRelu")}
+    for node in (n for n in behind if n.op_type == "Mul"):
+        sigmoid = sigmoids.get(node.input[1])
+        if sigmoid is not None and sigmoid.input[0] == node.input[0]:
+            found |= {node.name, sigmoid.name}
+    return found
 
 
 def feeds(

@@ -1,96 +1,101 @@
 """How a version of TensorRT is told an engine's precision, from 8.4 to 11.
 
-What it can do is found out by looking for it. Flags for FP16 and INT8 exist before 11; from then on
-a network is computed in the types of its graph. INT8 is calibrated by TensorRT itself before 10.1,
-where that was deprecated, and by Quantize and Dequantize nodes from then on.
+What it can do is found out by looking for it. From 10.0 on networks are strongly typed: they are
+computed in the types of their graph, with its casts and its Quantize and Dequantize nodes, and no
+flag or call chooses another one. Before, FP16 and INT8 are flags that allow a precision everywhere,
+so what must not be lowered is bound to FP32 layer by layer, and TensorRT itself calibrates INT8.
 """
 
 from types import ModuleType
-from typing import Dict, Tuple
+from typing import Dict
 
 import onnx
 
 from mmdet_jetson.stages.building.compiler import Compiler
-from mmdet_jetson.stages.building.lower_precision import NETWORK, lowered_nodes
+from mmdet_jetson.stages.building.lower_precision import (
+    NETWORK,
+    last_convolutions,
+    lowered_nodes,
+)
 from mmdet_jetson.stages.building.quantization import SYMMETRIC
 from mmdet_jetson.stages.building.request import BuildRequest
-from mmdet_jetson.stages.building.tensorrt_calibrator import calibrator
+from mmdet_jetson.stages.building.tensorrt_calibrator import calibrated
+from mmdet_jetson.stages.building.tensorrt_layers import bind_to_fp32, keep_in_half
+from mmdet_jetson.stages.building.tensorrt_settings import use_dla
 from mmdet_jetson.stages.building.typed_graph import typed_graph
 
-CALIBRATION_CACHE = "calibration.cache"
-# Calibrators are deprecated from here on.
-QUANTIZED_GRAPHS = (10, 1)
 
-
-def has_precision_flags(trt: ModuleType) -> bool:
-    """Whether precision is chosen by flags, and not by the types in the graph."""
-    return hasattr(trt.BuilderFlag, "FP16")
-
-
-def has_calibrators(trt: ModuleType) -> bool:
-    """Whether INT8 is calibrated by TensorRT itself."""
-    return has_precision_flags(trt) and _version(trt) < QUANTIZED_GRAPHS
-
-
-def _version(trt: ModuleType) -> Tuple[int, int]:
-    major, minor = trt.__version__.split(".")[:2]
-    return int(major), int(minor)
+def is_strongly_typed(trt: ModuleType) -> bool:
+    """Whether precision is that of the types in the graph, and not chosen by flags."""
+    return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
 def network_flags(trt: ModuleType) -> int:
-    """Ask for the batch as a dimension where that is still a choice, and for types from 11 on."""
+    """Ask for types where there are such networks, and else for the batch as a dimension."""
     flags = trt.NetworkDefinitionCreationFlag
-    name = "EXPLICIT_BATCH" if has_precision_flags(trt) else "STRONGLY_TYPED"
-    return 1 << int(getattr(flags, name)) if hasattr(flags, name) else 0
+    name = "STRONGLY_TYPED" if is_strongly_typed(trt) else "EXPLICIT_BATCH"
+    return 1 << int(getattr(flags, name))
 
 
 def model_for(trt: ModuleType, request: BuildRequest) -> onnx.ModelProto:
-    """Give the graph, lowered where this TensorRT takes its precision from there."""
-    by_flag = {"fp16": has_precision_flags(trt), "int8": has_calibrators(trt)}
-    if by_flag.get(request.precision, True):
-        return onnx.load(str(request.onnx))
-    return typed_graph(request, SYMMETRIC)
+    """Give the graph, lowered where this TensorRT takes its precision from there.
+
+    Raises:
+        StageError: the graph cannot be lowered, or not be calibrated.
+    """
+    if is_strongly_typed(trt):
+        return typed_graph(request, SYMMETRIC)
+    return onnx.load(str(request.onnx))
 
 
 def set_precision(
     compiler: Compiler, request: BuildRequest, model: onnx.ModelProto
 ) -> Dict[str, object]:
-    """Set the flags of the request's precision; return what is worth a line in the passport."""
-    trt, config = compiler.trt, compiler.config
-    flags = trt.BuilderFlag
+    """Say what is computed in which precision and where; return what the passport should tell.
+
+    Raises:
+        StageError: the graph cannot be calibrated, or the accelerator can compute nothing of it.
+    """
+    flags, config = compiler.trt.BuilderFlag, compiler.config
     # TF32 has the 10 bits of half precision behind the point: too few for fp32, and for what stays
     # in FP32 at any precision, as the boxes do.
     config.clear_flag(flags.TF32)
     settings: Dict[str, object] = {"tf32": False}
-    if request.precision == "fp32":
-        return settings
-    if not has_precision_flags(trt):
-        return {**settings, "strongly_typed": True}
+    if is_strongly_typed(compiler.trt):
+        settings["strongly_typed"] = True
+    elif request.precision != "fp32":
+        settings.update(_set_flags(compiler, request, model))
+    # Last, because precision decides what it can compute.
+    if request.settings.dla is not None:
+        settings.update(use_dla(compiler, request.settings.dla, onnx.load(str(request.onnx))))
+    return settings
+
+
+def _set_flags(
+    compiler: Compiler, request: BuildRequest, model: onnx.ModelProto
+) -> Dict[str, object]:
+    flags, config = compiler.trt.BuilderFlag, compiler.config
     config.set_flag(flags.FP16)
-    _keep_in_fp32(compiler, model)
+    bound = _keep_in_fp32(compiler, model)
     if request.precision == "fp16":
-        return {**settings, "flags": ["FP16"]}
+        return {"flags": ["FP16"], "bound_to_fp32": bound}
     config.set_flag(flags.INT8)
-    if has_calibrators(trt):
-        cache = request.folder / CALIBRATION_CACHE
-        config.int8_calibrator = calibrator(trt, request, model, cache)
-        # The pictures have the size of the network's input, which is the profile's best one.
-        if config.num_optimization_profiles:
-            config.set_calibration_profile(compiler.profile)
-    return {**settings, "flags": ["FP16", "INT8"], "calibrator": has_calibrators(trt)}
+    # Behind these there are boxes and scores, and of them 256 steps are too few.
+    keep_in_half(compiler.trt, compiler.network, last_convolutions(model))
+    config.int8_calibrator = calibrated(compiler, request, model)
+    return {"flags": ["FP16", "INT8"], "bound_to_fp32": bound, "calibrator": True}
 
 
-def _keep_in_fp32(compiler: Compiler, model: onnx.ModelProto) -> None:
-    """Bind all layers to FP32 that `lowered_nodes` does not name.
+def _keep_in_fp32(compiler: Compiler, model: onnx.ModelProto) -> int:
+    """Bind to FP32 what `lowered_nodes` does not name; return how many layers that are.
 
     A documented graph does not tell its parts, so there TensorRT chooses for all layers, as it does
     for MMDeploy.
     """
     if not any(node.name.startswith(NETWORK) for node in model.graph.node):
-        return
-    trt, lowered = compiler.trt, lowered_nodes(model)
+        return 0
+    trt = compiler.trt
     compiler.config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
-    for index in range(compiler.network.num_layers):
-        layer = compiler.network.get_layer(index)
-        if layer.name not in lowered and layer.get_output(0).dtype == trt.DataType.FLOAT:
-            layer.precision = trt.DataType.FLOAT
+    lowered = lowered_nodes(model)
+    exact = {node.name for node in model.graph.node} - lowered
+    return bind_to_fp32(trt, compiler.network, exact, lowered)

@@ -13,7 +13,8 @@ can be missing are detections behind the last of them: see `FusedDetector.is_com
 
 The arithmetic is that of ``mmcv.ops.batched_nms`` on a CPU, step by step. It keeps classes apart by
 shifting the boxes of each by more than the largest coordinate of any, which rounds them, and it
-compares an overlap after the division, so that 0/0 suppresses nothing.
+compares an overlap after the division, so that 0/0 suppresses nothing: here 0 divided by 2**-24
+square pixels, since a calibrator wants numbers, and half precision has none nearer to 0.
 
 Where scores have a factor, such as the centerness of FCOS, the score alone has to pass the
 threshold, and their product is what boxes are sorted by and what leaves.
@@ -119,6 +120,8 @@ def _listed(values: Iterable[float]) -> str:
     return ", ".join(map(repr, values))
 
 
+# No constant is beyond half precision, where -65504 is the lowest: TensorRT 8 drops FP32 of one
+# that it fuses with the layer that reshapes it (TensorRT#2838, #3224): it would become infinite.
 _GRAPH = Template(
     """<ir_version: $ir_version, opset_import: ["" : $opset]>
 nms (
@@ -129,9 +132,9 @@ nms (
 <
   float[1] score_threshold = {$score_threshold}, float[1] iou_threshold = {$iou_threshold},
   float[1] min_size = {$min_size}, float[1] zero = {0.0}, float[1] one = {1.0},
-  float[1] no_score = {-1.0}, int32[1] no_label = {-1}, float[1] lowest = {-1e30},
+  float[1] no_score = {-1.0}, int32[1] no_label = {-1}, float[1] lowest = {-65504.0},
   float[1] border = {$border}, float[1] least_vote = {0.01}, float[1] spread = {0.025},
-  float[1] tiny = {1e-30},
+  float[1] tiny = {5.960464477539063e-08},
   int64[1] axis_1 = {1}, int64[1] axis_2 = {2}, int64[2] axes_1_2 = {1, 2},
   int64[4] ratio_columns = {0, 1, 0, 1}, int64[4] limit_columns = {2, 3, 2, 3},
   int64[1] class_count = {$classes}, int64[1] best_count = {$best}, int64[1] pair_count = {$pairs},
@@ -187,7 +190,8 @@ nms (
   intersection = Mul (inner_width, inner_height)
   both_areas = Add (area, other_area)
   union = Sub (both_areas, intersection)
-  iou = Div (intersection, union)
+  union_not_zero = Max (union, tiny)
+  iou = Div (intersection, union_not_zero)
   overlaps = Greater (iou, iou_threshold)
   is_before = Less (rank, other_rank)
   suppresses_if_kept = And (overlaps, is_before)
@@ -255,11 +259,14 @@ _ONE_CLASS = """
   label_index = Sub (box_index, box_index)"""
 
 # Every pair among the best is of a box among the best, so most boxes leave before there are pairs.
-# The boxes return to their own order in between: that order decides between equal scores.
+# The boxes return to their own order in between: that order decides between equal scores. The
+# smallest are the largest with the other sign: TensorRT 8.4 takes the largest, whatever is asked.
 _CLASSES = """
   best_score_list, best_by_score = TopK <axis = 1> (box_list, best_count)
   best_numbers = Cast <to = 1> (best_by_score)
-  best_in_order, best_order = TopK <axis = 1, largest = 0> (best_numbers, best_count)
+  best_negated = Neg (best_numbers)
+  best_negated_in_order, best_order = TopK <axis = 1> (best_negated, best_count)
+  best_in_order = Neg (best_negated_in_order)
   best_boxes = Cast <to = 7> (best_in_order)
   best_rows = Add (best_boxes, first_box)
   all_scores = Reshape (passing_scores, as_rows)
@@ -271,7 +278,7 @@ _CLASSES = """
   label_index = Sub (pair_index, first_of_slot)
   box_index = GatherElements <axis = 1> (best_boxes, slot)"""
 
-# Boxes of other classes are too far away to overlap; an overlap of 0/0 is no vote.
+# Boxes of other classes are too far away to overlap.
 _VOTES = """
   apart = Sub (one, iou)
   apart_squared = Mul (apart, apart)

@@ -135,7 +135,7 @@ def _listed(values: Iterable[float]) -> str:
     return ", ".join(map(repr, values))
 
 
-# TensorRT wants a Cast to be the first operator on 8-bit values.
+# TensorRT wants a Cast to be the only operator on 8-bit values: the size is that of what it makes.
 _IMAGE = Template(
     """<ir_version: $ir_version, opset_import: ["" : $opset]>
 preprocessing (uint8[1, height, width, 3] picture)
@@ -145,7 +145,7 @@ preprocessing (uint8[1, height, width, 3] picture)
   int64[1] twice_side = {$twice}, int64[2] input_size = {$height, $width},
   float[1] zero = {0.0}, float[1] one = {1.0}, float[1] twice = {2.0}, float[1] half = {0.5},
   float[1] quarter = {0.25}, float[1] weight_one = {2048.0}, float[1] sixteen = {16.0},
-  float[1] sixteen_bits = {65536.0}, float[1, 3, 1, 1] padding = {$padding},
+  float[1] one_65536th = {0.0000152587890625}, float[1, 3, 1, 1] padding = {$padding},
   float[$width] odd_x = {$odd_x}, float[$height] odd_y = {$odd_y},
   float[$width] place_x = {$place_x}, float[$height] place_y = {$place_y},
   int64[2] as_list = {$width, 1}, int64[2] in_channels = {$width, 3},
@@ -157,7 +157,7 @@ preprocessing (uint8[1, height, width, 3] picture)
 >
 {
   values = Cast <to = 1> (picture)
-  shape = Shape (picture)
+  shape = Shape (values)
   size = Slice (shape, from_height, to_channels)
   $fitted
   size_number = Cast <to = 1> (size)
@@ -176,8 +176,8 @@ $weights_x
 $weights_y
   left_weight = Div (first_weight_x, sixteen)
   right_weight = Div (second_weight_x, sixteen)
-  upper_weight = Div (first_weight_y, sixteen_bits)
-  lower_weight = Div (second_weight_y, sixteen_bits)
+  upper_weight = Mul (first_weight_y, one_65536th)
+  lower_weight = Mul (second_weight_y, one_65536th)
 $left
 $right
   upper = Reshape (upper_weight, as_rows)
@@ -282,9 +282,11 @@ _PADDED = """
   is_picture = And (is_row, is_column)
   input = Where (is_picture, normalized, padding)"""
 
-# New sides are (2 * side * input / longer + 1) / 2 in whole numbers, at least 1.
+# New sides are (2 * side * input / longer + 1) / 2 in whole numbers, at least 1. Of whole numbers
+# TensorRT before 10.1 promises no ReduceMax.
 _LETTERBOX = """
-  longer = ReduceMax <keepdims = 1> (size)
+  height_side, width_side = Split <axis = 0> (size)
+  longer = Max (height_side, width_side)
   twice_longer = Mul (longer, two)
   scaled_twice = Mul (size, twice_side)
   rounding = Add (scaled_twice, longer)

@@ -8,11 +8,13 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto
 
+from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.stages.backends.onnxruntime import load, network_of, options
 from mmdet_jetson.stages.building.operators import custom_operators
-from mmdet_jetson.stages.inference.graph import PostProcessing
+from mmdet_jetson.stages.inference.graph import Graph, PostProcessing
 from mmdet_jetson.stages.inference.matching import cut_off, partners
-from mmdet_jetson.stages.inference.network import Network
+from mmdet_jetson.stages.inference.network import Network, in_order
+from mmdet_jetson.stages.inference.passport import Compared
 
 # Where a graph takes pictures of any size, (height, width): odd, and higher than wide.
 ANY_SIZE = (481, 353)
@@ -20,35 +22,40 @@ TILE = 16  # pixels
 NO_LIMITS = PostProcessing()
 
 
-def difference_from(
-    onnx_file: Path, network: Network, limits: PostProcessing = NO_LIMITS
-) -> Optional[float]:
-    """Give the `max_difference` of a network from an ONNX file, on `example_inputs`.
+def compare_with(
+    onnx_file: Path, network: Network, tolerances: Tolerances, graph: Optional[Graph] = None
+) -> Compared:
+    """Compare a network with an ONNX file on `example_inputs`.
 
-    ``limits`` are those of the graph's post-processing. None where there is nothing to compare: the
-    file holds operators that ONNX Runtime, the reference, cannot compute, or neither of the two
-    detects anything.
+    ``graph`` describes the file: the network has its order of inputs and outputs, and its limits
+    are those of the post-processing; without one the order is the file's. What the comparison says
+    is None where there is nothing to compare: the file holds operators that ONNX Runtime, the
+    reference, cannot compute, or neither of the two detects anything.
     """
     if custom_operators(onnx_file):
-        return None
-    inputs = example_inputs(onnx.load(str(onnx_file)))
+        return Compared()
+    names, returned = (graph.inputs, graph.outputs) if graph else ((), ())
+    limits = graph.post_processing if graph else NO_LIMITS
+    inputs = example_inputs(onnx.load(str(onnx_file)), names)
     as_it_is = options(ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
-    expected = network_of(load(onnx_file, as_it_is))(*inputs)
-    actual = network(*inputs)
-    if not any(len(rows) for rows in (*_pictures(expected), *_pictures(actual))):
-        return None
-    return max_difference(expected, actual, max(_sides(inputs[0])), limits)
+    expected = network_of(load(onnx_file, as_it_is), names, returned)(*inputs)
+    actual, side = network(*inputs), max(_sides(inputs[0]))
+    return Compared(
+        max_difference(expected, actual, side, limits),
+        share_alone(expected, actual, side, tolerances, limits),
+    )
 
 
-def example_inputs(model: onnx.ModelProto) -> List[np.ndarray]:
+def example_inputs(model: onnx.ModelProto, order: Sequence[str] = ()) -> List[np.ndarray]:
     """Give inputs that a graph detects something in: tiles of random colours under noise.
 
     On a blank picture many scores tie, and rounding then decides which box is best; in noise alone
-    there is nothing to see.
+    there is nothing to see. They come in the ``order`` of these names, else in the file's.
     """
     random = np.random.default_rng(0)
     inputs: List[np.ndarray] = []
-    for value in model.graph.input:
+    known = {value.name: value for value in model.graph.input}
+    for value in map(known.__getitem__, in_order(order, list(known), "the graph")):
         if value.name == "mapping":
             batch, height, width = inputs[0].shape[0], *_sides(inputs[0])
             inputs.append(np.array([[1, 1, width, height]] * batch, np.float32))
@@ -66,7 +73,7 @@ def max_difference(
     actual: Sequence[np.ndarray],
     side: float,
     limits: PostProcessing = NO_LIMITS,
-) -> float:
+) -> Optional[float]:
     """Give the largest difference between two networks' detections, matched one to one.
 
     Both are the outputs of a network: dets [batch, n, 5] and labels [batch, n], where rows with
@@ -74,19 +81,56 @@ def max_difference(
     of ``side`` in pixels. Partners are of the same class and `NEAR`, whatever their places:
     detections whose scores differ by a rounding error may change these. One without a partner, in
     either of the two, counts by how far its score is over what the ``limits`` may have cut off: see
-    `cut_off`. Where something is not a finite number the difference is infinite.
+    `cut_off`. Where something is not a finite number the difference is infinite. None where neither
+    detects anything: that two are blind says nothing about either.
     """
     if expected[0].shape != actual[0].shape:
         return float("inf")
-    keep, largest = expected[0].shape[1], 0.0
+    keep, differences = expected[0].shape[1], []
+    for rows, others, threshold in _pairs(expected, actual, limits):
+        if len(rows) or len(others):
+            differences.append(_difference(rows, others, side, keep, threshold))
+    return max(differences) if differences else None
+
+
+def share_alone(
+    expected: Sequence[np.ndarray],
+    actual: Sequence[np.ndarray],
+    side: float,
+    tolerances: Tolerances,
+    limits: PostProcessing = NO_LIMITS,
+) -> Optional[float]:
+    """Give the share of detections without a partner within the tolerances, from 0 to 1.
+
+    It is the larger one of the two networks'. Detections from ``from_score`` on count, unless the
+    ``limits`` may have cut their partners off. None where there are none.
+    """
+    if expected[0].shape != actual[0].shape:
+        return 1.0
+    keep = expected[0].shape[1]
+    counted, alone = np.zeros(2), np.zeros(2)
+    for rows, others, threshold in _pairs(expected, actual, limits):
+        for place, (own, other) in enumerate(((rows, others), (others, rows))):
+            cut = cut_off(other, keep, threshold)
+            needed = max(tolerances.from_score, cut + tolerances.score if cut > 0 else 0)
+            chosen = partners(own, other, side, tolerances.box, tolerances.score)
+            needs = ~(own[:, 4] < needed)  # a score that is not a number counts
+            counted[place] += np.count_nonzero(needs)
+            alone[place] += np.count_nonzero(needs & (chosen < 0))
+    return float((alone / np.maximum(counted, 1)).max()) if counted.any() else None
+
+
+def _pairs(
+    expected: Sequence[np.ndarray], actual: Sequence[np.ndarray], limits: PostProcessing
+) -> Iterator[Tuple[np.ndarray, np.ndarray, float]]:
+    """Give both detections of each picture, and the score below which some may be missing."""
     for place, (rows, others) in enumerate(zip(_pictures(expected), _pictures(actual))):
         threshold = limits.score_threshold
         if _is_crowded(expected, place, limits):
             # Rounding decides who is the last candidate, and nobody is fainter than that one.
             faintest = np.concatenate([rows[:, 4], others[:, 4]]).min(initial=np.inf)
             threshold = max(threshold, float(faintest))
-        largest = max(largest, _difference(rows, others, side, keep, threshold))
-    return largest
+        yield rows, others, threshold
 
 
 def _is_crowded(outputs: Sequence[np.ndarray], place: int, limits: PostProcessing) -> bool:

@@ -11,7 +11,14 @@ from mmdet_jetson.stages.backends import Backend, load_backend
 from mmdet_jetson.stages.engines.preflight import preflight
 from mmdet_jetson.stages.inference.detector import Detector, detector_of
 from mmdet_jetson.stages.inference.feeding import Feeding
-from mmdet_jetson.stages.inference.graph import IMAGE, ONNX, TENSOR, preprocessing_of, read_graph
+from mmdet_jetson.stages.inference.graph import (
+    IMAGE,
+    ONNX,
+    TENSOR,
+    Graph,
+    preprocessing_of,
+    read_graph,
+)
 from mmdet_jetson.stages.inference.network import Network
 from mmdet_jetson.stages.inference.passport import Passport
 
@@ -27,8 +34,9 @@ def open_engine(folder: Path) -> Detector:
     """
     passport = preflight(folder)
     backend = load_backend(passport.backend)
-    network = backend.open_session(folder / passport.engine.file, passport.precision)
-    return _around(backend, network, folder, passport)
+    graph, file = read_graph(folder), folder / passport.engine.file
+    network = backend.open_session(file, passport.precision, graph, passport.settings)
+    return _around(backend, network, folder, graph, passport)
 
 
 def open_graph(folder: Path) -> Detector:
@@ -37,14 +45,14 @@ def open_graph(folder: Path) -> Detector:
     Raises:
         StageError: its preprocessing or its operators are not supported here.
     """
-    backend = load_backend(REFERENCE)
-    return _around(backend, backend.open_session(folder / ONNX, "fp32"), folder, None)
+    backend, graph = load_backend(REFERENCE), read_graph(folder)
+    network = backend.open_session(folder / ONNX, "fp32", graph, {})
+    return _around(backend, network, folder, graph, None)
 
 
 def _around(
-    backend: Backend, network: Network, folder: Path, passport: Optional[Passport]
+    backend: Backend, network: Network, folder: Path, graph: Graph, passport: Optional[Passport]
 ) -> Detector:
-    graph = read_graph(folder)
     feeding = Feeding(preprocessing_of(folder, graph), graph.input, graph.batch)
     feeding, network = _on_gpu(backend, feeding, network)
     return detector_of(graph, feeding, network, passport)

@@ -55,7 +55,8 @@ class Graph:
     ``input`` is what a fused graph takes: an "image" of any size, one that is "letterboxed" to
     ``input_size`` (width, height), or a normalised "tensor". A documented one takes such a tensor,
     and its preprocessing stands in a file of MMDeploy's. ``folded`` is None where the first
-    convolution has the weights that were trained.
+    convolution has the weights that were trained. ``inputs`` and ``outputs`` name the tensors, in
+    the order in which they are given and returned; without any it is the file's own.
     """
 
     graph: str
@@ -67,6 +68,8 @@ class Graph:
     folded: Optional[Folded] = None
     post_processing: PostProcessing = field(default_factory=PostProcessing)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    inputs: Tuple[str, ...] = ()
+    outputs: Tuple[str, ...] = ()
 
 
 def read_graph(folder: Path) -> Graph:
@@ -84,6 +87,10 @@ def read_graph(folder: Path) -> Graph:
         limits = known.get("post_processing", {})
         if isinstance(limits, dict):
             known["post_processing"] = {n: limits[n] for n in _names(PostProcessing) if n in limits}
+        for tensors in ("inputs", "outputs"):
+            shapes = known.get(tensors)
+            if isinstance(shapes, dict):
+                known[tensors] = list(shapes)
         return decode(Graph, known, GRAPH)
     except (OSError, ValueError) as error:
         raise StageError(

@@ -12,9 +12,10 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.buffers import Buffer
 from mmdet_jetson.stages.inference.cuda import CannotCompile, Kernel
 from mmdet_jetson.stages.inference.feeding import mapping
-from mmdet_jetson.stages.inference.gpu import Buffer, GpuSession
+from mmdet_jetson.stages.inference.gpu import GpuSession
 from mmdet_jetson.stages.inference.network import Network
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
@@ -112,7 +113,8 @@ def taking_pictures(
     session = network
     assert isinstance(session, GpuSession)
     try:
-        kernel = session.cuda.compile(kernel_source(preprocessing, batch), KERNEL, ARGUMENTS)
+        with session.cuda.active():
+            kernel = session.cuda.compile(kernel_source(preprocessing, batch), KERNEL, ARGUMENTS)
     except CannotCompile as reason:
         warnings.warn(f"pictures are prepared on the CPU, as {reason}", stacklevel=2)
         return None
@@ -127,7 +129,7 @@ class PictureSession:
     ) -> None:
         self.session, self.kernel = session, kernel
         self.preprocessing, self.batch = preprocessing, batch
-        self.picture = Buffer(session.cuda)
+        self.picture = Buffer(session.cuda, session.mapped)
 
     @property
     def milliseconds(self) -> float:
@@ -148,13 +150,18 @@ class PictureSession:
             )
         size = picture.shape[2], picture.shape[1]
         new_size = self.preprocessing.fitted_size(*size)
-        tensor, mapped = self.session.tensors.inputs
+        row = np.repeat(mapping(self.preprocessing, size)[None], self.batch, axis=0)
+        tensor, mapped = self.session.inputs
         width, height = self.preprocessing.input_size
-        values = self.session.reserve(tensor, (self.batch, 3, height, width))
-        row = mapping(self.preprocessing, size)[None]
-        self.session.upload(mapped, np.repeat(row, self.batch, axis=0))
-        self.picture.shaped(picture.shape, picture.dtype).upload(picture)
-        self.session.cuda.start_timer()
         grid = -(-width // BLOCK[0]), -(-height // BLOCK[1])
-        self.kernel(grid, BLOCK, self.picture.device, *size, *new_size, values.device)
-        return self.session.run()
+        with self.session.cuda.active():
+            values = self.session.reserve(tensor, (self.batch, 3, height, width))
+            uploads = (
+                self.session.reserve(mapped, row.shape).fill(row),
+                self.picture.shaped(picture.shape, picture.dtype).fill(picture),
+            )
+
+            def prepare() -> None:
+                self.kernel(grid, BLOCK, self.picture.device, *size, *new_size, values.device)
+
+            return self.session.run(uploads, prepare)

@@ -52,9 +52,13 @@ class CalibrationPictures:
 
 @dataclass(frozen=True)
 class Compared:
-    """How far the detections are from the ONNX file's; None where the engine could not run."""
+    """How far the detections are from the ONNX file's; None where there was nothing to compare.
 
-    max_difference: Optional[float]
+    ``alone`` is the share of those that have no partner within the precision's tolerances.
+    """
+
+    max_difference: Optional[float] = None
+    alone: Optional[float] = None
 
 
 @dataclass(frozen=True)

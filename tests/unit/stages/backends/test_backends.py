@@ -40,7 +40,7 @@ def offered(module: Path) -> dict[str, list[str]]:
 
 def test_there_are_functions_to_look_for() -> None:
     assert set(FUNCTIONS) >= {"build", "open_session", "versions"}
-    assert FUNCTIONS["open_session"] == ["engine", "precision"]
+    assert FUNCTIONS["open_session"] == ["engine", "precision", "graph", "settings"]
 
 
 @pytest.mark.parametrize("name", BACKENDS)

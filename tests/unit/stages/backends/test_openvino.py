@@ -6,11 +6,14 @@ OpenVINO.
 
 import importlib
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import cast
 
+import numpy as np
 import onnx
 import pytest
 from fused import fused_folder
@@ -18,8 +21,9 @@ from fused import fused_folder
 from mmdet_jetson.stages.backends import Backend
 from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.graph import read_graph
+from mmdet_jetson.stages.inference.graph import Graph, read_graph
 
+GRAPH = Graph("fused", ("balloon",), (64, 64), inputs=("picture",), outputs=("dets",))
 MODULE = "mmdet_jetson.stages.backends.openvino"
 REASON = """Exception from src/frontends/onnx/frontend/src/frontend.cpp:100:
 FrontEnd API failed with OpConversionFailure:
@@ -29,8 +33,28 @@ Settings = dict[str, str]
 
 
 class Compiled:
-    def create_infer_request(self) -> object:
-        return object()
+    def input(self, name: str) -> str:
+        return name
+
+    output = input
+
+    def create_infer_request(self) -> "Request":
+        return Request()
+
+
+class Request:
+    """As openvino.InferRequest, which one thread may use at a time."""
+
+    def __init__(self) -> None:
+        self.busy = False
+
+    def infer(self, values: dict[str, np.ndarray], share_inputs: bool) -> dict[str, np.ndarray]:
+        if self.busy:
+            raise RuntimeError("Infer Request is busy")
+        self.busy = True
+        time.sleep(0.01)
+        self.busy = False
+        return {"dets": values["picture"] + 1}
 
 
 class Core:
@@ -97,7 +121,7 @@ def test_bf16_is_built_and_opened_where_the_cpu_computes_it(
     openvino = backend("FP32", "BF16")
 
     built = openvino.build(request_("bf16"))
-    openvino.open_session(built.file, "bf16")
+    openvino.open_session(built.file, "bf16", GRAPH, {})
 
     graph = onnx.load(str(built.file)).graph
     assert onnx.TensorProto.BFLOAT16 in {weight.data_type for weight in graph.initializer}
@@ -114,8 +138,8 @@ def test_bf16_is_built_anywhere_and_not_opened_where_it_would_be_computed_in_fp3
 
     assert openvino.build(request_("bf16")).file.exists()
     with pytest.raises(StageError, match="this CPU, Some CPU, does not compute bf16"):
-        openvino.open_session(tmp_path / "engine.xml", "bf16")
-    openvino.open_session(tmp_path / "engine.xml", "fp32")
+        openvino.open_session(tmp_path / "engine.xml", "bf16", GRAPH, {})
+    openvino.open_session(tmp_path / "engine.xml", "fp32", GRAPH, {})
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
@@ -126,7 +150,7 @@ def test_whatever_the_graph_says_is_exact_stays_exact(
     openvino = backend("FP32", "BF16")
     (tmp_path / "engine.xml").touch()
 
-    openvino.open_session(tmp_path / "engine.xml", precision)
+    openvino.open_session(tmp_path / "engine.xml", precision, GRAPH, {})
 
     (settings,) = sys.modules["openvino"].Core.compiled
     assert settings["INFERENCE_PRECISION_HINT"] == "f32"
@@ -147,3 +171,20 @@ def test_a_graph_that_openvino_does_not_know_is_one_sentence(
         openvino.build(asked)
 
     assert "\n" not in caught.value.message
+
+
+def test_threads_take_turns(backend: Load, tmp_path: Path) -> None:
+    (tmp_path / "engine.xml").touch()
+    network = backend("FP32").open_session(tmp_path / "engine.xml", "fp32", GRAPH, {})
+    found: list[int] = []
+
+    def call(value: int) -> None:
+        found.append(int(network(np.array([value]))[0][0]))
+
+    threads = [threading.Thread(target=call, args=(value,)) for value in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(found) == [1, 2, 3, 4, 5]

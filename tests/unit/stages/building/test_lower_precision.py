@@ -43,6 +43,8 @@ def test_half_precision_begins_and_ends_inside_the_network() -> None:
     assert halves == {"input/half", "maps/half", "positive/half", "logits/half"}
     casts = [node for node in after.graph.node if node.op_type == "Cast"]
     assert [node.output[0] for node in casts] == ["values", "input/half", "logits"]
+    # Without a name builders would call them after values of other parts.
+    assert [n.name for n in casts[1:]] == ["network/to_half/input", "network/to_float/logits"]
     assert after.graph.input == before.graph.input
     assert after.graph.output == before.graph.output
     stored = {weight.name: weight.data_type for weight in after.graph.initializer}

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,16 @@ import pytest
 from built_engines import fixed_network
 from fused import fused_model
 
+from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.stages.engines.comparison import (
     ANY_SIZE,
-    difference_from,
+    compare_with,
     example_inputs,
     max_difference,
+    share_alone,
 )
 from mmdet_jetson.stages.inference.graph import PostProcessing
+from mmdet_jetson.stages.inference.passport import Compared
 
 Outputs = tuple[np.ndarray, np.ndarray]
 
@@ -141,7 +145,7 @@ def test_what_only_a_plugin_computes_is_not_compared(tmp_path: Path) -> None:
     custom = onnx.helper.make_node("TRTBatchedNMS", ["mean"], ["boxes"], domain="mmdeploy")
     fixed_network(tmp_path / "a.onnx", extra=[custom])
 
-    assert difference_from(tmp_path / "a.onnx", lambda *inputs: ()) is None
+    assert compare_with(tmp_path / "a.onnx", lambda *inputs: (), LOOSE) == Compared()
 
 
 def test_two_that_detect_nothing_have_nothing_to_compare(tmp_path: Path) -> None:
@@ -149,5 +153,41 @@ def test_two_that_detect_nothing_have_nothing_to_compare(tmp_path: Path) -> None
     nothing = np.zeros((1, 1, 5), np.float32), np.array([[-1]])
     something = np.array([[[8, 8, 24, 24, 0.5]]], np.float32), np.array([[0]])
 
-    assert difference_from(tmp_path / "a.onnx", lambda *_: nothing) is None
-    assert difference_from(tmp_path / "a.onnx", lambda *_: something) == 0.5
+    assert max_difference(nothing, nothing, 64) is None
+    assert share_alone(nothing, nothing, 64, LOOSE) is None
+    assert compare_with(tmp_path / "a.onnx", lambda *_: nothing, LOOSE) == Compared()
+    assert compare_with(tmp_path / "a.onnx", lambda *_: something, LOOSE) == Compared(0.5, 1.0)
+
+
+LOOSE = Tolerances(from_score=0.3, box=0.02, score=0.2, alone=0.25)
+# What of either list, A with 0.5 and B with 0.9, has no partner.
+ALONE = {
+    "same": (outputs(A, B), 0),
+    "a-little-off": (outputs([*A[:4], 0.4], [33, 16, 49, 48, 0.8]), 0),
+    "invented": (outputs(A, B, [*C[:4], 0.6]), 1 / 3),
+    "faint": (outputs(A, B, C), 0),
+    "missing": (outputs(B), 1 / 2),
+    "duplicated": (outputs(A, A, B, B), 1 / 2),
+    "rescored": (outputs(A, [*B[:4], 0.6]), 1 / 2),
+    "elsewhere": (outputs(A, [0, 16, 16, 48, 0.9]), 1 / 2),
+    "other-class": (outputs(A, B, labels=[0, 1]), 1 / 2),
+    "nothing": (outputs(), 1),
+    "not-a-number": (outputs(A, [*B[:4], NAN]), 1 / 2),
+    "fewer-rows": (outputs(A, B, fill=2), 1),
+}
+
+
+@pytest.mark.parametrize(("actual", "share"), ALONE.values(), ids=ALONE)
+def test_the_share_alone_is_that_of_whoever_has_more(actual: Outputs, share: float) -> None:
+    assert share_alone(outputs(A, B), actual, 64, LOOSE) == pytest.approx(share)
+    assert share_alone(actual, outputs(A, B), 64, LOOSE) == pytest.approx(share)
+
+
+def test_what_may_have_been_cut_off_needs_no_partner() -> None:
+    """A full list of two may lack what is no more than a little better than its faintest."""
+    several, full = outputs(A, B, [*C[:4], 0.6], fill=3), outputs(B, [*C[:4], 0.6], A, fill=3)
+    other = outputs(B, [*C[:4], 0.6], [40, 40, 60, 60, 0.45], fill=3)
+
+    assert share_alone(several, full, 64, LOOSE) == 0
+    assert share_alone(several, other, 64, LOOSE) == 0
+    assert share_alone(several, other, 64, replace(LOOSE, score=0.01)) == pytest.approx(1 / 3)

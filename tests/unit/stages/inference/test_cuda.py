@@ -4,201 +4,37 @@ import ctypes
 import gc
 import shutil
 import sys
-import weakref
-from collections.abc import Callable
-from types import ModuleType, SimpleNamespace
+import threading
+import time
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
+from cuda_packages import (
+    Block,
+    Module,
+    Modules,
+    Pagelocked,
+    cuda_python,
+    exhaust,
+    old_cuda_python,
+    pycuda,
+)
 
+from mmdet_jetson.contract import nvidia
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference import cuda, cuda_api
 from mmdet_jetson.stages.inference.cuda import (
     TOOLKIT,
     CannotCompile,
+    Cuda,
     CudaPython,
     PyCuda,
     open_cuda,
 )
 from mmdet_jetson.stages.inference.gpu import GpuSession
 
-Modules = dict[str, ModuleType]
 MakeModules = Callable[..., Modules]
-
-
-class NoGpu(Exception):
-    """As pycuda.driver.Error."""
-
-
-def module(name: str, **content: object) -> ModuleType:
-    made = ModuleType(name)
-    vars(made).update(content)
-    return made
-
-
-class Block:
-    """As pycuda.driver.DeviceAllocation; the GPU's memory is the host's."""
-
-    blocks: dict[int, np.ndarray] = {}  # noqa: RUF012
-    living: list["weakref.ref[Block]"] = []  # noqa: RUF012
-
-    def __init__(self, size: int) -> None:
-        self.memory = np.zeros(size, np.uint8)
-        self.blocks[int(self)] = self.memory
-        self.living.append(weakref.ref(self))
-
-    def __int__(self) -> int:
-        address: int = self.memory.ctypes.data
-        return address
-
-
-class Event:
-    """As pycuda.driver.Event."""
-
-    def record(self, stream: object) -> None:
-        self.stream = stream
-
-    def time_since(self, start: "Event") -> float:
-        assert start.stream is self.stream
-        return 2.5
-
-
-def upload(to: int, host: np.ndarray, stream: object) -> None:
-    Block.blocks[to][: host.nbytes] = host.view(np.uint8)
-
-
-def download(host: np.ndarray, source: int, stream: object) -> None:
-    host.view(np.uint8)[:] = Block.blocks[source][: host.nbytes]
-
-
-def pycuda(gpus: int = 1) -> Modules:
-    """The module ``pycuda`` with its ``driver``."""
-
-    def device(number: int) -> SimpleNamespace:
-        if not gpus:
-            raise NoGpu("no CUDA-capable device is detected")
-        context = SimpleNamespace(push=lambda: None, pop=lambda: None)
-        return SimpleNamespace(retain_primary_context=lambda: context)
-
-    driver = module(
-        "pycuda.driver",
-        Error=NoGpu,
-        init=lambda: None,
-        Device=device,
-        mem_alloc=Block,
-        Stream=lambda: SimpleNamespace(handle=7, synchronize=lambda: None),
-        Event=Event,
-        pagelocked_empty=np.empty,
-        memcpy_htod_async=upload,
-        memcpy_dtoh_async=download,
-    )
-    compiler = module("pycuda.compiler", SourceModule=Module)
-    package = module("pycuda", driver=driver, compiler=compiler)
-    return {"pycuda": package, "pycuda.driver": driver, "pycuda.compiler": compiler}
-
-
-class Module:
-    """As pycuda.compiler.SourceModule; its functions remember how they were launched."""
-
-    def __init__(self, source: str, nvcc: str) -> None:
-        if "error" in source:
-            raise NoGpu(f"{nvcc} compilation of kernel.cu failed\n[stderr:\nno such type]")
-        self.launched: list[tuple[object, ...]] = []
-
-    def get_function(self, name: str) -> SimpleNamespace:
-        function = SimpleNamespace()
-
-        def prepare(arguments: str) -> SimpleNamespace:
-            assert (name, arguments) == ("blur", "Pi")
-            return function
-
-        def prepared_async_call(
-            grid: object, block: object, stream: SimpleNamespace, *values: int
-        ) -> None:
-            self.launched.append((grid, block, stream.handle, values))
-
-        function.prepare, function.prepared_async_call = prepare, prepared_async_call
-        return function
-
-
-class Status(int):
-    name = property(lambda self: {0: "cudaSuccess", 100: "cudaErrorNoDevice"}[int(self)])
-
-
-class Runtime:
-    """The functions of ``cuda.bindings.runtime``, without their status."""
-
-    def __init__(self) -> None:
-        self.kept: list[ctypes.Array[ctypes.c_char]] = []
-
-    def cudaStreamCreate(self) -> tuple[int]:  # noqa: N802
-        return (7,)
-
-    def cudaEventCreate(self) -> tuple[SimpleNamespace]:  # noqa: N802
-        return (SimpleNamespace(),)
-
-    def cudaEventRecord(self, event: SimpleNamespace, stream: int) -> tuple[()]:  # noqa: N802
-        event.stream = stream
-        return ()
-
-    def cudaEventElapsedTime(  # noqa: N802
-        self, start: SimpleNamespace, stop: SimpleNamespace
-    ) -> tuple[float]:
-        assert start.stream == stop.stream == 7
-        return (2.5,)
-
-    def cudaMemcpyAsync(  # noqa: N802
-        self, to: int, source: int, size: int, kind: str, stream: int
-    ) -> tuple[()]:
-        assert kind in ("to device", "to host")
-        ctypes.memmove(to, source, size)
-        return ()
-
-    def cudaMallocHost(self, size: int) -> tuple[int]:  # noqa: N802
-        memory = ctypes.create_string_buffer(size)
-        self.kept.append(memory)
-        return (ctypes.addressof(memory),)
-
-    cudaMalloc = cudaMallocHost  # noqa: N815
-
-    def cudaFree(self, address: int) -> tuple[()]:  # noqa: N802
-        (freed,) = (each for each in self.kept if ctypes.addressof(each) == address)
-        self.kept.remove(freed)
-        return ()
-
-    cudaFreeHost = cudaFree  # noqa: N815
-
-    def cudaStreamSynchronize(self, stream: int) -> tuple[()]:  # noqa: N802
-        return ()
-
-
-def cuda_python(gpus: int = 1) -> Modules:
-    """The modules ``cuda.bindings.runtime`` and above."""
-    kinds = SimpleNamespace(cudaMemcpyHostToDevice="to device", cudaMemcpyDeviceToHost="to host")
-    runtime = module("cuda.bindings.runtime", cudaMemcpyKind=kinds)
-    functions = Runtime()
-    vars(runtime)["functions"] = functions
-
-    def offer(name: str) -> None:
-        function = getattr(functions, name)
-
-        def call(*arguments: object) -> tuple[object, ...]:
-            return (Status(0), *function(*arguments)) if gpus else (Status(100), None)
-
-        call.__name__ = name
-        setattr(runtime, name, call)
-
-    for name in dir(Runtime):
-        if name.startswith("cuda"):
-            offer(name)
-    bindings = module("cuda.bindings", runtime=runtime)
-    package = module("cuda", bindings=bindings)
-    return {"cuda": package, "cuda.bindings": bindings, "cuda.bindings.runtime": runtime}
-
-
-def old_cuda_python(gpus: int = 1) -> Modules:
-    """cuda-python before 12.8: ``cuda.cudart``."""
-    cudart = cuda_python(gpus)["cuda.bindings.runtime"]
-    return {"cuda": module("cuda", cudart=cudart), "cuda.cudart": cudart}
 
 
 Install = Callable[[Modules], None]
@@ -208,7 +44,8 @@ NAMES = (
     "pycuda.compiler",
     "cuda",
     "cuda.bindings",
-    "cuda.bindings.runtime",
+    "cuda.bindings.driver",
+    "cuda.cuda",
 )
 
 
@@ -233,25 +70,86 @@ def test_what_goes_to_the_gpu_comes_back(
     installed(modules())
 
     cuda = open_cuda()
-    host, back, device = cuda.pinned(8), cuda.pinned(8), cuda.allocate(8)
-    host[:] = np.arange(8)
-    cuda.start_timer()
-    cuda.upload(device, host)
-    cuda.download(back, device)
-    cuda.stop_timer()
-    cuda.synchronize()
+    with cuda.active():
+        host, back, device = cuda.pinned(8), cuda.pinned(8), cuda.allocate(8)
+        host[:] = np.arange(8)
+        cuda.start_timer()
+        cuda.upload(device, host)
+        cuda.download(back, device)
+        cuda.stop_timer()
+        cuda.synchronize()
+        took = cuda.elapsed_milliseconds()
 
     assert isinstance(cuda, kind)
     assert back.tolist() == list(range(8))
-    assert cuda.elapsed_milliseconds() == 2.5
+    assert took == 2.5
     assert cuda.stream == 7
+    assert cuda.integrated
+
+
+@pytest.mark.parametrize("modules", [pycuda, cuda_python])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_any_thread_may_call_what_another_one_opened(
+    installed: Install, modules: MakeModules, mapped: bool
+) -> None:
+    """The stand-ins refuse a thread without the context; one that has ended holds none."""
+    installed(modules())
+    opened: list[GpuSession] = []
+    found: list[list[int]] = []
+
+    def in_thread(work: Callable[[], object]) -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    def call(size: int) -> None:
+        found.append(opened[0](np.arange(size, dtype=np.uint8))[0].tolist())
+
+    in_thread(lambda: opened.append(session(TwoSizes(), mapped=mapped)))
+    in_thread(lambda: call(3))
+    in_thread(lambda: call(5))
+
+    assert found == [[1, 2, 3], [1, 2, 3, 4, 5]]
+
+
+@pytest.mark.parametrize("modules", [pycuda, cuda_python])
+def test_no_context_stays_on_a_thread(installed: Install, modules: MakeModules) -> None:
+    """pycuda aborts a process that ends with one."""
+    made = modules()
+    installed(made)
+
+    session(TwoSizes())(np.zeros(3, np.uint8))
+
+    assert contexts_of(made) == []
+
+
+def test_calls_wait_for_each_other(installed: Install) -> None:
+    """Two pictures at the same time would share the buffers."""
+    installed(pycuda())
+    slow, shared = TwoSizes(pause=0.02), []
+    running = session(slow)
+
+    def work(value: int) -> None:
+        (found,) = running(np.full(4, value, np.uint8))
+        shared.append(found.tolist() == [value + 1] * 4)
+
+    threads = [threading.Thread(target=work, args=(value,)) for value in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert shared == [True] * 8
 
 
 class TwoSizes:
-    """The tensors of an engine, as far as a session's buffers need them."""
+    """An engine that adds one to each value of a picture of any size."""
 
     inputs, outputs = ["picture"], ["found"]
     size = 0
+
+    def __init__(self, pause: float = 0) -> None:
+        self.pause = pause
 
     def dtype(self, name: str) -> "np.dtype[np.generic]":
         return np.dtype(np.uint8)
@@ -261,50 +159,131 @@ class TwoSizes:
         return True
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return (2 * self.size,)
+        return (self.size,)
 
-    def execute(self, addresses: object, stream: int) -> bool:
+    def execute(self, addresses: Mapping[str, int], stream: int) -> bool:
+        picture, found = (
+            np.ctypeslib.as_array((ctypes.c_uint8 * self.size).from_address(addresses[name]))
+            for name in ("picture", "found")
+        )
+        time.sleep(self.pause)
+        found[:] = picture + 1
         return True
 
 
-def held_by_pycuda(cuda: PyCuda) -> int:
-    gc.collect()
-    return sum(each() is not None for each in Block.living)
+def contexts_of(modules: Modules) -> list[int]:
+    """The threads that the stand-in's context is on."""
+    if "pycuda.driver" in modules:
+        pushed: list[int] = vars(modules["pycuda.driver"])["context"].pushed
+        return pushed
+    contexts: list[int] = vars(modules["cuda.bindings.driver"])["functions"].contexts
+    return contexts
 
 
-def held_by_cuda_python(cuda: CudaPython) -> int:
-    return len(cuda.runtime.functions.kept)
+def session(tensors: TwoSizes, mapped: bool = False) -> GpuSession:
+    return GpuSession(tensors, open_cuda(), tensors.inputs, tensors.outputs, mapped=mapped)
 
 
+def held_by_pycuda(cuda: Cuda) -> int:
+    return len(Block.blocks) + Pagelocked.living
+
+
+def held_by_cuda_python(cuda: Cuda) -> int:
+    assert isinstance(cuda, CudaPython)
+    return len(vars(cuda.driver)["functions"].kept)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
 @pytest.mark.parametrize(
-    ("modules", "held", "per_buffer"),
-    [(pycuda, held_by_pycuda, 1), (cuda_python, held_by_cuda_python, 2)],
+    ("modules", "held"), [(pycuda, held_by_pycuda), (cuda_python, held_by_cuda_python)]
 )
-def test_a_session_gives_back_the_memory_that_it_outgrew(
-    installed: Install, modules: MakeModules, held: Callable[[object], int], per_buffer: int
+def test_a_session_gives_back_the_memory_that_it_outgrew_and_all_of_it_in_the_end(
+    installed: Install, modules: MakeModules, held: Callable[[Cuda], int], mapped: bool
 ) -> None:
-    Block.living.clear()
+    gc.collect()  # sessions of other tests
     installed(modules())
-    cuda = open_cuda()
-    session = GpuSession(TwoSizes(), cuda)
+    running = session(TwoSizes(), mapped=mapped)
+    cuda = running.cuda
+    before = held(cuda)
     for size in (1, 5, 30, 7, 200):
-        session(np.zeros(size, np.uint8))
-        assert held(cuda) == 2 * per_buffer
+        running(np.zeros(size, np.uint8))
+        assert held(cuda) - before == (2 if mapped else 4)
+
+    del running
+    gc.collect()
+
+    assert held(cuda) == before
+
+
+def without_gpu_from_the_start() -> Modules:
+    return pycuda(gpus=0, refuses="init")
+
+
+@pytest.mark.parametrize("modules", [pycuda, without_gpu_from_the_start, cuda_python])
+def test_a_machine_without_a_gpu_is_one_sentence(installed: Install, modules: MakeModules) -> None:
+    installed(modules() if modules is without_gpu_from_the_start else modules(gpus=0))
+
+    with pytest.raises(StageError, match=r"the GPU cannot be used: .*(no CUDA|NO_DEVICE)"):
+        open_cuda()
 
 
 @pytest.mark.parametrize("modules", [pycuda, cuda_python])
-def test_a_machine_without_a_gpu_is_one_sentence(installed: Install, modules: MakeModules) -> None:
+def test_a_user_who_may_not_open_the_gpu_hears_of_the_groups(
+    installed: Install, modules: MakeModules, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed(modules(gpus=0))
+    monkeypatch.setattr(cuda_api, "closed_to_user", lambda: ("/dev/nvmap", "/dev/dri/renderD128"))
+    monkeypatch.setattr(nvidia, "groups_of", lambda paths: ("video", "render"))
 
-    with pytest.raises(StageError, match=r"the GPU cannot be used: .*(no CUDA|NoDevice)"):
+    with pytest.raises(StageError, match="may not open /dev/nvmap, /dev/dri/renderD128") as caught:
+        open_cuda()
+
+    assert "usermod -aG video,render" in caught.value.hint
+    assert "--group-add" in caught.value.hint
+
+
+@pytest.mark.parametrize("modules", [pycuda, cuda_python])
+def test_too_little_memory_is_one_sentence(installed: Install, modules: MakeModules) -> None:
+    made = modules()
+    installed(made)
+    running = session(TwoSizes())
+    exhaust(made)
+
+    with pytest.raises(StageError, match=r"memory does not suffice: .*(?i:out.of.memory)"):
+        running(np.zeros(5, np.uint8))
+
+    assert contexts_of(made) == []
+
+
+def test_cuda_python_without_the_drivers_library_is_one_sentence(installed: Install) -> None:
+    made = cuda_python()
+    installed(made)
+
+    def missing(flags: int) -> None:
+        raise RuntimeError("libcuda.so.1 is not there")
+
+    vars(made["cuda.bindings.driver"])["cuInit"] = missing
+
+    with pytest.raises(StageError, match=r"the GPU cannot be used: libcuda\.so\.1 is not there"):
         open_cuda()
 
 
-def test_without_either_package_the_sentence_names_both(installed: Install) -> None:
+def test_without_either_package_the_sentence_says_what_each_import_said(
+    installed: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed({})
+    reason = "libcuda.so.1: cannot open shared object file"
 
-    with pytest.raises(StageError, match="pycuda or cuda-python"):
+    def broken() -> None:
+        raise ImportError(reason)
+
+    monkeypatch.setattr(cuda, "PyCuda", broken)
+
+    with pytest.raises(StageError, match="pycuda or cuda-python") as caught:
         open_cuda()
+
+    assert reason in caught.value.message
+    assert "cuda" in caught.value.message.partition(reason)[2]
 
 
 @pytest.fixture
@@ -328,17 +307,33 @@ def test_a_kernel_is_launched_on_the_stream(
     cuda = open_cuda()
     assert isinstance(cuda, PyCuda)
 
-    cuda.compile("source", "blur", "Pi")((2, 1), (32, 8, 1), 4711, 5)
+    with cuda.active():
+        cuda.compile("source", "blur", "Pi")((2, 1), (32, 8, 1), 4711, 5)
 
     (compiled,) = cuda.modules
     assert isinstance(compiled, Module)
     assert compiled.launched == [((2, 1), (32, 8, 1), 7, (4711, 5))]
 
 
+def test_cuda_python_compiles_and_launches_without_nvcc(
+    installed: Install, nvcc: Callable[[str | None], None]
+) -> None:
+    installed(cuda_python())
+    nvcc("elsewhere")
+    cuda = open_cuda()
+    assert isinstance(cuda, CudaPython)
+
+    with cuda.active():
+        cuda.compile("source", "blur", "Pi")((2, 1), (32, 8, 1), 4711, 5)
+
+    launched = vars(cuda.driver)["functions"].launched
+    assert launched == [(b"cubin", (2, 1, 1), (32, 8, 1), 7, (4711, 5))]
+
+
 @pytest.mark.parametrize(
     ("modules", "folder", "reason"),
     [
-        (cuda_python, None, "this is cuda-python"),
+        (cuda_python, None, r"NVRTC does not compile: kernel\.cu\(2\): error: no such type$"),
         (pycuda, "elsewhere", f"nvcc is neither on the PATH nor in {TOOLKIT}"),
         (pycuda, None, r"kernel.cu failed \[stderr: no such type\]$"),
     ],
@@ -353,5 +348,6 @@ def test_why_a_kernel_cannot_be_compiled_is_one_line(
     installed(modules())
     nvcc(folder)
 
-    with pytest.raises(CannotCompile, match=reason):
-        open_cuda().compile("error", "blur", "Pi")
+    cuda = open_cuda()
+    with cuda.active(), pytest.raises(CannotCompile, match=reason):
+        cuda.compile("error", "blur", "Pi")

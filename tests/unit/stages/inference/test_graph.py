@@ -21,13 +21,14 @@ def edit(folder: Path, **changed: object) -> None:
 
 def test_a_fused_graph_brings_its_preprocessing(tmp_path: Path) -> None:
     folder = fused_folder(tmp_path / "onnx")
-    edit(folder, opset=13, inputs={"picture": [1, 64, 64, 3]}, custom_ops=[])
+    edit(folder, opset=13, custom_ops=[])
     edit(folder, post_processing={"keep": 2, "nms_pre": 5, "rounds": 9, "from": "model"})
 
     graph = read_graph(folder)
 
     assert (graph.input, graph.batch, graph.input_size) == ("letterboxed", 1, (64, 64))
     assert (graph.post_processing.keep, graph.post_processing.nms_pre) == (2, 5)
+    assert (graph.inputs, graph.outputs) == (("picture", "mapping"), ("dets", "labels", "nms"))
     assert graph.preprocessing is preprocessing_of(folder, graph)
     detector = open_graph(folder)
     assert isinstance(detector, FusedDetector)
@@ -52,6 +53,7 @@ def test_a_documented_graph_has_it_in_pipeline_json(tmp_path: Path) -> None:
         ({"input_size": [64]}, "input_size: 1 entries, not 2"),
         ({"classes": "balloon"}, "classes: not a list"),
         ({"post_processing": 7}, "post_processing: not an object"),
+        ({"inputs": 7}, "inputs: not a list"),
     ],
 )
 def test_what_is_damaged_is_named(tmp_path: Path, changed: dict[str, object], message: str) -> None:

@@ -1,0 +1,122 @@
+"""What a target asks of TensorRT's builder, refused where no such device or version has it."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.nvidia import OR
+from mmdet_jetson.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmdet_jetson.config.targets import Target
+
+LEVELS_FROM = (8, 6)
+TYPED_FROM = (10, 0)
+# "TensorRT 10.7 was the last release that supported DLA", until 11.4.1 does so again: the pages on
+# DLA of NVIDIA's documentation of TensorRT 11.3.0 and 11.4.1. Of 11.4 the device is asked.
+NO_DLA_FROM, DLA_AGAIN_FROM = (10, 8), (11, 4)
+WITHOUT_DLA = ("Orin Nano", "Thor")
+
+
+def check_builder(name: str, target: "Target") -> None:
+    """Check the settings of a target's builder, as far as a plan can tell.
+
+    Raises:
+        ConfigError: one has no meaning for this backend, graph, module or TensorRT.
+    """
+    known = BACKENDS[target.backend].settings
+    for setting in target.builder_stated:
+        if setting not in known:
+            raise ConfigError(
+                f"targets.toml: {name}.{setting}: backend {target.backend!r} has no such setting",
+                f"remove it; it has {', '.join(known) or 'none'}",
+            )
+    for setting, is_on in asdict(target.session).items():
+        if is_on and not BACKENDS[target.backend].needs_gpu:
+            raise ConfigError(
+                f"targets.toml: {name}.{setting}: backend {target.backend!r} runs on no GPU",
+                "remove it",
+            )
+    _check_level(name, target)
+    _check_pictures(name, target)
+    if target.dla is not None:
+        _check_dla(name, target)
+
+
+def check_largest(name: str, target: "Target", input_size: tuple[int, int]) -> None:
+    """Refuse a largest picture that is smaller than the network's input, which is the best size.
+
+    Raises:
+        ConfigError: it is.
+    """
+    largest = target.builder.largest_picture
+    if target.largest_picture is not None and largest < max(input_size):
+        raise ConfigError(
+            f"targets.toml: {name}.largest_picture: {largest} is less than the longer side of "
+            f"input_size, {max(input_size)}",
+            f"set it to {max(input_size)} or more",
+        )
+
+
+def _check_level(name: str, target: "Target") -> None:
+    if target.optimization_level is not None:
+        for stated in _tensorrts(target, lambda version: version < LEVELS_FROM):
+            raise ConfigError(
+                f"targets.toml: {name}.optimization_level: TensorRT {stated} has none, 8.6 and "
+                "later have",
+                "remove it",
+            )
+
+
+def _check_pictures(name: str, target: "Target") -> None:
+    takes_any = target.graph == "fused" and target.input == "image"
+    if target.largest_picture is not None and not takes_any:
+        raise ConfigError(
+            f"targets.toml: {name}.largest_picture: its engine takes pictures of one size only",
+            'remove it, or set input to "image"',
+        )
+
+
+def _check_dla(name: str, target: "Target") -> None:
+    """Refuse an accelerator where there is none, and what none computes."""
+    field = f"targets.toml: {name}.dla"
+    if target.precision == "fp32":
+        raise ConfigError(
+            f"{field}: a DLA computes in half precision and in 8 bits, and not in fp32",
+            'set its precision to "fp16", or remove dla',
+        )
+    if target.module in WITHOUT_DLA:
+        raise ConfigError(f"{field}: a Jetson {target.module} has no DLA", "remove it")
+    for stated in _tensorrts(target, lambda version: NO_DLA_FROM <= version < DLA_AGAIN_FROM):
+        raise ConfigError(
+            f"{field}: TensorRT {stated} has no DLA: 10.7 was the last with one, and 11.4.1 is the "
+            "next",
+            "remove it",
+        )
+    if target.graph != "fused":
+        raise ConfigError(
+            f"{field}: a documented graph does not tell its network from its post-processing, "
+            "which must stay on the GPU",
+            'set its graph to "fused", or remove dla',
+        )
+    if target.input == "image":
+        raise ConfigError(
+            f"{field}: a DLA computes networks whose inputs have one size only",
+            'set its input to "letterboxed", or remove dla',
+        )
+    if target.precision == "int8":
+        for stated in _tensorrts(target, lambda version: version >= TYPED_FROM):
+            raise ConfigError(
+                f"{field}: for TensorRT {stated} int8 is Quantize and Dequantize nodes, which no "
+                "DLA takes",
+                f"set its precision to {json.dumps('fp16')}, or remove dla",
+            )
+
+
+def _tensorrts(target: "Target", matches: Callable[[tuple[int, ...]], bool]) -> Iterator[str]:
+    """Yield those TensorRTs of a target for which something holds, by their first two numbers."""
+    for stated in filter(None, target.facts.get("tensorrt", "").split(OR)):
+        if matches(tuple(map(int, stated.split(".")[:2]))):
+            yield stated
