@@ -67,6 +67,8 @@ class Target(Section, frozen=True):
     optimization_level: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
     cuda_graph: bool = False
     mapped_memory: bool = False
+    power_mode: Name | None = None
+    """The mode that profiles are taken in, as nvpmodel names it: MAXN. None: the strongest."""
 
     @property
     def builder(self) -> BuilderSettings:

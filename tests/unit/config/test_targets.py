@@ -9,6 +9,7 @@ from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
 from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.inputs import Inputs
@@ -120,6 +121,18 @@ def test_what_cannot_be_lowered_is_refused_before_a_training(
     targets.write_text(table + 'graph = "documented"\n')
     with pytest.raises(ConfigError, match=f"pc.graph: .* cannot lower .* to {precision}"):
         project_of(folder, "pc")
+
+
+def test_the_power_mode_of_a_target_is_what_its_profile_expects(
+    folder: Path, settings: Settings
+) -> None:
+    targets = folder / "targets.toml"
+    shipped = targets.read_text()
+    for line, expected in (("", None), ('power_mode = "MODE_30W"\n', "MODE_30W")):
+        targets.write_text(shipped + line)
+        parameters = steps_of(project_of(folder, "orin"), settings)["profile-orin"].parameters
+        assert isinstance(parameters, ProfileParameters)
+        assert parameters.power_mode == expected
 
 
 def project_of(folder: Path, target: str) -> Project:
