@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from mmdet_jetson.config.builder_settings import TYPED_FROM, check_builder
-from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, nearest, pattern
+from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, nearest
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
 from mmdet_jetson.contract.parameters.engine import BuilderSettings, SessionSettings
@@ -18,16 +18,13 @@ from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
 Capability = Annotated[int, msgspec.Meta(ge=50, le=199)]
-VERSION = r"^\d+(\.\d+)*$"
-VERSION_RULE = "a version is numbers with dots between them, such as 35.4.1"
-VERSIONED = ("l4t", "jetpack", "cuda", "tensorrt")
-Version = Annotated[str, pattern(VERSION, VERSION_RULE)]
-Versions = str | tuple[Version, ...]
+Versions = str | tuple[str, ...]
 """A version, or several of which any will do.
 
-`check_target` looks at a single one: a pattern for it in this very union makes msgspec 0.22 crash
-when the process ends, about one time in five.
+Their pattern is checked by hand: with one in a union msgspec 0.22 now and then ends a process in a
+segmentation fault, when Python clears its memory.
 """
+VERSION = re.compile(r"\d+(\.\d+)*")
 SMALLEST = 32
 SETTINGS = tuple(field.name for field in fields(BuilderSettings))
 LIKE = "like"
@@ -95,7 +92,7 @@ class Target(Section, frozen=True):
 
         Each is as `is_version` takes it, so several versions have "or" between them.
         """
-        names = (*VERSIONED, "sm")
+        names = ("l4t", "jetpack", "cuda", "tensorrt", "sm")
         said = {name: getattr(self, name) for name in names}
         return {name: _any_of(value) for name, value in said.items() if value}
 
@@ -172,10 +169,6 @@ def check_target(name: str, target: Target) -> None:
             f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
             'set its input to "letterboxed"',
         )
-    for fact in VERSIONED:
-        stated = getattr(target, fact)
-        if isinstance(stated, str) and not re.match(VERSION, stated):
-            raise ConfigError(f"targets.toml: {name}.{fact}: {VERSION_RULE}")
     _check_release(name, target.facts)
     for tensorrt in target.facts.get("tensorrt", "").split(OR):
         if target.graph == "documented" and target.precision != "fp32" and _is_typed(tensorrt):
@@ -199,7 +192,14 @@ def _is_typed(tensorrt: str) -> bool:
 
 
 def _check_release(name: str, facts: Mapping[str, str]) -> None:
-    """Refuse a release of Jetson Linux whose JetPack is none of the target's."""
+    """Refuse what is no version, and a release of Jetson Linux whose JetPack is another one."""
+    for fact, said in facts.items():
+        if not all(map(VERSION.fullmatch, said.split(OR))):
+            raise ConfigError(
+                f"targets.toml: {name}.{fact}: a version is numbers with dots between them, such "
+                f"as 35.4.1, and this is {said!r}",
+                'correct it, or list several: ["36.4", "36.5"]',
+            )
     for l4t in facts.get("l4t", "").split(OR):
         jetpack, needed = jetpack_of(l4t), facts.get("jetpack")
         if jetpack and needed and not is_version(jetpack, needed):
