@@ -80,8 +80,9 @@ def _set_flags(
     if request.precision == "fp16":
         return {"flags": ["FP16"], "bound_to_fp32": bound}
     config.set_flag(flags.INT8)
-    # Behind these there are boxes and scores, and of them 256 steps are too few.
-    keep_in_half(compiler.trt, compiler.network, last_convolutions(model))
+    if bound:
+        # Behind these there are boxes and scores, and of them 256 steps are too few.
+        keep_in_half(compiler.trt, compiler.network, last_convolutions(model))
     config.int8_calibrator = calibrated(compiler, request, model)
     return {"flags": ["FP16", "INT8"], "bound_to_fp32": bound, "calibrator": True}
 
