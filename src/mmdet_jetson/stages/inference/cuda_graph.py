@@ -4,7 +4,9 @@ https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__GRAPH.html, CUDA 11.4 
 """
 
 import ctypes
-from typing import Callable, Hashable, Optional
+import gc
+from contextlib import contextmanager
+from typing import Callable, Hashable, Iterator, Optional
 from warnings import warn
 from weakref import finalize
 
@@ -24,14 +26,15 @@ def captured(stream: int, submit: Submit, library: str = CUDA_DRIVER) -> "Captur
     """
     driver = ctypes.CDLL(library)
     graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
-    _call(driver.cuStreamBeginCapture_v2, ctypes.c_void_p(stream), THREAD_LOCAL)
-    try:
-        submit()
-    except StageError as error:
-        raise CannotCapture(error.message) from error
-    finally:
-        # A stream that is left capturing would refuse all that follows.
-        ended = driver.cuStreamEndCapture(ctypes.c_void_p(stream), ctypes.byref(graph))
+    with _nothing_collected():
+        _call(driver.cuStreamBeginCapture_v2, ctypes.c_void_p(stream), THREAD_LOCAL)
+        try:
+            submit()
+        except StageError as error:
+            raise CannotCapture(error.message) from error
+        finally:
+            # A stream that is left capturing would refuse all that follows.
+            ended = driver.cuStreamEndCapture(ctypes.c_void_p(stream), ctypes.byref(graph))
     if ended or not graph:
         raise CannotCapture(f"cuStreamEndCapture returns {ended}")
     try:
@@ -40,6 +43,21 @@ def captured(stream: int, submit: Submit, library: str = CUDA_DRIVER) -> "Captur
     finally:
         driver.cuGraphDestroy(graph)
     return CapturedGraph(driver, executable, stream)
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Keep the garbage collector from giving back another session's memory on this thread.
+
+    The driver refuses that during a capture, and the memory would be lost.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _call(function: Callable[..., int], *arguments: object) -> None:

@@ -1,8 +1,10 @@
 """CUDA graphs: when they are captured and replayed, and the driver's calls behind that."""
 
 import ctypes
+import gc
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -62,6 +64,20 @@ def test_what_is_submitted_lies_between_the_begin_and_the_end(
     instantiated = ["cuGraphInstantiateWithFlags", "cuGraphDestroy"]
     launched = ["cuGraphLaunch", "cuGraphLaunch", "cuGraphExecDestroy"]
     assert made.called == begun + instantiated + launched
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_collected_while_it_is_captured(
+    driver: Callable[..., Driver], fails: bool
+) -> None:
+    """The driver refuses to free what the collector finds then: on a GPU that memory was lost."""
+    driver("cuGraphInstantiateWithFlags" if fails else "")
+    found = []
+
+    with pytest.raises(CannotCapture) if fails else nullcontext():
+        captured(7, lambda: found.append(gc.isenabled()))
+
+    assert (found, gc.isenabled()) == ([False], True)
 
 
 @pytest.mark.parametrize(
