@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from commands import ROOT, Commands, new_commands
+from commands import ROOT, TINY, Commands, new_commands
 from needed import absent
 
 from mmdet_jetson.config.settings import read_settings
@@ -38,14 +38,14 @@ def typed(target: str, folder: Path) -> Iterator[list[str]]:
         yield [ours.get(word, word) for word in words]
 
 
-def made(commands: Commands, step: str) -> Artifact:
-    artifact = Store(commands.artifacts).find(f"demo.{step}")
+def made(commands: Commands, step: str, run: str = "demo") -> Artifact:
+    artifact = Store(commands.artifacts).find(f"{run}.{step}")
     assert artifact, step
     return artifact
 
 
-def verdict(commands: Commands) -> Verdict:
-    content = Store(commands.artifacts).read(made(commands, "report"), "verdict.json")
+def verdict(commands: Commands, run: str = "demo") -> Verdict:
+    content = Store(commands.artifacts).read(made(commands, "report", run), "verdict.json")
     return decode(Verdict, msgspec.json.decode(content))
 
 
@@ -60,9 +60,9 @@ def folder(demo_run: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-def device(folder: Path) -> Commands:
+def device(folder: Path, pipeline: str = "") -> Commands:
     """A machine without any environment yet, and a clone with the demo's configuration."""
-    commands = new_commands(folder, (ROOT / "configs/demo.toml").read_text())
+    commands = new_commands(folder, pipeline or (ROOT / "configs/demo.toml").read_text())
     # Of no use there: neither the training's config nor the pictures' source would be.
     text = commands.config.read_text()
     commands.config.write_text(text.replace("configs/train/rtmdet_tiny_demo.py", "not/here.py"))
@@ -189,21 +189,25 @@ def test_an_export_alone_is_an_engine_and_no_evidence(demo_run: Commands, tmp_pa
 
 
 def test_an_arm64_device_comes_to_the_same_verdict(
-    demo_run: Commands, folder: Path, local_docker_host: DockerHost, tmp_path: Path
+    tiny_run: Commands, local_docker_host: DockerHost, tmp_path: Path
 ) -> None:
     """In the image of a Jetson, on a stand-in base: emulated, unless this machine is arm64."""
     settings = read_settings({**os.environ, **STAND_INS})
     if find(local_docker_host, "jp501", settings) is None:
         absent("no image jp501 here: MMDET_JETSON_BASES=stand-in invoke images.build --name jp501")
-    commands = device(tmp_path)
+    folder = tmp_path / "usb"
+    pack, *_ = typed(PC, folder)
+    packed = tiny_run.run(*pack)
+    assert packed.returncode == 0, packed.stderr
+    commands = device(tmp_path / "device", TINY)
     _, *there = typed(ARM, folder)
     for words in there:
         done = commands.run(*words, "--runtime", "docker", "--untested", env=STAND_INS)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    outcomes = {gate.name: gate.outcome for gate in verdict(demo_run).gates}
-    theirs = verdict(commands)
+    outcomes = {gate.name: gate.outcome for gate in verdict(tiny_run, "tiny").gates}
+    theirs = verdict(commands, "tiny")
     assert theirs.verdict == PASS
     assert {gate.name.replace(ARM, PC): gate.outcome for gate in theirs.gates} == outcomes
     assert not (commands.folder / "cache/environments").exists()
-    assert made(commands, f"profile-{ARM}").provenance.environment.startswith("jp501")
+    assert made(commands, f"profile-{ARM}", "tiny").provenance.environment.startswith("jp501")
