@@ -10,9 +10,10 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task, task
 
+from mmdet_jetson.cli import pipelines, upkeep, verbs
 from mmdet_jetson.cli import preflight as before_opening
-from mmdet_jetson.cli import upkeep, verbs
 from mmdet_jetson.cli.verbs import Request
+from mmdet_jetson.contract.pipelines import PIPELINES
 from mmdet_jetson.running.jobs import DAYS_KEPT
 from mmdet_jetson.runtimes.selection import RuntimeOptions
 
@@ -194,6 +195,19 @@ def why(
 def preflight(_: Context, engine: str, onnx: str = "") -> None:
     """Say whether an engine may be opened on this machine, and what to do where not."""
     before_opening.preflight(engine, onnx)
+
+
+@task(
+    help={
+        "format": " or ".join(PIPELINES),
+        "engine": "the folder of an engine, or its tag, as `invoke engine` prints it",
+        "to": "a folder, as of a model repository: what is there stays",
+    }
+)
+@verbs.answering
+def export_for(_: Context, format: str, engine: str, to: str) -> None:
+    """Write what Triton or DeepStream needs to run an engine."""
+    pipelines.export_for(format, engine, to)
 
 
 @task(

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-UNCONFIGURED = ("verify", "gc", "doctor", "checkout", "preflight", "--list", "--help")
+UNCONFIGURED = (
+    "verify", "gc", "doctor", "checkout", "preflight", "export-for", "--list", "--help",
+)  # fmt: skip
 MIRROR = Path(os.environ.get("MMDET_JETSON_TEST_MIRROR", ROOT.parent / "shared/mirror"))
 
 TINY = """

@@ -22,3 +22,11 @@ def test_it_detects_and_the_engine_agrees(demo_run: Commands, tmp_path: Path) ->
 
 def test_its_verdict_is_pass(demo_run: Commands) -> None:
     assert "verdict: pass" in demo_run.run("pipeline").stdout
+
+
+def test_its_engine_can_be_served(demo_run: Commands, tmp_path: Path) -> None:
+    made = demo_run.run("export-for", "triton", "demo.engine-pc-onnxruntime", str(tmp_path))
+    assert made.returncode == 0, made.stderr
+    (model,) = tmp_path.iterdir()
+    assert (model / "1/model.onnx").stat().st_size > 1e6
+    assert 'name: "pc-onnxruntime"' in (model / "config.pbtxt").read_text()

@@ -32,6 +32,7 @@ MINIMAL: dict[str, str] = {
 ALSO_IN: dict[str, str] = {"docker.io": "docker", "g++": "c++", "openssh-client": "ssh-keygen"}
 # What none of our packages can hold; whatever calls these does without them.
 NOT_DEBIANS = {
+    "tritonserver": "NVIDIA's: a test that needs it is skipped",
     "nvcc": "CUDA's compiler: tests that need it are skipped, images have it where their base does",
     "nvidia-smi": "NVIDIA's driver: where it is absent there is no GPU to use",
     "nvpmodel": "JetPack's: where it is absent the file that it keeps is read, or there is no power mode",

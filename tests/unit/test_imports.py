@@ -20,7 +20,8 @@ STAGES = [path for path in MODULES if path.is_relative_to(PACKAGE / "stages")]
 CONTRACT = [path for path in MODULES if path.is_relative_to(PACKAGE / "contract")]
 HOST = [path for path in MODULES if path not in STAGES]
 ENTRY_POINTS = [
-    PACKAGE / f"stages/{stage.module}.py" for stage in (*stages.STAGES, stages.PREFLIGHT)
+    PACKAGE / f"stages/{stage.module}.py"
+    for stage in (*stages.STAGES, stages.PREFLIGHT, stages.EXPORT_FOR)
 ]
 ONLY_IN_STAGES = {
     "cv2", "mmcv", "mmdeploy", "mmdet", "mmengine", "numpy", "onnx", "onnxruntime", "openvino",

@@ -6,18 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmdet_jetson.cli.progress import Display
-from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.cli.one_stage import run_stage
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.job import OUTPUT, WORK, Job, write_job
 from mmdet_jetson.contract.parameters.preflight import PreflightParameters
-from mmdet_jetson.contract.records import encode
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.locks import hold, lock_beside
 from mmdet_jetson.planning.stages import PREFLIGHT
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.runtimes.host import HostRuntime
-from mmdet_jetson.runtimes.protocol import StageRun
 from mmdet_jetson.runtimes.selection import DEPLOY
 
 
@@ -33,19 +27,10 @@ def preflight(engine: str, onnx: str = "") -> None:
     for path in filter(None, (engine, onnx)):
         if not Path(path).exists():
             raise UserError(f"{path} does not exist", "invoke checkout TAG FOLDER gets an engine")
-    runtime = HostRuntime(read_settings(), Display(Console(stderr=True)).say)
     parameters = PreflightParameters(str(Path(onnx).absolute()) if onnx else None)
     step = Step(stage=PREFLIGHT, parameters=parameters, environment=_environment(folder))
     with tempfile.TemporaryDirectory() as scratch:
-        job = Path(scratch, "job")
-        for name in (OUTPUT, WORK):
-            (job / name).mkdir(parents=True)
-        write_job(job, Job(PREFLIGHT.module, encode(parameters), inputs={"engine": str(folder)}))
-        with hold(lock_beside(job)) as lock:
-            run = StageRun(
-                step=step, folder=job, inputs={}, on_progress=lambda _: None, lock=lock.fileno()
-            )
-            facts = runtime.run(run).facts
+        facts = run_stage(step, {"engine": folder}, Path(scratch, "job")).facts
     shown = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
     sentence = f"this engine may be opened here: {shown}"
     Console().print(sentence, highlight=False, markup=False, soft_wrap=True)

@@ -18,21 +18,31 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.running.jobs import DAYS_KEPT, sweep
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.runtimes.selection import RuntimeOptions
-from mmdet_jetson.store import Store, is_cache_tag
+from mmdet_jetson.store import Artifact, Store, is_cache_tag
 
 
 def checkout(tag: str, into: str) -> None:
     """Copy the files of a tag's or digest's artifact into a folder that does not exist yet."""
-    store = _existing_store()
-    artifact = store.find(tag)
-    if artifact is None:
-        raise _not_found(store, tag)
+    store, artifact = named(tag)
     folder = Path(into).absolute()
     if folder.exists():
         raise UserError(f"{folder} exists already", "name a folder that does not")
     store.checkout(artifact, folder)
     sentence = f"{artifact.kind} {artifact.digest[:19]} is in {into}"
     Console().print(sentence, markup=False, soft_wrap=True)
+
+
+def named(tag: str) -> tuple[Store, Artifact]:
+    """Find the artifact of a tag or digest, in the store.
+
+    Raises:
+        UserError: there is none, or it is damaged; says which.
+    """
+    store = _existing_store()
+    artifact = store.find(tag)
+    if artifact is None:
+        raise _not_found(store, tag)
+    return store, artifact
 
 
 def _existing_store() -> Store:

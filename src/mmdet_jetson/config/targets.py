@@ -1,6 +1,7 @@
 """Device classes: what an engine is built for and with, as ``targets.toml`` says."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from mmdet_jetson.config.builder_settings import TYPED_FROM, check_builder
-from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, nearest, pattern
+from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, nearest
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
 from mmdet_jetson.contract.parameters.engine import BuilderSettings, SessionSettings
@@ -17,11 +18,13 @@ from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
 Capability = Annotated[int, msgspec.Meta(ge=50, le=199)]
-Version = Annotated[
-    str, pattern(r"^\d+(\.\d+)*$", "a version is numbers with dots between them, such as 35.4.1")
-]
-Versions = Version | tuple[Version, ...]
-"""A version, or several of which any will do."""
+Versions = str | tuple[str, ...]
+"""A version, or several of which any will do.
+
+Their pattern is checked by hand: with one in a union msgspec 0.22 now and then ends a process in a
+segmentation fault, when Python clears its memory.
+"""
+VERSION = re.compile(r"\d+(\.\d+)*")
 SMALLEST = 32
 SETTINGS = tuple(field.name for field in fields(BuilderSettings))
 LIKE = "like"
@@ -64,6 +67,8 @@ class Target(Section, frozen=True):
     optimization_level: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
     cuda_graph: bool = False
     mapped_memory: bool = False
+    power_mode: Name | None = None
+    """The mode that profiles are taken in, as nvpmodel names it: MAXN. None: the strongest."""
 
     @property
     def builder(self) -> BuilderSettings:
@@ -187,7 +192,14 @@ def _is_typed(tensorrt: str) -> bool:
 
 
 def _check_release(name: str, facts: Mapping[str, str]) -> None:
-    """Refuse a release of Jetson Linux whose JetPack is none of the target's."""
+    """Refuse what is no version, and a release of Jetson Linux whose JetPack is another one."""
+    for fact, said in facts.items():
+        if not all(map(VERSION.fullmatch, said.split(OR))):
+            raise ConfigError(
+                f"targets.toml: {name}.{fact}: a version is numbers with dots between them, such "
+                f"as 35.4.1, and this is {said!r}",
+                'correct it, or list several: ["36.4", "36.5"]',
+            )
     for l4t in facts.get("l4t", "").split(OR):
         jetpack, needed = jetpack_of(l4t), facts.get("jetpack")
         if jetpack and needed and not is_version(jetpack, needed):

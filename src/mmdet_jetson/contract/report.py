@@ -72,7 +72,8 @@ class ProfileMetrics:
     """``profile.json``: the time of each step and of all, in milliseconds.
 
     ``gpu`` is the part of the network's time between two CUDA events; None where there is no GPU.
-    ``machine`` describes where it was measured.
+    ``machine`` describes where it was measured; ``warnings`` say in sentences why that machine may
+    be faster than it was.
     """
 
     backend: str
@@ -86,3 +87,4 @@ class ProfileMetrics:
     pictures: int
     machine: Mapping[str, object]
     evidence: str
+    warnings: Tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from mmdet_jetson.contract.nvidia import (
     release_of,
     sm_of,
 )
+from mmdet_jetson.contract.power import clocks
 from mmdet_jetson.environments.pythons import version_of
 from mmdet_jetson.processes import ProcessFailed, output_of
 
@@ -88,6 +89,8 @@ def power_mode(system: Path = SYSTEM) -> str:
     found = [f"governor {governor}"] if governor else []
     if (system / RELEASE_FILE).is_file():
         found.append(_nvpmodel(system))
+        locked = clocks(system)
+        found.append("clocks locked" if locked and locked.are_locked else "")
     return ":".join(filter(None, found))
 
 

@@ -151,7 +151,7 @@ class _Planner:
             stages.PROFILE,
             name,
             target,
-            ProfileParameters(timing.repeats, timing.warmup),
+            ProfileParameters(timing.repeats, timing.warmup, target.power_mode),
             engine,
         )
         if target.graph != "fused":

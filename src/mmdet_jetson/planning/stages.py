@@ -11,6 +11,7 @@ from mmdet_jetson.contract.parameters.evaluate import (
     EvaluateEngineParameters,
 )
 from mmdet_jetson.contract.parameters.export import ExportParameters
+from mmdet_jetson.contract.parameters.export_for import ExportForParameters
 from mmdet_jetson.contract.parameters.preflight import PreflightParameters
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.parameters.prove import ProveParameters
@@ -144,4 +145,12 @@ PREFLIGHT = Stage(
     makes="preflight",
     environment=OF_TARGET,
     runs_engines=True,
+)
+# Not of the pipeline either: `invoke export-for` runs it on an engine of any target, unopened.
+EXPORT_FOR = Stage(
+    verb="export-for",
+    module="export_for",
+    parameters=ExportForParameters,
+    makes="pipeline",
+    environment=OF_TARGET,
 )

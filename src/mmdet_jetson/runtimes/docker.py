@@ -169,7 +169,7 @@ class DockerRuntime:
         spec = ContainerSpec(
             image.id,
             ["python", "-m", stage_module(step.stage.module), "/job"],
-            environ={**ENVIRON, **self._there.environ},
+            environ={**ENVIRON, **self._there.environ, **self._there.power_environ(step.stage)},
             gpu=step.uses_gpu,
         )
         inputs = _mounted(folder, stage.inputs)

@@ -31,12 +31,14 @@ from mmdet_jetson.contract.nvidia import (
     sm_of,
 )
 from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.contract.power import MODES_FILE, STATUS_FILE, modes_of, told
 from mmdet_jetson.environments.this_machine import Machine
-from mmdet_jetson.runtimes.protocol import ASK_GPU, ASK_REPORTED, gpu_of
+from mmdet_jetson.planning.stages import Stage
+from mmdet_jetson.runtimes.protocol import ASK_CLOCKS, ASK_GPU, ASK_REPORTED, gpu_of
 
 
 class DockerMachine:
-    """What a Docker host's machine is. All but its power mode is asked once."""
+    """What a Docker host's machine is. All but its power mode and clocks is asked once."""
 
     def __init__(self, host: DockerHost) -> None:
         self.host = host
@@ -107,12 +109,27 @@ class DockerMachine:
         return ":".join(filter(None, (gpu.identity, machine.board, l4t))) if gpu else ""
 
     def device(self, image: Image, *, uses_gpu: bool) -> str:
-        """Name the machine, the GPU where one is used, and the power mode as it is now."""
+        """Name the machine, the GPU where one is used, and the power state as it is now."""
         facts = self.host.facts
         name = f"{facts.name} {facts.id.replace(':', '')} {facts.architecture} x {facts.cores}"
         gpu = self.gpu(image) if uses_gpu else None
         mode = mode_of(self._jetson_file(MODE_FILE))
-        return ":".join(filter(None, (name, gpu.uuid if gpu else "", mode)))
+        parts = (name, gpu.uuid if gpu else "", mode, self._clocks(image))
+        return ":".join(filter(None, parts))
+
+    def power_environ(self, stage: Stage) -> Mapping[str, str]:
+        """What a container cannot see of a Jetson's power mode, for a stage that times engines."""
+        if not stage.measures_device:
+            return {}
+        status = self._jetson_file(STATUS_FILE)
+        modes = modes_of(status, self._jetson_file(MODES_FILE) if status else "")
+        return told(modes) if modes else {}
+
+    def _clocks(self, image: Image) -> str:
+        """Tell locked clocks from others; a container sees them, the API cannot read them."""
+        if not self.host.facts.is_jetson:
+            return ""
+        return "clocks locked" if self._run(image.id, ASK_CLOCKS, gpu=False)[0] == "locked" else ""
 
     def _jetson_file(self, path: str) -> str:
         """Read a file of a Jetson, named from the root; empty where there is none."""

@@ -72,6 +72,9 @@ class Runtime(Protocol):
 ASK_GPU = "from mmdet_jetson.stages.inference.device import print_gpu; print_gpu()"
 """A line of Python that tells, where a stage would run, which GPU it would compute on."""
 
+ASK_CLOCKS = "from mmdet_jetson.contract.power import print_clocks; print_clocks()"
+"""A line of Python that tells whether a Jetson's clocks are locked."""
+
 
 ASK_REPORTED = (
     "import json; from mmdet_jetson.stages.backends import load_backend; "

@@ -22,6 +22,7 @@ from mmdet_jetson.stages.evaluation.evaluation import Validation
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.device import first_gpu
 from mmdet_jetson.stages.inference.machine import BusyTime, machine_facts
+from mmdet_jetson.stages.inference.power import power_state
 from mmdet_jetson.stages.inference.preprocessing import read_picture
 from mmdet_jetson.stages.job import StageJob, main
 
@@ -57,8 +58,11 @@ def run(job: StageJob[ProfileParameters]) -> Result:
     validation = Validation.read(job.inputs["dataset"])
     pictures = [validation.path(image) for image in validation.images]
     timings = time_steps(job, detector, pictures)
+    # Now the clocks are still those of the last picture.
+    power = power_state()
     milliseconds = timings.nanoseconds / NANOSECONDS_PER_MS
     versions = load_backend(passport.backend).versions()
+    total = spread(milliseconds.sum(axis=1))
     profile = ProfileMetrics(
         backend=passport.backend,
         precision=passport.precision,
@@ -66,23 +70,25 @@ def run(job: StageJob[ProfileParameters]) -> Result:
         warmup=job.parameters.warmup,
         unit="ms",
         steps={name: spread(milliseconds[:, index]) for index, name in enumerate(PROFILE_STEPS)},
-        total=spread(milliseconds.sum(axis=1)),
+        total=total,
         gpu=spread(np.array(timings.gpu)) if timings.gpu else None,
         pictures=len(pictures),
         machine={
             **facts,
+            **power.facts(),
             **gpu_facts(passport.backend),
             **versions,
             "opencv": cv2.__version__,
             "busy_with_others": timings.others,
         },
         evidence=job.evidence,
+        warnings=(*doubts(total, timings.others), *power.doubts(job.parameters.power_mode)),
     )
     write_record(job.output / "profile.json", profile)
     return Result(
         metrics=encode(profile.total),
         facts=profile.machine,
-        warnings=tuple(doubts(profile.total, timings.others)),
+        warnings=profile.warnings,
     )
 
 

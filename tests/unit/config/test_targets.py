@@ -9,6 +9,7 @@ from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
 from mmdet_jetson.contract.parameters.engine import EngineParameters
+from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.inputs import Inputs
@@ -91,7 +92,7 @@ def test_several_releases_will_do_where_a_target_lists_them(folder: Path) -> Non
     with pytest.raises(ConfigError, match=r"L4T 36\.3\.0 is JetPack 6\.0, .*JetPack 6\.1 or 6\.2"):
         project_of(folder, "orin")
     targets.write_text(shipped + 'l4t = ["36.4", "R36.5"]\n')
-    with pytest.raises(ConfigError, match=r"orin\.l4t.*: a version is numbers with dots"):
+    with pytest.raises(ConfigError, match=r"orin\.l4t: a version is numbers with dots"):
         project_of(folder, "orin")
 
 
@@ -120,6 +121,18 @@ def test_what_cannot_be_lowered_is_refused_before_a_training(
     targets.write_text(table + 'graph = "documented"\n')
     with pytest.raises(ConfigError, match=f"pc.graph: .* cannot lower .* to {precision}"):
         project_of(folder, "pc")
+
+
+def test_the_power_mode_of_a_target_is_what_its_profile_expects(
+    folder: Path, settings: Settings
+) -> None:
+    targets = folder / "targets.toml"
+    shipped = targets.read_text()
+    for line, expected in (("", None), ('power_mode = "MODE_30W"\n', "MODE_30W")):
+        targets.write_text(shipped + line)
+        parameters = steps_of(project_of(folder, "orin"), settings)["profile-orin"].parameters
+        assert isinstance(parameters, ProfileParameters)
+        assert parameters.power_mode == expected
 
 
 def project_of(folder: Path, target: str) -> Project:

@@ -55,6 +55,8 @@ class FolderDockerHost:
     """What its driver says in a container that is given the GPU, as JSON."""
     reported: str = ""
     """What its device and the libraries of an image say there, as JSON."""
+    clocks: str = ""
+    """What a container says of a Jetson's clocks."""
     volume_folders: dict[str, Path] = field(default_factory=dict)
     specs: dict[str, ContainerSpec] = field(default_factory=dict)
     """Of the containers that are there."""
@@ -122,6 +124,9 @@ class FolderDockerHost:
             on_output(STDERR, b"ImportError: libnvdla_compiler.so\n" if not self.reported else b"")
             on_output(STDOUT, self.reported.encode())
             return Exit(0 if self.reported else 1, False)
+        if "-c" in spec.command and "print_clocks" in spec.command[-1]:
+            on_output(STDOUT, f"{self.clocks}\n".encode())
+            return Exit(0, False)
         if "-c" in spec.command:
             on_output(STDOUT, b"x86_64\n" if self.facts.runtimes == ("runc",) else b"aarch64\n")
             return Exit(0, False)

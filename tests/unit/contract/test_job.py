@@ -24,7 +24,7 @@ from mmdet_jetson.contract.parameters.export import FusedParameters
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.records import ContractError, encode
-from mmdet_jetson.planning.stages import PREFLIGHT, STAGES
+from mmdet_jetson.planning.stages import EXPORT_FOR, PREFLIGHT, STAGES
 from mmdet_jetson.stages.job import StageJob
 
 SUMMARY = ArtifactSummary(
@@ -59,7 +59,7 @@ def test_a_stage_reads_what_the_host_side_wrote(tmp_path: Path) -> None:
 
 def test_a_stage_refuses_the_parameters_of_another(tmp_path: Path) -> None:
     write_job(tmp_path, PROFILE)
-    with pytest.raises(ContractError, match="ProveParameters has no 'repeats'"):
+    with pytest.raises(ContractError, match="ProveParameters has no 'power_mode'"):
         StageJob.load(tmp_path, ProveParameters)
 
 
@@ -82,7 +82,7 @@ def test_progress_is_a_line_that_is_told_from_any_other(tmp_path: Path) -> None:
 
 
 def test_each_stage_has_parameters_of_its_own() -> None:
-    kinds = [stage.parameters for stage in (*STAGES, PREFLIGHT)]
+    kinds = [stage.parameters for stage in (*STAGES, PREFLIGHT, EXPORT_FOR)]
     assert len(set(kinds)) == len(kinds)
     assert len({stage.module for stage in STAGES}) == len(STAGES)
 

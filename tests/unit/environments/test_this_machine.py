@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from jetson_power import write_clocks
 
 from mmdet_jetson.contract.nvidia import mode_of
 from mmdet_jetson.environments import pythons
@@ -111,6 +112,14 @@ def test_a_jetson_tells_its_power_mode(jetson: Path, monkeypatch: pytest.MonkeyP
     (jetson / "var/lib/nvpmodel/status").write_text("pmode:0002\n")
     assert power_mode(jetson) == "power mode 2"
     assert mode_of("pmode:0000 fmode:quiet") == "power mode 0"
+
+
+def test_a_jetson_tells_whether_its_clocks_are_locked(jetson: Path) -> None:
+    """After `jetson_clocks` it takes other times than before."""
+    write_clocks(jetson, locked=False)
+    before = power_mode(jetson)
+    write_clocks(jetson, locked=True)
+    assert power_mode(jetson) == f"{before}:clocks locked"
 
 
 def test_any_machine_may_tell_how_its_cpu_is_clocked(tmp_path: Path) -> None:

@@ -18,11 +18,13 @@ from mmdet_jetson.contract.parameters.evaluate import (
 )
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
+from mmdet_jetson.contract.power import power_modes
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.planning import stage_source, stages
 from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
+from mmdet_jetson.runtimes.docker_machine import DockerMachine
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.runtimes.selection import DEPLOY
 from mmdet_jetson.store import Artifact, Store
@@ -294,6 +296,30 @@ def test_a_timing_belongs_to_its_gpu_and_power_mode(host: FolderDockerHost, stor
     assert devices[2] == f"{devices[0]}:a1:power mode 2"
     assert len(set(devices)) == 3
     assert runtime(host, store).device(ENGINE) == f"{devices[0]}:power mode 2"
+
+
+def test_a_timing_belongs_to_its_clocks(host: FolderDockerHost, store: Store) -> None:
+    """Somebody may lock them between two timings: they are asked each time."""
+    host.facts = JETSON
+    machine, step = runtime(host, store), replace(ENGINE, uses_gpu=True)
+    before = machine.device(step)
+    host.clocks = "locked"
+    assert machine.device(step) == f"{before}:clocks locked"
+
+
+def test_what_times_an_engine_is_told_the_power_modes_of_its_host(
+    host: FolderDockerHost, store: Store
+) -> None:
+    host.facts = JETSON
+    host.host_files = {
+        "/var/lib/nvpmodel/status": b"pmode:0001\n",
+        "/etc/nvpmodel.conf": b"< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=1 NAME=15W >\n",
+    }
+    machine = DockerMachine(host.host)
+    found = power_modes(Path("/nowhere"), machine.power_environ(stages.PROFILE))
+    assert found
+    assert (str(found.now), str(found.strongest)) == ("15W (1)", "MAXN (0)")
+    assert machine.power_environ(stages.ENGINE) == {}
 
 
 def test_an_image_of_older_sources_is_not_used(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from built_engines import dataset_folder, engine_folder, job
+from jetson_power import write_clocks, write_mode
 
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.report import PROFILE_STEPS, Spread
@@ -15,6 +16,7 @@ from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.network import Arrays, Network
+from mmdet_jetson.stages.inference.power import power_state
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.profile import doubts, no_garbage_collection, run, spread
 
@@ -51,6 +53,38 @@ def test_every_step_is_timed_and_the_machine_is_named(profile_job: ProfileJob) -
     )
     assert result.metrics == profile["total"]
     assert profile["gpu"] is None
+
+
+def test_a_profile_tells_the_power_state_and_doubts_a_weak_one(
+    profile_job: ProfileJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_mode(tmp_path / "jetson", 2)
+    write_clocks(tmp_path / "jetson", locked=False)
+    monkeypatch.setattr(stage, "power_state", lambda: power_state(tmp_path / "jetson"))
+    made = profile_job()
+
+    result = run(made)
+
+    profile = json.loads((made.output / "profile.json").read_text())
+    assert profile["machine"]["power_mode"] == "MODE_30W (2)"
+    assert profile["machine"]["clocks_locked"] is False
+    assert profile["warnings"] == list(result.warnings)
+    mode, clocks = result.warnings[-2:]
+    assert "sudo nvpmodel -m 0, sudo jetson_clocks" in mode
+    assert clocks.startswith("the clocks were not locked")
+
+
+def test_the_mode_that_a_target_wants_is_no_doubt(
+    profile_job: ProfileJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_mode(tmp_path / "jetson", 2)
+    write_clocks(tmp_path / "jetson", locked=True)
+    monkeypatch.setattr(stage, "power_state", lambda: power_state(tmp_path / "jetson"))
+    made = profile_job()
+
+    result = run(replace(made, parameters=replace(made.parameters, power_mode="MODE_30W")))
+
+    assert [each for each in result.warnings if "power mode" in each] == []
 
 
 class OnGpu:

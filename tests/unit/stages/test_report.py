@@ -127,6 +127,7 @@ def make_engine(inputs: Mapping[str, Path], target: str) -> None:
         pictures=PICTURES,
         machine={"cpu": "Some CPU", "cores": 2, "load_average": [0.1, 0.2, 0.3]},
         evidence="measured",
+        warnings=("the clocks were not locked: sudo jetson_clocks",),
     )
     inputs[f"profile-{target}"].mkdir()
     write_record(inputs[f"profile-{target}"] / "profile.json", profile)
@@ -310,6 +311,11 @@ def test_time_on_the_gpu_is_shown_where_it_was_measured(job: Job) -> None:
     assert [re.findall(r"<td>(.*?)</td>", row) for row in rows] == [
         ["7.12", "7.00", "8.00", "9.00"]
     ]
+
+
+def test_doubts_about_the_latency_are_beside_it(job: Job) -> None:
+    latency = page(job).split('id="latency"')[1].split("</section>")[0]
+    assert "<li>the clocks were not locked: sudo jetson_clocks</li>" in latency
 
 
 def test_unknown_figures_are_dashes(job: Job) -> None:
