@@ -178,8 +178,9 @@ def test_what_nobody_refers_to_is_given_back_after_a_capture_and_not_in_it(cuda:
     with another.active():
         dropped = Buffer(another)
         dropped.shaped((512 * MIB,), np.dtype(np.uint8))
-    dropped.itself = dropped  # type: ignore[attr-defined] - only the garbage collector finds it
-    del dropped
+    circle: list[object] = [dropped]
+    circle.append(circle)  # only the garbage collector finds it
+    del dropped, circle
 
     def submit() -> None:
         add((8, 1), (128, 1, 1), shared.device, 1000, 7)
