@@ -8,9 +8,9 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -81,7 +81,7 @@ def detector(built: Path, only: str) -> Detector:
     return open_engine(built)
 
 
-def difference(expected: Sequence[Detection], found: Sequence[Detection]) -> tuple[float, float]:
+def difference(expected: Sequence[Detection], found: Sequence[Detection]) -> Tuple[float, float]:
     """How far scores and corners are apart, pairing what is nearest, of what is no noise."""
     chosen = [each for each in expected if each.score > 0.1]
     scores, corners = [0.0], [0.0]
@@ -160,9 +160,9 @@ def test_a_cuda_graph_and_mapped_memory_give_the_same(
 def test_threads_that_did_not_open_it_detect_the_same(detector: Detector) -> None:
     """As callbacks of ROS and GStreamer and a server's workers do, several at a time."""
     expected = {size: detector.detect(noise(*size)) for size in PICTURES}
-    wrong: list[str] = []
+    wrong: List[str] = []
 
-    def work(size: tuple[int, int]) -> None:
+    def work(size: Tuple[int, int]) -> None:
         try:
             for _ in range(20):
                 if detector.detect(noise(*size)) != expected[size]:
@@ -180,7 +180,7 @@ def test_threads_that_did_not_open_it_detect_the_same(detector: Detector) -> Non
 
 
 def test_a_detector_that_was_opened_in_a_thread_outlives_it(built: Path, only: str) -> None:
-    opened: list[Detector] = []
+    opened: List[Detector] = []
     thread = threading.Thread(target=lambda: opened.append(open_engine(built)))
     thread.start()
     thread.join()

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from typing import Dict
 
 import pytest
 from on_gpu import Program
@@ -11,7 +12,7 @@ from mmdet_jetson.contract.nvidia import Gpu
 
 
 @pytest.fixture(scope="session")
-def stated() -> dict[str, str]:
+def stated() -> Dict[str, str]:
     """What nvidia-smi states of the first GPU."""
     if shutil.which("nvidia-smi") is None:
         pytest.skip("nvidia-smi is not installed")
@@ -26,13 +27,13 @@ def stated() -> dict[str, str]:
     return dict(zip(fields, values, strict=True))
 
 
-def test_the_gpu_is_the_one_that_nvidia_smi_names(gpu: Gpu, stated: dict[str, str]) -> None:
+def test_the_gpu_is_the_one_that_nvidia_smi_names(gpu: Gpu, stated: Dict[str, str]) -> None:
     assert gpu.name == stated["name"]
     assert gpu.uuid == stated["uuid"].removeprefix("GPU-").replace("-", "")
     assert gpu.sm == int(stated["compute_cap"].replace(".", ""))
 
 
-def test_the_driver_is_the_one_that_nvidia_smi_names(gpu: Gpu, stated: dict[str, str]) -> None:
+def test_the_driver_is_the_one_that_nvidia_smi_names(gpu: Gpu, stated: Dict[str, str]) -> None:
     head = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=True).stdout
 
     assert f"CUDA Version: {gpu.cuda} " in head

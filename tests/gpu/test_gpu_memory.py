@@ -4,6 +4,7 @@ import ctypes
 import gc
 import threading
 import time
+from typing import List, Optional
 
 import numpy as np
 import pytest
@@ -170,7 +171,7 @@ def test_a_cuda_graph_does_the_same_again_and_nothing_while_it_is_captured(cuda:
 def test_what_nobody_refers_to_is_given_back_after_a_capture_and_not_in_it(cuda: Cuda) -> None:
     """The driver refuses to free anything during it, on the thread that captures."""
     add = kernel_of(cuda)
-    ran: list[list[int]] = []
+    ran: List[List[int]] = []
     shared = Buffer(cuda)
     shared.shaped((1000,), np.dtype(np.int32)).upload()
     before = free_memory()
@@ -178,7 +179,7 @@ def test_what_nobody_refers_to_is_given_back_after_a_capture_and_not_in_it(cuda:
     with another.active():
         dropped = Buffer(another)
         dropped.shaped((512 * MIB,), np.dtype(np.uint8))
-    circle: list[object] = [dropped]
+    circle: List[object] = [dropped]
     circle.append(circle)  # only the garbage collector finds it
     del dropped, circle
 
@@ -215,7 +216,7 @@ def test_what_does_not_compile_is_a_sentence(cuda: Cuda) -> None:
 
 def test_threads_share_it_one_after_the_other(idle_cuda: Cuda) -> None:
     """As a server's workers do: each thread copies its own values through its own buffer."""
-    wrong: list[str] = []
+    wrong: List[str] = []
 
     def work(number: int) -> None:
         try:
@@ -241,9 +242,9 @@ def test_threads_share_it_one_after_the_other(idle_cuda: Cuda) -> None:
 
 
 def test_a_call_leaves_the_context_of_its_thread_as_it_was(idle_cuda: Cuda) -> None:
-    found: list[int | None] = []
+    found: List[Optional[int]] = []
 
-    def current() -> int | None:
+    def current() -> Optional[int]:
         context = ctypes.c_void_p()
         assert ctypes.CDLL("libcuda.so.1").cuCtxGetCurrent(ctypes.byref(context)) == 0
         return context.value

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from typing import List, Tuple
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def session(request: pytest.FixtureRequest, idle_cuda: Cuda) -> GpuSession:
     return GpuSession(engine, idle_cuda, *names, cuda_graph=cuda_graph, mapped=mapped)
 
 
-def inputs(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def inputs(height: int, width: int) -> Tuple[np.ndarray, np.ndarray]:
     picture = noise(width, height).transpose(2, 0, 1)[None].astype(np.float32)
     return picture, np.array([[1, 2, width, height]], np.float32)
 
@@ -62,9 +63,9 @@ def test_what_it_gave_stays_when_it_runs_again(session: GpuSession) -> None:
 
 
 def test_threads_call_it_at_the_same_time(session: GpuSession) -> None:
-    wrong: list[str] = []
+    wrong: List[str] = []
 
-    def work(side: tuple[int, int]) -> None:
+    def work(side: Tuple[int, int]) -> None:
         try:
             for _ in range(50):
                 (found,) = session(*inputs(*side))

@@ -1,6 +1,6 @@
 """An engine of one kernel: sessions run on a real GPU where no TensorRT compiles for it."""
 
-from collections.abc import Mapping
+from typing import Dict, Mapping, Tuple
 
 import numpy as np
 import pytest
@@ -35,16 +35,16 @@ class KernelEngine:
                 self.kernel = cuda.compile(SOURCE, "add", "PPPi")
         except CannotCompile as error:
             pytest.skip(f"{type(cuda).__name__}: {error}")
-        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.shapes: Dict[str, Tuple[int, ...]] = {}
 
     def dtype(self, name: str) -> "np.dtype[np.generic]":
         return np.dtype(np.float32)
 
-    def set_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+    def set_shape(self, name: str, shape: Tuple[int, ...]) -> bool:
         self.shapes[name] = shape
         return True
 
-    def shape(self, name: str) -> tuple[int, ...]:
+    def shape(self, name: str) -> Tuple[int, ...]:
         return self.shapes["picture"]
 
     def execute(self, addresses: Mapping[str, int], stream: int) -> bool:

@@ -2,8 +2,8 @@
 
 import ctypes
 import subprocess
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Callable, Iterator
 
 import numpy as np
 

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Dict, List
 
 import cv2
 import onnx
@@ -84,7 +85,7 @@ def build(folder: Path, source: Path, backend: str, precision: str, sm: int) -> 
 def pictures(dataset: Path, split: str, count: int) -> Path:
     """Write one split of a `dataset` artifact."""
     (dataset / split).mkdir(parents=True)
-    images: list[dict[str, object]] = []
+    images: List[Dict[str, object]] = []
     for number in range(count):
         width, height = 80 + number, 48 if split == "train" else 47
         cv2.imwrite(str(dataset / split / f"{number}.png"), noise(width, height))
