@@ -1,6 +1,7 @@
 """Page-locked memory, copies, events and kernels on a real GPU, by either package."""
 
 import ctypes
+import gc
 import threading
 import time
 
@@ -145,23 +146,24 @@ def test_a_kernel_runs_between_the_copies(cuda: Cuda) -> None:
 def test_a_cuda_graph_does_the_same_again_and_nothing_while_it_is_captured(cuda: Cuda) -> None:
     buffer, add = Buffer(cuda), kernel_of(cuda)
     values = np.arange(1000, dtype=np.int32)
-    buffer.shaped(values.shape, values.dtype)
+    buffer.shaped(values.shape, values.dtype).fill(values)
 
     def submit() -> None:
         buffer.upload()
         add((8, 1), (128, 1, 1), buffer.device, 1000, 7)
         buffer.download()
 
-    graph = cuda.capture(submit)
-    buffer.fill(values)
+    submit()  # as a session does: nothing is loaded for the first time while it is captured
     cuda.synchronize()
-    assert np.array_equal(buffer.host, values)
+    graph = cuda.capture(submit)
+    cuda.synchronize()
+    assert np.array_equal(buffer.host, values + 7)
     for _ in range(3):
         graph.launch()
     cuda.synchronize()
     graph.free()
 
-    assert np.array_equal(buffer.host, values + 21)
+    assert np.array_equal(buffer.host, values + 28)
 
 
 def test_what_cannot_be_captured_leaves_the_stream_usable(cuda: Cuda) -> None:
@@ -213,15 +215,33 @@ def test_threads_share_it_one_after_the_other(idle_cuda: Cuda) -> None:
     assert wrong == []
 
 
-def test_no_context_stays_on_the_thread(idle_cuda: Cuda) -> None:
-    library, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p()
-    with idle_cuda.active():
-        idle_cuda.allocate(1)
-        assert library.cuCtxGetCurrent(ctypes.byref(context)) == 0
-        assert context
+def test_a_call_leaves_the_context_of_its_thread_as_it_was(idle_cuda: Cuda) -> None:
+    found: list[int | None] = []
 
-    assert library.cuCtxGetCurrent(ctypes.byref(context)) == 0
-    assert not context
+    def current() -> int | None:
+        context = ctypes.c_void_p()
+        assert ctypes.CDLL("libcuda.so.1").cuCtxGetCurrent(ctypes.byref(context)) == 0
+        return context.value
+
+    def work() -> None:
+        found.append(current())
+        with idle_cuda.active():
+            found.append(current())
+        found.append(current())
+        another = type(idle_cuda)()
+        with another.active():
+            another.pinned(1)
+        del another
+        gc.collect()
+        found.append(current())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    before, within, after, afterwards = found
+    assert before is after is afterwards is None
+    assert within
 
 
 def test_a_process_ends_in_peace(kind: str, program: Program) -> None:

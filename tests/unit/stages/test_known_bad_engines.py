@@ -102,7 +102,7 @@ class Run:
                 "training": split_folder(work / "training", "train", list(range(4))),
                 "validation": self.dataset,
             }
-        made = engine_job(work, exported, precision, calibration_pictures=pictures, **training)
+        made = engine_job(work, exported, precision, "onnxruntime", pictures, **training)
         engine.run(made)
         return made.output
 

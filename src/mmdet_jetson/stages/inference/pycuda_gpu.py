@@ -19,6 +19,8 @@ from mmdet_jetson.stages.inference.cuda_graph import captured
 
 # Where JetPack puts nvcc without adding it to the PATH.
 TOOLKIT = "/usr/local/cuda/bin"
+# Where pycuda gives a primary context up, it leaves it on the thread.
+_contexts: List[object] = []
 
 
 class Block(Protocol):
@@ -44,6 +46,7 @@ class PyCuda:
             self.context = device.retain_primary_context()
         except driver.Error as error:
             raise no_gpu(error) from error
+        _contexts.append(self.context)
         self.integrated = bool(device.get_attribute(driver.device_attribute.INTEGRATED))
         with self.active():
             self.queue = driver.Stream()
