@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -22,8 +23,10 @@ from lively import (
 )
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
-from mmengine import ConfigDict
+from mmengine import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
+from onnx_parsers import complaints_of_all
+from torch import nn
 from untrained import SIZE, base_config
 
 from mmdet_jetson.contract.parameters.export import FusedParameters
@@ -31,11 +34,12 @@ from mmdet_jetson.stages import evaluate_checkpoint
 from mmdet_jetson.stages.conversion import trained_preprocessing
 from mmdet_jetson.stages.conversion.decoded_network import DecodedNetwork
 from mmdet_jetson.stages.conversion.fused_graph import fused_graph
+from mmdet_jetson.stages.conversion.fused_preprocessing import INPUTS
 from mmdet_jetson.stages.conversion.network_size import check_size
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
 from mmdet_jetson.stages.inference.feeding import Feeding
-from mmdet_jetson.stages.inference.graph import TENSOR
-from mmdet_jetson.stages.inference.preprocessing import read_picture
+from mmdet_jetson.stages.inference.graph import IMAGE, TENSOR
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
 from mmdet_jetson.stages.training.mmdet_config import set_input_size
 
 FUSED = FusedParameters("image", 1, "model", candidates=512, rounds=30)
@@ -73,19 +77,36 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_photos(tmp_path_factory.mktemp("photos"))
 
 
-@pytest.mark.parametrize("base", CASES)
-def test_it_detects_what_pytorch_detects(base: str, photos: list[Path], tmp_path: Path) -> None:
-    fused, size = CASES[base], SIZES.get(base, SIZE)
-    config = set_input_size(three_classes(base_config(base, None, tmp_path)), size)
+class Untrained(NamedTuple):
+    """A detector with random weights, the config it was made by, and its preprocessing."""
+
+    model: nn.Module
+    config: Config
+    prepared: Preprocessing
+
+
+def untrained(base: str, folder: Path) -> Untrained:
+    size = SIZES.get(base, SIZE)
+    config = set_input_size(three_classes(base_config(base, None, folder)), size)
     if base not in DEEP:
         make_shallow(config.model)
     register_all_modules()
     torch.manual_seed(0)
     model = revert_sync_batchnorm(MODELS.build(config.model))
+    for name, weights in model.named_parameters():
+        if name.endswith("l2_norm.weight"):
+            weights.data.fill_(20)  # until its init_weights it is whatever lay in memory
     check_size(model.eval(), size)
     prepared = trained_preprocessing.trained_preprocessing(
         trained_preprocessing.test_pipeline(config, size), config.model.data_preprocessor, size
     )
+    return Untrained(model, config, prepared)
+
+
+@pytest.mark.parametrize("base", CASES)
+def test_it_detects_what_pytorch_detects(base: str, photos: list[Path], tmp_path: Path) -> None:
+    fused, size = CASES[base], SIZES.get(base, SIZE)
+    model, config, prepared = untrained(base, tmp_path)
     pictures = np.stack([prepared.resize(read_picture(path)) for path in photos])
     seen = torch.from_numpy(pictures.transpose(0, 3, 1, 2)).float()
     enlivened(model, seen, torch.Generator().manual_seed(1))
@@ -101,6 +122,15 @@ def test_it_detects_what_pytorch_detects(base: str, photos: list[Path], tmp_path
     ours = detector(graph.SerializeToString(), prepared, fused, limits.keep, limits.candidates)
     theirs = evaluate_checkpoint.detector(model, config)
     assert assert_same_detections(ours, theirs, photos) > 0
+
+
+@pytest.mark.parametrize("base", CASES)
+def test_every_tensorrt_documents_its_operators_and_their_types(base: str, tmp_path: Path) -> None:
+    model, _, prepared = untrained(base, tmp_path)
+    for mode in INPUTS:
+        fused = replace(CASES[base], input=mode, batch=1 if mode == IMAGE else 2)
+        graph = fused_graph(model, fused, prepared, nms_limits(model, DEPLOY, fused)).model
+        assert not complaints_of_all(graph, mode)
 
 
 def make_shallow(model: ConfigDict) -> None:

@@ -95,14 +95,12 @@ class Run:
     def engine(self, name: str, exported: Path, precision: str = "fp32") -> Path:
         work = self.folder / f"engine-{name}"
         work.mkdir()
-        pictures, training = None, {}
-        if precision == "int8":
-            pictures = 4
-            training = {
-                "training": split_folder(work / "training", "train", list(range(4))),
-                "validation": self.dataset,
-            }
-        made = engine_job(work, exported, precision, "onnxruntime", pictures, **training)
+        made = engine_job(work, exported)
+        if precision != "fp32":
+            training = split_folder(work / "training", "train", list(range(4)))
+            inputs = {**made.inputs, "training": training, "validation": self.dataset}
+            asked = replace(made.parameters, precision=precision, calibration_pictures=4)
+            made = replace(made, parameters=asked, inputs=inputs)
         engine.run(made)
         return made.output
 

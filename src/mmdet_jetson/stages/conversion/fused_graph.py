@@ -14,6 +14,7 @@ from onnx import helper
 from torch import nn
 
 from mmdet_jetson.contract.parameters.export import FusedParameters
+from mmdet_jetson.stages.building.constant_shapes import with_constant_shapes
 from mmdet_jetson.stages.conversion.decoded_network import DecodedNetwork
 from mmdet_jetson.stages.conversion.fused_nms import IR_VERSION, OPSET, NmsLimits, nms_graph
 from mmdet_jetson.stages.conversion.fused_preprocessing import (
@@ -90,7 +91,7 @@ def trace(network: DecodedNetwork) -> onnx.ModelProto:
             f"PyTorch {torch.__version__} cannot write this network as ONNX: {reason_of(error)}",
             "the models of docs/conversion.md are known to work; the log has the traceback",
         ) from error
-    return check_standard(onnx.load_model_from_string(stream.getvalue()))
+    return with_constant_shapes(check_standard(onnx.load_model_from_string(stream.getvalue())))
 
 
 def check_standard(model: onnx.ModelProto) -> onnx.ModelProto:

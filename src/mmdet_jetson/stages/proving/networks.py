@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from mmdet_jetson.stages.building.constant_shapes import with_constant_shapes
 from mmdet_jetson.stages.inference.graph import Folded
 from mmdet_jetson.stages.proving.proof import NetworkComparison
 
@@ -26,6 +27,7 @@ class NetworkNodes:
     """The nodes that a graph's convolutions need, from the first one on, in the file's order."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
+        model = with_constant_shapes(model)  # as fused graphs are
         nodes = list(model.graph.node)
         self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
         for node in nodes:
