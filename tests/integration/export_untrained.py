@@ -1,4 +1,4 @@
-"""Export an untrained detector: ``python export_untrained.py <config of mmdet> <onnx folder>``.
+"""Export an untrained detector: ``python export_untrained.py <config of mmdet> <onnx folder> <input>``.
 
 It runs in environment `train` (Python 3.8) and writes an `onnx` artifact with a fused graph.
 """
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "src"))
 
 
-def main(base: str, folder: Path) -> None:
+def main(base: str, folder: Path, mode: str) -> None:
     """Build the model with random weights, and hand it to the stage as a checkpoint."""
     import torch  # noqa: PLC0415
     from mmdet.registry import MODELS  # noqa: PLC0415
@@ -47,7 +47,7 @@ def main(base: str, folder: Path) -> None:
         backend="tensorrt_rtx",
         deploy_config="configs/deploy/detection_tensorrt_static.py",
         input_size=tuple(resize["scale"]),
-        fused=FusedParameters("image", 1, "model", candidates=512, rounds=16),
+        fused=FusedParameters(mode, 1, "model", candidates=512, rounds=16),
     )
     job = StageJob(
         parameters=parameters,
@@ -62,4 +62,4 @@ def main(base: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
