@@ -186,6 +186,8 @@ def test_the_onnxruntime_graph_is_plain_onnx(rtmdet: Path, exported: dict[str, P
     assert graph.pop("checkpoint") == {
         "sha256": sha256((rtmdet / "best.pth").read_bytes()).hexdigest()
     }
+    onnx = exported["onnxruntime"] / "end2end.onnx"
+    assert graph.pop("onnx") == {"sha256": sha256(onnx.read_bytes()).hexdigest()}
     assert graph == {
         "graph": "documented",
         "backend": "onnxruntime",

@@ -193,7 +193,9 @@ def test_graph_json_says_what_to_feed_and_what_is_inside(
 ) -> None:
     graph = described(fused("yolox", "letterboxed"))
     assert at(graph, "preprocessing.keep_ratio") is True
-    assert {key: graph[key] for key in graph if key not in ("preprocessing", "checkpoint")} == {
+    assert {
+        key: graph[key] for key in graph if key not in ("preprocessing", "checkpoint", "onnx")
+    } == {
         "graph": "fused",
         "backend": "onnxruntime",
         "opset": 13,
