@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mmdet_jetson.cli.findings import Finding
 from mmdet_jetson.contract.nvidia import closed_to_user, gpu_files, how_to_open, jetpack_of
-from mmdet_jetson.environments.this_machine import SYSTEM, Machine, power_mode
+from mmdet_jetson.contract.power import power_modes
+from mmdet_jetson.environments.this_machine import SYSTEM, Machine
 from mmdet_jetson.processes import ProcessFailed, output_of
 
 # Since 28.0 Docker has rules in the table `raw`, for which JetPack 6's kernel has no module, and no
@@ -45,14 +46,21 @@ def examine_device(machine: Machine, system: Path = SYSTEM) -> Iterator[Finding]
     """Look at what engines need of this machine; no finding where there is no GPU."""
     if machine.l4t:
         yield _jetpack(machine)
-        mode = power_mode(system) or "it does not say"
-        yield Finding(
-            "power mode", True, f"{mode}; before timing: sudo nvpmodel -m 0, jetson_clocks"
-        )
+        yield Finding("power mode", True, _power_mode(system))
     files = list(gpu_files(system))
     if machine.l4t or files:
         yield _device_files([str(file) for file in files], closed_to_user(system))
         yield from _docker(system)
+
+
+def _power_mode(system: Path) -> str:
+    """Name the mode, and what makes the device as fast as it can be: not mode 0 on every board."""
+    modes = power_modes(system)
+    if modes is None:
+        return "it does not say"
+    strongest = modes.strongest
+    faster = f"sudo nvpmodel -m {strongest.number}, " if strongest else ""
+    return f"{modes.now}; before timing: {faster}sudo jetson_clocks"
 
 
 def _jetpack(machine: Machine) -> Finding:

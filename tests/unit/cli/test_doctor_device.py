@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from jetson_power import ORIN_NANO_SUPER, write_mode
 
 from mmdet_jetson.cli import device, doctor
 from mmdet_jetson.cli.device import examine_device, has_module, load
@@ -76,6 +77,14 @@ def test_a_jetson_with_everything(system: Path, docker: Docker) -> None:
     )
     assert found["GPU's device files"].detail == "3, this user may open them all"
     assert "network of containers" not in found
+
+
+def test_the_strongest_power_mode_is_the_boards_own(
+    system: Path, docker: Docker, tmp_path: Path
+) -> None:
+    write_mode(system, 0, ORIN_NANO_SUPER)
+    said = look(jetson(tmp_path), system)["power mode"].detail
+    assert said == "15W (0); before timing: sudo nvpmodel -m 2, sudo jetson_clocks"
 
 
 def test_a_pc_without_a_gpu_hears_nothing_of_this(tmp_path: Path, docker: Docker) -> None:
