@@ -10,14 +10,13 @@ from typing import Optional
 import onnx
 
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.engine import EngineParameters, SessionSettings
 from mmdet_jetson.contract.records import write_record
 from mmdet_jetson.stages.backends import Backend, load_backend
 from mmdet_jetson.stages.building.calibration import Calibration, choose
 from mmdet_jetson.stages.building.request import PLUGIN, BuildRequest, Built
-from mmdet_jetson.stages.engines.comparison import compare_with
+from mmdet_jetson.stages.engines.comparison import Bound, compare_with
 from mmdet_jetson.stages.engines.runner_file import write_runner
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import check_target
@@ -40,9 +39,9 @@ COPIED = ("deploy.json", "pipeline.json", "detail.json", "graph.json")
 MAX_DIFFERENCE = 1e-3
 # Lower precision is other arithmetic: how much it costs is for the evaluation to say. These tell an
 # engine that detects something else altogether; docs/engines.md says what they were measured on.
-LOOSE = Tolerances(from_score=0.05, box=0.01, score=0.1, alone=0.1)
-LOOSER = Tolerances(from_score=0.05, box=0.02, score=0.2, alone=0.25)
-TOLERANCES = {"fp32": LOOSE, "fp16": LOOSE, "bf16": LOOSE, "int8": LOOSER}
+LOOSE = Bound(from_score=0.05, box=0.01, score=0.1, alone=0.1)
+LOOSER = Bound(from_score=0.05, box=0.02, score=0.2, alone=0.25)
+BOUNDS = {"fp32": LOOSE, "fp16": LOOSE, "bf16": LOOSE, "int8": LOOSER}
 STEPS = 3
 
 
@@ -143,16 +142,16 @@ def to_run_with(session: SessionSettings, built: Built) -> Built:
 
 def compare(backend: Backend, built: Built, request: BuildRequest) -> Compared:
     """Compare the engine with the ONNX file, where it can run here."""
-    if not backend.can_run():
+    if not backend.can_run(built):
         return Compared()
     graph = request.graph
     network = backend.open_session(built.file, request.precision, graph, built.settings)
-    return compare_with(request.onnx, network, TOLERANCES[request.precision], graph)
+    return compare_with(request.onnx, network, BOUNDS[request.precision], graph)
 
 
 def check_difference(compared: Compared, precision: str) -> None:
     """Refuse an engine that detects something else than the graph it was built from."""
-    difference, alone, allowed = compared.max_difference, compared.alone, TOLERANCES[precision]
+    difference, alone, allowed = compared.max_difference, compared.alone, BOUNDS[precision]
     if difference is None:
         return
     is_exact = precision == "fp32"

@@ -29,15 +29,18 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine import Config
 from mmengine.model import revert_sync_batchnorm
+from onnx_parsers import complaints, complaints_of_all
 from untrained import PAD, SIZE, Step, base_config, pipeline, run_export, variant, write_checkpoint
 
 from mmdet_jetson.contract.parameters.export import ExportParameters, FusedParameters
 from mmdet_jetson.stages import evaluate_checkpoint
 from mmdet_jetson.stages.backends.onnxruntime import network_of
+from mmdet_jetson.stages.building.quantization import SYMMETRIC, quantize
+from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
 from mmdet_jetson.stages.conversion import trained_preprocessing
 from mmdet_jetson.stages.conversion.fused_graph import fused_graph
-from mmdet_jetson.stages.conversion.fused_preprocessing import preprocessing_graph
+from mmdet_jetson.stages.conversion.fused_preprocessing import INPUTS, preprocessing_graph
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.boxes import Detection
@@ -242,6 +245,22 @@ def test_every_node_names_its_part_and_the_first_is_a_cast(
     assert [node.op_type for node in readers] == ["Cast"]
     assert {node.domain for node in model.graph.node} == {""}
     assert [o.version for o in model.opset_import] == [13]
+
+
+@pytest.mark.parametrize("mode", INPUTS)
+@pytest.mark.parametrize("name", ["rtmdet", "yolox"])
+def test_every_tensorrt_documents_its_operators_and_their_types(
+    name: str, mode: str, fused: Callable[[str, str], Path], photos: list[Path], tmp_path: Path
+) -> None:
+    """In FP32, in half precision, and from 10.0 on in 8 bits."""
+    folder = fused(name, mode)
+    assert not complaints_of_all(onnx.load(str(folder / "end2end.onnx")), mode)
+    request = BuildRequest(
+        folder / "end2end.onnx", tmp_path, "int8", read_graph(folder), calibration=photos[:1]
+    )
+    in_8_bits = onnx.load(str(quantize(request, SYMMETRIC, tmp_path / "int8.onnx")))
+    assert "QuantizeLinear" in {node.op_type for node in in_8_bits.graph.node}
+    assert not [each for v in ("10.3", "10.13") for each in complaints(in_8_bits, v)]
 
 
 def test_two_exports_are_the_same_bytes(

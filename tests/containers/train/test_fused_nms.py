@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from mmcv.ops import batched_nms
 
 from mmdet_jetson.stages.conversion.fused_nms import Given, NmsLimits, nms_graph
+from mmdet_jetson.stages.conversion.fused_preprocessing import preprocessing_graph
+from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 CASES = 10_000
 BATCH = 100
@@ -247,3 +250,37 @@ def test_voters_are_of_the_same_class_and_overlap() -> None:
     expected_rows = [[moved, 0, 20 + moved, 20, 0.9], [50, 0, 60, 20, 0.7], [2, 0, 22, 20, 0.5]]
     assert labels[0, :4].tolist() == [0, 0, 1, -1]
     assert np.allclose(dets[0, :3], expected_rows, atol=1e-4)
+
+
+@pytest.mark.parametrize("votes", [False, True])
+def test_every_value_inside_is_a_number_also_of_boxes_without_area(votes: bool) -> None:
+    """TensorRT's calibrators end in an assertion where one is not (TensorRT#1634)."""
+    model = nms_graph(replace(limits(), min_size=None, votes=votes), Given(1, 6, 2))
+    inferred = onnx.shape_inference.infer_shapes(model)
+    model.graph.output.extend(
+        value for value in inferred.graph.value_info if value.type.tensor_type.elem_type == 1
+    )
+    boxes = np.array([[[5, 5, 5, 5]] * 3 + [[9, 9, 2, 2]] + [[0, 0, 8, 8]] * 2], np.float32)
+    feed = {
+        "boxes": boxes,
+        "scores": np.full((1, 6, 2), 0.5, np.float32),
+        "mapping": np.array([[1, 1, 64, 64]], np.float32),
+    }
+    found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feed)
+    assert len(found) > 40
+    assert all(np.isfinite(values).all() for values in found)
+
+
+def test_half_precision_has_every_constant() -> None:
+    """TensorRT 8 may keep one in it, whatever it is told (TensorRT#2838, #3224)."""
+    wanted = Preprocessing((64, 64), True, (114.0,) * 3, (103.5,) * 3, (57.4,) * 3, to_rgb=True)
+    for graph in (
+        nms_graph(replace(limits(), votes=True), Given(1, 64, 3, border=0.0)),
+        preprocessing_graph("image", wanted, 1, folded=False),
+    ):
+        for tensor in graph.graph.initializer:
+            values = onnx.numpy_helper.to_array(tensor)
+            if values.dtype == np.float32:
+                halves = values.astype(np.float16)
+                assert np.isfinite(halves).all(), tensor.name
+                assert np.array_equal(halves == 0, values == 0), tensor.name

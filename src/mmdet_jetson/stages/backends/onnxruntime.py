@@ -63,7 +63,7 @@ def versions() -> Dict[str, str]:
     return {"onnxruntime": ort.__version__}
 
 
-def can_run() -> bool:
+def can_run(built: Built) -> bool:
     """Whether there is a CPU: yes."""
     return True
 

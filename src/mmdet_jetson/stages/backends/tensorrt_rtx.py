@@ -1,7 +1,7 @@
 """TensorRT for RTX on a GPU: engines are compiled ahead of time for listed GPUs, without one."""
 
 from pathlib import Path
-from typing import Dict, Mapping, Sequence
+from typing import Dict, List, Mapping, Sequence, cast
 
 # The package tensorrt-rtx-cu12 only forwards to this one, and exists as source only.
 import tensorrt_rtx_bindings as trt
@@ -84,6 +84,6 @@ def versions() -> Dict[str, str]:
     return {"tensorrt_rtx": trt.__version__}
 
 
-def can_run() -> bool:
-    """Whether there is a GPU."""
-    return gpu_architecture() is not None
+def can_run(built: Built) -> bool:
+    """Whether there is one of the GPUs that it was compiled for."""
+    return gpu_architecture() in cast("List[int]", built.runs_on["sm"])

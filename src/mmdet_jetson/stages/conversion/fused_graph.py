@@ -14,7 +14,6 @@ from onnx import helper
 from torch import nn
 
 from mmdet_jetson.contract.parameters.export import FusedParameters
-from mmdet_jetson.stages.building.constant_shapes import with_constant_shapes
 from mmdet_jetson.stages.conversion.decoded_network import DecodedNetwork
 from mmdet_jetson.stages.conversion.fused_nms import IR_VERSION, OPSET, NmsLimits, nms_graph
 from mmdet_jetson.stages.conversion.fused_preprocessing import (
@@ -27,6 +26,7 @@ from mmdet_jetson.stages.conversion.plain_operators import plain_operators
 from mmdet_jetson.stages.errors import StageError, reason_of
 from mmdet_jetson.stages.inference.graph import TENSOR, Folded
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
+from mmdet_jetson.stages.proving.constant_shapes import with_constant_shapes
 
 
 class FusedGraph(NamedTuple):

@@ -1,5 +1,6 @@
 """How far the detections of an engine are from those of the ONNX file it was built from."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Tuple
 
@@ -8,7 +9,6 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto
 
-from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.stages.backends.onnxruntime import load, network_of, options
 from mmdet_jetson.stages.building.operators import custom_operators
 from mmdet_jetson.stages.inference.graph import Graph, PostProcessing
@@ -22,8 +22,23 @@ TILE = 16  # pixels
 NO_LIMITS = PostProcessing()
 
 
+@dataclass(frozen=True)
+class Bound:
+    """Which detections need a partner, how near it has to be, and which share may have none.
+
+    Those with a score from ``from_score`` on; corners within ``box``, as a share of the picture's
+    longer side, and a score within ``score``. The gates have their own: a change there is no reason
+    to build engines anew.
+    """
+
+    from_score: float
+    box: float
+    score: float
+    alone: float
+
+
 def compare_with(
-    onnx_file: Path, network: Network, tolerances: Tolerances, graph: Optional[Graph] = None
+    onnx_file: Path, network: Network, bound: Bound, graph: Optional[Graph] = None
 ) -> Compared:
     """Compare a network with an ONNX file on `example_inputs`.
 
@@ -42,7 +57,7 @@ def compare_with(
     actual, side = network(*inputs), max(_sides(inputs[0]))
     return Compared(
         max_difference(expected, actual, side, limits),
-        share_alone(expected, actual, side, tolerances, limits),
+        share_alone(expected, actual, side, bound, limits),
     )
 
 
@@ -97,10 +112,10 @@ def share_alone(
     expected: Sequence[np.ndarray],
     actual: Sequence[np.ndarray],
     side: float,
-    tolerances: Tolerances,
+    bound: Bound,
     limits: PostProcessing = NO_LIMITS,
 ) -> Optional[float]:
-    """Give the share of detections without a partner within the tolerances, from 0 to 1.
+    """Give the share of detections without a partner within the bound, from 0 to 1.
 
     It is the larger one of the two networks'. Detections from ``from_score`` on count, unless the
     ``limits`` may have cut their partners off. None where there are none.
@@ -112,8 +127,8 @@ def share_alone(
     for rows, others, threshold in _pairs(expected, actual, limits):
         for place, (own, other) in enumerate(((rows, others), (others, rows))):
             cut = cut_off(other, keep, threshold)
-            needed = max(tolerances.from_score, cut + tolerances.score if cut > 0 else 0)
-            chosen = partners(own, other, side, tolerances.box, tolerances.score)
+            needed = max(bound.from_score, cut + bound.score if cut > 0 else 0)
+            chosen = partners(own, other, side, bound.box, bound.score)
             needs = ~(own[:, 4] < needed)  # a score that is not a number counts
             counted[place] += np.count_nonzero(needs)
             alone[place] += np.count_nonzero(needs & (chosen < 0))

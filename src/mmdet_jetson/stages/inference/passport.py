@@ -54,7 +54,7 @@ class CalibrationPictures:
 class Compared:
     """How far the detections are from the ONNX file's; None where there was nothing to compare.
 
-    ``alone`` is the share of those that have no partner within the precision's tolerances.
+    ``alone`` is the share of those that have no partner within the precision's bound.
     """
 
     max_difference: Optional[float] = None

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from mmdet_jetson.stages.building.constant_shapes import with_constant_shapes
 from mmdet_jetson.stages.inference.graph import Folded
+from mmdet_jetson.stages.proving.constant_shapes import with_constant_shapes
 from mmdet_jetson.stages.proving.proof import NetworkComparison
 
 # Dividing weights by a deviation and multiplying them by it again rounds.

@@ -61,3 +61,13 @@ def test_a_gpu_without_code_is_one_sentence(backend: Backend, tmp_path: Path) ->
         backend.build(asked(tmp_path, "fp32", (87,)))
 
     assert "86, 89" in caught.value.hint
+
+
+@pytest.mark.parametrize(("gpu", "runs"), [(None, False), (86, True), (90, False)])
+def test_it_is_compared_on_one_of_its_gpus_only(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: int | None, runs: bool
+) -> None:
+    """On any other one, such as an H200, it cannot even be loaded."""
+    built = backend.build(asked(tmp_path, "fp32"))
+    monkeypatch.setattr(f"{MODULE}.gpu_architecture", lambda: gpu)
+    assert backend.can_run(built) is runs

@@ -8,9 +8,9 @@ import pytest
 from built_engines import fixed_network
 from fused import fused_model
 
-from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.stages.engines.comparison import (
     ANY_SIZE,
+    Bound,
     compare_with,
     example_inputs,
     max_difference,
@@ -159,7 +159,7 @@ def test_two_that_detect_nothing_have_nothing_to_compare(tmp_path: Path) -> None
     assert compare_with(tmp_path / "a.onnx", lambda *_: something, LOOSE) == Compared(0.5, 1.0)
 
 
-LOOSE = Tolerances(from_score=0.3, box=0.02, score=0.2, alone=0.25)
+LOOSE = Bound(from_score=0.3, box=0.02, score=0.2, alone=0.25)
 # What of either list, A with 0.5 and B with 0.9, has no partner.
 ALONE = {
     "same": (outputs(A, B), 0),

@@ -3,7 +3,7 @@ import onnx
 import onnxruntime as ort
 from onnx import parser
 
-from mmdet_jetson.stages.building.constant_shapes import with_constant_shapes
+from mmdet_jetson.stages.proving.constant_shapes import with_constant_shapes
 
 # What PyTorch 1.11 makes of `x.expand_as(y)`, and a size that only a run tells.
 TEXT = """<ir_version: 7, opset_import: ["" : 13]>
