@@ -291,6 +291,14 @@ def test_calibrating_leaves_the_log_as_it_was(
     assert logging.getLogger().level == logging.INFO
 
 
+def test_faint_detections_say_nothing_about_a_lower_precision(
+    int8_job: Int8Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmdet_jetson.stages.engine.compare", lambda *_: Compared(0.01, None))
+
+    assert "were not compared" in run(int8_job()).warnings[0]
+
+
 def test_int8_refuses_a_calibration_picture_of_the_validation_split(int8_job: Int8Job) -> None:
     with pytest.raises(StageError, match="shows the same as val_01"):
         run(int8_job(validation=(3,)))
