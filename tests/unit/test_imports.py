@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -196,3 +197,12 @@ def test_commands_start_without_the_sdk() -> None:
     code = f"import sys, {modules}; sys.exit('docker' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=False, cwd=PACKAGE.parent)
     assert done.returncode == 0
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest imports them by it, and a run of all of them ends before the first test."""
+    parts = ("unit", "integration", "gpu")
+    files = [path for part in parts for path in (ROOT / "tests" / part).rglob("test_*.py")]
+    names = Counter(path.name for path in files)
+    assert len(files) > 100
+    assert [name for name, count in names.items() if count > 1] == []
