@@ -46,7 +46,9 @@ def check_targets(project: Project, command: str, machine: Machine, images: Imag
 def can_run(target: Target, machine: Machine) -> bool:
     """Whether what that machine builds for the target runs on it, too."""
     backend = BACKENDS[target.backend]
-    return backend.builds_on_its_device or not backend.needs_gpu or machine.has_gpu
+    if backend.builds_on_its_device or not backend.needs_gpu:
+        return True
+    return machine.has_gpu and machine.sm in (None, *target.compute_capabilities)
 
 
 def _problems(
@@ -67,10 +69,14 @@ def _problems(
             ELSEWHERE,
         )
     if command not in COMPILING and not can_run(target, machine):
-        yield (
-            "such an engine runs on a GPU only, and this machine has none",
-            "invoke engine --target {0} compiles it all the same",
-        )
+        yield _no_such_gpu(target, machine), "invoke engine --target {0} compiles it all the same"
+
+
+def _no_such_gpu(target: Target, machine: Machine) -> str:
+    if not machine.has_gpu:
+        return "such an engine runs on a GPU only, and CUDA finds none here"
+    listed = " or ".join(map(str, target.compute_capabilities))
+    return f"its GPU has compute capability {machine.sm}, and such an engine runs on {listed} only"
 
 
 def _other_versions(target: Target, machine: Machine) -> Iterator[str]:

@@ -43,6 +43,8 @@ def check(target: str, machine: Machine, goal: str = "pipeline") -> None:
         ("pc-rtx", PC, "engine"),
         ("pc-rtx", PC, "build-jetson-engine"),
         ("pc-rtx", GPU, "pipeline"),
+        ("pc-rtx", replace(GPU, sm=89), "pipeline"),
+        ("pc-rtx", replace(GPU, sm=90), "engine"),
     ],
 )
 def test_what_fits(target: str, machine: Machine, goal: str) -> None:
@@ -64,6 +66,7 @@ def test_a_jetson_builds_for_itself(machine: Machine) -> None:
         ("agx-orin-jp501", PC, "its processor is amd64, and a Jetson's is arm64"),
         ("agx-orin-jp501", LOCAL, "its processor is amd64, and a Jetson's is arm64"),
         ("pc-rtx", PC, "runs on a GPU only"),
+        ("pc-rtx", replace(GPU, sm=90), "compute capability 90, .* runs on 86 or 89 only"),
         ("pc-rtx", LOCAL, "there is no container image for it"),
     ],
 )
@@ -167,5 +170,7 @@ def test_what_a_machine_does_not_report_speaks_against_nothing() -> None:
 
 
 def test_only_what_needs_a_gpu_cannot_run_without() -> None:
-    rtx, other = (Target(description="", backend=each) for each in ("tensorrt_rtx", "onnxruntime"))
+    other = Target(description="", backend="onnxruntime")
+    rtx = Target(description="", backend="tensorrt_rtx", compute_capabilities=(89,))
     assert (can_run(rtx, PC), can_run(rtx, GPU), can_run(other, PC)) == (False, True, True)
+    assert [can_run(rtx, replace(GPU, sm=sm)) for sm in (89, 90)] == [True, False]
