@@ -57,8 +57,8 @@ class Machine:
 
     ``architecture`` is as images name it: amd64, arm64. ``l4t`` is the release of Jetson Linux and
     ``board`` what a Jetson calls itself, empty on any other machine; ``sm`` is the compute
-    capability of its GPU, None where nothing tells it. In containers an engine is built by what its image brings, else
-    by ``jetpack``. ``closed`` are device files of the GPU that this user may not open.
+    capability of its GPU, None where nothing tells it. In containers an engine is built by what its
+    image brings, else by ``jetpack``. ``closed`` are device files of the GPU that this user may not open.
     """
 
     architecture: str
