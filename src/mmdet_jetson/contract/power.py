@@ -22,6 +22,8 @@ MODES_FILE = "etc/nvpmodel.conf"
 """All modes of the board, a link to its own file: ``< POWER_MODEL ID=2 NAME=MAXN_SUPER >``."""
 DEVFREQ = "sys/class/devfreq"
 CPUFREQ = "sys/devices/system/cpu"
+GOVERNOR_FILE = f"{CPUFREQ}/cpu0/cpufreq/scaling_governor"
+"""Any machine may have it, not a Jetson alone."""
 OF_HOST = "MMDET_JETSON_HOST_POWER_MODES"
 """An environment variable of a container, for what it cannot read of its host: `PowerModes`."""
 

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +10,14 @@ from mmdet_jetson.contract.nvidia import (
     CHIP_FILE,
     CUDA_FILE,
     DEVICE_TREE,
-    GOVERNOR_FILE,
-    MODE_FILE,
     RELEASE_FILE,
     board_of,
     closed_to_user,
     cuda_of,
-    mode_of,
     release_of,
     sm_of,
 )
-from mmdet_jetson.contract.power import clocks
+from mmdet_jetson.contract.power import GOVERNOR_FILE, clocks, power_modes
 from mmdet_jetson.environments.pythons import version_of
 from mmdet_jetson.processes import ProcessFailed, output_of
 
@@ -58,7 +54,8 @@ class Machine:
     ``architecture`` is as images name it: amd64, arm64. ``l4t`` is the release of Jetson Linux and
     ``board`` what a Jetson calls itself, empty on any other machine; ``sm`` is the compute
     capability of its GPU, None where nothing tells it. In containers an engine is built by what its
-    image brings, else by ``jetpack``. ``closed`` are device files of the GPU that this user may not open.
+    image brings, else by ``jetpack``. ``closed`` are device files of the GPU that this user may not
+    open.
     """
 
     architecture: str
@@ -86,22 +83,13 @@ def power_mode(system: Path = SYSTEM) -> str:
     here is remembered: somebody may change it while a profile is taken.
     """
     governor = _read(system / GOVERNOR_FILE).strip()
-    found = [f"governor {governor}"] if governor else []
-    if (system / RELEASE_FILE).is_file():
-        found.append(_nvpmodel(system))
-        locked = clocks(system)
-        found.append("clocks locked" if locked and locked.are_locked else "")
-    return ":".join(filter(None, found))
-
-
-def _nvpmodel(system: Path) -> str:
-    """Ask for the mode by its name, ``NV Power Mode: MAXN``; else read its number."""
-    try:
-        said = output_of(["nvpmodel", "-q"])
-    except ProcessFailed:
-        return mode_of(_read(system / MODE_FILE))
-    name = re.search(r"NV Power Mode: *(\S+)", said)
-    return f"power mode {name[1]}" if name else ""
+    modes, found = power_modes(system), clocks(system)
+    told = (
+        f"governor {governor}" if governor else "",
+        f"power mode {modes.now}" if modes else "",
+        "clocks locked" if found and found.are_locked else "",
+    )
+    return ":".join(filter(None, told))
 
 
 def _read(file: Path) -> str:
