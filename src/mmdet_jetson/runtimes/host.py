@@ -69,11 +69,16 @@ class HostRuntime:
 
     @cached_property
     def machine(self) -> Machine:
-        """The machine. Files say which GPU a Jetson has; of a PC's the CUDA driver is asked."""
+        """The machine. Files say which GPU a Jetson has; of a PC's the CUDA driver is asked.
+
+        It is asked, too, where device files are closed to this user: not every JetPack needs all.
+        """
         here = self.by_files
-        if here.l4t or not here.has_gpu:
+        if not (here.closed if here.l4t else here.has_gpu):
             return here
-        return replace(here, has_gpu=self.gpu is not None, sm=self.gpu.sm if self.gpu else None)
+        if self.gpu:
+            return replace(here, sm=self.gpu.sm, closed=())
+        return here if here.l4t else replace(here, has_gpu=False)
 
     @cached_property
     def gpu(self) -> Gpu | None:

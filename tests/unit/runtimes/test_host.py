@@ -262,6 +262,17 @@ def test_which_gpu_a_pc_has_is_known_before_a_training(
     assert [(each.has_gpu, each.sm) for each in found] == [(True, 80), (False, None)]
 
 
+def test_a_closed_device_file_counts_where_cuda_fails(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JetPack 5 has files of the group `render`, too, and CUDA needs `video` alone there."""
+    for gpu, told in ((A100, ()), (None, ("/dev/dri/renderD128",))):
+        runtime = on(settings, monkeypatch, gpu)
+        closed = ("/dev/dri/renderD128",)
+        runtime.by_files = replace(runtime.by_files, l4t="35.4.1", closed=closed)
+        assert runtime.machine.closed == told
+
+
 def test_a_driver_that_fails_is_no_gpu(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = on(settings, monkeypatch, A100)
 
