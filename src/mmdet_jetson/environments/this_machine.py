@@ -125,6 +125,7 @@ def _jetpack(system: Path, l4t: str, sm: int | None) -> JetPack | None:
     version = version_of(python)
     if not version:
         return None
-    # The version of CUDA that is installed, or else the one that TensorRT is built for.
-    cuda = cuda_of(_read(system / CUDA_FILE)) or tensorrt.partition("+cuda")[2]
+    # TensorRT's package names the CUDA that it was built with, which need not be the installed one:
+    # that of JetPack 6.2 says 12.5, and its CUDA is 12.6.
+    cuda = cuda_of(_read(system / CUDA_FILE)) or ""
     return JetPack(l4t, python, version, tensorrt, sm, cuda)
