@@ -29,6 +29,7 @@ GRAPH: Mapping[str, object] = {
     "batch": 1,
     "classes": ["balloon"],
     "input_size": [640, 640],
+    "post_processing": {"from": "model", "rounds": 24},
 }
 # As on a device, where neither the dataset's source nor the training's config is.
 DEVICE = ("dataset.source=/nowhere", "train.config=nowhere.py", "train.weights=")
@@ -256,6 +257,11 @@ def test_a_damaged_description_is_refused(
         ({"input_size": [96, 96]}, "the input_size of .* is 96, 96, and .* is 640, 640"),
         ({"input": "image"}, f"the input of .* is image, and target {PC}'s is letterboxed"),
         ({"batch": 2}, "the batch of .* is 2, and .* is 1"),
+        (
+            {"post_processing": {"from": "deploy", "rounds": 24}},
+            "the thresholds of .* is deploy, and the configuration's is model",
+        ),
+        ({"post_processing": {"from": "model", "rounds": 16}}, "the rounds of .* is 16, .* is 24"),
         ({"graph": "documented"}, "the graph of .* is documented, and .* is fused"),
     ],
 )
