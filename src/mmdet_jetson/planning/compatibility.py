@@ -6,6 +6,7 @@ its containers. `Machine` says what it is, whichever it is.
 
 from collections.abc import Iterator
 
+from mmdet_jetson.config.builder_settings import WITHOUT_DLA
 from mmdet_jetson.config.images import Images
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
@@ -112,6 +113,8 @@ def _no_such_jetson(target: Target, machine: Machine) -> Iterator[str]:
     sm = machine.jetpack.sm if machine.jetpack else machine.sm
     if target.sm and sm not in (None, target.sm):
         yield f"its GPU has compute capability {sm}, the target needs {target.sm}"
+    if target.dla is not None and any(module in machine.board for module in WITHOUT_DLA):
+        yield f"its board is an {machine.board}, which has no DLA, and the target asks for one"
 
 
 def _closed(machine: Machine) -> Iterator[tuple[str, str]]:

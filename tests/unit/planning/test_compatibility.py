@@ -122,6 +122,18 @@ def test_another_jetson_is_one_sentence(machine: Machine, told: str) -> None:
     assert "invoke build-jetson-engine --target agx-orin-jp501" in refused.value.hint
 
 
+def test_a_board_without_an_accelerator_is_known_before_the_training() -> None:
+    """Two Orins differ in nothing else that is compared."""
+    images, plain = load_images(CONFIGS / "images.toml"), project("agx-orin-jp501")
+    target = msgspec.structs.replace(plain.targets["agx-orin-jp501"], precision="fp16", dla=0)
+    on_dla = msgspec.structs.replace(plain, targets={"agx-orin-jp501": target})
+    nano = replace(REMOTE, board="NVIDIA Jetson Orin Nano Developer Kit")
+    check_targets(on_dla, "engine", replace(nano, board="NVIDIA Jetson AGX Orin"), images)
+    check_targets(plain, "engine", nano, images)
+    with pytest.raises(UserError, match="Orin Nano Developer Kit, which has no DLA"):
+        check_targets(on_dla, "engine", nano, images)
+
+
 def test_who_may_not_open_the_gpu_is_told_the_groups(tmp_path: Path) -> None:
     images = load_images(CONFIGS / "images.toml")
     device = tmp_path / "nvmap"
