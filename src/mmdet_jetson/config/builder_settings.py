@@ -56,7 +56,7 @@ def _check_pictures(name: str, target: Target, input_size: tuple[int, int]) -> N
     largest, best = target.largest_picture, max(input_size)
     if largest is None:
         return
-    if target.graph != "fused" or target.input != "image":
+    if not target.takes_any_size:
         raise ConfigError(
             f"targets.toml: {name}.largest_picture: its engine takes pictures of one size only",
             'remove it, or set input to "image"',

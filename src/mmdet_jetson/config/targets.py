@@ -83,6 +83,11 @@ class Target(Section, frozen=True):
         return {name: value for name, value in said.items() if value is not None}
 
     @property
+    def takes_any_size(self) -> bool:
+        """Whether its engine takes pictures as they are."""
+        return self.graph == "fused" and self.input == "image"
+
+    @property
     def session(self) -> SessionSettings:
         """How its engine is run on a GPU."""
         return SessionSettings(self.cuda_graph, self.mapped_memory)
@@ -165,7 +170,7 @@ def check_target(name: str, target: Target) -> None:
             f"targets.toml: {name}.compute_capabilities: needed for backend {target.backend!r}",
             "list the GPUs to compile for, as in [86, 89]",
         )
-    if target.graph == "fused" and target.input == "image" and target.batch > 1:
+    if target.takes_any_size and target.batch > 1:
         raise ConfigError(
             f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
             'set its input to "letterboxed"',
