@@ -296,6 +296,28 @@ def test_an_export_for_a_target_alike_is_taken(home: Home, settings: Settings) -
     assert "invoke pack --target agx-orin-jp501" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("size", "fits"), [((2048, 32), True), ((2049, 32), False), ((2048, 31), False)]
+)
+def test_pictures_that_an_engine_does_not_take_are_refused(
+    home: Home, settings: Settings, size: tuple[int, int], fits: bool
+) -> None:
+    """Else it would be found out behind a build of many minutes."""
+    image = {"file_name": "1.jpg", "width": size[0], "height": size[1]}
+    content = json.dumps({"images": [image]}).encode()
+    files = {"summary.json": b"{}", "val.json": content, "val/1.jpg": b"1"}
+    home.put("dataset", "dataset", files, {})
+    home.put_evaluation("checkpoint")
+    home.put_evaluation("documented")
+    home.put_export("orin-nano-jp62-fp16", input="image")
+    asked = 'targets=["orin-nano-jp62-fp16"]'
+    if fits:
+        assert not given_by(home.store.root, settings, asked).lacks
+        return
+    with pytest.raises(UserError, match=r"1\.jpg in balloon\.dataset has .* sides of 32 to 2048"):
+        given_by(home.store.root, settings, asked)
+
+
 def test_an_engine_in_8_bits_needs_pictures_to_calibrate_it(home: Home, settings: Settings) -> None:
     in_8_bits = 'targets=["pc-onnxruntime-int8"]'
     with pytest.raises(UserError, match="comes without pictures to calibrate") as caught:
