@@ -5,11 +5,14 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmdet_jetson.contract.files import text_of
 from mmdet_jetson.contract.nvidia import (
     BOARD_FILE,
+    CARD_FILES,
     CHIP_FILE,
     CUDA_FILE,
     DEVICE_TREE,
+    ORINS_DRIVER,
     RELEASE_FILE,
     board_of,
     closed_to_user,
@@ -71,7 +74,7 @@ class Machine:
 
 def cpu_name(system: Path = SYSTEM) -> str:
     """Name the processor and the number of cores that programs started here may use."""
-    lines = _read(system / "proc/cpuinfo").splitlines()
+    lines = text_of(system / "proc/cpuinfo").splitlines()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{models[0] if models else platform.machine()} x {len(os.sched_getaffinity(0))}"
 
@@ -82,7 +85,7 @@ def power_mode(system: Path = SYSTEM) -> str:
     A Jetson has modes of its power budget, and any machine a governor of its CPUs' clocks. Nothing
     here is remembered: somebody may change it while a profile is taken.
     """
-    governor = _read(system / GOVERNOR_FILE).strip()
+    governor = text_of(system / GOVERNOR_FILE).strip()
     modes, found = power_modes(system), clocks(system)
     told = (
         f"governor {governor}" if governor else "",
@@ -92,23 +95,16 @@ def power_mode(system: Path = SYSTEM) -> str:
     return ":".join(filter(None, told))
 
 
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(errors="replace")
-    except OSError:
-        return ""
-
-
 def this_machine(system: Path = SYSTEM) -> Machine:
     """Look at the machine's files; nothing touches the GPU."""
-    devices = ("dev/nvidia[0-9]*", "dev/nvhost-gpu", "dev/nvgpu/igpu0/ctrl")
-    l4t, tree = release_of(_read(system / RELEASE_FILE)), system / DEVICE_TREE
-    sm = sm_of(_read(tree / CHIP_FILE)) if l4t else None
+    devices = (CARD_FILES[0], *ORINS_DRIVER)
+    l4t, tree = release_of(text_of(system / RELEASE_FILE)), system / DEVICE_TREE
+    sm = sm_of(text_of(tree / CHIP_FILE)) if l4t else None
     return Machine(
         architecture=MACHINES.get(platform.machine(), platform.machine()),
         has_gpu=any(any(system.glob(device)) for device in devices),
         l4t=l4t,
-        board=board_of(_read(tree / BOARD_FILE)) if l4t else "",
+        board=board_of(text_of(tree / BOARD_FILE)) if l4t else "",
         jetpack=_jetpack(system, l4t, sm) if l4t else None,
         sm=sm,
         closed=closed_to_user(system),
@@ -127,5 +123,5 @@ def _jetpack(system: Path, l4t: str, sm: int | None) -> JetPack | None:
         return None
     # TensorRT's package names the CUDA that it was built with, which need not be the installed one:
     # that of JetPack 6.2 says 12.5, and its CUDA is 12.6.
-    cuda = cuda_of(_read(system / CUDA_FILE)) or ""
+    cuda = cuda_of(text_of(system / CUDA_FILE)) or ""
     return JetPack(l4t, python, version, tensorrt, sm, cuda)

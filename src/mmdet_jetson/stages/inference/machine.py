@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from mmdet_jetson.contract.files import text_of
 from mmdet_jetson.contract.nvidia import (
     BOARD_FILE,
     DEVICE_TREE,
@@ -90,7 +91,4 @@ def _memory_gb() -> Optional[float]:
 
 
 def _lines(path: Path) -> List[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
+    return text_of(path).splitlines()
