@@ -75,7 +75,7 @@ def _problems(
 
 def _no_such_gpu(target: Target, machine: Machine) -> str:
     if not machine.has_gpu:
-        return "such an engine runs on a GPU only, and CUDA finds none here"
+        return "such an engine runs on a GPU only, and this machine has none that CUDA finds"
     listed = " or ".join(map(str, target.compute_capabilities))
     return f"its GPU has compute capability {machine.sm}, and such an engine runs on {listed} only"
 
