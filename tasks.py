@@ -219,8 +219,8 @@ def build_jetson_engine(
 
 
 @task(
-    help={"name": "a step as `invoke status` names it, a stage or a command", **HELP},
-    iterable=["set"],
+    help={"name": "a step as `invoke status` names it, a stage or a command", **BY_TARGET, **ONNX},
+    iterable=["set", "target"],
 )
 @verbs.answering
 def why(
@@ -229,13 +229,18 @@ def why(
     name: str,
     config: str = CONFIG,
     set: list[str] | None = None,
+    target: list[str] | None = None,
+    onnx: str = "",
     runtime: str = "host",
     docker_host: str = "",
     untested: bool = False,
 ) -> None:
     """Explain why a step would run again, or would not."""
     options = RuntimeOptions(runtime, docker_host, untested)
-    verbs.show_why(name, Request(config=config, overrides=set or (), runtime=options))
+    request = Request(
+        config=config, overrides=set or (), targets=target or (), runtime=options, onnx=onnx
+    )
+    verbs.show_why(name, request)
 
 
 @task(help={"engine": "the folder of an engine", "onnx": "the ONNX file it should be made from"})

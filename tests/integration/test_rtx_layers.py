@@ -16,8 +16,8 @@ pytestmark = pytest.mark.skipif(
 
 def test_no_layer_with_floats_outside_the_network_is_free(tmp_path: Path) -> None:
     here = Path(__file__).parent
-    family = FAMILIES["rtmdet-tiny"]
-    output_of([python("train"), str(here / "export_untrained.py"), family, str(tmp_path / "onnx")])
+    export, family = str(here / "export_untrained.py"), FAMILIES["rtmdet-tiny"]
+    output_of([python("train"), export, family, str(tmp_path / "onnx"), "image"])
 
     script = str(here / "list_free_layers.py")
     said = output_of([python("deploy-rtx"), script, str(tmp_path / "onnx/end2end.onnx")])

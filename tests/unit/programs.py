@@ -37,7 +37,7 @@ NOT_DEBIANS = {
     "tritonserver": "NVIDIA's: a test that needs it is skipped",
     "nvcc": "CUDA's compiler: tests that need it are skipped, images have it where their base does",
     "nvidia-smi": "NVIDIA's driver: where it is absent there is no GPU to use",
-    "nvpmodel": "JetPack's: where it is absent the file that it keeps is read, or there is no power mode",
+    "nvpmodel": "JetPack's: a report has its answer where it is; the mode itself is read from its files",
 }
 # Programs that call others which their packages do not depend on, and why.
 CALLED_INSIDE = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmdet_jetson.cli.findings import Finding
-from mmdet_jetson.contract.nvidia import closed_to_user, gpu_files, how_to_open, jetpack_of
+from mmdet_jetson.contract.nvidia import gpu_files, how_to_open, jetpack_of
 from mmdet_jetson.contract.power import power_modes
 from mmdet_jetson.environments.this_machine import SYSTEM, Machine
 from mmdet_jetson.processes import ProcessFailed, output_of
@@ -49,7 +49,7 @@ def examine_device(machine: Machine, system: Path = SYSTEM) -> Iterator[Finding]
         yield Finding("power mode", True, _power_mode(system))
     files = list(gpu_files(system))
     if machine.l4t or files:
-        yield _device_files([str(file) for file in files], closed_to_user(system))
+        yield _device_files([str(file) for file in files], machine.closed)
         yield from _docker(system)
 
 
@@ -90,7 +90,7 @@ def _device_files(files: list[str], closed: tuple[str, ...]) -> Finding:
     if closed:
         shown = f"this user may not open {', '.join(closed)}: CUDA fails without a reason"
         return Finding(what, False, shown, how_to_open(closed))
-    return Finding(what, True, f"{len(files)}, this user may open them all")
+    return Finding(what, True, f"{len(files)}, and what CUDA needs of them is open to this user")
 
 
 def _docker(system: Path) -> Iterator[Finding]:

@@ -8,17 +8,13 @@ from rich.console import Console
 from mmdet_jetson.cli.one_stage import run_stage
 from mmdet_jetson.cli.upkeep import named
 from mmdet_jetson.config.toml import nearest
-from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import OUTPUT
 from mmdet_jetson.contract.parameters.export_for import ExportForParameters
 from mmdet_jetson.contract.pipelines import PIPELINES
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import make_folder
-from mmdet_jetson.planning.stages import ENGINE, EXPORT_FOR
+from mmdet_jetson.planning.stages import DEPLOY, ENGINE, EXPORT_FOR
 from mmdet_jetson.planning.steps import Step
-
-ENVIRONMENT = BACKENDS["onnxruntime"].environment
-"""On every machine that builds or runs engines. The stage opens none, so that any will do."""
 
 
 def export_for(pipeline: str, engine: str, to: str) -> None:
@@ -37,7 +33,7 @@ def export_for(pipeline: str, engine: str, to: str) -> None:
     into = Path(to).absolute()
     is_new = not into.exists()
     make_folder(into)
-    step = Step(stage=EXPORT_FOR, parameters=ExportForParameters(pipeline), environment=ENVIRONMENT)
+    step = Step(stage=EXPORT_FOR, parameters=ExportForParameters(pipeline), environment=DEPLOY)
     try:
         # In the same file system, so that what is made only has to be renamed.
         with tempfile.TemporaryDirectory(prefix=".export-for-", dir=into) as scratch:

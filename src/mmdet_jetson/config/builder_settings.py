@@ -3,28 +3,24 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+from mmdet_jetson.config.targets import TYPED_FROM, Target
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.nvidia import OR
 from mmdet_jetson.errors import ConfigError
 
-if TYPE_CHECKING:
-    from mmdet_jetson.config.targets import Target
-
 LEVELS_FROM = (8, 6)
-TYPED_FROM = (10, 0)
 # "TensorRT 10.7 was the last release that supported DLA", until 11.4.1 does so again: the pages on
 # DLA of NVIDIA's documentation of TensorRT 11.3.0 and 11.4.1. Of 11.4 the device is asked.
 NO_DLA_FROM, DLA_AGAIN_FROM = (10, 8), (11, 4)
 WITHOUT_DLA = ("Orin Nano", "Thor")
 
 
-def check_builder(name: str, target: "Target") -> None:
+def check_builder(name: str, target: Target, input_size: tuple[int, int]) -> None:
     """Check the settings of a target's builder, as far as a plan can tell.
 
     Raises:
-        ConfigError: one has no meaning for this backend, graph, module or TensorRT.
+        ConfigError: one has no meaning for this backend, graph, module, TensorRT or input size.
     """
     known = BACKENDS[target.backend].settings
     for setting in target.builder_stated:
@@ -40,27 +36,12 @@ def check_builder(name: str, target: "Target") -> None:
                 "remove it",
             )
     _check_level(name, target)
-    _check_pictures(name, target)
+    _check_pictures(name, target, input_size)
     if target.dla is not None:
         _check_dla(name, target)
 
 
-def check_largest(name: str, target: "Target", input_size: tuple[int, int]) -> None:
-    """Refuse a largest picture that is smaller than the network's input, which is the best size.
-
-    Raises:
-        ConfigError: it is.
-    """
-    largest = target.builder.largest_picture
-    if target.largest_picture is not None and largest < max(input_size):
-        raise ConfigError(
-            f"targets.toml: {name}.largest_picture: {largest} is less than the longer side of "
-            f"input_size, {max(input_size)}",
-            f"set it to {max(input_size)} or more",
-        )
-
-
-def _check_level(name: str, target: "Target") -> None:
+def _check_level(name: str, target: Target) -> None:
     if target.optimization_level is not None:
         for stated in _tensorrts(target, lambda version: version < LEVELS_FROM):
             raise ConfigError(
@@ -70,16 +51,25 @@ def _check_level(name: str, target: "Target") -> None:
             )
 
 
-def _check_pictures(name: str, target: "Target") -> None:
-    takes_any = target.graph == "fused" and target.input == "image"
-    if target.largest_picture is not None and not takes_any:
+def _check_pictures(name: str, target: Target, input_size: tuple[int, int]) -> None:
+    """Refuse a largest picture where there is one size only, and one below the best size."""
+    largest, best = target.largest_picture, max(input_size)
+    if largest is None:
+        return
+    if not target.takes_any_size:
         raise ConfigError(
             f"targets.toml: {name}.largest_picture: its engine takes pictures of one size only",
             'remove it, or set input to "image"',
         )
+    if largest < best:
+        raise ConfigError(
+            f"targets.toml: {name}.largest_picture: {largest} is less than the longer side of "
+            f"input_size, {best}",
+            f"set it to {best} or more",
+        )
 
 
-def _check_dla(name: str, target: "Target") -> None:
+def _check_dla(name: str, target: Target) -> None:
     """Refuse an accelerator where there is none, and what none computes."""
     field = f"targets.toml: {name}.dla"
     if target.precision == "fp32":
@@ -115,7 +105,7 @@ def _check_dla(name: str, target: "Target") -> None:
             )
 
 
-def _tensorrts(target: "Target", matches: Callable[[tuple[int, ...]], bool]) -> Iterator[str]:
+def _tensorrts(target: Target, matches: Callable[[tuple[int, ...]], bool]) -> Iterator[str]:
     """Yield those TensorRTs of a target for which something holds, by their first two numbers."""
     for stated in filter(None, target.facts.get("tensorrt", "").split(OR)):
         if matches(tuple(map(int, stated.split(".")[:2]))):

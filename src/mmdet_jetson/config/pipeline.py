@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config.builder_settings import check_largest
+from mmdet_jetson.config.builder_settings import check_builder
 from mmdet_jetson.config.sources import Sources
 from mmdet_jetson.config.targets import PRECISIONS, Target, check_target, inherited
 from mmdet_jetson.config.toml import (
@@ -215,8 +215,7 @@ def with_precision(project: Project, precision: str) -> Project:
         for name, target in project.targets.items()
     }
     changed = msgspec.structs.replace(project, targets=targets)
-    for name, target in changed.used_targets.items():
-        check_target(name, target)
+    _check_used(changed)
     return changed
 
 
@@ -252,9 +251,13 @@ def _check_targets(project: Project, path: Path) -> None:
             raise ConfigError(
                 f"{path}: targets: {name!r} is not in targets.toml", nearest(name, project.targets)
             )
+    _check_used(project)
+
+
+def _check_used(project: Project) -> None:
     for name, target in project.used_targets.items():
         check_target(name, target)
-        check_largest(name, target, project.pipeline.input_size)
+        check_builder(name, target, project.pipeline.input_size)
 
 
 def _check_format(dataset: Dataset, path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config.builder_settings import TYPED_FROM, check_builder
 from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, nearest
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
@@ -28,6 +27,8 @@ VERSION = re.compile(r"\d+(\.\d+)*")
 SMALLEST = 32
 SETTINGS = tuple(field.name for field in fields(BuilderSettings))
 LIKE = "like"
+TYPED_FROM = (10, 0)
+"""From this TensorRT on networks are computed in the types of their graph."""
 
 
 class Target(Section, frozen=True):
@@ -80,6 +81,11 @@ class Target(Section, frozen=True):
         """Those of its settings that the target states."""
         said = {name: getattr(self, name) for name in SETTINGS}
         return {name: value for name, value in said.items() if value is not None}
+
+    @property
+    def takes_any_size(self) -> bool:
+        """Whether its engine takes pictures as they are."""
+        return self.graph == "fused" and self.input == "image"
 
     @property
     def session(self) -> SessionSettings:
@@ -164,7 +170,7 @@ def check_target(name: str, target: Target) -> None:
             f"targets.toml: {name}.compute_capabilities: needed for backend {target.backend!r}",
             "list the GPUs to compile for, as in [86, 89]",
         )
-    if target.graph == "fused" and target.input == "image" and target.batch > 1:
+    if target.takes_any_size and target.batch > 1:
         raise ConfigError(
             f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
             'set its input to "letterboxed"',
@@ -183,11 +189,10 @@ def check_target(name: str, target: Target) -> None:
                 f"targets.toml: {name}.input: TensorRT {tensorrt} takes no 8-bit pictures",
                 'set it to "tensor"',
             )
-    check_builder(name, target)
 
 
 def _is_typed(tensorrt: str) -> bool:
-    """Whether networks are strongly typed: from 10.0 on."""
+    """Whether networks are strongly typed."""
     return bool(tensorrt) and int(tensorrt.partition(".")[0]) >= TYPED_FROM[0]
 
 

@@ -9,18 +9,20 @@ import io
 import posixpath
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from mmdet_jetson.containers.objects import FolderMount
+from mmdet_jetson.contract.nvidia import CARD_FILES, JETSON_FILES
 
 if TYPE_CHECKING:
     from mmdet_jetson.containers.docker_host import DockerHost
 
 DEVICES = "/dev"
-# What lies there of a GPU (`contract.nvidia.gpu_files`), as files and folders to ask for.
-GPU_DEVICES = ("nvmap", "nvhost-ctrl-gpu", "nvhost-gpu", "nvgpu", "dri", "nvidia0", "nvidiactl")
-RENDER = "renderD"
+GPU_DEVICES = (*CARD_FILES, *JETSON_FILES)
+# Docker packs files and whole folders, and knows no patterns.
+ASKED_FOR = tuple(dict.fromkeys(file.split("/")[1].replace("[0-9]*", "0") for file in GPU_DEVICES))
 # As whoever may not know sees a group: of a rootless Docker host, whose containers cannot have it.
 NOBODY = 65534
 _MOUNTED = "/mounted"
@@ -45,7 +47,7 @@ def gpu_groups(host: "DockerHost", devices: str = DEVICES) -> tuple[int, ...]:
     """
     groups = {
         member.gid
-        for packed in _packed(host, devices, GPU_DEVICES).values()
+        for packed in _packed(host, devices, ASKED_FOR).values()
         for member in _members(packed)
         if _is_opened_by_group(member)
     }
@@ -55,8 +57,7 @@ def gpu_groups(host: "DockerHost", devices: str = DEVICES) -> tuple[int, ...]:
 def _is_opened_by_group(member: tarfile.TarInfo) -> bool:
     if member.isdir() or member.issym():
         return False
-    folder, name = posixpath.split(member.name)
-    if folder == "dri" and not name.startswith(RENDER):
+    if not any(fnmatchcase(f"dev/{member.name}", pattern) for pattern in GPU_DEVICES):
         return False
     by_group, by_all = stat.S_IRGRP | stat.S_IWGRP, stat.S_IROTH | stat.S_IWOTH
     return member.mode & by_group == by_group and member.mode & by_all != by_all
@@ -65,9 +66,7 @@ def _is_opened_by_group(member: tarfile.TarInfo) -> bool:
 _EMPTY = bytes(10240)  # an archive of nothing, as tar pads it
 
 
-def _packed(
-    host: "DockerHost", folder: str, names: tuple[str, ...] | list[str]
-) -> dict[str, bytes]:
+def _packed(host: "DockerHost", folder: str, names: Sequence[str]) -> dict[str, bytes]:
     """Pack each of these that lies in a folder of the machine."""
     with host.never_started(FolderMount(folder, _MOUNTED), labels={}) as container:
         found = {name: b"".join(host.get(container, f"{_MOUNTED}/{name}") or ()) for name in names}

@@ -1,7 +1,15 @@
-"""Files that are there whole or not at all."""
+"""Files: written whole or not at all, and read where they are."""
 
 import os
 from pathlib import Path
+
+
+def text_of(file: Path) -> str:
+    """Read what only some machines tell, as the kernel's and JetPack's files; empty elsewhere."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -47,8 +47,6 @@ DEVICE_TREE = "proc/device-tree"  # a link to the next, which Docker hides from 
 DEVICE_TREE_FOLDER = "sys/firmware/devicetree/base"
 BOARD_FILE = "model"  # of the device tree, as the next
 CHIP_FILE = "compatible"
-MODE_FILE = "var/lib/nvpmodel/status"  # of nvpmodel
-GOVERNOR_FILE = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"  # any machine may have it
 # What comes with CUDA since 11.1: {"cuda": {"name": "CUDA SDK", "version": "11.4.20220427"}, ...}
 CUDA_FILE = "usr/local/cuda/version.json"
 # The chips' names in the device tree, and the compute capability of their GPU without its dot:
@@ -122,12 +120,6 @@ def board_of(model: str) -> str:
 def sm_of(compatible: str) -> Optional[int]:
     """Tell the compute capability of the chip that a device tree names; None for no known one."""
     return next((sm for chip, sm in CHIPS.items() if chip in compatible), None)
-
-
-def mode_of(status: str) -> str:
-    """Name the power mode that nvpmodel keeps as ``pmode:0002``; empty where it keeps none."""
-    found = re.search(r"pmode: *0*(\d+)", status)
-    return f"power mode {found[1]}" if found else ""
 
 
 def cuda_of(versions: str) -> Optional[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
+from mmdet_jetson.contract.files import text_of
 from mmdet_jetson.contract.records import ContractError, decode, encode
 
 SYSTEM = Path("/")
@@ -22,6 +23,8 @@ MODES_FILE = "etc/nvpmodel.conf"
 """All modes of the board, a link to its own file: ``< POWER_MODEL ID=2 NAME=MAXN_SUPER >``."""
 DEVFREQ = "sys/class/devfreq"
 CPUFREQ = "sys/devices/system/cpu"
+GOVERNOR_FILE = f"{CPUFREQ}/cpu0/cpufreq/scaling_governor"
+"""Any machine may have it, not a Jetson alone."""
 OF_HOST = "MMDET_JETSON_HOST_POWER_MODES"
 """An environment variable of a container, for what it cannot read of its host: `PowerModes`."""
 
@@ -117,7 +120,7 @@ def power_modes(
     try:
         return decode(PowerModes, json.loads(environ[OF_HOST]))
     except (KeyError, ValueError, ContractError):
-        return modes_of(_read(system / STATUS_FILE), _read(system / MODES_FILE))
+        return modes_of(text_of(system / STATUS_FILE), text_of(system / MODES_FILE))
 
 
 def told(modes: PowerModes) -> Mapping[str, str]:
@@ -133,7 +136,7 @@ def clocks(system: Path = SYSTEM) -> Optional[Clocks]:
     if gpu is None:
         return None
     cpus = sorted((system / CPUFREQ).glob("cpu[0-9]*/cpufreq"))
-    governors = {_read(cpu / "scaling_governor").strip() for cpu in cpus}
+    governors = {text_of(cpu / "scaling_governor").strip() for cpu in cpus}
     return Clocks(gpu, tuple(_cpu_clocks(cpus)), tuple(sorted(governors - {""})))
 
 
@@ -153,14 +156,7 @@ def _cpu_clocks(cpus: Sequence[Path]) -> Iterator[Clock]:
 def _clock(folder: Path, least: str, most: str, now: str, unit: int) -> Optional[Clock]:
     """Read a clock whose files count in ``unit`` Hz; None where one of them cannot be read."""
     try:
-        values = [int(_read(folder / name)) * unit for name in (least, most, now)]
+        values = [int(text_of(folder / name)) * unit for name in (least, most, now)]
     except ValueError:
         return None
     return Clock(*values)
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(errors="replace")
-    except OSError:
-        return ""

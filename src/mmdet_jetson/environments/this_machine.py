@@ -2,26 +2,25 @@
 
 import os
 import platform
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmdet_jetson.contract.files import text_of
 from mmdet_jetson.contract.nvidia import (
     BOARD_FILE,
+    CARD_FILES,
     CHIP_FILE,
     CUDA_FILE,
     DEVICE_TREE,
-    GOVERNOR_FILE,
-    MODE_FILE,
+    ORINS_DRIVER,
     RELEASE_FILE,
     board_of,
     closed_to_user,
     cuda_of,
-    mode_of,
     release_of,
     sm_of,
 )
-from mmdet_jetson.contract.power import clocks
+from mmdet_jetson.contract.power import GOVERNOR_FILE, clocks, power_modes
 from mmdet_jetson.environments.pythons import version_of
 from mmdet_jetson.processes import ProcessFailed, output_of
 
@@ -57,8 +56,9 @@ class Machine:
 
     ``architecture`` is as images name it: amd64, arm64. ``l4t`` is the release of Jetson Linux and
     ``board`` what a Jetson calls itself, empty on any other machine; ``sm`` is the compute
-    capability of a Jetson's chip. In containers an engine is built by what its image brings, else
-    by ``jetpack``. ``closed`` are device files of the GPU that this user may not open.
+    capability of its GPU, None where nothing tells it. In containers an engine is built by what its
+    image brings, else by ``jetpack``. ``closed`` are device files of the GPU that this user may not
+    open.
     """
 
     architecture: str
@@ -74,7 +74,7 @@ class Machine:
 
 def cpu_name(system: Path = SYSTEM) -> str:
     """Name the processor and the number of cores that programs started here may use."""
-    lines = _read(system / "proc/cpuinfo").splitlines()
+    lines = text_of(system / "proc/cpuinfo").splitlines()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{models[0] if models else platform.machine()} x {len(os.sched_getaffinity(0))}"
 
@@ -85,42 +85,26 @@ def power_mode(system: Path = SYSTEM) -> str:
     A Jetson has modes of its power budget, and any machine a governor of its CPUs' clocks. Nothing
     here is remembered: somebody may change it while a profile is taken.
     """
-    governor = _read(system / GOVERNOR_FILE).strip()
-    found = [f"governor {governor}"] if governor else []
-    if (system / RELEASE_FILE).is_file():
-        found.append(_nvpmodel(system))
-        locked = clocks(system)
-        found.append("clocks locked" if locked and locked.are_locked else "")
-    return ":".join(filter(None, found))
-
-
-def _nvpmodel(system: Path) -> str:
-    """Ask for the mode by its name, ``NV Power Mode: MAXN``; else read its number."""
-    try:
-        said = output_of(["nvpmodel", "-q"])
-    except ProcessFailed:
-        return mode_of(_read(system / MODE_FILE))
-    name = re.search(r"NV Power Mode: *(\S+)", said)
-    return f"power mode {name[1]}" if name else ""
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(errors="replace")
-    except OSError:
-        return ""
+    governor = text_of(system / GOVERNOR_FILE).strip()
+    modes, found = power_modes(system), clocks(system)
+    told = (
+        f"governor {governor}" if governor else "",
+        f"power mode {modes.now}" if modes else "",
+        "clocks locked" if found and found.are_locked else "",
+    )
+    return ":".join(filter(None, told))
 
 
 def this_machine(system: Path = SYSTEM) -> Machine:
     """Look at the machine's files; nothing touches the GPU."""
-    devices = ("dev/nvidia[0-9]*", "dev/nvhost-gpu", "dev/nvgpu/igpu0/ctrl")
-    l4t, tree = release_of(_read(system / RELEASE_FILE)), system / DEVICE_TREE
-    sm = sm_of(_read(tree / CHIP_FILE)) if l4t else None
+    devices = (CARD_FILES[0], *ORINS_DRIVER)
+    l4t, tree = release_of(text_of(system / RELEASE_FILE)), system / DEVICE_TREE
+    sm = sm_of(text_of(tree / CHIP_FILE)) if l4t else None
     return Machine(
         architecture=MACHINES.get(platform.machine(), platform.machine()),
         has_gpu=any(any(system.glob(device)) for device in devices),
         l4t=l4t,
-        board=board_of(_read(tree / BOARD_FILE)) if l4t else "",
+        board=board_of(text_of(tree / BOARD_FILE)) if l4t else "",
         jetpack=_jetpack(system, l4t, sm) if l4t else None,
         sm=sm,
         closed=closed_to_user(system),
@@ -137,6 +121,7 @@ def _jetpack(system: Path, l4t: str, sm: int | None) -> JetPack | None:
     version = version_of(python)
     if not version:
         return None
-    # The version of CUDA that is installed, or else the one that TensorRT is built for.
-    cuda = cuda_of(_read(system / CUDA_FILE)) or tensorrt.partition("+cuda")[2]
+    # TensorRT's package names the CUDA that it was built with, which need not be the installed one:
+    # that of JetPack 6.2 says 12.5, and its CUDA is 12.6.
+    cuda = cuda_of(text_of(system / CUDA_FILE)) or ""
     return JetPack(l4t, python, version, tensorrt, sm, cuda)

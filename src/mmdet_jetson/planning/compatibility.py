@@ -6,6 +6,7 @@ its containers. `Machine` says what it is, whichever it is.
 
 from collections.abc import Iterator
 
+from mmdet_jetson.config.builder_settings import WITHOUT_DLA
 from mmdet_jetson.config.images import Images
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
@@ -46,7 +47,9 @@ def check_targets(project: Project, command: str, machine: Machine, images: Imag
 def can_run(target: Target, machine: Machine) -> bool:
     """Whether what that machine builds for the target runs on it, too."""
     backend = BACKENDS[target.backend]
-    return backend.builds_on_its_device or not backend.needs_gpu or machine.has_gpu
+    if backend.builds_on_its_device or not backend.needs_gpu:
+        return True
+    return machine.has_gpu and machine.sm in (None, *target.compute_capabilities)
 
 
 def _problems(
@@ -67,10 +70,14 @@ def _problems(
             ELSEWHERE,
         )
     if command not in COMPILING and not can_run(target, machine):
-        yield (
-            "such an engine runs on a GPU only, and this machine has none",
-            "invoke engine --target {0} compiles it all the same",
-        )
+        yield _no_such_gpu(target, machine), "invoke engine --target {0} compiles it all the same"
+
+
+def _no_such_gpu(target: Target, machine: Machine) -> str:
+    if not machine.has_gpu:
+        return "such an engine runs on a GPU only, and this machine has none that CUDA finds"
+    listed = " or ".join(map(str, target.compute_capabilities))
+    return f"its GPU has compute capability {machine.sm}, and such an engine runs on {listed} only"
 
 
 def _other_versions(target: Target, machine: Machine) -> Iterator[str]:
@@ -106,6 +113,8 @@ def _no_such_jetson(target: Target, machine: Machine) -> Iterator[str]:
     sm = machine.jetpack.sm if machine.jetpack else machine.sm
     if target.sm and sm not in (None, target.sm):
         yield f"its GPU has compute capability {sm}, the target needs {target.sm}"
+    if target.dla is not None and any(module in machine.board for module in WITHOUT_DLA):
+        yield f"its board is an {machine.board}, which has no DLA, and the target asks for one"
 
 
 def _closed(machine: Machine) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.given_artifacts import (
     Absent,
     GivenArtifact,
+    check_sides,
     choose_run,
     hint_for,
     runs_in,
@@ -29,6 +30,7 @@ from mmdet_jetson.planning.pipeline import compared_targets
 from mmdet_jetson.planning.stages import EVALUATE_CHECKPOINT, EVALUATE_ENGINE, EXPORT, Stage
 from mmdet_jetson.planning.steps import Made, Step, name_of
 from mmdet_jetson.planning.target_steps import VALIDATION, TargetSteps
+from mmdet_jetson.planning.training_steps import largest_pictures
 from mmdet_jetson.store import Store
 
 BEHIND = (stages.ENGINE, stages.EVALUATE_ENGINE, stages.PROFILE, stages.REPORT)
@@ -151,6 +153,7 @@ class _Run:
             return Given(self.named, exports, Absent("dataset", lacks, hint_for(self.project)))
         dataset, *references = (artifact for artifact in found.values() if artifact)
         self._check_origin(list(exports.values()), dataset, references)
+        check_sides(dataset, largest_pictures(self.project))
         base = self._find(EVALUATE_CHECKPOINT, BASE)
         shown = (dataset, *([base] if base else []), *references)
         return Given(self.named, exports, dataset, references, shown)

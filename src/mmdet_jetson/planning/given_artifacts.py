@@ -1,10 +1,12 @@
 """Artifacts that are given to a plan: read as those of its own steps, and checked before."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmdet_jetson.config.pipeline import Project
+from mmdet_jetson.config.targets import SMALLEST
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.fetching.digests import file_digest
@@ -83,6 +85,27 @@ class Absent:
             UserError: always.
         """
         raise UserError(self.sentence, self.hint)
+
+
+def check_sides(dataset: GivenArtifact, largest: Mapping[str, int]) -> None:
+    """Hold validation pictures against how long a side engines take, as the stage `check` does.
+
+    ``largest`` has that by target.
+
+    Raises:
+        UserError: a picture has another size; names it.
+    """
+    if not largest:
+        return
+    for image in json.loads(dataset.read("val.json"))["images"]:
+        sides = image["width"], image["height"]
+        for target, most in largest.items():
+            if max(sides) > most or min(sides) < SMALLEST:
+                raise UserError(
+                    f"{image['file_name']} in {dataset.name} has {sides[0]}x{sides[1]} pixels, and "
+                    f"the engine for {target} takes sides of {SMALLEST} to {most}",
+                    f"set largest_picture of {target} in targets.toml, which costs memory",
+                )
 
 
 def hint_for(project: Project) -> str:

@@ -68,6 +68,12 @@ def check_export(
         expected |= {"input": target.input, "batch": target.batch}
     for field, value in expected.items():
         _agree(export, field, graph.get(field), value, f"target {name}'s")
+    if target.graph == "fused":
+        limits = graph.get("post_processing")
+        nms: dict[str, object] = limits if isinstance(limits, dict) else {}
+        asked, whose = pipeline.export, "the configuration's"
+        _agree(export, "thresholds", nms.get("from"), asked.thresholds, whose)
+        _agree(export, "rounds", nms.get("rounds"), asked.rounds, whose)
     backend = str(graph.get("backend"))
     kind = BACKENDS[backend].deploy_config if backend in BACKENDS else backend
     if target.graph == "documented":

@@ -83,6 +83,15 @@ def model_of(project: Project) -> ModelParameters:
     )
 
 
+def largest_pictures(project: Project) -> dict[str, int]:
+    """How long a side of a picture may be, by the target whose engine takes any up to there."""
+    return {
+        name: target.builder.largest_picture
+        for name, target in project.used_targets.items()
+        if target.takes_any_size and "largest_picture" in BACKENDS[target.backend].settings
+    }
+
+
 def check_step(project: Project, dataset: Step, train: Step, later: Iterable[Step]) -> Step:
     """Plan the check whether the steps behind the training can do their work on its checkpoint.
 
@@ -100,7 +109,9 @@ def check_step(project: Project, dataset: Step, train: Step, later: Iterable[Ste
             splits = ["train.json", "val.json"]
     return Step(
         stage=stages.CHECK,
-        parameters=CheckParameters(project.pipeline.train.device, model_of(project), exports),
+        parameters=CheckParameters(
+            project.pipeline.train.device, model_of(project), exports, largest_pictures(project)
+        ),
         inputs={"dataset": dataset.output(*splits), **read},
         # It computes nothing there: it looks whether there is one.
         uses_gpu=project.pipeline.train.device == "cuda",

@@ -20,18 +20,16 @@ from mmdet_jetson.contract.nvidia import (
     CHIP_FILE,
     DEVICE_TREE_FOLDER,
     FACTS,
-    MODE_FILE,
     OF_HOST,
     RELEASE_FILE,
     Gpu,
     board_of,
     is_version,
-    mode_of,
     release_of,
     sm_of,
 )
 from mmdet_jetson.contract.parameters.engine import EngineParameters
-from mmdet_jetson.contract.power import MODES_FILE, STATUS_FILE, modes_of, told
+from mmdet_jetson.contract.power import MODES_FILE, STATUS_FILE, PowerModes, modes_of, told
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.planning.stages import Stage
 from mmdet_jetson.runtimes.protocol import ASK_CLOCKS, ASK_GPU, ASK_REPORTED, gpu_of
@@ -113,17 +111,19 @@ class DockerMachine:
         facts = self.host.facts
         name = f"{facts.name} {facts.id.replace(':', '')} {facts.architecture} x {facts.cores}"
         gpu = self.gpu(image) if uses_gpu else None
-        mode = mode_of(self._jetson_file(MODE_FILE))
+        modes = self._power_modes()
+        mode = f"power mode {modes.now}" if modes else ""
         parts = (name, gpu.uuid if gpu else "", mode, self._clocks(image))
         return ":".join(filter(None, parts))
 
     def power_environ(self, stage: Stage) -> Mapping[str, str]:
         """What a container cannot see of a Jetson's power mode, for a stage that times engines."""
-        if not stage.measures_device:
-            return {}
-        status = self._jetson_file(STATUS_FILE)
-        modes = modes_of(status, self._jetson_file(MODES_FILE) if status else "")
+        modes = self._power_modes() if stage.measures_device else None
         return told(modes) if modes else {}
+
+    def _power_modes(self) -> PowerModes | None:
+        status = self._jetson_file(STATUS_FILE)
+        return modes_of(status, self._jetson_file(MODES_FILE) if status else "")
 
     def _clocks(self, image: Image) -> str:
         """Tell locked clocks from others; a container sees them, the API cannot read them."""

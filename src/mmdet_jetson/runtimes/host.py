@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mmdet_jetson.environments.packages import (
     python_of,
     train_environment,
 )
-from mmdet_jetson.environments.this_machine import cpu_name, power_mode, this_machine
+from mmdet_jetson.environments.this_machine import Machine, cpu_name, power_mode, this_machine
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import remove
 from mmdet_jetson.planning.stage_source import PACKAGE, copy_source
@@ -56,8 +57,8 @@ class HostRuntime:
     def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
         self.settings = settings
         self.say = say
-        self.machine = this_machine()
-        root, jetpack = settings.root, self.machine.jetpack
+        self.by_files = this_machine()
+        root, jetpack = settings.root, self.by_files.jetpack
         names = sorted({backend.environment for backend in BACKENDS.values()})
         self.environments: dict[str, Environment] = {
             TRAIN: train_environment(root, settings.variant),
@@ -67,9 +68,22 @@ class HostRuntime:
             self.environments[DEPLOY] = jetpack_environment(root, jetpack)
 
     @cached_property
+    def machine(self) -> Machine:
+        """The machine. Files say which GPU a Jetson has; of a PC's the CUDA driver is asked.
+
+        It is asked, too, where device files are closed to this user: not every JetPack needs all.
+        """
+        here = self.by_files
+        if not (here.closed if here.l4t else here.has_gpu):
+            return here
+        if self.gpu:
+            return replace(here, sm=self.gpu.sm, closed=())
+        return here if here.l4t else replace(here, has_gpu=False)
+
+    @cached_property
     def gpu(self) -> Gpu | None:
         """The GPU that a stage would compute on; asking takes a moment where there is one."""
-        if not self.machine.has_gpu:
+        if not self.by_files.has_gpu:
             return None
         try:
             environ = _environ(self.settings.cache, PACKAGE.parent)
@@ -85,7 +99,7 @@ class HostRuntime:
         identity = self.environments[step.environment].identity
         if not (step.belongs_to_gpu and self.gpu):
             return identity
-        parts = (identity, self.gpu.identity, self.machine.board, _variables(ROUNDING))
+        parts = (identity, self.gpu.identity, self.by_files.board, _variables(ROUNDING))
         return ":".join(filter(None, parts))
 
     def evidence(self, step: Step) -> str:
@@ -95,16 +109,16 @@ class HostRuntime:
     def device(self, step: Step) -> str:
         """Name the processor, its cores and its power mode, and the GPU that the step uses."""
         uuid = self.gpu.uuid if step.uses_gpu and self.gpu else ""
-        parts = (cpu_name(), self.machine.board, uuid, power_mode(), _variables(THREADS))
+        parts = (cpu_name(), self.by_files.board, uuid, power_mode(), _variables(THREADS))
         return ":".join(filter(None, parts))
 
     def check(self, steps: Sequence[Step]) -> None:
         """Refuse what has no packages for this processor; `prepare` makes what is missing."""
         needy = [step.name for step in steps if step.environment == TRAIN]
-        if needy and self.machine.architecture != "amd64":
+        if needy and self.by_files.architecture != "amd64":
             raise UserError(
                 f"{needy[0]} runs in environment `train`, whose packages are for x86-64 only, and "
-                f"this machine is {self.machine.architecture}",
+                f"this machine is {self.by_files.architecture}",
                 "on a PC `invoke pack --target TARGET FOLDER`, and here the same command with "
                 "`--onnx FOLDER`: docs/tutorial.md",
             )

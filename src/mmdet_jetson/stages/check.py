@@ -8,7 +8,7 @@ shown has to fit into it.
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import List, Optional
+from typing import List, Mapping, Optional
 
 from mmengine import Config
 
@@ -19,6 +19,7 @@ from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.report import DOCUMENTED
 from mmdet_jetson.stages.annotations.coco_file import CocoImage, read_split
+from mmdet_jetson.stages.building.compiler import SMALLEST
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel, load_trained_model
 from mmdet_jetson.stages.conversion.onnx_folder import write_onnx
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
@@ -44,6 +45,7 @@ def run(job: StageJob[CheckParameters]) -> Result:
     job.progress(0, len(job.parameters.exports) + 1, "reading the training config")
     config = untrained_config(job.parameters.model, job)
     pictures = check_pictures(job.inputs["dataset"], config, job.parameters.model.input_size)
+    check_sides(job.inputs["dataset"], job.parameters.largest)
     with TemporaryDirectory(dir=job.work) as checkpoint:
         write_untrained(config, Path(checkpoint))
         model = load_trained_model(Path(checkpoint))
@@ -75,6 +77,33 @@ def check_pictures(dataset: Path, config: Config, size: Size) -> int:
                 error.hint,
             )
     return sum(map(len, images.values()))
+
+
+def check_sides(dataset: Path, largest: Mapping[str, int]) -> None:
+    """Hold the validation pictures against how long a side engines take.
+
+    ``largest`` has that by target.
+
+    Raises:
+        StageError: a picture is larger, or smaller than TensorRT's engines are built for.
+    """
+    pictures = read_split(dataset / "val.json")["images"]
+    for target, most in largest.items():
+        misfits = [
+            each
+            for each in pictures
+            if max(each["width"], each["height"]) > most
+            or min(each["width"], each["height"]) < SMALLEST
+        ]
+        if misfits:
+            first = misfits[0]
+            raise StageError(
+                f"{len(misfits)} of {len(pictures)} pictures of the val split do not fit the "
+                f"engine for {target}, {first['file_name']} first: it has {first['width']}x"
+                f"{first['height']} pixels, and a side may have {SMALLEST} to {most}",
+                f"set largest_picture of {target} in targets.toml, which costs memory, or its "
+                'input to "letterboxed"; or scale such pictures first',
+            )
 
 
 def _misfit(picture: CocoImage, preprocessing: Preprocessing) -> List[StageError]:

@@ -147,7 +147,8 @@ def compare(backend: Backend, built: Built, request: BuildRequest) -> Compared:
         return Compared()
     graph = request.graph
     network = backend.open_session(built.file, request.precision, graph, built.settings)
-    return compare_with(request.onnx, network, BOUNDS[request.precision], graph)
+    bound, largest = BOUNDS[request.precision], request.settings.largest_picture
+    return compare_with(request.onnx, network, bound, graph, largest)
 
 
 def check_difference(compared: Compared, precision: str) -> None:

@@ -63,6 +63,7 @@ def run(
     *,
     model: ModelParameters = MODEL,
     device: str = "cpu",
+    largest: Mapping[str, int] | None = None,
 ) -> tuple[StageJob[CheckParameters], Result]:
     """Check a training config's source, or the demo's, for some exports by what they are for."""
     folder.mkdir(exist_ok=True)
@@ -76,7 +77,7 @@ def run(
         "config": folder if config else ROOT,
         **dict.fromkeys(DEPLOY, ROOT),
     }
-    parameters = CheckParameters(device, model, exports or {"pc": export()})
+    parameters = CheckParameters(device, model, exports or {"pc": export()}, largest or {})
     job = StageJob(parameters, inputs, folder / "output", folder / "work", channel=io.StringIO())
     return job, check.run(job)
 
@@ -264,6 +265,27 @@ def test_pictures_that_no_engine_sees_may_have_any_shape(tmp_path: Path, dataset
     wanted = replace(export(), input_size=(96, 64))
     _, result = run(tmp_path, data, model=wide, exports={"pc": wanted})
     assert result.metrics["pictures"] == 2
+
+
+@pytest.mark.parametrize(
+    ("largest", "size", "fits"),
+    [(48, (48, 32), True), (47, (48, 32), False), (48, (48, 31), False)],
+)
+def test_a_validation_picture_of_a_size_that_an_engine_does_not_take_is_refused(
+    tmp_path: Path, dataset: Path, largest: int, size: tuple[int, int], fits: bool
+) -> None:
+    """It would be found out when the engine is measured, and the training is over."""
+    (tmp_path / "data").mkdir()
+    content = json.loads((dataset / "val.json").read_text())
+    for image, (width, height) in zip(content["images"], [(40, 40), size]):
+        image.update(width=width, height=height)
+    (tmp_path / "data/val.json").write_text(json.dumps(content))
+    if fits:
+        assert run(tmp_path, tmp_path / "data", largest={"nano": largest})[1].metrics
+        return
+    with pytest.raises(StageError, match=r"1 of 2 .* do not fit the engine for nano") as caught:
+        run(tmp_path, tmp_path / "data", largest={"nano": largest})
+    assert f"{size[0]}x{size[1]} pixels, and a side may have 32 to {largest}" in str(caught.value)
 
 
 def test_what_mmdeploy_alone_cannot_write_need_not_be_compared(

@@ -2,6 +2,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -75,7 +76,9 @@ def test_a_jetson_with_everything(system: Path, docker: Docker) -> None:
         "L4T 36.4.3 (JetPack 6.2) on Orin NX: TensorRT 10.3.0.30-1+cuda12.5, CUDA 12.6, "
         "Python 3.10, compute capability 87"
     )
-    assert found["GPU's device files"].detail == "3, this user may open them all"
+    assert (
+        found["GPU's device files"].detail == "3, and what CUDA needs of them is open to this user"
+    )
     assert "network of containers" not in found
 
 
@@ -96,9 +99,8 @@ def test_the_groups_that_open_the_gpu_are_named(
     system: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = (str(system / "dev/nvmap"),)
-    monkeypatch.setattr(device, "closed_to_user", lambda _: closed)
     monkeypatch.setattr(device, "how_to_open", lambda files: f"usermod for {files}")
-    found = look(jetson(system), system)["GPU's device files"]
+    found = look(replace(jetson(system), closed=closed), system)["GPU's device files"]
     assert not found.good
     assert found.needed
     assert "dev/nvmap" in found.detail

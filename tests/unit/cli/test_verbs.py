@@ -68,6 +68,7 @@ def test_a_bug_passes_through(bug: Exception) -> None:
         (["dataset", "--set", "dataset.format=coko"], 2, "'coko' is unknown"),
         (["engine", "--target", "orin"], 2, "'orin' is not in targets.toml"),
         (["why", "nothing"], 1, "'nothing' is not a step of this pipeline"),
+        (["why", "profile", "--target", "orin-jp62", "--onnx", "x"], 1, "there is no such folder"),
         (["train", "--runtime", "dokcer"], 1, "did you mean 'docker'"),
         (["train", "--docker-host", "ssh://x"], 1, "add --runtime docker"),
         (["build-jetson-engine", "--target", "pc-onnxruntime", "--precision", "fp17"], 2, "fp16"),

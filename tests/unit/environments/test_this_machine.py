@@ -1,9 +1,8 @@
 from pathlib import Path
 
 import pytest
-from jetson_power import write_clocks
+from jetson_power import write_clocks, write_mode
 
-from mmdet_jetson.contract.nvidia import mode_of
 from mmdet_jetson.environments import pythons
 from mmdet_jetson.environments import this_machine as machine_files
 from mmdet_jetson.environments.packages import jetpack_environment
@@ -43,7 +42,7 @@ def test_a_jetson_tells_all_that_an_engine_depends_on(jetson: Path) -> None:
     assert found.sm == 87
     assert found.board == "NVIDIA Jetson AGX Orin Developer Kit"
     assert found.jetpack == JetPack(
-        "35.4.1", jetson / "usr/bin/python3", "3.8", "8.5.2-1+cuda11.4", 87, "11.4"
+        "35.4.1", jetson / "usr/bin/python3", "3.8", "8.5.2-1+cuda11.4", 87
     )
 
 
@@ -51,11 +50,11 @@ def test_a_jetson_tells_all_that_an_engine_depends_on(jetson: Path) -> None:
     ("content", "cuda"),
     [
         ('{"cuda": {"name": "CUDA SDK", "version": "11.8.20220929"}}', "11.8.20220929"),
-        ("{}", "11.4"),
-        ("no JSON", "11.4"),
+        ("{}", ""),
+        ("no JSON", ""),
     ],
 )
-def test_cuda_is_the_one_that_is_installed_or_else_that_of_tensorrt(
+def test_cuda_is_the_one_that_is_installed_not_that_of_tensorrt(
     jetson: Path, content: str, cuda: str
 ) -> None:
     (jetson / "usr/local/cuda").mkdir(parents=True)
@@ -98,20 +97,13 @@ def test_a_jetson_may_lack_tensorrt(jetson: Path, monkeypatch: pytest.MonkeyPatc
     assert (found.jetpack, found.l4t) == (None, "35.4.1")
 
 
-def test_a_jetson_tells_its_power_mode(jetson: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its name, else by the number that nvpmodel keeps, else not at all."""
-    monkeypatch.setattr(machine_files, "output_of", lambda command: "NV Power Mode: MODE_30W\n2")
-    assert power_mode(jetson) == "power mode MODE_30W"
-
-    def fail(command: list[str]) -> str:
-        raise ProcessFailed(command, 127, "No such file or directory: 'nvpmodel'", None)
-
-    monkeypatch.setattr(machine_files, "output_of", fail)
+def test_a_jetson_tells_its_power_mode(jetson: Path) -> None:
+    """As its profiles do: by number and name, else by number, else not at all."""
     assert power_mode(jetson) == ""
-    (jetson / "var/lib/nvpmodel").mkdir(parents=True)
-    (jetson / "var/lib/nvpmodel/status").write_text("pmode:0002\n")
+    write_mode(jetson, 2)
+    assert power_mode(jetson) == "power mode MODE_30W (2)"
+    (jetson / "etc/nvpmodel.conf").unlink()
     assert power_mode(jetson) == "power mode 2"
-    assert mode_of("pmode:0000 fmode:quiet") == "power mode 0"
 
 
 def test_a_jetson_tells_whether_its_clocks_are_locked(jetson: Path) -> None:

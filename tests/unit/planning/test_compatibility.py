@@ -43,6 +43,8 @@ def check(target: str, machine: Machine, goal: str = "pipeline") -> None:
         ("pc-rtx", PC, "engine"),
         ("pc-rtx", PC, "build-jetson-engine"),
         ("pc-rtx", GPU, "pipeline"),
+        ("pc-rtx", replace(GPU, sm=89), "pipeline"),
+        ("pc-rtx", replace(GPU, sm=90), "engine"),
     ],
 )
 def test_what_fits(target: str, machine: Machine, goal: str) -> None:
@@ -64,6 +66,7 @@ def test_a_jetson_builds_for_itself(machine: Machine) -> None:
         ("agx-orin-jp501", PC, "its processor is amd64, and a Jetson's is arm64"),
         ("agx-orin-jp501", LOCAL, "its processor is amd64, and a Jetson's is arm64"),
         ("pc-rtx", PC, "runs on a GPU only"),
+        ("pc-rtx", replace(GPU, sm=90), "compute capability 90, .* runs on 86 or 89 only"),
         ("pc-rtx", LOCAL, "there is no container image for it"),
     ],
 )
@@ -119,6 +122,18 @@ def test_another_jetson_is_one_sentence(machine: Machine, told: str) -> None:
     assert "invoke build-jetson-engine --target agx-orin-jp501" in refused.value.hint
 
 
+def test_a_board_without_an_accelerator_is_known_before_the_training() -> None:
+    """Two Orins differ in nothing else that is compared."""
+    images, plain = load_images(CONFIGS / "images.toml"), project("agx-orin-jp501")
+    target = msgspec.structs.replace(plain.targets["agx-orin-jp501"], precision="fp16", dla=0)
+    on_dla = msgspec.structs.replace(plain, targets={"agx-orin-jp501": target})
+    nano = replace(REMOTE, board="NVIDIA Jetson Orin Nano Developer Kit")
+    check_targets(on_dla, "engine", replace(nano, board="NVIDIA Jetson AGX Orin"), images)
+    check_targets(plain, "engine", nano, images)
+    with pytest.raises(UserError, match="Orin Nano Developer Kit, which has no DLA"):
+        check_targets(on_dla, "engine", nano, images)
+
+
 def test_who_may_not_open_the_gpu_is_told_the_groups(tmp_path: Path) -> None:
     images = load_images(CONFIGS / "images.toml")
     device = tmp_path / "nvmap"
@@ -167,5 +182,7 @@ def test_what_a_machine_does_not_report_speaks_against_nothing() -> None:
 
 
 def test_only_what_needs_a_gpu_cannot_run_without() -> None:
-    rtx, other = (Target(description="", backend=each) for each in ("tensorrt_rtx", "onnxruntime"))
+    other = Target(description="", backend="onnxruntime")
+    rtx = Target(description="", backend="tensorrt_rtx", compute_capabilities=(89,))
     assert (can_run(rtx, PC), can_run(rtx, GPU), can_run(other, PC)) == (False, True, True)
+    assert [can_run(rtx, replace(GPU, sm=sm)) for sm in (89, 90)] == [True, False]

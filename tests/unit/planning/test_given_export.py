@@ -29,6 +29,7 @@ GRAPH: Mapping[str, object] = {
     "batch": 1,
     "classes": ["balloon"],
     "input_size": [640, 640],
+    "post_processing": {"from": "model", "rounds": 24},
 }
 # As on a device, where neither the dataset's source nor the training's config is.
 DEVICE = ("dataset.source=/nowhere", "train.config=nowhere.py", "train.weights=")
@@ -256,6 +257,11 @@ def test_a_damaged_description_is_refused(
         ({"input_size": [96, 96]}, "the input_size of .* is 96, 96, and .* is 640, 640"),
         ({"input": "image"}, f"the input of .* is image, and target {PC}'s is letterboxed"),
         ({"batch": 2}, "the batch of .* is 2, and .* is 1"),
+        (
+            {"post_processing": {"from": "deploy", "rounds": 24}},
+            "the thresholds of .* is deploy, and the configuration's is model",
+        ),
+        ({"post_processing": {"from": "model", "rounds": 16}}, "the rounds of .* is 16, .* is 24"),
         ({"graph": "documented"}, "the graph of .* is documented, and .* is fused"),
     ],
 )
@@ -288,6 +294,28 @@ def test_an_export_for_a_target_alike_is_taken(home: Home, settings: Settings) -
     with pytest.raises(UserError, match="no export for agx-orin-jp501: it has those for") as caught:
         planned(home.store.root, settings, 'targets=["agx-orin-jp501"]')
     assert "invoke pack --target agx-orin-jp501" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"), [((2048, 32), True), ((2049, 32), False), ((2048, 31), False)]
+)
+def test_pictures_that_an_engine_does_not_take_are_refused(
+    home: Home, settings: Settings, size: tuple[int, int], fits: bool
+) -> None:
+    """Else it would be found out behind a build of many minutes."""
+    image = {"file_name": "1.jpg", "width": size[0], "height": size[1]}
+    content = json.dumps({"images": [image]}).encode()
+    files = {"summary.json": b"{}", "val.json": content, "val/1.jpg": b"1"}
+    home.put("dataset", "dataset", files, {})
+    home.put_evaluation("checkpoint")
+    home.put_evaluation("documented")
+    home.put_export("orin-nano-jp62-fp16", input="image")
+    asked = 'targets=["orin-nano-jp62-fp16"]'
+    if fits:
+        assert not given_by(home.store.root, settings, asked).lacks
+        return
+    with pytest.raises(UserError, match=r"1\.jpg in balloon\.dataset has .* sides of 32 to 2048"):
+        given_by(home.store.root, settings, asked)
 
 
 def test_an_engine_in_8_bits_needs_pictures_to_calibrate_it(home: Home, settings: Settings) -> None:

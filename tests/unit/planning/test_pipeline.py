@@ -117,6 +117,12 @@ def test_a_check_sees_the_pictures_that_engines_will(settings: Settings) -> None
     assert seen["pc-onnxruntime-int8"] == StepOutput("dataset", ("train.json", "val.json"))
 
 
+def test_a_check_knows_how_large_a_picture_each_engine_takes(settings: Settings) -> None:
+    targets = ["pc-onnxruntime", "agx-orin-jp501", "orin-jp62", "orin-nano-jp62-fp16", "pc-rtx"]
+    _, parameters = check_of(settings, f"targets={targets}")
+    assert parameters.largest == {"orin-jp62": 4096, "orin-nano-jp62-fp16": 2048, "pc-rtx": 4096}
+
+
 def test_a_check_looks_for_the_gpu_that_a_training_asks_for(settings: Settings) -> None:
     """In a container it sees none that is not asked for."""
     for device, sees in (("cuda", True), ("auto", False), ("cpu", False)):

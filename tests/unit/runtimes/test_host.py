@@ -254,6 +254,25 @@ def test_the_driver_is_asked_as_a_stage_would_ask_it(
     assert environs[0]["CUDA_VISIBLE_DEVICES"] == "2"
 
 
+def test_which_gpu_a_pc_has_is_known_before_a_training(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine of TensorRT for RTX runs on those only that it was compiled for."""
+    found = [on(settings, monkeypatch, gpu).machine for gpu in (A100, None)]
+    assert [(each.has_gpu, each.sm) for each in found] == [(True, 80), (False, None)]
+
+
+def test_a_closed_device_file_counts_where_cuda_fails(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JetPack 5 has files of the group `render`, too, and CUDA needs `video` alone there."""
+    for gpu, told in ((A100, ()), (None, ("/dev/dri/renderD128",))):
+        runtime = on(settings, monkeypatch, gpu)
+        closed = ("/dev/dri/renderD128",)
+        runtime.by_files = replace(runtime.by_files, l4t="35.4.1", closed=closed)
+        assert runtime.machine.closed == told
+
+
 def test_a_driver_that_fails_is_no_gpu(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = on(settings, monkeypatch, A100)
 
@@ -299,12 +318,12 @@ def test_the_difference_is_named() -> None:
 def test_environment_train_is_refused_where_it_has_no_packages(runtime: HostRuntime) -> None:
     """Before anything runs: MMDeploy's wheel is for x86-64 only."""
     engine = target_step("engine", uses_gpu=False)
-    runtime.machine = replace(runtime.machine, architecture="arm64")
+    runtime.by_files = replace(runtime.by_files, architecture="arm64")
     runtime.check([engine])
 
     with pytest.raises(UserError, match="train runs in environment `train`") as caught:
         runtime.check([train_step(), engine])
     assert "--onnx FOLDER" in caught.value.hint
 
-    runtime.machine = replace(runtime.machine, architecture="amd64")
+    runtime.by_files = replace(runtime.by_files, architecture="amd64")
     runtime.check([train_step(), engine])

@@ -29,7 +29,12 @@ def onnxruntime_engine(tmp_path: Path) -> Path:
 
 
 def tensorrt_engine(
-    folder: Path, *, plugin: object = False, backend: object = "tensorrt", **graph: object
+    folder: Path,
+    *,
+    plugin: object = False,
+    backend: object = "tensorrt",
+    dla: object = None,
+    **graph: object,
 ) -> Path:
     """Write the folder of an engine for a tensor; ``graph`` replaces what graph.json says."""
     folder.mkdir(parents=True)
@@ -53,5 +58,6 @@ def tensorrt_engine(
     described = encode(passport("orin-jp62", RUNS_ON))
     engine = {"file": "engine.plan", "sha256": digests.pop("engine.plan"), "bytes": 18}
     described.update(backend=backend, engine=engine, files=digests)
+    described["settings"] = {} if dla is None else {"dla": dla}
     (folder / PASSPORT).write_text(json.dumps(described))
     return folder

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from mmdet_jetson.contract.parameters.engine import (
     EngineParameters,
     SessionSettings,
 )
+from mmdet_jetson.stages import engine
 from mmdet_jetson.stages.backends import onnxruntime
 from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
@@ -137,6 +139,26 @@ def test_the_builder_gets_its_settings_and_its_doubts_are_warnings(
     monkeypatch.setattr(onnxruntime, "build", doubting)
 
     assert "nobody has seen its layers" in run(job).warnings
+
+
+def test_it_is_compared_on_a_picture_that_it_takes(
+    tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT refuses a larger one than the engine was built for."""
+    job = engine_job(tmp_path, exported)
+    job = replace(job, parameters=replace(job.parameters, builder=BuilderSettings(64, 96)))
+    asked: list[int] = []
+
+    def compared(*arguments: object) -> Compared:
+        *_, largest = arguments
+        asked.append(cast("int", largest))
+        return Compared()
+
+    monkeypatch.setattr(engine, "compare_with", compared)
+
+    run(job)
+
+    assert asked == [96]
 
 
 def corrupt(model: Path) -> None:

@@ -20,10 +20,17 @@ ENUMS = {
         "TYPE_FP16": 10, "TYPE_FP32": 11, "TYPE_FP64": 12, "TYPE_STRING": 13, "TYPE_BF16": 14,
     },
     "Kind": {"KIND_AUTO": 0, "KIND_GPU": 1, "KIND_CPU": 2, "KIND_MODEL": 3},
+    "SecondaryDeviceKind": {"KIND_NVDLA": 0},
 }  # fmt: skip
 # A star marks what is repeated.
 MESSAGES = {
-    "ModelInstanceGroup": [("name", 1, "string"), ("count", 2, "int32"), ("kind", 4, "Kind")],
+    "SecondaryDevice": [("kind", 1, "SecondaryDeviceKind"), ("device_id", 2, "int64")],
+    "ModelInstanceGroup": [
+        ("name", 1, "string"),
+        ("count", 2, "int32"),
+        ("kind", 4, "Kind"),
+        ("secondary_devices", 8, "SecondaryDevice*"),
+    ],
     "ModelInput": [("name", 1, "string"), ("data_type", 2, "DataType"), ("dims", 4, "int64*")],
     "ModelOutput": [
         ("name", 1, "string"),

@@ -1,6 +1,6 @@
 """What the stage `check` is told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Mapping
 
 from mmdet_jetson.contract.parameters.base import Parameters
@@ -14,8 +14,11 @@ class CheckParameters(Parameters):
 
     That is a target, or "documented" of `contract.report`. An input named as the export's backend
     has its deploy config. ``device`` is what the training asks for: "auto", "cpu" or "cuda".
+    ``largest`` says by target how many pixels a side of a picture may have, where its engine takes
+    any up to there.
     """
 
     device: str
     model: ModelParameters
     exports: Mapping[str, ExportParameters]
+    largest: Mapping[str, int] = field(default_factory=dict)

@@ -62,11 +62,7 @@ def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
         StageError: there is no picture to calibrate with, no node that may be lowered, or a range
             that cannot be quantized.
     """
-    if not request.calibration:
-        raise StageError(
-            "int8 needs pictures to calibrate with, and there are none",
-            "give the dataset training pictures",
-        )
+    check_pictures(request)
     model = onnx.load(str(request.onnx))
     lowered = lowered_nodes(model) - last_convolutions(model)
     quantized = {n.name for n in model.graph.node if n.op_type == "Conv"} & lowered
@@ -99,6 +95,15 @@ def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
     finally:
         log.setLevel(level)
     return into
+
+
+def check_pictures(request: BuildRequest) -> None:
+    """Refuse to calibrate with nothing: TensorRT would end in an assertion."""
+    if not request.calibration:
+        raise StageError(
+            "int8 needs pictures to calibrate with, and there are none",
+            "give the dataset training pictures",
+        )
 
 
 def _activations(model: onnx.ModelProto, convolutions: Set[str]) -> Set[str]:

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from mmdet_jetson.stages.building.compiler import Compiler
 from mmdet_jetson.stages.building.operators import custom_operators
-from mmdet_jetson.stages.building.quantization import feeds
+from mmdet_jetson.stages.building.quantization import check_pictures, feeds
 from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.cuda import open_cuda
@@ -52,15 +52,6 @@ def calibrated(
     learning.config.int8_calibrator = pictures_for(trt, request, twin, cache)
     learning.compile()
     return learnt_from(trt, cache, request.graph.batch)
-
-
-def check_pictures(request: BuildRequest) -> None:
-    """Refuse to calibrate with nothing: TensorRT would end in an assertion."""
-    if not request.calibration:
-        raise StageError(
-            "int8 needs pictures to calibrate with, and there are none",
-            "give the dataset training pictures",
-        )
 
 
 def has_8_bit_input(model: onnx.ModelProto) -> bool:

@@ -10,6 +10,7 @@ import onnxruntime as ort
 from onnx import TensorProto
 
 from mmdet_jetson.stages.backends.onnxruntime import load, network_of, options
+from mmdet_jetson.stages.building.compiler import SMALLEST
 from mmdet_jetson.stages.building.operators import custom_operators
 from mmdet_jetson.stages.inference.graph import Graph, PostProcessing
 from mmdet_jetson.stages.inference.matching import cut_off, partners
@@ -38,9 +39,15 @@ class Bound:
 
 
 def compare_with(
-    onnx_file: Path, network: Network, bound: Bound, graph: Optional[Graph] = None
+    onnx_file: Path,
+    network: Network,
+    bound: Bound,
+    graph: Optional[Graph] = None,
+    largest: int = max(ANY_SIZE),
 ) -> Compared:
     """Compare a network with an ONNX file on `example_inputs`.
+
+    ``largest`` is how long a side the network takes, where the file takes any.
 
     ``graph`` describes the file: the network has its order of inputs and outputs, and its limits
     are those of the post-processing; without one the order is the file's. What the comparison says
@@ -51,7 +58,7 @@ def compare_with(
         return Compared()
     names, returned = (graph.inputs, graph.outputs) if graph else ((), ())
     limits = graph.post_processing if graph else NO_LIMITS
-    inputs = example_inputs(onnx.load(str(onnx_file)), names)
+    inputs = example_inputs(onnx.load(str(onnx_file)), names, largest)
     as_it_is = options(ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
     expected = network_of(load(onnx_file, as_it_is), names, returned)(*inputs)
     actual, side = network(*inputs), max(_sides(inputs[0]))
@@ -61,11 +68,14 @@ def compare_with(
     )
 
 
-def example_inputs(model: onnx.ModelProto, order: Sequence[str] = ()) -> List[np.ndarray]:
+def example_inputs(
+    model: onnx.ModelProto, order: Sequence[str] = (), largest: int = max(ANY_SIZE)
+) -> List[np.ndarray]:
     """Give inputs that a graph detects something in: tiles of random colours under noise.
 
     On a blank picture many scores tie, and rounding then decides which box is best; in noise alone
-    there is nothing to see. They come in the ``order`` of these names, else in the file's.
+    there is nothing to see. They come in the ``order`` of these names, else in the file's, and with
+    sides up to ``largest`` where these may be any.
     """
     random = np.random.default_rng(0)
     inputs: List[np.ndarray] = []
@@ -75,7 +85,7 @@ def example_inputs(model: onnx.ModelProto, order: Sequence[str] = ()) -> List[np
             batch, height, width = inputs[0].shape[0], *_sides(inputs[0])
             inputs.append(np.array([[1, 1, width, height]] * batch, np.float32))
             continue
-        picture = _tiles(random, _shape(value))
+        picture = _tiles(random, _shape(value, largest))
         is_picture = value.type.tensor_type.elem_type == TensorProto.UINT8
         inputs.append(
             np.clip(128 + 64 * picture, 0, 255).astype(np.uint8) if is_picture else picture
@@ -179,9 +189,10 @@ def _pictures(outputs: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
         yield rows[~(rows[:, 4] <= 0)]  # a score that is not a number stays
 
 
-def _shape(value: onnx.ValueInfoProto) -> List[int]:
-    """Give a shape, with sides that may be any in `ANY_SIZE`."""
-    free = iter(ANY_SIZE)
+def _shape(value: onnx.ValueInfoProto, largest: int) -> List[int]:
+    """Give a shape; sides that may be any are those of `ANY_SIZE`, or as high for as wide."""
+    share = min(1, largest / max(ANY_SIZE))
+    free = iter(max(SMALLEST, int(share * side)) for side in ANY_SIZE)
     dimensions = value.type.tensor_type.shape.dim
     return [each.dim_value if each.dim_value > 0 else next(free) for each in dimensions]
 

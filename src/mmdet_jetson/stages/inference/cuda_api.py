@@ -7,6 +7,7 @@ import numpy as np
 
 from mmdet_jetson.contract.nvidia import closed_to_user, how_to_open
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.device import gpu_architecture
 
 # Called with the grid (x, y), the block (x, y, z) and the arguments, it goes to the stream.
 # Arguments are addresses on the GPU and 32-bit integers.
@@ -99,8 +100,11 @@ class Cuda(Protocol):
 
 
 def no_gpu(reason: object) -> StageError:
-    """Say that CUDA does not work here, and name the device files that this user may not open."""
-    closed = closed_to_user()
+    """Say that CUDA does not work here, and name the device files that this user may not open.
+
+    Where the driver answers, those are none that it needs: not every JetPack needs all.
+    """
+    closed = closed_to_user() if gpu_architecture() is None else ()
     if closed:
         return StageError(
             f"the GPU cannot be used: this user may not open {', '.join(closed)} ({reason})",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Union
 
+from mmdet_jetson.contract.files import text_of
 from mmdet_jetson.contract.nvidia import (
     CUDA_FILE,
     FACTS,
@@ -138,7 +139,7 @@ def first_gpu(library: str = CUDA_DRIVER) -> Optional[Gpu]:
         name=name.value.decode(errors="replace"),
         uuid=_uuid(cuda, device),
         sm=10 * halves[0].value + halves[1].value,
-        driver=_read(DRIVER_VERSION).strip() or f"for CUDA {newest}",
+        driver=text_of(DRIVER_VERSION).strip() or f"for CUDA {newest}",
         cuda=newest,
     )
 
@@ -159,18 +160,11 @@ def print_gpu() -> None:
 
 def cuda_version() -> Optional[str]:
     """Tell which CUDA is installed here, or else which one the driver runs; None without either."""
-    installed = cuda_of(_read(CUDA_VERSIONS))
+    installed = cuda_of(text_of(CUDA_VERSIONS))
     if installed:
         return installed
     gpu = first_gpu()
     return gpu.cuda if gpu else None
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def l4t_release(file: Optional[Path] = None) -> Optional[str]:
@@ -178,4 +172,4 @@ def l4t_release(file: Optional[Path] = None) -> Optional[str]:
 
     In a container it is the host's, whatever the image carries of its own.
     """
-    return os.environ.get(OF_HOST["l4t"]) or release_of(_read(file or L4T_RELEASE)) or None
+    return os.environ.get(OF_HOST["l4t"]) or release_of(text_of(file or L4T_RELEASE)) or None

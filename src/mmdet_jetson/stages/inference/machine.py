@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from mmdet_jetson.contract.files import text_of
 from mmdet_jetson.contract.nvidia import (
     BOARD_FILE,
     DEVICE_TREE,
-    GOVERNOR_FILE,
-    MODE_FILE,
     OF_HOST,
     board_of,
 )
+from mmdet_jetson.contract.power import GOVERNOR_FILE
 from mmdet_jetson.stages.inference.device import l4t_release
 
 PROC = Path("/proc")
 BOARD = Path("/", DEVICE_TREE, BOARD_FILE)
-POWER_MODE = Path("/", MODE_FILE)
 GOVERNOR = Path("/", GOVERNOR_FILE)
 CPU_TIMES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 
@@ -35,20 +34,14 @@ def cpu_name() -> str:
     return board() or cpu or platform.processor() or platform.machine()
 
 
-def power_mode() -> Optional[str]:
-    """Tell how fast this machine lets itself be; None where it does not say, as in a container."""
-    found = [line for file in (POWER_MODE, GOVERNOR) for line in _lines(file)[:1]]
-    return ", ".join(found) or None
-
-
 def machine_facts() -> Dict[str, object]:
     """Describe this machine; the cores are those that this process may use."""
-    mode, l4t = power_mode(), l4t_release()
+    governor, l4t = "".join(_lines(GOVERNOR)), l4t_release()
     return {
         "cpu": cpu_name(),
         "cores": cores(),
         **({"l4t": l4t} if l4t else {}),
-        **({"power_mode": mode} if mode else {}),
+        **({"cpu_governor": governor} if governor else {}),
         "memory_gb": _memory_gb(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -98,7 +91,4 @@ def _memory_gb() -> Optional[float]:
 
 
 def _lines(path: Path) -> List[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
+    return text_of(path).splitlines()

@@ -44,9 +44,10 @@ class PowerState:
         ]
 
     def _doubts_about_mode(self, expected: Optional[str]) -> List[str]:
-        if not self.modes:
+        if not self.modes or (expected and not self.modes.all):
             unknown = (
-                f"the power mode is not told here, and the target's is {expected}: nvpmodel -q"
+                f"the power mode's name is not told here, and the target's is {expected}: "
+                "nvpmodel -q"
             )
             return [unknown] if expected else []
         now, wanted = self.modes.now, self.modes.strongest

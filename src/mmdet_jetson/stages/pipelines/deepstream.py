@@ -156,6 +156,7 @@ def properties(
 ) -> Dict[str, Mapping[str, object]]:
     """Give the keys of each group."""
     graph, (width, height) = engine.graph, preprocessing.input_size
+    on_dla = {} if engine.dla is None else {"enable-dla": 1, "use-dla-core": engine.dla}
     return {
         "property": {
             "gpu-id": 0,
@@ -164,6 +165,7 @@ def properties(
             "model-engine-file": engine.file.name,
             "batch-size": graph.batch,
             "network-mode": NETWORK_MODES[engine.passport.precision],
+            **on_dla,
             "network-type": DETECTOR,
             "infer-dims": f"3;{height};{width}",
             "model-color-format": RGB if preprocessing.to_rgb else BGR,

@@ -7,6 +7,7 @@ from typing import Mapping, Optional, Tuple
 
 from mmdet_jetson.contract.records import ContractError, decode
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.gpu import DLA
 from mmdet_jetson.stages.inference.graph import DOCUMENTED, GRAPH, Graph, read_graph
 from mmdet_jetson.stages.inference.passport import CHECKOUT, Passport, check_files, read_passport
 
@@ -46,6 +47,14 @@ class DescribedEngine:
     def file(self) -> Path:
         """The file that its backend opens."""
         return self.folder / self.passport.engine.file
+
+    @property
+    def dla(self) -> Optional[object]:
+        """The accelerator that its network was built for; None for none.
+
+        TensorRT has to be told it before it reads the engine, else it takes the first.
+        """
+        return self.passport.settings.get(DLA)
 
     def input(self, name: str) -> Optional[Tensor]:
         """Give an input by its name; None where there is no such."""

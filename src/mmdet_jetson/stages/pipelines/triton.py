@@ -89,11 +89,17 @@ def config(engine: DescribedEngine, served: _Served) -> str:
             "max_batch_size: 0",
             *(line for tensor in engine.inputs for line in _tensor("input", tensor)),
             *(line for tensor in engine.outputs for line in _tensor("output", tensor)),
-            f"instance_group [ {{ count: 1 kind: {served.kind} }} ]",
+            f"instance_group [ {{ count: 1 kind: {served.kind}{_secondary(engine)} }} ]",
             "version_policy { latest { num_versions: 1 } }",
             "",
         ]
     )
+
+
+def _secondary(engine: DescribedEngine) -> str:
+    if engine.dla is None:
+        return ""
+    return f" secondary_devices [ {{ kind: KIND_NVDLA device_id: {engine.dla} }} ]"
 
 
 def _tensor(kind: str, tensor: Tensor) -> List[str]:

@@ -138,7 +138,13 @@ def test_a_picture_of_any_size_is_odd() -> None:
     dims = model.graph.input[0].type.tensor_type.shape.dim
     dims[1].dim_param, dims[2].dim_param = "height", "width"
 
-    assert example_inputs(model)[0].shape == (1, *ANY_SIZE, 3)
+    for largest in (max(ANY_SIZE), 4096):
+        assert example_inputs(model, largest=largest)[0].shape == (1, *ANY_SIZE, 3)
+    for largest in (32, 64, 320):  # as a target says of its engine
+        picture, mapping = example_inputs(model, largest=largest)
+        assert largest - 1 <= max(picture.shape[1:3]) <= largest
+        assert min(picture.shape[1:3]) >= 32
+        assert mapping[0, 2:].tolist() == [picture.shape[2], picture.shape[1]]
 
 
 def test_what_only_a_plugin_computes_is_not_compared(tmp_path: Path) -> None:

@@ -233,6 +233,7 @@ def test_a_user_who_may_not_open_the_gpu_hears_of_the_groups(
 ) -> None:
     installed(modules(gpus=0))
     monkeypatch.setattr(cuda_api, "closed_to_user", lambda: ("/dev/nvmap", "/dev/dri/renderD128"))
+    monkeypatch.setattr(cuda_api, "gpu_architecture", lambda: None)
     monkeypatch.setattr(nvidia, "groups_of", lambda paths: ("video", "render"))
 
     with pytest.raises(StageError, match="may not open /dev/nvmap, /dev/dri/renderD128") as caught:
@@ -243,7 +244,12 @@ def test_a_user_who_may_not_open_the_gpu_hears_of_the_groups(
 
 
 @pytest.mark.parametrize("modules", [pycuda, cuda_python])
-def test_too_little_memory_is_one_sentence(installed: Install, modules: MakeModules) -> None:
+def test_too_little_memory_is_one_sentence(
+    installed: Install, modules: MakeModules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a device file is closed that this JetPack does without."""
+    monkeypatch.setattr(cuda_api, "closed_to_user", lambda: ("/dev/dri/renderD128",))
+    monkeypatch.setattr(cuda_api, "gpu_architecture", lambda: 87)
     made = modules()
     installed(made)
     running = session(TwoSizes())

@@ -80,5 +80,9 @@ def test_a_mode_that_nothing_tells_is_a_doubt_only_where_a_target_wants_one(tmp_
     state = power_state(tmp_path)
     assert state.doubts(None) == []
     assert state.doubts("MAXN") == [
-        "the power mode is not told here, and the target's is MAXN: nvpmodel -q"
+        "the power mode's name is not told here, and the target's is MAXN: nvpmodel -q"
     ]
+    write_mode(tmp_path, 0)
+    (tmp_path / "etc/nvpmodel.conf").unlink()  # so there is a number, and nothing names it
+    assert power_state(tmp_path).doubts(None) == []
+    assert power_state(tmp_path).doubts("MAXN") == state.doubts("MAXN")

@@ -51,6 +51,15 @@ def test_the_network_is_described_by_its_graph(tmp_path: Path) -> None:
     assert differences == []
 
 
+@pytest.mark.parametrize("dla", [None, 0, 1])
+def test_an_engine_for_an_accelerator_is_run_on_that_one(dla: int | None, tmp_path: Path) -> None:
+    config, _ = written(tmp_path, dla=dla)
+
+    told = config["property"]
+    expected = (None, None) if dla is None else ("1", str(dla))
+    assert (told.get("enable-dla"), told.get("use-dla-core")) == expected
+
+
 def test_the_files_that_it_names_are_there_or_made_there(tmp_path: Path) -> None:
     config, _ = written(tmp_path)
 

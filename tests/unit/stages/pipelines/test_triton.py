@@ -75,6 +75,14 @@ def test_a_model_of_tensorrt_is_its_plan_on_a_gpu(tmp_path: Path) -> None:
     assert "sm 87, tensorrt 10.3.0" in (model / "config.pbtxt").read_text()
 
 
+@pytest.mark.parametrize("dla", [None, 0, 1])
+def test_an_engine_for_an_accelerator_is_run_on_that_one(dla: int | None, tmp_path: Path) -> None:
+    engine = tensorrt_engine(tmp_path / "engine", dla=dla)
+    config = config_of(written(engine, tmp_path / "models"))
+    told = [each.device_id for each in config.instance_group[0].secondary_devices]
+    assert told == ([] if dla is None else [dla])
+
+
 def test_shapes_are_whole_because_the_batch_is_fixed(tmp_path: Path) -> None:
     """With a max_batch_size both backends refuse a model whose first dimension is not -1."""
     shapes = {"input": [4, 3, SIDE, SIDE], "mapping": [4, 4]}
