@@ -40,6 +40,13 @@ def test_a_jetsons_cpu_says_less_than_its_board(
     assert (facts["cpu"], facts["l4t"]) == ("NVIDIA Jetson AGX Orin Developer Kit", "36.4.3")
 
 
+def test_a_governor_is_told_where_there_is_one(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "GOVERNOR", proc / "scaling_governor")
+    assert "cpu_governor" not in machine_facts()
+    (proc / "scaling_governor").write_text("performance\n")
+    assert machine_facts()["cpu_governor"] == "performance"
+
+
 def test_a_machine_without_these_files_still_has_facts(proc: Path) -> None:
     assert cpu_name()
     assert machine_facts()["memory_gb"] is None
