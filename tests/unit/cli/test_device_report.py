@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -277,12 +279,22 @@ def test_the_doctor_looks_on_where_something_cannot_be_read(
 
 
 def test_a_piped_doctor_cuts_no_path(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = "/home/x/" + "deep/" * 60 + "deploy-17280a11b8ea4d2f"
-    monkeypatch.setattr(doctor, "examine", lambda *_: [Finding("environment", True, path)])
+    others = [
+        Finding("environment deploy-rtx", True, "built at /x"),
+        Finding("GPU", True, "deploy"),
+    ]
+    found = [Finding("environment deploy", True, f"built at {path}"), *others]
+    monkeypatch.setattr(doctor, "examine", lambda *_: found)
     upkeep.show_doctor()
-    assert path in capsys.readouterr().out
+    page = (settings.root / "docs/device-first-day.md").read_text()
+    (command,) = re.findall(r"invoke doctor \| awk '(.*)'\)", page)
+    done = subprocess.run(
+        ["awk", command], input=capsys.readouterr().out, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{path}\n"
 
 
 def test_the_doctor_writes_the_report_of_a_machine_that_lacks_something(
