@@ -11,14 +11,13 @@ import pwd
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
-PICTURES = r"\.(?:jpe?g|png|bmp|webp|gif|tiff?)"
-# Names of users and machines that are nobody's, and words of the report itself.
+PICTURES = r"\.(?:jpe?g|jpe|jp2|png|bmp|dib|webp|gif|tiff?|p[bgnp]m|avif|heic)"
+# What names of users and machines are often made of: they are nobody's, and the report needs them.
 NOBODYS = (
-    "root", "user", "admin", "nvidia", "jetson", "orin", "xavier", "thor", "tegra", "ubuntu",
-    "debian", "localhost", "docker", "default", "cuda", "tensorrt", "onnx", "python", "engine",
-    "demo", "test", "pc", "device", "linux", "build",
+    "root", "user", "admin", "nvidia", "jetson", "orin", "xavier", "thor", "agx", "nano", "nx",
+    "tegra", "ubuntu", "debian", "desktop", "localhost", "docker", "default", "cuda", "tensorrt",
+    "onnx", "python", "engine", "demo", "test", "pc", "device", "linux", "build",
 )  # fmt: skip
 # In turn; a version such as TensorRT's 10.3.0.26 looks like an address and has to stay, so that
 # an address is one only with a user before it or a port behind it.
@@ -53,19 +52,25 @@ def cleaner(
     """
     people, hosts = set(_people()), {*_own_names(), *machines}
     for address in docker_hosts:
-        parts = urlsplit(address if "://" in address else f"ssh://{address}")
-        people.add(parts.username or "")
-        hosts.add(parts.hostname or "")
+        # Not by urllib, which raises at an address with a mistake in it.
+        user, _, host = address.rpartition("://")[2].partition("/")[0].rpartition("@")
+        people.update(user.split(":"))
+        hosts.add(re.sub(r":\d*$", "", host).strip("[]"))
     hosts |= {host.partition(".")[0] for host in hosts if not re.fullmatch(r"[\d.]+", host)}
     words = [*((each, "HOST") for each in hosts), *((each, "USER") for each in people)]
     known = [
         (re.compile(rf"(?<![A-Za-z\d]){re.escape(word)}(?![A-Za-z\d])", re.IGNORECASE), instead)
         for word, instead in sorted(words, key=lambda each: len(each[0]), reverse=True)
-        if len(word) > 1 and word.lower() not in NOBODYS and not word.isdigit()
+        if len(word) > 1 and not word.isdigit() and not _is_nobodys(word)
     ]
     home = str(Path.home())
     folder = [(re.compile(re.escape(home) + r"(?![\w.-])"), "~")] if home != "/" else []
     return _Cleaner([*folder, *PATTERNS, *known])
+
+
+def _is_nobodys(word: str) -> bool:
+    parts = re.findall(r"[^\W\d_]+", word.lower())
+    return bool(parts) and all(part in NOBODYS for part in parts)
 
 
 class _Cleaner:
