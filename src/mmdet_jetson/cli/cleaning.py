@@ -24,7 +24,7 @@ NOBODYS = (
 PATTERNS = (
     (re.compile(r"\b([a-z][a-z0-9+.-]{0,20})://[^/\s\"'<>]*@", re.IGNORECASE), r"\1://"),
     (re.compile(r"\b([a-z][a-z0-9+.-]{0,20})://[^/\s\"'<>()\[\]]+", re.IGNORECASE), r"\1://HOST"),
-    (re.compile(r"(://[^\s\"'?]*)\?[^\s\"']*"), r"\1"),
+    (re.compile(r"(://[^\s\"'?]{0,255})\?[^\s\"']*"), r"\1"),
     (re.compile(r"\bssh\b.* -- \S+"), "ssh -- HOST"),
     (re.compile(r"\b(hostname \S+?(?=:|\s|$)|host \S+(?= port ))"), "host HOST"),
     (
