@@ -339,7 +339,7 @@ def images_pin(_: Context, docker_host: str = "") -> None:
 
 @task(help={"report": "a file to write: all that somebody at a distance needs, without secrets"})
 @verbs.answering
-def doctor(_: Context, report: str = "") -> None:
+def doctor(_: Context, report: str | None = None) -> None:
     """Tell what this machine can do and what is missing, with the command that mends it."""
     upkeep.show_doctor(report)
 

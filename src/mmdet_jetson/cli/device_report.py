@@ -1,24 +1,29 @@
 """`invoke doctor --report FILE`: one file with all that somebody at a distance needs to know.
 
 It holds what this machine is, what can be imported and why not, and what was made here last. It
-holds no environment variables, no names of people or hosts, and of files only those named here;
-the user's own folder is written as ``~``, and addresses without their user and password.
+holds no environment variables, and of files only those named here. Names of this user, of machines
+and of pictures are taken out of it, and addresses: `cleaning`.
 """
 
+import grp
+import os
 import platform
 import re
 import shutil
+import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
 
 from mmdet_jetson import __version__
+from mmdet_jetson.cli.cleaning import cleaner
 from mmdet_jetson.cli.device import has_module, load
 from mmdet_jetson.cli.findings import Finding
-from mmdet_jetson.cli.last_results import failed_jobs, last_results
+from mmdet_jetson.cli.last_results import failed_jobs, last_results, tests_of
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.contract.nvidia import gpu_files
@@ -27,7 +32,6 @@ from mmdet_jetson.environments.packages import environment_folder
 from mmdet_jetson.environments.pythons import installed_python
 from mmdet_jetson.environments.this_machine import SYSTEM, cpu_name
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.files import disk_errors
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.processes import ProcessFailed, output_of, tail
 from mmdet_jetson.runtimes.host import HostRuntime
@@ -70,7 +74,48 @@ COMMANDS = (
 MODULES_OF_KERNEL = ("iptable_raw", "nvgpu", "nvmap", "nvidia", "overlay")
 # What the CUDA driver answers: 0 is well, 100 no device, 801 or 999 mostly missing permission.
 INIT = "import ctypes; print(ctypes.CDLL('libcuda.so.1').cuInit(0))"
+FIRST_OF_PEOPLE = 1000  # as Debian and Ubuntu number groups
+BEGINS = b'{\n "written":'
+HINT = "name a file that is not there yet, such as report.json"
 LONGEST = 20_000  # characters of a file or of an answer
+
+
+def check_file(file: str) -> Path:
+    """Give the report's path. A report of before may be replaced, and nothing else.
+
+    Raises:
+        UserError: the file cannot be written, or something else is there.
+    """
+    if not file:
+        raise UserError("--report is empty", HINT)
+    path = Path(file).absolute()
+    with _refusals(file):
+        there = path.lstat() if os.path.lexists(path) else None
+        parent = path.parent.stat() if path.parent.exists() else None
+        what = ""
+        if parent is None or not stat.S_ISDIR(parent.st_mode):
+            what = f"there is no folder {path.parent}"
+        elif there and stat.S_ISDIR(there.st_mode):
+            what = "that is a folder"
+        elif there and not stat.S_ISREG(there.st_mode):
+            what = "that is there, and is no ordinary file"
+        elif there and not there.st_mode & stat.S_IWUSR:
+            what = "that is there, and is not to be written"
+        elif there and there.st_size and not path.read_bytes().startswith(BEGINS):
+            what = "that is there, and is no report"
+        elif not os.access(path.parent, os.W_OK):
+            what = f"nothing can be written in {path.parent}"
+    if what:
+        raise UserError(f"--report {file}: {what}", HINT)
+    return path
+
+
+@contextmanager
+def _refusals(file: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"--report {file[:80]}: {error.strerror}", HINT) from error
 
 
 def write_report(
@@ -81,30 +126,60 @@ def write_report(
     Raises:
         UserError: the file cannot be written.
     """
-    path = Path(file).absolute()
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"cannot be: there is no folder {path.parent}"
-        raise UserError(f"--report {file}: that {what}", "name a file, such as report.json")
-    report = {
-        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "project": {"version": __version__, "commit": git_commit()},
-        "findings": list(findings),
-        "machine": _machine(runtime),
-        "user": _groups(),
-        "gpu_files": {str(each): _access(each) for each in gpu_files()},
-        "files": {str(each): _text(each) for name in FILES for each in sorted(SYSTEM.glob(name))},
-        "commands": {" ".join(command): _said(command) for command in COMMANDS},
-        "kernel_modules": {name: has_module(name) for name in MODULES_OF_KERNEL},
-        "packages": _packages(),
-        "disks": _disks(settings),
-        "pythons": {each: str(installed_python(each, settings) or "") for each in PYTHONS},
-        "environments": _environments(settings, runtime),
-        "results": last_results(settings.artifacts),
-        "failed": failed_jobs(settings.artifacts),
-        "suites": {each.name: _text(each) for each in sorted(settings.artifacts.glob("*.xml"))},
+    path = check_file(file)
+    parts: dict[str, Callable[[], object]] = {
+        "written": lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "project": lambda: {"version": __version__, "commit": git_commit()},
+        "findings": lambda: list(findings),
+        "machine": lambda: _machine(runtime),
+        "user": _groups,
+        "gpu_files": lambda: {str(each): _access(each) for each in gpu_files()},
+        "files": lambda: {
+            str(each): _text(each) for name in FILES for each in sorted(SYSTEM.glob(name))
+        },
+        "commands": lambda: {" ".join(command): _said(command) for command in COMMANDS},
+        "kernel_modules": lambda: {name: has_module(name) for name in MODULES_OF_KERNEL},
+        "packages": _packages,
+        "disks": lambda: _disks(settings),
+        "pythons": lambda: {each: str(installed_python(each, settings) or "") for each in PYTHONS},
+        "environments": lambda: _environments(settings, runtime),
+        "results": lambda: last_results(settings.artifacts),
+        "failed": lambda: failed_jobs(settings.artifacts),
+        "suites": lambda: _suites(settings.artifacts),
     }
-    with disk_errors(path):
-        write_whole(path, _without_secrets(msgspec.json.encode(report)))
+    report = msgspec.to_builtins({name: _told(part) for name, part in parts.items()})
+    clean = cleaner(_docker_hosts(settings), [*_own_addresses(), *_machines(report["results"])])
+    with _refusals(file):
+        write_whole(path, msgspec.json.format(msgspec.json.encode(clean(report)), indent=1))
+
+
+def _told(part: Callable[[], object]) -> object:
+    """Tell a part of the report, or why it cannot be told: the others are of use without it."""
+    try:
+        return part()
+    except (OSError, UserError) as error:
+        return f"not readable: {error}"
+
+
+def _docker_hosts(settings: Settings) -> list[str]:
+    """Give the addresses of Docker hosts that a failure may name."""
+    context = _said(("docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"))
+    return [settings.docker_host, *([] if context.startswith("failed") else context.split())]
+
+
+def _own_addresses() -> list[str]:
+    addresses = _said(("hostname", "-I"))
+    return [] if addresses.startswith("failed") else addresses.split()
+
+
+def _machines(results: object) -> list[str]:
+    """Give the names of Docker hosts that made a result."""
+    made = [each["provenance"] for each in results] if isinstance(results, list) else []
+    return [str(each["facts"].get("docker_host", "")) for each in made]
+
+
+def _suites(artifacts: Path) -> dict[str, object]:
+    return {each.name: tests_of(each.read_text()) for each in sorted(artifacts.glob("*.xml"))}
 
 
 def _machine(runtime: HostRuntime) -> dict[str, object]:
@@ -123,9 +198,17 @@ def _machine(runtime: HostRuntime) -> dict[str, object]:
 
 
 def _groups() -> dict[str, object]:
-    """Tell the user's groups by number and name; not who it is."""
-    names = _said(("id", "-Gn"))
-    return {"root": _said(("id", "-u")) == "0", "groups": f"{_said(('id', '-G'))}: {names}"}
+    """Tell the user's groups: the system's by name, those of people only by number."""
+    groups = sorted({os.getegid(), *os.getgroups()})
+    return {"root": os.geteuid() == 0, "groups": [_group(number) for number in groups]}
+
+
+def _group(number: int) -> str:
+    try:
+        name = grp.getgrgid(number).gr_name if number < FIRST_OF_PEOPLE else ""
+    except KeyError:
+        name = ""
+    return f"{number} {name}".strip()
 
 
 def _access(file: Path) -> str:
@@ -188,11 +271,3 @@ def _imports(python: Path) -> dict[str, str]:
     return {
         module: said if loaded else f"failed: {said}" for module, (loaded, said) in found.items()
     }
-
-
-def _without_secrets(report: bytes) -> bytes:
-    text = re.sub(r"://[^/@\s\"]+@", "://", report.decode())
-    home = str(Path.home())
-    if home != "/":
-        text = re.sub(re.escape(home) + r"(?![\w.-])", "~", text)
-    return msgspec.json.format(text.encode(), indent=1)

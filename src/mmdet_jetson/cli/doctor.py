@@ -4,7 +4,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mmdet_jetson.cli.device import examine_device
@@ -46,17 +46,27 @@ def examine(settings: Settings, runtime: HostRuntime) -> list[Finding]:
     trains = _trains(runtime)
     needed = NEEDED_GB if trains else NEEDED_ON_DEVICE_GB
     used = [each for name, each in runtime.environments.items() if trains or name != TRAIN]
-    return [
-        *_environments(settings, runtime),
-        *(finding for each in used for finding in _sources(each, settings)),
-        *examine_device(runtime.machine),
-        _disk("cache", settings.cache, needed),
-        _disk("store", settings.artifacts, needed),
-        _memory(),
-        *_mirrors(settings),
-        *([_jetsons_gpu(runtime)] if runtime.machine.l4t else [_tool(*NVIDIA_SMI)]),
-        *(_tool(*tool) for tool in TOOLS),
+    parts: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
+        ("environments", lambda: _environments(settings, runtime)),
+        ("compilers", lambda: (found for each in used for found in _sources(each, settings))),
+        ("device", lambda: examine_device(runtime.machine)),
+        ("cache folder", lambda: [_disk("cache", settings.cache, needed)]),
+        ("store folder", lambda: [_disk("store", settings.artifacts, needed)]),
+        ("memory", lambda: [_memory()]),
+        ("mirrors", lambda: _mirrors(settings)),
+        ("GPU", lambda: [_jetsons_gpu(runtime) if runtime.machine.l4t else _tool(*NVIDIA_SMI)]),
+        ("tools", lambda: [_tool(*tool) for tool in TOOLS]),
     ]
+    return [finding for what, part in parts for finding in _looked(what, part)]
+
+
+def _looked(what: str, part: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Look at one part; what cannot be read, as another user's folder, is a finding itself."""
+    try:
+        return list(part())
+    except OSError as error:
+        detail = f"cannot read {error.filename}: {error.strerror}"
+        return [Finding(what, False, detail, "check who owns it, and which variable names it")]
 
 
 def _environments(settings: Settings, runtime: HostRuntime) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from mmdet_jetson.cli import device_report, doctor
 from mmdet_jetson.cli.progress import Display
@@ -181,24 +180,28 @@ def _days(text: str) -> float:
     return days
 
 
-def show_doctor(report: str = "") -> None:
+def show_doctor(report: str | None = None) -> None:
     """Tabulate what was looked at; fail when something is missing that a demo needs.
 
     ``report`` is a file that is written first, with all that somebody at a distance needs.
     """
+    if report is not None:
+        device_report.check_file(report)
     settings = read_settings()
     runtime = HostRuntime(settings)
     findings = doctor.examine(settings, runtime)
     if report:
         device_report.write_report(report, settings, runtime, findings)
-    table = Table(show_header=False, box=None)
+    # No table: it would cut the paths, which people copy.
+    console, width = Console(), max(len(finding.what) for finding in findings)
+    say = partial(console.print, highlight=False, soft_wrap=True)
     for finding in findings:
         mark = "[green]✓[/]" if finding.good else "[red]✗[/]" if finding.needed else "[yellow]–[/]"
-        mend = "" if finding.good or not finding.mend else f"\n[dim]{escape(finding.mend)}[/]"
-        table.add_row(mark, finding.what, escape(finding.detail) + mend)
-    Console().print(table)
+        say(f"{mark} {finding.what:{width}}  {escape(finding.detail)}")
+        if finding.mend and not finding.good:
+            say(f"[dim]{' ' * (width + 4)}{escape(finding.mend)}[/]")
     if report:
-        Console().print(f"written: {report}", markup=False, highlight=False, soft_wrap=True)
+        say(f"written: {report}", markup=False)
     missing = [finding for finding in findings if finding.needed and not finding.good]
     if missing:
         raise UserError(f"missing: {missing[0].what}: {missing[0].detail}", missing[0].mend)

@@ -64,8 +64,7 @@ def _uv_find(version: str, *options: str) -> Path | None:
     """Ask uv for a Python on PATH, or one that it has fetched; it passes over what does not run."""
     # uv knows nothing of pyenv but its shims, which run only the versions that are switched on;
     # and the Python that runs us may not be on PATH.
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    also = [*pyenv.glob(f"versions/{version}.*/bin"), Path(sys.executable).resolve().parent]
+    also = [*_pyenv(version), Path(sys.executable).resolve().parent]
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, also)])
     try:
         found = output_of(
@@ -75,6 +74,15 @@ def _uv_find(version: str, *options: str) -> Path | None:
     except ProcessFailed:
         return None
     return Path(found)
+
+
+def _pyenv(version: str) -> list[Path]:
+    """Find pyenv's Pythons; none where its folder is another user's, as after `su`."""
+    try:
+        root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+        return list(root.glob(f"versions/{version}.*/bin"))
+    except OSError:
+        return []
 
 
 def _uv_install(version: str) -> Path | None:
