@@ -154,7 +154,7 @@ def test_a_setting_that_a_backend_lacks_is_told_with_those_it_has(
     ("own", "message"),
     [
         ('description = "mine"\nlike = "bse"\n', r"own\.like: there is no target 'bse'; "),
-        ('like = "jetson"\n', "description"),
+        ('like = "jetson"\n', r"own\.description is missing; add description = "),
         ('description = "mine"\nlike = [3]\n', r"own\.like: there is no target \[3\]; "),
         ('description = "mine"\nlike = "own"\n', r"own\.like: 'own' is like 'own'; let"),
         ('description = "mine"\nlike = "also"\n', r"'own' is like 'also', which is like 'own'; "),
