@@ -53,12 +53,8 @@ def export_for(pipeline: str, engine: str, to: str) -> None:
 
 
 def engine_folder(engine: str, scratch: Path) -> Path:
-    """Give the folder that is named, or else check the artifact out that is.
-
-    Raises:
-        UserError: there is neither, or the artifact is no engine.
-    """
-    folder = Path(engine)
+    """Give the folder that is named, or else check the artifact out that is."""
+    folder = Path(engine).expanduser()
     if folder.is_dir():
         return folder.absolute()
     if "/" in engine or folder.exists():
