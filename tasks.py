@@ -243,7 +243,12 @@ def why(
     verbs.show_why(name, request)
 
 
-@task(help={"engine": "the folder of an engine", "onnx": "the ONNX file it should be made from"})
+@task(
+    help={
+        "engine": "the folder of an engine, or its tag",
+        "onnx": "the ONNX file it should be made from",
+    }
+)
 @verbs.answering
 def preflight(_: Context, engine: str, onnx: str = "") -> None:
     """Say whether an engine may be opened on this machine, and what to do where not."""

@@ -297,7 +297,7 @@ def nothing(_: Mine) -> None:
 CASES = [
     # configuration
     Case("unknown-key", configured("epochs", "epohcs"), "did you mean 'epochs'?"),
-    Case("wrong-type", configured("epochs = 1", 'epochs = "one"'), "train.epochs: expected `int"),
+    Case("wrong-type", configured("epochs = 1", 'epochs = "one"'), "train.epochs: expected a whole number, got text"),
     Case("broken-toml", configured("[train]", "[train"), "not valid TOML"),
     Case("unknown-target", configured("pc-onnx", "pc-onx"), "did you mean 'pc-onnxruntime'?"),
     Case("odd-input-size", configured("[64, 64]", "[100, 100]"), "multiple of 32", ("train",)),

@@ -38,7 +38,7 @@ def export_for(pipeline: str, engine: str, to: str) -> None:
         # In the same file system, so that what is made only has to be renamed.
         with tempfile.TemporaryDirectory(prefix=".export-for-", dir=into) as scratch:
             job = Path(scratch, "job")
-            result = run_stage(step, {"engine": _folder(engine, Path(scratch))}, job)
+            result = run_stage(step, {"engine": engine_folder(engine, Path(scratch))}, job)
             made = _place(sorted((job / OUTPUT).iterdir()), into)
     finally:
         if is_new and not any(into.iterdir()):
@@ -52,12 +52,18 @@ def export_for(pipeline: str, engine: str, to: str) -> None:
     )
 
 
-def _folder(engine: str, scratch: Path) -> Path:
+def engine_folder(engine: str, scratch: Path) -> Path:
     """Give the folder that is named, or else check the artifact out that is."""
-    folder = Path(engine)
+    folder = Path(engine).expanduser()
     if folder.is_dir():
         return folder.absolute()
-    store, artifact = named(engine)
+    if "/" in engine or folder.exists():
+        what = "is a file" if folder.is_file() else "is no folder"
+        raise UserError(
+            f"{engine} {what}, and an engine is one",
+            "name its folder, or its tag, as NAME.engine-TARGET",
+        )
+    store, artifact = named(engine, ENGINE.verb)
     if artifact.kind != ENGINE.makes:
         raise UserError(
             f"{engine} is no engine, but the {artifact.kind} of step {artifact.provenance.step}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmdet_jetson.cli.one_stage import run_stage
+from mmdet_jetson.cli.pipelines import engine_folder
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.parameters.preflight import PreflightParameters
 from mmdet_jetson.errors import UserError
@@ -15,20 +16,24 @@ from mmdet_jetson.planning.steps import Step
 
 
 def preflight(engine: str, onnx: str = "") -> None:
-    """Check an engine's folder in the environment that would run it.
+    """Check an engine in the environment that would run it.
 
-    ``onnx`` is the file it should have been built from, "" where none is at hand.
+    ``engine`` is a folder, or the tag or digest of an artifact. ``onnx`` is the file it should have
+    been built from, "" where none is at hand.
 
     Raises:
         UserError: the engine must not be opened here; says why and what to do.
     """
-    folder = Path(engine).absolute()
-    for path in filter(None, (engine, onnx)):
-        if not Path(path).exists():
-            raise UserError(f"{path} does not exist", "invoke checkout TAG FOLDER gets an engine")
-    parameters = PreflightParameters(str(Path(onnx).absolute()) if onnx else None)
-    step = Step(stage=PREFLIGHT, parameters=parameters, environment=_environment(folder))
+    built_from = Path(onnx).expanduser().absolute() if onnx else None
+    if built_from and not built_from.is_file():
+        raise UserError(
+            f"--onnx {onnx} is not a file",
+            "name the ONNX file that the engine was built from, or leave it out",
+        )
+    parameters = PreflightParameters(str(built_from) if built_from else None)
     with tempfile.TemporaryDirectory() as scratch:
+        folder = engine_folder(engine, Path(scratch))
+        step = Step(stage=PREFLIGHT, parameters=parameters, environment=_environment(folder))
         facts = run_stage(step, {"engine": folder}, Path(scratch, "job")).facts
     shown = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
     sentence = f"this engine may be opened here: {shown}"

@@ -31,8 +31,10 @@ def checkout(tag: str, into: str) -> None:
     Console().print(sentence, markup=False, soft_wrap=True)
 
 
-def named(tag: str) -> tuple[Store, Artifact]:
+def named(tag: str, verb: str = "") -> tuple[Store, Artifact]:
     """Find the artifact of a tag or digest, in the store.
+
+    ``verb`` is the command that makes what is looked for, where that is known.
 
     Raises:
         UserError: there is none, or it is damaged; says which.
@@ -40,7 +42,7 @@ def named(tag: str) -> tuple[Store, Artifact]:
     store = _existing_store()
     artifact = store.find(tag)
     if artifact is None:
-        raise _not_found(store, tag)
+        raise _not_found(store, tag, verb)
     return store, artifact
 
 
@@ -54,11 +56,15 @@ def _existing_store() -> Store:
     return store
 
 
-def _not_found(store: Store, name: str) -> UserError:
+def _not_found(store: Store, name: str, verb: str = "") -> UserError:
     if flaw := store.damage(name):
         return UserError(f"{name} is damaged: {flaw}", "run again, or `invoke verify --mend`")
     names = [tag for tag in store.tags() if not is_cache_tag(tag)]
     hint = nearest(name, names) if names else "nothing has a name yet: run `invoke demo`"
+    if verb:
+        names = [tag for tag in names if f".{verb}-" in tag]
+        made = f"invoke {verb} --target {name.partition(f'.{verb}-')[2] or 'TARGET'} makes one"
+        hint = f"{made}; {nearest(name, names)}" if names else made
     return UserError(f"no artifact is tagged {name!r}", hint)
 
 

@@ -16,8 +16,10 @@ NO_DLA_FROM, DLA_AGAIN_FROM = (10, 8), (11, 4)
 WITHOUT_DLA = ("Orin Nano", "Thor")
 
 
-def check_builder(name: str, target: Target, input_size: tuple[int, int]) -> None:
+def check_builder(place: str, target: Target, input_size: tuple[int, int]) -> None:
     """Check the settings of a target's builder, as far as a plan can tell.
+
+    ``place`` is the file that the target stands in, and its name.
 
     Raises:
         ConfigError: one has no meaning for this backend, graph, module, TensorRT or input size.
@@ -26,52 +28,51 @@ def check_builder(name: str, target: Target, input_size: tuple[int, int]) -> Non
     for setting in target.builder_stated:
         if setting not in known:
             raise ConfigError(
-                f"targets.toml: {name}.{setting}: backend {target.backend!r} has no such setting",
-                f"remove it; it has {', '.join(known) or 'none'}",
+                f"{place}.{setting}: backend {target.backend!r} has no such setting",
+                f"remove it; that backend has {' and '.join(known)}" if known else "remove it",
             )
     for setting, is_on in asdict(target.session).items():
         if is_on and not BACKENDS[target.backend].needs_gpu:
             raise ConfigError(
-                f"targets.toml: {name}.{setting}: backend {target.backend!r} runs on no GPU",
+                f"{place}.{setting}: backend {target.backend!r} runs on no GPU",
                 "remove it",
             )
-    _check_level(name, target)
-    _check_pictures(name, target, input_size)
+    _check_level(place, target)
+    _check_pictures(place, target, input_size)
     if target.dla is not None:
-        _check_dla(name, target)
+        _check_dla(place, target)
 
 
-def _check_level(name: str, target: Target) -> None:
+def _check_level(place: str, target: Target) -> None:
     if target.optimization_level is not None:
         for stated in _tensorrts(target, lambda version: version < LEVELS_FROM):
             raise ConfigError(
-                f"targets.toml: {name}.optimization_level: TensorRT {stated} has none, 8.6 and "
-                "later have",
+                f"{place}.optimization_level: TensorRT {stated} has none, 8.6 and later have",
                 "remove it",
             )
 
 
-def _check_pictures(name: str, target: Target, input_size: tuple[int, int]) -> None:
+def _check_pictures(place: str, target: Target, input_size: tuple[int, int]) -> None:
     """Refuse a largest picture where there is one size only, and one below the best size."""
     largest, best = target.largest_picture, max(input_size)
     if largest is None:
         return
     if not target.takes_any_size:
         raise ConfigError(
-            f"targets.toml: {name}.largest_picture: its engine takes pictures of one size only",
+            f"{place}.largest_picture: its engine takes pictures of one size only",
             'remove it, or set input to "image"',
         )
     if largest < best:
         raise ConfigError(
-            f"targets.toml: {name}.largest_picture: {largest} is less than the longer side of "
+            f"{place}.largest_picture: {largest} is less than the longer side of "
             f"input_size, {best}",
             f"set it to {best} or more",
         )
 
 
-def _check_dla(name: str, target: Target) -> None:
+def _check_dla(place: str, target: Target) -> None:
     """Refuse an accelerator where there is none, and what none computes."""
-    field = f"targets.toml: {name}.dla"
+    field = f"{place}.dla"
     if target.precision == "fp32":
         raise ConfigError(
             f"{field}: a DLA computes in half precision and in 8 bits, and not in fp32",

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from mmdet_jetson.config.builder_settings import check_builder
+from mmdet_jetson.config.device_facts import check_device_facts
 from mmdet_jetson.config.sources import Sources
 from mmdet_jetson.config.targets import PRECISIONS, Target, check_target, inherited
 from mmdet_jetson.config.toml import (
@@ -256,8 +257,19 @@ def _check_targets(project: Project, path: Path) -> None:
 
 def _check_used(project: Project) -> None:
     for name, target in project.used_targets.items():
-        check_target(name, target)
-        check_builder(name, target, project.pipeline.input_size)
+        place = f"{project.folder / 'targets.toml'}: {name}"
+        try:
+            check_target(place, target)
+            check_device_facts(place, target)
+            check_builder(place, target, project.pipeline.input_size)
+        except ConfigError as error:
+            if not target.like:
+                raise
+            origin = (
+                f"where {name} has it from {target.like!r}, let it be like a target without that"
+            )
+            hint = "; ".join(filter(None, (error.hint, origin)))
+            raise ConfigError(error.message, hint) from error
 
 
 def _check_format(dataset: Dataset, path: Path) -> None:

@@ -1,12 +1,15 @@
 """What a configuration's files name in other files: looked up before anything is planned."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from mmdet_jetson.config.images import load_images
+from mmdet_jetson.config.images import Image, load_images
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.errors import ConfigError
+
+JETSON = "linux/arm64"
 
 
 def images_file(root: Path) -> Path:
@@ -47,3 +50,24 @@ def _check_images(project: Project, root: Path) -> None:
                 f" {images_file(root)}",
                 nearest(image, images),
             )
+        _check_platform(f"{project.folder / 'targets.toml'}: {name}", name, project, images)
+
+
+def _check_platform(place: str, name: str, project: Project, images: Mapping[str, Image]) -> None:
+    """Refuse an image of other processors than a Jetson's, and a Jetson's setting beside it."""
+    target = project.targets[name]
+    platform = images[target.image or ""].platform
+    if platform == JETSON:
+        return
+    if BACKENDS[target.backend].builds_on_its_device:
+        fit = [each for each, image in images.items() if image.platform == JETSON]
+        raise ConfigError(
+            f"{place}.image: {target.image!r} is an image for {platform}, and a Jetson's is for "
+            f"{JETSON}",
+            f"one of: {', '.join(fit)}",
+        )
+    if target.power_mode:
+        raise ConfigError(
+            f"{place}.power_mode: Jetsons have one, and image {target.image!r} is for {platform}",
+            "remove it",
+        )

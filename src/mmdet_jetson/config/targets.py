@@ -1,7 +1,6 @@
 """Device classes: what an engine is built for and with, as ``targets.toml`` says."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +10,7 @@ import msgspec
 
 from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, nearest
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.nvidia import OR, is_version, jetpack_of
+from mmdet_jetson.contract.nvidia import FACTS, OR, is_version
 from mmdet_jetson.contract.parameters.engine import BuilderSettings, SessionSettings
 from mmdet_jetson.errors import ConfigError
 
@@ -23,7 +22,6 @@ Versions = str | tuple[str, ...]
 Their pattern is checked by hand: with one in a union msgspec 0.22 now and then ends a process in a
 segmentation fault, when Python clears its memory.
 """
-VERSION = re.compile(r"\d+(\.\d+)*")
 SMALLEST = 32
 SETTINGS = tuple(field.name for field in fields(BuilderSettings))
 LIKE = "like"
@@ -44,6 +42,8 @@ class Target(Section, frozen=True):
 
     description: str
     backend: str
+    like: str | None = None
+    """The target that `inherited` filled it from."""
     graph: Literal["fused", "documented"] = "fused"
     input: Literal["image", "letterboxed", "tensor"] = "image"
     batch: Positive = 1
@@ -58,10 +58,10 @@ class Target(Section, frozen=True):
     jetpack: Versions | None = None
     cuda: Versions | None = None
     tensorrt: Versions | None = None
-    sm: Capability | None = None
+    sm: Capability | tuple[Capability, ...] | None = None
     """Compute capability without its dot: 87 for Orin."""
     module: Literal["AGX Xavier", "AGX Orin", "Orin NX", "Orin Nano", "Thor"] | None = None
-    """The Jetson module, where a target is for one only."""
+    """The Jetson module, where a target is for one only; of `MODULES`."""
     workspace: Annotated[int, msgspec.Meta(ge=16, le=65536)] | None = None
     largest_picture: Annotated[int, msgspec.Meta(ge=SMALLEST, le=16384)] | None = None
     dla: Annotated[int, msgspec.Meta(ge=0, le=1)] | None = None
@@ -98,13 +98,12 @@ class Target(Section, frozen=True):
 
         Each is as `is_version` takes it, so several versions have "or" between them.
         """
-        names = ("l4t", "jetpack", "cuda", "tensorrt", "sm")
-        said = {name: getattr(self, name) for name in names}
+        said = {name: getattr(self, name) for name in FACTS}
         return {name: _any_of(value) for name, value in said.items() if value}
 
 
-def _any_of(value: str | int | tuple[str, ...]) -> str:
-    return OR.join(value) if isinstance(value, tuple) else str(value)
+def _any_of(value: str | int | tuple[str | int, ...]) -> str:
+    return OR.join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def inherited(tables: Mapping[str, object], path: Path) -> dict[str, object]:
@@ -124,28 +123,28 @@ def _filled(names: Sequence[str], tables: Mapping[str, object], path: Path) -> o
     if not isinstance(table, dict) or LIKE not in table:
         return table
     field, other = f"{path}: {names[-1]}.{LIKE}", table[LIKE]
+    if other == "":
+        raise ConfigError(f"{field}: names no target", "name one, or remove it")
     if not isinstance(other, str) or other not in tables:
         raise ConfigError(f"{field}: there is no target {other!r}", nearest(str(other), tables))
     if other in names:
-        raise ConfigError(
-            f"{field}: {other!r} is like {names[-1]!r} itself", "let one be like none"
-        )
+        first, *rest = names[names.index(other) :]
+        circle = ", which is like ".join(map(repr, (*rest, other)))
+        raise ConfigError(f"{field}: {first!r} is like {circle}", "let one of them state it all")
     base = _filled((*names, other), tables, path)
     if not isinstance(base, dict):
         return table
-    rest = {key: value for key, value in base.items() if key != "description"}
-    own = {key: value for key, value in table.items() if key != LIKE}
-    return {**rest, **own}
+    return {**{key: value for key, value in base.items() if key != "description"}, **table}
 
 
-def check_target(name: str, target: Target) -> None:
-    """Check what no field of a target can tell alone."""
-    check_choice(f"targets.toml: {name}.backend", target.backend, BACKENDS)
-    check_choice(f"targets.toml: {name}.precision", target.precision, PRECISIONS)
+def check_target(place: str, target: Target) -> None:
+    """Check what no field of a target can tell alone; ``place`` is its file and its name."""
+    check_choice(f"{place}.backend", target.backend, BACKENDS)
+    check_choice(f"{place}.precision", target.precision, PRECISIONS)
     backend = BACKENDS[target.backend]
     if target.precision not in backend.precisions:
         raise ConfigError(
-            f"targets.toml: {name}.precision: backend {target.backend!r} does not build "
+            f"{place}.precision: backend {target.backend!r} does not build "
             f"engines in {target.precision}",
             f"set it to {' or '.join(map(json.dumps, backend.precisions))}",
         )
@@ -155,38 +154,37 @@ def check_target(name: str, target: Target) -> None:
         and (target.precision not in backend.documented)
     ):
         raise ConfigError(
-            f"targets.toml: {name}.graph: backend {target.backend!r} cannot lower a documented "
+            f"{place}.graph: backend {target.backend!r} cannot lower a documented "
             f"graph to {target.precision}: it does not tell its network from its post-processing",
             'set it to "fused", or the precision to "fp32"',
         )
     if target.graph == "documented" and not backend.documented:
         raise ConfigError(
-            f"targets.toml: {name}.graph: backend {target.backend!r} does not run a documented "
+            f"{place}.graph: backend {target.backend!r} does not run a documented "
             "graph, because it loads no plugins",
             'set it to "fused"',
         )
     if backend.lists_gpus and not target.compute_capabilities:
         raise ConfigError(
-            f"targets.toml: {name}.compute_capabilities: needed for backend {target.backend!r}",
+            f"{place}.compute_capabilities: needed for backend {target.backend!r}",
             "list the GPUs to compile for, as in [86, 89]",
         )
     if target.takes_any_size and target.batch > 1:
         raise ConfigError(
-            f"targets.toml: {name}: pictures of any size cannot share a batch of {target.batch}",
+            f"{place}: pictures of any size cannot share a batch of {target.batch}",
             'set its input to "letterboxed"',
         )
-    _check_release(name, target.facts)
     for tensorrt in target.facts.get("tensorrt", "").split(OR):
         if target.graph == "documented" and target.precision != "fp32" and _is_typed(tensorrt):
             raise ConfigError(
-                f"targets.toml: {name}.graph: TensorRT {tensorrt} computes in the types of a "
+                f"{place}.graph: TensorRT {tensorrt} computes in the types of a "
                 f"graph, and a documented one cannot be lowered to {target.precision}: it does not "
                 "tell its network from its post-processing",
                 'set it to "fused", or the precision to "fp32"',
             )
         if target.graph == "fused" and target.input != "tensor" and is_version(tensorrt, "8.4"):
             raise ConfigError(
-                f"targets.toml: {name}.input: TensorRT {tensorrt} takes no 8-bit pictures",
+                f"{place}.input: TensorRT {tensorrt} takes no 8-bit pictures",
                 'set it to "tensor"',
             )
 
@@ -194,22 +192,3 @@ def check_target(name: str, target: Target) -> None:
 def _is_typed(tensorrt: str) -> bool:
     """Whether networks are strongly typed."""
     return bool(tensorrt) and int(tensorrt.partition(".")[0]) >= TYPED_FROM[0]
-
-
-def _check_release(name: str, facts: Mapping[str, str]) -> None:
-    """Refuse what is no version, and a release of Jetson Linux whose JetPack is another one."""
-    for fact, said in facts.items():
-        if not all(map(VERSION.fullmatch, said.split(OR))):
-            raise ConfigError(
-                f"targets.toml: {name}.{fact}: a version is numbers with dots between them, such "
-                f"as 35.4.1, and this is {said!r}",
-                'correct it, or list several: ["36.4", "36.5"]',
-            )
-    for l4t in facts.get("l4t", "").split(OR):
-        jetpack, needed = jetpack_of(l4t), facts.get("jetpack")
-        if jetpack and needed and not is_version(jetpack, needed):
-            raise ConfigError(
-                f"targets.toml: {name}.jetpack: L4T {l4t} is JetPack {jetpack}, so no device "
-                f"has it with JetPack {needed}",
-                "correct one of them, or leave one out",
-            )

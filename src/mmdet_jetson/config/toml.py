@@ -19,6 +19,17 @@ from mmdet_jetson.errors import ConfigError
 # A regex as msgspec quotes it -> what to say of a text that does not match.
 _rules: dict[str, str] = {}
 
+# msgspec's types -> what a user of TOML calls them, and how they are written there.
+_types = {
+    "int": ("a whole number", "without quotes and point, as 3"),
+    "float": ("a number", "without quotes, as 0.5"),
+    "bool": ("true or false", "without quotes, as true"),
+    "str": ("text", "in quotes"),
+    "array": ("a list", "in brackets, as [...]"),
+    "object": ("a table", "with keys of its own, as {key = ...}"),
+    "null": ("", ""),
+}
+
 
 def pattern(regex: str, rule: str) -> msgspec.Meta:
     """Limit a text to what ``regex`` matches; ``rule`` is what a user reads otherwise."""
@@ -77,28 +88,54 @@ def convert(raw: object, kind: type[T], path: Path, name: str = "") -> T:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(str(error), raw, kind, name)}") from error
+        told, hint = _explain(str(error), raw, kind, name)
+        raise ConfigError(f"{path}: {told}", hint) from error
 
 
-def _explain(message: str, raw: object, kind: type, name: str) -> str:
-    """Turn msgspec's message into one that starts with the field and names what is valid."""
+def _explain(message: str, raw: object, kind: type, name: str) -> tuple[str, str]:
+    """Turn msgspec's message into one that starts with the field, and a hint if that says none."""
     text, _, where = message.partition(" - at `$")
     inside = where.rstrip("`").replace("[...]", ".*").lstrip(".")
     field = ".".join(filter(None, (name, _with_key(inside, message, raw, kind))))
     unknown = re.search(r"unknown field `(.+)`", text)
     if unknown:
         advice = nearest(unknown[1], _names_at(kind, inside))
-        return f"unknown key {'.'.join(filter(None, (field, unknown[1])))!r}; {advice}"
+        return f"unknown key {'.'.join(filter(None, (field, unknown[1])))!r}; {advice}", ""
     value = re.search(r"[Ii]nvalid enum value '(.*)'", text)
     if value:
         advice = nearest(value[1], _names_at(kind, inside))
-        return f"{field}: {value[1]!r} is unknown; {advice}"
+        return f"{field}: {value[1]!r} is unknown; {advice}", ""
+    missing = re.search(r"missing required field `(.+)`", text)
+    if missing:
+        return (
+            f"{'.'.join(filter(None, (field, missing[1])))} is missing",
+            f"add {missing[1]} = ...",
+        )
     regex = re.search(r"matching regex (.*)", text, re.DOTALL)
     if regex:
         text = _rules[regex[1]]
     if "of length >= 1" in text:
         text = "must not be empty"
-    return (f"{field}: " if field else "") + text[0].lower() + text[1:]
+    told = (f"{field}: " if field else "") + text[0].lower() + text[1:]
+    return re.sub("`(.+?)`", lambda found: _in_words(found[1]), told), _how_to_write(text)
+
+
+def _in_words(types: str) -> str:
+    """Name msgspec's types, such as ``int | null``, as a person calls them."""
+    named = [_types[each][0] if each in _types else each for each in types.split(" | ")]
+    return " or ".join(filter(None, named))
+
+
+def _how_to_write(text: str) -> str:
+    """Give a hint for a value of another type, range or length."""
+    limit = re.search(r"([<>]=) (\S+)$", text)
+    if limit:
+        return f"set it to {limit[2]} or {'less' if limit[1] == '<=' else 'more'}"
+    length = re.search(r"of length (\d+)", text)
+    if length:
+        return f"list {length[1]} of them"
+    expected = re.match(r"Expected `(\w+)", text)
+    return f"write it {_types[expected[1]][1]}" if expected and expected[1] in _types else ""
 
 
 def _with_key(field: str, message: str, raw: object, kind: type) -> str:

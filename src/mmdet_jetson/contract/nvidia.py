@@ -52,6 +52,17 @@ CUDA_FILE = "usr/local/cuda/version.json"
 # The chips' names in the device tree, and the compute capability of their GPU without its dot:
 # Xavier, Orin, Thor.
 CHIPS = {"tegra194": 72, "tegra234": 87, "tegra264": 110}
+# The modules as the device tree's name of a board holds them, and the same of their GPU.
+MODULES = {"AGX Xavier": 72, "AGX Orin": 87, "Orin NX": 87, "Orin Nano": 87, "Thor": 110}
+# The same of the GPUs that a release of Jetson Linux is for, by its first number, as the archive
+# of JetPack lists them.
+LINUX_FOR: Mapping[str, Tuple[int, ...]] = {
+    "34": (72, 87),
+    "35": (72, 87),
+    "36": (87,),
+    "38": (110,),
+    "39": (87, 110),
+}
 # Environment variables of a container, for what it depends on its host to say.
 OF_HOST = {"l4t": "MMDET_JETSON_HOST_L4T", "board": "MMDET_JETSON_HOST_BOARD"}
 # What a target may ask of its device, as a person calls it.
@@ -133,6 +144,18 @@ def cuda_of(versions: str) -> Optional[str]:
 def jetpack_of(l4t: str) -> Optional[str]:
     """Name the JetPack with a release of Jetson Linux; None for one that is not known here."""
     return next((jetpack for known, jetpack in JETPACKS.items() if is_version(l4t, known)), None)
+
+
+def jetpacks_of(l4t: str) -> Tuple[str, ...]:
+    """Name every known JetPack whose release of Jetson Linux is this one: "36.4" is any 36.4.x."""
+    exact = jetpack_of(l4t)
+    longer = (jetpack for known, jetpack in JETPACKS.items() if is_version(known, l4t))
+    return tuple(dict.fromkeys((*([exact] if exact else []), *longer)))
+
+
+def module_of(board: str) -> Optional[str]:
+    """Tell the module by what a board is called; None for a board that names none."""
+    return next((module for module in MODULES if module in board), None)
 
 
 def is_version(found: str, needed: str) -> bool:

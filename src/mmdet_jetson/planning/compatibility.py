@@ -11,7 +11,13 @@ from mmdet_jetson.config.images import Images
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.nvidia import groups_of, how_to_open, is_version, jetpack_of
+from mmdet_jetson.contract.nvidia import (
+    groups_of,
+    how_to_open,
+    is_version,
+    jetpack_of,
+    module_of,
+)
 from mmdet_jetson.environments.this_machine import Machine
 from mmdet_jetson.errors import UserError
 
@@ -111,8 +117,11 @@ def _no_such_jetson(target: Target, machine: Machine) -> Iterator[str]:
     if not machine.in_containers and not machine.jetpack:
         yield "its Python has no TensorRT (apt-get install python3-libnvinfer)"
     sm = machine.jetpack.sm if machine.jetpack else machine.sm
-    if target.sm and sm not in (None, target.sm):
-        yield f"its GPU has compute capability {sm}, the target needs {target.sm}"
+    needed = target.facts.get("sm", "")
+    if sm and needed and not is_version(str(sm), needed):
+        yield f"its GPU has compute capability {sm}, the target needs {needed}"
+    if target.module and module_of(machine.board) not in (None, target.module):
+        yield f"its board is an {machine.board}, and the target is for a Jetson {target.module}"
     if target.dla is not None and any(module in machine.board for module in WITHOUT_DLA):
         yield f"its board is an {machine.board}, which has no DLA, and the target asks for one"
 

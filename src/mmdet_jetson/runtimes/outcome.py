@@ -39,7 +39,7 @@ def outcome(stage: str, code: int, folder: Path) -> Result:
 
 
 def _failure(stage: str, code: int, folder: Path) -> StageFailed:
-    log = folder / LOG
+    log, stage = folder / LOG, stage.replace("_", "-")  # as it is typed
     failure = read_failure(folder)
     if failure:
         return StageFailed(f"{stage}: {failure.message}", failure.hint)

@@ -8,6 +8,7 @@ import pytest
 from small_artifacts import PROVENANCE
 
 from mmdet_jetson.cli import pipelines
+from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli.pipelines import export_for
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.errors import UserError
@@ -74,10 +75,40 @@ def test_what_is_no_engine_is_refused_and_leaves_no_folder(engine: Path, tmp_pat
     for name, words in (
         ("demo.dataset", "demo.dataset is no engine, but the dataset of step dataset"),
         ("demo.engine-pd", "no artifact is tagged 'demo.engine-pd'"),
+        ("/nowhere", "/nowhere is no folder, and an engine is one"),
+        (str(engine / "engine.onnx"), "engine.onnx is a file, and an engine is one"),
     ):
         with pytest.raises(UserError, match=words):
             export_for("triton", name, str(tmp_path / "models"))
     assert not (tmp_path / "models").exists()
+
+
+def test_an_engine_that_is_not_there_is_answered_with_engines(engine: Path, tmp_path: Path) -> None:
+    made = msgspec.structs.replace(PROVENANCE, step="export-orin")
+    Store(tmp_path / "artifacts").put("onnx", engine, made, ["demo.export-orin"])
+    with pytest.raises(UserError, match=r"no artifact is tagged 'demo\.engine-orin'") as refused:
+        export_for("triton", "demo.engine-orin", str(tmp_path / "models"))
+    assert refused.value.hint == (
+        "invoke engine --target orin makes one; did you mean 'demo.engine-pc'?"
+    )
+
+
+def test_preflight_takes_what_export_for_takes(
+    engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def run_stage(step: Step, inputs: Mapping[str, Path], job: Path) -> Result:
+        asked.append((inputs["engine"] / "engine.onnx").read_text())
+        return Result()
+
+    monkeypatch.setattr(before_opening, "run_stage", run_stage)
+    for name in (str(engine), "demo.engine-pc"):
+        before_opening.preflight(name, str(engine / "engine.onnx"))
+    assert asked == ["an engine", "an engine"]
+    with pytest.raises(UserError, match="--onnx /nope is not a file") as refused:
+        before_opening.preflight("demo.engine-pc", "/nope")
+    assert "the ONNX file that the engine was built from" in refused.value.hint
 
 
 def test_a_pipeline_that_does_not_exist_is_answered_with_the_nearest(tmp_path: Path) -> None:

@@ -126,14 +126,43 @@ def test_a_target_has_what_it_does_not_state_from_the_one_it_is_like(folder: Pat
     assert targets["own"].workspace == targets["jetson"].workspace == 99
 
 
+def test_a_setting_that_is_not_the_targets_own_is_told_where_it_comes_from(folder: Path) -> None:
+    own = '[own]\ndescription = "mine"\nlike = "jetson"\ninput = "letterboxed"\n'
+    with pytest.raises(ConfigError, match=r"own\.largest_picture") as caught:
+        project_of(folder, own + BASE + "largest_picture = 999\n", "own")
+    assert "where own has it from 'jetson', let it be like a target without" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("backend", "hint"),
+    [
+        ("onnxruntime", "remove it"),
+        ("tensorrt_rtx", "remove it; that backend has largest_picture"),
+    ],
+)
+def test_a_setting_that_a_backend_lacks_is_told_with_those_it_has(
+    folder: Path, backend: str, hint: str
+) -> None:
+    target = f'[jetson]\ndescription = ""\nbackend = "{backend}"\nworkspace = 99\n'
+    with pytest.raises(ConfigError, match="has no such setting") as caught:
+        project_of(folder, target + "compute_capabilities = [89]\n")
+    assert caught.value.hint == hint
+    assert str(caught.value).startswith(f"{folder / 'targets.toml'}: jetson.workspace")
+
+
 @pytest.mark.parametrize(
     ("own", "message"),
     [
         ('description = "mine"\nlike = "bse"\n', r"own\.like: there is no target 'bse'; "),
-        ('like = "jetson"\n', "description"),
+        ('like = "jetson"\n', r"own\.description is missing; add description = "),
         ('description = "mine"\nlike = [3]\n', r"own\.like: there is no target \[3\]; "),
-        ('description = "mine"\nlike = "own"\n', r"own\.like: 'own' is like 'own' itself"),
-        ('description = "mine"\nlike = "also"\n', r"also\.like: 'own' is like 'also' itself"),
+        ('description = "mine"\nlike = "own"\n', r"own\.like: 'own' is like 'own'; let"),
+        ('description = "mine"\nlike = "also"\n', r"'own' is like 'also', which is like 'own'; "),
+        (
+            'description = "mine"\nlike = ""\n',
+            r"own\.like: names no target; name one, or remove it",
+        ),
+        ('description = "mine"\nlik = "jetson"\n', r"unknown key 'own\.lik'; did you mean 'like'"),
     ],
 )
 def test_a_target_that_is_like_none_is_named(folder: Path, own: str, message: str) -> None:

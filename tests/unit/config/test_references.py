@@ -76,6 +76,17 @@ def test_a_name_that_is_not_there_is_told_with_its_place(
     assert str(caught.value).startswith(told.replace("{configs}", str(root / "configs")))
 
 
+def test_an_image_for_other_processors_than_the_devices_is_refused(root: Path) -> None:
+    change(root / "configs/targets.toml", 'image = "jp62"', 'image = "train"')
+    with pytest.raises(ConfigError, match=r"orin-jp62\.image: 'train' is an image for linux/amd64"):
+        check(root, 'targets=["orin-jp62"]')
+    change(root / "configs/targets.toml", 'image = "pc"', 'image = "pc"\npower_mode = "MAXN"')
+    with pytest.raises(ConfigError, match=r"pc-onnxruntime\.power_mode: Jetsons have one"):
+        check(root)
+    change(root / "configs/targets.toml", 'image = "jp501"', 'image = "jp501"\npower_mode = "MAXN"')
+    check(root, 'targets=["jetson-onnxruntime"]')
+
+
 def test_a_deploy_config_is_needed_where_a_target_uses_it(root: Path) -> None:
     check(root, "export.tensorrt=configs/deploy/absent.py")
     with pytest.raises(ConfigError, match=r"pipeline.toml: export.onnxruntime: .*absent.py"):

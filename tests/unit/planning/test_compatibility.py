@@ -6,11 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from jetsons import ORIN as ORIN_NX
+from jetsons import THOR, XAVIER
 
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.targets import Target
-from mmdet_jetson.contract.nvidia import how_to_open
+from mmdet_jetson.contract.nvidia import MODULES, board_of, how_to_open
 from mmdet_jetson.environments.this_machine import JetPack, Machine
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.compatibility import can_run, check_targets
@@ -132,6 +134,44 @@ def test_a_board_without_an_accelerator_is_known_before_the_training() -> None:
     check_targets(plain, "engine", nano, images)
     with pytest.raises(UserError, match="Orin Nano Developer Kit, which has no DLA"):
         check_targets(on_dla, "engine", nano, images)
+
+
+@pytest.mark.parametrize(
+    ("board", "module"),
+    [
+        (board_of(XAVIER.model.decode()), "AGX Xavier"),
+        (board_of(ORIN_NX.model.decode()), "Orin NX"),
+        (board_of(THOR.model.decode()), "Thor"),
+        ("NVIDIA Jetson AGX Orin Developer Kit", "AGX Orin"),
+        ("NVIDIA Jetson Orin Nano Developer Kit", "Orin Nano"),
+        ("NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super", "Orin Nano"),
+        ("A Board", None),
+        ("", None),
+    ],
+)
+def test_a_target_for_one_module_is_refused_on_the_boards_of_others(
+    board: str, module: str | None
+) -> None:
+    images, plain = load_images(CONFIGS / "images.toml"), project("agx-orin-jp501")
+    machine = replace(REMOTE, board=board)
+    for wanted in MODULES:
+        target = msgspec.structs.replace(plain.targets["agx-orin-jp501"], module=wanted)
+        for_one = msgspec.structs.replace(plain, targets={"agx-orin-jp501": target})
+        if module in (None, wanted):
+            check_targets(for_one, "engine", machine, images)
+            continue
+        with pytest.raises(UserError, match=f"its board is an {board}, .* for a Jetson {wanted}"):
+            check_targets(for_one, "engine", machine, images)
+
+
+def test_a_target_for_several_gpus_fits_each() -> None:
+    images, plain = load_images(CONFIGS / "images.toml"), project("agx-orin-jp501")
+    target = msgspec.structs.replace(plain.targets["agx-orin-jp501"], sm=(72, 87))
+    both = msgspec.structs.replace(plain, targets={"agx-orin-jp501": target})
+    for sm in (72, 87):
+        check_targets(both, "engine", replace(REMOTE, sm=sm), images)
+    with pytest.raises(UserError, match="capability 110, the target needs 72 or 87"):
+        check_targets(both, "engine", replace(REMOTE, sm=110), images)
 
 
 def test_who_may_not_open_the_gpu_is_told_the_groups(tmp_path: Path) -> None:

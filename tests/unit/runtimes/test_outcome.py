@@ -40,6 +40,12 @@ def test_a_stages_own_sentence_is_told(tmp_path: Path) -> None:
     assert (failed.value.message, failed.value.hint) == ("dataset: there is no picture", "add one")
 
 
+def test_a_stage_is_called_what_its_command_is(tmp_path: Path) -> None:
+    write_failure(tmp_path, Failure("no such engine"))
+    with pytest.raises(StageFailed, match=r"^export-for: no such engine"):
+        outcome("export_for", 3, tmp_path)
+
+
 @pytest.mark.parametrize("code", [-9, 137])
 def test_a_killed_stage_is_told_about_memory(tmp_path: Path, code: int) -> None:
     with pytest.raises(StageFailed, match="killed, most often because memory ran out"):

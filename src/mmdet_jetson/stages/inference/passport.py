@@ -4,6 +4,7 @@ It stands beside the engine, whose file stays byte for byte what the builder wro
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional
@@ -16,6 +17,8 @@ from mmdet_jetson.stages.inference.graph import Checkpoint, read_graph
 
 PASSPORT = "passport.json"
 BLOCK = 1 << 20
+# What targets may be called: files and folders are, after them.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,47}")
 FACTS = {
     "sm": "GPU architecture",
     "l4t": "Jetson Linux (L4T)",
@@ -102,16 +105,21 @@ def read_passport(folder: Path) -> Passport:
     """Read the passport in an engine's folder.
 
     Raises:
-        StageError: there is none, or it cannot be read.
+        StageError: there is none, or it is damaged.
     """
     try:
-        return read_record(folder / PASSPORT, Passport)
+        passport = read_record(folder / PASSPORT, Passport)
     except OSError as error:
         raise StageError(
             f"{folder} holds no engine: there is no {PASSPORT} in it", CHECKOUT
         ) from error
     except ContractError as error:
         raise StageError(f"{folder / PASSPORT} is damaged: {error}", CHECKOUT) from error
+    if not NAME.fullmatch(passport.target):
+        raise StageError(
+            f"{folder / PASSPORT} is damaged: its target {passport.target!r} is no name", CHECKOUT
+        )
+    return passport
 
 
 def check_files(folder: Path, passport: Passport, onnx: Optional[Path] = None) -> None:

@@ -190,8 +190,9 @@ def properties(
 
 def _for_whom(engine: DescribedEngine) -> str:
     passport = engine.passport
-    needed = ", ".join(f"{name} {value}" for name, value in passport.runs_on.items())
-    return f"The engine of {passport.target} in {passport.precision}; it runs where: {needed}."
+    facts = ", ".join(f"{name} {value}" for name, value in passport.runs_on.items())
+    made = f"The engine of {passport.target} in {passport.precision}"
+    return f"{made}; built for a device with {facts}."
 
 
 def _text(comments: Sequence[str], groups: Mapping[str, Mapping[str, object]]) -> str:

@@ -140,9 +140,17 @@ CXXFLAGS ?= -O2 -Wall
 FRAME := $(if $(FRAME_WIDTH),-DFRAME_WIDTH=$(FRAME_WIDTH)) \\
   $(if $(FRAME_HEIGHT),-DFRAME_HEIGHT=$(FRAME_HEIGHT))
 
+INCLUDES := $(DEEPSTREAM)/sources/includes
+ifeq ($(wildcard $(INCLUDES)/nvdsinfer_custom_impl.h),)
+$(error DeepStream's headers are not in $(INCLUDES): set DEEPSTREAM=FOLDER)
+endif
+ifeq ($(words $(FRAME_WIDTH) $(FRAME_HEIGHT)),1)
+$(error FRAME_WIDTH and FRAME_HEIGHT go together: set both, or neither)
+endif
+
 {LIBRARY}: {SOURCE_FILE} Makefile
 \t$(CXX) $(CXXFLAGS) -std=c++14 -shared -fPIC KEEP_RATIO_OPTION $(FRAME) \\
-\t  -I$(DEEPSTREAM)/sources/includes -I$(CUDA)/include -o $@ $<
+\t  -I$(INCLUDES) -I$(CUDA)/include -o $@ $<
 """
 
 

@@ -78,11 +78,11 @@ def config(engine: DescribedEngine, served: _Served) -> str:
     Triton reads that where an output has a score for each class, and ``labels`` has class numbers.
     """
     passport = engine.passport
-    needed = ", ".join(f"{name} {value}" for name, value in passport.runs_on.items())
+    facts = ", ".join(f"{name} {value}" for name, value in passport.runs_on.items())
+    built = f"; built for a device with {facts}" if facts else ""
     return "\n".join(
         [
-            f"# The engine of {passport.target} in {passport.precision}; it runs where: "
-            f"{needed or 'its backend does'}.",
+            f"# The engine of {passport.target} in {passport.precision}{built}.",
             f"name: {json.dumps(passport.target)}",
             f"backend: {json.dumps(passport.backend)}",
             f"platform: {json.dumps(served.platform)}",

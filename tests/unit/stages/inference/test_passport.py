@@ -88,6 +88,14 @@ def test_a_damaged_graph_json_that_no_digest_protects_is_refused(
         preflight(engine)
 
 
+@pytest.mark.parametrize("target", ["../../evil", "..", "", "a\nb", "a b", "x" * 49])
+def test_a_target_that_is_no_name_is_refused(engine: Path, target: str) -> None:
+    """Folders are called after it: `invoke export-for` would write outside of its own."""
+    edit(engine, target=target)
+    with pytest.raises(StageError, match=r"passport\.json is damaged: its target .* is no name"):
+        preflight(engine)
+
+
 def test_an_onnx_file_that_is_none_is_refused(engine: Path, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="is not a file"):
         preflight(engine, tmp_path)

@@ -113,6 +113,29 @@ def candidates(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return boxes[None].astype(np.float32), scores[None].astype(np.float32)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["DEEPSTREAM=/nowhere"], "headers are not in /nowhere/sources/includes: set DEEPSTREAM="),
+        (["FRAME_WIDTH=1920"], "FRAME_WIDTH and FRAME_HEIGHT go together"),
+        (["FRAME_HEIGHT=1080"], "FRAME_WIDTH and FRAME_HEIGHT go together"),
+    ],
+)
+def test_what_keeps_it_from_being_compiled_is_told_first(
+    tmp_path: Path, options: list[str], told: str
+) -> None:
+    host(tmp_path, None)
+    for library in (tmp_path / "made").glob("*.so"):
+        library.unlink()
+
+    call = ["make", f"DEEPSTREAM={tmp_path / 'deepstream'}", *options]
+    ended = subprocess.run(call, cwd=tmp_path / "made", capture_output=True, text=True, check=False)
+
+    assert ended.returncode
+    assert told in ended.stderr
+    assert not list((tmp_path / "made").glob("*.so"))
+
+
 def test_rows_that_only_fill_up_and_weak_ones_are_no_objects(tmp_path: Path) -> None:
     dets = np.array(
         [

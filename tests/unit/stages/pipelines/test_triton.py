@@ -42,6 +42,7 @@ def test_a_model_of_onnx_runtime_has_the_tensors_that_its_file_has(tmp_path: Pat
     model = written(onnxruntime_engine(tmp_path), tmp_path / "models")
 
     config = config_of(model)
+    assert (model / "config.pbtxt").read_text().startswith("# The engine of pc in fp32.\n")
 
     session = ort.InferenceSession(model / "1/model.onnx", providers=["CPUExecutionProvider"])
     for fields, found in (
