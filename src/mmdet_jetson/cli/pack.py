@@ -1,5 +1,6 @@
 """``invoke pack``: what a device needs to build, measure and judge engines, in one folder."""
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmdet_jetson.cli.verbs import Request, Session, make, session
+from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.contract.report import BASE
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors
@@ -33,14 +35,18 @@ def pack(into: str, request: Request) -> None:
         steps = list(_packed(now))
         made = make(now, steps)
         _write(now, steps, made, folder)
-    targets = now.project.pipeline.targets
-    sentence = (
-        f"{into} has what {', '.join(targets)} needs of {now.name}. "
-        "Copy it to the device, and there:\n"
-        f"  invoke build-jetson-engine --target {targets[0]} --onnx FOLDER\n"
-        f"  invoke report --target {targets[0]} --onnx FOLDER"
-    )
+    sentence = "\n".join(_next_steps(now.project, into, folder.name))
     Console().print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def _next_steps(project: Project, into: str, name: str) -> Iterator[str]:
+    """Say what to type next; targets may be of different devices, so of each by itself."""
+    targets = project.pipeline.targets
+    needs = f"{', '.join(targets)} need{'s' if len(targets) == 1 else ''}"
+    yield f"{into} has what {needs} of {project.pipeline.name}. Copy it to the device, and there:"
+    for target in targets:
+        for verb in ("build-jetson-engine", "report"):
+            yield f"  {project.command(verb, target)} --onnx {shlex.quote(name)}"
 
 
 def _packed(now: Session) -> Iterator[Step]:

@@ -15,8 +15,6 @@ from mmdet_jetson.planning.steps import ExternalInput
 from mmdet_jetson.planning.target_steps import CALIBRATION
 from mmdet_jetson.store import Artifact, Store, is_cache_tag
 
-PACK = "on the PC: invoke pack --target {} FOLDER; then --onnx FOLDER here"
-
 
 @dataclass(frozen=True)
 class GivenArtifact:
@@ -110,7 +108,8 @@ def check_sides(dataset: GivenArtifact, largest: Mapping[str, int]) -> None:
 
 def hint_for(project: Project) -> str:
     """Say how to get all that the project's targets need."""
-    return PACK.format(" --target ".join(project.used_targets))
+    packing = project.command("pack", *project.used_targets)
+    return f"on the PC: {packing} FOLDER; then --onnx FOLDER here"
 
 
 def runs_in(store: Store) -> dict[str, list[str]]:
