@@ -12,7 +12,7 @@ from mmdet_jetson.cli.verbs import Request, Session, make, session
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.contract.report import BASE
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.files import disk_errors
+from mmdet_jetson.files import disk_errors, make_folder, move_new, new_folder
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.given import ALONG, evidence_for
 from mmdet_jetson.planning.steps import Step
@@ -26,10 +26,10 @@ def pack(into: str, request: Request) -> None:
     It has the targets' exports, the validation pictures, training pictures where a target is in 8
     bits, and what the detections in PyTorch and those of the documented graph were.
     """
-    folder = Path(into).expanduser().absolute()
-    if folder.exists():
-        raise UserError(f"{folder} exists already", "name a folder that does not")
+    folder = new_folder(into)
     with session(request) as now:
+        if folder.resolve().is_relative_to(now.store.root.resolve()):
+            raise UserError(f"{into} is inside this machine's store", "name a folder elsewhere")
         if now.given:
             now.given.refuse("pack")
         steps = list(_packed(now))
@@ -66,8 +66,8 @@ def _parts(now: Session, step: Step) -> tuple[str, ...] | None:
 def _write(now: Session, steps: Sequence[Step], made: Mapping[str, Artifact], folder: Path) -> None:
     """Write all or nothing: the folder appears when it is complete."""
     with disk_errors(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        make_folder(folder.parent)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pack-") as scratch:
             store = Store(Path(scratch, "store"))
             for step in steps:
                 artifact, files = made[step.name], Path(scratch, step.name)
@@ -75,4 +75,4 @@ def _write(now: Session, steps: Sequence[Step], made: Mapping[str, Artifact], fo
                 # Not what it judges: a checkpoint does not come along.
                 store.put(artifact.kind, files, artifact.provenance, [f"{now.name}.{step.name}"])
                 shutil.rmtree(files)
-            store.root.rename(folder)
+            move_new(store.root, folder)
