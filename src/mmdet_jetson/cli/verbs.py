@@ -223,9 +223,8 @@ def build_jetson_engine(target: str, request: Request) -> None:
         made = make(now, goals)
     _tell(now, made, goals)
     if now.given and now.given.lacks:
-        Console().print(
-            f"not measured: {now.given.lacks}", highlight=False, markup=False, soft_wrap=True
-        )
+        sentence = f"not measured: {now.given.lacks}\n  try: {now.given.remedy}"
+        Console().print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def _check_targets(now: Session, command: str) -> None:

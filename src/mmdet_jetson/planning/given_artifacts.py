@@ -127,9 +127,12 @@ def choose_run(store: Store, project: Project) -> str:
     runs, name = runs_in(store), project.pipeline.name
     if name in runs or len(runs) == 1:
         return name if name in runs else next(iter(runs))
-    held = f"exports of {', '.join(sorted(runs))}" if runs else "no export"
-    hint = "name one with --set name=..." if runs else hint_for(project)
-    raise UserError(f"{store.root} holds {held}, and none of {name}", hint)
+    if not runs:
+        raise UserError(f"{store.root} holds no export", hint_for(project))
+    held = ", ".join(sorted(runs))
+    raise UserError(
+        f"{store.root} holds exports of {held}, and none of {name}", "name one with --set name=..."
+    )
 
 
 def take_apart(named: str, store: Store) -> tuple[str, str]:
