@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmdet_jetson.errors import UserError
 
-_FREE = "free some space there (in the store `invoke gc` does) and run again"
+_FREE = "free some space there (`invoke gc` frees some in the store) and run again"
 _READ_ONLY = "name another folder (MMDET_JETSON_ARTIFACTS names that of the store)"
 _REFUSALS = {
     errno.ENOSPC: ("the disk is full", _FREE),
