@@ -13,14 +13,13 @@ from invoke.tasks import Task, task
 from mmdet_jetson.cli import pack as packing
 from mmdet_jetson.cli import pipelines, upkeep, verbs
 from mmdet_jetson.cli import preflight as before_opening
-from mmdet_jetson.cli.verbs import Request
+from mmdet_jetson.cli.verbs import CONFIG, Request
 from mmdet_jetson.contract.pipelines import PIPELINES
 from mmdet_jetson.running.jobs import DAYS_KEPT
 from mmdet_jetson.runtimes.selection import RuntimeOptions
 
 ROOT = shlex.quote(str(Path(__file__).parent))
 PYTHON = shlex.quote(sys.executable)
-CONFIG = "configs/pipeline.toml"
 DEMO = "configs/demo.toml"
 DOCKER_HOST = (
     "a Docker host: ssh://user@host, tcp://host:port, unix:///path or a context"
@@ -45,7 +44,11 @@ BY_IMAGE = {
     "name": "a name in images.toml (repeatable; default: train, pc and jp501)",
     "docker-host": DOCKER_HOST,
 }
-BY_TARGET = {**HELP, "target": "a name in targets.toml, instead of the config's (repeatable)"}
+BY_TARGET = {
+    **HELP,
+    "target": "a name in targets.toml, instead of the config's (repeatable)",
+    "precision": PRECISION,
+}
 
 
 Act = Callable[[Request], None]
@@ -82,6 +85,7 @@ def by_target(name: str, says: str, act: Act | None = None) -> Command:
         config: str = CONFIG,
         set: list[str] | None = None,
         target: list[str] | None = None,
+        precision: str = "",
         onnx: str = "",
         runtime: str = "host",
         docker_host: str = "",
@@ -89,7 +93,12 @@ def by_target(name: str, says: str, act: Act | None = None) -> Command:
     ) -> None:
         options = RuntimeOptions(runtime, docker_host, untested)
         request = Request(
-            config=config, overrides=set or (), targets=target or (), runtime=options, onnx=onnx
+            config=config,
+            overrides=set or (),
+            targets=target or (),
+            precision=precision,
+            runtime=options,
+            onnx=onnx,
         )
         (act or partial(verbs.run_verb, name))(request)
 
@@ -120,7 +129,9 @@ engine = by_target("engine", "Build an engine for each target.")
 evaluate = by_target(
     "evaluate", "Measure the COCO figures of checkpoints, the documented graph and engines."
 )
-report = by_target("report", "Judge the gates and write the report.", verbs.run_pipeline)
+report = by_target(
+    "report", "Judge the gates and write the report.", partial(verbs.run_pipeline, command="report")
+)
 status = by_target("status", "Show what is made already and what would run.", verbs.show_status)
 
 
@@ -135,6 +146,7 @@ def profile(
     config: str = CONFIG,
     set: list[str] | None = None,
     target: list[str] | None = None,
+    precision: str = "",
     again: bool = False,
     onnx: str = "",
     runtime: str = "host",
@@ -144,7 +156,12 @@ def profile(
     """Time each engine, step by step."""
     options = RuntimeOptions(runtime, docker_host, untested)
     request = Request(
-        config=config, overrides=set or (), targets=target or (), runtime=options, onnx=onnx
+        config=config,
+        overrides=set or (),
+        targets=target or (),
+        precision=precision,
+        runtime=options,
+        onnx=onnx,
     )
     verbs.run_verb("profile", request, again=again)
 
@@ -153,7 +170,6 @@ def profile(
     help={
         **BY_TARGET,
         "into": "a folder that is not there yet",
-        "precision": PRECISION,
     },
     iterable=["set", "target"],
     positional=["into"],
@@ -230,6 +246,7 @@ def why(
     config: str = CONFIG,
     set: list[str] | None = None,
     target: list[str] | None = None,
+    precision: str = "",
     onnx: str = "",
     runtime: str = "host",
     docker_host: str = "",
@@ -238,7 +255,12 @@ def why(
     """Explain why a step would run again, or would not."""
     options = RuntimeOptions(runtime, docker_host, untested)
     request = Request(
-        config=config, overrides=set or (), targets=target or (), runtime=options, onnx=onnx
+        config=config,
+        overrides=set or (),
+        targets=target or (),
+        precision=precision,
+        runtime=options,
+        onnx=onnx,
     )
     verbs.show_why(name, request)
 

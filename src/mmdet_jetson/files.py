@@ -3,17 +3,20 @@
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmdet_jetson.errors import UserError
 
-_FREE = "free some space (`invoke gc` drops what nothing needs) and run again"
+_FREE = "free some space there (`invoke gc` frees some in the store) and run again"
+_READ_ONLY = "name another folder (MMDET_JETSON_ARTIFACTS names that of the store)"
 _REFUSALS = {
     errno.ENOSPC: ("the disk is full", _FREE),
     errno.EDQUOT: ("the disk quota is used up", _FREE),
-    errno.EROFS: ("the file system is read-only", "set MMDET_JETSON_ARTIFACTS to another folder"),
+    errno.EROFS: ("the file system is read-only", _READ_ONLY),
+    errno.ENAMETOOLONG: ("a name in it is too long", "name a shorter one"),
     errno.ENOTDIR: ("a part of its path is a file, not a folder", "name another folder"),
     errno.EACCES: ("permission is missing", "check who owns the folder and its files"),
     errno.EPERM: ("permission is missing", "check who owns the folder and its files"),
@@ -30,6 +33,57 @@ def disk_errors(what: Path | str) -> Iterator[None]:
             raise
         reason, hint = _REFUSALS[error.errno]
         raise UserError(f"cannot read or write {error.filename or what}: {reason}", hint) from error
+
+
+_PROBE = bytes(1_000_000)
+"""Less than anything that is written into a folder that a user names."""
+
+
+def new_folder(named: str) -> Path:
+    """Give the path of a folder to write that a user named, having tried that it can be written.
+
+    That is known before what belongs there is made, which may take hours. Nothing is left of it.
+
+    Raises:
+        UserError: it exists, or there can be none.
+    """
+    folder = Path(named).expanduser().absolute()
+    if os.path.lexists(folder):
+        raise UserError(f"{named} exists already", "name a folder that does not")
+    try_to_write(folder, named)
+    return folder
+
+
+def try_to_write(folder: Path, named: str) -> None:
+    """Write something into a folder, or into the one where it would be made, and remove it.
+
+    Raises:
+        UserError: that is refused; says why of ``named``, which is what the user called it.
+    """
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    try:
+        with suppress(FileNotFoundError):
+            folder.lstat()  # refuses a name that is too long
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(_PROBE)
+            file.flush()
+    except OSError as error:
+        reason, _ = _REFUSALS.get(error.errno or 0, (error.strerror, ""))
+        raise UserError(f"{named} cannot be written: {reason}", "name another folder") from error
+
+
+def move_new(made: Path, folder: Path) -> None:
+    """Give a finished folder its name in the same file system.
+
+    Raises:
+        UserError: something has that name by now.
+    """
+    try:
+        made.rename(folder)
+    except OSError as error:
+        if not os.path.lexists(folder):
+            raise
+        raise UserError(f"{folder} exists by now", "name a folder that does not") from error
 
 
 def make_folder(folder: Path) -> None:

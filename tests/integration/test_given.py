@@ -185,7 +185,7 @@ def test_an_export_alone_is_an_engine_and_no_evidence(demo_run: Commands, tmp_pa
     assert made(commands, f"engine-{PC}")
     assert judged.returncode == 1
     assert "is an export alone" in judged.stderr
-    assert f"invoke pack --target {PC}" in judged.stderr
+    assert f"invoke pack --config {commands.config} --target {PC}" in judged.stderr
 
 
 def test_an_arm64_device_comes_to_the_same_verdict(

@@ -1,11 +1,13 @@
 import errno
+import io
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.files import disk_errors, make_folder, remove
+from mmdet_jetson.files import disk_errors, make_folder, move_new, new_folder, remove
 
 
 @pytest.mark.parametrize(
@@ -16,6 +18,7 @@ from mmdet_jetson.files import disk_errors, make_folder, remove
         (errno.EROFS, "the file system is read-only"),
         (errno.ENOTDIR, "a part of its path is a file, not a folder"),
         (errno.EACCES, "permission is missing"),
+        (errno.ENAMETOOLONG, "a name in it is too long"),
     ],
 )
 def test_what_a_disk_refuses_is_a_sentence(code: int, reason: str) -> None:
@@ -53,3 +56,39 @@ def test_anything_is_removed_but_not_what_a_link_leads_to(tmp_path: Path) -> Non
     for name in ("folder", "link", "file", "absent"):
         remove(tmp_path / name)
     assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_a_place_that_cannot_be_written_is_refused_as_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("link").symlink_to("nowhere")
+    for named, reason in (
+        ("file/inside/x", "a part of its path is a file, not a folder"),
+        ("link/x", "No such file or directory"),
+        ("/proc/x", "No such file or directory"),
+        ("x" * 300, "a name in it is too long"),
+        ("x" * 300 + "/x", "a name in it is too long"),
+    ):
+        with pytest.raises(UserError, match=f"^{named} cannot be written: {reason}") as refused:
+            new_folder(named)
+        assert refused.value.hint == "name another folder"
+    for named in ("file", "link"):
+        with pytest.raises(UserError, match=f"^{named} exists already"):
+            new_folder(named)
+    assert new_folder("a/b") == tmp_path / "a/b"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
+
+
+def test_a_full_disk_is_found_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: io.FileIO("/dev/full", "w"))
+    with pytest.raises(UserError, match="usb/x cannot be written: the disk is full"):
+        new_folder("usb/x")
+
+
+def test_who_comes_second_is_told_so(tmp_path: Path) -> None:
+    for name in ("made", "there"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+    with pytest.raises(UserError, match="there exists by now"):
+        move_new(tmp_path / "made", tmp_path / "there")

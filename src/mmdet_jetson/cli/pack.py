@@ -1,5 +1,6 @@
 """``invoke pack``: what a device needs to build, measure and judge engines, in one folder."""
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,9 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from mmdet_jetson.cli.verbs import Request, Session, make, session
+from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.contract.report import BASE
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.files import disk_errors
+from mmdet_jetson.files import disk_errors, make_folder, move_new, new_folder
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.given import ALONG, evidence_for
 from mmdet_jetson.planning.steps import Step
@@ -24,23 +26,27 @@ def pack(into: str, request: Request) -> None:
     It has the targets' exports, the validation pictures, training pictures where a target is in 8
     bits, and what the detections in PyTorch and those of the documented graph were.
     """
-    folder = Path(into).expanduser().absolute()
-    if folder.exists():
-        raise UserError(f"{folder} exists already", "name a folder that does not")
+    folder = new_folder(into)
     with session(request) as now:
+        if folder.resolve().is_relative_to(now.store.root.resolve()):
+            raise UserError(f"{into} is inside this machine's store", "name a folder elsewhere")
         if now.given:
             now.given.refuse("pack")
         steps = list(_packed(now))
         made = make(now, steps)
         _write(now, steps, made, folder)
-    targets = now.project.pipeline.targets
-    sentence = (
-        f"{into} has what {', '.join(targets)} needs of {now.name}. "
-        "Copy it to the device, and there:\n"
-        f"  invoke build-jetson-engine --target {targets[0]} --onnx FOLDER\n"
-        f"  invoke report --target {targets[0]} --onnx FOLDER"
-    )
+    sentence = "\n".join(_next_steps(now.project, into, folder.name))
     Console().print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def _next_steps(project: Project, into: str, name: str) -> Iterator[str]:
+    """Say what to type next; targets may be of different devices, so of each by itself."""
+    targets = project.pipeline.targets
+    needs = f"{', '.join(targets)} need{'s' if len(targets) == 1 else ''}"
+    yield f"{into} has what {needs} of {project.pipeline.name}. Copy it to the device, and there:"
+    for target in targets:
+        for verb in ("build-jetson-engine", "report"):
+            yield f"  {project.command(verb, target)} --onnx {shlex.quote(name)}"
 
 
 def _packed(now: Session) -> Iterator[Step]:
@@ -60,8 +66,8 @@ def _parts(now: Session, step: Step) -> tuple[str, ...] | None:
 def _write(now: Session, steps: Sequence[Step], made: Mapping[str, Artifact], folder: Path) -> None:
     """Write all or nothing: the folder appears when it is complete."""
     with disk_errors(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        make_folder(folder.parent)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pack-") as scratch:
             store = Store(Path(scratch, "store"))
             for step in steps:
                 artifact, files = made[step.name], Path(scratch, step.name)
@@ -69,4 +75,4 @@ def _write(now: Session, steps: Sequence[Step], made: Mapping[str, Artifact], fo
                 # Not what it judges: a checkpoint does not come along.
                 store.put(artifact.kind, files, artifact.provenance, [f"{now.name}.{step.name}"])
                 shutil.rmtree(files)
-            store.root.rename(folder)
+            move_new(store.root, folder)

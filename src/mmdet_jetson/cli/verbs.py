@@ -1,13 +1,16 @@
 """What the commands of the pipeline do: each is one function here, called by ``tasks.py``."""
 
 import functools
+import inspect
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import msgspec
 from invoke.exceptions import Exit
 from rich.console import Console
 
@@ -32,6 +35,7 @@ from mmdet_jetson.runtimes.protocol import Runtimes
 from mmdet_jetson.runtimes.selection import RuntimeOptions, open_for_device, open_runtimes
 from mmdet_jetson.store import Artifact, Store
 
+CONFIG = "configs/pipeline.toml"
 CANCELLED = 130
 
 P = ParamSpec("P")
@@ -44,14 +48,34 @@ def answering(verb: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(verb)
     def run(*arguments: P.args, **options: P.kwargs) -> R:
         try:
+            _refuse_empty(options)
+            # What was not given takes the verb's own default.
+            given = {name: value for name, value in options.items() if value is not None}
             with disk_errors("the store or the cache"):
-                return verb(*arguments, **options)
+                return verb(*arguments, **given)  # type: ignore[arg-type]
         except UserError as error:
             raise Exit(f"error: {error}", error.exit_code) from None
         except KeyboardInterrupt:
             raise Exit("cancelled; run the same command again to continue", CANCELLED) from None
 
+    # What `invoke` reads: an option that is given empty must differ from one that is left out.
+    signature = inspect.signature(verb)
+    shown = [
+        each.replace(default=None) if each.default == "" else each
+        for each in signature.parameters.values()
+    ]
+    vars(run)["__signature__"] = signature.replace(parameters=shown)
     return run
+
+
+def _refuse_empty(options: Mapping[str, object]) -> None:
+    """Refuse what names nothing, such as ``--onnx "$UNSET"``, which would do something else."""
+    for name, value in options.items():
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise UserError(
+                f"--{name.replace('_', '-')} is empty",
+                "name something, or leave it out; a variable of the shell may not be set",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +94,15 @@ class Request:
     precision: str = ""
     for_device: bool = False
     onnx: str = ""
+
+    @property
+    def typed(self) -> str:
+        """The options that choose a project, without its targets, as they are typed."""
+        words = ["--config", self.config] if self.config != CONFIG else []
+        for override in self.overrides:
+            words += ["--set", override]
+        words += ["--precision", self.precision] if self.precision else []
+        return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -117,6 +150,7 @@ def session(request: Request) -> Iterator[Session]:
     project = load_project(_config_file(request.config, settings.root), overrides)
     if request.precision:
         project = with_precision(project, request.precision)
+    project = msgspec.structs.replace(project, typed=request.typed)
     check_references(project, settings.root, trains=not request.onnx)
     display = Display(Console(stderr=True))
     given = read_given(request.onnx, project, settings) if request.onnx else None
@@ -145,11 +179,14 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
     return made
 
 
-def run_pipeline(request: Request) -> None:
-    """Make everything up to the report, show the result, and fail where a gate fails."""
+def run_pipeline(request: Request, command: str = "pipeline") -> None:
+    """Make everything up to the report, show the result, and fail where a gate fails.
+
+    ``command`` is what was typed.
+    """
     with session(request) as now:
         (goal,) = now.steps_of(stages.REPORT.verb)
-        _check_targets(now, "pipeline")
+        _check_targets(now, command)
         made = make(now, [goal])
     report = made[goal.name]
     page = summary.place_report(now.store, report, now.name)
@@ -186,9 +223,8 @@ def build_jetson_engine(target: str, request: Request) -> None:
         made = make(now, goals)
     _tell(now, made, goals)
     if now.given and now.given.lacks:
-        Console().print(
-            f"not measured: {now.given.lacks}", highlight=False, markup=False, soft_wrap=True
-        )
+        sentence = f"not measured: {now.given.lacks}\n  try: {now.given.remedy}"
+        Console().print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def _check_targets(now: Session, command: str) -> None:

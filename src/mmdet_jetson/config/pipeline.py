@@ -167,6 +167,13 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     sources: Sources
     path: Path
     """The pipeline's file; the others lie beside it."""
+    typed: str = ""
+    """The options that it was chosen and changed by, but for ``--target``, as they are typed."""
+
+    def command(self, words: str, *targets: str) -> str:
+        """Spell a command for targets of this project, for hints of what to type."""
+        chosen = " ".join(f"--target {target}" for target in targets)
+        return " ".join(filter(None, (f"invoke {words}", self.typed, chosen)))
 
     @property
     def folder(self) -> Path:

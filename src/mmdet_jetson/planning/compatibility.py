@@ -23,13 +23,12 @@ from mmdet_jetson.errors import UserError
 
 COMPILING = ("engine", "build-jetson-engine")  # these make what need not run on that machine
 ON_ITS_DEVICE = (
-    "invoke build-jetson-engine --target {0} builds it on its device, with --docker-host "
-    "ssh://user@jetson from here, or started there with --onnx FOLDER; here: invoke pack "
-    "--target {0} FOLDER makes that folder"
+    "{build} builds it on its device, with --docker-host ssh://user@jetson from here, or started "
+    "there with --onnx FOLDER; on the PC with the dataset {pack} FOLDER makes that folder"
 )
 ELSEWHERE = (
     "add --runtime docker, which emulates it, or go to such a machine: "
-    "invoke build-jetson-engine --target {0} --docker-host ssh://user@jetson"
+    "{build} --docker-host ssh://user@jetson"
 )
 
 
@@ -46,7 +45,11 @@ def check_targets(project: Project, command: str, machine: Machine, images: Imag
         for problem, hint in _problems(target, command, machine, platform.removeprefix("linux/")):
             raise UserError(
                 f"{command}: {machine.name} does not fit target {name!r}: {problem}",
-                hint.format(name),
+                hint.format(
+                    build=project.command("build-jetson-engine", name),
+                    engine=project.command("engine", name),
+                    pack=project.command("pack", name),
+                ),
             )
 
 
@@ -76,7 +79,7 @@ def _problems(
             ELSEWHERE,
         )
     if command not in COMPILING and not can_run(target, machine):
-        yield _no_such_gpu(target, machine), "invoke engine --target {0} compiles it all the same"
+        yield _no_such_gpu(target, machine), "{engine} compiles it all the same"
 
 
 def _no_such_gpu(target: Target, machine: Machine) -> str:

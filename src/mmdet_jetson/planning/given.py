@@ -24,17 +24,18 @@ from mmdet_jetson.planning.given_artifacts import (
     runs_in,
     take_apart,
 )
-from mmdet_jetson.planning.given_export import GRAPH, GivenFolder, check_export
+from mmdet_jetson.planning.given_export import GRAPH, ONNX, GivenFolder, check_export
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.pipeline import compared_targets
 from mmdet_jetson.planning.stages import EVALUATE_CHECKPOINT, EVALUATE_ENGINE, EXPORT, Stage
 from mmdet_jetson.planning.steps import Made, Step, name_of
 from mmdet_jetson.planning.target_steps import VALIDATION, TargetSteps
 from mmdet_jetson.planning.training_steps import largest_pictures
-from mmdet_jetson.store import Store
+from mmdet_jetson.store import Artifact, BrokenIndex, Store
 
 BEHIND = (stages.ENGINE, stages.EVALUATE_ENGINE, stages.PROFILE, stages.REPORT)
 """The stages of commands that can start at an export."""
+ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".zst", ".zip")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Given:
     def lacks(self) -> str:
         """Why engines cannot be measured, as a sentence; "" where they can."""
         return self.dataset.sentence if isinstance(self.dataset, Absent) else ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about what it lacks."""
+        return self.dataset.hint if isinstance(self.dataset, Absent) else ""
 
     def refuse(self, command: str) -> NoReturn:
         """Say why a command has nothing to do here.
@@ -112,18 +118,36 @@ def read_given(named: str, project: Project, settings: Settings) -> Given:
     folder = path.parent if path.suffix == ".onnx" else path
     if Store(folder).exists():
         store = Store(folder.absolute())
-        return _Run(named, store, choose_run(store, project), "", project, digests).given()
+        try:
+            return _Run(named, store, choose_run(store, project), "", project, digests).given()
+        except BrokenIndex as broken:  # whose hint mends the store in use
+            raise UserError(broken.message, "copy it again") from broken
     if path.exists():
+        _check_folder(named, folder, project)
         return _of_folder(named, folder.absolute(), project, digests)
     store = Store(settings.artifacts)
     run, export = take_apart(named, store)
     return _Run(named, store, run, export, project, digests).given()
 
 
+def _check_folder(named: str, folder: Path, project: Project) -> None:
+    """Refuse what is no folder, and one without anything of an export; say what to name instead."""
+    if not folder.is_dir():
+        hint = hint_for(project)
+        if folder.suffix in ARCHIVES:
+            hint = "unpack it, and name the folder that was in it"
+        raise UserError(f"--onnx {named}: that is a file and no folder", hint)
+    inner = next((each for each in sorted(folder.iterdir()) if Store(each).exists()), None)
+    if inner and not (folder / GRAPH).exists():
+        raise UserError(f"--onnx {named}: there is no export in it", f"--onnx {inner}")
+    if not any((folder / name).exists() for name in (GRAPH, ONNX)):
+        raise UserError(f"--onnx {named}: there is no export in it", hint_for(project))
+
+
 def _of_folder(named: str, folder: Path, project: Project, digests: Path) -> Given:
     exports = {name: GivenFolder(name, folder, digests) for name in project.used_targets}
     for name, target in project.used_targets.items():
-        check_export(exports[name].description(), named, name, target, project.pipeline)
+        check_export(exports[name].description(), named, name, target, project)
     needs = f"{named} is an export alone, without pictures to calibrate or measure an engine with"
     return Given(named, exports, Absent("dataset", needs, hint_for(project)))
 
@@ -178,7 +202,7 @@ class _Run:
 
     def _check(self, export: GivenArtifact, target: str) -> None:
         described = self.project.used_targets[target]
-        check_export(export.read(GRAPH), export.name, target, described, self.project.pipeline)
+        check_export(export.read(GRAPH), export.name, target, described, self.project)
 
     def _find(self, stage: Stage, subject: str = "") -> GivenArtifact | None:
         name = f"{self.run}.{name_of(stage, subject)}"
@@ -187,7 +211,21 @@ class _Run:
             if flaw := self.store.damage(name):
                 raise UserError(f"{name} in {self.store.root} is damaged: {flaw}", "copy it again")
             return None
+        self._check_step(stage, subject, name, artifact)
         return GivenArtifact(stage.makes, subject, name, artifact, self.store, self.digests)
+
+    def _check_step(self, stage: Stage, subject: str, name: str, artifact: Artifact) -> None:
+        """Refuse what another step made: a tag can be moved to anything.
+
+        An export may have been made for another target alike.
+        """
+        made = artifact.provenance
+        other_subject = stage is not EXPORT and made.step != name_of(stage, subject)
+        if made.stage != stage.module or artifact.kind != stage.makes or other_subject:
+            raise UserError(
+                f"{name} in {self.store.root} is what step {made.step} made ({artifact.kind})",
+                hint_for(self.project),
+            )
 
     def _check_origin(
         self,

@@ -15,8 +15,6 @@ from mmdet_jetson.planning.steps import ExternalInput
 from mmdet_jetson.planning.target_steps import CALIBRATION
 from mmdet_jetson.store import Artifact, Store, is_cache_tag
 
-PACK = "on the PC: invoke pack --target {} FOLDER; then --onnx FOLDER here"
-
 
 @dataclass(frozen=True)
 class GivenArtifact:
@@ -110,7 +108,8 @@ def check_sides(dataset: GivenArtifact, largest: Mapping[str, int]) -> None:
 
 def hint_for(project: Project) -> str:
     """Say how to get all that the project's targets need."""
-    return PACK.format(" --target ".join(project.used_targets))
+    packing = project.command("pack", *project.used_targets)
+    return f"on the PC: {packing} FOLDER; then --onnx FOLDER here"
 
 
 def runs_in(store: Store) -> dict[str, list[str]]:
@@ -128,9 +127,12 @@ def choose_run(store: Store, project: Project) -> str:
     runs, name = runs_in(store), project.pipeline.name
     if name in runs or len(runs) == 1:
         return name if name in runs else next(iter(runs))
-    held = f"exports of {', '.join(sorted(runs))}" if runs else "no export"
-    hint = "name one with --set name=..." if runs else hint_for(project)
-    raise UserError(f"{store.root} holds {held}, and none of {name}", hint)
+    if not runs:
+        raise UserError(f"{store.root} holds no export", hint_for(project))
+    held = ", ".join(sorted(runs))
+    raise UserError(
+        f"{store.root} holds exports of {held}, and none of {name}", "name one with --set name=..."
+    )
 
 
 def take_apart(named: str, store: Store) -> tuple[str, str]:

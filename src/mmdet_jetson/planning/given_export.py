@@ -2,9 +2,10 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from mmdet_jetson.config.pipeline import Pipeline
+from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.errors import UserError
@@ -14,7 +15,10 @@ from mmdet_jetson.planning.steps import ExternalInput
 
 GRAPH, ONNX = "graph.json", "end2end.onnx"
 """What the stage `export` calls a graph and its description."""
-WHOLE = "invoke checkout NAME.export-TARGET FOLDER, on the PC, writes a whole export"
+WHOLE = (
+    "invoke pack FOLDER, on the PC, writes a whole export and all that an engine is measured with, "
+    "invoke checkout NAME.export-TARGET FOLDER the export alone"
+)
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,7 @@ class GivenFolder:
         return content
 
 
-def check_export(
-    content: bytes, export: str, name: str, target: Target, pipeline: Pipeline
-) -> None:
+def check_export(content: bytes, export: str, name: str, target: Target, project: Project) -> None:
     """Refuse an export of other classes, or for another kind of target.
 
     ``content`` is its graph.json, ``export`` what it is called, and ``name`` that of the target.
@@ -59,26 +61,27 @@ def check_export(
     Raises:
         UserError: it does not fit; says in what.
     """
-    graph = _read(content, f"{GRAPH} of {export}")
-    _agree(export, "classes", graph.get("classes"), list(pipeline.dataset.classes), "the dataset's")
+    graph, pipeline = _read(content, f"{GRAPH} of {export}"), project.pipeline
+    agree, its = partial(_agree, export, str(project.path)), f"target {name}"
+    agree("classes", graph.get("classes"), list(pipeline.dataset.classes), whose="the dataset")
     size = list(pipeline.input_size)
-    _agree(export, "input_size", graph.get("input_size"), size, "the configuration's")
+    agree("input_size", graph.get("input_size"), size, whose="the configuration")
     expected: dict[str, object] = {"graph": target.graph}
     if target.graph == "fused":
         expected |= {"input": target.input, "batch": target.batch}
     for field, value in expected.items():
-        _agree(export, field, graph.get(field), value, f"target {name}'s")
+        agree(field, graph.get(field), value, whose=its)
     if target.graph == "fused":
         limits = graph.get("post_processing")
         nms: dict[str, object] = limits if isinstance(limits, dict) else {}
-        asked, whose = pipeline.export, "the configuration's"
-        _agree(export, "thresholds", nms.get("from"), asked.thresholds, whose)
-        _agree(export, "rounds", nms.get("rounds"), asked.rounds, whose)
+        asked, whose = pipeline.export, "the configuration"
+        agree("thresholds", nms.get("from"), asked.thresholds, whose=whose)
+        agree("rounds", nms.get("rounds"), asked.rounds, whose=whose)
     backend = str(graph.get("backend"))
     kind = BACKENDS[backend].deploy_config if backend in BACKENDS else backend
     if target.graph == "documented":
         needed = BACKENDS[target.backend].deploy_config
-        _agree(export, "backend", kind, needed, f"target {name}'s")
+        agree("backend", kind, needed, whose=its)
 
 
 def _read(content: bytes, where: str) -> dict[str, object]:
@@ -91,11 +94,16 @@ def _read(content: bytes, where: str) -> dict[str, object]:
     return graph
 
 
-def _agree(export: str, field: str, found: object, expected: object, whose: str) -> None:
+def _agree(
+    export: str, path: str, field: str, found: object, expected: object, *, whose: str
+) -> None:
     if found != expected:
+        verb = "are" if field.endswith("s") else "is"
         raise UserError(
-            f"the {field} of {export} is {_shown(found)}, and {whose} is {_shown(expected)}",
-            "give an export that was made for it, or correct the configuration",
+            f"the {field} of {export} {verb} {_shown(found)}, and {whose}'s {verb} "
+            f"{_shown(expected)}",
+            f"name the configuration that it was made for with --config (this is {path}), or an "
+            "export that was made for this one",
         )
 
 

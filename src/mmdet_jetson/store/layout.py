@@ -36,6 +36,10 @@ EMPTY = Index(schema_version=2, media_type=oci.INDEX, manifests=[])
 Edit = Callable[[list[Descriptor]], list[Descriptor]]
 
 
+class BrokenIndex(UserError):
+    """``index.json`` cannot be read."""
+
+
 @dataclass(frozen=True)
 class Staged:
     """A blob that is written and synced, but not yet in its place."""
@@ -138,7 +142,7 @@ class Layout:
         """``index.json`` as it is now; parsed again only when another write has replaced it.
 
         Raises:
-            UserError: it is not an index, or it is missing from a layout.
+            BrokenIndex: it is not an index, or it is missing from a layout.
         """
         path = self.root / "index.json"
         try:
@@ -265,8 +269,8 @@ def _parse_index(path: Path) -> Index:
         raise _broken_index(path, str(error)) from error
 
 
-def _broken_index(path: Path, reason: str) -> UserError:
-    return UserError(
+def _broken_index(path: Path, reason: str) -> BrokenIndex:
+    return BrokenIndex(
         f"{path} is not the index of an OCI image layout: {reason}",
         "`invoke verify --mend` starts with an empty one: results are then made again",
     )

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.files import disk_errors, make_folder
+from mmdet_jetson.files import disk_errors, make_folder, move_new
 from mmdet_jetson.store import garbage, mending, oci, verification
 from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
 from mmdet_jetson.store.garbage import Freed
@@ -165,7 +165,7 @@ class Store:
                 make_folder(partial_folder)
                 for layer in layers:
                     self._materialise(artifact, layer, partial_folder)
-                partial_folder.rename(folder)
+                move_new(partial_folder, folder)
             finally:
                 shutil.rmtree(partial_folder, ignore_errors=True)
 

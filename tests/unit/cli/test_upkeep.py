@@ -188,7 +188,7 @@ def test_gc_drops_nothing_where_its_options_are_wrong(store: Store, commands: Co
         assert sorted(path.name for path in store.root.rglob("*")) == before
 
 
-@pytest.mark.parametrize("days", ["x", "-1", "nan", ""])
+@pytest.mark.parametrize("days", ["x", "-1", "nan"])
 def test_gc_refuses_what_is_no_number_of_days(store: Store, commands: Commands, days: str) -> None:
     code, said = commands("gc", f"--days={days}")
     assert code == 1
@@ -233,7 +233,7 @@ def test_checkout_says_where_it_cannot_write(
     code, said = commands("checkout", "mugs.dataset", into)
     assert code == 1
     assert said.count("error: ") == 1
-    assert str((tmp_path / into).parent if into else tmp_path) in said
+    assert f"{into or '--into'} " in said
 
 
 def test_checkout_says_what_is_damaged(store: Store, commands: Commands, tmp_path: Path) -> None:

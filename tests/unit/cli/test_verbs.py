@@ -4,11 +4,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from invoke.exceptions import Exit
 from invoke.loader import FilesystemLoader
 
-from mmdet_jetson.cli.verbs import answering
+from mmdet_jetson.cli.verbs import CONFIG, Request, answering
+from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.errors import ConfigError, GateFailed, NotProven, UserError
 
@@ -74,6 +76,14 @@ def test_a_bug_passes_through(bug: Exception) -> None:
         (["build-jetson-engine", "--target", "pc-onnxruntime", "--precision", "fp17"], 2, "fp16"),
         (["build-jetson-engine", "--target", "pc-onnxruntime", "--precision", "fp16"], 2, "fp32"),
         (["engine", "--engine", "ssh://x"], 1, "No idea what '--engine' is"),
+        (["report", "--target", "orin-jp62"], 1, "error: report: "),
+        (["status", "--onnx", "x" * 300], 1, "a name in it is too long"),
+        (["export-for", "triton", "x" * 300, "models"], 1, "x: a name in it is too long"),
+        (["engine", "--onnx", ""], 1, "error: --onnx is empty"),
+        (["engine", "--docker-host="], 1, "error: --docker-host is empty"),
+        (["engine", "--target", ""], 1, "error: --target is empty"),
+        (["build-jetson-engine", "--target", "orin-jp62", "--precision", ""], 1, "precision is em"),
+        (["export-for", "triton", "mugs.engine-pc", ""], 1, "error: --to is empty"),
     ],
 )
 def test_a_program_ends_with_its_exit_code_and_no_traceback(
@@ -84,6 +94,31 @@ def test_a_program_ends_with_its_exit_code_and_no_traceback(
     assert done.returncode == code, done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_whatever_takes_targets_takes_a_precision_for_them() -> None:
+    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
+    options = {each.name: set(each.argspec(each.body).parameters) for each in module.TASKS}
+    chooses = {name for name, names in options.items() if "target" in names}
+    assert {"report", "evaluate", "profile", "status", "why", "pack"} <= chooses
+    assert {name for name in chooses if "precision" not in options[name]} == set()
+
+
+@pytest.mark.parametrize(
+    ("request_", "command"),
+    [
+        (Request(config=CONFIG), "invoke report --target pc-onnxruntime"),
+        (
+            Request(config="configs/demo.toml", overrides=["name=a b"], precision="fp16"),
+            "invoke report --config configs/demo.toml --set 'name=a b' --precision fp16"
+            " --target pc-onnxruntime",
+        ),
+    ],
+)
+def test_a_hint_repeats_what_chose_the_project(request_: Request, command: str) -> None:
+    project = load_project(ROOT / "configs/demo.toml")
+    project = msgspec.structs.replace(project, typed=request_.typed)
+    assert project.command("report", "pc-onnxruntime") == command
 
 
 @pytest.mark.parametrize("words", [["status"], ["status", "--config", "configs/demo.toml"]])

@@ -124,6 +124,16 @@ def test_another_jetson_is_one_sentence(machine: Machine, told: str) -> None:
     assert "invoke build-jetson-engine --target agx-orin-jp501" in refused.value.hint
 
 
+def test_a_hint_names_the_configuration_that_is_in_use() -> None:
+    """Else it builds an engine for another project, or trains one."""
+    typed = "--config configs/demo.toml --precision fp16"
+    demo = msgspec.structs.replace(project("agx-orin-jp501"), typed=typed)
+    with pytest.raises(UserError) as refused:
+        check_targets(demo, "report", LOCAL, load_images(CONFIGS / "images.toml"))
+    for verb in ("build-jetson-engine", "pack"):
+        assert f"invoke {verb} {typed} --target agx-orin-jp501" in refused.value.hint
+
+
 def test_a_board_without_an_accelerator_is_known_before_the_training() -> None:
     """Two Orins differ in nothing else that is compared."""
     images, plain = load_images(CONFIGS / "images.toml"), project("agx-orin-jp501")

@@ -31,6 +31,13 @@ GRAPH: Mapping[str, object] = {
     "input_size": [640, 640],
     "post_processing": {"from": "model", "rounds": 24},
 }
+MADE_BY = {
+    "dataset": "dataset",
+    "export": "export",
+    "evaluate-documented": "evaluate_engine",
+    "evaluate": "evaluate_checkpoint",
+}
+"""The stage of a step, by how its name begins."""
 # As on a device, where neither the dataset's source nor the training's config is.
 DEVICE = ("dataset.source=/nowhere", "train.config=nowhere.py", "train.weights=")
 
@@ -50,7 +57,10 @@ class Home:
         for name, content in files.items():
             (made / name).parent.mkdir(parents=True, exist_ok=True)
             (made / name).write_bytes(content)
-        provenance = msgspec.structs.replace(PROVENANCE, step=step, inputs=inputs)
+        made_by = next(name for name in MADE_BY if step.startswith(name))
+        provenance = msgspec.structs.replace(
+            PROVENANCE, stage=MADE_BY[made_by], step=step, inputs=inputs
+        )
         self.store.put(kind, made, provenance, [f"{self.run}.{step}"])
 
     def put_dataset(self, *more: str) -> None:
@@ -252,16 +262,19 @@ def test_a_damaged_description_is_refused(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"classes": ["mug"]}, "the classes of .* is mug, and the dataset's is balloon"),
-        ({"classes": None}, "the classes of .* is None"),
+        ({"classes": ["mug"]}, "the classes of .* are mug, and the dataset's are balloon"),
+        ({"classes": None}, "the classes of .* are None"),
         ({"input_size": [96, 96]}, "the input_size of .* is 96, 96, and .* is 640, 640"),
         ({"input": "image"}, f"the input of .* is image, and target {PC}'s is letterboxed"),
         ({"batch": 2}, "the batch of .* is 2, and .* is 1"),
         (
             {"post_processing": {"from": "deploy", "rounds": 24}},
-            "the thresholds of .* is deploy, and the configuration's is model",
+            "the thresholds of .* are deploy, and the configuration's are model",
         ),
-        ({"post_processing": {"from": "model", "rounds": 16}}, "the rounds of .* is 16, .* is 24"),
+        (
+            {"post_processing": {"from": "model", "rounds": 16}},
+            "the rounds of .* are 16, .* are 24",
+        ),
         ({"graph": "documented"}, "the graph of .* is documented, and .* is fused"),
     ],
 )
@@ -347,12 +360,62 @@ def test_parts_of_different_runs_are_refused(
         given_by(home.store.root, settings)
 
 
+@pytest.mark.parametrize(
+    ("tag", "other"),
+    [
+        ("evaluate-documented", "evaluate-checkpoint"),  # PyTorch's detections as the graph's
+        ("evaluate-checkpoint", "evaluate-base"),
+        ("dataset", "evaluate-checkpoint"),
+        (f"export-{PC}", "dataset"),
+    ],
+)
+def test_a_tag_that_was_moved_to_something_else_is_refused(
+    home: Home, settings: Settings, tag: str, other: str
+) -> None:
+    home.put_evaluation("base")
+    home.store.tag(found(home.store, f"balloon.{other}"), f"balloon.{tag}")
+    with pytest.raises(UserError, match=f"balloon.{tag} in .* is what step {other} made"):
+        given_by(home.store.root, settings)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b'{"schemaVersion"', b"\xff\x00"])
+def test_a_damaged_index_of_a_folder_does_not_mend_the_store_in_use(
+    home: Home, settings: Settings, content: bytes | None
+) -> None:
+    index = home.store.root / "index.json"
+    index.unlink()
+    if content is not None:
+        index.write_bytes(content)
+    with pytest.raises(UserError, match="is not the index of an OCI image layout") as refused:
+        given_by(home.store.root, settings)
+    assert refused.value.hint == "copy it again"
+
+
+def test_what_is_no_folder_with_an_export_is_told_apart(
+    home: Home, settings: Settings, tmp_path: Path
+) -> None:
+    for name in ("mugs.tar", "file"):
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    for named, says, hint in (
+        (tmp_path / "mugs.tar", "that is a file", "unpack it"),
+        (tmp_path / "file", "that is a file", f"on the PC: invoke pack --target {PC}"),
+        ("/dev/null", "that is a file", "on the PC: invoke pack"),
+        (tmp_path / "empty", "there is no export in it", "on the PC: invoke pack"),
+        (home.store.root.parent, "there is no export in it", f"--onnx {home.store.root}"),
+    ):
+        with pytest.raises(UserError, match=f"^--onnx {named}: {says}") as refused:
+            given_by(named, settings)
+        assert refused.value.hint.startswith(hint)
+
+
 def test_a_run_without_its_evaluations_is_built_and_not_measured(
     home: Home, settings: Settings
 ) -> None:
     home.store.untag("balloon.evaluate-checkpoint")
     given = given_by(home.store.root, settings)
 
+    assert given.remedy.startswith("on the PC: invoke pack")
     assert names(planned(home.store.root, settings)) == [f"engine-{PC}"]
     with pytest.raises(UserError, match="comes without evaluate-checkpoint"):
         given.refuse("evaluate")
