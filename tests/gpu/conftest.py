@@ -12,7 +12,7 @@ from on_gpu import Program
 
 from mmdet_jetson.contract.nvidia import Gpu
 from mmdet_jetson.stages.inference import cuda as cuda_packages
-from mmdet_jetson.stages.inference.cuda import Cuda
+from mmdet_jetson.stages.inference.cuda_api import Cuda
 from mmdet_jetson.stages.inference.device import first_gpu
 
 FOLDER = Path(__file__).resolve().parent

@@ -7,7 +7,7 @@ import pytest
 from on_gpu import noise
 
 from mmdet_jetson.stages.inference.buffers import Buffer
-from mmdet_jetson.stages.inference.cuda import CannotCompile, Cuda
+from mmdet_jetson.stages.inference.cuda_api import CannotCompile, Cuda
 from mmdet_jetson.stages.inference.feeding import Feeding
 from mmdet_jetson.stages.inference.graph import TENSOR
 from mmdet_jetson.stages.inference.letterbox_kernel import (

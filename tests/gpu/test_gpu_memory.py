@@ -11,8 +11,8 @@ import pytest
 from on_gpu import DEVICE, HOST, Program, driver, kind_of_memory
 
 from mmdet_jetson.stages.inference.buffers import Buffer
-from mmdet_jetson.stages.inference.cuda import CannotCompile, Cuda, Kernel, open_cuda
-from mmdet_jetson.stages.inference.cuda_api import CannotCapture
+from mmdet_jetson.stages.inference.cuda import open_cuda
+from mmdet_jetson.stages.inference.cuda_api import CannotCapture, CannotCompile, Cuda, Kernel
 
 MIB = 1 << 20
 

@@ -9,7 +9,7 @@ import pytest
 from kernel_engine import KernelEngine, expected
 from on_gpu import HOST, kind_of_memory, noise
 
-from mmdet_jetson.stages.inference.cuda import Cuda
+from mmdet_jetson.stages.inference.cuda_api import Cuda
 from mmdet_jetson.stages.inference.gpu import GpuSession
 
 SIDES = [(64, 64), (1, 1), (640, 640), (33, 70), (1080, 1920), (64, 64)]

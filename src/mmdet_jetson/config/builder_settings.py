@@ -1,12 +1,10 @@
 """What a target asks of TensorRT's builder, refused where no such device or version has it."""
 
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from mmdet_jetson.config.targets import TYPED_FROM, Target
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.nvidia import OR
 from mmdet_jetson.errors import ConfigError
 
 LEVELS_FROM = (8, 6)
@@ -45,7 +43,7 @@ def check_builder(place: str, target: Target, input_size: tuple[int, int]) -> No
 
 def _check_level(place: str, target: Target) -> None:
     if target.optimization_level is not None:
-        for stated in _tensorrts(target, lambda version: version < LEVELS_FROM):
+        for stated in target.tensorrts(lambda version: version < LEVELS_FROM):
             raise ConfigError(
                 f"{place}.optimization_level: TensorRT {stated} has none, 8.6 and later have",
                 "remove it",
@@ -80,7 +78,7 @@ def _check_dla(place: str, target: Target) -> None:
         )
     if target.module in WITHOUT_DLA:
         raise ConfigError(f"{field}: a Jetson {target.module} has no DLA", "remove it")
-    for stated in _tensorrts(target, lambda version: NO_DLA_FROM <= version < DLA_AGAIN_FROM):
+    for stated in target.tensorrts(lambda version: NO_DLA_FROM <= version < DLA_AGAIN_FROM):
         raise ConfigError(
             f"{field}: TensorRT {stated} has no DLA: 10.7 was the last with one, and 11.4.1 is the "
             "next",
@@ -98,16 +96,9 @@ def _check_dla(place: str, target: Target) -> None:
             'set its input to "letterboxed", or remove dla',
         )
     if target.precision == "int8":
-        for stated in _tensorrts(target, lambda version: version >= TYPED_FROM):
+        for stated in target.tensorrts(lambda version: version >= TYPED_FROM):
             raise ConfigError(
                 f"{field}: for TensorRT {stated} int8 is Quantize and Dequantize nodes, which no "
                 "DLA takes",
                 f"set its precision to {json.dumps('fp16')}, or remove dla",
             )
-
-
-def _tensorrts(target: Target, matches: Callable[[tuple[int, ...]], bool]) -> Iterator[str]:
-    """Yield those TensorRTs of a target for which something holds, by their first two numbers."""
-    for stated in filter(None, target.facts.get("tensorrt", "").split(OR)):
-        if matches(tuple(map(int, stated.split(".")[:2]))):
-            yield stated

@@ -1,7 +1,7 @@
 """Device classes: what an engine is built for and with, as ``targets.toml`` says."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,8 +10,8 @@ import msgspec
 
 from mmdet_jetson.config.toml import Name, Positive, Section, check_choice, nearest
 from mmdet_jetson.contract.backends import BACKENDS
-from mmdet_jetson.contract.nvidia import FACTS, OR, is_version
-from mmdet_jetson.contract.parameters.engine import BuilderSettings, SessionSettings
+from mmdet_jetson.contract.nvidia import FACTS, OR
+from mmdet_jetson.contract.parameters.engine import SMALLEST_SIDE, BuilderSettings, SessionSettings
 from mmdet_jetson.errors import ConfigError
 
 PRECISIONS = tuple(dict.fromkeys(each for b in BACKENDS.values() for each in b.precisions))
@@ -22,11 +22,12 @@ Versions = str | tuple[str, ...]
 Their pattern is checked by hand: with one in a union msgspec 0.22 now and then ends a process in a
 segmentation fault, when Python clears its memory.
 """
-SMALLEST = 32
 SETTINGS = tuple(field.name for field in fields(BuilderSettings))
 LIKE = "like"
 TYPED_FROM = (10, 0)
 """From this TensorRT on networks are computed in the types of their graph."""
+WITHOUT_BYTES = (8, 4)
+"""This TensorRT has no 8-bit inputs."""
 
 
 class Target(Section, frozen=True):
@@ -63,7 +64,7 @@ class Target(Section, frozen=True):
     module: Literal["AGX Xavier", "AGX Orin", "Orin NX", "Orin Nano", "Thor"] | None = None
     """The Jetson module, where a target is for one only; of `MODULES`."""
     workspace: Annotated[int, msgspec.Meta(ge=16, le=65536)] | None = None
-    largest_picture: Annotated[int, msgspec.Meta(ge=SMALLEST, le=16384)] | None = None
+    largest_picture: Annotated[int, msgspec.Meta(ge=SMALLEST_SIDE, le=16384)] | None = None
     dla: Annotated[int, msgspec.Meta(ge=0, le=1)] | None = None
     optimization_level: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
     cuda_graph: bool = False
@@ -100,6 +101,21 @@ class Target(Section, frozen=True):
         """
         said = {name: getattr(self, name) for name in FACTS}
         return {name: _any_of(value) for name, value in said.items() if value}
+
+    def tensorrts(self, matches: Callable[[tuple[int, ...]], bool]) -> list[str]:
+        """Those of its TensorRTs, as they are stated, whose first two numbers match."""
+        stated = [each for each in self.facts.get("tensorrt", "").split(OR) if _is_number(each)]
+        return [each for each in stated if matches(_two_numbers(each))]
+
+
+def _is_number(version: str) -> bool:
+    return version.replace(".", "").isdigit()
+
+
+def _two_numbers(version: str) -> tuple[int, ...]:
+    """Give the first two numbers of a version: "10" is 10.0 and what came after it."""
+    first, second = f"{version}.0".split(".")[:2]
+    return int(first), int(second)
 
 
 def _any_of(value: str | int | tuple[str | int, ...]) -> str:
@@ -174,21 +190,17 @@ def check_target(place: str, target: Target) -> None:
             f"{place}: pictures of any size cannot share a batch of {target.batch}",
             'set its input to "letterboxed"',
         )
-    for tensorrt in target.facts.get("tensorrt", "").split(OR):
-        if target.graph == "documented" and target.precision != "fp32" and _is_typed(tensorrt):
+    if target.graph == "documented" and target.precision != "fp32":
+        for tensorrt in target.tensorrts(lambda version: version >= TYPED_FROM):
             raise ConfigError(
                 f"{place}.graph: TensorRT {tensorrt} computes in the types of a "
                 f"graph, and a documented one cannot be lowered to {target.precision}: it does not "
                 "tell its network from its post-processing",
                 'set it to "fused", or the precision to "fp32"',
             )
-        if target.graph == "fused" and target.input != "tensor" and is_version(tensorrt, "8.4"):
+    if target.graph == "fused" and target.input != "tensor":
+        for tensorrt in target.tensorrts(lambda version: version == WITHOUT_BYTES):
             raise ConfigError(
                 f"{place}.input: TensorRT {tensorrt} takes no 8-bit pictures",
                 'set it to "tensor"',
             )
-
-
-def _is_typed(tensorrt: str) -> bool:
-    """Whether networks are strongly typed."""
-    return bool(tensorrt) and int(tensorrt.partition(".")[0]) >= TYPED_FROM[0]

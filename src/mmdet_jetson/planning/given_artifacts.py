@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdet_jetson.config.pipeline import Project
-from mmdet_jetson.config.targets import SMALLEST
 from mmdet_jetson.config.toml import nearest
+from mmdet_jetson.contract.parameters.engine import SMALLEST_SIDE
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.fetching.digests import file_digest
 from mmdet_jetson.planning.stages import EXPORT
@@ -98,10 +98,10 @@ def check_sides(dataset: GivenArtifact, largest: Mapping[str, int]) -> None:
     for image in json.loads(dataset.read("val.json"))["images"]:
         sides = image["width"], image["height"]
         for target, most in largest.items():
-            if max(sides) > most or min(sides) < SMALLEST:
+            if max(sides) > most or min(sides) < SMALLEST_SIDE:
                 raise UserError(
                     f"{image['file_name']} in {dataset.name} has {sides[0]}x{sides[1]} pixels, and "
-                    f"the engine for {target} takes sides of {SMALLEST} to {most}",
+                    f"the engine for {target} takes sides of {SMALLEST_SIDE} to {most}",
                     f"set largest_picture of {target} in targets.toml, which costs memory",
                 )
 

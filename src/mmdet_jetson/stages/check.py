@@ -16,10 +16,10 @@ from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.contract.parameters.check import CheckParameters
+from mmdet_jetson.contract.parameters.engine import SMALLEST_SIDE
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.report import DOCUMENTED
 from mmdet_jetson.stages.annotations.coco_file import CocoImage, read_split
-from mmdet_jetson.stages.building.compiler import SMALLEST
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel, load_trained_model
 from mmdet_jetson.stages.conversion.onnx_folder import write_onnx
 from mmdet_jetson.stages.conversion.trained_preprocessing import (
@@ -93,14 +93,14 @@ def check_sides(dataset: Path, largest: Mapping[str, int]) -> None:
             each
             for each in pictures
             if max(each["width"], each["height"]) > most
-            or min(each["width"], each["height"]) < SMALLEST
+            or min(each["width"], each["height"]) < SMALLEST_SIDE
         ]
         if misfits:
             first = misfits[0]
             raise StageError(
                 f"{len(misfits)} of {len(pictures)} pictures of the val split do not fit the "
                 f"engine for {target}, {first['file_name']} first: it has {first['width']}x"
-                f"{first['height']} pixels, and a side may have {SMALLEST} to {most}",
+                f"{first['height']} pixels, and a side may have {SMALLEST_SIDE} to {most}",
                 f"set largest_picture of {target} in targets.toml, which costs memory, or its "
                 'input to "letterboxed"; or scale such pictures first',
             )

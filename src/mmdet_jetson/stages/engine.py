@@ -143,7 +143,7 @@ def to_run_with(session: SessionSettings, built: Built) -> Built:
 
 def compare(backend: Backend, built: Built, request: BuildRequest) -> Compared:
     """Compare the engine with the ONNX file, where it can run here."""
-    if not backend.can_run(built):
+    if not backend.can_run(request):
         return Compared()
     graph = request.graph
     network = backend.open_session(built.file, request.precision, graph, built.settings)

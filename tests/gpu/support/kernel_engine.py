@@ -5,7 +5,7 @@ from typing import Dict, Mapping, Tuple
 import numpy as np
 import pytest
 
-from mmdet_jetson.stages.inference.cuda import CannotCompile, Cuda
+from mmdet_jetson.stages.inference.cuda_api import CannotCompile, Cuda
 
 SOURCE = """
 __global__ void add(const float *picture, const float *mapping, float *dets, int count)

@@ -194,3 +194,22 @@ def test_the_documented_target_with_a_dla_is_one(folder: Path) -> None:
 
     assert target["orin-nx-jp62-dla"].builder.dla == 0
     assert target["orin-nx-jp62-dla"].precision == "fp16"
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ('graph = "documented"\ntensorrt = "ten"\n', "a version is numbers with dots"),
+        ('graph = "documented"\ntensorrt = "10"\n', "computes in the types of a graph"),
+        (
+            'input = "letterboxed"\ndla = 0\ntensorrt = "10"\nprecision = "int8"\n',
+            "which no DLA takes",
+        ),
+    ],
+)
+def test_a_version_of_one_number_or_of_none_is_a_sentence(
+    folder: Path, lines: str, sentence: str
+) -> None:
+    base = BASE.replace('precision = "fp16"\n', "") if "precision" in lines else BASE
+    with pytest.raises(ConfigError, match=sentence):
+        project_of(folder, base + lines)

@@ -345,7 +345,7 @@ def test_int8_of_a_documented_graph_is_one_sentence(tmp_path: Path, exported: Pa
 def test_an_engine_that_cannot_run_here_was_not_compared(
     tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnxruntime, "can_run", lambda built: False)
+    monkeypatch.setattr(onnxruntime, "can_run", lambda request: False)
     job = engine_job(tmp_path, exported)
 
     result = run(job)

@@ -5,6 +5,9 @@ from typing import Mapping, Optional, Tuple
 
 from mmdet_jetson.contract.parameters.base import Parameters
 
+SMALLEST_SIDE = 32
+"""How many pixels a side of a picture must have where an engine of TensorRT takes any size."""
+
 
 @dataclass(frozen=True)
 class BuilderSettings:

@@ -79,9 +79,8 @@ def place(outlines: Sequence[Outline], width: int, height: int) -> Placement:
     repaired = not all(Polygon(outline).is_valid for outline in outlines)
     try:
         whole = shapely.union_all([shapely.make_valid(Polygon(outline)) for outline in outlines])
-    except (
-        shapely.errors.GEOSException
-    ) as error:  # points that are nearly the same, again and again
+    except shapely.errors.GEOSException as error:
+        # Points that are nearly the same, again and again.
         raise Defect(
             f"the outline crosses itself in a way that cannot be resolved ({error})",
             "draw the region again",

@@ -43,8 +43,8 @@ class Backend(Protocol):
     def versions(self) -> Dict[str, str]:
         """Name the libraries that an engine's results depend on."""
 
-    def can_run(self, built: Built) -> bool:
-        """Whether this machine has what an engine runs on that was just built here."""
+    def can_run(self, request: BuildRequest) -> bool:
+        """Whether this machine has what an engine runs on that is built for the request."""
 
 
 def load_backend(name: str) -> Backend:

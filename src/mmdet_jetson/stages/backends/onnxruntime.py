@@ -63,7 +63,7 @@ def versions() -> Dict[str, str]:
     return {"onnxruntime": ort.__version__}
 
 
-def can_run(built: Built) -> bool:
+def can_run(request: BuildRequest) -> bool:
     """Whether there is a CPU: yes."""
     return True
 

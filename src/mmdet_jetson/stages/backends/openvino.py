@@ -107,6 +107,6 @@ def versions() -> Dict[str, str]:
     return {"openvino": ov.__version__.partition("-")[0]}
 
 
-def can_run(built: Built) -> bool:
+def can_run(request: BuildRequest) -> bool:
     """Whether there is a CPU: yes."""
     return True

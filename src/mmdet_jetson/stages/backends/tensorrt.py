@@ -103,6 +103,6 @@ def versions() -> Dict[str, str]:
     return {"tensorrt": trt.__version__}
 
 
-def can_run(built: Built) -> bool:
+def can_run(request: BuildRequest) -> bool:
     """Whether there is a GPU."""
     return gpu_architecture() is not None

@@ -1,7 +1,7 @@
 """TensorRT for RTX on a GPU: engines are compiled ahead of time for listed GPUs, without one."""
 
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, cast
+from typing import Dict, Mapping, Sequence
 
 # The package tensorrt-rtx-cu12 only forwards to this one, and exists as source only.
 import tensorrt_rtx_bindings as trt
@@ -42,8 +42,7 @@ def build(request: BuildRequest) -> Built:
     compiled = compiler.compile()
     engine.write_bytes(compiled)
     # Only on one of its GPUs can it be loaded, and without that there is no inspector.
-    is_its_gpu = gpu_architecture() in request.compute_capabilities
-    seen = inspect(compiler, request, compiled) if is_its_gpu else Seen(0, 0)
+    seen = inspect(compiler, request, compiled) if can_run(request) else Seen(0, 0)
     compiler.close_log()
     runs_on = {"sm": list(request.compute_capabilities), **versions()}
     return Built(engine, {**settings, **seen.settings}, runs_on, doubts=seen.doubts)
@@ -84,6 +83,6 @@ def versions() -> Dict[str, str]:
     return {"tensorrt_rtx": trt.__version__}
 
 
-def can_run(built: Built) -> bool:
-    """Whether there is one of the GPUs that it was compiled for."""
-    return gpu_architecture() in cast("List[int]", built.runs_on["sm"])
+def can_run(request: BuildRequest) -> bool:
+    """Whether there is one of the GPUs that it is compiled for."""
+    return gpu_architecture() in request.compute_capabilities

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Protocol, Sequence, Text
 
 import onnx
 
+from mmdet_jetson.contract.parameters.engine import SMALLEST_SIDE
 from mmdet_jetson.stages.building.request import BuildRequest
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.cuda_api import no_gpu
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 LOG = "builder.log"
 ENGINE = "engine.plan"
-# How small a side of a picture may be where a graph takes any size. An engine's memory is laid out
-# for the largest.
-SMALLEST = 32
 
 
 class Compiler:
@@ -74,7 +72,7 @@ class Compiler:
             value = self.network.get_input(index)
             shape = list(value.shape)
             if -1 in shape:
-                sizes = [(SMALLEST, SMALLEST), best, (largest, largest)]
+                sizes = [(SMALLEST_SIDE, SMALLEST_SIDE), best, (largest, largest)]
                 shapes = [_with_sides(shape, size) for size in sizes]
                 self.profile.set_shape(value.name, *shapes)
                 self.best[value.name] = shapes[1]

@@ -9,8 +9,8 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto
 
+from mmdet_jetson.contract.parameters.engine import SMALLEST_SIDE
 from mmdet_jetson.stages.backends.onnxruntime import load, network_of, options
-from mmdet_jetson.stages.building.compiler import SMALLEST
 from mmdet_jetson.stages.building.operators import custom_operators
 from mmdet_jetson.stages.inference.graph import Graph, PostProcessing
 from mmdet_jetson.stages.inference.matching import cut_off, partners
@@ -192,7 +192,7 @@ def _pictures(outputs: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
 def _shape(value: onnx.ValueInfoProto, largest: int) -> List[int]:
     """Give a shape; sides that may be any are those of `ANY_SIZE`, or as high for as wide."""
     share = min(1, largest / max(ANY_SIZE))
-    free = iter(max(SMALLEST, int(share * side)) for side in ANY_SIZE)
+    free = iter(max(SMALLEST_SIDE, int(share * side)) for side in ANY_SIZE)
     dimensions = value.type.tensor_type.shape.dim
     return [each.dim_value if each.dim_value > 0 else next(free) for each in dimensions]
 

@@ -1,20 +1,9 @@
 """The GPU by pycuda or by cuda-python, whichever is installed."""
 
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.cuda_api import CannotCompile, Cuda, Kernel, no_gpu
+from mmdet_jetson.stages.inference.cuda_api import Cuda
 from mmdet_jetson.stages.inference.cuda_python import CudaPython
-from mmdet_jetson.stages.inference.pycuda_gpu import TOOLKIT, PyCuda
-
-__all__ = [
-    "TOOLKIT",
-    "CannotCompile",
-    "Cuda",
-    "CudaPython",
-    "Kernel",
-    "PyCuda",
-    "no_gpu",
-    "open_cuda",
-]
+from mmdet_jetson.stages.inference.pycuda_gpu import PyCuda
 
 
 def open_cuda() -> Cuda:

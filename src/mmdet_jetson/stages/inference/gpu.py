@@ -6,9 +6,11 @@ from typing import Callable, Dict, Mapping, Sequence, Tuple
 
 import numpy as np
 
+from mmdet_jetson.contract.parameters.engine import SMALLEST_SIDE
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.buffers import Buffer
-from mmdet_jetson.stages.inference.cuda import Cuda, open_cuda
+from mmdet_jetson.stages.inference.cuda import open_cuda
+from mmdet_jetson.stages.inference.cuda_api import Cuda
 from mmdet_jetson.stages.inference.cuda_graph import Replaying
 from mmdet_jetson.stages.inference.engine_tensors import EngineTensors, tensors_of
 from mmdet_jetson.stages.inference.graph import Graph
@@ -107,8 +109,8 @@ class GpuSession:
         if not self.tensors.set_shape(name, shape):
             raise StageError(
                 f"this engine does not accept {name} of shape {'x'.join(map(str, shape))}",
-                f"a side of a picture may have 32 to {self.largest} pixels: largest_picture of its "
-                "target in targets.toml"
+                f"a side of a picture may have {SMALLEST_SIDE} to {self.largest} pixels: "
+                "largest_picture of its target in targets.toml"
                 if self.largest
                 else "graph.json beside it lists the accepted sizes",
             )

@@ -13,7 +13,7 @@ import numpy as np
 
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.buffers import Buffer
-from mmdet_jetson.stages.inference.cuda import CannotCompile, Kernel
+from mmdet_jetson.stages.inference.cuda_api import CannotCompile, Kernel
 from mmdet_jetson.stages.inference.feeding import mapping
 from mmdet_jetson.stages.inference.gpu import GpuSession
 from mmdet_jetson.stages.inference.network import Network

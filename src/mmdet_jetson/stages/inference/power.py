@@ -44,12 +44,13 @@ class PowerState:
         ]
 
     def _doubts_about_mode(self, expected: Optional[str]) -> List[str]:
-        if not self.modes or (expected and not self.modes.all):
-            unknown = (
+        if expected and not (self.modes and self.modes.all):
+            return [
                 f"the power mode's name is not told here, and the target's is {expected}: "
                 "nvpmodel -q"
-            )
-            return [unknown] if expected else []
+            ]
+        if not self.modes:
+            return []
         now, wanted = self.modes.now, self.modes.strongest
         if expected:
             wanted = self.modes.named(expected)

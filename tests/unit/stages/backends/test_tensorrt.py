@@ -26,7 +26,7 @@ from mmdet_jetson.stages.engines.comparison import compare_with
 from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference import device, gpu
-from mmdet_jetson.stages.inference.cuda import CannotCompile
+from mmdet_jetson.stages.inference.cuda_api import CannotCompile
 from mmdet_jetson.stages.inference.detector import Detector
 from mmdet_jetson.stages.inference.gpu import GpuSession
 from mmdet_jetson.stages.inference.graph import Graph, read_graph

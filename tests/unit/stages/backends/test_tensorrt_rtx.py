@@ -68,6 +68,6 @@ def test_it_is_compared_on_one_of_its_gpus_only(
     backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: int | None, runs: bool
 ) -> None:
     """On any other one, such as an H200, it cannot even be loaded."""
-    built = backend.build(asked(tmp_path, "fp32"))
+    request = asked(tmp_path, "fp32")
     monkeypatch.setattr(f"{MODULE}.gpu_architecture", lambda: gpu)
-    assert backend.can_run(built) is runs
+    assert backend.can_run(request) is runs

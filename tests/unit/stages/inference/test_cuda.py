@@ -24,15 +24,11 @@ from cuda_packages import (
 from mmdet_jetson.contract import nvidia
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference import cuda, cuda_api
-from mmdet_jetson.stages.inference.cuda import (
-    TOOLKIT,
-    CannotCompile,
-    Cuda,
-    CudaPython,
-    PyCuda,
-    open_cuda,
-)
+from mmdet_jetson.stages.inference.cuda import open_cuda
+from mmdet_jetson.stages.inference.cuda_api import CannotCompile, Cuda
+from mmdet_jetson.stages.inference.cuda_python import CudaPython
 from mmdet_jetson.stages.inference.gpu import GpuSession
+from mmdet_jetson.stages.inference.pycuda_gpu import TOOLKIT, PyCuda
 
 MakeModules = Callable[..., Modules]
 
