@@ -55,6 +55,26 @@ Act = Callable[[Request], None]
 Command = Task[Callable[..., None]]
 
 
+def asked(
+    config: str,
+    overrides: list[str] | None,
+    runtime: RuntimeOptions,
+    *,
+    targets: list[str] | None,
+    precision: str,
+    onnx: str = "",
+) -> Request:
+    """Say what a command was asked for: what may be given repeatedly is None where it was not."""
+    return Request(
+        config=config,
+        overrides=overrides or (),
+        runtime=runtime,
+        targets=targets or (),
+        precision=precision,
+        onnx=onnx,
+    )
+
+
 def by_config(name: str, says: str, act: Act, default: str = CONFIG) -> Command:
     """Make the task of a command that is told a configuration, and where to run."""
 
@@ -92,14 +112,7 @@ def by_target(name: str, says: str, act: Act | None = None) -> Command:
         untested: bool = False,
     ) -> None:
         options = RuntimeOptions(runtime, docker_host, untested)
-        request = Request(
-            config=config,
-            overrides=set or (),
-            targets=target or (),
-            precision=precision,
-            runtime=options,
-            onnx=onnx,
-        )
+        request = asked(config, set, options, targets=target, precision=precision, onnx=onnx)
         (act or partial(verbs.run_verb, name))(request)
 
     run.__doc__ = says
@@ -155,14 +168,7 @@ def profile(
 ) -> None:
     """Time each engine, step by step."""
     options = RuntimeOptions(runtime, docker_host, untested)
-    request = Request(
-        config=config,
-        overrides=set or (),
-        targets=target or (),
-        precision=precision,
-        runtime=options,
-        onnx=onnx,
-    )
+    request = asked(config, set, options, targets=target, precision=precision, onnx=onnx)
     verbs.run_verb("profile", request, again=again)
 
 
@@ -188,13 +194,8 @@ def pack(
     untested: bool = False,
 ) -> None:
     """Write the folder for `--onnx` on a device: exports, pictures, PyTorch's detections."""
-    request = Request(
-        config=config,
-        overrides=set or (),
-        targets=target or (),
-        precision=precision,
-        runtime=RuntimeOptions(runtime, docker_host, untested),
-    )
+    options = RuntimeOptions(runtime, docker_host, untested)
+    request = asked(config, set, options, targets=target, precision=precision)
     packing.pack(into, request)
 
 
@@ -254,14 +255,7 @@ def why(
 ) -> None:
     """Explain why a step would run again, or would not."""
     options = RuntimeOptions(runtime, docker_host, untested)
-    request = Request(
-        config=config,
-        overrides=set or (),
-        targets=target or (),
-        precision=precision,
-        runtime=options,
-        onnx=onnx,
-    )
+    request = asked(config, set, options, targets=target, precision=precision, onnx=onnx)
     verbs.show_why(name, request)
 
 

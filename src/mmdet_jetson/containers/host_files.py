@@ -31,7 +31,10 @@ _MOUNTED = "/mounted"
 def read_file(host: "DockerHost", path: str) -> bytes | None:
     """Read a small file of the machine; ``None`` if there is none."""
     folder, name = posixpath.split(path)
-    with tarfile.open(fileobj=io.BytesIO(_packed(host, folder, [name]).get(name) or _EMPTY)) as tar:
+    packed = _packed(host, folder, [name]).get(name)
+    if packed is None:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         member = tar.next()
         if member and member.issym():
             return read_file(host, posixpath.normpath(posixpath.join(folder, member.linkname)))
@@ -61,9 +64,6 @@ def _is_opened_by_group(member: tarfile.TarInfo) -> bool:
         return False
     by_group, by_all = stat.S_IRGRP | stat.S_IWGRP, stat.S_IROTH | stat.S_IWOTH
     return member.mode & by_group == by_group and member.mode & by_all != by_all
-
-
-_EMPTY = bytes(10240)  # an archive of nothing, as tar pads it
 
 
 def _packed(host: "DockerHost", folder: str, names: Sequence[str]) -> dict[str, bytes]:
