@@ -5,7 +5,7 @@ libraries under it raise into sentences.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypedDict
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from docker.constants import IS_WINDOWS_PLATFORM
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, NotFound
 from docker.tls import TLSConfig
+from docker.transport.sshconn import SSHSocket
 from docker.types import DeviceRequest, HostConfig, Mount
 from docker.utils import parse_host
 from urllib3.exceptions import HTTPError
@@ -67,6 +68,22 @@ class _Client(APIClient):  # type: ignore[misc]  # the SDK has no types
         self.trust_env = False
         settings: dict[str, object] = super().merge_environment_settings(*arguments)
         return settings
+
+
+def _close_ssh(connection: SSHSocket) -> None:
+    """Close a connection over ssh, be it gone already.
+
+    The SDK says goodbye first, which fails then. It has a connection for each question, and closes
+    some as garbage, or when Python ends: nobody catches what fails there, which is printed as a
+    traceback.
+    """
+    if connection.proc:
+        with suppress(OSError):
+            connection.proc.stdin.close()
+        connection.proc.terminate()
+
+
+SSHSocket.close = _close_ssh
 
 
 class Connection:

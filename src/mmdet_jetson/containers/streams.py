@@ -3,7 +3,6 @@
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import Protocol
 
 from mmdet_jetson.containers.answers import Message
@@ -50,8 +49,7 @@ def output_of(api: APIClient, container: str) -> Iterator[tuple[int, bytes]]:
             stream, size = struct.unpack(">BxxxL", header)
             yield stream, _read(connection, size)
     finally:
-        with suppress(OSError):  # closing over ssh writes to a connection that may be gone
-            connection.close()
+        connection.close()
 
 
 def pass_on(messages: Iterable[Message], on_line: Callable[[str], None]) -> None:

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -14,6 +16,12 @@ from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.objects import DockerHostError
 
 DIGEST = f"sha256:{'b' * 64}"
+# Answers the first question over ssh, of the version, and hears no more.
+GONE = r"""#!/bin/sh
+while read -r line && [ "$line" != "$(printf '\r')" ]; do :; done
+exec <&-
+printf 'HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{"ApiVersion":"1.41"}'
+"""
 CREDENTIALS = {"auths": {"example.com": {"auth": base64.b64encode(b"me:secret").decode()}}}
 
 
@@ -59,3 +67,15 @@ def test_a_tag_is_looked_up_with_the_credentials_for_its_registry(host: DockerHo
 def test_a_tag_that_does_not_exist_is_named(host: DockerHost) -> None:
     with pytest.raises(DockerHostError, match=r"looking ubuntu:1 up .* refused: manifest unknown"):
         host.registry_digest("ubuntu:1")
+
+
+def test_an_ssh_connection_that_has_gone_is_closed_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ssh").write_text(GONE)
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    uncaught: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", uncaught.append)
+    assert DockerHost("ssh://me@orin").address == "ssh://me@orin"
+    assert not uncaught
