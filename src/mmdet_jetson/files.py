@@ -39,27 +39,30 @@ _PROBE = bytes(1_000_000)
 """Less than anything that is written into a folder that a user names."""
 
 
-def new_folder(named: str) -> Path:
+def folder_to_write(named: str, store: Path, *, new: bool = False) -> Path:
     """Give the path of a folder to write that a user named, having tried that it can be written.
 
     That is known before what belongs there is made, which may take hours. Nothing is left of it.
+    The store's own folder is none: what lies in there may be collected as garbage.
 
     Raises:
-        UserError: it exists, or there can be none.
+        UserError: it is of the store, there can be none, or it should be ``new`` and exists.
     """
     folder = Path(named).expanduser().absolute()
-    if os.path.lexists(folder):
+    real, kept = (Path(os.path.realpath(path)) for path in (folder, store))
+    if real.is_relative_to(kept):
+        where = "" if real == kept else "inside "
+        raise UserError(f"{named} is {where}this machine's store", "name a folder elsewhere")
+    if new and os.path.lexists(folder):
         raise UserError(f"{named} exists already", "name a folder that does not")
-    try_to_write(folder, named)
+    if new and kept.is_relative_to(real):
+        raise UserError(f"{named} will hold this machine's store", "name a folder elsewhere")
+    _try_to_write(folder, named)
     return folder
 
 
-def try_to_write(folder: Path, named: str) -> None:
-    """Write something into a folder, or into the one where it would be made, and remove it.
-
-    Raises:
-        UserError: that is refused; says why of ``named``, which is what the user called it.
-    """
+def _try_to_write(folder: Path, named: str) -> None:
+    """Write something into a folder, or into the one where it would be made, and remove it."""
     there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     try:
         with suppress(FileNotFoundError):

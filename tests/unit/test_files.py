@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.files import disk_errors, make_folder, move_new, new_folder, remove
+from mmdet_jetson.files import disk_errors, folder_to_write, make_folder, move_new, remove
 
 
 @pytest.mark.parametrize(
@@ -72,19 +72,48 @@ def test_a_place_that_cannot_be_written_is_refused_as_it_was_typed(
         ("x" * 300 + "/x", "a name in it is too long"),
     ):
         with pytest.raises(UserError, match=f"^{named} cannot be written: {reason}") as refused:
-            new_folder(named)
+            folder_to_write(named, tmp_path / "store", new=True)
         assert refused.value.hint == "name another folder"
     for named in ("file", "link"):
         with pytest.raises(UserError, match=f"^{named} exists already"):
-            new_folder(named)
-    assert new_folder("a/b") == tmp_path / "a/b"
+            folder_to_write(named, tmp_path / "store", new=True)
+    assert folder_to_write("a/b", tmp_path / "store", new=True) == tmp_path / "a/b"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
 
 
-def test_a_full_disk_is_found_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_is_no_place_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Path("disk/artifacts").absolute()
+    Path("link").symlink_to("disk/artifacts")
+    # A store is made by the first run: it may not be there yet.
+    with pytest.raises(UserError, match=r"^disk will hold this machine's store"):
+        folder_to_write("disk", store, new=True)
+    (store / "blobs").mkdir(parents=True)
+    for named, where in (
+        ("disk/artifacts", ""),
+        ("disk/artifacts/", ""),
+        ("link", ""),
+        ("link/x/y", "inside "),
+        ("disk/artifacts/x", "inside "),
+        ("disk/x/../artifacts/blobs", "inside "),
+    ):
+        for new in (False, True):
+            with pytest.raises(UserError, match=f"^{named} is {where}this machine's store"):
+                folder_to_write(named, store, new=new)
+    # The store by a link to it, and a folder called almost like it.
+    with pytest.raises(UserError, match="is inside this machine's store"):
+        folder_to_write("disk/artifacts/x", Path("link").absolute())
+    assert folder_to_write("disk/artifacts2", store, new=True) == tmp_path / "disk/artifacts2"
+    # Beside the store there is room for a serving pipeline's files.
+    assert folder_to_write("disk", store) == tmp_path / "disk"
+
+
+def test_a_full_disk_is_found_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: io.FileIO("/dev/full", "w"))
     with pytest.raises(UserError, match="usb/x cannot be written: the disk is full"):
-        new_folder("usb/x")
+        folder_to_write("usb/x", tmp_path / "store", new=True)
 
 
 def test_who_comes_second_is_told_so(tmp_path: Path) -> None:

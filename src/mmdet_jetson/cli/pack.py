@@ -10,9 +10,9 @@ from rich.console import Console
 
 from mmdet_jetson.cli.verbs import Request, Session, make, session
 from mmdet_jetson.config.pipeline import Project
+from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.contract.report import BASE
-from mmdet_jetson.errors import UserError
-from mmdet_jetson.files import disk_errors, make_folder, move_new, new_folder
+from mmdet_jetson.files import disk_errors, folder_to_write, make_folder, move_new
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.given import ALONG, evidence_for
 from mmdet_jetson.planning.steps import Step
@@ -26,10 +26,8 @@ def pack(into: str, request: Request) -> None:
     It has the targets' exports, the validation pictures, training pictures where a target is in 8
     bits, and what the detections in PyTorch and those of the documented graph were.
     """
-    folder = new_folder(into)
+    folder = folder_to_write(into, read_settings().artifacts, new=True)
     with session(request) as now:
-        if folder.resolve().is_relative_to(now.store.root.resolve()):
-            raise UserError(f"{into} is inside this machine's store", "name a folder elsewhere")
         if now.given:
             now.given.refuse("pack")
         steps = list(_packed(now))

@@ -7,12 +7,13 @@ from rich.console import Console
 
 from mmdet_jetson.cli.one_stage import run_stage
 from mmdet_jetson.cli.upkeep import named
+from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.job import OUTPUT
 from mmdet_jetson.contract.parameters.export_for import ExportForParameters
 from mmdet_jetson.contract.pipelines import PIPELINES
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.files import make_folder, try_to_write
+from mmdet_jetson.files import folder_to_write, make_folder
 from mmdet_jetson.planning.stages import DEPLOY, ENGINE, EXPORT_FOR
 from mmdet_jetson.planning.steps import Step
 
@@ -30,8 +31,7 @@ def export_for(pipeline: str, engine: str, to: str) -> None:
         raise UserError(
             f"engines cannot be exported for {pipeline!r}", nearest(pipeline, PIPELINES)
         )
-    into = Path(to).expanduser().absolute()
-    try_to_write(into, to)
+    into = folder_to_write(to, read_settings().artifacts)
     is_new = not into.exists()
     make_folder(into)
     step = Step(stage=EXPORT_FOR, parameters=ExportForParameters(pipeline), environment=DEPLOY)

@@ -13,7 +13,7 @@ from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.containers.objects import DockerHostError
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.files import new_folder
+from mmdet_jetson.files import folder_to_write
 from mmdet_jetson.running.jobs import DAYS_KEPT, sweep
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.runtimes.selection import RuntimeOptions
@@ -23,7 +23,7 @@ from mmdet_jetson.store import Artifact, Store, is_cache_tag
 def checkout(tag: str, into: str) -> None:
     """Copy the files of a tag's or digest's artifact into a folder that does not exist yet."""
     store, artifact = named(tag)
-    store.checkout(artifact, new_folder(into))
+    store.checkout(artifact, folder_to_write(into, store.root, new=True))
     sentence = f"{artifact.kind} {artifact.digest[:19]} is in {into}"
     Console().print(sentence, markup=False, soft_wrap=True)
 

@@ -33,6 +33,8 @@ def test_the_next_steps_are_what_has_to_be_typed() -> None:
     ("into", "says"),
     [
         ("artifacts/sub", "artifacts/sub is inside this machine's store"),
+        ("artifacts", "artifacts is this machine's store"),
+        (".", "exists already"),
         ("artifacts/blobs/x", "artifacts/blobs/x is inside this machine's store"),
         ("file/inside", "file/inside cannot be written: a part of its path is a file"),
         ("/proc/x", "/proc/x cannot be written"),

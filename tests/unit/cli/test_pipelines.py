@@ -52,6 +52,12 @@ def test_an_engine_is_found_by_folder_or_tag(
     assert said.endswith(": model\n")
 
 
+def test_the_store_is_left_alone(engine: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="models is inside this machine's store"):
+        export_for("triton", str(engine), str(tmp_path / "artifacts/models"))
+    assert not (tmp_path / "artifacts/models").exists()
+
+
 def test_what_is_there_stays(engine: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     models.mkdir()

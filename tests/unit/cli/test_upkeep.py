@@ -224,7 +224,7 @@ def test_checkout_takes_a_digest(store: Store, commands: Commands, tmp_path: Pat
         assert (tmp_path / str(number) / "out.txt").exists()
 
 
-@pytest.mark.parametrize("into", ["file/x", "/proc/x", ""])
+@pytest.mark.parametrize("into", ["file/x", "/proc/x", "artifacts/x", ""])
 def test_checkout_says_where_it_cannot_write(
     store: Store, commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, into: str
 ) -> None:
