@@ -18,7 +18,7 @@ from docker_hosts import lacks_podman, podman
 from needed import absent
 
 from mmdet_jetson import tarballs
-from mmdet_jetson.containers import docker_host
+from mmdet_jetson.containers import hardening
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.host_files import read_file
 from mmdet_jetson.containers.objects import ContainerSpec, VolumeMount
@@ -193,7 +193,7 @@ def test_an_output_with_a_link_is_refused(context: RunContext, store: Store) -> 
 def test_lack_of_memory_is_told_from_a_kill(
     host: DockerHost, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker_host, "MEMORY_SHARE", 0.005)
+    monkeypatch.setattr(hardening, "MEMORY_SHARE", 0.005)
     sure = "the Docker host ran out of memory"
     told = sure if host.facts.tells_memory else "memory ran out, someone stopped it"
     with pytest.raises(StageFailed, match=told):

@@ -1,7 +1,6 @@
 """A Docker host, here or elsewhere: its images, containers and volumes.
 
-Nothing here knows of stages. Whatever a container is for, it runs without network, capabilities,
-root, and a writable root file system.
+Nothing here knows of stages.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,14 +10,8 @@ from pathlib import Path
 
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import answers, host_files
-from mmdet_jetson.containers.connection import (
-    SECONDS,
-    Connection,
-    GpuOptions,
-    HostConfig,
-    all_gpus,
-    mount_of,
-)
+from mmdet_jetson.containers.connection import SECONDS, Connection, GpuOptions, all_gpus, mount_of
+from mmdet_jetson.containers.hardening import STAGE_USER, environ_of, hardened
 from mmdet_jetson.containers.objects import (
     ConnectionLost,
     ContainerSpec,
@@ -35,15 +28,7 @@ from mmdet_jetson.containers.objects import (
 from mmdet_jetson.containers.streams import output_of, pass_on
 from mmdet_jetson.environments.this_machine import MACHINES
 
-STAGE_USER = "10001"
 EMPTY = "mmdet-jetson/empty:latest"  # Podman imports under no other tag
-MEMORY_SHARE = 0.9  # of the machine, so that it goes on when a stage takes all it gets
-PROCESSES = 2048  # OpenMP starts a thread a core in each of a training's loading processes
-SHARED_MEMORY = 2 << 30  # bytes; through it a training's loading processes hand over pictures
-# The one place beside mounted volumes that its user may write to.
-HOME = {"HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib"}  # noqa: S108 - inside the container
-SCRATCH = "rw,noexec,nosuid,nodev,size=1g"
-CLOSED = "ro,noexec,nosuid,nodev,size=4k"  # for what Podman leaves open in a read-only container
 
 
 def connect(address: str, settings: Settings) -> "DockerHost":
@@ -206,46 +191,18 @@ class DockerHost:
                 spec.image,
                 list(spec.command),
                 user=STAGE_USER,
-                environment={**HOME, **self._gpu_environ(spec), **spec.environ},
+                environment=environ_of(spec, self.facts),
                 labels=dict(spec.labels),
                 network_disabled=True,
                 stdin_open=True,
-                host_config=self._hardened(spec),
+                host_config=hardened(self._api, spec, self.facts, self._gpus(spec)),
             )
             return created["Id"]
 
-    def _gpu_environ(self, spec: ContainerSpec) -> Mapping[str, str]:
-        """What NVIDIA's runtime reads, which bases set in their own ways.
-
-        It may be a Docker host's default, and would give the GPU to every container then. On a
-        Jetson it decides by lists of its own what of the driver a container needs.
-        """
-        if not self.facts.has_gpu:
+    def _gpus(self, spec: ContainerSpec) -> GpuOptions:
+        if not spec.gpu or not self.facts.has_gpu:
             return {}
-        if not spec.gpu:
-            return {"NVIDIA_VISIBLE_DEVICES": "void"}
-        parts = "all" if self.facts.architecture == "arm64" else "compute,utility"
-        return {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": parts}
-
-    def _hardened(self, spec: ContainerSpec) -> HostConfig:
-        gpus: GpuOptions = {}
-        if spec.gpu and self.facts.has_gpu:
-            gpus = all_gpus(self.facts.architecture, self.gpu_groups)
-        memory = int(self.facts.memory * MEMORY_SHARE)
-        return self._api.create_host_config(
-            mounts=[mount_of(each) for each in spec.volumes],
-            network_mode="none",
-            read_only=True,
-            tmpfs={"/tmp": SCRATCH, "/var/tmp": CLOSED},  # noqa: S108 - inside the container
-            shm_size=SHARED_MEMORY,
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            mem_limit=memory,
-            memswap_limit=memory,
-            pids_limit=PROCESSES,
-            init=True,
-            **gpus,
-        )
+        return all_gpus(self.facts.architecture, self.gpu_groups)
 
     def run(self, container: str, on_output: Callable[[int, bytes], None]) -> Exit:
         """Start a created container and hold its standard input open until it ends.
