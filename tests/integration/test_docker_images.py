@@ -129,14 +129,16 @@ def test_no_layer_holds_the_certificates_of_the_build(
     held, layers, documents = [], 0, list[str]()
     # Read as it comes: as a file, an image would take gigabytes of disk.
     command = ["docker", "save", image.reference]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as save:
-        with tarfile.open(fileobj=save.stdout, mode="r|") as saved:
-            for part in saved:
-                if part.name.endswith(".tar"):
-                    layers += 1
-                    held += certificates_in(saved.extractfile(part), size)
-                elif part.name.endswith(".json"):
-                    documents.append(read(saved.extractfile(part)))
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as save,
+        tarfile.open(fileobj=save.stdout, mode="r|") as saved,
+    ):
+        for part in saved:
+            if part.name.endswith(".tar"):
+                layers += 1
+                held += certificates_in(saved.extractfile(part), size)
+            elif part.name.endswith(".json"):
+                documents.append(read(saved.extractfile(part)))
     assert save.returncode == 0
     assert layers == len(image.layers)
     assert held == []
