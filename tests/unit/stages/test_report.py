@@ -39,7 +39,6 @@ from mmdet_jetson.stages.reporting.report_page import (
     duration,
     fact,
     filesize,
-    number,
 )
 
 CLASSES = ("<script>alert(1)</script>", "jug & cup")
@@ -421,14 +420,10 @@ def test_a_report_of_little_is_still_a_page(job: Job) -> None:
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (number(None), "–"),
-        (number(float("nan")), "–"),
-        (number(0), "0.000"),
         (difference(0.5, 0.5004), "−0.0004"),
         (difference(0.5, 0.50001), "0.0000"),
         (difference(0.6, 0.5), "+0.1000"),
         (difference(None, 0.5), "–"),
-        (number(-0.0001), "0.000"),
         (filesize(999), "999 B"),
         (filesize(999_999), "1.0 MB"),
         (filesize(21_340_000), "21.3 MB"),
@@ -436,15 +431,7 @@ def test_a_report_of_little_is_still_a_page(job: Job) -> None:
         (duration(125), "2 min 05 s"),
         (duration(59.99), "1 min 00 s"),
         (duration(3725), "1 h 02 min"),
-        (fact(6.487e-14), "0"),
-        (fact(-6.487e-14), "0"),
-        (fact(0.0), "0"),
-        (fact(0.00392157), "0.003922"),
         (fact(0.25), "0.25"),
-        (fact(2.0), "2"),
-        (fact(57.375), "57.38"),
-        (fact(12_345_678.9), "12345679"),
-        (fact(1e22), "10000000000000000000000"),
         (fact([1e-9, float("inf"), float("nan"), None, True]), "0, –, –, –, yes"),
     ],
 )
