@@ -5,13 +5,13 @@ from dataclasses import asdict
 
 from mmdet_jetson.config.targets import TYPED_FROM, Target
 from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.nvidia import lacks_dla
 from mmdet_jetson.errors import ConfigError
 
 LEVELS_FROM = (8, 6)
 # "TensorRT 10.7 was the last release that supported DLA", until 11.4.1 does so again: the pages on
 # DLA of NVIDIA's documentation of TensorRT 11.3.0 and 11.4.1. Of 11.4 the device is asked.
 NO_DLA_FROM, DLA_AGAIN_FROM = (10, 8), (11, 4)
-WITHOUT_DLA = ("Orin Nano", "Thor")
 
 
 def check_builder(place: str, target: Target, input_size: tuple[int, int]) -> None:
@@ -38,7 +38,7 @@ def check_builder(place: str, target: Target, input_size: tuple[int, int]) -> No
     _check_level(place, target)
     _check_pictures(place, target, input_size)
     if target.dla is not None:
-        _check_dla(place, target)
+        _check_dla(place, target, target.dla)
 
 
 def _check_level(place: str, target: Target) -> None:
@@ -68,7 +68,7 @@ def _check_pictures(place: str, target: Target, input_size: tuple[int, int]) -> 
         )
 
 
-def _check_dla(place: str, target: Target) -> None:
+def _check_dla(place: str, target: Target, core: int) -> None:
     """Refuse an accelerator where there is none, and what none computes."""
     field = f"{place}.dla"
     if target.precision == "fp32":
@@ -76,8 +76,8 @@ def _check_dla(place: str, target: Target) -> None:
             f"{field}: a DLA computes in half precision and in 8 bits, and not in fp32",
             'set its precision to "fp16", or remove dla',
         )
-    if target.module in WITHOUT_DLA:
-        raise ConfigError(f"{field}: a Jetson {target.module} has no DLA", "remove it")
+    if lacks := lacks_dla(target.module or "", core):
+        raise ConfigError(f"{field}: a Jetson {target.module} {lacks}", "remove it")
     for stated in target.tensorrts(lambda version: NO_DLA_FROM <= version < DLA_AGAIN_FROM):
         raise ConfigError(
             f"{field}: TensorRT {stated} has no DLA: 10.7 was the last with one, and 11.4.1 is the "

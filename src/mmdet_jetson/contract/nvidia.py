@@ -54,6 +54,9 @@ CUDA_FILE = "usr/local/cuda/version.json"
 CHIPS = {"tegra194": 72, "tegra234": 87, "tegra264": 110}
 # The modules as the device tree's name of a board holds them, and the same of their GPU.
 MODULES = {"AGX Xavier": 72, "AGX Orin": 87, "Orin NX": 87, "Orin Nano": 87, "Thor": 110}
+# How many deep learning accelerators (DLA) they have at most: an Orin NX of 8 GB has one, which is
+# not in its board's name, so there TensorRT is asked.
+DLA_CORES = {"AGX Xavier": 2, "AGX Orin": 2, "Orin NX": 2, "Orin Nano": 0, "Thor": 0}
 # The same of the GPUs that a release of Jetson Linux is for, by its first number, as the archive
 # of JetPack lists them.
 LINUX_FOR: Mapping[str, Tuple[int, ...]] = {
@@ -156,6 +159,17 @@ def jetpacks_of(l4t: str) -> Tuple[str, ...]:
 def module_of(board: str) -> Optional[str]:
     """Tell the module by what a board is called; None for a board that names none."""
     return next((module for module in MODULES if module in board), None)
+
+
+def lacks_dla(board: str, core: int) -> str:
+    """Say how a board or module lacks the DLA of this number: "has no DLA".
+
+    Empty where it may have it, as a board that names no module.
+    """
+    module = module_of(board)
+    if module is None or core < DLA_CORES[module]:
+        return ""
+    return f"has DLA 0 to {DLA_CORES[module] - 1} only" if DLA_CORES[module] else "has no DLA"
 
 
 def is_version(found: str, needed: str) -> bool:

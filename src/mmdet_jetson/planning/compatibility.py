@@ -6,7 +6,6 @@ its containers. `Machine` says what it is, whichever it is.
 
 from collections.abc import Iterator
 
-from mmdet_jetson.config.builder_settings import WITHOUT_DLA
 from mmdet_jetson.config.images import Images
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
@@ -16,6 +15,7 @@ from mmdet_jetson.contract.nvidia import (
     how_to_open,
     is_version,
     jetpack_of,
+    lacks_dla,
     module_of,
 )
 from mmdet_jetson.environments.this_machine import Machine
@@ -125,8 +125,12 @@ def _no_such_jetson(target: Target, machine: Machine) -> Iterator[str]:
         yield f"its GPU has compute capability {sm}, the target needs {needed}"
     if target.module and module_of(machine.board) not in (None, target.module):
         yield f"its board is an {machine.board}, and the target is for a Jetson {target.module}"
-    if target.dla is not None and any(module in machine.board for module in WITHOUT_DLA):
-        yield f"its board is an {machine.board}, which has no DLA, and the target asks for one"
+    lacks = "" if target.dla is None else lacks_dla(machine.board, target.dla)
+    if lacks:
+        yield (
+            f"its board is an {machine.board}, which {lacks}, and the target asks for "
+            f"DLA {target.dla}"
+        )
 
 
 def _closed(machine: Machine) -> Iterator[tuple[str, str]]:

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from mmdet_jetson.contract.nvidia import (
+    DLA_CORES,
+    MODULES,
     closed_to_user,
     groups_of,
     how_to_open,
     is_version,
     jetpack_of,
+    lacks_dla,
     release_of,
 )
 
@@ -137,3 +140,21 @@ def test_groups_are_named_once_and_roots_is_none_to_join(
     assert groups_of(paths) == ("video", "90104")
     assert how_to_open(paths) == "sudo usermod -aG video,90104 $USER, log out and in again"
     assert "belong to root alone" in how_to_open(paths[3:])
+
+
+@pytest.mark.parametrize(
+    ("board", "cores"),
+    [
+        ("Jetson AGX Xavier", {0, 1}),
+        ("AGX Orin", {0, 1}),
+        ("NVIDIA Jetson Orin NX Engineering Reference Developer Kit Super", {0, 1}),
+        ("NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super", set()),
+        ("NVIDIA Jetson AGX Thor Developer Kit", set()),
+        ("NVIDIA Jetson Xavier NX Developer Kit", {0, 1, 2}),
+        ("", {0, 1, 2}),
+    ],
+)
+def test_a_module_has_so_many_accelerators(board: str, cores: set[int]) -> None:
+    """One that is not known may have any of them."""
+    assert {core for core in range(3) if not lacks_dla(board, core)} == cores
+    assert set(DLA_CORES) == set(MODULES)

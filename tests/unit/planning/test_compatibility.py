@@ -137,12 +137,13 @@ def test_a_hint_names_the_configuration_that_is_in_use() -> None:
 def test_a_board_without_an_accelerator_is_known_before_the_training() -> None:
     """Two Orins differ in nothing else that is compared."""
     images, plain = load_images(CONFIGS / "images.toml"), project("agx-orin-jp501")
-    target = msgspec.structs.replace(plain.targets["agx-orin-jp501"], precision="fp16", dla=0)
+    target = msgspec.structs.replace(plain.targets["agx-orin-jp501"], precision="fp16", dla=1)
     on_dla = msgspec.structs.replace(plain, targets={"agx-orin-jp501": target})
     nano = replace(REMOTE, board="NVIDIA Jetson Orin Nano Developer Kit")
-    check_targets(on_dla, "engine", replace(nano, board="NVIDIA Jetson AGX Orin"), images)
+    for board in ("NVIDIA Jetson AGX Orin", "NVIDIA Jetson Orin NX", "A Board", ""):
+        check_targets(on_dla, "engine", replace(nano, board=board), images)
     check_targets(plain, "engine", nano, images)
-    with pytest.raises(UserError, match="Orin Nano Developer Kit, which has no DLA"):
+    with pytest.raises(UserError, match=r"Orin Nano Developer Kit, which has no DLA, .* for DLA 1"):
         check_targets(on_dla, "engine", nano, images)
 
 

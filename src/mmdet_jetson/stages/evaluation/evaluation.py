@@ -1,9 +1,11 @@
 """The `evaluation` artifact: figures, predictions and drawn pictures, whatever was evaluated."""
 
+import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Callable, Container, Dict, List, Mapping, Sequence, Tuple
 
 from mmdet_jetson.contract.parameters.evaluate import DrawingParameters
 from mmdet_jetson.contract.records import encode, write_record
@@ -20,6 +22,8 @@ from mmdet_jetson.stages.inference.boxes import Detection
 from mmdet_jetson.stages.inference.drawing import draw, write_jpeg
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
 from mmdet_jetson.stages.job import P, StageJob
+
+LONGEST_NAME = 255  # of a file, in bytes, on Linux: the folders of a picture count in its drawing's
 
 Detect = Callable[[Path], List[Detection]]
 
@@ -125,6 +129,7 @@ def write_pictures(
     ``drawing`` says how many, and from which score on.
     """
     (folder / "pictures").mkdir(exist_ok=True)
+    names = {image["file_name"] for image in validation.images}
     for index, image in enumerate(validation.images[: max(1, drawing.pictures)]):
         drawn = draw(
             read_picture(validation.path(image)),
@@ -135,13 +140,21 @@ def write_pictures(
         if index == 0:
             write_jpeg(folder / first_name, drawn)
         if index < drawing.pictures:
-            write_jpeg(folder / "pictures" / drawn_name(image["file_name"]), drawn)
+            write_jpeg(folder / "pictures" / drawn_name(image["file_name"], names), drawn)
 
 
-def drawn_name(file_name: str) -> str:
-    """Name the drawing of a picture: one flat folder holds them all, as JPEG."""
+def drawn_name(file_name: str, others: Container[str]) -> str:
+    """Name the drawing of a picture: one flat folder holds them all, as JPEG.
+
+    ``others`` are the names of all pictures, whether they are drawn or not.
+    """
     flat = file_name.replace("%", "%25").replace("/", "%2F")
-    return flat if flat.endswith(".jpg") else f"{flat}.jpg"
+    # Nothing else is named so: in a name of a picture a % is followed by 25 or 2F.
+    end = "%.jpg" if f"{file_name}.jpg" in others else ".jpg"
+    name = flat if flat.endswith(".jpg") else f"{flat}{end}"
+    if len(os.fsencode(name)) <= LONGEST_NAME:
+        return name
+    return f"{hashlib.sha256(os.fsencode(file_name)).hexdigest()}%.jpg"
 
 
 def prediction(identifier: int, detection: Detection) -> Prediction:

@@ -10,6 +10,7 @@ from typing import List, Optional
 from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.contract.report import FAIL, PASS, GateResult
 from mmdet_jetson.stages.gates.measured import Case, UnusableEvaluationError, title
+from mmdet_jetson.stages.plain_numbers import plain
 from mmdet_jetson.stages.proving.deviation import Deviation
 from mmdet_jetson.stages.proving.proof import ENGINE, NetworkComparison, Proof
 
@@ -69,18 +70,13 @@ def _deviation(proof: Proof) -> Deviation:
 def _detections(found: Deviation, target: str, stated: Tolerances) -> str:
     """Tell how the detections of an engine and of the checkpoint pair up."""
     return (
-        f"From a score of {_decimal(stated.from_score)} on, {100 * found.alone:.3g}% of the "
+        f"From a score of {plain(stated.from_score)} on, {plain(100 * found.alone)}% of the "
         f"detections of {title(target)} or of the checkpoint have no partner in the other "
         f"({found.missing} missing, {found.extra} extra, {found.off} beyond "
-        f"{_decimal(100 * stated.box)}% of the picture's longer side or {_decimal(stated.score)} "
-        f"of score, {found.matched} within; at most {_decimal(100 * found.box)}% and "
-        f"{_decimal(found.score)}); {100 * stated.alone:g}% may."
+        f"{plain(100 * stated.box)}% of the picture's longer side or {plain(stated.score)} "
+        f"of score, {found.matched} within; at most {plain(100 * found.box)}% and "
+        f"{plain(found.score)}); {plain(100 * stated.alone)}% may."
     )
-
-
-def _decimal(value: float) -> str:
-    """Write a number without a power of ten, to six digits behind the point."""
-    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _network(compared: Optional[NetworkComparison]) -> str:

@@ -12,11 +12,14 @@ from typing import Dict, List, Mapping, Optional, Union
 
 from mmdet_jetson.contract.files import text_of
 from mmdet_jetson.contract.nvidia import (
+    BOARD_FILE,
     CUDA_FILE,
+    DEVICE_TREE,
     FACTS,
     OF_HOST,
     RELEASE_FILE,
     Gpu,
+    board_of,
     closed_to_user,
     cuda_of,
     how_to_open,
@@ -29,6 +32,7 @@ from mmdet_jetson.stages.errors import StageError
 
 ROOT = Path("/")
 L4T_RELEASE = ROOT / RELEASE_FILE
+BOARD = ROOT / DEVICE_TREE / BOARD_FILE
 CUDA_DRIVER = "libcuda.so.1"
 DRIVER_VERSION = Path("/sys/module/nvidia/version")
 CUDA_VERSIONS = ROOT / CUDA_FILE
@@ -42,21 +46,25 @@ class DeviceFacts:
     """What engines depend on; ``versions`` are those of a backend's libraries, by their names.
 
     ``sm`` is the GPU's compute capability without its dot (87 for Orin), ``l4t`` the release of a
-    Jetson's Linux; each is None where there is none.
+    Jetson's Linux; each is None where there is none. ``board`` is what a Jetson calls itself.
     """
 
     sm: Optional[int]
     l4t: Optional[str]
     versions: Mapping[str, str]
+    board: str = ""
 
     def by_name(self) -> Dict[str, Union[int, str, None]]:
-        """Give all facts, as the ``runs_on`` of a passport names them."""
+        """Give what must be the same where an engine is run, as ``runs_on`` of a passport has it.
+
+        The board need not be: modules of one kind are on many.
+        """
         return {"sm": self.sm, "l4t": self.l4t, **self.versions}
 
 
 def device_facts(versions: Mapping[str, str]) -> DeviceFacts:
     """Tell what engines depend on, on this device."""
-    return DeviceFacts(gpu_architecture(), l4t_release(), versions)
+    return DeviceFacts(gpu_architecture(), l4t_release(), versions, board_name())
 
 
 def reported(versions: Mapping[str, str]) -> Dict[str, Optional[str]]:
@@ -173,3 +181,8 @@ def l4t_release(file: Optional[Path] = None) -> Optional[str]:
     In a container it is the host's, whatever the image carries of its own.
     """
     return os.environ.get(OF_HOST["l4t"]) or release_of(text_of(file or L4T_RELEASE)) or None
+
+
+def board_name() -> str:
+    """Name the board where there is one, as on a Jetson; in a container its host says which."""
+    return os.environ.get(OF_HOST["board"]) or board_of(text_of(BOARD))

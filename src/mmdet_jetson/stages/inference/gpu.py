@@ -15,10 +15,7 @@ from mmdet_jetson.stages.inference.cuda_graph import Replaying
 from mmdet_jetson.stages.inference.engine_tensors import EngineTensors, tensors_of
 from mmdet_jetson.stages.inference.graph import Graph
 from mmdet_jetson.stages.inference.network import Network, in_order
-
-# Settings of an engine, as its passport has them.
-CUDA_GRAPH, MAPPED_MEMORY = "cuda_graph", "mapped_memory"
-DLA, LARGEST = "dla", "largest_picture"
+from mmdet_jetson.stages.inference.passport import CUDA_GRAPH, DLA, LARGEST, MAPPED_MEMORY
 
 
 def open_engine(

@@ -7,31 +7,19 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from mmdet_jetson.contract.files import text_of
-from mmdet_jetson.contract.nvidia import (
-    BOARD_FILE,
-    DEVICE_TREE,
-    OF_HOST,
-    board_of,
-)
 from mmdet_jetson.contract.power import GOVERNOR_FILE
-from mmdet_jetson.stages.inference.device import l4t_release
+from mmdet_jetson.stages.inference.device import board_name, l4t_release
 
 PROC = Path("/proc")
-BOARD = Path("/", DEVICE_TREE, BOARD_FILE)
 GOVERNOR = Path("/", GOVERNOR_FILE)
 CPU_TIMES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
-
-
-def board() -> str:
-    """Name the board where there is one, as on a Jetson; in a container its host says which."""
-    return os.environ.get(OF_HOST["board"]) or board_of("".join(_lines(BOARD)))
 
 
 def cpu_name() -> str:
     """Name the board, which says more than a Jetson's CPU does, or else the CPU."""
     models = [line for line in _lines(PROC / "cpuinfo") if line.startswith("model name")]
     cpu = models[0].partition(":")[2].strip() if models else ""
-    return board() or cpu or platform.processor() or platform.machine()
+    return board_name() or cpu or platform.processor() or platform.machine()
 
 
 def machine_facts() -> Dict[str, object]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
 from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.nvidia import lacks_dla
 from mmdet_jetson.contract.records import ContractError, read_record
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import DeviceFacts, check_open
@@ -25,6 +26,9 @@ FACTS = {
     "tensorrt": "TensorRT",
     "tensorrt_rtx": "TensorRT for RTX",
 }
+# Settings, as a passport names them.
+CUDA_GRAPH, MAPPED_MEMORY = "cuda_graph", "mapped_memory"
+DLA, LARGEST = "dla", "largest_picture"
 CHECKOUT = "invoke checkout TAG FOLDER gets a whole engine out of the store"
 
 
@@ -178,6 +182,19 @@ def check_device(passport: Passport, facts: DeviceFacts) -> None:
                 f"this engine was built for {wanted}, and this device {reported}",
                 _hint(passport, fact, found, wanted),
             )
+    _check_dla(passport, facts.board)
+
+
+def _check_dla(passport: Passport, board: str) -> None:
+    """Refuse an engine for an accelerator that a board lacks: two Orins differ in nothing else."""
+    core = passport.settings.get(DLA)
+    lacks = lacks_dla(board, core) if isinstance(core, int) else ""
+    if lacks:
+        raise StageError(
+            f"this engine was built for DLA {core}, and this device ({board}) {lacks}",
+            f"take dla out of target {passport.target} in targets.toml, then "
+            f"invoke build-jetson-engine --target {passport.target}",
+        )
 
 
 def _hint(passport: Passport, fact: str, found: object, wanted: str) -> str:

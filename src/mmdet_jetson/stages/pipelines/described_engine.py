@@ -7,9 +7,14 @@ from typing import Mapping, Optional, Tuple
 
 from mmdet_jetson.contract.records import ContractError, decode
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.gpu import DLA
 from mmdet_jetson.stages.inference.graph import DOCUMENTED, GRAPH, Graph, read_graph
-from mmdet_jetson.stages.inference.passport import CHECKOUT, Passport, check_files, read_passport
+from mmdet_jetson.stages.inference.passport import (
+    CHECKOUT,
+    DLA,
+    Passport,
+    check_files,
+    read_passport,
+)
 
 Shape = Tuple[Optional[int], ...]
 # What the graphs of `stages.conversion` take and give; graph.json has the shapes only.

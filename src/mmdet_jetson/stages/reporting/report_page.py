@@ -23,6 +23,7 @@ from mmdet_jetson.contract.report import (
     Spread,
 )
 from mmdet_jetson.stages.annotations.summary import DatasetSummary
+from mmdet_jetson.stages.plain_numbers import number, plain
 from mmdet_jetson.stages.reporting.charts import Chart, draw_chart
 from mmdet_jetson.stages.reporting.subjects import Subject
 from mmdet_jetson.stages.reporting.training import Training
@@ -153,14 +154,6 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def number(value: Optional[float], digits: int = 3) -> str:
-    """A figure with a fixed number of decimals; a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    text = f"{value:.{digits}f}"
-    return text if float(text) else text.lstrip("-")
-
-
 def difference(value: Optional[float], reference: Optional[float]) -> str:
     """The signed difference of two figures, with four decimals; a dash where one is missing."""
     apart = math.nan if value is None or reference is None else value - reference
@@ -195,15 +188,7 @@ def fact(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(fact(item) for item in value)
-    return _plain(value) if isinstance(value, float) else str(value)
-
-
-def _plain(value: float) -> str:
-    """Four digits that count, all before the point and at most six behind it; no power of ten."""
-    if abs(value) >= 1000:
-        return number(value, 0)
-    text = number(float(f"{value:.4g}"), 6)
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return plain(value) if isinstance(value, float) else str(value)
 
 
 def _charts(curves: Mapping[str, Sequence[Mapping[str, Optional[float]]]]) -> List[DrawnChart]:

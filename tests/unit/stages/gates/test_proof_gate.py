@@ -61,6 +61,16 @@ def test_as_many_as_may_pass() -> None:
     assert judged(proven(deviation=replace(found, extra=6), tolerances=stated), stated)[0] == FAIL
 
 
+def test_tolerances_are_told_without_powers_of_ten() -> None:
+    found = Deviation(matched=99_999, missing=1, box=4e-6, score=2e-5)
+    stated = Tolerances(from_score=1e-5, box=1e-5, score=3e-5, alone=1e-7)
+
+    sentence = judged(proven(deviation=found, tolerances=stated), stated)[1].sentence
+
+    for told in ("score of 0.00001 on, 0.001% of", "at most 0.0004% and 0.00002); 0.00001% may."):
+        assert told in sentence
+
+
 @pytest.mark.parametrize("found", [Deviation(missing=3, extra=3), Deviation(off=3), Deviation()])
 def test_tolerances_cannot_be_so_loose_that_nothing_has_to_match(found: Deviation) -> None:
     stated = Tolerances(from_score=0, box=1, score=1, alone=1)

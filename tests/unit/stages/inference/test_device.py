@@ -139,10 +139,20 @@ def test_without_a_driver_there_is_no_gpu() -> None:
 def test_facts_hold_the_versions_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "gpu_architecture", lambda: 87)
     monkeypatch.setattr(device, "l4t_release", lambda: "35.4.1")
+    monkeypatch.setenv("MMDET_JETSON_HOST_BOARD", "NVIDIA Jetson AGX Orin Developer Kit")
 
     facts = device_facts({"tensorrt": "8.5.2.2"})
 
     assert facts.by_name() == {"sm": 87, "l4t": "35.4.1", "tensorrt": "8.5.2.2"}
+    assert facts.board == "NVIDIA Jetson AGX Orin Developer Kit"
+
+
+def test_a_jetson_says_its_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MMDET_JETSON_HOST_BOARD", raising=False)
+    monkeypatch.setattr(device, "BOARD", tmp_path / "model")
+    assert device_facts({}).board == ""
+    (tmp_path / "model").write_bytes(b"NVIDIA Jetson Orin Nano Developer Kit\0")
+    assert device_facts({}).board == "NVIDIA Jetson Orin Nano Developer Kit"
 
 
 @pytest.fixture

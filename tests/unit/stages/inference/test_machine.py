@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_jetson.stages.inference import machine
+from mmdet_jetson.stages.inference import device, machine
 from mmdet_jetson.stages.inference.machine import BusyTime, cpu_name, machine_facts
 
 
 @pytest.fixture
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(machine, "PROC", tmp_path)
-    monkeypatch.setattr(machine, "BOARD", tmp_path / "device-tree" / "model")
+    monkeypatch.setattr(device, "BOARD", tmp_path / "device-tree" / "model")
     return tmp_path
 
 

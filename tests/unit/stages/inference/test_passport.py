@@ -149,6 +149,39 @@ def test_another_device_is_refused_with_what_to_do(here: DeviceFacts, message: s
     assert "invoke build-jetson-engine --target orin" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("board", "core", "lacks"),
+    [
+        ("NVIDIA Jetson Orin Nano Developer Kit", 0, "has no DLA"),
+        ("NVIDIA Jetson Orin Nano Developer Kit", None, None),
+        ("NVIDIA Jetson AGX Orin Developer Kit", 1, None),
+        ("NVIDIA Jetson AGX Orin Developer Kit", 2, "has DLA 0 to 1 only"),
+        ("NVIDIA Jetson Orin NX Engineering Reference Developer Kit", 1, None),
+        ("A Board", 1, None),
+        ("", 0, None),
+    ],
+)
+def test_an_accelerator_that_the_board_lacks_is_refused(
+    board: str, core: int | None, lacks: str | None
+) -> None:
+    """An Orin Nano and an AGX Orin agree in all else that a passport states."""
+    built, here = passport("orin", ORIN.by_name()), replace(ORIN, board=board)
+    built = replace(built, settings={} if core is None else {"dla": core})
+    if lacks is None:
+        check_device(built, here)
+        return
+
+    with pytest.raises(StageError) as caught:
+        check_device(built, here)
+
+    assert caught.value.message == (
+        f"this engine was built for DLA {core}, and this device ({board}) {lacks}"
+    )
+    assert caught.value.hint == (
+        "take dla out of target orin in targets.toml, then invoke build-jetson-engine --target orin"
+    )
+
+
 @pytest.mark.parametrize(("sm", "is_good"), [(86, True), (89, True), (75, False)])
 def test_any_of_several_gpus_does(sm: int, is_good: bool) -> None:
     built, here = passport("pc", {"sm": [86, 89]}), DeviceFacts(sm, None, {})
