@@ -81,9 +81,6 @@ def _check_evaluator(config: Config, key: str, name: str) -> None:
             f"{key} of {name} measures {metric!r} and not 'bbox', which a training is judged by",
             f"set metric='bbox' in {key}",
         )
-    # Other names, or fewer of them, and nothing would find the AP that a training is judged by.
-    for option in ("prefix", "metric_items"):
-        config[key].pop(option, None)
 
 
 def _check_dataset(config: Config, key: str, name: str) -> None:
