@@ -14,6 +14,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import inspect
 
+from mmdet_jetson.contract.files import refuse_special
 from mmdet_jetson.errors import ConfigError
 
 # A regex as msgspec quotes it -> what to say of a text that does not match.
@@ -59,11 +60,12 @@ def read_toml(path: Path, hint: str = "") -> dict[str, object]:
         ConfigError: it does not exist, is not UTF-8 or is not TOML.
     """
     try:
+        refuse_special(path)
         return msgspec.toml.decode(path.read_bytes(), type=dict[str, object])
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file", hint) from error
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", hint) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 

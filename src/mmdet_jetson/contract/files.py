@@ -1,7 +1,28 @@
 """Files: written whole or not at all, and read where they are."""
 
+import errno
 import os
+import stat
 from pathlib import Path
+
+
+class SpecialFile(OSError):
+    """What is named as a file is a pipe, a socket or a device."""
+
+
+def refuse_special(path: Path) -> None:
+    """Look, before a file is opened, that reading it comes to an end.
+
+    A pipe waits for who writes to it, perhaps for ever, and can be read once only; a device may
+    have no end.
+
+    Raises:
+        SpecialFile: it does not; its ``strerror`` says why.
+        OSError: there is nothing to look at.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise SpecialFile(errno.EINVAL, "it is a pipe, a socket or a device", str(path))
 
 
 def text_of(file: Path) -> str:

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from mmdet_jetson.contract.files import refuse_special
 from mmdet_jetson.errors import UserError
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def file_digest(file: Path, cache: Path) -> str:
     path = file.resolve()
     with _opened(cache) as database:
         try:
+            refuse_special(path)
             recalled = database.execute(
                 _RECALL_FILE, (_NO_FOLDER, os.fsencode(path), *Stamp.of(path.stat()))
             ).fetchone()

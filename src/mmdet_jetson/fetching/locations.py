@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from mmdet_jetson.config.sources import filename_of
+from mmdet_jetson.contract.files import refuse_special
 
 OnBytes = Callable[[int, "int | None"], None]
 
@@ -61,6 +62,7 @@ def copy(path: Path, target: Path, progress: OnBytes) -> str:
     """
     digest = hashlib.sha256()
     try:
+        refuse_special(path)
         source = path.open("rb")
         total = path.stat().st_size
     except OSError as error:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmdet_jetson.contract import custom_imports
+from mmdet_jetson.contract.files import SpecialFile, refuse_special
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning.local_modules import Modules, imported_names, local_modules
 from mmdet_jetson.planning.steps import ExternalInput
@@ -71,12 +72,13 @@ def _closure(root: Path, first: Path) -> dict[Path, ast.Module]:
 
 def _parsed(path: Path) -> ast.Module:
     try:
+        refuse_special(path)
         return ast.parse(path.read_text())
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path}: no such config", "see configs/train and configs/deploy"
         ) from error
-    except (SyntaxError, UnicodeDecodeError, IsADirectoryError) as error:
+    except (SyntaxError, UnicodeDecodeError, IsADirectoryError, SpecialFile) as error:
         raise ConfigError(f"{path}: not a Python config: {error}") from error
 
 

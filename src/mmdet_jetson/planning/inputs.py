@@ -7,6 +7,7 @@ from pathlib import Path
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.config.toml import nearest
+from mmdet_jetson.contract.files import SpecialFile, refuse_special
 from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.fetching.archive import unpack
 from mmdet_jetson.fetching.digests import file_digest, sha256_file, tree_digest
@@ -86,6 +87,7 @@ class Inputs:
             return None
         path = self.settings.root / Path(named).expanduser()
         if path.exists():
+            self._check(path, named, field)
             return path
         hint = nearest(named, self.project.sources.sources)
         raise ConfigError(
@@ -93,6 +95,16 @@ class Inputs:
             " that exists",
             hint,
         )
+
+    def _check(self, path: Path, named: str, field: str) -> None:
+        """Refuse what cannot be read to an end while it is planned, as its digest comes later."""
+        try:
+            refuse_special(path)
+        except SpecialFile as error:
+            raise ConfigError(
+                f"{self.project.path}: {field}: {named!r} cannot be read: {error.strerror}",
+                "save what it gives as a file, and name that",
+            ) from error
 
     def _digest(self, named: str, path: Path | None) -> str:
         """Return the SHA-256 of a file; one whose digest is known need not be here for that."""

@@ -82,4 +82,5 @@ def _whole(package: Path, place: str) -> list[tuple[str, Path]]:
     return [
         (f"{above}/{path.relative_to(package).as_posix()}", path)
         for path in sorted(package.rglob("*.py"))
+        if path.is_file()
     ]

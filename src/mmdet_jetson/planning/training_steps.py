@@ -110,7 +110,11 @@ def check_step(project: Project, dataset: Step, train: Step, later: Iterable[Ste
     return Step(
         stage=stages.CHECK,
         parameters=CheckParameters(
-            project.pipeline.train.device, model_of(project), exports, largest_pictures(project)
+            device=project.pipeline.train.device,
+            model=model_of(project),
+            exports=exports,
+            largest=largest_pictures(project),
+            has_weights=bool(project.pipeline.train.weights),
         ),
         inputs={"dataset": dataset.output(*splits), **read},
         # It computes nothing there: it looks whether there is one.

@@ -87,3 +87,29 @@ def test_a_pipeline_that_never_flips_is_packed(demo: Config) -> None:
     steps[:] = [step for step in steps if step.type != "RandomFlip"]
     adapt(demo, "cpu")
     assert "flip" not in steps[-1].meta_keys
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "instead"),
+    [
+        ("prefix", "mine", "named as CocoMetric names them (coco/bbox_mAP)"),
+        ("metric_items", ["mAP_50"], "all of CocoMetric's figures"),
+        ("iou_thrs", [0.5], "COCO's own IoU thresholds, 0.50 to 0.95"),
+        ("format_only", True, "figures, which a file of detections alone does not give"),
+    ],
+)
+def test_a_training_is_judged_as_everything_else_is_and_says_so(
+    demo: Config, option: str, value: object, instead: str
+) -> None:
+    demo.val_evaluator[option] = value
+    (warning,) = adapt(demo, "cpu")
+    assert warning.startswith(f"{option} of val_evaluator in the training config is not used: ")
+    assert warning.endswith(instead)
+    assert option not in demo.val_evaluator
+
+
+def test_what_both_evaluators_ask_for_is_one_warning(demo: Config) -> None:
+    demo.val_evaluator.prefix = demo.test_evaluator.prefix = "mine"
+    (warning,) = adapt(demo, "cpu")
+    assert warning.startswith("prefix of val_evaluator and test_evaluator in the training config")
+    assert not {"prefix"} & {*demo.val_evaluator, *demo.test_evaluator}

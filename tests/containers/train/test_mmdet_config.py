@@ -283,12 +283,3 @@ def test_the_flat_config_reloads_without_a_local_path(balloon: Config, tmp_path:
     for key, value in DOCUMENTED.items():
         assert at(reloaded.to_dict(), key) == value
     assert reloaded.test_pipeline == reloaded.test_dataloader.dataset.pipeline
-
-
-def test_figures_keep_the_names_that_a_training_is_judged_by(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
-        "_base_ = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'\n"
-        "val_evaluator = dict(prefix='mine', metric_items=['mAP_50'])\n"
-    )
-    evaluator = load_config(tmp_path / "mine.py").val_evaluator
-    assert not {"prefix", "metric_items"} & set(evaluator)

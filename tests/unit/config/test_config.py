@@ -1,3 +1,4 @@
+import os
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -168,3 +169,13 @@ def test_what_is_stated_of_a_precision_changes_just_that(config: Path) -> None:
 def test_gates_that_are_left_out_have_no_limit() -> None:
     assert Gates(max_ap_difference=0.1).limits == {"max_AP_difference": 0.1}
     assert Gates().limits == {}
+
+
+@pytest.mark.parametrize("name", ["pipeline.toml", "targets.toml", "sources.toml"])
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_configuration(config: Path, name: str) -> None:
+    (config.parent / name).unlink()
+    os.mkfifo(config.parent / name)
+    with pytest.raises(ConfigError, match=rf"{name}: cannot be read: it is a pipe") as caught:
+        load_project(config)
+    assert caught.value.hint

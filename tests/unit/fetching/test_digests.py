@@ -325,3 +325,10 @@ def test_memory_stays_small(tmp_path: Path, cache: Path) -> None:
         "from mmdet_jetson.fetching.digests import tree_digest",
     )
     assert grown < 50 << 20
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_has_no_digest(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe cannot be read: it is a pipe"):
+        file_digest(tmp_path / "pipe", tmp_path / "cache")

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,21 @@ def test_a_module_beside_the_config_comes_before_the_project_s(
     (own_modules / "transforms.py").write_text("of_the_project = 1")
     copied = config_input(own_modules, "train/mine.py").place(tmp_path / "copied")
     assert (copied / "custom_imports/transforms.py").read_text() == OWN["train/transforms.py"]
+
+
+@pytest.mark.parametrize("name", ["mine.py", "base.py"])
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_config(root: Path, name: str) -> None:
+    (root / "train" / name).unlink()
+    os.mkfifo(root / "train" / name)
+    with pytest.raises(ConfigError, match=rf"{name}: not a Python config: .*it is a pipe"):
+        config_input(root, "train/mine.py")
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_module(root: Path) -> None:
+    (root / "own").mkdir()
+    (root / "own/__init__.py").write_text("")
+    os.mkfifo(root / "own/pipe.py")
+    (root / "train/mine.py").write_text("custom_imports = dict(imports=['own'])")
+    assert carried_folders(root, "train/mine.py") == ("custom_imports",)

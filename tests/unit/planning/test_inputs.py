@@ -7,7 +7,7 @@ import pytest
 
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.errors import UserError
+from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.fetching import digests
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.steps import ExternalInput
@@ -47,3 +47,16 @@ def test_an_own_file_is_hashed_once_for_all_commands(
     first = digest()
     monkeypatch.setattr(digests, "_read", lambda _: pytest.fail("hashed again"))
     assert digest() == first == hashlib.sha256(b"large").hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["dataset", "weights"])
+@pytest.mark.timeout(20)
+def test_a_pipe_is_refused_when_it_is_planned(
+    settings: Settings, tmp_path: Path, kind: str
+) -> None:
+    """To wait for what nobody writes would look like a long step."""
+    os.mkfifo(tmp_path / "pipe")
+    inputs = Inputs(load_project(CONFIG), settings, lambda name, done, total: None)
+    with pytest.raises(ConfigError, match=r"pipe' cannot be read: it is a pipe") as caught:
+        getattr(inputs, kind)(str(tmp_path / "pipe"))
+    assert {"dataset": "dataset.source", "weights": "train.weights"}[kind] in str(caught.value)

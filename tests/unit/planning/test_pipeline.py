@@ -123,6 +123,11 @@ def test_a_check_knows_how_large_a_picture_each_engine_takes(settings: Settings)
     assert parameters.largest == {"orin-jp62": 4096, "orin-nano-jp62-fp16": 2048, "pc-rtx": 4096}
 
 
+def test_a_check_knows_whether_there_are_weights_to_start_from(settings: Settings) -> None:
+    for weights, has in (("rtmdet-tiny-coco", True), ("", False)):
+        assert check_of(settings, f"train.weights={weights}")[1].has_weights is has
+
+
 def test_a_check_looks_for_the_gpu_that_a_training_asks_for(settings: Settings) -> None:
     """In a container it sees none that is not asked for."""
     for device, sees in (("cuda", True), ("auto", False), ("cpu", False)):

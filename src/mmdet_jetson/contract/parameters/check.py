@@ -15,10 +15,11 @@ class CheckParameters(Parameters):
     That is a target, or "documented" of `contract.report`. An input named as the export's backend
     has its deploy config. ``device`` is what the training asks for: "auto", "cpu" or "cuda".
     ``largest`` says by target how many pixels a side of a picture may have, where its engine takes
-    any up to there.
+    any up to there. ``has_weights`` tells whether the training has weights to start from.
     """
 
     device: str
     model: ModelParameters
     exports: Mapping[str, ExportParameters]
     largest: Mapping[str, int] = field(default_factory=dict)
+    has_weights: bool = False

@@ -11,6 +11,7 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
+from mmdet_jetson.contract.files import SpecialFile, refuse_special
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.pipeline_json import (
     Pipeline,
@@ -182,10 +183,11 @@ def read_picture(path: Path) -> np.ndarray:
     import cv2  # noqa: PLC0415
 
     try:
+        refuse_special(path)
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except FileNotFoundError:
         raise StageError(f"there is no picture {path.name}", f"looked in {path.parent}") from None
-    except (IsADirectoryError, PermissionError) as error:
+    except (IsADirectoryError, PermissionError, SpecialFile) as error:
         raise StageError(
             f"{path} cannot be read: {error.strerror}", "name a picture file"
         ) from error

@@ -8,7 +8,7 @@ from typing import List, Optional
 from mmdet.registry import VISBACKENDS
 from mmengine import Config, ConfigDict
 
-from mmdet_jetson.stages.training.mmdet_config import owners, pipelines
+from mmdet_jetson.stages.training.mmdet_config import EVALUATORS, owners, pipelines
 
 LOCAL = "LocalVisBackend"
 LIBRARIES = ("mmengine.", "mmdet.")
@@ -16,6 +16,14 @@ LIBRARIES = ("mmengine.", "mmdet.")
 OF_MIXED_PRECISION = ("loss_scale", "dtype")
 # What PackDetInputs keeps of a picture's history, but for how it was flipped.
 UNFLIPPED = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+
+JUDGED_BY = {
+    "prefix": "figures that are named as CocoMetric names them (coco/bbox_mAP)",
+    "metric_items": "all of CocoMetric's figures",
+    "iou_thrs": "COCO's own IoU thresholds, 0.50 to 0.95",
+    "format_only": "figures, which a file of detections alone does not give",
+}
+"""Options of an evaluator with which the AP of a training would be another, or none."""
 
 
 def adapt(config: Config, device: str) -> List[str]:
@@ -25,7 +33,11 @@ def adapt(config: Config, device: str) -> List[str]:
         _use_pytorch_norm(owner["norm_cfg"])
     for pipeline in pipelines(config):
         _pack_what_is_there(pipeline)
-    return [*_use_full_precision(config.optim_wrapper, device), *_keep_local_visualizers(config)]
+    return [
+        *_use_full_precision(config.optim_wrapper, device),
+        *_keep_local_visualizers(config),
+        *_judge_as_coco(config),
+    ]
 
 
 def _use_pytorch_norm(norm: Optional[ConfigDict]) -> None:
@@ -74,6 +86,22 @@ def _keep_local_visualizers(config: Config) -> List[str]:
         f"the visualizer goes without {names}: a stage has neither a network nor that package; "
         "train.log and the report have the figures"
     ]
+
+
+def _judge_as_coco(config: Config) -> List[str]:
+    """Let the best checkpoint be chosen by the AP that evaluations and gates have, too."""
+    warnings = []
+    for option, instead in JUDGED_BY.items():
+        named = {key: config[key].get(option) for key in EVALUATORS}
+        asking = [key for key, value in named.items() if value is not None and value is not False]
+        for key in asking:
+            del config[key][option]
+        if asking:
+            warnings.append(
+                f"{option} of {' and '.join(asking)} in the training config is not used: "
+                f"a training is judged by {instead}"
+            )
+    return warnings
 
 
 def _is_local(kind: str) -> bool:

@@ -1,17 +1,18 @@
 """The user's training config, read; one of a kind that cannot be trained here is refused."""
 
 from pathlib import Path
-from typing import Optional, Type
+from typing import Optional
 
 from mmdet.datasets import CocoDataset
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import DATASETS, METRICS
-from mmengine import Config, Registry
+from mmengine import Config
 
 from mmdet_jetson.stages.checkpoints.config_file import read_config
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.training.explanations import OWN_CLASS
+from mmdet_jetson.stages.training.boxes_only import segmentation
 from mmdet_jetson.stages.training.mmdet_config import DATALOADERS, EVALUATORS, innermost
+from mmdet_jetson.stages.training.registered import registered
 
 ADVICE = "a config that MMDetection's own tools/train.py can read works here as well"
 # What CocoMetric calls the figures that a training is watched by.
@@ -65,12 +66,8 @@ def _check_evaluator(config: Config, key: str, name: str) -> None:
     metric = config[key].get("metric", "bbox")
     metrics = metric if isinstance(metric, (list, tuple)) else [metric]
     if "segm" in metrics:
-        raise StageError(
-            f"{name} is one for instance segmentation (metric of its {key}), but a training here "
-            "learns boxes only",
-            "use the same detector's config for boxes, such as rtmdet_tiny for rtmdet-ins_tiny",
-        )
-    kind = _known(METRICS, config[key].get("type"), f"{key} of {name}")
+        raise segmentation(name, f"metric of its {key}")
+    kind = registered(METRICS, config[key].get("type"), f"{key} of {name}")
     if not issubclass(kind, CocoMetric) or getattr(kind, "default_prefix", "") != PREFIX:
         raise StageError(
             f"{key} of {name} is a {config[key].type}, but trainings are judged as COCO's are",
@@ -81,9 +78,6 @@ def _check_evaluator(config: Config, key: str, name: str) -> None:
             f"{key} of {name} measures {metric!r} and not 'bbox', which a training is judged by",
             f"set metric='bbox' in {key}",
         )
-    # Other names, or fewer of them, and nothing would find the AP that a training is judged by.
-    for option in ("prefix", "metric_items"):
-        config[key].pop(option, None)
 
 
 def _check_dataset(config: Config, key: str, name: str) -> None:
@@ -93,19 +87,10 @@ def _check_dataset(config: Config, key: str, name: str) -> None:
             f"{key} of {name} joins several datasets",
             "use a single one, without ConcatDataset: the pipeline provides one dataset",
         )
-    kind = _known(DATASETS, dataset.get("type"), f"the dataset in {key} of {name}")
+    kind = registered(DATASETS, dataset.get("type"), f"the dataset in {key} of {name}")
     if not issubclass(kind, CocoDataset):
         raise StageError(
             f"{key} of {name} reads a {dataset.type}, but the pipeline writes COCO's format, "
             "whatever the annotations were",
             f"set the type of the dataset in {key} to 'CocoDataset'",
         )
-
-
-def _known(registry: Registry, kind: object, place: str) -> Type[object]:
-    found: Optional[Type[object]] = registry.get(kind) if isinstance(kind, str) else None
-    if found is None:
-        raise StageError(
-            f"{place} is a {kind}, which is not registered with MMDetection", OWN_CLASS
-        )
-    return found

@@ -16,9 +16,11 @@ from mmdet_jetson.stages.errors import StageError, reason_of
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.adaptation import adapt
+from mmdet_jetson.stages.training.boxes_only import check_boxes_only
 from mmdet_jetson.stages.training.config_loading import load_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
 from mmdet_jetson.stages.training.explanations import advice_for
+from mmdet_jetson.stages.training.registered import check_registered
 from mmdet_jetson.stages.training.starting_point import NamedWeights, take_named_weights
 
 BUILD_ADVICE = "compare its model section, and train.overrides, with MMDetection's own configs"
@@ -71,6 +73,8 @@ def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Pr
     apply_overrides(config, wanted.overrides)
     config = unscoped(config)
     _check_packages(config)
+    check_boxes_only(config, f"the training config {Path(wanted.config).name}")
+    check_registered(config)
     config.setdefault("default_scope", "mmdet")
     mmdet_config.set_dataset(config, str(job.inputs["dataset"]), wanted.classes)
     return Prepared(config, take_named_weights(config), adapt(config, device))

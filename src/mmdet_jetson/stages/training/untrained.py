@@ -16,10 +16,11 @@ from mmdet_jetson.stages.training.configuring import BUILD_ADVICE, prepare
 SEED = 0
 
 
-def untrained_config(model: ModelParameters, job: StageJob[P]) -> Config:
+def untrained_config(model: ModelParameters, job: StageJob[P], *, has_weights: bool) -> Config:
     """Read the training config in the job's input ``config`` as a training does.
 
     The result is what the training would leave in its checkpoint, but for how it trained.
+    ``has_weights`` tells whether that has weights to start from.
 
     Raises:
         StageError: a training would refuse it.
@@ -28,8 +29,9 @@ def untrained_config(model: ModelParameters, job: StageJob[P]) -> Config:
         epochs=None, batch_size=None, seed=SEED, workers=0, device="cpu", **asdict(model)
     )
     training = StageJob(told, job.inputs, job.output, job.work)
-    config = prepare(training, told.device).config
-    return mmdet_config.portable(config, model.classes)
+    prepared = prepare(training, told.device)
+    prepared.weights.warnings(has_weights)  # for what it refuses: the training itself warns
+    return mmdet_config.portable(prepared.config, model.classes)
 
 
 def write_untrained(config: Config, folder: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import cast
 
@@ -213,3 +214,10 @@ def test_missing_and_broken_pictures_are_named(tmp_path: Path) -> None:
     for name in ("empty.jpg", "text.jpg"):
         with pytest.raises(StageError, match=f"{name} cannot be decoded"):
             read_picture(tmp_path / name)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StageError, match="pipe cannot be read: it is a pipe"):
+        read_picture(tmp_path / "pipe")

@@ -1,0 +1,55 @@
+"""What a training would refuse of its config, asked by the check that comes before it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from trainings import CLASSES, PARAMETERS, ROOT, SIDE
+
+from mmdet_jetson.contract.parameters.check import CheckParameters
+from mmdet_jetson.contract.parameters.train import ModelParameters
+from mmdet_jetson.stages import check
+from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.job import StageJob
+
+MASKED = "dict(type='LoadAnnotations', with_bbox=True, with_mask=True)"
+
+
+def run(folder: Path, dataset: Path, config: str, *, has_weights: bool = False) -> None:
+    """Check the demo's config with more in it, for no export."""
+    for name in ("output", "work"):
+        (folder / name).mkdir()
+    (folder / "config.py").write_text(f"_base_ = '{ROOT}/{PARAMETERS.config}'\n{config}\n")
+    model = ModelParameters("config.py", {}, CLASSES, (SIDE, SIDE))
+    told = CheckParameters("cpu", model, {}, has_weights=has_weights)
+    inputs = {"dataset": dataset, "config": folder}
+    check.run(StageJob(told, inputs, folder / "output", folder / "work", channel=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("load_from = 'coco.pth'", "starts from coco.pth (load_from)"),
+        ("custom_hooks = [dict(type='NoHook')]", "a hook in custom_hooks of the training config"),
+        ("default_hooks = dict(logger=dict(type='Logger'))", "the hook logger in default_hooks"),
+        ("optim_wrapper = dict(optimizer=dict(type='AdanW'))", "is a AdanW, which is not"),
+        ("train_cfg = dict(type='EpochBasedLoop')", "train_cfg of the training config is a Epoch"),
+        (
+            f"train_dataloader = dict(dataset=dict(pipeline=[{MASKED}]))",
+            "loads masks (with_mask), but a training here learns boxes only",
+        ),
+    ],
+)
+def test_what_a_training_refuses_is_refused_before(
+    tmp_path: Path, dataset: Path, config: str, message: str
+) -> None:
+    with pytest.raises(StageError) as caught:
+        run(tmp_path, dataset, config)
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+def test_with_weights_to_start_from_others_may_be_named(tmp_path: Path, dataset: Path) -> None:
+    run(tmp_path, dataset, "load_from = 'coco.pth'", has_weights=True)
