@@ -11,12 +11,15 @@ from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.train import (
     OF_TRAINING_ALONE,
     ModelParameters,
+    TrainingParts,
     TrainParameters,
 )
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import config_input
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.steps import Input, Step
+
+NUMBERS = (int, float)
 
 
 def dataset_step(project: Project, inputs: Inputs) -> Step:
@@ -73,14 +76,25 @@ def model_of(project: Project) -> ModelParameters:
     overrides = flatten(train.overrides)
     return ModelParameters(
         config=train.config,
-        overrides={
-            key: value
-            for key, value in overrides.items()
-            if key.lstrip("+").split(".")[0] not in OF_TRAINING_ALONE
-        },
+        overrides={key: overrides[key] for key in overrides if not _of_training_alone(key)},
         classes=project.pipeline.dataset.classes,
         input_size=project.pipeline.input_size,
     )
+
+
+def _parts_of(project: Project) -> TrainingParts:
+    """Say what a training builds besides its model; another learning rate is no other part."""
+    train = project.pipeline.train
+    overrides = {
+        key: value
+        for key, value in flatten(train.overrides).items()
+        if _of_training_alone(key) and (isinstance(value, bool) or not isinstance(value, NUMBERS))
+    }
+    return TrainingParts(overrides, has_weights=bool(train.weights))
+
+
+def _of_training_alone(override: str) -> bool:
+    return override.lstrip("+").split(".")[0] in OF_TRAINING_ALONE
 
 
 def largest_pictures(project: Project) -> dict[str, int]:
@@ -112,9 +126,9 @@ def check_step(project: Project, dataset: Step, train: Step, later: Iterable[Ste
         parameters=CheckParameters(
             device=project.pipeline.train.device,
             model=model_of(project),
+            training=_parts_of(project),
             exports=exports,
             largest=largest_pictures(project),
-            has_weights=bool(project.pipeline.train.weights),
         ),
         inputs={"dataset": dataset.output(*splits), **read},
         # It computes nothing there: it looks whether there is one.

@@ -43,8 +43,7 @@ def run(job: StageJob[CheckParameters]) -> Result:
     """Write ``check.json``, or say what would fail after the training."""
     use_device(job.parameters.device)
     job.progress(0, len(job.parameters.exports) + 1, "reading the training config")
-    wanted = job.parameters
-    config = untrained_config(wanted.model, job, has_weights=wanted.has_weights)
+    config = untrained_config(job.parameters.model, job, job.parameters.training)
     pictures = check_pictures(job.inputs["dataset"], config, job.parameters.model.input_size)
     check_sides(job.inputs["dataset"], job.parameters.largest)
     with TemporaryDirectory(dir=job.work) as checkpoint:

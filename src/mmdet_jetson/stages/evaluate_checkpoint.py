@@ -68,7 +68,7 @@ def _subject(job: StageJob[EvaluateCheckpointParameters]) -> Tuple[Config, nn.Mo
     if model is None:
         trained = load_trained_model(job.inputs["checkpoint"])
         return trained.config, trained.network, []
-    config = untrained_config(model, job, has_weights=True)
+    config = untrained_config(model, job)
     return (config, *load_base(config, find_weights(job.inputs["weights"])))
 
 

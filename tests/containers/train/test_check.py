@@ -15,7 +15,7 @@ from trainings import CLASSES, PARAMETERS, ROOT, SIDE
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.export import ExportParameters, FusedParameters
-from mmdet_jetson.contract.parameters.train import ModelParameters
+from mmdet_jetson.contract.parameters.train import ModelParameters, TrainingParts
 from mmdet_jetson.stages import check
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel
 from mmdet_jetson.stages.conversion.onnx_folder import write_onnx
@@ -27,6 +27,7 @@ DEPLOY = {
 }
 FUSED = FusedParameters("letterboxed", 1, "model", candidates=100, rounds=4)
 MODEL = ModelParameters(PARAMETERS.config, {}, CLASSES, (SIDE, SIDE))
+NO_PARTS = TrainingParts({}, has_weights=False)
 PIPELINE = f"""
 test_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -77,7 +78,9 @@ def run(
         "config": folder if config else ROOT,
         **dict.fromkeys(DEPLOY, ROOT),
     }
-    parameters = CheckParameters(device, model, exports or {"pc": export()}, largest or {})
+    parameters = CheckParameters(
+        device, model, NO_PARTS, exports or {"pc": export()}, largest or {}
+    )
     job = StageJob(parameters, inputs, folder / "output", folder / "work", channel=io.StringIO())
     return job, check.run(job)
 

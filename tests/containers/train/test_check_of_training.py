@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Mapping
 
 import pytest
 from trainings import CLASSES, PARAMETERS, ROOT, SIDE
 
 from mmdet_jetson.contract.parameters.check import CheckParameters
-from mmdet_jetson.contract.parameters.train import ModelParameters
+from mmdet_jetson.contract.parameters.train import ModelParameters, TrainingParts
 from mmdet_jetson.stages import check
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob
 
 MASKED = "dict(type='LoadAnnotations', with_bbox=True, with_mask=True)"
+NONE = TrainingParts({}, has_weights=False)
 
 
-def run(folder: Path, dataset: Path, config: str, *, has_weights: bool = False) -> None:
+def run(folder: Path, dataset: Path, config: str, parts: TrainingParts = NONE) -> None:
     """Check the demo's config with more in it, for no export."""
     for name in ("output", "work"):
         (folder / name).mkdir()
     (folder / "config.py").write_text(f"_base_ = '{ROOT}/{PARAMETERS.config}'\n{config}\n")
     model = ModelParameters("config.py", {}, CLASSES, (SIDE, SIDE))
-    told = CheckParameters("cpu", model, {}, has_weights=has_weights)
+    told = CheckParameters("cpu", model, parts, {})
     inputs = {"dataset": dataset, "config": folder}
     check.run(StageJob(told, inputs, folder / "output", folder / "work", channel=io.StringIO()))
 
@@ -52,4 +54,26 @@ def test_what_a_training_refuses_is_refused_before(
 
 
 def test_with_weights_to_start_from_others_may_be_named(tmp_path: Path, dataset: Path) -> None:
-    run(tmp_path, dataset, "load_from = 'coco.pth'", has_weights=True)
+    run(tmp_path, dataset, "load_from = 'coco.pth'", TrainingParts({}, has_weights=True))
+
+
+@pytest.mark.parametrize(
+    ("config", "override"),
+    [
+        ("custom_hooks = [dict(type='NoHook')]", {"custom_hooks": []}),
+        (
+            f"train_dataloader = dict(dataset=dict(pipeline=[{MASKED}]))",
+            {"train_dataloader.dataset.pipeline.0.with_mask": False},
+        ),
+    ],
+)
+def test_an_override_mends_what_the_file_says(
+    tmp_path: Path, dataset: Path, config: str, override: Mapping[str, object]
+) -> None:
+    run(tmp_path, dataset, config, TrainingParts(override, has_weights=False))
+
+
+def test_a_misspelt_part_in_an_override_is_refused(tmp_path: Path, dataset: Path) -> None:
+    parts = TrainingParts({"optim_wrapper.optimizer.type": "AdanW"}, has_weights=False)
+    with pytest.raises(StageError, match="is a AdanW, which is not registered"):
+        run(tmp_path, dataset, "", parts)

@@ -125,7 +125,22 @@ def test_a_check_knows_how_large_a_picture_each_engine_takes(settings: Settings)
 
 def test_a_check_knows_whether_there_are_weights_to_start_from(settings: Settings) -> None:
     for weights, has in (("rtmdet-tiny-coco", True), ("", False)):
-        assert check_of(settings, f"train.weights={weights}")[1].has_weights is has
+        assert check_of(settings, f"train.weights={weights}")[1].training.has_weights is has
+
+
+def test_a_check_knows_which_other_parts_a_training_is_given(settings: Settings) -> None:
+    """A hook that the config misspells may be none that is trained with."""
+    given = (
+        "custom_hooks=[]",
+        "optim_wrapper.optimizer.type=SGD",
+        "train_dataloader.drop_last=true",
+    )
+    _, parameters = check_of(settings, *(f"train.overrides.{each}" for each in given))
+    assert parameters.training.overrides == {
+        "custom_hooks": [],
+        "optim_wrapper.optimizer.type": "SGD",
+        "train_dataloader.drop_last": True,
+    }
 
 
 def test_a_check_looks_for_the_gpu_that_a_training_asks_for(settings: Settings) -> None:

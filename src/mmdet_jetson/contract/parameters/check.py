@@ -5,7 +5,7 @@ from typing import Mapping
 
 from mmdet_jetson.contract.parameters.base import Parameters
 from mmdet_jetson.contract.parameters.export import ExportParameters
-from mmdet_jetson.contract.parameters.train import ModelParameters
+from mmdet_jetson.contract.parameters.train import ModelParameters, TrainingParts
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,11 @@ class CheckParameters(Parameters):
     That is a target, or "documented" of `contract.report`. An input named as the export's backend
     has its deploy config. ``device`` is what the training asks for: "auto", "cpu" or "cuda".
     ``largest`` says by target how many pixels a side of a picture may have, where its engine takes
-    any up to there. ``has_weights`` tells whether the training has weights to start from.
+    any up to there.
     """
 
     device: str
     model: ModelParameters
+    training: TrainingParts
     exports: Mapping[str, ExportParameters]
     largest: Mapping[str, int] = field(default_factory=dict)
-    has_weights: bool = False

@@ -44,3 +44,15 @@ OF_TRAINING_ALONE = (
     *("visualizer", "log_processor", "log_level"),
 )
 """Sections of a training config that say how weights are found, and not what they are for."""
+
+
+@dataclass(frozen=True)
+class TrainingParts:
+    """What a training builds besides its model.
+
+    ``overrides`` are those of `OF_TRAINING_ALONE`, but for numbers: which part there is, a text or
+    a list says. ``has_weights`` tells whether there are weights to start from.
+    """
+
+    overrides: Mapping[str, object]
+    has_weights: bool

@@ -34,10 +34,11 @@ class Prepared(NamedTuple):
     warnings: List[str]
 
 
-def prepare(job: StageJob[TrainParameters], device: str) -> Prepared:
+def prepare(job: StageJob[TrainParameters], device: str, *, trains: bool = True) -> Prepared:
     """Read the training config and change it as the job's parameters and ``device`` ask.
 
     The user's overrides have the last word on everything but the data and what `adapt` has to do.
+    Where nothing ``trains``, what only a training builds may be anything.
 
     Raises:
         StageError: it is none that can be trained with; the sentence says why.
@@ -47,6 +48,9 @@ def prepare(job: StageJob[TrainParameters], device: str) -> Prepared:
     name = Path(job.parameters.config).name
     try:
         prepared = _prepared(config, job, device)
+        if trains:
+            check_boxes_only(prepared.config, f"the training config {name}")
+            check_registered(prepared.config)
         for pipeline in mmdet_config.pipelines(prepared.config):
             Compose(pipeline)
     except StageError:
@@ -73,8 +77,6 @@ def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Pr
     apply_overrides(config, wanted.overrides)
     config = unscoped(config)
     _check_packages(config)
-    check_boxes_only(config, f"the training config {Path(wanted.config).name}")
-    check_registered(config)
     config.setdefault("default_scope", "mmdet")
     mmdet_config.set_dataset(config, str(job.inputs["dataset"]), wanted.classes)
     return Prepared(config, take_named_weights(config), adapt(config, device))

@@ -1,12 +1,17 @@
 """A training's model before it is trained: its config, and a checkpoint of random weights."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Optional
 
 from mmengine import Config
 from mmengine.runner import set_random_seed
 
-from mmdet_jetson.contract.parameters.train import ModelParameters, TrainParameters
+from mmdet_jetson.contract.parameters.train import (
+    ModelParameters,
+    TrainingParts,
+    TrainParameters,
+)
 from mmdet_jetson.stages.checkpoints.models import build_model
 from mmdet_jetson.stages.checkpoints.weights import save
 from mmdet_jetson.stages.job import P, StageJob
@@ -16,11 +21,13 @@ from mmdet_jetson.stages.training.configuring import BUILD_ADVICE, prepare
 SEED = 0
 
 
-def untrained_config(model: ModelParameters, job: StageJob[P], *, has_weights: bool) -> Config:
+def untrained_config(
+    model: ModelParameters, job: StageJob[P], training: Optional[TrainingParts] = None
+) -> Config:
     """Read the training config in the job's input ``config`` as a training does.
 
     The result is what the training would leave in its checkpoint, but for how it trained.
-    ``has_weights`` tells whether that has weights to start from.
+    What else the ``training`` builds is looked at, too, where it is given.
 
     Raises:
         StageError: a training would refuse it.
@@ -28,9 +35,12 @@ def untrained_config(model: ModelParameters, job: StageJob[P], *, has_weights: b
     told = TrainParameters(
         epochs=None, batch_size=None, seed=SEED, workers=0, device="cpu", **asdict(model)
     )
-    training = StageJob(told, job.inputs, job.output, job.work)
-    prepared = prepare(training, told.device)
-    prepared.weights.warnings(has_weights)  # for what it refuses: the training itself warns
+    if training:
+        told = replace(told, overrides={**model.overrides, **training.overrides})
+    reading = StageJob(told, job.inputs, job.output, job.work)
+    prepared = prepare(reading, told.device, trains=training is not None)
+    if training:
+        prepared.weights.warnings(training.has_weights)  # for what it refuses: `train` warns
     return mmdet_config.portable(prepared.config, model.classes)
 
 
