@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MINIMAL: dict[str, str] = {
     "apt": "apt-config apt-get",
     "bash": "bash",
-    "coreutils": "basename cat chmod chown chroot cp dirname env mkdir mktemp nproc rm seq sleep touch "
-    "true uname",
+    "coreutils": "basename cat chmod chown chroot cp df dirname env mkdir mktemp nproc rm seq sleep "
+    "tail touch true uname",
     "dash": "sh",
     "dpkg": "dpkg-query",
     "libc-bin": "ldconfig",
