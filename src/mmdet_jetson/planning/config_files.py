@@ -21,6 +21,9 @@ from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning.local_modules import Modules, imported_names, local_modules
 from mmdet_jetson.planning.steps import ExternalInput
 
+NAMING = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
+"""Statements that can say what a name stands for."""
+
 
 def config_input(root: Path, config: str) -> ExternalInput:
     """Make the config at ``root / config`` the input of a step, with its bases and modules.
@@ -119,11 +122,29 @@ def _local_bases(path: Path, tree: ast.Module) -> list[str]:
 
 
 def _custom_imports(path: Path, tree: ast.Module) -> list[str]:
+    """Name what a config may import, in whichever block it says so.
+
+    Where it is not said by ``custom_imports = dict(imports=...)``, every text beside that name is
+    taken for a module's: what is none has no file, and nothing else comes of it.
+    """
     names: list[str] = []
-    for value in _values(tree, "custom_imports"):
-        for imports in _items(value).get("imports", ()):
-            names += _literal(path, "custom_imports", imports)
+    for node in ast.walk(tree):
+        if isinstance(node, NAMING) and _names(node, "custom_imports"):
+            assigned = isinstance(node, ast.Assign | ast.AnnAssign) and node.value
+            imports = _items(assigned).get("imports") if assigned else None
+            for value in imports or ():
+                names += _literal(path, "custom_imports", value)
+            names += [] if imports else _texts(node)
     return names
+
+
+def _names(statement: ast.stmt, name: str) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(statement))
+
+
+def _texts(statement: ast.stmt) -> list[str]:
+    constants = [each.value for each in ast.walk(statement) if isinstance(each, ast.Constant)]
+    return [each for each in constants if isinstance(each, str)]
 
 
 def _values(tree: ast.Module, name: str) -> list[ast.expr]:

@@ -62,6 +62,8 @@ def _imported(path: Path, place: str) -> list[str]:
 def _files(name: str, folders: Sequence[Path]) -> Modules:
     """The module's file and the ``__init__.py`` of the packages that it is in."""
     parts = name.split(".")
+    if "/" in name or "" in parts:
+        return {}
     for folder in folders:
         for length in range(len(parts), 0, -1):
             if (place := _place(folder, parts[:length])) is not None:

@@ -40,6 +40,7 @@ def test_the_digest_follows_bases_and_nothing_else(root: Path) -> None:
         ("_base_ = ['a.py'] + ['b.py']", "_base_ is computed"),
         ("custom_imports = dict(imports=NAMES)", "custom_imports is computed"),
         ("custom_imports = {'imports': ['broken']}", "mine.py: imports a module that is no valid"),
+        ("if True:\n    custom_imports = dict(imports=NAMES)", "custom_imports is computed"),
     ],
 )
 def test_a_broken_config_is_named(root: Path, content: str, message: str) -> None:
@@ -105,6 +106,14 @@ def test_the_digest_follows_own_modules(own_modules: Path) -> None:
         "custom_imports = {'imports': 'transforms', 'allow_failed_imports': True}",
         "custom_imports = dict(imports=('transforms',))",
         "from transforms import size",
+        "if True:\n    custom_imports = dict(imports=['transforms'])",
+        "try:\n    pass\nfinally:\n    with x:\n        custom_imports = {'imports': 'transforms'}",
+        "custom_imports: dict = dict(imports=['transforms'])",
+        "custom_imports = dict()\ncustom_imports['imports'] = ['transforms']",
+        "custom_imports = dict(imports=['os'])\ncustom_imports['imports'].append('transforms')",
+        "custom_imports = dict(imports=['os'])\ncustom_imports['imports'] += ['transforms']",
+        "custom_imports = dict(imports=['transforms']) if True else None",
+        "custom_imports, size = dict(imports=['transforms']), 1",
     ],
 )
 def test_every_way_to_import_is_seen(own_modules: Path, tmp_path: Path, content: str) -> None:
@@ -229,3 +238,10 @@ def test_modules_are_found_beside_a_link_and_beside_what_it_leads_to(
     (own_modules / "mine/transforms.py").unlink()
     copied = copied_files(own_modules, "mine/link.py", tmp_path / "again")
     assert copied["custom_imports/transforms.py"] == OWN["train/transforms.py"]
+
+
+def test_a_path_is_no_module(own_modules: Path, tmp_path: Path) -> None:
+    """A text that leads out of the folders to import from would be copied out of the input."""
+    names = [str(own_modules / "train/unused"), "../train/unused", "", ".", "nets//registered"]
+    (own_modules / "train/mine.py").write_text(f"custom_imports = dict(imports={names})")
+    assert set(copied_files(own_modules, "train/mine.py", tmp_path / "copied")) == {"train/mine.py"}
