@@ -3,8 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from mmdet_jetson.config.pipeline import load_project
+from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
+from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.pipeline import plan
 
 
 @pytest.fixture
@@ -220,6 +225,20 @@ def test_a_stage_finds_a_config_however_its_path_is_written(
         assert config_name(root, written) == "train/mine.py"
     assert config_name(root, str(to_root / "train/mine.py")) == "train/mine.py"
     assert config_name(root, "folder/mine.py") == "folder/mine.py"
+
+
+def test_a_plan_calls_its_configs_as_stages_find_them(settings: Settings) -> None:
+    project = load_project(settings.root / "configs/demo.toml")
+    train, deploy = project.pipeline.train.config, project.pipeline.export.onnxruntime
+    written = [f"train.config={settings.root / train}", f"export.onnxruntime=absent/../{deploy}"]
+    project = load_project(settings.root / "configs/demo.toml", written)
+    steps = plan(project, Inputs(project, settings, lambda name, done, total: None))
+    told = {step.name: step.parameters for step in steps}
+    checked = told["check"]
+    assert isinstance(checked, CheckParameters)
+    assert checked.model.config == train
+    assert {export.deploy_config for export in checked.exports.values()} == {deploy}
+    assert getattr(told["train"], "config", "") == train
 
 
 def test_modules_are_found_beside_a_link_and_beside_what_it_leads_to(
