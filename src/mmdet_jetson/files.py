@@ -49,16 +49,29 @@ def folder_to_write(named: str, store: Path, *, new: bool = False) -> Path:
         UserError: it is of the store, there can be none, or it should be ``new`` and exists.
     """
     folder = Path(named).expanduser().absolute()
-    real, kept = (Path(os.path.realpath(path)) for path in (folder, store))
-    if real.is_relative_to(kept):
-        where = "" if real == kept else "inside "
-        raise UserError(f"{named} is {where}this machine's store", "name a folder elsewhere")
+    refuse_inside(store, folder, named, "name a folder elsewhere")
     if new and os.path.lexists(folder):
         raise UserError(f"{named} exists already", "name a folder that does not")
-    if new and kept.is_relative_to(real):
+    if new and _real(store).is_relative_to(_real(folder)):
         raise UserError(f"{named} will hold this machine's store", "name a folder elsewhere")
     _try_to_write(folder, named)
     return folder
+
+
+def refuse_inside(store: Path, path: Path, named: str, hint: str) -> None:
+    """Refuse to write at a path that a user ``named`` where it is the store or lies inside it.
+
+    Raises:
+        UserError: it does; ``hint`` is what to try.
+    """
+    real, kept = _real(path), _real(store)
+    if real.is_relative_to(kept):
+        where = "" if real == kept else "inside "
+        raise UserError(f"{named} is {where}this machine's store", hint)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _try_to_write(folder: Path, named: str) -> None:

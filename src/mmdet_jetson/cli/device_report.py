@@ -32,6 +32,7 @@ from mmdet_jetson.environments.packages import environment_folder
 from mmdet_jetson.environments.pythons import installed_python
 from mmdet_jetson.environments.this_machine import SYSTEM, cpu_name
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.files import refuse_inside
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.processes import ProcessFailed, output_of, tail
 from mmdet_jetson.runtimes.host import HostRuntime
@@ -80,16 +81,17 @@ HINT = "name a file that is not there yet, such as report.json"
 LONGEST = 20_000  # characters of a file or of an answer
 
 
-def check_file(file: str) -> Path:
+def check_file(file: str, store: Path) -> Path:
     """Give the report's path. A report of before may be replaced, and nothing else.
 
     Raises:
-        UserError: the file cannot be written, or something else is there.
+        UserError: the file cannot be written, something else is there, or it would be in the store.
     """
     if not file:
         raise UserError("--report is empty", HINT)
     path = Path(file).absolute()
     with _refusals(file):
+        refuse_inside(store, path, f"--report {file}", "name a file elsewhere")
         there = path.lstat() if os.path.lexists(path) else None
         parent = path.parent.stat() if path.parent.exists() else None
         what = ""
@@ -126,7 +128,7 @@ def write_report(
     Raises:
         UserError: the file cannot be written.
     """
-    path = check_file(file)
+    path = check_file(file, settings.artifacts)
     parts: dict[str, Callable[[], object]] = {
         "written": lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "project": lambda: {"version": __version__, "commit": git_commit()},

@@ -1,5 +1,6 @@
 """Write the files that a serving pipeline needs to run an engine: `invoke export-for`."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def engine_folder(engine: str, scratch: Path) -> Path:
 
 
 def _place(made: list[Path], into: Path) -> list[Path]:
-    there = [path.name for path in made if (into / path.name).exists()]
+    there = [path.name for path in made if os.path.lexists(into / path.name)]
     if there:
         raise UserError(f"{into / there[0]} exists already", "remove it, or name another folder")
     return [path.rename(into / path.name) for path in made]

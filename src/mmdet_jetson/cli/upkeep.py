@@ -188,9 +188,9 @@ def show_doctor(report: str | None = None) -> None:
 
     ``report`` is a file that is written first, with all that somebody at a distance needs.
     """
-    if report is not None:
-        device_report.check_file(report)
     settings = read_settings()
+    if report is not None:
+        device_report.check_file(report, settings.artifacts)
     runtime = HostRuntime(settings)
     findings = doctor.examine(settings, runtime)
     if report:

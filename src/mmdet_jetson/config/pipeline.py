@@ -18,6 +18,7 @@ from mmdet_jetson.config.toml import (
     Name,
     Positive,
     Section,
+    check_can_travel,
     check_choice,
     convert,
     nearest,
@@ -236,6 +237,7 @@ def _check(project: Project, path: Path) -> None:
         )
     _check_targets(project, path)
     check_choice(f"{path}: dataset.format", dataset.format, (*FORMATS, DRAWN))
+    check_can_travel(f"{path}: train.overrides", pipeline.train.overrides)
     for precision in pipeline.gates.proof:
         check_choice(f"{path}: gates.proof", precision, PRECISIONS)
     for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):

@@ -1,5 +1,6 @@
 """What a configuration's files name in other files: looked up before anything is planned."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def check_references(project: Project, root: Path, *, trains: bool = True) -> No
     used = {BACKENDS[each.backend].deploy_config for each in project.used_targets.values()}
     named = {f"export.{each}": getattr(project.pipeline.export, each) for each in sorted(used)}
     for field, config in {"train.config": project.pipeline.train.config, **named}.items():
-        if not (root / config).exists():
+        # Without following links for "..", as MMEngine and `planning/config_files.py`.
+        if not Path(os.path.normpath(root / config)).exists():
             raise ConfigError(
                 f"{project.path}: {field}: {root / config}: no such config",
                 "see configs/train and configs/deploy",

@@ -217,6 +217,22 @@ def _merge(base: dict[str, object], extra: Mapping[str, object]) -> None:
             base[key] = value
 
 
+def check_can_travel(field: str, table: Mapping[str, object]) -> None:
+    """Refuse what TOML has words for and JSON has none, in which a stage is told it.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    for key, value in flatten(table).items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{field}.{key}: {value} cannot be handed to a stage",
+                "finite numbers, texts, true, false, and lists and tables of them can",
+            ) from error
+
+
 def check_choice(field: str, value: str, valid: Collection[str]) -> None:
     """Refuse a value that is none of the valid ones.
 

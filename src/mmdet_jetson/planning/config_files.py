@@ -3,10 +3,14 @@
 MMEngine's configs inherit by a literal ``_base_`` path or list of paths. Those that name a
 package (``mmdet::rtmdet/...``) are pinned by the environment's lock; the local ones are input. So
 are the project's own modules that ``custom_imports`` names, with what they import.
+
+A file goes by the name that it is asked for by, also where that is a link: MMEngine looks for a
+base beside the path as it is written, and not beside what a link leads to.
 """
 
 import ast
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +21,9 @@ from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning.local_modules import Modules, imported_names, local_modules
 from mmdet_jetson.planning.steps import ExternalInput
 
+NAMING = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
+"""Statements that can say what a name stands for."""
+
 
 def config_input(root: Path, config: str) -> ExternalInput:
     """Make the config at ``root / config`` the input of a step, with its bases and modules.
@@ -24,8 +31,15 @@ def config_input(root: Path, config: str) -> ExternalInput:
     Raises:
         ConfigError: a file is missing, lies outside ``root`` or is not valid Python.
     """
-    files = _files(root.resolve(), config)
+    files = _files(root, config)
     return ExternalInput(lambda: _digest(files), lambda into: _copy(files, into))
+
+
+def config_name(root: Path, config: str) -> str:
+    """Name a config as a stage finds it in its input, however the path to it is written."""
+    root = root.resolve()
+    path = _first(root, config)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else config
 
 
 def carried_folders(root: Path, config: str) -> tuple[str, ...]:
@@ -37,7 +51,7 @@ def carried_folders(root: Path, config: str) -> tuple[str, ...]:
 def _files(root: Path, config: str) -> dict[str, Path]:
     """Every file by its name in the input, in the order of their paths."""
     root = root.resolve()
-    configs = _closure(root, (root / config).resolve())
+    configs = _closure(root, _first(root, config))
     files = {path.relative_to(root).as_posix(): path for path in sorted(configs)}
     modules: Modules = {}
     for path, tree in configs.items():
@@ -51,8 +65,9 @@ def _files(root: Path, config: str) -> dict[str, Path]:
 
 def _modules(path: Path, tree: ast.Module, root: Path) -> Modules:
     names = [*_custom_imports(path, tree), *imported_names(tree)]
+    beside = dict.fromkeys((path.parent, _real(path).parent))
     try:
-        return local_modules(names, (path.parent, root))
+        return local_modules(names, (*beside, root))
     except (SyntaxError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: imports a module that is no valid Python: {error}") from error
 
@@ -63,11 +78,28 @@ def _closure(root: Path, first: Path) -> dict[Path, ast.Module]:
         path = todo.pop()
         if path in seen:
             continue
-        if not path.is_relative_to(root):
-            raise ConfigError(f"{path}: outside the project", f"copy it below {root}")
+        for each in (path, _real(path)):
+            if not each.is_relative_to(root):
+                raise ConfigError(f"{each}: outside the project", f"copy it below {root}")
         seen[path] = _parsed(path)
-        todo += [(path.parent / base).resolve() for base in _local_bases(path, seen[path])]
+        todo += [_as_written(path.parent / base) for base in _local_bases(path, seen[path])]
     return seen
+
+
+def _first(root: Path, config: str) -> Path:
+    path = _as_written(root / config)
+    # The project's folder itself may be named by a link to it.
+    return path if path.is_relative_to(root) else _real(path)
+
+
+def _as_written(path: Path) -> Path:
+    """Take ``..`` out of a path as MMEngine does, which follows no link for that."""
+    return Path(os.path.normpath(path))
+
+
+def _real(path: Path) -> Path:
+    # Path.resolve raises where links go round in a circle.
+    return Path(os.path.realpath(path))
 
 
 def _parsed(path: Path) -> ast.Module:
@@ -78,8 +110,10 @@ def _parsed(path: Path) -> ast.Module:
         raise ConfigError(
             f"{path}: no such config", "see configs/train and configs/deploy"
         ) from error
-    except (SyntaxError, UnicodeDecodeError, IsADirectoryError, SpecialFile) as error:
+    except (SyntaxError, ValueError, IsADirectoryError, SpecialFile) as error:
         raise ConfigError(f"{path}: not a Python config: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _local_bases(path: Path, tree: ast.Module) -> list[str]:
@@ -88,11 +122,29 @@ def _local_bases(path: Path, tree: ast.Module) -> list[str]:
 
 
 def _custom_imports(path: Path, tree: ast.Module) -> list[str]:
+    """Name what a config may import, in whichever block it says so.
+
+    Where it is not said by ``custom_imports = dict(imports=...)``, every text beside that name is
+    taken for a module's: what is none has no file, and nothing else comes of it.
+    """
     names: list[str] = []
-    for value in _values(tree, "custom_imports"):
-        for imports in _items(value).get("imports", ()):
-            names += _literal(path, "custom_imports", imports)
+    for node in ast.walk(tree):
+        if isinstance(node, NAMING) and _names(node, "custom_imports"):
+            assigned = isinstance(node, ast.Assign | ast.AnnAssign) and node.value
+            imports = _items(assigned).get("imports") if assigned else None
+            for value in imports or ():
+                names += _literal(path, "custom_imports", value)
+            names += [] if imports else _texts(node)
     return names
+
+
+def _names(statement: ast.stmt, name: str) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(statement))
+
+
+def _texts(statement: ast.stmt) -> list[str]:
+    constants = [each.value for each in ast.walk(statement) if isinstance(each, ast.Constant)]
+    return [each for each in constants if isinstance(each, str)]
 
 
 def _values(tree: ast.Module, name: str) -> list[ast.expr]:

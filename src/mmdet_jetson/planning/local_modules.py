@@ -5,6 +5,7 @@ a package of the environment, which its lock pins, or missing, which only the en
 """
 
 import ast
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -61,6 +62,8 @@ def _imported(path: Path, place: str) -> list[str]:
 def _files(name: str, folders: Sequence[Path]) -> Modules:
     """The module's file and the ``__init__.py`` of the packages that it is in."""
     parts = name.split(".")
+    if "/" in name or "" in parts:
+        return {}
     for folder in folders:
         for length in range(len(parts), 0, -1):
             if (place := _place(folder, parts[:length])) is not None:
@@ -79,8 +82,18 @@ def _place(folder: Path, parts: Sequence[str]) -> str | None:
 
 def _whole(package: Path, place: str) -> list[tuple[str, Path]]:
     above = place.rpartition("/")[0]
-    return [
-        (f"{above}/{path.relative_to(package).as_posix()}", path)
-        for path in sorted(package.rglob("*.py"))
-        if path.is_file()
-    ]
+    return [(f"{above}/{path.relative_to(package).as_posix()}", path) for path in _below(package)]
+
+
+def _below(package: Path) -> list[Path]:
+    """Find a package's modules, also in folders that are links, as Python does."""
+    found: list[Path] = []
+    for name, folders, files in os.walk(package, followlinks=True):
+        folder = Path(name)
+        # A link to a folder above would lead round in a circle.
+        real = Path(os.path.realpath(folder))
+        folders[:] = [
+            each for each in folders if not real.is_relative_to(os.path.realpath(folder / each))
+        ]
+        found += [folder / each for each in files if each.endswith(".py")]
+    return sorted(path for path in found if path.is_file())

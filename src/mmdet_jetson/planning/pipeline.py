@@ -4,6 +4,9 @@ What the stages are is `stages.STAGES`; here is what each step is told and what 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec.structs import replace
 
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
@@ -16,7 +19,7 @@ from mmdet_jetson.contract.parameters.evaluate import (
 from mmdet_jetson.contract.parameters.export import ExportParameters, FusedParameters
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.planning import stages
-from mmdet_jetson.planning.config_files import carried_folders, config_input
+from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.steps import Step, StepOutput
 from mmdet_jetson.planning.target_steps import VALIDATION, TargetSteps, drawing_of
@@ -29,6 +32,7 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
     Raises:
         ConfigError: a config file that a step needs is missing or broken.
     """
+    project = _with_names(project, inputs.settings.root)
     dataset = dataset_step(project, inputs)
     train = train_step(project, inputs, dataset)
     planner = _Planner(project, inputs, dataset, train)
@@ -42,6 +46,19 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
         later += [export, engine, *evidence]
     check = check_step(project, dataset, train, later)
     return (dataset, check, train, *later, behind.report([dataset, train, *later]))
+
+
+def _with_names(project: Project, root: Path) -> Project:
+    """Call the config files of a project as the stages find them in their inputs."""
+    train, export = project.pipeline.train, project.pipeline.export
+    kinds = {backend.deploy_config for backend in BACKENDS.values()}
+    named = {kind: config_name(root, getattr(export, kind)) for kind in kinds}
+    pipeline = replace(
+        project.pipeline,
+        train=replace(train, config=config_name(root, train.config)),
+        export=replace(export, **named),
+    )
+    return replace(project, pipeline=pipeline)
 
 
 def compared_targets(project: Project) -> list[Target]:

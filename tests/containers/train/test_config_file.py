@@ -86,7 +86,7 @@ def test_a_config_may_import_a_module_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("imports", "modules", "sentence"),
     [
-        ("absent", {}, "imports the module absent (custom_imports), which lies neither beside"),
+        ("absent", {}, "imports the module absent (custom_imports), which was found neither"),
         ("absent.inner", {}, "imports the module absent.inner"),
         ("half.inner", {"half": ""}, "half.inner"),
         (

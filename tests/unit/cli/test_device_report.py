@@ -245,12 +245,16 @@ def test_a_report_replaces_one_of_before(tmp_path: Path, settings: Settings) -> 
         ("x" * 254, "File name too long"),
         ("/proc/x", "No such file or directory"),
         ("", "--report is empty"),
+        ("artifacts/x.json", "--report artifacts/x.json is inside this machine's store"),
+        ("link/x.json", "--report link/x.json is inside this machine's store"),
     ],
 )
 def test_a_report_that_cannot_be_is_refused(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, why: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    settings.artifacts.mkdir(exist_ok=True)
+    Path("link").symlink_to(settings.artifacts)
     with pytest.raises(UserError, match=why):
         write_report(name, settings, HostRuntime(settings), [])
 

@@ -74,6 +74,14 @@ def test_what_is_there_stays(engine: Path, tmp_path: Path) -> None:
     }
 
 
+def test_a_link_to_nothing_stays(engine: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/model").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"models/model exists already"):
+        export_for("triton", str(engine), str(tmp_path / "models"))
+    assert (tmp_path / "models/model").is_symlink()
+
+
 def test_what_is_no_engine_is_refused_and_leaves_no_folder(engine: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "artifacts")
     made = msgspec.structs.replace(PROVENANCE, step="dataset")

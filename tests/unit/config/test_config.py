@@ -49,6 +49,15 @@ def test_any_field_can_be_set(config: Path, assignment: str, field: str, value: 
     assert getattr(load_project(config, [assignment]).pipeline.train, field) == value
 
 
+@pytest.mark.parametrize("value", ["nan", "-inf", "[0.1, [nan]]", "[{a = inf}]", "2020-01-01"])
+def test_what_cannot_be_handed_to_a_training_is_refused(config: Path, value: str) -> None:
+    expected = (
+        r"pipeline\.toml: train\.overrides\.optim_wrapper\.lr: .* cannot be handed to a stage"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        load_project(config, [f"train.overrides.optim_wrapper.lr={value}"])
+
+
 def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> None:
     train = load_project(config, ["dataset.train.pictures=elsewhere"]).pipeline.dataset.train
     assert train is not None

@@ -36,6 +36,14 @@ def test_the_shipped_files_agree(root: Path) -> None:
     check(root, f"targets={list(targets)}")
 
 
+def test_a_path_is_taken_as_it_is_written(root: Path) -> None:
+    """MMEngine follows no link for the "..", and the system would: there is no elsewhere/train."""
+    (root / "elsewhere/deep").mkdir(parents=True)
+    (root / "configs/link").symlink_to(root / "elsewhere/deep")
+    config = load_project(root / "configs/demo.toml").pipeline.train.config
+    check(root, f"train.config={config.replace('configs/', 'configs/link/../')}")
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "told"),
     [

@@ -3,8 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from mmdet_jetson.config.pipeline import load_project
+from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.errors import ConfigError
-from mmdet_jetson.planning.config_files import carried_folders, config_input
+from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
+from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.pipeline import plan
 
 
 @pytest.fixture
@@ -40,6 +45,7 @@ def test_the_digest_follows_bases_and_nothing_else(root: Path) -> None:
         ("_base_ = ['a.py'] + ['b.py']", "_base_ is computed"),
         ("custom_imports = dict(imports=NAMES)", "custom_imports is computed"),
         ("custom_imports = {'imports': ['broken']}", "mine.py: imports a module that is no valid"),
+        ("if True:\n    custom_imports = dict(imports=NAMES)", "custom_imports is computed"),
     ],
 )
 def test_a_broken_config_is_named(root: Path, content: str, message: str) -> None:
@@ -105,6 +111,14 @@ def test_the_digest_follows_own_modules(own_modules: Path) -> None:
         "custom_imports = {'imports': 'transforms', 'allow_failed_imports': True}",
         "custom_imports = dict(imports=('transforms',))",
         "from transforms import size",
+        "if True:\n    custom_imports = dict(imports=['transforms'])",
+        "try:\n    pass\nfinally:\n    with x:\n        custom_imports = {'imports': 'transforms'}",
+        "custom_imports: dict = dict(imports=['transforms'])",
+        "custom_imports = dict()\ncustom_imports['imports'] = ['transforms']",
+        "custom_imports = dict(imports=['os'])\ncustom_imports['imports'].append('transforms')",
+        "custom_imports = dict(imports=['os'])\ncustom_imports['imports'] += ['transforms']",
+        "custom_imports = dict(imports=['transforms']) if True else None",
+        "custom_imports, size = dict(imports=['transforms']), 1",
     ],
 )
 def test_every_way_to_import_is_seen(own_modules: Path, tmp_path: Path, content: str) -> None:
@@ -137,3 +151,116 @@ def test_a_pipe_is_no_module(root: Path) -> None:
     os.mkfifo(root / "own/pipe.py")
     (root / "train/mine.py").write_text("custom_imports = dict(imports=['own'])")
     assert carried_folders(root, "train/mine.py") == ("custom_imports",)
+
+
+def copied_files(root: Path, config: str, into: Path) -> dict[str, str]:
+    """What is handed over, by its name."""
+    copied = config_input(root, config).place(into)
+    files = [path for path in copied.rglob("*") if not path.is_dir()]
+    assert not any(path.is_symlink() for path in files)
+    return {path.relative_to(copied).as_posix(): path.read_text() for path in files}
+
+
+def test_a_link_goes_by_its_own_name(tmp_path: Path) -> None:
+    """A base lies beside the path as it is written, as MMEngine has it: not beside a link's end."""
+    root = tmp_path / "project"
+    for name, content in {
+        "kept/real.py": "_base_ = './base.py'",
+        "kept/base.py": "of_kept = 1",
+        "mine/base.py": "of_mine = 1",
+        "shared/deep/folder/in_folder.py": "_base_ = '../mine/link.py'",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    (root / "mine/link.py").symlink_to("../kept/real.py")
+    (root / "folder").symlink_to("shared/deep/folder")
+
+    assert copied_files(root, "mine/link.py", tmp_path / "a") == {
+        "mine/link.py": "_base_ = './base.py'",
+        "mine/base.py": "of_mine = 1",
+    }
+    assert set(copied_files(root, "folder/in_folder.py", tmp_path / "b")) == {
+        *("folder/in_folder.py", "mine/link.py", "mine/base.py")
+    }
+
+
+def test_the_digest_follows_what_a_link_leads_to(root: Path) -> None:
+    (root / "train/link.py").symlink_to("mine.py")
+    before = config_input(root, "train/link.py").digest()
+    (root / "train/link.py").unlink()
+    (root / "train/link.py").write_bytes((root / "train/mine.py").read_bytes())
+    assert config_input(root, "train/link.py").digest() == before
+    (root / "train/link.py").unlink()
+    (root / "train/link.py").symlink_to("other.py")
+    assert config_input(root, "train/link.py").digest() != before
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "message"),
+    [
+        ("project/link.py", "../outside.py", "outside.py: outside the project"),
+        ("project/link.py", "link.py", "link.py: cannot be read: Too many levels"),
+        ("project/link.py", "absent.py", "link.py: no such config"),
+    ],
+)
+@pytest.mark.parametrize("config", ["link.py", "with_link.py"])
+def test_a_link_that_leads_to_no_config_is_refused(
+    tmp_path: Path, link: str, target: str, message: str, config: str
+) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "outside.py").write_text("")
+    (tmp_path / link).symlink_to(target)
+    (tmp_path / "project/with_link.py").write_text("_base_ = 'link.py'")
+    with pytest.raises(ConfigError, match=message):
+        config_input(tmp_path / "project", config)
+
+
+def test_a_stage_finds_a_config_however_its_path_is_written(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    to_root = tmp_path_factory.mktemp("elsewhere") / "to_root"
+    to_root.symlink_to(root)
+    (root / "folder").symlink_to("train")
+    for written in ("folder/../train/mine.py", str(root / "train/mine.py"), "./train/mine.py"):
+        assert config_name(root, written) == "train/mine.py"
+    assert config_name(root, str(to_root / "train/mine.py")) == "train/mine.py"
+    assert config_name(root, "folder/mine.py") == "folder/mine.py"
+
+
+def test_a_plan_calls_its_configs_as_stages_find_them(settings: Settings) -> None:
+    project = load_project(settings.root / "configs/demo.toml")
+    train, deploy = project.pipeline.train.config, project.pipeline.export.onnxruntime
+    written = [f"train.config={settings.root / train}", f"export.onnxruntime=absent/../{deploy}"]
+    project = load_project(settings.root / "configs/demo.toml", written)
+    steps = plan(project, Inputs(project, settings, lambda name, done, total: None))
+    told = {step.name: step.parameters for step in steps}
+    checked = told["check"]
+    assert isinstance(checked, CheckParameters)
+    assert checked.model.config == train
+    assert {export.deploy_config for export in checked.exports.values()} == {deploy}
+    assert getattr(told["train"], "config", "") == train
+
+
+def test_modules_are_found_beside_a_link_and_beside_what_it_leads_to(
+    own_modules: Path, tmp_path: Path
+) -> None:
+    (own_modules / "mine").mkdir()
+    (own_modules / "mine/link.py").symlink_to("../train/mine.py")
+    (own_modules / "mine/base.py").write_text("")
+    (own_modules / "mine/transforms.py").symlink_to("../train/unused.py")
+    (own_modules / "nets/linked").symlink_to("inner")
+    (own_modules / "nets/round").symlink_to("../nets")
+    copied = copied_files(own_modules, "mine/link.py", tmp_path / "copied")
+    assert copied["custom_imports/transforms.py"] == OWN["train/unused.py"]
+    assert "custom_imports/nets/linked/head.py" in copied
+    assert not any("round" in name for name in copied)
+    (own_modules / "mine/transforms.py").unlink()
+    copied = copied_files(own_modules, "mine/link.py", tmp_path / "again")
+    assert copied["custom_imports/transforms.py"] == OWN["train/transforms.py"]
+
+
+def test_a_path_is_no_module(own_modules: Path, tmp_path: Path) -> None:
+    """A text that leads out of the folders to import from would be copied out of the input."""
+    names = [str(own_modules / "train/unused"), "../train/unused", "", ".", "nets//registered"]
+    (own_modules / "train/mine.py").write_text(f"custom_imports = dict(imports={names})")
+    assert set(copied_files(own_modules, "train/mine.py", tmp_path / "copied")) == {"train/mine.py"}

@@ -62,9 +62,10 @@ def _not_imported(module: str, name: str, error: Exception) -> StageError:
     absent = error.name if isinstance(error, ModuleNotFoundError) else None
     if absent and f"{module}.".startswith(f"{absent}."):
         return StageError(
-            f"{name} imports the module {module} (custom_imports), which lies neither beside the "
-            "config nor in the project's folder, and is no package of the environment",
-            f"put {module.replace('.', '/')}.py beside the config or into the project's folder",
+            f"{name} imports the module {module} (custom_imports), which was found neither "
+            "beside the config nor in the project's folder, and is no package of the environment",
+            f"put {module.replace('.', '/')}.py beside the config or into the project's folder; if "
+            f"it is there, write its name out: custom_imports = dict(imports=['{module}'])",
         )
     return StageError(
         f"the module {module}, which {name} imports (custom_imports), fails: {reason_of(error)}",

@@ -1,6 +1,8 @@
 """Detect objects in a picture with the engine in this folder, and draw them."""
 
 import argparse
+import os
+import stat
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,9 +39,12 @@ def main(folder: Path, arguments: Optional[List[str]] = None) -> None:
 def _detect(detector: Detector, options: argparse.Namespace) -> None:
     from mmdet_jetson.stages.inference.drawing import draw, write_jpeg  # noqa: PLC0415
 
+    names = drawings(options.pictures, options.into)
     with _writing_into(options.into):
         options.into.mkdir(parents=True, exist_ok=True)
-    for path, drawn in zip(options.pictures, drawings(options.pictures, options.into)):
+        for name in names:
+            _check_place(name)
+    for path, drawn in zip(options.pictures, names):
         picture = read_picture(path)
         began = perf_counter()
         found = [d for d in detector.detect(picture) if d.score >= options.threshold]
@@ -75,6 +80,15 @@ def _folded(path: Path) -> str:
     return str(path.resolve()).casefold()
 
 
+def _check_place(drawn: Path) -> None:
+    """Look, before anything is detected, that a drawing takes the place of nothing but a file."""
+    if os.path.lexists(drawn) and not stat.S_ISREG(drawn.lstat().st_mode):
+        raise StageError(
+            f"{drawn} is there, and is no ordinary file",
+            "remove it, or name another folder for the drawings: --into FOLDER",
+        )
+
+
 @contextmanager
 def _writing_into(folder: Path) -> Iterator[None]:
     try:
@@ -88,7 +102,7 @@ def _writing_into(folder: Path) -> Iterator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="infer.py", description=__doc__)
     parser.add_argument("pictures", nargs="+", type=Path, help="JPEG or PNG files")
-    parser.add_argument("--threshold", type=float, default=0.3, help="least score (0.3)")
+    parser.add_argument("--threshold", type=_score, default=0.3, help="least score, 0 to 1 (0.3)")
     parser.add_argument(
         "--into",
         type=Path,
@@ -96,6 +110,16 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for the drawings (here); a drawing of an earlier call is replaced",
     )
     return parser
+
+
+def _score(text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        score = -1
+    if not 0 <= score <= 1:  # refuses "nan" too
+        raise argparse.ArgumentTypeError(f"{text!r} is no score: a number from 0 to 1")
+    return score
 
 
 def _failed(message: str, hint: str) -> int:

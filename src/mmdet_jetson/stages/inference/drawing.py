@@ -1,6 +1,7 @@
 """Draw detections and ground truth on a picture."""
 
 import colorsys
+import os
 from pathlib import Path
 from typing import Iterator, Sequence, Tuple
 
@@ -56,10 +57,17 @@ def draw(
 
 
 def write_jpeg(path: Path, picture: np.ndarray) -> None:
-    """Write a BGR uint8 [height, width, 3] picture as a JPEG file."""
+    """Write a BGR uint8 [height, width, 3] picture as a JPEG file: a new one, in place of another.
+
+    Raises:
+        OSError: the disk is full or cannot be written, or a folder is there.
+    """
     # cv2.imwrite says "no" instead of raising when a disk is full.
     _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
-    path.write_bytes(content.tobytes())
+    if os.path.lexists(path):
+        path.unlink()
+    with path.open("xb") as stream:  # "x": what is written goes through no link, nor into a pipe
+        stream.write(content.tobytes())
 
 
 def colour_of(label: int) -> Colour:

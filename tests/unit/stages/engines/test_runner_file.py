@@ -1,5 +1,6 @@
 """``infer.py`` as a device runs it: a program of its own, without the project."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,7 +43,7 @@ def picture(tmp_path: Path) -> Path:
 def python(*arguments: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-I", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, check=False,
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 
 
@@ -122,12 +123,66 @@ def test_a_drawing_never_takes_the_place_of_a_picture(tmp_path: Path) -> None:
 
 def test_a_drawing_that_cannot_be_written_is_one_sentence(tmp_path: Path, picture: Path) -> None:
     engine = engine_folder(tmp_path)
-    (tmp_path / "into/balloon_detected.jpg").mkdir(parents=True)
+    (tmp_path / "into").write_text("")
 
     done = python(engine / "infer.py", picture, "--into", "into", cwd=tmp_path)
 
     assert (done.returncode, "Traceback" in done.stderr) == (3, False)
-    assert done.stderr.startswith("error: --into into: Is a directory\n  try: ")
+    assert done.stderr.startswith("error: --into into: File exists\n  try: ")
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda drawn: drawn.symlink_to("precious.txt"),
+        lambda drawn: drawn.symlink_to("absent.txt"),
+        lambda drawn: drawn.symlink_to("/dev/null"),
+        os.mkfifo,
+        Path.mkdir,
+    ],
+    ids=["link", "link-to-nothing", "link-to-device", "pipe", "folder"],
+)
+def test_a_drawing_takes_the_place_of_nothing_but_a_file(
+    tmp_path: Path, picture: Path, put: Callable[[Path], object]
+) -> None:
+    """Also where it is not the first: nothing is detected before."""
+    engine = engine_folder(tmp_path)
+    (tmp_path / "precious.txt").write_text("precious")
+    (tmp_path / "first.png").write_bytes(picture.read_bytes())
+    put(tmp_path / "balloon_detected.jpg")
+
+    done = python(engine / "infer.py", "first.png", picture, cwd=tmp_path)
+
+    expected = "error: balloon_detected.jpg is there, and is no ordinary file\n  try: "
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(expected)
+    assert (tmp_path / "precious.txt").read_text() == "precious"
+    assert not (tmp_path / "absent.txt").exists()
+
+
+def test_a_drawing_replaces_one_of_before(tmp_path: Path, picture: Path) -> None:
+    engine = engine_folder(tmp_path)
+    drawn = tmp_path / "balloon_detected.jpg"
+    drawn.write_text("of before")
+    (tmp_path / "kept.jpg").hardlink_to(drawn)
+
+    done = python(engine / "infer.py", picture, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert read_picture(drawn).shape[1] == 128
+    assert (tmp_path / "kept.jpg").read_text() == "of before"
+
+
+@pytest.mark.parametrize("score", ["nan", "1.5", "-1", "30%"])
+def test_a_threshold_that_is_no_score_is_refused(tmp_path: Path, picture: Path, score: str) -> None:
+    engine = engine_folder(tmp_path)
+
+    done = python(engine / "infer.py", picture, "--threshold", score, cwd=tmp_path)
+
+    assert done.returncode == 2
+    expected = f"argument --threshold: {score!r} is no score: a number from 0 to 1"
+    assert done.stderr.splitlines()[-1].endswith(expected)
+    assert not list(tmp_path.glob("*_detected*"))
 
 
 @pytest.mark.parametrize(
