@@ -13,6 +13,7 @@ from mmengine import Config, ConfigDict
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.config_loading import load_config
+from mmdet_jetson.stages.training.input_size import input_size, set_input_size
 
 ROOT = Path(__file__).parents[3]
 BALLOON = ROOT / "configs/train/rtmdet_tiny_1xb12-40e_balloon.py"
@@ -137,10 +138,10 @@ def test_every_size_keeps_its_proportion(balloon: Config, size: tuple[int, int])
     def scaled(documented: list[SizedStep]) -> list[SizedStep]:
         return [(kind, s and (s[0], sizes[s[1]])) for kind, s in documented]
 
-    config = mmdet_config.set_input_size(balloon, size)
+    config = set_input_size(balloon, size)
     assert steps(config.train_dataloader.dataset.pipeline) == scaled(TRAINING_STEPS)
     assert steps(config.custom_hooks[1].switch_pipeline) == scaled(LAST_STEPS)
-    assert mmdet_config.input_size(config) == size
+    assert input_size(config) == size
     assert config.test_dataloader.dataset.pipeline[2].size == size
     assert config.val_dataloader.dataset.pipeline[2].size == size
 
@@ -148,7 +149,7 @@ def test_every_size_keeps_its_proportion(balloon: Config, size: tuple[int, int])
 def test_a_yolox_config_keeps_its_proportions(tmp_path: Path) -> None:
     path = tmp_path / "yolox.py"
     path.write_text("_base_ = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'\n")
-    config = mmdet_config.set_input_size(load_config(path), (320, 320))
+    config = set_input_size(load_config(path), (320, 320))
     by_type = {step["type"]: step for step in config.train_dataloader.dataset.pipeline}
     assert by_type["Mosaic"].img_scale == (320, 320)
     assert by_type["RandomAffine"].border == (-160, -160)

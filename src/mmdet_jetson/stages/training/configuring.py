@@ -20,6 +20,7 @@ from mmdet_jetson.stages.training.boxes_only import check_boxes_only
 from mmdet_jetson.stages.training.config_loading import load_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
 from mmdet_jetson.stages.training.explanations import advice_for
+from mmdet_jetson.stages.training.input_size import set_input_size
 from mmdet_jetson.stages.training.registered import check_registered
 from mmdet_jetson.stages.training.starting_point import NamedWeights, take_named_weights
 
@@ -65,7 +66,7 @@ def prepare(job: StageJob[TrainParameters], device: str, *, trains: bool = True)
 
 def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Prepared:
     wanted = job.parameters
-    config = mmdet_config.set_input_size(config, wanted.input_size)
+    config = set_input_size(config, wanted.input_size)
     mmdet_config.set_class_count(config, len(wanted.classes))
     if wanted.epochs:
         mmdet_config.set_epochs(config, wanted.epochs)

@@ -1,21 +1,15 @@
 """Change an MMDetection config for a job: pure changes, each of them tested on its own.
 
-Each does one thing to one config: where its data lie, its classes, its input size, its schedule.
+Each does one thing to one config: where its data lie, its classes, its batch size.
 """
 
 from fractions import Fraction
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence
 
 from mmengine import Config, ConfigDict
 
-from mmdet_jetson.contract.parameters.base import Size
-from mmdet_jetson.stages.errors import StageError
-
 SPLITS = {"train": "train", "val": "val", "test": "val"}
 DATALOADERS = tuple(f"{split}_dataloader" for split in SPLITS)
-# Where transforms, wrapped datasets and the augmentation of batches keep sizes in pixels; all are
-# (width, height), except the range, which is along one side.
-SIZE_KEYS = ("scale", "img_scale", "crop_size", "size", "border", "random_size_range")
 EVALUATORS = ("val_evaluator", "test_evaluator")
 # What a Runner and MMDeploy read; other names in a config file are its own variables.
 KEPT = (
@@ -71,69 +65,6 @@ def pipelines(config: Config) -> Iterator[List[ConfigDict]]:
         for key in ("pipeline", "switch_pipeline"):
             for owner in owners(config.get(part), key):
                 yield owner[key]
-
-
-def input_size(config: Config) -> Size:
-    """Give the (width, height) that the test pipeline resizes to.
-
-    Raises:
-        StageError: the test pipeline has no Resize to one size.
-    """
-    for step in config.test_dataloader.dataset.pipeline:
-        scale = step.get("scale")
-        if step["type"] == "Resize" and _is_size(scale):
-            return int(scale[0]), int(scale[1])
-    raise StageError(
-        "the config's test pipeline has no Resize to one size, so its input size is unknown",
-        "give test_dataloader.dataset.pipeline a Resize with scale=(width, height)",
-    )
-
-
-def set_input_size(config: Config, size: Size) -> Config:
-    """Return the config for another input size: every size in every pipeline keeps its proportion.
-
-    The 2x scale before a random crop stays 2x, a mosaic's border stays minus half, and so on.
-    """
-    before = input_size(config)
-    if tuple(size) == before:
-        return config
-    ratio = (Fraction(size[0], before[0]), Fraction(size[1], before[1]))
-    parts = config.to_dict()
-    for key in filter(_holds_pipelines, parts):
-        parts[key] = _resized(parts[key], ratio)
-    augments = parts["model"].get("data_preprocessor", {}).get("batch_augments")
-    if augments:
-        parts["model"]["data_preprocessor"]["batch_augments"] = _resized(augments, ratio)
-    return Config(parts, filename=config.filename)
-
-
-def _holds_pipelines(key: str) -> bool:
-    return key in (*DATALOADERS, "custom_hooks") or "pipeline" in key
-
-
-def _resized(node: object, ratio: Tuple[Fraction, Fraction]) -> object:
-    if isinstance(node, dict):
-        return {
-            key: _scaled(value, ratio) if key in SIZE_KEYS else _resized(value, ratio)
-            for key, value in node.items()
-        }
-    if isinstance(node, (list, tuple)):
-        return type(node)(_resized(child, ratio) for child in node)
-    return node
-
-
-def _scaled(value: object, ratio: Tuple[Fraction, Fraction]) -> object:
-    if not isinstance(value, (list, tuple)):
-        return value
-    if _is_size(value):
-        return type(value)(round(side * factor) for side, factor in zip(value, ratio))
-    return type(value)(_scaled(choice, ratio) for choice in value)
-
-
-def _is_size(value: object) -> bool:
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        return False
-    return all(type(side) is int for side in value)
 
 
 def set_epochs(config: Config, epochs: int) -> None:
