@@ -22,6 +22,7 @@ from mmdet_jetson.stages.training.config_overrides import apply_overrides
 from mmdet_jetson.stages.training.explanations import advice_for
 from mmdet_jetson.stages.training.input_size import set_input_size
 from mmdet_jetson.stages.training.registered import check_registered
+from mmdet_jetson.stages.training.schedule import check_schedule, set_epochs
 from mmdet_jetson.stages.training.starting_point import NamedWeights, take_named_weights
 
 BUILD_ADVICE = "compare its model section, and train.overrides, with MMDetection's own configs"
@@ -52,6 +53,7 @@ def prepare(job: StageJob[TrainParameters], device: str, *, trains: bool = True)
         if trains:
             check_boxes_only(prepared.config, f"the training config {name}")
             check_registered(prepared.config)
+            check_schedule(prepared.config)
         for pipeline in mmdet_config.pipelines(prepared.config):
             Compose(pipeline)
     except StageError:
@@ -68,8 +70,7 @@ def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Pr
     wanted = job.parameters
     config = set_input_size(config, wanted.input_size)
     mmdet_config.set_class_count(config, len(wanted.classes))
-    if wanted.epochs:
-        mmdet_config.set_epochs(config, wanted.epochs)
+    warnings = set_epochs(config, wanted.epochs) if wanted.epochs else []
     if wanted.batch_size:
         mmdet_config.set_batch_size(config, wanted.batch_size)
     mmdet_config.set_workers(config, wanted.workers, pin_memory=device == "cuda")
@@ -80,7 +81,7 @@ def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Pr
     _check_packages(config)
     config.setdefault("default_scope", "mmdet")
     mmdet_config.set_dataset(config, str(job.inputs["dataset"]), wanted.classes)
-    return Prepared(config, take_named_weights(config), adapt(config, device))
+    return Prepared(config, take_named_weights(config), [*warnings, *adapt(config, device)])
 
 
 def _check_packages(config: Config) -> None:

@@ -3,7 +3,6 @@
 Each does one thing to one config: where its data lie, its classes, its batch size.
 """
 
-from fractions import Fraction
 from typing import Dict, Iterator, List, Sequence
 
 from mmengine import Config, ConfigDict
@@ -65,41 +64,6 @@ def pipelines(config: Config) -> Iterator[List[ConfigDict]]:
         for key in ("pipeline", "switch_pipeline"):
             for owner in owners(config.get(part), key):
                 yield owner[key]
-
-
-def set_epochs(config: Config, epochs: int) -> None:
-    """Stretch the schedule to ``epochs``: what was at half of the training stays at half of it.
-
-    Warm-up by iterations and the intervals of validation and checkpoints stay as they are; the
-    last epoch is saved and validated whatever they say.
-    """
-    factor = Fraction(epochs, config.train_cfg.max_epochs)
-    config.train_cfg.max_epochs = epochs
-    intervals = config.train_cfg.get("dynamic_intervals") or []
-    if intervals:
-        config.train_cfg.dynamic_intervals = [(round(at * factor), n) for at, n in intervals]
-    schedulers = config.get("param_scheduler") or []
-    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-        if scheduler.get("by_epoch", True):
-            _stretch(scheduler, factor)
-    for hook in config.get("custom_hooks") or []:
-        for key in ("switch_epoch", "num_last_epochs"):
-            if key in hook:
-                hook[key] = round(hook[key] * factor)
-
-
-def _stretch(scheduler: ConfigDict, factor: Fraction) -> None:
-    length = scheduler.get("end", 0) - scheduler.get("begin", 0)
-    begin = scheduler["begin"] = round(scheduler.get("begin", 0) * factor)
-    if "end" in scheduler:
-        scheduler["end"] = max(round(scheduler["end"] * factor), begin + 1)
-    if "T_max" in scheduler:
-        # A half wave from begin to end stays one, however the two were rounded.
-        fitted = scheduler["T_max"] == length
-        stretched = max(1, round(scheduler["T_max"] * factor))
-        scheduler["T_max"] = scheduler["end"] - begin if fitted else stretched
-    if "milestones" in scheduler:
-        scheduler["milestones"] = [round(at * factor) for at in scheduler["milestones"]]
 
 
 def set_batch_size(config: Config, batch_size: int) -> None:
