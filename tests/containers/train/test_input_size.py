@@ -64,22 +64,38 @@ def test_a_square_stays_padded_to_a_square(tmp_path: Path) -> None:
     assert by_type(config.test_dataloader.dataset.pipeline)["Pad"].pad_to_square
 
 
+@pytest.mark.parametrize(
+    ("size", "choice"),
+    [((667, 400), (667, 240)), ((400, 667), (240, 667)), ((640, 640), (640, 384))],
+)
+def test_where_the_ratio_is_kept_sides_are_known_by_length(
+    size: Size, choice: Size, tmp_path: Path
+) -> None:
+    """The base tests at (1333, 800): a picture's shorter side was up to 0.6 of that of the test."""
+    step = {"type": "RandomChoiceResize", "scales": [(480, 1333)], "keep_ratio": True}
+    more = f"train_dataloader = dict(dataset=dict(pipeline=[{step}]))"
+    config = resized("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py", size, tmp_path, more)
+    (changed,) = config.train_dataloader.dataset.pipeline
+    assert sorted(changed.scales[0]) == sorted(choice)
+    assert by_type(config.test_dataloader.dataset.pipeline)["Resize"].scale == size
+
+
 def test_random_choices_and_ranges_keep_their_proportions(tmp_path: Path) -> None:
-    """The choices are (shorter, longer side) in this config, the crop a range along each side."""
+    """The choices are of the shorter and the longer side, the crop is a range along each side."""
     config = resized(DETR, (667, 400), tmp_path)
     (choice,) = (
         step for step in config.train_dataloader.dataset.pipeline if step["type"] == "RandomChoice"
     )
     (first,), (scaled, crop, _) = choice.transforms
-    assert first.scales[0] == (240, 667)
-    assert scaled.scales[0] == (200, 667)
+    assert first.scales[0] == (667, 240)
+    assert scaled.scales[0] == (667, 200)
     assert crop.crop_size == (192, 300)
     other = resized(DETR, (640, 640), tmp_path)
     (choice,) = (
         step for step in other.train_dataloader.dataset.pipeline if step["type"] == "RandomChoice"
     )
     (first,), (_, crop, _) = choice.transforms
-    assert first.scales[0] == (384, 640)
+    assert first.scales[0] == (640, 384)
     assert crop.crop_size == (307, 480)
 
 

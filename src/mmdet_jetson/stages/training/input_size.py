@@ -69,6 +69,11 @@ class _Change:
     def ratio(self) -> Tuple[Fraction, Fraction]:
         return Fraction(self.after[0], self.before[0]), Fraction(self.after[1], self.before[1])
 
+    def by_length(self, shorter_first: bool = False) -> Tuple[Fraction, Fraction]:
+        """Give the ratio of the longer sides and that of the shorter."""
+        longer, shorter = (Fraction(of(self.after), of(self.before)) for of in (max, min))
+        return (shorter, longer) if shorter_first else (longer, shorter)
+
     def of(self, node: object) -> object:
         """Change all below a node."""
         if isinstance(node, dict):
@@ -87,8 +92,7 @@ class _Change:
         if kind == "BatchFixedSizePad":
             ratio = ratio[1], ratio[0]  # of (height, width)
         if crop == "absolute_range":
-            short = self.ratio[self.before.index(min(self.before))]
-            ratio = short, short  # of the least and the most that either side has
+            ratio = (self.by_length()[1],) * 2  # of the least and the most that either side has
         any_order = bool(step.get("keep_ratio")) or kind == "BatchResize"
         changed = {}
         for key, value in step.items():
@@ -110,10 +114,12 @@ class _Change:
             return value
         if not _is_size(value):
             return type(value)(self._scaled(each, ratio, any_order=any_order) for each in value)
-        # Where a picture's own ratio is kept, the two are its longer and its shorter side.
-        if any_order and _is_upright(value) != _is_upright(self.before):
-            ratio = ratio[1], ratio[0]
-        return type(value)(round(side * factor) for side, factor in zip(value, ratio))
+        sides: Sequence[int] = value
+        if any_order and self.ratio[0] != self.ratio[1] and sides[0] != sides[1]:
+            # Where a picture's own ratio is kept, they are the most of its sides, in any order.
+            is_upright = self.after[0] < self.after[1]
+            sides, ratio = sorted(sides, reverse=not is_upright), self.by_length(is_upright)
+        return type(value)(round(side * factor) for side, factor in zip(sides, ratio))
 
     def _heights(self, step: Dict[str, Any]) -> Tuple[int, int]:
         """Scale what BatchSyncRandomResize draws heights from, in multiples of its divisor.
@@ -142,7 +148,3 @@ def _is_size(value: object) -> bool:
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         return False
     return all(type(side) is int for side in value)
-
-
-def _is_upright(size: Sequence[int]) -> bool:
-    return size[0] < size[1]
