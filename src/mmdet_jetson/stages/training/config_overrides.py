@@ -13,7 +13,7 @@ def apply_overrides(config: Config, overrides: Mapping[str, object]) -> None:
 
     A key must exist, so that a misspelt one does not silently train something else. To add
     one, write ``+`` before it: ``+optim_wrapper.clip_grad``; what it is added to must exist. A
-    table is added whole, and merged into one that is there. With the value None a key is looked
+    table is added so whole, and merged into one that is there. With the value None a key is looked
     for, and left as it is.
 
     Raises:
@@ -27,7 +27,7 @@ def apply_overrides(config: Config, overrides: Mapping[str, object]) -> None:
         elif not isinstance(parent, (dict, Config)):
             raise _no_such_key(key, path[-1], [])
         if value is not None:
-            _assign(parent, path[-1], value)
+            _assign(parent, path[-1], value, merge="+" in key)
 
 
 def path_of(key: str) -> List[str]:
@@ -68,13 +68,13 @@ def _no_such_key(key: str, name: str, choices: Sequence[str]) -> StageError:
     )
 
 
-def _assign(parent: object, name: str, value: object) -> None:
+def _assign(parent: object, name: str, value: object, *, merge: bool) -> None:
     old = _child(parent, name) if name in _choices(parent) else None
     # Dictionaries inside the value become what MMEngine expects, too.
     new = ConfigDict(value=_like(old, value)).value
-    if isinstance(old, dict) and isinstance(new, dict) and new:
+    if merge and isinstance(old, dict) and isinstance(new, dict):
         for key, each in new.items():
-            _assign(old, key, each)
+            _assign(old, key, each, merge=True)
     elif isinstance(parent, list):
         parent[int(name)] = new
     else:
