@@ -71,10 +71,13 @@ def read_toml(path: Path, hint: str = "") -> dict[str, object]:
 
 
 def flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Turn nested tables into dotted keys: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
+    """Turn nested tables into dotted keys: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``.
+
+    What a key adds by a ``+`` before it stays whole.
+    """
     flat: dict[str, object] = {}
     for key, value in table.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and not key.startswith("+"):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
             flat[prefix + key] = value

@@ -86,9 +86,9 @@ def _parts_of(project: Project) -> TrainingParts:
     """Say what a training builds besides its model; another learning rate is no other part."""
     train = project.pipeline.train
     overrides = {
-        key: value
+        key: value if isinstance(value, bool) or not isinstance(value, NUMBERS) else None
         for key, value in flatten(train.overrides).items()
-        if _of_training_alone(key) and (isinstance(value, bool) or not isinstance(value, NUMBERS))
+        if _of_training_alone(key)
     }
     return TrainingParts(overrides, has_weights=bool(train.weights))
 

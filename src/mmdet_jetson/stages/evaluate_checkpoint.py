@@ -40,7 +40,7 @@ from mmdet_jetson.stages.inference.boxes import Detection, clip_boxes
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.training.configuring import BUILD_ADVICE
-from mmdet_jetson.stages.training.mmdet_config import input_size
+from mmdet_jetson.stages.training.input_size import input_size
 from mmdet_jetson.stages.training.torch_device import use_device
 from mmdet_jetson.stages.training.untrained import untrained_config
 

@@ -18,7 +18,7 @@ from mmdet_jetson.stages.checkpoints.trained_model import load_trained_model
 from mmdet_jetson.stages.conversion.onnx_folder import graph_kind, write_onnx
 from mmdet_jetson.stages.inference.graph import ONNX
 from mmdet_jetson.stages.job import StageJob, main
-from mmdet_jetson.stages.training.mmdet_config import input_size
+from mmdet_jetson.stages.training.input_size import input_size
 
 STEPS = 3
 

@@ -77,3 +77,28 @@ def test_a_misspelt_part_in_an_override_is_refused(tmp_path: Path, dataset: Path
     parts = TrainingParts({"optim_wrapper.optimizer.type": "AdanW"}, has_weights=False)
     with pytest.raises(StageError, match="is a AdanW, which is not registered"):
         run(tmp_path, dataset, "", parts)
+
+
+def test_the_key_of_a_number_is_looked_for(tmp_path: Path, dataset: Path) -> None:
+    parts = TrainingParts({"optim_wrapper.optimizer.lrr": None}, has_weights=False)
+    with pytest.raises(StageError, match='no "lrr"; the nearest is "lr"'):
+        run(tmp_path, dataset, "", parts)
+
+
+def test_an_override_without_effect_is_refused(tmp_path: Path, dataset: Path) -> None:
+    parts = TrainingParts({"train_dataloader.dataset.ann_file": "x.json"}, has_weights=False)
+    with pytest.raises(StageError, match="would change nothing"):
+        run(tmp_path, dataset, "", parts)
+
+
+ENDS_EARLY = "param_scheduler = [dict(type='OneCycleLR', eta_max=0.01, total_steps=2)]"
+
+
+def test_a_schedule_that_ends_early_is_refused(tmp_path: Path, dataset: Path) -> None:
+    with pytest.raises(StageError, match="total_steps of the OneCycleLR"):
+        run(tmp_path, dataset, ENDS_EARLY)
+
+
+def test_a_number_may_mend_a_schedule(tmp_path: Path, dataset: Path) -> None:
+    parts = TrainingParts({"param_scheduler.0.total_steps": None}, has_weights=False)
+    run(tmp_path, dataset, ENDS_EARLY, parts)

@@ -32,6 +32,46 @@ def test_overrides_replace_and_add(balloon: Config) -> None:
     assert balloon.log_level == "ERROR"
 
 
+def test_a_table_is_added_whole_and_merged_into_one_that_is_there(balloon: Config) -> None:
+    overrides = {
+        "default_hooks.+my": {"type": "EMAHook", "momentum": 0.1},
+        "+optim_wrapper": {"clip_grad": {"max_norm": 35}, "optimizer": {"lr": 0.5}},
+    }
+    apply_overrides(balloon, overrides)
+    assert balloon.default_hooks.my.momentum == 0.1
+    assert balloon.default_hooks.checkpoint.interval == 10
+    assert balloon.optim_wrapper.clip_grad.max_norm == 35
+    assert balloon.optim_wrapper.optimizer.lr == 0.5
+    assert balloon.optim_wrapper.optimizer.weight_decay == 0.05
+
+
+def test_a_list_that_replaces_a_tuple_is_one(balloon: Config) -> None:
+    """TOML has no tuples, and MMDetection takes no lists for sizes."""
+    pipeline = "train_dataloader.dataset.pipeline"
+    kept = balloon.train_dataloader.dataset.pipeline
+    resize = next(i for i, step in enumerate(kept) if "RandomResize" in step["type"])
+    apply_overrides(balloon, {f"{pipeline}.{resize}.scale": [96, 96]})
+    assert balloon.train_dataloader.dataset.pipeline[resize].scale == (96, 96)
+    balloon.sizes = [(1, 2), (3, 4)]
+    apply_overrides(balloon, {"sizes": [[5, 6], [7, 8], [9, 10]]})
+    assert balloon.sizes == [(5, 6), (7, 8), (9, 10)]
+    pad = {"type": "mmdet.Pad", "size": [64, 64]}
+    crop = {"type": "mmdet.RandomCrop", "crop_size": [64, 64]}
+    types = {step["type"].split(".")[-1]: step["type"] for step in kept}
+    pad["type"], crop["type"] = types["Pad"], types["RandomCrop"]
+    apply_overrides(balloon, {pipeline: [crop, pad]})
+    assert balloon.train_dataloader.dataset.pipeline[0].crop_size == (64, 64)
+    assert balloon.train_dataloader.dataset.pipeline[1].size == (64, 64)
+
+
+def test_a_key_without_a_value_is_looked_for_only(balloon: Config) -> None:
+    before = balloon.to_dict()
+    apply_overrides(balloon, {"optim_wrapper.optimizer.lr": None, "+optim_wrapper.x": None})
+    assert balloon.to_dict() == before
+    with pytest.raises(StageError, match='no "lrr"; the nearest is "lr"'):
+        apply_overrides(balloon, {"optim_wrapper.optimizer.lrr": None})
+
+
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [

@@ -40,7 +40,7 @@ from mmdet_jetson.stages.conversion.post_processing import nms_limits
 from mmdet_jetson.stages.inference.feeding import Feeding
 from mmdet_jetson.stages.inference.graph import IMAGE, TENSOR
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
-from mmdet_jetson.stages.training.mmdet_config import set_input_size
+from mmdet_jetson.stages.training.input_size import set_input_size
 
 FUSED = FusedParameters("image", 1, "model", candidates=512, rounds=30)
 # So many pairs of a box and a class pass the threshold at most: no nms_pre leaves one of them out.

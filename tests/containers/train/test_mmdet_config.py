@@ -13,6 +13,8 @@ from mmengine import Config, ConfigDict
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.config_loading import load_config
+from mmdet_jetson.stages.training.input_size import input_size, set_input_size
+from mmdet_jetson.stages.training.schedule import set_epochs
 
 ROOT = Path(__file__).parents[3]
 BALLOON = ROOT / "configs/train/rtmdet_tiny_1xb12-40e_balloon.py"
@@ -137,10 +139,10 @@ def test_every_size_keeps_its_proportion(balloon: Config, size: tuple[int, int])
     def scaled(documented: list[SizedStep]) -> list[SizedStep]:
         return [(kind, s and (s[0], sizes[s[1]])) for kind, s in documented]
 
-    config = mmdet_config.set_input_size(balloon, size)
+    config = set_input_size(balloon, size)
     assert steps(config.train_dataloader.dataset.pipeline) == scaled(TRAINING_STEPS)
     assert steps(config.custom_hooks[1].switch_pipeline) == scaled(LAST_STEPS)
-    assert mmdet_config.input_size(config) == size
+    assert input_size(config) == size
     assert config.test_dataloader.dataset.pipeline[2].size == size
     assert config.val_dataloader.dataset.pipeline[2].size == size
 
@@ -148,7 +150,7 @@ def test_every_size_keeps_its_proportion(balloon: Config, size: tuple[int, int])
 def test_a_yolox_config_keeps_its_proportions(tmp_path: Path) -> None:
     path = tmp_path / "yolox.py"
     path.write_text("_base_ = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'\n")
-    config = mmdet_config.set_input_size(load_config(path), (320, 320))
+    config = set_input_size(load_config(path), (320, 320))
     by_type = {step["type"]: step for step in config.train_dataloader.dataset.pipeline}
     assert by_type["Mosaic"].img_scale == (320, 320)
     assert by_type["RandomAffine"].border == (-160, -160)
@@ -156,12 +158,12 @@ def test_a_yolox_config_keeps_its_proportions(tmp_path: Path) -> None:
     assert config.model.data_preprocessor.batch_augments[0].random_size_range == (240, 400)
     mmdet_config.set_dataset(config, "/data", ["a"])
     assert config.train_dataloader.dataset.dataset.ann_file == "train.json"
-    mmdet_config.set_epochs(config, 30)
+    set_epochs(config, 30)
     assert config.custom_hooks[0].num_last_epochs == 2
 
 
 def test_epochs_stretch_the_schedule(balloon: Config) -> None:
-    mmdet_config.set_epochs(balloon, 80)
+    set_epochs(balloon, 80)
     warm_up, cosine = balloon.param_scheduler
     assert balloon.train_cfg.max_epochs == 80
     assert (warm_up.begin, warm_up.end) == (0, 30)
@@ -172,7 +174,7 @@ def test_epochs_stretch_the_schedule(balloon: Config) -> None:
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_few_epochs_still_have_a_schedule(balloon: Config, epochs: int) -> None:
-    mmdet_config.set_epochs(balloon, epochs)
+    set_epochs(balloon, epochs)
     cosine = balloon.param_scheduler[1]
     assert 0 <= cosine.begin < cosine.end == epochs
     assert cosine.T_max == cosine.end - cosine.begin

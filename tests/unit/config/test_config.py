@@ -156,6 +156,12 @@ def test_flatten_keeps_lists_and_empty_tables() -> None:
     assert flatten({"a": {"b": [1], "c": {}}, "d": 2}) == {"a.b": [1], "a.c": {}, "d": 2}
 
 
+def test_flatten_leaves_what_is_added_whole() -> None:
+    added = {"type": "EMAHook", "more": {"x": 1}}
+    assert flatten({"+hooks.my": added}) == {"+hooks.my": added}
+    assert flatten({"hooks": {"+my": added, "x": {"y": 2}}}) == {"hooks.+my": added, "hooks.x.y": 2}
+
+
 def test_every_gate_can_be_stated_and_has_a_field_of_its_own() -> None:
     assert set(Gates.__struct_encode_fields__) == set(GATES)
     assert {field.name for field in fields(Tolerances)} == set(Proof.__struct_fields__)

@@ -162,12 +162,25 @@ def test_how_long_and_how_fast_is_trained_decides_no_more_than_the_training(
         outputs = (each for each in step.inputs.values() if isinstance(each, StepOutput))
         return step.parameters, {each.step for each in outputs}
 
-    lr = "train.overrides.optim_wrapper.optimizer.lr=0.1"
-    pace = ("train.epochs=3", "train.batch_size=2", "train.seed=1", "train.workers=0", lr)
+    lr = "train.overrides.optim_wrapper.optimizer.lr"
+    pace = ("train.epochs=3", "train.batch_size=2", "train.seed=1", "train.workers=0")
     assert told(*pace) == told()
+    assert told(f"{lr}=0.1") == told(f"{lr}=0.2")
     assert told()[1] == {"dataset"}
     for other in ("train.overrides.model.backbone.frozen_stages=1", "input_size=[320, 320]"):
         assert told(other) != told()
+
+
+def test_of_a_number_in_an_override_the_check_knows_the_key_alone(settings: Settings) -> None:
+    """So it refuses one that is misspelt, and a base's evaluation does not hear of it."""
+    lr = "train.overrides.optim_wrapper.optimizer.lr=0.1"
+    assert check_of(settings, lr)[1].training.overrides == {"optim_wrapper.optimizer.lr": None}
+
+    def base(*overrides: str) -> object:
+        _, steps = planned(settings, *overrides)
+        return next(each.parameters for each in steps if each.name == "evaluate-base")
+
+    assert base(lr) == base()
 
 
 def test_a_base_is_none_of_the_trainings_weights(settings: Settings) -> None:

@@ -50,8 +50,8 @@ OF_TRAINING_ALONE = (
 class TrainingParts:
     """What a training builds besides its model.
 
-    ``overrides`` are those of `OF_TRAINING_ALONE`, but for numbers: which part there is, a text or
-    a list says. ``has_weights`` tells whether there are weights to start from.
+    ``overrides`` are those of `OF_TRAINING_ALONE`, with None for a number: which part there is, a
+    text or a list says. ``has_weights`` tells whether there are weights to start from.
     """
 
     overrides: Mapping[str, object]

@@ -10,6 +10,7 @@ from mmdet.registry import MODELS
 from mmengine import Config
 from mmengine.dataset import Compose
 
+from mmdet_jetson.contract.custom_imports import FOLDER
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.stages.checkpoints.config_file import unscoped
 from mmdet_jetson.stages.errors import StageError, reason_of
@@ -20,7 +21,10 @@ from mmdet_jetson.stages.training.boxes_only import check_boxes_only
 from mmdet_jetson.stages.training.config_loading import load_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
 from mmdet_jetson.stages.training.explanations import advice_for
+from mmdet_jetson.stages.training.idle_overrides import check_effective
+from mmdet_jetson.stages.training.input_size import set_input_size
 from mmdet_jetson.stages.training.registered import check_registered
+from mmdet_jetson.stages.training.schedule import check_schedule, set_epochs
 from mmdet_jetson.stages.training.starting_point import NamedWeights, take_named_weights
 
 BUILD_ADVICE = "compare its model section, and train.overrides, with MMDetection's own configs"
@@ -51,6 +55,8 @@ def prepare(job: StageJob[TrainParameters], device: str, *, trains: bool = True)
         if trains:
             check_boxes_only(prepared.config, f"the training config {name}")
             check_registered(prepared.config)
+            if None not in job.parameters.overrides.values():  # else a number may mend it
+                check_schedule(prepared.config)
         for pipeline in mmdet_config.pipelines(prepared.config):
             Compose(pipeline)
     except StageError:
@@ -65,21 +71,22 @@ def prepare(job: StageJob[TrainParameters], device: str, *, trains: bool = True)
 
 def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Prepared:
     wanted = job.parameters
-    config = mmdet_config.set_input_size(config, wanted.input_size)
+    _check_overrides(wanted.overrides)
+    has_modules = bool(config.get("custom_imports")) or (job.inputs["config"] / FOLDER).is_dir()
+    idle = check_effective(config, wanted.overrides, has_modules=has_modules)
+    config = set_input_size(config, wanted.input_size)
     mmdet_config.set_class_count(config, len(wanted.classes))
-    if wanted.epochs:
-        mmdet_config.set_epochs(config, wanted.epochs)
+    warnings = set_epochs(config, wanted.epochs) if wanted.epochs else []
     if wanted.batch_size:
         mmdet_config.set_batch_size(config, wanted.batch_size)
     mmdet_config.set_workers(config, wanted.workers, pin_memory=device == "cuda")
     config.randomness = {"seed": wanted.seed}
-    _check_overrides(wanted.overrides)
     apply_overrides(config, wanted.overrides)
     config = unscoped(config)
     _check_packages(config)
     config.setdefault("default_scope", "mmdet")
     mmdet_config.set_dataset(config, str(job.inputs["dataset"]), wanted.classes)
-    return Prepared(config, take_named_weights(config), adapt(config, device))
+    return Prepared(config, take_named_weights(config), [*idle, *warnings, *adapt(config, device)])
 
 
 def _check_packages(config: Config) -> None:

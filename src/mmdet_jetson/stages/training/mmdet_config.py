@@ -1,21 +1,14 @@
 """Change an MMDetection config for a job: pure changes, each of them tested on its own.
 
-Each does one thing to one config: where its data lie, its classes, its input size, its schedule.
+Each does one thing to one config: where its data lie, its classes, its batch size.
 """
 
-from fractions import Fraction
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence
 
 from mmengine import Config, ConfigDict
 
-from mmdet_jetson.contract.parameters.base import Size
-from mmdet_jetson.stages.errors import StageError
-
 SPLITS = {"train": "train", "val": "val", "test": "val"}
 DATALOADERS = tuple(f"{split}_dataloader" for split in SPLITS)
-# Where transforms, wrapped datasets and the augmentation of batches keep sizes in pixels; all are
-# (width, height), except the range, which is along one side.
-SIZE_KEYS = ("scale", "img_scale", "crop_size", "size", "border", "random_size_range")
 EVALUATORS = ("val_evaluator", "test_evaluator")
 # What a Runner and MMDeploy read; other names in a config file are its own variables.
 KEPT = (
@@ -71,104 +64,6 @@ def pipelines(config: Config) -> Iterator[List[ConfigDict]]:
         for key in ("pipeline", "switch_pipeline"):
             for owner in owners(config.get(part), key):
                 yield owner[key]
-
-
-def input_size(config: Config) -> Size:
-    """Give the (width, height) that the test pipeline resizes to.
-
-    Raises:
-        StageError: the test pipeline has no Resize to one size.
-    """
-    for step in config.test_dataloader.dataset.pipeline:
-        scale = step.get("scale")
-        if step["type"] == "Resize" and _is_size(scale):
-            return int(scale[0]), int(scale[1])
-    raise StageError(
-        "the config's test pipeline has no Resize to one size, so its input size is unknown",
-        "give test_dataloader.dataset.pipeline a Resize with scale=(width, height)",
-    )
-
-
-def set_input_size(config: Config, size: Size) -> Config:
-    """Return the config for another input size: every size in every pipeline keeps its proportion.
-
-    The 2x scale before a random crop stays 2x, a mosaic's border stays minus half, and so on.
-    """
-    before = input_size(config)
-    if tuple(size) == before:
-        return config
-    ratio = (Fraction(size[0], before[0]), Fraction(size[1], before[1]))
-    parts = config.to_dict()
-    for key in filter(_holds_pipelines, parts):
-        parts[key] = _resized(parts[key], ratio)
-    augments = parts["model"].get("data_preprocessor", {}).get("batch_augments")
-    if augments:
-        parts["model"]["data_preprocessor"]["batch_augments"] = _resized(augments, ratio)
-    return Config(parts, filename=config.filename)
-
-
-def _holds_pipelines(key: str) -> bool:
-    return key in (*DATALOADERS, "custom_hooks") or "pipeline" in key
-
-
-def _resized(node: object, ratio: Tuple[Fraction, Fraction]) -> object:
-    if isinstance(node, dict):
-        return {
-            key: _scaled(value, ratio) if key in SIZE_KEYS else _resized(value, ratio)
-            for key, value in node.items()
-        }
-    if isinstance(node, (list, tuple)):
-        return type(node)(_resized(child, ratio) for child in node)
-    return node
-
-
-def _scaled(value: object, ratio: Tuple[Fraction, Fraction]) -> object:
-    if not isinstance(value, (list, tuple)):
-        return value
-    if _is_size(value):
-        return type(value)(round(side * factor) for side, factor in zip(value, ratio))
-    return type(value)(_scaled(choice, ratio) for choice in value)
-
-
-def _is_size(value: object) -> bool:
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        return False
-    return all(type(side) is int for side in value)
-
-
-def set_epochs(config: Config, epochs: int) -> None:
-    """Stretch the schedule to ``epochs``: what was at half of the training stays at half of it.
-
-    Warm-up by iterations and the intervals of validation and checkpoints stay as they are; the
-    last epoch is saved and validated whatever they say.
-    """
-    factor = Fraction(epochs, config.train_cfg.max_epochs)
-    config.train_cfg.max_epochs = epochs
-    intervals = config.train_cfg.get("dynamic_intervals") or []
-    if intervals:
-        config.train_cfg.dynamic_intervals = [(round(at * factor), n) for at, n in intervals]
-    schedulers = config.get("param_scheduler") or []
-    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-        if scheduler.get("by_epoch", True):
-            _stretch(scheduler, factor)
-    for hook in config.get("custom_hooks") or []:
-        for key in ("switch_epoch", "num_last_epochs"):
-            if key in hook:
-                hook[key] = round(hook[key] * factor)
-
-
-def _stretch(scheduler: ConfigDict, factor: Fraction) -> None:
-    length = scheduler.get("end", 0) - scheduler.get("begin", 0)
-    begin = scheduler["begin"] = round(scheduler.get("begin", 0) * factor)
-    if "end" in scheduler:
-        scheduler["end"] = max(round(scheduler["end"] * factor), begin + 1)
-    if "T_max" in scheduler:
-        # A half wave from begin to end stays one, however the two were rounded.
-        fitted = scheduler["T_max"] == length
-        stretched = max(1, round(scheduler["T_max"] * factor))
-        scheduler["T_max"] = scheduler["end"] - begin if fitted else stretched
-    if "milestones" in scheduler:
-        scheduler["milestones"] = [round(at * factor) for at in scheduler["milestones"]]
 
 
 def set_batch_size(config: Config, batch_size: int) -> None:
