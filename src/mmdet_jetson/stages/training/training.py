@@ -41,6 +41,7 @@ from mmdet_jetson.stages.training.explanations import explained
 from mmdet_jetson.stages.training.settled_config import SettledConfig
 from mmdet_jetson.stages.training.training_data import check_data
 from mmdet_jetson.stages.training.training_watch import (
+    CHECKPOINT,
     TrainingWatch,
     ValidationFigures,
     training_curve,
@@ -116,7 +117,7 @@ def _write_outputs(
 ) -> Tuple[Dict[str, Optional[float]], List[str]]:
     """Write the artifact; return the best epoch's figures and warnings."""
     folder, hub = job.output, runner.message_hub
-    last = job.work / f"epoch_{runner.max_epochs}.pth"
+    last = job.work / CHECKPOINT.format(runner.epoch)
     best = Path(hub.runtime_info.get("best_ckpt", last))
     publish(last, folder / "last.pth")
     epoch = publish(best if best.is_file() else last, folder / "best.pth")
@@ -129,7 +130,7 @@ def _write_outputs(
     figures = _figures(hub, epoch)
     metrics = {
         "best": {"epoch": epoch, "AP": figures.get("AP")},
-        "epochs": runner.max_epochs,
+        "epochs": runner.epoch,
         "curves": {
             "train": training_curve(hub, len(runner.train_dataloader)),
             "val": validations(hub),
@@ -137,11 +138,20 @@ def _write_outputs(
         "device": device,
     }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
-    return {**figures, "epochs": runner.max_epochs}, _remarks(best, hub)
+    return {**figures, "epochs": runner.epoch}, [*_ended_early(runner), *_remarks(best, hub)]
 
 
 def _figures(hub: MessageHub, epoch: int) -> ValidationFigures:
     return next((entry for entry in validations(hub) if entry["epoch"] == epoch), {})
+
+
+def _ended_early(runner: Runner) -> List[str]:
+    if runner.epoch >= runner.max_epochs:
+        return []
+    return [
+        f"the training ended after epoch {runner.epoch} of {runner.max_epochs}: a hook of the "
+        "training config stopped it (train.log says why)"
+    ]
 
 
 def _remarks(best: Path, hub: MessageHub) -> List[str]:
