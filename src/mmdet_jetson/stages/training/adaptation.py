@@ -8,6 +8,7 @@ from typing import List, Optional
 from mmdet.registry import VISBACKENDS
 from mmengine import Config, ConfigDict
 
+from mmdet_jetson.stages.training.default_hooks import keep_needed_hooks, keep_own_checkpoints
 from mmdet_jetson.stages.training.mmdet_config import EVALUATORS, owners, pipelines
 
 LOCAL = "LocalVisBackend"
@@ -37,6 +38,8 @@ def adapt(config: Config, device: str) -> List[str]:
         *_use_full_precision(config.optim_wrapper, device),
         *_keep_local_visualizers(config),
         *_judge_as_coco(config),
+        *keep_needed_hooks(config),
+        *keep_own_checkpoints(config),
     ]
 
 

@@ -19,6 +19,7 @@ from mmdet_jetson.stages.training.adaptation import adapt
 from mmdet_jetson.stages.training.boxes_only import check_boxes_only
 from mmdet_jetson.stages.training.config_loading import load_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
+from mmdet_jetson.stages.training.default_hooks import check_checkpoint_hook
 from mmdet_jetson.stages.training.explanations import advice_for
 from mmdet_jetson.stages.training.registered import check_registered
 from mmdet_jetson.stages.training.starting_point import NamedWeights, take_named_weights
@@ -51,6 +52,7 @@ def prepare(job: StageJob[TrainParameters], device: str, *, trains: bool = True)
         if trains:
             check_boxes_only(prepared.config, f"the training config {name}")
             check_registered(prepared.config)
+            check_checkpoint_hook(prepared.config)
         for pipeline in mmdet_config.pipelines(prepared.config):
             Compose(pipeline)
     except StageError:

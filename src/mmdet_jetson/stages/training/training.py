@@ -37,6 +37,7 @@ from mmdet_jetson.stages.checkpoints.weights import (
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.configuring import BUILD_ADVICE, prepare
+from mmdet_jetson.stages.training.default_hooks import set_checkpoint_hook
 from mmdet_jetson.stages.training.explanations import explained
 from mmdet_jetson.stages.training.settled_config import SettledConfig
 from mmdet_jetson.stages.training.training_data import check_data
@@ -48,7 +49,6 @@ from mmdet_jetson.stages.training.training_watch import (
     validations,
 )
 
-BEST = "coco/bbox_mAP"
 # Python leaves it beside modules that it has imported.
 COMPILED = shutil.ignore_patterns("__pycache__")
 
@@ -107,8 +107,7 @@ def _build_runner(job: StageJob[TrainParameters], config: Config, start: Optiona
     config.work_dir = str(job.work)
     config.resume = resumable is not None
     config.load_from = str(resumable or start) if resumable or start else None
-    checkpoints = config.setdefault("default_hooks", {}).setdefault("checkpoint", {})
-    checkpoints.update(type="CheckpointHook", by_epoch=True, save_last=True, save_best=BEST)
+    set_checkpoint_hook(config)
     return Runner.from_cfg(SettledConfig.of(config))
 
 
