@@ -14,7 +14,9 @@ from mmengine.hooks import CheckpointHook
 from mmdet_jetson.stages.errors import StageError
 
 BEST = "coco/bbox_mAP"
-CHECKPOINT = {
+EPOCH_FILE = "epoch_{}.pth"
+"""What MMEngine calls the checkpoint of an epoch in a training's work folder."""
+FIXED = {
     "type": "CheckpointHook",
     "by_epoch": True,
     "save_last": True,
@@ -40,7 +42,7 @@ class Own(NamedTuple):
     instead: str
 
 
-_RESUMED = "a killed training goes on from all that it was, which the store does not keep"
+_RESUMED = "a killed training cannot go on without it"
 _HIGHEST = f"the best epoch is the one of the highest AP ({BEST})"
 _FOLDER = "checkpoints are files in the job's folder, until best.pth and last.pth are in the store"
 OWN = {
@@ -53,7 +55,7 @@ OWN = {
     "less_keys": Own((None,), _HIGHEST),
     "save_optimizer": Own((True,), _RESUMED),
     "save_param_scheduler": Own((True,), _RESUMED),
-    "filename_tmpl": Own((None, "epoch_{}.pth"), _FOLDER),
+    "filename_tmpl": Own((None, EPOCH_FILE), f"a killed training goes on from {EPOCH_FILE}"),
     "out_dir": Own((None,), _FOLDER),
     "file_client_args": Own((None, {"backend": "disk"}, {"backend": "local"}), _FOLDER),
     "backend_args": Own((None, {"backend": "disk"}, {"backend": "local"}), _FOLDER),
@@ -106,7 +108,7 @@ def set_checkpoint_hook(config: Config) -> None:
     """Let a training save what is resumed from and published."""
     if config.get("default_hooks") is None:
         config.default_hooks = ConfigDict()
-    config.default_hooks.setdefault("checkpoint", ConfigDict(interval=1)).update(CHECKPOINT)
+    config.default_hooks.setdefault("checkpoint", ConfigDict(interval=1)).update(FIXED)
 
 
 def check_checkpoint_hook(config: Config) -> None:
@@ -151,8 +153,8 @@ def _without_second(config: Config) -> List[str]:
         return []
     config.custom_hooks = [each for each in hooks if each not in seconds]
     return [
-        f"the {seconds[0]['type']} in custom_hooks of the training config is left out: it would take "
-        "its own for the best of this training"
+        f"the {seconds[0]['type']} in custom_hooks of the training config is left out: it would "
+        "take its own for the best of this training"
     ]
 
 

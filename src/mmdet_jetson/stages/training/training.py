@@ -37,12 +37,11 @@ from mmdet_jetson.stages.checkpoints.weights import (
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.configuring import BUILD_ADVICE, prepare
-from mmdet_jetson.stages.training.default_hooks import set_checkpoint_hook
+from mmdet_jetson.stages.training.default_hooks import EPOCH_FILE, set_checkpoint_hook
 from mmdet_jetson.stages.training.explanations import explained
 from mmdet_jetson.stages.training.settled_config import SettledConfig
 from mmdet_jetson.stages.training.training_data import check_data
 from mmdet_jetson.stages.training.training_watch import (
-    CHECKPOINT,
     TrainingWatch,
     ValidationFigures,
     training_curve,
@@ -116,7 +115,7 @@ def _write_outputs(
 ) -> Tuple[Dict[str, Optional[float]], List[str]]:
     """Write the artifact; return the best epoch's figures and warnings."""
     folder, hub = job.output, runner.message_hub
-    last = job.work / CHECKPOINT.format(runner.epoch)
+    last = job.work / EPOCH_FILE.format(runner.epoch)
     best = Path(hub.runtime_info.get("best_ckpt", last))
     publish(last, folder / "last.pth")
     epoch = publish(best if best.is_file() else last, folder / "best.pth")

@@ -12,10 +12,9 @@ from mmengine.runner import Runner
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob
+from mmdet_jetson.stages.training.default_hooks import EPOCH_FILE
 
 VALIDATIONS = "validations"
-CHECKPOINT = "epoch_{}.pth"
-"""What MMEngine calls the checkpoint of an epoch in a training's work folder."""
 # CocoMetric's names, and ours.
 FIGURES = {
     "coco/bbox_mAP": "AP",
@@ -91,7 +90,7 @@ class TrainingWatch(Hook):  # type: ignore[misc]  # mmengine has no types
         if all(entry["epoch"] != runner.epoch for entry in validations(runner.message_hub)):
             runner.val_loop.run()
         # MMEngine saves whatever the interval is only where it knows an epoch to be the last.
-        name = CHECKPOINT.format(runner.epoch)
+        name = EPOCH_FILE.format(runner.epoch)
         if not Path(runner.work_dir, name).is_file():
             runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
 
