@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import List, Mapping, NamedTuple
 
 from mmdet.models.dense_heads import PAAHead
-from mmdet.registry import MODELS
+from mmdet.registry import METRICS, MODELS
 from mmengine import Config
 from mmengine.dataset import Compose
 
@@ -19,6 +19,7 @@ from mmdet_jetson.stages.training.adaptation import adapt
 from mmdet_jetson.stages.training.boxes_only import check_boxes_only
 from mmdet_jetson.stages.training.config_loading import load_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
+from mmdet_jetson.stages.training.counts import check_counts, check_epochs
 from mmdet_jetson.stages.training.default_hooks import check_checkpoint_hook
 from mmdet_jetson.stages.training.explanations import advice_for
 from mmdet_jetson.stages.training.registered import check_registered
@@ -53,6 +54,8 @@ def prepare(job: StageJob[TrainParameters], device: str, *, trains: bool = True)
             check_boxes_only(prepared.config, f"the training config {name}")
             check_registered(prepared.config)
             check_checkpoint_hook(prepared.config)
+            check_counts(prepared.config)
+            METRICS.build(prepared.config.val_evaluator)
         for pipeline in mmdet_config.pipelines(prepared.config):
             Compose(pipeline)
     except StageError:
@@ -70,6 +73,7 @@ def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Pr
     config = mmdet_config.set_input_size(config, wanted.input_size)
     mmdet_config.set_class_count(config, len(wanted.classes))
     if wanted.epochs:
+        check_epochs(config)
         mmdet_config.set_epochs(config, wanted.epochs)
     if wanted.batch_size:
         mmdet_config.set_batch_size(config, wanted.batch_size)
