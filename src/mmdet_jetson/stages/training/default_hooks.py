@@ -93,14 +93,14 @@ def keep_own_checkpoints(config: Config) -> List[str]:
     for option, own in OWN.items():
         if option in hook and not _asks_for(hook[option], own.same):
             if option == "by_epoch":
-                hook.interval = 1
+                hook["interval"] = 1
             del hook[option]
             warnings.append(
                 f"{option} of the checkpoint hook in the training config is not used: {own.instead}"
             )
     if hook.get("interval") == 0:
         # Never, as any number below 1; but MMEngine counts in steps of it which ones to remove.
-        hook.interval = -1
+        hook["interval"] = -1
     return warnings
 
 
