@@ -96,6 +96,12 @@ def test_a_pipeline_that_never_flips_is_packed(demo: Config) -> None:
         ("metric_items", ["mAP_50"], "all of CocoMetric's figures"),
         ("iou_thrs", [0.5], "COCO's own IoU thresholds, 0.50 to 0.95"),
         ("format_only", True, "figures, which a file of detections alone does not give"),
+        ("outfile_prefix", "/tmp/x", "detections are kept by the evaluation of the checkpoint"),
+        ("file_client_args", {"backend": "petrel"}, "annotations in its dataset, which are files"),
+        ("proposal_nums", (100,), "COCO's AP, which is of 100 detections in a picture"),
+        ("proposal_nums", (1, 10, 50), "COCO's AP, which is of 100 detections in a picture"),
+        ("proposal_nums", (1, 10, 50, 100), "COCO's AP, which is of 100 detections in a picture"),
+        ("proposal_nums", 100, "COCO's AP, which is of 100 detections in a picture"),
     ],
 )
 def test_a_training_is_judged_as_everything_else_is_and_says_so(
@@ -106,6 +112,23 @@ def test_a_training_is_judged_as_everything_else_is_and_says_so(
     assert warning.startswith(f"{option} of val_evaluator in the training config is not used: ")
     assert warning.endswith(instead)
     assert option not in demo.val_evaluator
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("proposal_nums", (100, 1, 10)),
+        ("proposal_nums", (100, 300, 1000)),
+        ("file_client_args", {"backend": "disk"}),
+        ("metric_items", None),
+        ("classwise", True),
+    ],
+)
+def test_what_judges_alike_stays_without_a_word(demo: Config, option: str, value: object) -> None:
+    demo.val_evaluator[option] = value
+    before = demo.to_dict()
+    assert adapt(demo, "cpu") == []
+    assert demo.to_dict() == {**before, "launcher": "none"}
 
 
 def test_what_both_evaluators_ask_for_is_one_warning(demo: Config) -> None:

@@ -16,6 +16,7 @@ from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob
 
 MASKED = "dict(type='LoadAnnotations', with_bbox=True, with_mask=True)"
+WRAPPED = "times=2, dataset={{_base_.train_dataloader.dataset}}"
 NONE = TrainingParts({}, has_weights=False)
 
 
@@ -41,6 +42,58 @@ def run(folder: Path, dataset: Path, config: str, parts: TrainingParts = NONE) -
         (
             f"train_dataloader = dict(dataset=dict(pipeline=[{MASKED}]))",
             "loads masks (with_mask), but a training here learns boxes only",
+        ),
+        (
+            "optim_wrapper = dict(constructor='LearningRateDecayOptimWrapperConstructr')",
+            "the constructor of optim_wrapper of the training config is a LearningRateDecay",
+        ),
+        (
+            "train_dataloader = dict(batch_sampler=dict(_delete_=True, type='AspectRatioSampler'))",
+            "the batch_sampler in train_dataloader of the training config is a AspectRatioS",
+        ),
+        (
+            "train_dataloader = dict(collate_fn=dict(type='pseudo_colate'))",
+            "the collate_fn in train_dataloader of the training config is a pseudo_colate",
+        ),
+        (
+            f"train_dataloader = dict(dataset=dict(_delete_=True, type='RepeatDatset', {WRAPPED}))",
+            "a dataset in train_dataloader of the training config is a RepeatDatset",
+        ),
+        (
+            "visualizer = dict(vis_backends=[dict(type='LocalVizBackend')])",
+            "a backend of the visualizer of the training config is a LocalVizBackend",
+        ),
+        (
+            "visualizer = dict(vis_backends=dict(_delete_=True, type='LocalVisBackend'))",
+            "a backend of the visualizer of the training config is 'type' and no dictionary",
+        ),
+        (
+            "custom_hooks = ['EMAHook']",
+            "a hook in custom_hooks of the training config is 'EMAHook'",
+        ),
+        (
+            "val_evaluator = dict(metric=['bbox', 'boxes'])",
+            "config.py cannot be used: KeyError: CocoMetric: metric should be one of 'bbox', 's",
+        ),
+        ("val_evaluator = dict(colour=1)", "CocoMetric: __init__() got an unexpected keyword"),
+        ("train_cfg = dict(val_interval=0)", "train_cfg.val_interval of the training config is 0"),
+        (
+            "train_cfg = dict(dynamic_intervals=[(4, 0)])",
+            "an interval in train_cfg.dynamic_intervals of the training config is 0, which is no",
+        ),
+        ("train_cfg = dict(max_epochs=0)", "train_cfg.max_epochs of the training config is 0"),
+        ("train_cfg = dict(max_epochs=1.5)", "train_cfg.max_epochs of the training config is 1.5"),
+        (
+            "train_dataloader = dict(batch_size=0)",
+            "train_dataloader.batch_size of the training config is 0, which is no whole number",
+        ),
+        (
+            "train_dataloader = dict(sampler=dict(type='InfiniteSampler'))",
+            "is a InfiniteSampler, which gives pictures without end: an epoch of it is never over",
+        ),
+        (
+            "default_hooks = dict(checkpoint=dict(intervall=1))",
+            "has an option intervall, which CheckpointHook does not know",
         ),
     ],
 )
@@ -71,6 +124,25 @@ def test_an_override_mends_what_the_file_says(
     tmp_path: Path, dataset: Path, config: str, override: Mapping[str, object]
 ) -> None:
     run(tmp_path, dataset, config, TrainingParts(override, has_weights=False))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "val_cfg = None",
+        "test_cfg = test_dataloader = test_evaluator = None",
+        "default_hooks = dict(visualization=None, runtime_info=None, checkpoint=None)",
+        "train_cfg = dict(max_epochs=8.0)",
+        f"train_dataloader = dict(dataset=dict(_delete_=True, type='RepeatDataset', {WRAPPED}))",
+        "train_dataloader = dict(dataset=dict(_delete_=True, type='ConcatDataset', "
+        "datasets=[{{_base_.train_dataloader.dataset}}]))",
+        "val_evaluator = dict(metric=('bbox', 'proposal'), classwise=True)",
+        "visualizer = dict(vis_backends=[dict(type='TensorboardVisBackend')])",
+        "optim_wrapper = dict(constructor='DefaultOptimWrapperConstructor')",
+    ],
+)
+def test_what_trains_well_is_not_refused(tmp_path: Path, dataset: Path, config: str) -> None:
+    run(tmp_path, dataset, config)
 
 
 def test_a_misspelt_part_in_an_override_is_refused(tmp_path: Path, dataset: Path) -> None:

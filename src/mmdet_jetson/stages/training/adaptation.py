@@ -8,20 +8,34 @@ from typing import List, Optional
 from mmdet.registry import VISBACKENDS
 from mmengine import Config, ConfigDict
 
+from mmdet_jetson.stages.training.default_hooks import keep_needed_hooks, keep_own_checkpoints
 from mmdet_jetson.stages.training.mmdet_config import EVALUATORS, owners, pipelines
 
 LOCAL = "LocalVisBackend"
+# Backends of later versions of MMEngine, which configs are written for, too.
+OF_LATER = (
+    *("MLflowVisBackend", "ClearMLVisBackend", "NeptuneVisBackend", "DVCLiveVisBackend"),
+    "AimVisBackend",
+)
 LIBRARIES = ("mmengine.", "mmdet.")
 # What only mixed precision reads.
 OF_MIXED_PRECISION = ("loss_scale", "dtype")
 # What PackDetInputs keeps of a picture's history, but for how it was flipped.
 UNFLIPPED = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
 
+# The number of detections in a picture that COCO's AP is of. CocoMetric takes the other figures at
+# the third of its numbers.
+DETECTIONS = 100
+DISK = ({"backend": "disk"}, {"backend": "local"})
+
 JUDGED_BY = {
     "prefix": "figures that are named as CocoMetric names them (coco/bbox_mAP)",
     "metric_items": "all of CocoMetric's figures",
     "iou_thrs": "COCO's own IoU thresholds, 0.50 to 0.95",
     "format_only": "figures, which a file of detections alone does not give",
+    "outfile_prefix": "figures; detections are kept by the evaluation of the checkpoint",
+    "proposal_nums": "COCO's AP, which is of 100 detections in a picture",
+    "file_client_args": "the annotations in its dataset, which are files",
 }
 """Options of an evaluator with which the AP of a training would be another, or none."""
 
@@ -37,6 +51,8 @@ def adapt(config: Config, device: str) -> List[str]:
         *_use_full_precision(config.optim_wrapper, device),
         *_keep_local_visualizers(config),
         *_judge_as_coco(config),
+        *keep_needed_hooks(config),
+        *keep_own_checkpoints(config),
     ]
 
 
@@ -76,7 +92,9 @@ def _keep_local_visualizers(config: Config) -> List[str]:
     """Leave out what sends figures elsewhere, or writes them by a package of its own."""
     visualizer: ConfigDict = config.get("visualizer") or ConfigDict()
     backends = visualizer.get("vis_backends") or []
-    left_out = [each for each in backends if not _is_local(each["type"])]
+    left_out = [
+        each for each in backends if isinstance(each, dict) and _goes_elsewhere(each["type"])
+    ]
     if not left_out:
         return []
     kept = [each for each in backends if each not in left_out]
@@ -92,8 +110,7 @@ def _judge_as_coco(config: Config) -> List[str]:
     """Let the best checkpoint be chosen by the AP that evaluations and gates have, too."""
     warnings = []
     for option, instead in JUDGED_BY.items():
-        named = {key: config[key].get(option) for key in EVALUATORS}
-        asking = [key for key, value in named.items() if value is not None and value is not False]
+        asking = [key for key in EVALUATORS if not _judges_alike(option, config[key].get(option))]
         for key in asking:
             del config[key][option]
         if asking:
@@ -104,7 +121,16 @@ def _judge_as_coco(config: Config) -> List[str]:
     return warnings
 
 
-def _is_local(kind: str) -> bool:
-    """Whether it is MMEngine's own for files, or comes from one of the user's own modules."""
+def _judges_alike(option: str, value: object) -> bool:
+    if option == "proposal_nums" and isinstance(value, (list, tuple)):
+        whole = all(type(number) is int for number in value)
+        # RTMDet's (100, 1, 10) are COCO's own; fewer than three end in an IndexError.
+        return whole and DETECTIONS in value and len(value) > 2 and sorted(value)[2] >= DETECTIONS
+    return value is None or value is False or (option == "file_client_args" and value in DISK)
+
+
+def _goes_elsewhere(kind: str) -> bool:
+    """Whether it is one of MMEngine's, but not its own for files; another may be the user's."""
     found = VISBACKENDS.get(kind)
-    return kind == LOCAL or bool(found and not found.__module__.startswith(LIBRARIES))
+    library = bool(found and found.__module__.startswith(LIBRARIES))
+    return kind in OF_LATER or (library and kind != LOCAL)

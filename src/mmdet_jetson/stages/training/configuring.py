@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import List, Mapping, NamedTuple
 
 from mmdet.models.dense_heads import PAAHead
-from mmdet.registry import MODELS
+from mmdet.registry import METRICS, MODELS
 from mmengine import Config
 from mmengine.dataset import Compose
 
@@ -20,6 +20,8 @@ from mmdet_jetson.stages.training.adaptation import adapt
 from mmdet_jetson.stages.training.boxes_only import check_boxes_only
 from mmdet_jetson.stages.training.config_loading import load_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
+from mmdet_jetson.stages.training.counts import check_counts, check_epochs
+from mmdet_jetson.stages.training.default_hooks import check_checkpoint_hook
 from mmdet_jetson.stages.training.explanations import advice_for
 from mmdet_jetson.stages.training.idle_overrides import check_effective
 from mmdet_jetson.stages.training.input_size import set_input_size
@@ -55,7 +57,10 @@ def prepare(job: StageJob[TrainParameters], device: str, *, trains: bool = True)
         if trains:
             check_boxes_only(prepared.config, f"the training config {name}")
             check_registered(prepared.config)
+            check_checkpoint_hook(prepared.config)
+            METRICS.build(prepared.config.val_evaluator)
             if None not in job.parameters.overrides.values():  # else a number may mend it
+                check_counts(prepared.config)
                 check_schedule(prepared.config)
         for pipeline in mmdet_config.pipelines(prepared.config):
             Compose(pipeline)
@@ -76,7 +81,10 @@ def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Pr
     idle = check_effective(config, wanted.overrides, has_modules=has_modules)
     config = set_input_size(config, wanted.input_size)
     mmdet_config.set_class_count(config, len(wanted.classes))
-    warnings = set_epochs(config, wanted.epochs) if wanted.epochs else []
+    warnings = []
+    if wanted.epochs:
+        check_epochs(config)
+        warnings = set_epochs(config, wanted.epochs)
     if wanted.batch_size:
         mmdet_config.set_batch_size(config, wanted.batch_size)
     mmdet_config.set_workers(config, wanted.workers, pin_memory=device == "cuda")

@@ -8,15 +8,19 @@ from typing import Iterator, List, Optional, Tuple, Type
 
 from mmdet.registry import (
     DATA_SAMPLERS,
+    DATASETS,
     HOOKS,
     LOG_PROCESSORS,
     LOOPS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
     OPTIM_WRAPPERS,
     OPTIMIZERS,
     PARAM_SCHEDULERS,
+    VISBACKENDS,
     VISUALIZERS,
 )
-from mmengine import Config, Registry
+from mmengine import Config, ConfigDict, Registry
+from mmengine.registry import FUNCTIONS
 
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.training.explanations import OWN_CLASS
@@ -44,14 +48,21 @@ def check_registered(config: Config) -> None:
         StageError: a part is of a class that nobody knows.
     """
     for place, registry, part in _built_late(config):
+        if part is not None and not isinstance(part, dict):
+            raise StageError(
+                f"{place} of the training config is {part!r} and no dictionary",
+                "write dict(type='...'), as MMDetection's own configs do",
+            )
         # Without a type a part is of MMEngine's own.
-        if isinstance(part, dict) and isinstance(part.get("type"), str):
+        if part and isinstance(part.get("type"), str):
             registered(registry, part["type"], f"{place} of the training config")
 
 
 def _built_late(config: Config) -> Iterator[Tuple[str, Registry, object]]:
     yield "optim_wrapper", OPTIM_WRAPPERS, config.optim_wrapper
     yield "the optimizer of optim_wrapper", OPTIMIZERS, config.optim_wrapper.get("optimizer")
+    constructor = config.optim_wrapper.get("constructor")
+    yield "the constructor of optim_wrapper", OPTIM_WRAPPER_CONSTRUCTORS, {"type": constructor}
     for each in _several(config.get("param_scheduler")):
         yield "a param_scheduler", PARAM_SCHEDULERS, each
     for name, each in (config.get("default_hooks") or {}).items():
@@ -60,10 +71,24 @@ def _built_late(config: Config) -> Iterator[Tuple[str, Registry, object]]:
         yield "a hook in custom_hooks", HOOKS, each
     for name in DATALOADERS:
         yield f"the sampler in {name}", DATA_SAMPLERS, config[name].get("sampler")
+        yield f"the batch_sampler in {name}", DATA_SAMPLERS, config[name].get("batch_sampler")
+        yield f"the collate_fn in {name}", FUNCTIONS, config[name].get("collate_fn")
+        for dataset in _wrapped(config[name].dataset):
+            yield f"a dataset in {name}", DATASETS, dataset
     for name in ("train_cfg", "val_cfg", "test_cfg"):
         yield name, LOOPS, config.get(name)
-    yield "the visualizer", VISUALIZERS, config.get("visualizer")
+    visualizer = config.get("visualizer") or {}
+    yield "the visualizer", VISUALIZERS, visualizer
+    for each in visualizer.get("vis_backends") or []:
+        yield "a backend of the visualizer", VISBACKENDS, each
     yield "the log_processor", LOG_PROCESSORS, config.get("log_processor")
+
+
+def _wrapped(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    """Give a dataset and those that it wraps, from without to within."""
+    yield dataset
+    if "dataset" in dataset:
+        yield from _wrapped(dataset.dataset)
 
 
 def _several(parts: object) -> List[object]:

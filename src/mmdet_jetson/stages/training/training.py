@@ -37,6 +37,7 @@ from mmdet_jetson.stages.checkpoints.weights import (
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.configuring import BUILD_ADVICE, prepare
+from mmdet_jetson.stages.training.default_hooks import EPOCH_FILE, set_checkpoint_hook
 from mmdet_jetson.stages.training.explanations import explained
 from mmdet_jetson.stages.training.settled_config import SettledConfig
 from mmdet_jetson.stages.training.training_data import check_data
@@ -47,7 +48,6 @@ from mmdet_jetson.stages.training.training_watch import (
     validations,
 )
 
-BEST = "coco/bbox_mAP"
 # Python leaves it beside modules that it has imported.
 COMPILED = shutil.ignore_patterns("__pycache__")
 
@@ -106,8 +106,7 @@ def _build_runner(job: StageJob[TrainParameters], config: Config, start: Optiona
     config.work_dir = str(job.work)
     config.resume = resumable is not None
     config.load_from = str(resumable or start) if resumable or start else None
-    checkpoints = config.setdefault("default_hooks", {}).setdefault("checkpoint", {})
-    checkpoints.update(type="CheckpointHook", by_epoch=True, save_last=True, save_best=BEST)
+    set_checkpoint_hook(config)
     return Runner.from_cfg(SettledConfig.of(config))
 
 
@@ -116,7 +115,7 @@ def _write_outputs(
 ) -> Tuple[Dict[str, Optional[float]], List[str]]:
     """Write the artifact; return the best epoch's figures and warnings."""
     folder, hub = job.output, runner.message_hub
-    last = job.work / f"epoch_{runner.max_epochs}.pth"
+    last = job.work / EPOCH_FILE.format(runner.epoch)
     best = Path(hub.runtime_info.get("best_ckpt", last))
     publish(last, folder / "last.pth")
     epoch = publish(best if best.is_file() else last, folder / "best.pth")
@@ -129,7 +128,7 @@ def _write_outputs(
     figures = _figures(hub, epoch)
     metrics = {
         "best": {"epoch": epoch, "AP": figures.get("AP")},
-        "epochs": runner.max_epochs,
+        "epochs": runner.epoch,
         "curves": {
             "train": training_curve(hub, len(runner.train_dataloader)),
             "val": validations(hub),
@@ -137,11 +136,20 @@ def _write_outputs(
         "device": device,
     }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
-    return {**figures, "epochs": runner.max_epochs}, _remarks(best, hub)
+    return {**figures, "epochs": runner.epoch}, [*_ended_early(runner), *_remarks(best, hub)]
 
 
 def _figures(hub: MessageHub, epoch: int) -> ValidationFigures:
     return next((entry for entry in validations(hub) if entry["epoch"] == epoch), {})
+
+
+def _ended_early(runner: Runner) -> List[str]:
+    if runner.epoch >= runner.max_epochs:
+        return []
+    return [
+        f"the training ended after epoch {runner.epoch} of {runner.max_epochs}: a hook of the "
+        "training config stopped it (train.log says why)"
+    ]
 
 
 def _remarks(best: Path, hub: MessageHub) -> List[str]:

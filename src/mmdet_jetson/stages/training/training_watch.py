@@ -1,6 +1,7 @@
 """What the stage sees of a running training: progress, validations, and a loss that diverges."""
 
 import math
+from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
 import numpy as np
@@ -11,6 +12,7 @@ from mmengine.runner import Runner
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob
+from mmdet_jetson.stages.training.default_hooks import EPOCH_FILE
 
 VALIDATIONS = "validations"
 # CocoMetric's names, and ours.
@@ -33,7 +35,7 @@ class TrainingWatch(Hook):  # type: ignore[misc]  # mmengine has no types
 
     MMEngine saves an epoch's checkpoint before it validates that epoch, so a killed run may resume
     after a validation that never took place; it is made up for. And the last epoch is validated
-    whatever the interval is.
+    and saved whatever the intervals are, also where a hook has ended the training before its time.
     """
 
     # After MMEngine's own hooks, so that their figures and files are there.
@@ -84,9 +86,13 @@ class TrainingWatch(Hook):  # type: ignore[misc]  # mmengine has no types
             self._metrics = {"AP": figures["AP"]}
 
     def after_train(self, runner: Runner) -> None:
-        """Validate the last epoch where the interval left it out."""
+        """Validate and save the last epoch where the intervals left it out."""
         if all(entry["epoch"] != runner.epoch for entry in validations(runner.message_hub)):
             runner.val_loop.run()
+        # MMEngine saves whatever the interval is only where it knows an epoch to be the last.
+        name = EPOCH_FILE.format(runner.epoch)
+        if not Path(runner.work_dir, name).is_file():
+            runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
 
 
 def diverged(step: int) -> StageError:
