@@ -151,8 +151,11 @@ def test_without_hooks_of_its_own_a_config_has_mmengine_s(demo: Config, hooks: o
 def test_hooks_that_are_left_out_are_not_missed(dataset: Path, tmp_path: Path) -> None:
     """But for two, of which one keeps the best and the other the figures."""
     names = ("checkpoint", "runtime_info", "visualization", "timer", "logger", "sampler_seed")
-    overrides = {f"+default_hooks.{name}": None for name in names}
-    job = train_job(tmp_path, dataset, replace(PARAMETERS, overrides=overrides))
+    hooks = ", ".join(f"{name}=None" for name in names)
+    (tmp_path / "mine.py").write_text(f"_base_ = {str(DEMO)!r}\ndefault_hooks = dict({hooks})\n")
+    job = train_job(
+        tmp_path / "job", dataset, replace(PARAMETERS, config="mine.py"), config=tmp_path
+    )
     result = train.run(job)
     kept = [each for each in result.warnings if "is not left out" in each]
     assert [each.split()[2] for each in kept] == ["checkpoint", "runtime_info"]
