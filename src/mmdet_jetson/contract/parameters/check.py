@@ -15,7 +15,7 @@ class CheckParameters(Parameters):
     That is a target, or "documented" of `contract.report`. An input named as the export's backend
     has its deploy config. ``device`` is what the training asks for: "auto", "cpu" or "cuda".
     ``largest`` says by target how many pixels a side of a picture may have, where its engine takes
-    any up to there.
+    any up to there. ``training`` is what else of the training is looked at.
     """
 
     device: str

@@ -1,7 +1,6 @@
 """Draw detections and ground truth on a picture."""
 
 import colorsys
-import os
 from pathlib import Path
 from typing import Iterator, Sequence, Tuple
 
@@ -64,8 +63,7 @@ def write_jpeg(path: Path, picture: np.ndarray) -> None:
     """
     # cv2.imwrite says "no" instead of raising when a disk is full.
     _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
-    if os.path.lexists(path):
-        path.unlink()
+    path.unlink(missing_ok=True)
     with path.open("xb") as stream:  # "x": what is written goes through no link, nor into a pipe
         stream.write(content.tobytes())
 

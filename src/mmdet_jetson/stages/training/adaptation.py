@@ -8,7 +8,11 @@ from typing import List, Optional
 from mmdet.registry import VISBACKENDS
 from mmengine import Config, ConfigDict
 
-from mmdet_jetson.stages.training.default_hooks import keep_needed_hooks, keep_own_checkpoints
+from mmdet_jetson.stages.training.default_hooks import (
+    DISK,
+    keep_needed_hooks,
+    keep_own_checkpoints,
+)
 from mmdet_jetson.stages.training.mmdet_config import EVALUATORS, owners, pipelines
 
 LOCAL = "LocalVisBackend"
@@ -26,7 +30,6 @@ UNFLIPPED = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
 # The number of detections in a picture that COCO's AP is of. CocoMetric takes the other figures at
 # the third of its numbers.
 DETECTIONS = 100
-DISK = ({"backend": "disk"}, {"backend": "local"})
 
 JUDGED_BY = {
     "prefix": "figures that are named as CocoMetric names them (coco/bbox_mAP)",

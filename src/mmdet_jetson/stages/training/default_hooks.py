@@ -5,7 +5,7 @@ is published. So most of its options are the pipeline's to set, not a config's.
 """
 
 import inspect
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Tuple
 
 from mmdet.registry import HOOKS
 from mmengine import Config, ConfigDict
@@ -16,6 +16,8 @@ from mmdet_jetson.stages.errors import StageError
 BEST = "coco/bbox_mAP"
 EPOCH_FILE = "epoch_{}.pth"
 """What MMEngine calls the checkpoint of an epoch in a training's work folder."""
+DISK = ({"backend": "disk"}, {"backend": "local"})
+"""How MMEngine is told to use ordinary files."""
 FIXED = {
     "type": "CheckpointHook",
     "by_epoch": True,
@@ -57,8 +59,8 @@ OWN = {
     "save_param_scheduler": Own((True,), _RESUMED),
     "filename_tmpl": Own((None, EPOCH_FILE), f"a killed training goes on from {EPOCH_FILE}"),
     "out_dir": Own((None,), _FOLDER),
-    "file_client_args": Own((None, {"backend": "disk"}, {"backend": "local"}), _FOLDER),
-    "backend_args": Own((None, {"backend": "disk"}, {"backend": "local"}), _FOLDER),
+    "file_client_args": Own((None, *DISK), _FOLDER),
+    "backend_args": Own((None, *DISK), _FOLDER),
     "published_keys": Own(
         (None,), "best.pth and last.pth are published without what only a resumed training reads"
     ),
@@ -88,7 +90,7 @@ def keep_own_checkpoints(config: Config) -> List[str]:
     if not isinstance(hook, dict):
         return warnings
     if hook.get("type", "CheckpointHook") != "CheckpointHook":
-        for key in [key for key in hook if key not in _known_options() and key != "type"]:
+        for key in _unknown_options(hook):
             del hook[key]
     for option, own in OWN.items():
         if option in hook and not _asks_for(hook[option], own.same):
@@ -118,7 +120,7 @@ def check_checkpoint_hook(config: Config) -> None:
         StageError: the hook has an option that is none, or no whole number in one that counts.
     """
     hook: Dict[str, object] = (config.get("default_hooks") or {}).get("checkpoint") or {}
-    unknown = [key for key in hook if key not in _known_options() and key != "type"]
+    unknown = _unknown_options(hook)
     if unknown:
         raise StageError(
             f"the checkpoint hook in default_hooks of the training config has an option "
@@ -134,11 +136,12 @@ def check_checkpoint_hook(config: Config) -> None:
             )
 
 
-def _known_options() -> List[str]:
+def _unknown_options(hook: Mapping[str, object]) -> List[str]:
     named = inspect.signature(CheckpointHook.__init__).parameters.values()
     own = [each.name for each in named if each.kind is each.POSITIONAL_OR_KEYWORD]
-    # Every hook has a priority, and a checkpoint its meta.
-    return [*own[1:], "priority", "meta"]
+    # Every hook has a type and a priority, and a checkpoint its meta.
+    known = (*own[1:], "type", "priority", "meta")
+    return [key for key in hook if key not in known]
 
 
 def _asks_for(value: object, same: Tuple[object, ...]) -> bool:

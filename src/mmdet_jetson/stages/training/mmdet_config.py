@@ -33,9 +33,15 @@ def set_dataset(config: Config, root: str, classes: Sequence[str]) -> None:
 
 def innermost(dataset: ConfigDict) -> ConfigDict:
     """Look through wrappers such as MultiImageMixDataset and RepeatDataset."""
-    while "dataset" in dataset:
-        dataset = dataset.dataset
-    return dataset
+    *_, last = wrapped(dataset)
+    return last
+
+
+def wrapped(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    """Give a dataset and those that it wraps, from without to within."""
+    yield dataset
+    if "dataset" in dataset:
+        yield from wrapped(dataset.dataset)
 
 
 def set_class_count(config: Config, count: int) -> None:

@@ -19,12 +19,12 @@ from mmdet.registry import (
     VISBACKENDS,
     VISUALIZERS,
 )
-from mmengine import Config, ConfigDict, Registry
+from mmengine import Config, Registry
 from mmengine.registry import FUNCTIONS
 
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.training.explanations import OWN_CLASS
-from mmdet_jetson.stages.training.mmdet_config import DATALOADERS
+from mmdet_jetson.stages.training.mmdet_config import DATALOADERS, wrapped
 
 
 def registered(registry: Registry, kind: object, place: str) -> Type[object]:
@@ -73,7 +73,7 @@ def _built_late(config: Config) -> Iterator[Tuple[str, Registry, object]]:
         yield f"the sampler in {name}", DATA_SAMPLERS, config[name].get("sampler")
         yield f"the batch_sampler in {name}", DATA_SAMPLERS, config[name].get("batch_sampler")
         yield f"the collate_fn in {name}", FUNCTIONS, config[name].get("collate_fn")
-        for dataset in _wrapped(config[name].dataset):
+        for dataset in wrapped(config[name].dataset):
             yield f"a dataset in {name}", DATASETS, dataset
     for name in ("train_cfg", "val_cfg", "test_cfg"):
         yield name, LOOPS, config.get(name)
@@ -82,13 +82,6 @@ def _built_late(config: Config) -> Iterator[Tuple[str, Registry, object]]:
     for each in visualizer.get("vis_backends") or []:
         yield "a backend of the visualizer", VISBACKENDS, each
     yield "the log_processor", LOG_PROCESSORS, config.get("log_processor")
-
-
-def _wrapped(dataset: ConfigDict) -> Iterator[ConfigDict]:
-    """Give a dataset and those that it wraps, from without to within."""
-    yield dataset
-    if "dataset" in dataset:
-        yield from _wrapped(dataset.dataset)
 
 
 def _several(parts: object) -> List[object]:
