@@ -27,7 +27,7 @@ class NetworkNodes:
     """The nodes that a graph's convolutions need, from the first one on, in the file's order."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        model = with_constant_shapes(model)  # as fused graphs are
+        model = _with_known_shapes(model)
         nodes = list(model.graph.node)
         self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
         for node in nodes:
@@ -47,6 +47,18 @@ class NetworkNodes:
             self.constants[name] = np.array(attribute.ints)
             node.input.append(name)
             node.attribute.remove(attribute)
+
+
+def _with_known_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph as fused ones are, without a shape that is known.
+
+    Each that is found makes others known behind it, as along the group norms of a head; a fused
+    graph has been through this once more than a documented one.
+    """
+    folded = with_constant_shapes(model)
+    if len(folded.graph.node) == len(model.graph.node):
+        return folded
+    return _with_known_shapes(folded)
 
 
 def compare_files(first: Path, second: Path, folded: Optional[Folded]) -> NetworkComparison:

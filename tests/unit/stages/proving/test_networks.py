@@ -6,7 +6,8 @@ import pytest
 from onnx import numpy_helper, parser
 
 from mmdet_jetson.stages.inference.graph import Folded
-from mmdet_jetson.stages.proving.networks import compare_files
+from mmdet_jetson.stages.proving.constant_shapes import with_constant_shapes
+from mmdet_jetson.stages.proving.networks import NetworkNodes, compare_files, compare_networks
 from mmdet_jetson.stages.proving.proof import NetworkComparison
 
 # The same network as two exporters write it: constants as nodes or as weights, absent inputs as
@@ -193,3 +194,30 @@ def test_another_wiring_is_seen(tmp_path: Path) -> None:
     assert compare_files(first, second, None).differences == (
         "Add against : it reads b, the other c",
     )
+
+
+# Two group norms, as PyTorch 1.11 writes what is around them.
+NORMED = """<ir_version: 7, opset_import: ["" : 13]>
+g (float[1, 2, 4, 4] x) => (float[N, C, H, W] y)
+<int64[3] groups = {0, 1, -1}, float[2, 2, 1, 1] w = {1, 2, 3, 4}>
+{
+  a = Conv (x, w)
+  a1 = Reshape (a, groups)
+  a2 = Shape (a)
+  a3 = Reshape (a1, a2)
+  b = Conv (a3, w)
+  b1 = Reshape (b, groups)
+  b2 = Shape (b)
+  b3 = Reshape (b1, b2)
+  y = Conv (b3, w)
+}"""
+
+
+def test_a_shape_that_is_known_behind_another_is_no_difference() -> None:
+    """A fused graph has had the first of them computed as it was made."""
+    model = parser.parse_model(NORMED)
+    once = with_constant_shapes(model)
+    assert [node.op_type for node in once.graph.node].count("Shape") == 1
+    networks = NetworkNodes(model), NetworkNodes(once)
+    assert compare_networks(*networks) == []
+    assert [len(each.nodes) for each in networks] == [7, 7]
