@@ -1,0 +1,1 @@
+"""Releases: artifacts bound into one, shown and compared."""

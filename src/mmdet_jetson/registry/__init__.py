@@ -1,0 +1,1 @@
+"""Artifacts between the store and other places: registries, folders and archives in OCI layout."""
