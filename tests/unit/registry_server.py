@@ -2,7 +2,7 @@
 
     with RegistryServer() as server:          # or RegistryServer(referrers=False, auth="bearer", tls=folder)
         server.place("team/mugs")             # docker://127.0.0.1:PORT/team/mugs
-        server.spoil("GET", "/blobs/", cut_answer(1000))      # the next such request goes wrong
+        server.spoil("GET", "/blobs/", cut_answer(1000))      # the next such request goes wrong: registry_faults
         server.spoil("PUT", "/manifests/", status(503), times=2)
         server.asked                          # what came: method, path, headers, size of the body
         server.repositories["team/mugs"].tags # what is there
@@ -16,22 +16,20 @@ By hand: ``python tests/unit/registry_server.py PORT [--no-referrers] [--auth ba
 import argparse
 import base64
 import hashlib
-import ipaddress
 import json
 import re
 import socket
-import ssl
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from registry_certificate import server_context
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MAX_MANIFEST = 4 << 20
@@ -122,7 +120,7 @@ class RegistryServer(ThreadingHTTPServer):
         self.refuses_tokens = False
         """Whether no token is any good."""
         self.ca = tls / "registry.crt" if tls else None
-        self._tls = _server_context(tls) if tls else None
+        self._tls = server_context(tls) if tls else None
         self._faults: list[tuple[str, re.Pattern[str], Fault]] = []
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
 
@@ -275,7 +273,7 @@ class Handler(BaseHTTPRequestHandler):
         repository.uploads[key] = bytearray()
         return self._upload_at(name, key, 202)
 
-    def _upload(self, query: dict[str, str], name: str, key: str) -> Answer:
+    def _upload(self, query: dict[str, str], name: str, key: str) -> Answer:  # noqa: PLR0911
         repository = self.server.repositories.get(name, Repository())
         upload = repository.uploads.get(key)
         if upload is None:
@@ -443,7 +441,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _bytes(self, left: int) -> Iterator[bytes]:
         while left:
-            block = self.rfile.read1(min(left, 1 << 18))  # type: ignore[attr-defined]
+            block = self.rfile.read1(min(left, 1 << 18))
             if not block:
                 self.close_connection = True
                 raise ConnectionError("the client hung up")
@@ -467,129 +465,6 @@ _ROUTES: list[tuple[str, Callable[..., Answer]]] = [
     (rf"{_NAME}/tags/list", Handler._tags),
     (rf"{_NAME}/referrers/(?P<digest>sha256:[0-9a-f]{{64}})", Handler._referrers),
 ]
-
-
-# Faults.
-
-
-def status(code: int, headers: dict[str, str] | None = None, body: bytes = b"") -> Fault:
-    """Answer that, and do nothing of what was asked."""
-
-    def fault(handler: Handler) -> None:
-        handler.receive()
-        handler.send(Answer(code, headers or {}, body))
-
-    return fault
-
-
-def changed(change: Callable[[Answer], Answer | None]) -> Fault:
-    """Do what was asked, and change the answer."""
-
-    def fault(handler: Handler) -> None:
-        answer = handler.answer()
-        handler.send(change(answer) or answer)
-
-    return fault
-
-
-def header(name: str, value: str | None) -> Fault:
-    """Answer with another value of a header, or without it."""
-
-    def change(answer: Answer) -> None:
-        answer.headers.pop(name, None)
-        if value is not None:
-            answer.headers[name] = value
-
-    return changed(change)
-
-
-def body(content: bytes) -> Fault:
-    """Answer with another body, whatever the headers say of the right one."""
-    return changed(lambda answer: Answer(answer.status, answer.headers, content))
-
-
-def redirect(url: str, code: int = 307) -> Fault:
-    return status(code, {"Location": url})
-
-
-def cut_request(after: int) -> Fault:
-    """Hang up when so many bytes of the body have come; whether those count says `keeps_cut`."""
-
-    def fault(handler: Handler) -> None:
-        content = handler.receive(after)
-        key = re.search(r"/v2/(.+)/blobs/uploads/([0-9a-f-]+)", handler.path)
-        if key and handler.command == "PATCH" and handler.server.keeps_cut:
-            handler.server.repository(key[1]).uploads[key[2]] += content
-        handler.hang_up()
-
-    return fault
-
-
-def cut_answer(after: int) -> Fault:
-    """Do what was asked, and hang up after so many bytes of the answer's body."""
-
-    def fault(handler: Handler) -> None:
-        handler.send(handler.answer(), upto=after)
-        handler.wfile.flush()
-        handler.hang_up()
-
-    return fault
-
-
-def unanswered(handler: Handler) -> None:
-    """Do what was asked, and hang up without a word."""
-    handler.answer()
-    handler.hang_up()
-
-
-def endless(handler: Handler) -> None:
-    """Answer with a body without an end, in chunks."""
-    answer = handler.answer()
-    handler.send_response_only(answer.status)
-    for name, value in answer.headers.items():
-        handler.send_header(name, value)
-    handler.send_header("Transfer-Encoding", "chunked")
-    handler.end_headers()
-    chunk = answer.body or b"x"
-    with suppress(OSError):
-        while True:
-            handler.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
-            handler.wfile.flush()
-    handler.close_connection = True
-
-
-def drip(seconds: float, in_headers: bool = False) -> Fault:
-    """Answer with a byte every so often."""
-
-    def fault(handler: Handler) -> None:
-        answer = handler.answer()
-        with suppress(OSError):
-            if in_headers:
-                handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-                answer.body = b"x" * 60_000
-            else:
-                handler.send(
-                    Answer(
-                        answer.status, {**answer.headers, "Content-Length": str(len(answer.body))}
-                    )
-                )
-            for number in range(len(answer.body)):
-                handler.wfile.write(answer.body[number : number + 1])
-                handler.wfile.flush()
-                time.sleep(seconds)
-        handler.close_connection = True
-
-    return fault
-
-
-def silent(seconds: float) -> Fault:
-    """Answer nothing, and hang up in the end."""
-
-    def fault(handler: Handler) -> None:
-        time.sleep(seconds)
-        handler.hang_up()
-
-    return fault
 
 
 def _error(code: int, name: str, headers: dict[str, str] | None = None, detail: str = "") -> Answer:
@@ -630,45 +505,6 @@ def _referrer(digest: str, kind: str, content: bytes, subject: str) -> dict[str,
 
 def _basic() -> str:
     return f"Basic {base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
-
-
-def _server_context(folder: Path) -> ssl.SSLContext:
-    if not (folder / "registry.key").exists():
-        make_certificate(folder)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "registry.crt", folder / "registry.key")
-    return context
-
-
-def make_certificate(folder: Path) -> None:
-    """Write ``registry.crt`` and ``registry.key``: a certificate for this machine that signs itself."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(timezone.utc)
-    hosts = [ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")]
-    names = [x509.DNSName("localhost"), *map(x509.IPAddress, hosts)]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    pem = serialization.Encoding.PEM
-    (folder / "registry.crt").write_bytes(certificate.public_bytes(pem))
-    (folder / "registry.key").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
 
 
 def _main() -> None:
