@@ -18,6 +18,8 @@ from mmdet_jetson.store.oci import INDEX, MANIFEST, Descriptor, digest_of
 
 Opened = Callable[..., Repository]
 MUG = manifest_of()
+LIST = MUG.descriptor.digest.replace(":", "-")
+"""The tag of the list of who refers to it."""
 OTHER = manifest_of(annotations={"glaze": "blue"})
 HANDLE = manifest_of(
     MUG, annotations={"glaze": "red"}, artifactType="application/vnd.example.handle"
@@ -218,7 +220,7 @@ def test_the_list_of_clients_is_that_of_the_specification(
     with listless:
         opened(listless).put_manifest(HANDLE, ["handle"])
         there = listless.repositories["team/mugs"]
-        digest = there.tags[MUG.descriptor.digest.replace(":", "-")]
+        digest = there.tags[LIST]
     kind, content = there.manifests[digest]
     assert kind == INDEX
     assert json.loads(content) == {
@@ -245,15 +247,27 @@ def test_entries_of_others_stay_as_they_are(listless: RegistryServer, opened: Op
         there.manifests[OTHER.descriptor.digest] = (MANIFEST, OTHER.content)
         there.manifests[str(unknown["digest"])] = (MANIFEST, b"")
         there.manifests[written.descriptor.digest] = (INDEX, written.content)
-        tag = MUG.descriptor.digest.replace(":", "-")
-        there.tags[tag] = written.descriptor.digest
+        there.tags[LIST] = written.descriptor.digest
         repository = opened(listless)
         repository.put_manifest(HANDLE, [])
-        entries = json.loads(there.manifests[there.tags[tag]][1])["manifests"]
+        entries = json.loads(there.manifests[there.tags[LIST]][1])["manifests"]
         assert entries[:2] == [theirs, unknown]
         assert digests(repository.referrers(MUG.descriptor.digest)) == digests(
             [OTHER.descriptor, HANDLE.descriptor]
         )
+
+
+def test_an_entry_of_what_was_deleted_goes(listless: RegistryServer, opened: Opened) -> None:
+    with listless:
+        repository = opened(listless)
+        for content in (HANDLE, SPOUT):
+            repository.put_manifest(content, [])
+        there = listless.repositories["team/mugs"]
+        del there.manifests[HANDLE.descriptor.digest]
+        repository.put_manifest(manifest_of(MUG, annotations={"a": "b"}), [])
+        listed = json.loads(there.manifests[there.tags[LIST]][1])["manifests"]
+    assert len(listed) == 2
+    assert HANDLE.descriptor.digest not in {entry["digest"] for entry in listed}
 
 
 def test_writers_at_once_lose_nothing(listless: RegistryServer, opened: Opened) -> None:
@@ -273,7 +287,7 @@ def test_writers_at_once_lose_nothing(listless: RegistryServer, opened: Opened) 
         for thread in threads:
             thread.join()
         there = listless.repositories["team/mugs"]
-        listed = there.manifests[there.tags[MUG.descriptor.digest.replace(":", "-")]][1]
+        listed = there.manifests[there.tags[LIST]][1]
     entries = {entry["digest"] for entry in json.loads(listed)["manifests"]}
     assert entries == digests([part.descriptor for part in parts])
 
@@ -289,11 +303,10 @@ def test_one_that_overwrites_what_it_never_saw_puts_it_back(
             first.put_manifest(HANDLE, [])
             handler.send(handler.answer())  # type: ignore[attr-defined]
 
-        tag = MUG.descriptor.digest.replace(":", "-")
-        listless.spoil("PUT", rf"/manifests/{tag}$", meanwhile)
+        listless.spoil("PUT", rf"/manifests/{LIST}$", meanwhile)
         second.put_manifest(SPOUT, [])
         there = listless.repositories["team/mugs"]
-        entries = json.loads(there.manifests[there.tags[tag]][1])["manifests"]
+        entries = json.loads(there.manifests[there.tags[LIST]][1])["manifests"]
     assert {entry["digest"] for entry in entries} == digests([HANDLE.descriptor, SPOUT.descriptor])
 
 
@@ -301,10 +314,9 @@ def test_one_that_was_killed_before_it_wrote_the_list_is_found(
     listless: RegistryServer, opened: Opened
 ) -> None:
     with listless:
-        tag = MUG.descriptor.digest.replace(":", "-")
-        listless.spoil("PUT", rf"/manifests/{tag}$", status(403))
+        listless.spoil("PUT", rf"/manifests/{LIST}$", status(403))
         refused(lambda: opened(listless).put_manifest(HANDLE, []))
-        assert tag not in listless.repositories["team/mugs"].tags
+        assert LIST not in listless.repositories["team/mugs"].tags
         assert digests(opened(listless).referrers(MUG.descriptor.digest)) == {
             HANDLE.descriptor.digest
         }
@@ -315,9 +327,8 @@ def test_others_that_never_stop_overwriting(
 ) -> None:
     monkeypatch.setattr(referrers, "_LONGEST_PAUSE", 0)
     with listless:
-        tag = MUG.descriptor.digest.replace(":", "-")
         ignored = status(201, {})
-        listless.spoil("PUT", rf"/manifests/{tag}$", ignored, times=100)
+        listless.spoil("PUT", rf"/manifests/{LIST}$", ignored, times=100)
         said = refused(lambda: opened(listless).put_manifest(HANDLE, []))
     assert "others keep overwriting the list of who refers to" in said
 
