@@ -73,12 +73,16 @@ class Display:
 
     def bytes_fetched(self, name: str, done: int, total: int | None) -> None:
         """Show how far a download is, in bytes."""
+        if self._task is None:
+            self._show(f"fetching {name}")
         self.bytes_moved(f"fetching {name}", done, total)
 
+    def transfer(self, what: str) -> None:
+        """Show that a transfer begins."""
+        self._show(what)
+
     def bytes_moved(self, what: str, done: int, total: int | None) -> None:
-        """Show how far a transfer is, in bytes, unless something else is shown."""
-        if self._task is None:
-            self._show(what)
+        """Show how far a transfer is, in bytes."""
         of = f" of {total / 1e6:.0f}" if total else ""
         text = f"{done / 1e6:.0f}{of} MB"
         self._advance(done, total or 0, text)

@@ -1,45 +1,64 @@
 """The registry that a command's results come from and go to."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.errors import UserError
+from mmdet_jetson.errors import ConfigError, UserError
+from mmdet_jetson.registry import places
 from mmdet_jetson.registry.shared import SharedStore
 from mmdet_jetson.store import Descriptor, Store
 
 
+@contextmanager
 def open_shared(
     project: Project, settings: Settings, store: Store, display: Display, *, push: bool
-) -> SharedStore | None:
+) -> Iterator[SharedStore | None]:
     """Open the registry of the configuration, if it names one; nothing is asked of it yet.
 
     Raises:
         UserError: it is not the name of a registry; or ``push`` is asked for and there is none, or
-            no connection may be opened.
+            no connection may be opened. At the end, that not all could be pushed.
     """
     told = project.pipeline.store
     if not told.registry:
         if push:
             raise UserError(
                 "--push: no registry is configured to push to",
-                f"registry = ... in [store] of {project.path}, or --set "
-                "store.registry=docker://HOST/REPOSITORY",
+                f"registry = ... in [store] of {project.path}, or "
+                "--set store.registry=docker://HOST/REPOSITORY",
             )
-        return None
-    from mmdet_jetson.registry.places import open_place  # noqa: PLC0415 - not where there is none
-
-    place = open_place(told.registry, told, settings)
+        yield None
+        return
+    where = places.parse(told.registry)
+    if where.name:
+        raise ConfigError(
+            f"{project.path}: store.registry: {told.registry!r} names one thing in a repository",
+            f"{where}",
+        )
     if settings.offline:
         if push:
             raise UserError(
-                f"--push: MMDET_JETSON_OFFLINE is 1, so nothing can go to {place.name}",
+                f"--push: MMDET_JETSON_OFFLINE is 1, so nothing can go to {where}",
                 "unset it, or leave out --push: results can be pushed later",
             )
-        display.say(f"warning: {place.name} is not asked: MMDET_JETSON_OFFLINE is 1")
-        return None
-    return SharedStore(place, store, display.say, lambda what: _Watch(display, what))
+        display.say(f"warning: {where} is not asked: MMDET_JETSON_OFFLINE is 1")
+        yield None
+        return
+    options = places.Options(_file(told.ca, settings.root), told.plain_http)
+    with places.open_place(where, settings, writing=True, options=options) as place:
+        shared = SharedStore(place, store, display.say, lambda what: _Watch(display, what))
+        yield shared
+        shared.finish()
+
+
+def _file(named: str | None, root: Path) -> str:
+    """Give the path of a file that a configuration names, from the project's root."""
+    return str(root / Path(named).expanduser()) if named else ""
 
 
 class _Watch:
@@ -51,8 +70,9 @@ class _Watch:
         self._guard = threading.Lock()
 
     def planned(self, blobs: int, size: int) -> None:
-        """Remember how much there is to move."""
+        """Show that it begins, and how much there is to move."""
         self._total = size
+        self._display.transfer(self._what)
 
     def begun(self, blob: Descriptor, there: int) -> None:
         """Count what an earlier transfer brought."""

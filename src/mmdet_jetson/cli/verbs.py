@@ -76,7 +76,7 @@ def _refuse_empty(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if value == "" or (isinstance(value, list) and "" in value):
             raise UserError(
-                f"--{name.replace('_', '-')} is empty",
+                f"--{name.rstrip('_').replace('_', '-')} is empty",
                 "name something, or leave it out; a variable of the shell may not be set",
             )
 
@@ -171,13 +171,11 @@ def session(request: Request) -> Iterator[Session]:
     inputs = Inputs(project, settings, display.bytes_fetched)
     steps = plan_given(project, inputs, given) if given else pipeline.plan(project, inputs)
     store = Store(settings.artifacts)
-    shared = open_shared(project, settings, store, display, push=request.push)
     choose = open_for_device if request.for_device else open_runtimes
-    runtimes = choose(request.runtime, settings, store, display.say)
-    pushes = request.push or settings.ci
-    yield Session(project, settings, steps, store, runtimes, display, given, shared, pushes)
-    if shared:
-        shared.finish()
+    with open_shared(project, settings, store, display, push=request.push) as shared:
+        runtimes = choose(request.runtime, settings, store, display.say)
+        pushes = request.push or settings.ci
+        yield Session(project, settings, steps, store, runtimes, display, given, shared, pushes)
 
 
 def _config_file(named: str, root: Path) -> Path:

@@ -30,8 +30,8 @@ class State:
     key: str = ""
 
 
-Look = Callable[[str], Artifact | None]
-"""Asks a registry for the result of a key."""
+Look = Callable[[str, str], Artifact | None]
+"""Asks a registry for the result of a key, which has a kind."""
 
 
 def states(
@@ -39,16 +39,17 @@ def states(
     ingredients_of: IngredientsOf,
     store: Store,
     name: str,
-    look: Look = lambda _: None,
+    look: Look = lambda _key, _kind: None,
 ) -> list[State]:
     """Look every step up under the run name ``name``; nothing is run or fetched.
 
     What the store does not have is asked of a registry with ``look``.
     """
+    known = _Known(ingredients_of, store, name, look)
     artifacts: dict[str, Artifact] = {}
     found = []
     for step in steps:
-        state = _state(step, ingredients_of, store, look, artifacts, f"{name}.{step.name}")
+        state = known.state(step, artifacts)
         if state.artifact:
             artifacts[step.name] = state.artifact
         found.append(state)
@@ -64,35 +65,40 @@ def _unless_idle(state: State, found: Sequence[State]) -> State:
     return replace(state, word="not needed", reasons=(known,))
 
 
-def _state(
-    step: Step,
-    ingredients_of: IngredientsOf,
-    store: Store,
-    look: Look,
-    artifacts: Artifacts,
-    run_name: str,
-) -> State:
-    absent = missing_inputs(step, artifacts)
-    if absent:
-        return State(step, "waiting", (f"needs {', '.join(absent)}, which would run first",))
-    if not is_fetched(step):
-        return State(step, "missing", ("its source was never fetched",))
-    now = ingredients_of(step, artifacts)
-    artifact = store.find(cache_tag(now.key))
-    if artifact:
-        known = "nothing has changed since it was made"
-        return State(step, "cached", (known,), artifact, now.key)
-    if artifact := look(now.key):
-        known = f"it was made on {artifact.provenance.created}, and is fetched when it is read"
-        return State(step, IN_REGISTRY, (known,), artifact, now.key)
-    if flaw := store.damage(cache_tag(now.key)) or store.damage(run_name):
-        reason = f"{flaw}; run again, or `invoke verify --mend`"
-        return State(step, "damaged", (reason,), key=now.key)
-    last = store.find(run_name)
-    never = (f"it never ran under the name {run_name!r}",)
-    return State(
-        step, "missing", tuple(differences(last.provenance, now)) if last else never, key=now.key
-    )
+@dataclass(frozen=True)
+class _Known:
+    """What is known of results: in the store, there by run names, and in the registry."""
+
+    ingredients_of: IngredientsOf
+    store: Store
+    name: str
+    look: Look
+
+    def state(self, step: Step, artifacts: Artifacts) -> State:
+        """Look a step up, given the artifacts of the steps before it."""
+        absent = missing_inputs(step, artifacts)
+        if absent:
+            return State(step, "waiting", (f"needs {', '.join(absent)}, which would run first",))
+        if not is_fetched(step):
+            return State(step, "missing", ("its source was never fetched",))
+        now = self.ingredients_of(step, artifacts)
+        if artifact := self.store.find(cache_tag(now.key)):
+            reason = "nothing has changed since it was made"
+            return State(step, "cached", (reason,), artifact, now.key)
+        if artifact := self.look(now.key, step.kind):
+            reason = f"made on {artifact.provenance.created}; it is fetched when something reads it"
+            return State(step, IN_REGISTRY, (reason,), artifact, now.key)
+        return self._absent(step, now)
+
+    def _absent(self, step: Step, now: Ingredients) -> State:
+        run_name = f"{self.name}.{step.name}"
+        if flaw := self.store.damage(cache_tag(now.key)) or self.store.damage(run_name):
+            reason = f"{flaw}; run again, or `invoke verify --mend`"
+            return State(step, "damaged", (reason,), key=now.key)
+        last = self.store.find(run_name)
+        never = (f"it never ran under the name {run_name!r}",)
+        reasons = tuple(differences(last.provenance, now)) if last else never
+        return State(step, "missing", reasons, key=now.key)
 
 
 def differences(last: Provenance, now: Ingredients) -> list[str]:

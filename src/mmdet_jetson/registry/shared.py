@@ -50,15 +50,15 @@ class SharedStore:
         self._unpushed: list[tuple[Artifact, str, bool]] = []
         self._is_gone = False
 
-    def look(self, key: str) -> Artifact | None:
+    def look(self, key: str, kind: str) -> Artifact | None:
         """The result of a key as the registry describes it, thin; None where it has none.
 
         Never fails: what is no result of that key is said and counts as none, and a registry that
         does not answer is said once and asked no more.
         """
-        if key not in self._found and key not in self._wrong and not self._is_gone:
-            if artifact := self._asked(cache_tag(key), key):
-                self._found[key] = artifact
+        is_known = key in self._found or key in self._wrong or self._is_gone
+        if not is_known and (artifact := self._asked(key, kind)):
+            self._found[key] = artifact
         return self._found.get(key)
 
     def look_at(self, tag: str) -> Artifact | None:
@@ -93,7 +93,7 @@ class SharedStore:
         That is the one that the place had first, so that whoever computes the same at the same
         time goes on with the same; the artifact itself where there is no other.
         """
-        found = self.look(artifact.provenance.key)
+        found = self.look(artifact.provenance.key, artifact.kind)
         if found is None or found.digest == artifact.digest:
             return artifact
         try:
@@ -149,35 +149,29 @@ class SharedStore:
             )
 
     def _push(self, artifact: Artifact, tag: str, *, anew: bool) -> None:
-        key = artifact.provenance.key
+        key, is_here = artifact.provenance.key, self._store.find(artifact.digest) is not None
         known, named = self.place.resolve(cache_tag(key)), self.place.resolve(tag)
-        if not (_is(known, artifact) and _is(named, artifact)):
-            self._send(artifact, tag)
-        if known and not _is(known, artifact) and (anew or key in self._wrong):
-            self._name(artifact, cache_tag(key))
-
-    def _send(self, artifact: Artifact, tag: str) -> None:
-        if self._store.find(artifact.digest):
+        if is_here and not _is(known, artifact):
             watch = self._watching(f"pushing {artifact.provenance.step}")
-            push(
-                self._store, [artifact.digest], self.place, evidence=False, watch=watch, tag=tag
-            )
-        else:  # all of it is there, and not here
+            push(self._store, [artifact.digest], self.place, evidence=False, watch=watch, tag=tag)
+            if known and (anew or key in self._wrong):
+                self._name(artifact, cache_tag(key))
+        elif not _is(named, artifact):  # all of it is there
             self._name(artifact, tag)
 
     def _name(self, artifact: Artifact, tag: str) -> None:
         if found := self.place.manifest(artifact.digest):
             self.place.put_manifest(found, [tag])
 
-    def _asked(self, tag: str, key: str) -> Artifact | None:
+    def _asked(self, key: str, kind: str) -> Artifact | None:
+        tag = cache_tag(key)
         try:
             artifact = self._read(tag)
-            if artifact and artifact.provenance.key != key:
-                raise ValueError(f"it is of the key {artifact.provenance.key[:12] or 'of none'}")
-        except PlaceError as error:
-            return self._drop(key, f"{tag[:18]} cannot be read", error)
+            if artifact:
+                _check(artifact, key, kind)
         except (ValueError, UserError) as error:
-            return self._drop(key, f"{tag[:18]} is not what its tag says", error)
+            self._drop(key, f"{tag[:18]} cannot be used", error)
+            return None
         return artifact
 
     def _read(self, tag: str) -> Artifact | None:
@@ -204,7 +198,7 @@ class SharedStore:
                 content += block
                 if len(content) > blob.size:
                     break
-        if oci.digest_of(content) != blob.digest:
+        if oci.digest_of(bytes(content)) != blob.digest:
             raise ValueError("its provenance does not match its digest")
         return bytes(content)
 
@@ -232,6 +226,13 @@ class SharedStore:
         except PlaceError:
             return False
         return True
+
+
+def _check(artifact: Artifact, key: str, kind: str) -> None:
+    if artifact.kind != kind:
+        raise ValueError(f"it is of kind {artifact.kind}, not {kind}")
+    if artifact.provenance.key != key:
+        raise ValueError(f"it is the result of another key, {artifact.provenance.key[:12]!r}")
 
 
 def _is(named: Descriptor | None, artifact: Artifact) -> bool:

@@ -105,7 +105,7 @@ def _that_counts(step: Step, context: RunContext, made: Artifact) -> Artifact:
         return made
     first = context.shared.first(made)
     if first is not made:
-        context.listener.finished(step, first, cached=True)
+        context.listener.in_registry(step, first)
     return first
 
 
@@ -143,7 +143,7 @@ def known(step: Step, context: RunContext, now: Ingredients) -> Artifact | None:
     if step.name in context.again:
         return None
     here = context.store.find(cache_tag(now.key))
-    return here or (context.shared.look(now.key) if context.shared else None)
+    return here or (context.shared.look(now.key, step.kind) if context.shared else None)
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ def run_steps(
             made = frozenset(each for each in artifacts if context.is_here(artifacts[each]))
             context = replace(context, again=context.again - made)
             continue
-        for step, artifact in artifacts.items():
+        for made_by, artifact in artifacts.items():
             if context.is_here(artifact):
-                _tag(context.store, artifact, f"{name}.{step}")
+                _tag(context.store, artifact, f"{name}.{made_by}")
         return artifacts
 
 
