@@ -171,7 +171,7 @@ class _Writing:
         self._end(size)
 
     def name(self, manifest: Descriptor, tags: Sequence[str]) -> None:
-        entries = merged(self._index.manifests, [(manifest, tags)], lambda _: False)
+        entries = merged(self._index.manifests, [(manifest, tags)])
         self._index = msgspec.structs.replace(self._index, manifests=entries)
 
     def finish(self) -> None:
