@@ -123,7 +123,7 @@ class Intake:
         with self._guard:
             if not self._arrived:
                 return
-            sync_files(self._layout.partial, self._arrived.values())
+            sync_files(self._layout.root, self._arrived.values())
             for digest, path in self._arrived.items():
                 self._place(path, self._layout.path(digest))
             sync_folder(self._layout.blobs)
@@ -236,14 +236,13 @@ class _Growing:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    path.parent.mkdir(exist_ok=True)
-    try:
-        handle = os.open(path, flags, 0o644)
-    except FileNotFoundError:  # another transfer ended just now, and took the empty folder away
+    while True:
         path.parent.mkdir(exist_ok=True)
-        handle = os.open(path, flags, 0o644)
-    return os.fdopen(handle, "r+b", buffering=0)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            continue  # another transfer ended just now, and took the empty folder away
+        return os.fdopen(handle, "r+b", buffering=0)
 
 
 def _is_locked_here(stream: IO[bytes], path: Path) -> bool:
