@@ -124,6 +124,7 @@ def _keeper(store: Store, days: float) -> Callable[[str], bool]:
     from mmdet_jetson.containers import image_tests  # noqa: PLC0415 - imports Docker's SDK
 
     held = {named.digest for tag, named in store.tags().items() if not is_cache_tag(tag)}
+    held |= {part.digest for bundle in store.bundles() for part in bundle.parts}
     held |= image_tests.in_use(store)
     now = datetime.now(timezone.utc)
 
