@@ -37,6 +37,7 @@ class Flaky:
         self.error = PlaceError(f"{self.name} does not answer")
         self.takes_nothing = False
         self.lacks: set[str] = set()
+        self.changes = False
         self.asked: list[str] = []
 
     @property
@@ -74,7 +75,7 @@ class Flaky:
         if blob.digest in self.lacks:
             raise PlaceError(f"{self.name} has no blob {blob.digest[:19]}")
         with self._place.read(blob, start) as blocks:
-            yield blocks
+            yield (block[::-1] for block in blocks) if self.changes else blocks
 
     def write(self, blob: Descriptor, source: Path, on_bytes: OnBytes) -> None:
         self._check("write")
@@ -322,6 +323,16 @@ def test_a_result_of_another_kind_is_said_and_made_here(
     assert "it is of kind checkpoint, not dataset" in second.said[0]
 
 
+def test_a_provenance_that_is_not_what_its_digest_says_is_said_and_made_here(
+    first: Clone, second: Clone, place: Flaky
+) -> None:
+    first.run(DATASET, pushes=True)
+    place.changes = True
+    second.run(DATASET)
+    assert second.runtime.runs == ["dataset"]
+    assert "its provenance does not match its digest; it is made here instead" in second.said[0]
+
+
 def test_what_cannot_be_fetched_is_made_here_and_what_follows_looked_at_again(
     first: Clone, second: Clone, place: Flaky
 ) -> None:
@@ -331,6 +342,15 @@ def test_what_cannot_be_fetched_is_made_here_and_what_follows_looked_at_again(
     assert second.runtime.runs == ["train", "dataset"]
     (said,) = second.said
     assert "cannot be fetched: docker://registry.example.com/team has no blob" in said
+
+
+def test_what_was_made_again_is_not_made_again_when_all_is_looked_at_again(
+    first: Clone, second: Clone, place: Flaky
+) -> None:
+    made = first.run(DATASET, TRAIN, pushes=True)
+    place.lacks = {layer.blob.digest for layer in made[TRAIN.name].layers}
+    second.run(DATASET, TRAIN, again=[DATASET.name])
+    assert second.runtime.runs == ["dataset", "train"]
 
 
 def test_a_registry_that_goes_away_in_between_is_no_reason_to_fail(
