@@ -1,0 +1,130 @@
+"""The annotations of a split, read piece by piece: a dataset may have 100,000 pictures.
+
+What is read is what the dataset stage writes: one COCO file on one line, whose records all begin
+with their id. A quotation mark inside a JSON string has a backslash before it, so that what
+separates records and sections here stands nowhere else.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import BinaryIO, TypeVar
+
+import msgspec
+
+BLOCK = 1 << 20
+HEAD = b'"images": ['
+BETWEEN = b'}, {"id": '
+ENDS = (b'], "annotations": [', b'], "categories": [', b"]}")
+T = TypeVar("T")
+
+
+class NotAsWritten(ValueError):
+    """A file is not what the dataset stage writes."""
+
+
+class Picture(msgspec.Struct):
+    """A picture of a split, and its objects.
+
+    ``objects`` are sorted: the id of the class in two bytes, then a digest of the shape in eight.
+    ``content`` is a digest of what the picture shows; empty where that is not known.
+    """
+
+    name: str
+    size: tuple[int, int]
+    objects: tuple[bytes, ...] = ()
+    content: bytes = b""
+
+
+class Split(msgspec.Struct):
+    """The pictures of a split by their names, and the classes by their ids."""
+
+    pictures: dict[str, Picture]
+    classes: dict[int, str]
+
+
+class _Image(msgspec.Struct, frozen=True):
+    id: int
+    file_name: str
+    width: int
+    height: int
+
+
+class _Annotation(msgspec.Struct, frozen=True):
+    image_id: int
+    category_id: int
+    bbox: msgspec.Raw
+    segmentation: msgspec.Raw = msgspec.Raw(b"")
+    iscrowd: int = 0
+
+
+class _Category(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+
+
+def read_split(stream: BinaryIO) -> Split:
+    """Read a COCO file; what is held is a few dozen bytes a picture and an object.
+
+    Raises:
+        NotAsWritten: it is not what the dataset stage writes.
+    """
+    try:
+        return _read(_Sections(stream))
+    except (msgspec.DecodeError, KeyError, OverflowError) as error:
+        raise NotAsWritten(str(error)) from error
+
+
+def _read(sections: "_Sections") -> Split:
+    sections.skip(HEAD)
+    names: dict[int, str] = {}
+    pictures: dict[str, Picture] = {}
+    for image in sections.records(ENDS[0], _Image):
+        names[image.id] = image.file_name
+        pictures[image.file_name] = Picture(image.file_name, (image.width, image.height))
+    found: dict[int, list[bytes]] = {}
+    for each in sections.records(ENDS[1], _Annotation):
+        found.setdefault(each.image_id, []).append(_object(each))
+    for identifier, objects in found.items():
+        pictures[names[identifier]].objects = tuple(sorted(objects))
+    classes = {each.id: each.name for each in sections.records(ENDS[2], _Category)}
+    return Split(pictures, classes)
+
+
+def _object(annotation: _Annotation) -> bytes:
+    shape = hashlib.blake2b(bytes(annotation.bbox), digest_size=8)
+    shape.update(bytes(annotation.segmentation) + bytes([annotation.iscrowd]))
+    return annotation.category_id.to_bytes(2, "big") + shape.digest()
+
+
+class _Sections:
+    """The arrays of a COCO file, one after the other, in pieces of whole records."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._rest = b""
+
+    def skip(self, head: bytes) -> None:
+        self._rest = self._stream.read(BLOCK)
+        _, found, self._rest = self._rest.partition(head)
+        if not found:
+            raise NotAsWritten("it has no pictures")
+
+    def records(self, end: bytes, kind: type[T]) -> Iterator[T]:
+        for piece in self._pieces(end):
+            yield from msgspec.json.decode(b"[" + piece + b"]", type=list[kind])  # type: ignore[valid-type]
+
+    def _pieces(self, end: bytes) -> Iterator[bytes]:
+        while True:
+            piece, found, rest = self._rest.partition(end)
+            if found:
+                self._rest = rest
+                yield piece
+                return
+            cut = self._rest.rfind(BETWEEN)
+            if cut >= 0:
+                yield self._rest[: cut + 1]
+                self._rest = self._rest[cut + 3 :]
+            block = self._stream.read(BLOCK)
+            if not block or len(self._rest) > 64 * BLOCK:
+                raise NotAsWritten("its records are not where they should be")
+            self._rest += block
