@@ -1,0 +1,203 @@
+"""What differs between two trainings or bundles, all of it, the most important first."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mmdet_jetson.bundles import contents
+from mmdet_jetson.bundles.contents import Contents, PartName
+from mmdet_jetson.bundles.datasets import compare_datasets
+from mmdet_jetson.bundles.fields import (
+    ConfigChanges,
+    FieldChange,
+    changed_fields,
+    compare_configs,
+)
+from mmdet_jetson.bundles.figures import (
+    EngineChange,
+    FigureChange,
+    compare_engines,
+    compare_figures,
+)
+from mmdet_jetson.bundles.origins import (
+    CodeChange,
+    EnvironmentChange,
+    FactChange,
+    compare_code,
+    compare_environments,
+    compare_facts,
+    pairs_of,
+)
+from mmdet_jetson.bundles.pictures import PictureChanges
+from mmdet_jetson.bundles.trainings import run_of
+from mmdet_jetson.planning import stages
+from mmdet_jetson.store import Artifact
+
+CONFIG = "config.py"
+# Parameters that say what a run is called, and what it reads; not how anything is made.
+NOT_COMPARED = frozenset({("report", "name"), ("report", "artifacts")})
+FROM_OUTSIDE = {
+    "source": "the dataset's source",
+    "weights": "the weights that the training starts from",
+    "config": "the config files",
+    "plugin": "the plugin library",
+}
+STEPS = {stage.makes: stage.verb for stage in stages.STAGES}
+
+
+@dataclass(frozen=True)
+class Named:
+    """One side: what to call it, when it was made and by whom."""
+
+    name: str
+    digest: str
+    kind: str
+    created: str
+    run: str
+
+
+@dataclass(frozen=True)
+class ParameterChange:
+    """A parameter that differs, and the steps that it is told."""
+
+    field: FieldChange
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class InputChange:
+    """Something from outside that differs; both are digests."""
+
+    what: str
+    was: str
+    now: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that differs. ``data`` is None where the datasets cannot be, or need not be compared.
+
+    ``data_alike`` is None where a side has no dataset. ``missing`` are parts of one side alone.
+    """
+
+    before: Named
+    after: Named
+    figures: tuple[FigureChange, ...]
+    engines: tuple[EngineChange, ...]
+    data_alike: bool | None
+    data: PictureChanges | None
+    parameters: tuple[ParameterChange, ...]
+    config: ConfigChanges
+    inputs: tuple[InputChange, ...]
+    code: CodeChange
+    environments: tuple[EnvironmentChange, ...]
+    facts: tuple[FactChange, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    same_parts: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether both sides hold the same files, made in the same way."""
+        made = (self.parameters, self.config.fields, self.config.lines, self.inputs)
+        ran = (self.environments, self.facts, self.only_before, self.only_after)
+        data = self.data is None or self.data.is_empty
+        figures = any(each.difference(name) for each in self.figures for name in ("AP", "AP50"))
+        return not (any(made) or any(ran) or figures) and data and self.code.is_empty
+
+
+def compare(before: Contents, after: Contents, *, read_all: bool = False) -> Comparison:
+    """Compare two sides.
+
+    ``read_all`` reads the pictures of datasets that are large, too, to know each by its content.
+
+    Raises:
+        UserError: a part cannot be read.
+    """
+    was, now = before.dataset, after.dataset
+    alike = None if was is None or now is None else _holds(was) == _holds(now)
+    pairs = pairs_of(before, after)
+    data = None
+    if was is not None and now is not None and not alike:
+        data = compare_datasets((before.store, was), (after.store, now), read_all=read_all)
+    return Comparison(
+        before=_named(before),
+        after=_named(after),
+        figures=compare_figures(before, after),
+        engines=compare_engines(before, after),
+        data_alike=alike,
+        data=data,
+        parameters=_parameters(pairs),
+        config=_config(before, after),
+        inputs=tuple(_inputs(pairs)),
+        code=compare_code(before, after),
+        environments=compare_environments(before, after),
+        facts=compare_facts(before, after),
+        only_before=_only(before, after),
+        only_after=_only(after, before),
+        same_parts=tuple(str(part) for part, (a, b) in pairs.items() if a.digest == b.digest),
+    )
+
+
+def _named(side: Contents) -> Named:
+    """Say what a side is: a bundle, else its training, else its newest part."""
+    newest = max(side.parts.values(), key=lambda each: each.provenance.created, default=None)
+    main = side.checkpoint or newest
+    digest = side.bundle.digest if side.bundle else main.digest if main else ""
+    kind = "bundle" if side.bundle else "training" if side.checkpoint else "run"
+    created = main.provenance.created if main else ""
+    return Named(side.name, digest, kind, created, run_of(side))
+
+
+def _holds(dataset: Artifact) -> object:
+    """What a dataset and its summary have in common where they are the same."""
+    return sorted((each.title, each.content) for each in dataset.layers if _is_told(each.title))
+
+
+def _is_told(title: str) -> bool:
+    return title in ("train.json", "val.json", "train", "val", "pictures.json")
+
+
+def _parameters(pairs: Mapping[PartName, tuple[Artifact, Artifact]]) -> tuple[ParameterChange, ...]:
+    """Compare the parameters of all steps; a field that several are told is one."""
+    found: dict[tuple[str, str, str], tuple[FieldChange, list[str]]] = {}
+    for was, now in pairs.values():
+        stage, step = now.provenance.stage, now.provenance.step
+        for change in changed_fields(was.provenance.parameters, now.provenance.parameters):
+            if (stage, change.name.partition(".")[0]) not in NOT_COMPARED:
+                key = (change.name, repr(change.was), repr(change.now))
+                found.setdefault(key, (change, []))[1].append(step)
+    return tuple(ParameterChange(field, tuple(steps)) for field, steps in found.values())
+
+
+def _config(before: Contents, after: Contents) -> ConfigChanges:
+    """Compare the training's whole config, as the checkpoints have it."""
+    texts = []
+    for side in (before, after):
+        checkpoint = side.checkpoint
+        if checkpoint is None or CONFIG not in {each.title for each in checkpoint.layers}:
+            return ConfigChanges()
+        texts.append(side.store.read(checkpoint, CONFIG).decode(errors="replace"))
+    return compare_configs(*texts)
+
+
+def _inputs(pairs: Mapping[PartName, tuple[Artifact, Artifact]]) -> Iterator[InputChange]:
+    seen: set[tuple[str, str, str]] = set()
+    for was, now in pairs.values():
+        before, after = was.provenance.inputs, now.provenance.inputs
+        for name in sorted((before.keys() | after.keys()) & FROM_OUTSIDE.keys()):
+            one, other = before.get(name, "none"), after.get(name, "none")
+            what = FROM_OUTSIDE[name]
+            if name == "config":
+                what = f"{what} of step {STEPS.get(now.kind, now.kind)}"
+            if one != other and (what, one, other) not in seen:
+                seen.add((what, one, other))
+                yield InputChange(what, one, other)
+
+
+def _only(one: Contents, other: Contents) -> tuple[str, ...]:
+    """The parts of one side alone; a dataset and its summary stand for each other."""
+    names = [part for part in one.parts if part not in other.parts]
+    summed = (contents.DATASET, contents.DATASET_SUMMARY)
+    return tuple(
+        str(part) for part in names if not (part.kind in summed and other.dataset is not None)
+    )
