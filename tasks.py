@@ -10,9 +10,11 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task, task
 
+from mmdet_jetson.cli import diff as comparing
 from mmdet_jetson.cli import pack as packing
 from mmdet_jetson.cli import pipelines, upkeep, verbs
 from mmdet_jetson.cli import preflight as before_opening
+from mmdet_jetson.cli import runs as training_runs
 from mmdet_jetson.cli.verbs import CONFIG, Request
 from mmdet_jetson.contract.pipelines import PIPELINES
 from mmdet_jetson.running.jobs import DAYS_KEPT
@@ -197,6 +199,29 @@ def pack(
     options = RuntimeOptions(runtime, docker_host, untested)
     request = asked(config, set, options, targets=target, precision=precision)
     packing.pack(into, request)
+
+
+@task(
+    help={
+        "before": "a run, a training, a bundle: a name or a digest of `invoke runs`, or a tag",
+        "after": "the same, to compare with",
+        "all": "shorten no list, and read the pictures of large datasets, too",
+        "json": "everything, for programs",
+    }
+)
+@verbs.answering
+def diff(
+    _: Context, before: str, after: str, *, all: bool = False, json: bool = False
+) -> None:
+    """Compare two trainings, runs or bundles: what differs, the most important first."""
+    comparing.diff(before, after, as_json=json, everything=all)
+
+
+@task(help={"json": "everything, for programs"})
+@verbs.answering
+def runs(_: Context, json: bool = False) -> None:
+    """List what was trained in this store, when, with what, and how well."""
+    training_runs.runs(as_json=json)
 
 
 @task(

@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from mmdet_jetson.bundles.contents import Contents, PartName
 from mmdet_jetson.config.settings import ROOT

@@ -1,0 +1,146 @@
+"""What was trained in the store: one line a training, the newest first."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+from rich.console import Console
+
+from mmdet_jetson.bundles.ledger import Entry, ledger
+from mmdet_jetson.cli.diff_tables import printable
+from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.config.sources import Sources
+from mmdet_jetson.config.toml import convert, read_toml
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.store import Store
+
+NOTHING = "nothing was trained in {} yet: `invoke demo` trains in minutes, without a GPU"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its cells, and how narrow it may become, which is 0 where it may be left out."""
+
+    title: str
+    cells: Sequence[str]
+    narrowest: int
+    right: bool = False
+
+    @property
+    def width(self) -> int:
+        """As wide as its widest cell."""
+        return max(len(each) for each in (self.title, *self.cells))
+
+
+def runs(*, as_json: bool = False) -> None:
+    """Tabulate every training of the store, or print it as JSON.
+
+    Raises:
+        UserError: the store cannot be read.
+    """
+    settings = read_settings()
+    entries, console = ledger(Store(settings.artifacts)), Console()
+    if as_json:
+        console.print_json(json.dumps([asdict(each) for each in entries], allow_nan=False))
+        return
+    if not entries:
+        console.print(NOTHING.format(settings.artifacts), markup=False, soft_wrap=True)
+        return
+    known = _weights(settings.root / "configs/sources.toml")
+    for number, line in enumerate(table(entries, known, console.width)):
+        style = None if number else "bold"
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _weights(file: Path) -> dict[str, str]:
+    """The names of weights by their SHA-256, as far as the project's sources tell it."""
+    with suppress(UserError):
+        sources = convert(read_toml(file), Sources, file).sources
+        return {each.sha256: name for name, each in sources.items() if each.sha256}
+    return {}
+
+
+def table(entries: Sequence[Entry], weights: Mapping[str, str], width: int) -> Iterator[str]:
+    """One line a training, in as many columns as there is room for; safe for a terminal."""
+
+    def column(
+        title: str, cell: Callable[[Entry], str], narrowest: int | None = None, *, right: bool
+    ) -> Column:
+        cells = [printable(cell(each)) for each in entries]
+        whole = max(len(each) for each in (title, *cells))
+        return Column(title, cells, whole if narrowest is None else narrowest, right)
+
+    this_year = all(_made(each).year == datetime.now().astimezone().year for each in entries)
+    day = "%m-%d %H:%M" if this_year else "%Y-%m-%d"
+    columns = [
+        column("name", lambda each: each.name, right=False),
+        column("trained", lambda each: f"{_made(each):{day}}", right=False),
+        column("AP", lambda each: _figure(each.ap) + "~"[each.evaluated :], right=True),
+        column("engine", _engine, right=True),
+        column("epochs", lambda each: _or_dash(each.epochs), right=True),
+        column("seed", lambda each: _or_dash(each.seed), right=True),
+        column("pictures", _pictures, right=True),
+        column("run", _run, 0, right=False),
+        column("data", lambda each: each.data.removeprefix("sha256:")[:6], 0, right=False),
+        column("from", lambda each: _start(each, weights), 0, right=False),
+        column("config", lambda each: PurePosixPath(each.config).stem, 10, right=False),
+    ]
+    fitted = list(_fitted(columns, width))
+    for row in range(-1, len(entries)):
+        yield " ".join(_cell(each, row, wide) for each, wide in fitted).rstrip()
+    if not all(each.evaluated for each in entries):
+        yield "~ by the training's own validation: it was not evaluated"
+
+
+def _fitted(columns: Sequence[Column], width: int) -> Iterator[tuple[Column, int]]:
+    """Leave out what says the same of every training or has no room, and narrow the last one."""
+    room = width - sum(each.narrowest + 1 for each in columns) + 1
+    for each in columns:
+        if each.narrowest == each.width:
+            yield each, each.width
+        elif each.narrowest:
+            yield each, min(each.width, each.narrowest + max(0, room))
+        elif any(each.cells) and each.width + 1 <= room + 1:
+            room -= each.width
+            yield each, each.width
+
+
+def _cell(column: Column, row: int, width: int) -> str:
+    text = column.title if row < 0 else column.cells[row]
+    text = text if len(text) <= width else f"{text[: width - 2]}.."
+    return f"{text:>{width}}" if column.right else f"{text:{width}}"
+
+
+def _made(entry: Entry) -> datetime:
+    return datetime.fromisoformat(entry.created).astimezone()
+
+
+def _or_dash(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _engine(entry: Entry) -> str:
+    best = entry.best_engine
+    return _figure(best[1] if best else None)
+
+
+def _pictures(entry: Entry) -> str:
+    """Of both splits; the training alone does not tell, where its dataset is no longer here."""
+    return "+".join(str(count) for count in entry.pictures.values()) or "-"
+
+
+def _run(entry: Entry) -> str:
+    """The run that has made it, where that has gone on to another training."""
+    return "" if entry.runs else entry.run
+
+
+def _start(entry: Entry, weights: Mapping[str, str]) -> str:
+    """The weights that it started from."""
+    return weights.get(entry.weights, entry.weights.removeprefix("sha256:")[:8])
