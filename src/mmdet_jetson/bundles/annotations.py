@@ -12,6 +12,8 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 BLOCK = 1 << 20
+LONGEST = 64 << 20
+"""Bytes of one record; a mask of a large picture has a few million."""
 HEAD = b'"images": ['
 BETWEEN = b'}, {"id": '
 ENDS = (b'], "annotations": [', b'], "categories": [', b"]}")
@@ -104,10 +106,13 @@ class _Sections:
         self._rest = b""
 
     def skip(self, head: bytes) -> None:
-        self._rest = self._stream.read(BLOCK)
-        _, found, self._rest = self._rest.partition(head)
-        if not found:
-            raise NotAsWritten("it has no pictures")
+        found = b""
+        while not found:
+            block = self._stream.read(BLOCK)
+            if not block or len(self._rest) > LONGEST:
+                raise NotAsWritten("it has no pictures")
+            _, found, rest = (self._rest + block).partition(head)
+            self._rest = rest if found else self._rest + block
 
     def records(self, end: bytes, kind: type[T]) -> Iterator[T]:
         for piece in self._pieces(end):
@@ -125,6 +130,6 @@ class _Sections:
                 yield self._rest[: cut + 1]
                 self._rest = self._rest[cut + 3 :]
             block = self._stream.read(BLOCK)
-            if not block or len(self._rest) > 64 * BLOCK:
+            if not block or len(self._rest) > LONGEST:
                 raise NotAsWritten("its records are not where they should be")
             self._rest += block

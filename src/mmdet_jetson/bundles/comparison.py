@@ -162,10 +162,13 @@ def _parameters(pairs: Mapping[PartName, tuple[Artifact, Artifact]]) -> tuple[Pa
     found: dict[tuple[str, str, str], tuple[FieldChange, list[str]]] = {}
     for was, now in pairs.values():
         stage, step = now.provenance.stage, now.provenance.step
-        for change in changed_fields(was.provenance.parameters, now.provenance.parameters):
-            if (stage, change.name.partition(".")[0]) not in NOT_COMPARED:
-                key = (change.name, repr(change.was), repr(change.now))
-                found.setdefault(key, (change, []))[1].append(step)
+        told = [
+            {k: v for k, v in each.provenance.parameters.items() if (stage, k) not in NOT_COMPARED}
+            for each in (was, now)
+        ]
+        for change in changed_fields(*told):
+            key = (change.name, repr(change.was), repr(change.now))
+            found.setdefault(key, (change, []))[1].append(step)
     return tuple(ParameterChange(field, tuple(steps)) for field, steps in found.values())
 
 

@@ -156,9 +156,14 @@ def _pins(name: str, digest: str, commits: Iterable[str]) -> dict[str, str] | No
     here = ROOT / path
     contents = (here.read_bytes() if here.is_file() else None, *(file_at(c, path) for c in commits))
     for content in contents:
-        if content and hashlib.sha256(content).hexdigest().startswith(digest):
+        if content and digest_of_lock(content) == digest:
             return pins_in(content.decode(errors="replace"))
     return None
+
+
+def digest_of_lock(content: bytes) -> str:
+    """What an environment's identity has of its lock file."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def compare_facts(before: Contents, after: Contents) -> tuple[FactChange, ...]:

@@ -8,7 +8,7 @@ from itertools import islice
 from rich.console import Console
 
 from mmdet_jetson.bundles.comparison import Comparison, Named, compare
-from mmdet_jetson.bundles.fields import FieldChange
+from mmdet_jetson.bundles.fields import ABSENT, FieldChange
 from mmdet_jetson.bundles.trainings import side
 from mmdet_jetson.cli.diff_json import told
 from mmdet_jetson.cli.diff_tables import (
@@ -125,8 +125,15 @@ def _steps(steps: Sequence[str]) -> str:
 
 
 def _field(change: FieldChange) -> str:
-    was, now = (each if isinstance(each, str) else repr(each) for each in (change.was, change.now))
+    was, now = (_value(each) for each in (change.was, change.now))
     return f"{change.name}: {was} -> {now}"
+
+
+def _value(value: object) -> str:
+    """A value as a person says it; None is what a stage is told of a field that is left out."""
+    if value is None or value is ABSENT:
+        return "not set"
+    return value if isinstance(value, str) and value else repr(value)
 
 
 def _code(found: Comparison, *, everything: bool) -> Iterator[str]:

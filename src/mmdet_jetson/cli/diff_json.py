@@ -1,5 +1,6 @@
 """All that differs, as JSON can say it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
@@ -16,25 +17,27 @@ def told(found: Comparison) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, FigureChange):
-        differences = {name: value.difference(name) for name in _figures(value)}
-        return {**_record(value), "differences": differences}
     if is_dataclass(value) and not isinstance(value, type):
         return _record(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(each) for each in value]
-    if value is ABSENT:
-        return {"absent": True}
-    if isinstance(value, float) and value - value != 0:  # infinite or none, which JSON cannot say
-        return str(value)
-    known = value is None or isinstance(value, str | int | float)
-    return value if known else repr(value)
+    return {"absent": True} if value is ABSENT else _scalar(value)
+
+
+def _scalar(value: object) -> object:
+    """What JSON has a word for; the rest, infinite numbers among it, as Python writes it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    return value if value is None or isinstance(value, str | int | float) else repr(value)
 
 
 def _record(value: object) -> dict[str, object]:
-    return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}  # type: ignore[arg-type]
+    told = {each.name: _plain(getattr(value, each.name)) for each in fields(value)}  # type: ignore[arg-type]
+    if isinstance(value, FigureChange):
+        told["differences"] = {name: value.difference(name) for name in _figures(value)}
+    return told
 
 
 def _figures(change: FigureChange) -> list[str]:

@@ -1,5 +1,6 @@
 """The tables of what differs: figures, engines, pictures."""
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from mmdet_jetson.bundles.comparison import Comparison
@@ -80,7 +81,7 @@ def _notes(shown: Iterable[FigureChange]) -> Iterator[str]:
     shown = list(shown)
     for why in dict.fromkeys(each.no_comparison for each in shown if each.no_comparison):
         names = ", ".join(each.subject for each in shown if each.no_comparison == why)
-        yield _cut(f"  no comparison of {names}: {why}")
+        yield from wrapped(f"no comparison of {names}: {why}", 2)
     judged = [each for each in shown if each.ap50 in (WITHIN, OUTSIDE)]
     if judged:
         first = judged[0]
@@ -106,9 +107,10 @@ def engine_lines(engines: Sequence[EngineChange]) -> Iterator[str]:
         times = (_times(was.p50, now.p50, each), _times(was.p99, now.p99, each))
         yield f"  {_name(each.target)}{sizes}  {'  '.join(times)}".rstrip()
         if each.no_comparison and each.no_comparison != "not timed":
-            yield _cut(f"    no comparison of times: {each.no_comparison}")
+            yield from wrapped(f"no comparison of times: {each.no_comparison}", 4)
         for letter, side in (("A", was), ("B", now)):
-            yield from (_cut(f"    {letter}: {doubt}") for doubt in side.warnings[:1])
+            doubts = (each.partition(":")[0] for each in side.warnings[:1])
+            yield from (_cut(f"    {letter}: {doubt}") for doubt in doubts)
 
 
 def _mega(size: int | None) -> str:
@@ -134,7 +136,7 @@ def data_lines(found: Comparison, *, everything: bool) -> Iterator[str]:
         ", ".join(f"{number} {split}" for split, number in side.items()) for side in data.pictures
     )
     yield f"Data: pictures {sizes}, told apart by {data.told_by}"
-    yield from _wrapped(", ".join(_happened(data)))
+    yield from wrapped(", ".join(_happened(data)), 2)
     yield from _objects(data, everything=everything)
     lists = {
         "added": data.added,
@@ -164,14 +166,12 @@ def _happened(data: PictureChanges) -> Iterator[str]:
         yield f"{data.replaced} of them another picture under the same name"
 
 
-def _wrapped(text: str) -> Iterator[str]:
-    line = "  "
-    for word in text.split(" "):
-        if len(line) + len(word) >= WIDTH:
-            yield line.rstrip()
-            line = "  "
-        line += f"{word} "
-    yield line.rstrip()
+def wrapped(text: str, indent: int) -> list[str]:
+    """A sentence in lines of at most 80 columns; a longer word stays whole."""
+    margin = " " * indent
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=margin, subsequent_indent=margin, break_long_words=False
+    )
 
 
 def _objects(data: PictureChanges, *, everything: bool) -> Iterator[str]:
