@@ -18,10 +18,12 @@ ONNX, ENGINE = stages.EXPORT.makes, stages.ENGINE.makes
 EVALUATION, PROOF = stages.EVALUATE_ENGINE.makes, stages.PROVE.makes
 PROFILE, REPORT = stages.PROFILE.makes, stages.REPORT.makes
 IMAGE_TESTS = "image-tests"
-DATASET_SUMMARY = "dataset-summary"
-"""A dataset without its pictures: what a bundle has of one."""
 KIND_OF_PART, SUBJECTS_OF_PART = "mmdet-jetson.kind", "mmdet-jetson.subjects"
 """Annotations of a bundle's part; several subjects have commas between them."""
+EVIDENCE_OF_PART = "mmdet-jetson.evidence"
+"""How near to its target a part was measured."""
+TWIN_OF = "mmdet-jetson.twin-of"
+"""The same content as another part, made at another time; evidence refers to this one."""
 BUNDLE_TAG = "bundle"
 
 
@@ -59,8 +61,8 @@ class Contents:
 
     @property
     def dataset(self) -> Artifact | None:
-        """The dataset, or else its summary: both have summary.json, train.json and val.json."""
-        return self.get(DATASET) or self.get(DATASET_SUMMARY)
+        """The dataset; in a bundle it may be without its pictures (`dataset_summary`)."""
+        return self.get(DATASET)
 
     @property
     def checkpoint(self) -> Artifact | None:
@@ -71,6 +73,11 @@ class Contents:
     def targets(self) -> list[str]:
         """The targets that have an engine here."""
         return list(self.of_kind(ENGINE))
+
+    def title(self, part: PartName) -> str:
+        """What a sentence calls a part: by its tag, or by what it is and its digest."""
+        digest = self.parts[part].digest.removeprefix("sha256:")[:12]
+        return self.called.get(part) or f"{part} ({digest})"
 
     def name_of(self, artifact: Artifact) -> str:
         """What a user can call a part: its tag where it has one, else its digest."""
@@ -141,6 +148,8 @@ def of_bundle(store: Store, bundle: Bundle, name: str) -> Contents:
                 f"{short} of bundle {name} cannot be read: {flaw}", f"pull {name} again"
             )
         said = descriptor.annotations or {}
+        if TWIN_OF in said:
+            continue
         if said.get(KIND_OF_PART, artifact.kind) != artifact.kind:
             raise UserError(
                 f"bundle {name} calls {short} {said[KIND_OF_PART]}, and it is {artifact.kind}",

@@ -44,7 +44,7 @@ def named(tag: str, verb: str = "") -> tuple[Store, Artifact]:
 
 
 def existing_store() -> Store:
-    """The store in use.
+    """Open the store in use.
 
     Raises:
         UserError: there is none.

@@ -24,6 +24,8 @@ class Bundle:
     parts: tuple[Descriptor, ...]
     annotations: Mapping[str, str]
 
+    kind = KIND
+
     @property
     def digest(self) -> str:
         """The digest of the index."""

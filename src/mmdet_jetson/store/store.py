@@ -118,7 +118,7 @@ class Store:
         return [found for found in map(self._load, self._entries().values()) if found]
 
     def put_bundle(
-        self, parts: Sequence[Descriptor], annotations: Mapping[str, str], tags: Sequence[str]
+        self, parts: Sequence[Descriptor], annotations: Mapping[str, str], tags: Sequence[str] = ()
     ) -> Bundle:
         """Bind artifacts of this store into one index, under tags that move to it.
 
@@ -154,8 +154,8 @@ class Store:
         """The artifact that a bundle points to; None where it is none, or is not here in full."""
         return self._load(descriptor)
 
-    def tag(self, artifact: Artifact, *tags: str) -> None:
-        """Name an artifact; a tag that names another one moves.
+    def tag(self, artifact: Artifact | Bundle, *tags: str) -> None:
+        """Name an artifact or a bundle; a tag that names another one moves.
 
         Raises:
             UserError: the artifact is no longer in the store.
@@ -292,5 +292,5 @@ class Store:
             ) from error
 
 
-def _name(artifact: Artifact) -> str:
+def _name(artifact: Artifact | Bundle) -> str:
     return f"{artifact.kind} {artifact.digest.removeprefix('sha256:')[:12]}"
