@@ -239,6 +239,10 @@ def bundle(
 def show(_: Context, name: str, json: bool = False) -> None:
     """Show what is in a release or a run: figures, evidence, ages, what is missing."""
     showing.show(name, as_json=json)
+
+
+@task(
+    help={
         "before": "a run, a training, a bundle: a name or a digest of `invoke runs`, or a tag",
         "after": "the same, to compare with",
         "all": "shorten no list, and read the pictures of large datasets, too",
@@ -246,9 +250,7 @@ def show(_: Context, name: str, json: bool = False) -> None:
     }
 )
 @verbs.answering
-def diff(
-    _: Context, before: str, after: str, *, all: bool = False, json: bool = False
-) -> None:
+def diff(_: Context, before: str, after: str, *, all: bool = False, json: bool = False) -> None:
     """Compare two trainings, runs or bundles: what differs, the most important first."""
     comparing.diff(before, after, as_json=json, everything=all)
 

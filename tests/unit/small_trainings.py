@@ -49,7 +49,7 @@ class Training:
     name: str = "mugs"
 
 
-def make(store: Store, scratch: Path, told: Training = Training()) -> Artifact:  # noqa: B008
+def make(store: Store, scratch: Path, told: Training = Training()) -> Artifact:
     """Store a run as the pipeline does, under its name; return the checkpoint."""
     return _Maker(store, scratch, told).run()
 
@@ -73,10 +73,12 @@ class _Maker:
             facts={"torch": told.torch, "device": "x86_64"},
         )  # fmt: skip
         weights = checkpoint.content_of(("best.pth", "config.py"))
-        self.evaluate("checkpoint", "evaluate_checkpoint", {"checkpoint": weights, "dataset": val}, checkpoint)
+        self.evaluate(
+            "checkpoint", "evaluate_checkpoint", {"checkpoint": weights, "dataset": val}, checkpoint
+        )
         engines = {target: self.engine(target, weights, val) for target in told.targets}
         names = {"checkpoint", *engines}
-        intervals = dict.fromkeys(names, list(told.interval)) if told.interval else {}
+        intervals = {name: list(told.interval) for name in names if told.interval}
         self.put(
             "report", "report", "report", {"verdict.json": "{}"},
             inputs={"checkpoint": checkpoint.content_of(("metrics.json",))},
@@ -87,7 +89,13 @@ class _Maker:
 
     def engine(self, target: str, weights: str, val: str) -> Artifact:
         told = self.told
-        export = self.put("onnx", f"export-{target}", "export", {"end2end.onnx": f"{target} {weights}"}, inputs={"checkpoint": weights})
+        export = self.put(
+            "onnx",
+            f"export-{target}",
+            "export",
+            {"end2end.onnx": f"{target} {weights}"},
+            inputs={"checkpoint": weights},
+        )
         engine = self.put(
             "engine", f"engine-{target}", "engine",
             {"engine": f"{target} {weights}", "passport.json": json.dumps({"engine": {"bytes": 1_500_000}})},
@@ -101,18 +109,35 @@ class _Maker:
             "steps": {}, "total": spread, "gpu": None, "pictures": 10, "machine": dict(told.machine),
             "evidence": told.evidence, "warnings": [],
         }  # fmt: skip
-        self.put("profile", f"profile-{target}", "profile", {"profile.json": json.dumps(profile)}, inputs=read, subject=engine)
+        self.put(
+            "profile",
+            f"profile-{target}",
+            "profile",
+            {"profile.json": json.dumps(profile)},
+            inputs=read,
+            subject=engine,
+        )
         return engine
 
-    def evaluate(self, subject: str, stage: str, inputs: Mapping[str, str], judged: Artifact) -> None:
+    def evaluate(
+        self, subject: str, stage: str, inputs: Mapping[str, str], judged: Artifact
+    ) -> None:
         told = self.told
         figures = {"AP": told.ap50 / 2, "AP50": told.ap50}
         metrics = {
             "subject": subject, "evidence": told.evidence, "figures": figures,
-            "per_class": {name: told.ap50 / 2 for name in told.classes},
+            "per_class": dict.fromkeys(told.classes, told.ap50 / 2),
         }  # fmt: skip
         files = {"metrics.json": json.dumps(metrics)}
-        self.put("evaluation", f"evaluate-{subject}", stage, files, inputs=inputs, metrics=figures, subject=judged)
+        self.put(
+            "evaluation",
+            f"evaluate-{subject}",
+            stage,
+            files,
+            inputs=inputs,
+            metrics=figures,
+            subject=judged,
+        )
 
     def put(
         self, kind: str, step: str, stage: str, files: Mapping[str, str | bytes | None], *,
@@ -134,8 +159,13 @@ class _Maker:
             metrics=metrics or {}, facts=facts or {}, seconds=60.0,
         )  # fmt: skip
         # The first day's results lose their names to the next day's, and are found by their keys.
-        tags = [f"{told.name}.{step}", cache_tag(hashlib.sha256(f"{step} {told}".encode()).hexdigest())]
-        return self.store.put(kind, folder, provenance, tags, subject.descriptor if subject else None)
+        tags = [
+            f"{told.name}.{step}",
+            cache_tag(hashlib.sha256(f"{step} {told}".encode()).hexdigest()),
+        ]
+        return self.store.put(
+            kind, folder, provenance, tags, subject.descriptor if subject else None
+        )
 
     def dataset(self) -> dict[str, str | bytes | None]:
         told = self.told
@@ -147,12 +177,17 @@ class _Maker:
         return files
 
     def counts(self) -> dict[str, object]:
-        return {"train": {"pictures": len(self.told.train)}, "val": {"pictures": len(self.told.val)}}
+        return {
+            "train": {"pictures": len(self.told.train)},
+            "val": {"pictures": len(self.told.val)},
+        }
 
 
 def coco(objects: Objects, classes: Sequence[str] = CLASSES) -> str:
     """A split as the dataset stage writes it."""
-    images = [{"id": i, "file_name": name, "width": 64, "height": 48} for i, name in enumerate(objects, 1)]
+    images = [
+        {"id": i, "file_name": name, "width": 64, "height": 48} for i, name in enumerate(objects, 1)
+    ]
     annotations = [
         {
             "id": 0, "image_id": image, "category_id": classes.index(label) + 1,
@@ -168,6 +203,6 @@ def coco(objects: Objects, classes: Sequence[str] = CLASSES) -> str:
     return json.dumps(content) + "\n"
 
 
-def later(told: Training = Training(), **changes: object) -> Training:  # noqa: B008
+def later(told: Training = Training(), **changes: object) -> Training:
     """The next day's training of the same name."""
     return replace(told, created="2026-05-02T10:00:00+00:00", **changes)  # type: ignore[arg-type]

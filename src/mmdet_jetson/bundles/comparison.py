@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mmdet_jetson.bundles import contents
 from mmdet_jetson.bundles.contents import Contents, PartName
-from mmdet_jetson.bundles.datasets import compare_datasets
+from mmdet_jetson.bundles.datasets import are_alike, compare_datasets
 from mmdet_jetson.bundles.fields import (
     ConfigChanges,
     FieldChange,
@@ -114,11 +113,11 @@ def compare(before: Contents, after: Contents, *, read_all: bool = False) -> Com
         UserError: a part cannot be read.
     """
     was, now = before.dataset, after.dataset
-    alike = None if was is None or now is None else _holds(was) == _holds(now)
-    pairs = pairs_of(before, after)
-    data = None
-    if was is not None and now is not None and not alike:
-        data = compare_datasets((before.store, was), (after.store, now), read_all=read_all)
+    pairs, alike, data = pairs_of(before, after), None, None
+    if was is not None and now is not None:
+        sides = (before.store, was), (after.store, now)
+        alike = are_alike(*sides)
+        data = None if alike else compare_datasets(*sides, read_all=read_all)
     return Comparison(
         before=_named(before),
         after=_named(after),
@@ -148,25 +147,16 @@ def _named(side: Contents) -> Named:
     return Named(side.name, digest, kind, created, run_of(side))
 
 
-def _holds(dataset: Artifact) -> object:
-    """What a dataset and its summary have in common where they are the same."""
-    return sorted((each.title, each.content) for each in dataset.layers if _is_told(each.title))
-
-
-def _is_told(title: str) -> bool:
-    return title in ("train.json", "val.json", "train", "val", "pictures.json")
-
-
 def _parameters(pairs: Mapping[PartName, tuple[Artifact, Artifact]]) -> tuple[ParameterChange, ...]:
     """Compare the parameters of all steps; a field that several are told is one."""
     found: dict[tuple[str, str, str], tuple[FieldChange, list[str]]] = {}
     for was, now in pairs.values():
         stage, step = now.provenance.stage, now.provenance.step
-        told = [
+        before, after = (
             {k: v for k, v in each.provenance.parameters.items() if (stage, k) not in NOT_COMPARED}
             for each in (was, now)
-        ]
-        for change in changed_fields(*told):
+        )
+        for change in changed_fields(before, after):
             key = (change.name, repr(change.was), repr(change.now))
             found.setdefault(key, (change, []))[1].append(step)
     return tuple(ParameterChange(field, tuple(steps)) for field, steps in found.values())
@@ -198,9 +188,5 @@ def _inputs(pairs: Mapping[PartName, tuple[Artifact, Artifact]]) -> Iterator[Inp
 
 
 def _only(one: Contents, other: Contents) -> tuple[str, ...]:
-    """The parts of one side alone; a dataset and its summary stand for each other."""
-    names = [part for part in one.parts if part not in other.parts]
-    summed = (contents.DATASET, contents.DATASET_SUMMARY)
-    return tuple(
-        str(part) for part in names if not (part.kind in summed and other.dataset is not None)
-    )
+    """The parts of one side alone."""
+    return tuple(str(part) for part in one.parts if part not in other.parts)

@@ -1,17 +1,23 @@
 """The pictures of a dataset in the store: their annotations, and what each of them shows."""
 
-import hashlib
-import tarfile
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
 
 from mmdet_jetson.bundles.annotations import NotAsWritten, Split, read_split
+from mmdet_jetson.bundles.dataset_summary import (
+    PICTURES,
+    SPLITS,
+    content_of,
+    is_summary,
+    original,
+)
 from mmdet_jetson.bundles.pictures import PictureChanges, compare_pictures
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import Artifact, Store
-from mmdet_jetson.store.layers import BLOCK, Damaged, HashingReader
+from mmdet_jetson.store.artifact import Layer
+from mmdet_jetson.store.layers import Damaged, HashingReader, file_digests
 
-SPLITS = ("train", "val")
 READ_AT_ONCE = 64_000_000
 """Bytes of pictures that are read without asking, which takes less than a second."""
 
@@ -28,13 +34,19 @@ def compare_datasets(before: Side, after: Side, *, read_all: bool = False) -> Pi
         UserError: a file of a dataset is damaged, or not as the dataset stage writes it.
     """
     sides = (before, after)
-    was, now = splits = [_splits(store, artifact) for store, artifact in sides]
-    if _shown_alike(before, after):
+    was, now = splits = [_splits(*side) for side in sides]
+    if _folders(*before) == _folders(*after) != {}:
         _name_contents(splits)
-    elif read_all or all(_bytes(artifact) <= READ_AT_ONCE for _, artifact in sides):
-        for (store, artifact), found in zip(sides, splits, strict=True):
-            _read_contents(store, artifact, found)
+    elif read_all or all(_to_read(dataset) <= READ_AT_ONCE for _, dataset in sides):
+        for side, found in zip(sides, splits, strict=True):
+            _read_contents(*side, found)
     return compare_pictures(was, now)
+
+
+def are_alike(before: Side, after: Side) -> bool:
+    """Whether two datasets hold the same files; one or both may be without their pictures."""
+    was, now = (content_of(store, dataset, None) for store, dataset in (before, after))
+    return was == now
 
 
 def _splits(store: Store, dataset: Artifact) -> dict[str, Split]:
@@ -55,19 +67,18 @@ def _splits(store: Store, dataset: Artifact) -> dict[str, Split]:
     return found
 
 
-def _folders(dataset: Artifact) -> Mapping[str, str]:
-    """The content digest of each folder of pictures."""
-    return {each.title: each.content for each in dataset.layers if each.title in SPLITS}
+def _folders(store: Store, dataset: Artifact) -> dict[str, str]:
+    """The content digest of each folder of pictures, be it here or left out."""
+    found = {each.title: each.content for each in dataset.layers if each.title in SPLITS}
+    if is_summary(dataset):
+        left_out = original(store, dataset).entries
+        found |= {title: entry.content for title, entry in left_out.items() if title in SPLITS}
+    return found
 
 
-def _bytes(dataset: Artifact) -> int:
+def _to_read(dataset: Artifact) -> int:
+    """Bytes of pictures whose digests are not at hand."""
     return sum(each.blob.size for each in dataset.layers if each.title in SPLITS)
-
-
-def _shown_alike(before: Side, after: Side) -> bool:
-    """Whether the pictures are the same ones in the same folders, to the last byte."""
-    was, now = _folders(before[1]), _folders(after[1])
-    return bool(was) and was == now
 
 
 def _name_contents(sides: Iterable[Mapping[str, Split]]) -> None:
@@ -79,31 +90,37 @@ def _name_contents(sides: Iterable[Mapping[str, Split]]) -> None:
 
 
 def _read_contents(store: Store, dataset: Artifact, splits: Mapping[str, Split]) -> None:
-    for layer in dataset.layers:
-        if layer.title not in splits:
-            continue
-        pictures = splits[layer.title].pictures
-        try:
-            with store.file_of(layer).open("rb") as stream:
-                reader = HashingReader(stream, layer.blob.digest)
-                for name, content in _digests(reader):
-                    if name in pictures:
-                        pictures[name].content = content
-                reader.finish()
-        except (Damaged, OSError, tarfile.TarError, zlib.error, EOFError) as error:
-            raise UserError(
-                f"the pictures {layer.title} of dataset {dataset.digest[7:19]} are damaged: {error}",
-                "`invoke verify --mend` removes what is damaged, so that it is made again",
-            ) from error
+    """Know what each picture shows: from a summary, else by reading them all."""
+    told = _told(store, dataset) if is_summary(dataset) else _digests(store, dataset)
+    for split, digests in told.items():
+        pictures = splits[split].pictures if split in splits else {}
+        for name, digest in digests:
+            if name in pictures:
+                pictures[name].content = bytes.fromhex(digest)
 
 
-def _digests(reader: HashingReader) -> Iterable[tuple[str, bytes]]:
-    """The digest of every file in a packed folder, by its name there."""
-    with tarfile.open(fileobj=reader, mode="r|gz", bufsize=BLOCK) as tar:  # type: ignore[call-overload]
-        while (member := tar.next()) is not None:
-            if (content := tar.extractfile(member)) is not None:
-                digest = hashlib.sha256()
-                while block := content.read(BLOCK):
-                    digest.update(block)
-                yield member.name.partition("/")[2], digest.digest()
-            tar.members.clear()  # else it keeps every header, 1 kB a file
+def _told(store: Store, summary: Artifact) -> dict[str, Iterable[tuple[str, str]]]:
+    try:
+        told = msgspec.json.decode(store.read(summary, PICTURES), type=dict[str, dict[str, str]])
+        return {split: digests.items() for split, digests in told.items()}
+    except (msgspec.DecodeError, KeyError) as error:
+        raise UserError(
+            f"{PICTURES} of dataset {summary.digest[7:19]} cannot be read: {error}",
+            "another version may have made it",
+        ) from error
+
+
+def _digests(store: Store, dataset: Artifact) -> dict[str, Iterable[tuple[str, str]]]:
+    layers = [each for each in dataset.layers if each.title in SPLITS]
+    return {layer.title: _read_folder(store, dataset, layer) for layer in layers}
+
+
+def _read_folder(store: Store, dataset: Artifact, layer: Layer) -> Iterator[tuple[str, str]]:
+    try:
+        with store.file_of(layer).open("rb") as stream:
+            yield from file_digests(HashingReader(stream, layer.blob.digest))
+    except (Damaged, OSError) as error:
+        raise UserError(
+            f"the pictures {layer.title} of dataset {dataset.digest[7:19]} are damaged: {error}",
+            "`invoke verify --mend` removes it, `invoke dataset` makes it again",
+        ) from error

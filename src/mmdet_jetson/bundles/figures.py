@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from mmdet_jetson.bundles import contents
 from mmdet_jetson.bundles.contents import Contents
+from mmdet_jetson.bundles.overview import INTERVALS
 from mmdet_jetson.bundles.trainings import input_of
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, ProfileMetrics
 from mmdet_jetson.store import Artifact
 
-INTERVALS = "AP50_intervals"
 FIGURES = ("AP", "AP50")
 # What makes two machines two, of what a profile tells of its own.
 DEVICE = (

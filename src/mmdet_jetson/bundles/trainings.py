@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mmdet_jetson.bundles import contents
+from mmdet_jetson.bundles.belonging import WEIGHTS
 from mmdet_jetson.bundles.contents import Contents, PartName
+from mmdet_jetson.bundles.dataset_summary import content_of, is_summary
 from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.report import BASE, CHECKPOINT
 from mmdet_jetson.planning import stages
@@ -19,7 +21,6 @@ from mmdet_jetson.planning.target_steps import VALIDATION
 from mmdet_jetson.store import Artifact, Store, is_cache_tag
 
 NAMED = f".{stages.TRAINING.verb}"
-WEIGHTS = ("best.pth", "config.py")
 Parts = dict[PartName, Artifact]
 
 
@@ -88,7 +89,7 @@ class _Search:
     def parts(self) -> Parts:
         read = self.checkpoint.provenance.inputs
         found: Parts = {PartName(contents.CHECKPOINT): self.checkpoint}
-        found |= self._best(stages.DATASET, lambda each: each.content == read.get("dataset"))
+        found |= self._dataset(read.get("dataset"))
         weights = _weights(self.checkpoint)
         found |= self._made_from("checkpoint", {weights}, stages.EVALUATE_CHECKPOINT)
         found |= self._base(found.get(PartName(contents.DATASET)))
@@ -100,6 +101,17 @@ class _Search:
             found |= self._evidence(part.subject, engine)
         metrics = _content(self.checkpoint, ("metrics.json",))
         return found | engines | self._made_from(CHECKPOINT, {metrics}, stages.REPORT)
+
+    def _dataset(self, content: str | None) -> Parts:
+        """The newest dataset that was there to train with; a summary, where there is no more."""
+        store, when = self.shelf.store, self.checkpoint.provenance.created
+
+        def fits(each: Artifact) -> bool:
+            return content is not None and content_of(store, each, None) == content
+
+        made = [each for each in self.shelf.artifacts if _is(each, stages.DATASET) and fits(each)]
+        order = sorted(made, key=lambda a: (not is_summary(a), a.provenance.created <= when))
+        return {PartName(contents.DATASET): each for each in order[-1:]}
 
     def _evidence(self, target: str, engine: Artifact) -> Parts:
         """What was measured of an engine."""
@@ -118,7 +130,7 @@ class _Search:
     def _base(self, dataset: Artifact | None) -> Parts:
         """The evaluation of the weights before the training."""
         read = self.checkpoint.provenance.inputs
-        pictures = _content(dataset, VALIDATION) if dataset else None
+        pictures = content_of(self.shelf.store, dataset, VALIDATION) if dataset else None
 
         def of_base(each: Artifact) -> bool:
             inputs = each.provenance.inputs
