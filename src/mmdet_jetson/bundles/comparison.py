@@ -27,7 +27,7 @@ from mmdet_jetson.bundles.origins import (
     pairs_of,
 )
 from mmdet_jetson.bundles.pictures import PictureChanges
-from mmdet_jetson.bundles.trainings import run_of
+from mmdet_jetson.bundles.trainings import input_of, run_of
 from mmdet_jetson.planning import stages
 from mmdet_jetson.store import Artifact
 
@@ -75,7 +75,7 @@ class InputChange:
 class Comparison:
     """All that differs. ``data`` is None where the datasets cannot be, or need not be compared.
 
-    ``data_alike`` is None where a side has no dataset. ``missing`` are parts of one side alone.
+    ``data_alike`` is None where a side has neither a dataset nor a training that tells of it.
     """
 
     before: Named
@@ -99,7 +99,7 @@ class Comparison:
         """Whether both sides hold the same files, made in the same way."""
         made = (self.parameters, self.config.fields, self.config.lines, self.inputs)
         ran = (self.environments, self.facts, self.only_before, self.only_after)
-        data = self.data is None or self.data.is_empty
+        data = self.data_alike is not False
         figures = any(each.difference(name) for each in self.figures for name in ("AP", "AP50"))
         return not (any(made) or any(ran) or figures) and data and self.code.is_empty
 
@@ -113,7 +113,7 @@ def compare(before: Contents, after: Contents, *, read_all: bool = False) -> Com
         UserError: a part cannot be read.
     """
     was, now = before.dataset, after.dataset
-    pairs, alike, data = pairs_of(before, after), None, None
+    pairs, alike, data = pairs_of(before, after), _trained_alike(before, after), None
     if was is not None and now is not None:
         sides = (before.store, was), (after.store, now)
         alike = are_alike(*sides)
@@ -135,6 +135,12 @@ def compare(before: Contents, after: Contents, *, read_all: bool = False) -> Com
         only_after=_only(after, before),
         same_parts=tuple(str(part) for part, (a, b) in pairs.items() if a.digest == b.digest),
     )
+
+
+def _trained_alike(before: Contents, after: Contents) -> bool | None:
+    """Whether both were trained with the same data, as far as trainings alone can tell."""
+    was, now = (input_of(side.checkpoint, "dataset") for side in (before, after))
+    return was == now if was and now else None
 
 
 def _named(side: Contents) -> Named:

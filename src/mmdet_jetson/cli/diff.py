@@ -56,7 +56,7 @@ def _lines(found: Comparison, *, everything: bool) -> Iterator[str]:
     yield f"A  {_side(found.before)}"
     yield f"B  {_side(found.after)}"
     if found.is_empty:
-        yield "Nothing differs but when they were made."
+        yield "Nothing differs but when they were made: data, config, code, packages, figures."
         return
     yield _summary(found)
     yield from figure_lines(found.figures, everything=everything)
@@ -85,10 +85,9 @@ def _side(named: Named) -> str:
 
 def _summary(found: Comparison) -> str:
     """Name what kinds of things differ, in one line."""
-    data = found.data is not None and not found.data.is_empty
     fields = found.config.fields or found.config.lines
     kinds = {
-        "data": data,
+        "data": found.data_alike is False,
         "config": found.parameters or fields or found.inputs,
         "code": found.code.stages,
         "packages": found.environments or found.facts,
@@ -141,8 +140,11 @@ def _code(found: Comparison, *, everything: bool) -> Iterator[str]:
     if code.is_empty:
         return
     was, now = (_commits(each) for each in (code.was, code.now))
-    stages = f"source of {', '.join(code.stages)}" if code.stages else "no stage's source differs"
-    yield _cut(f"Code: {was} -> {now}; {stages}" if was != now else f"Code: {was}; {stages}")
+    commits = f"{was} -> {now}" if was != now else was
+    if not code.stages:
+        yield _cut(f"Code: {commits}; no stage's source differs")
+        return
+    yield _cut(f"Code: {commits}; other source of {', '.join(code.stages)}")
     if code.added is None or code.dropped is None:
         yield "  this clone does not know both commits, so it cannot list what lies between"
         return

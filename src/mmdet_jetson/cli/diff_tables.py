@@ -16,6 +16,8 @@ from mmdet_jetson.bundles.pictures import BY_NAME, ClassChanges, PictureChanges
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 
 FEW_CLASSES = 4
+LEAST = 0.0005
+"""A difference that shows in three decimals."""
 WIDTH = 80
 CHANCE = {WITHIN: "within*", OUTSIDE: "outside*", UNKNOWN: "", "equal": ""}
 
@@ -56,7 +58,7 @@ def _number(value: float | None) -> str:
 def _signed(value: float | None) -> str:
     if value is None:
         return "-"
-    return "0" if abs(value) < 0.0005 else f"{value:+.3f}"
+    return "0" if abs(value) < LEAST else f"{value:+.3f}"
 
 
 def _classes(each: FigureChange, *, everything: bool) -> Iterator[str]:
@@ -68,8 +70,11 @@ def _classes(each: FigureChange, *, everything: bool) -> Iterator[str]:
         was.per_class.keys() | now.per_class.keys(),
         key=lambda name: (-abs(each.class_difference(name) or 0), name),
     )
+    apart = any(abs(each.class_difference(name) or 0) >= LEAST for name in names)
+    if len(names) < 2 or not (apart or everything):
+        return
     shown = names if everything else names[:FEW_CLASSES]
-    for name in shown if len(names) > 1 else ():
+    for name in shown:
         values = [_number(side.per_class.get(name)) for side in (was, now)]
         difference = _signed(each.class_difference(name))
         yield f"    {_name(name)[:14]}{values[0]:>7}{values[1]:>7}{difference:>7}"
@@ -84,15 +89,25 @@ def _notes(shown: Iterable[FigureChange]) -> Iterator[str]:
         yield from wrapped(f"no comparison of {names}: {why}", 2)
     judged = [each for each in shown if each.ap50 in (WITHIN, OUTSIDE)]
     if judged:
-        first = judged[0]
-        spans = ", ".join(
-            f"{letter} {side.interval[0]:.3f} to {side.interval[1]:.3f}"
-            for letter, side in (("A", first.was), ("B", first.now))
-            if side and side.interval
-        )
-        yield f"  * the 95% interval of AP50 ({first.subject}: {spans}); none is known of AP"
+        yield from wrapped(f"* {_meaning(judged)}", 2)
     elif any(each.ap50 == UNKNOWN and not each.no_comparison for each in shown):
-        yield "  no interval is known: a report keeps that of AP50 since this version"
+        yield "  whether that is more than chance is not known: no report has an interval"
+
+
+def _meaning(judged: Sequence[FigureChange]) -> str:
+    """What within and outside mean, with the intervals of the first model."""
+    first = judged[0]
+    spans = ", ".join(
+        f"{letter} {side.interval[0]:.3f} to {side.interval[1]:.3f}"
+        for letter, side in (("A", first.was), ("B", first.now))
+        if side and side.interval
+    )
+    within = "the 95% interval of the other's AP50"
+    says = [f"{WITHIN} {within}: these pictures do not tell them apart"] * any(
+        each.ap50 == WITHIN for each in judged
+    )
+    says += [f"{OUTSIDE} {within}"] * any(each.ap50 == OUTSIDE for each in judged)
+    return f"{'; '.join(says)} ({first.subject}: {spans}; of AP none is known)"
 
 
 def engine_lines(engines: Sequence[EngineChange]) -> Iterator[str]:
@@ -128,9 +143,13 @@ def _times(was: float | None, now: float | None, each: EngineChange) -> str:
 def data_lines(found: Comparison, *, everything: bool) -> Iterator[str]:
     """Pictures and objects: how many there are, and what became of them."""
     data = found.data
-    if found.data_alike is None:
-        yield "Data: a side comes without its dataset, so it cannot be compared"
-    if data is None or data.is_empty:
+    if data is None:
+        if not found.data_alike:
+            known = "it differs; " if found.data_alike is False else ""
+            yield f"Data: {known}a side comes without its dataset, so nothing more can be told"
+        return
+    if data.is_empty:
+        yield "Data: the same pictures with the same objects, in other files"
         return
     sizes = " -> ".join(
         ", ".join(f"{number} {split}" for split, number in side.items()) for side in data.pictures

@@ -22,12 +22,13 @@ NOTHING = "nothing was trained in {} yet: `invoke demo` trains in minutes, witho
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its cells, and how narrow it may become, which is 0 where it may be left out."""
+    """A column: its cells, how narrow it may become, and whether it may be left out."""
 
     title: str
     cells: Sequence[str]
     narrowest: int
     right: bool = False
+    optional: bool = False
 
     @property
     def width(self) -> int:
@@ -67,26 +68,30 @@ def table(entries: Sequence[Entry], weights: Mapping[str, str], width: int) -> I
     """One line a training, in as many columns as there is room for; safe for a terminal."""
 
     def column(
-        title: str, cell: Callable[[Entry], str], narrowest: int | None = None, *, right: bool
+        title: str,
+        cell: Callable[[Entry], str],
+        narrowest: int = width,
+        *,
+        right: bool = False,
+        optional: bool = False,
     ) -> Column:
         cells = [printable(cell(each)) for each in entries]
         whole = max(len(each) for each in (title, *cells))
-        return Column(title, cells, whole if narrowest is None else narrowest, right)
+        return Column(title, cells, min(whole, narrowest), right, optional)
 
     this_year = all(_made(each).year == datetime.now().astimezone().year for each in entries)
     day = "%m-%d %H:%M" if this_year else "%Y-%m-%d"
     columns = [
-        column("name", lambda each: each.name, right=False),
-        column("trained", lambda each: f"{_made(each):{day}}", right=False),
+        column("name", lambda each: each.name),
+        column("trained", lambda each: f"{_made(each):{day}}"),
         column("AP", lambda each: _figure(each.ap) + "~"[each.evaluated :], right=True),
         column("engine", _engine, right=True),
         column("epochs", lambda each: _or_dash(each.epochs), right=True),
         column("seed", lambda each: _or_dash(each.seed), right=True),
-        column("pictures", _pictures, right=True),
-        column("run", _run, 0, right=False),
-        column("data", lambda each: each.data.removeprefix("sha256:")[:6], 0, right=False),
-        column("from", lambda each: _start(each, weights), 0, right=False),
-        column("config", lambda each: PurePosixPath(each.config).stem, 10, right=False),
+        column("data", _data),
+        column("run", _run, 4, optional=True),
+        column("from", lambda each: _start(each, weights), 6, optional=True),
+        column("config", lambda each: PurePosixPath(each.config).stem, 10),
     ]
     fitted = list(_fitted(columns, width))
     for row in range(-1, len(entries)):
@@ -96,16 +101,16 @@ def table(entries: Sequence[Entry], weights: Mapping[str, str], width: int) -> I
 
 
 def _fitted(columns: Sequence[Column], width: int) -> Iterator[tuple[Column, int]]:
-    """Leave out what says the same of every training or has no room, and narrow the last one."""
-    room = width - sum(each.narrowest + 1 for each in columns) + 1
+    """Leave out what is empty or has no room; give the rest the room that there is, in order."""
+    room = width + 1 - sum(each.narrowest + 1 for each in columns if not each.optional)
     for each in columns:
-        if each.narrowest == each.width:
-            yield each, each.width
-        elif each.narrowest:
-            yield each, min(each.width, each.narrowest + max(0, room))
-        elif any(each.cells) and each.width + 1 <= room + 1:
-            room -= each.width
-            yield each, each.width
+        needed = each.narrowest + 1 if each.optional else 0
+        if each.optional and (not any(each.cells) or needed > room):
+            continue
+        room -= needed
+        more = min(each.width - each.narrowest, max(0, room))
+        room -= more
+        yield each, each.narrowest + more
 
 
 def _cell(column: Column, row: int, width: int) -> str:
@@ -131,9 +136,13 @@ def _engine(entry: Entry) -> str:
     return _figure(best[1] if best else None)
 
 
-def _pictures(entry: Entry) -> str:
-    """Of both splits; the training alone does not tell, where its dataset is no longer here."""
-    return "+".join(str(count) for count in entry.pictures.values()) or "-"
+def _data(entry: Entry) -> str:
+    """The pictures of both splits, and the digest by which datasets of one size differ.
+
+    The training alone does not tell how many they were, where its dataset is no longer here.
+    """
+    counts = "+".join(str(count) for count in entry.pictures.values())
+    return f"{counts} {entry.data.removeprefix('sha256:')[:4]}".strip() or "-"
 
 
 def _run(entry: Entry) -> str:

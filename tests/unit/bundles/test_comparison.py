@@ -158,7 +158,7 @@ def test_one_name_in_both_splits_is_two_pictures(
     alike = Training(val=numbered(0, 10), pixels=b"old")
     found = data(compared(alike, later(alike, val=numbered(0, 11), pixels=b"new")))
     assert found.added == ("val/10.jpg",)
-    assert not (found.removed or found.moved or found.relabelled)
+    assert [*found.removed, *found.moved, *found.relabelled] == []
 
 
 def test_a_field_of_the_config_and_a_parameter(compared: Compared) -> None:
