@@ -5,7 +5,7 @@ training is looked for by the digests that each artifact keeps of its inputs, an
 where several would do.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,6 +34,33 @@ class Shelf:
         for tag, named in store.tags().items():
             if not is_cache_tag(tag):
                 self.tags.setdefault(named.digest, []).append(tag)
+        self._made_from: dict[tuple[str, str, str], list[Artifact]] = {}
+        self._judging: dict[tuple[str, str], list[Artifact]] = {}
+        for each in self.artifacts:
+            made = each.provenance
+            for name, digest in made.inputs.items():
+                self._made_from.setdefault((made.stage, name, digest), []).append(each)
+            if each.subject:
+                self._judging.setdefault((made.stage, each.subject.digest), []).append(each)
+
+    def made_from(self, stage: Stage, name: str, digest: str | None) -> list[Artifact]:
+        """What a stage made from an input of that name and content, the newest last."""
+        found = self._made_from.get((stage.module, name, digest or ""), [])
+        return [each for each in found if _is(each, stage)]
+
+    def judging(self, stage: Stage, artifact: Artifact) -> list[Artifact]:
+        """What a stage made about an artifact, the newest last."""
+        found = self._judging.get((stage.module, artifact.digest), [])
+        return [each for each in found if _is(each, stage)]
+
+    @cached_property
+    def datasets(self) -> dict[str, list[Artifact]]:
+        """The datasets by their content, those without their pictures before the others."""
+        found: dict[str, list[Artifact]] = {}
+        made = [each for each in self.artifacts if _is(each, stages.DATASET)]
+        for each in sorted(made, key=lambda each: not is_summary(each)):
+            found.setdefault(content_of(self.store, each, None) or "", []).append(each)
+        return found
 
     @property
     def trainings(self) -> list[Artifact]:
@@ -87,43 +114,38 @@ class _Search:
     run: str
 
     def parts(self) -> Parts:
-        read = self.checkpoint.provenance.inputs
+        weights, read = _weights(self.checkpoint), self.checkpoint.provenance.inputs
         found: Parts = {PartName(contents.CHECKPOINT): self.checkpoint}
-        found |= self._dataset(read.get("dataset"))
-        weights = _weights(self.checkpoint)
-        found |= self._made_from("checkpoint", {weights}, stages.EVALUATE_CHECKPOINT)
+        found |= self._dataset(read.get("dataset", ""))
+        found |= self._from(stages.EVALUATE_CHECKPOINT, "checkpoint", weights)
         found |= self._base(found.get(PartName(contents.DATASET)))
-        found |= self._made_from("checkpoint", {weights}, stages.EXPORT)
-        exports = {each.content for part, each in found.items() if part.kind == contents.ONNX}
-        found |= self._made_from("onnx", exports, stages.EVALUATE_ENGINE)
-        engines = self._made_from("onnx", exports, stages.ENGINE)
-        for part, engine in engines.items():
-            found |= self._evidence(part.subject, engine)
-        metrics = _content(self.checkpoint, ("metrics.json",))
-        return found | engines | self._made_from(CHECKPOINT, {metrics}, stages.REPORT)
+        found |= self._from(stages.EXPORT, "checkpoint", weights)
+        engines: list[Artifact] = []
+        for content in {each.content for part, each in found.items() if part.kind == contents.ONNX}:
+            found |= self._from(stages.EVALUATE_ENGINE, "onnx", content)
+            engines += self.shelf.made_from(stages.ENGINE, "onnx", content)
+        for part, engine in self._best(stages.ENGINE, engines).items():
+            found |= {part: engine, **self._evidence(part.subject, engine)}
+        return found | self._from(
+            stages.REPORT, CHECKPOINT, _content(self.checkpoint, ("metrics.json",))
+        )
 
-    def _dataset(self, content: str | None) -> Parts:
+    def _dataset(self, content: str) -> Parts:
         """The newest dataset that was there to train with; a summary, where there is no more."""
-        store, when = self.shelf.store, self.checkpoint.provenance.created
-
-        def fits(each: Artifact) -> bool:
-            return content is not None and content_of(store, each, None) == content
-
-        made = [each for each in self.shelf.artifacts if _is(each, stages.DATASET) and fits(each)]
+        when = self.checkpoint.provenance.created
+        made = self.shelf.datasets.get(content, [])
         order = sorted(made, key=lambda a: (not is_summary(a), a.provenance.created <= when))
         return {PartName(contents.DATASET): each for each in order[-1:]}
 
     def _evidence(self, target: str, engine: Artifact) -> Parts:
         """What was measured of an engine."""
-
-        def judges(each: Artifact) -> bool:
-            read, subject = each.provenance.inputs, each.subject
-            alike = engine.content in (read.get("engine"), read.get("judged"))
-            return alike or (subject is not None and subject.digest == engine.digest)
-
         found: Parts = {}
         for stage in (stages.EVALUATE_ENGINE, stages.PROFILE, stages.PROVE):
-            for each in self._best(stage, judges).values():
+            about = self.shelf.judging(stage, engine)
+            for name in ("engine", "judged"):  # the same engine may have been made twice
+                about += self.shelf.made_from(stage, name, engine.content)
+            about.sort(key=lambda each: each.provenance.created)
+            for each in self._best(stage, about).values():
                 found[PartName(each.kind, target)] = each
         return found
 
@@ -131,30 +153,29 @@ class _Search:
         """The evaluation of the weights before the training."""
         read = self.checkpoint.provenance.inputs
         pictures = content_of(self.shelf.store, dataset, VALIDATION) if dataset else None
-
-        def of_base(each: Artifact) -> bool:
-            inputs = each.provenance.inputs
-            same = all(inputs.get(name) == read.get(name) for name in ("config", "weights"))
-            return "weights" in inputs and same and inputs.get("dataset") == pictures
-
-        found = self._best(stages.EVALUATE_CHECKPOINT, of_base)
+        made = self.shelf.made_from(stages.EVALUATE_CHECKPOINT, "weights", read.get("weights"))
+        fitting = [
+            each
+            for each in made
+            if input_of(each, "config") == read.get("config")
+            and input_of(each, "dataset") == pictures
+        ]
+        found = self._best(stages.EVALUATE_CHECKPOINT, fitting)
         return {part: each for part, each in found.items() if part.subject == BASE}
 
-    def _made_from(self, name: str, digests: set[str] | set[str | None], stage: Stage) -> Parts:
-        known = {digest for digest in digests if digest}
-        return self._best(stage, lambda each: each.provenance.inputs.get(name) in known)
+    def _from(self, stage: Stage, name: str, digest: str | None) -> Parts:
+        return self._best(stage, self.shelf.made_from(stage, name, digest))
 
-    def _best(self, stage: Stage, fits: Callable[[Artifact], bool]) -> Parts:
+    def _best(self, stage: Stage, made: Iterable[Artifact]) -> Parts:
         """By what it is about: what has a name of the run, else the newest."""
         newest: Parts = {}
         named: Parts = {}
-        for each in self.shelf.artifacts:
-            if _is(each, stage) and fits(each):
-                part = PartName(each.kind, subject_of(each, stage))
-                newest[part] = each
-                tags = self.shelf.tags.get(each.digest, ())
-                if any(tag.startswith(f"{self.run}.") for tag in tags):
-                    named[part] = each
+        for each in made:
+            part = PartName(each.kind, subject_of(each, stage))
+            newest[part] = each
+            tags = self.shelf.tags.get(each.digest, ())
+            if any(tag.startswith(f"{self.run}.") for tag in tags):
+                named[part] = each
         return newest | named
 
 
