@@ -7,6 +7,7 @@ separates records and sections here stands nowhere else.
 
 import hashlib
 from collections.abc import Iterator
+from itertools import groupby
 from typing import BinaryIO, TypeVar
 
 import msgspec
@@ -17,6 +18,8 @@ LONGEST = 64 << 20
 HEAD = b'"images": ['
 BETWEEN = b'}, {"id": '
 ENDS = (b'], "annotations": [', b'], "categories": [', b"]}")
+OBJECT = 10
+"""Bytes of an object, of which there may be millions."""
 T = TypeVar("T")
 
 
@@ -27,14 +30,19 @@ class NotAsWritten(ValueError):
 class Picture(msgspec.Struct):
     """A picture of a split, and its objects.
 
-    ``objects`` are sorted: the id of the class in two bytes, then a digest of the shape in eight.
-    ``content`` is a digest of what the picture shows; empty where that is not known.
+    ``packed`` are its objects, sorted: the id of the class in two bytes, then a digest of the shape
+    in eight. ``content`` is a digest of what the picture shows; empty where that is not known.
     """
 
     name: str
-    size: tuple[int, int]
-    objects: tuple[bytes, ...] = ()
+    packed: bytes = b""
     content: bytes = b""
+
+    def objects(self) -> Iterator[tuple[int, bytes]]:
+        """The class and the shape of each object."""
+        for at in range(0, len(self.packed), OBJECT):
+            each = self.packed[at : at + OBJECT]
+            yield int.from_bytes(each[:2], "big"), each[2:]
 
 
 class Split(msgspec.Struct):
@@ -47,8 +55,6 @@ class Split(msgspec.Struct):
 class _Image(msgspec.Struct, frozen=True):
     id: int
     file_name: str
-    width: int
-    height: int
 
 
 class _Annotation(msgspec.Struct, frozen=True):
@@ -82,12 +88,12 @@ def _read(sections: "_Sections") -> Split:
     pictures: dict[str, Picture] = {}
     for image in sections.records(ENDS[0], _Image):
         names[image.id] = image.file_name
-        pictures[image.file_name] = Picture(image.file_name, (image.width, image.height))
-    found: dict[int, list[bytes]] = {}
-    for each in sections.records(ENDS[1], _Annotation):
-        found.setdefault(each.image_id, []).append(_object(each))
-    for identifier, objects in found.items():
-        pictures[names[identifier]].objects = tuple(sorted(objects))
+        pictures[image.file_name] = Picture(image.file_name)
+    annotations = sections.records(ENDS[1], _Annotation)
+    for identifier, group in groupby(annotations, key=lambda each: each.image_id):
+        picture = pictures[names[identifier]]
+        before = [picture.packed[at : at + OBJECT] for at in range(0, len(picture.packed), OBJECT)]
+        picture.packed = b"".join(sorted([*before, *map(_object, group)]))
     classes = {each.id: each.name for each in sections.records(ENDS[2], _Category)}
     return Split(pictures, classes)
 

@@ -67,8 +67,7 @@ class _Placed:
     def labels(self) -> Counter[tuple[str, bytes]]:
         """Its objects as class and shape."""
         return Counter(
-            (self.classes.get(int.from_bytes(each[:2], "big"), "?"), each[2:])
-            for each in self.picture.objects
+            (self.classes.get(number, "?"), shape) for number, shape in self.picture.objects()
         )
 
 
@@ -141,7 +140,7 @@ def _keyed(splits: Splits, told_by: str, repeated: set[str]) -> dict[object, _Pl
 
 
 def _relabelled(was: _Placed, now: _Placed) -> bool:
-    same = was.classes == now.classes and was.picture.objects == now.picture.objects
+    same = was.classes == now.classes and was.picture.packed == now.picture.packed
     return not same and was.labels() != now.labels()
 
 
@@ -163,9 +162,11 @@ def _count(before: Splits, after: Splits) -> dict[str, ClassChanges]:
     ]
     for splits, count in zip((before, after), counts, strict=True):
         for split in splits.values():
-            numbers = Counter(o[:2] for each in split.pictures.values() for o in each.objects)
+            numbers = Counter(
+                number for each in split.pictures.values() for number, _ in each.objects()
+            )
             for number, objects in numbers.items():
-                count[split.classes.get(int.from_bytes(number, "big"), "?")] += objects
+                count[split.classes.get(number, "?")] += objects
     was, now = counts
     return {name: ClassChanges(was[name], now[name]) for name in was.keys() | now.keys()}
 

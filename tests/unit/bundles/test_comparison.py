@@ -296,7 +296,7 @@ def test_annotations_are_read_in_any_pieces(block: int, monkeypatch: pytest.Monk
     text = coco({name: [("mug", 1), ("jug", 2)], "empty.jpg": [], "b.jpg": [("jug", 3)]})
     found = read_split(io.BytesIO(text.encode()))
     assert list(found.pictures) == [name, "empty.jpg", "b.jpg"]
-    assert [len(each.objects) for each in found.pictures.values()] == [2, 0, 1]
+    assert [len(list(each.objects())) for each in found.pictures.values()] == [2, 0, 1]
     assert found.classes == {1: "mug", 2: "jug"}
 
 
@@ -307,4 +307,4 @@ def test_what_is_no_annotation_file_is_refused(text: str) -> None:
 
 
 def test_a_split_without_objects_is_read() -> None:
-    assert read_split(io.BytesIO(coco({"a.jpg": []}).encode())).pictures["a.jpg"].objects == ()
+    assert read_split(io.BytesIO(coco({"a.jpg": []}).encode())).pictures["a.jpg"].packed == b""
