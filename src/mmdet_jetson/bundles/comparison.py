@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mmdet_jetson.bundles.contents import Contents, PartName
+from mmdet_jetson.bundles.contents import REPORT, Contents, PartName
 from mmdet_jetson.bundles.datasets import are_alike, compare_datasets
 from mmdet_jetson.bundles.fields import (
     ConfigChanges,
@@ -45,13 +45,14 @@ STEPS = {stage.makes: stage.verb for stage in stages.STAGES}
 
 @dataclass(frozen=True)
 class Named:
-    """One side: what to call it, when it was made and by whom."""
+    """One side: what to call it, when it was made, and what its report says of the gates."""
 
     name: str
     digest: str
     kind: str
     created: str
     run: str
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,9 @@ def _named(side: Contents) -> Named:
     digest = side.bundle.digest if side.bundle else main.digest if main else ""
     kind = "bundle" if side.bundle else "training" if side.checkpoint else "run"
     created = main.provenance.created if main else ""
-    return Named(side.name, digest, kind, created, run_of(side))
+    report = side.get(REPORT)
+    verdict = str(report.provenance.metrics.get("verdict", "")) if report else ""
+    return Named(side.name, digest, kind, created, run_of(side), verdict)
 
 
 def _parameters(pairs: Mapping[PartName, tuple[Artifact, Artifact]]) -> tuple[ParameterChange, ...]:

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ def _changes(
 ) -> Iterator[FieldChange]:
     for name in sorted({*was, *now}):
         before, after = was.get(name, ABSENT), now.get(name, ABSENT)
-        if before == after and type(before) is type(after):
+        if _is_filled(name, was, now):
             continue
         full = f"{prefix}{name}"
         if _are_tables(before, after) and len(before) == len(after):  # type: ignore[arg-type]
@@ -58,6 +59,14 @@ def _changes(
                 yield from _entry(f"{full}[{index}]", *pair)
         elif _plain(before) != _plain(after):
             yield FieldChange(full, before, after)
+
+
+def _is_filled(name: str, was: Mapping[str, object], now: Mapping[str, object]) -> bool:
+    """Whether this is a table that is empty on one side: its entries on the other say it all."""
+    for one, other in ((was, now), (now, was)):
+        if one.get(name) == {} and any(each.startswith(f"{name}.") for each in other):
+            return True
+    return False
 
 
 def _entry(name: str, before: object, after: object) -> Iterator[FieldChange]:
@@ -73,13 +82,9 @@ def _are_tables(before: object, after: object) -> bool:
     return lists and any(isinstance(each, Mapping) for each in (*before, *after))  # type: ignore[misc]
 
 
-def _plain(value: object) -> object:
-    """A value as JSON has it: a tuple is a list."""
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return value
+def _plain(value: object) -> str:
+    """A value as JSON has it, for which a tuple is a list, and true is not 1."""
+    return json.dumps(value, sort_keys=True, default=repr)
 
 
 def compare_configs(was: str, now: str) -> ConfigChanges:

@@ -80,7 +80,8 @@ def _side(named: Named) -> str:
     was = f"run {named.run}" if named.run and named.run != named.name else ""
     digest = _short(named) if _short(named) != named.name else ""
     verb = {"training": "trained", "bundle": "bundle, trained"}.get(named.kind, "made")
-    return "  ".join(filter(None, (named.name, digest, f"{verb} {when}", was)))
+    verdict = f"verdict {named.verdict}" if named.verdict else ""
+    return "  ".join(filter(None, (named.name, digest, f"{verb} {when}", was, verdict)))
 
 
 def _summary(found: Comparison) -> str:

@@ -136,7 +136,8 @@ def _times(was: float | None, now: float | None, each: EngineChange) -> str:
     texts = ["-" if value is None else f"{value:.1f}" for value in (was, now)]
     percent = ""
     if was and now is not None and not each.no_comparison:
-        percent = f"{100 * (now / was - 1):+.0f}%"
+        ratio = now / was
+        percent = f"{100 * (ratio - 1):+.0f}%" if ratio < 10 else f"x{ratio:.0f}"
     return f"{texts[0]:>7}{texts[1]:>7}{percent:>6}"
 
 

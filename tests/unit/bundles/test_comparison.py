@@ -11,7 +11,7 @@ from small_trainings import CONFIG, Training, coco, later, make, numbered
 from mmdet_jetson.bundles import annotations, datasets, origins
 from mmdet_jetson.bundles.annotations import NotAsWritten, read_split
 from mmdet_jetson.bundles.comparison import Comparison, compare
-from mmdet_jetson.bundles.fields import FieldChange
+from mmdet_jetson.bundles.fields import ABSENT, FieldChange, compare_configs
 from mmdet_jetson.bundles.pictures import BY_CONTENT, BY_NAME, PictureChanges
 from mmdet_jetson.bundles.trainings import Shelf, side
 from mmdet_jetson.errors import UserError
@@ -170,6 +170,32 @@ def test_a_field_of_the_config_and_a_parameter(compared: Compared) -> None:
         FieldChange("model.neck.channels", 96, 128),
         FieldChange("train_cfg.max_epochs", 8, 9),
     }
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "fields"),
+    [
+        ("a = 1\n", "a = 1.0\n", [("a", 1, 1.0)]),
+        ("a = dict()\n", "a = dict(b=2)\n", [("a.b", ABSENT, 2)]),
+        ("a = [dict(b=1), 2]\n", "a = [dict(b=3), 2]\n", [("a[0].b", 1, 3)]),
+        ("a = [1, 2]\n", "a = (1, 2)\n", []),
+        ("a = [dict(b=1)]\n", "a = []\n", [("a", [{"b": 1}], [])]),
+        ("a = {'b c': -1}\n", "a = {'b c': None}\n", [("a.b c", -1, None)]),
+    ],
+)
+def test_configs_are_compared_as_data(was: str, now: str, fields: list[tuple[object, ...]]) -> None:
+    found = compare_configs(was, now)
+    assert [(each.name, each.was, each.now) for each in found.fields] == fields
+    assert found.lines == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["import os\n", "a = open('x')\n", "a = b\n", "a = (\n", "a = " + "[" * 500 + "]" * 500]
+)
+def test_a_config_that_is_no_data_is_never_run(text: str) -> None:
+    found = compare_configs("a = 1\n", text)
+    assert found.fields == ()
+    assert "-a = 1" in found.lines
 
 
 def test_other_weights_to_start_from(compared: Compared) -> None:
