@@ -99,6 +99,17 @@ def side(store: Store, name: str) -> Contents:
     return contents.contents_of(store, name)
 
 
+def shown(store: Store, name: str) -> Contents:
+    """What belongs to a name: of a training by its digest all that was made of it, as `side`.
+
+    Raises:
+        UserError: as `side`.
+    """
+    found = None if store.bundle(name) or name in store.tags() else store.find(name)
+    is_training = found is not None and _is(found, stages.TRAINING)
+    return side(store, name) if is_training else contents.contents_of(store, name)
+
+
 def run_of(sides: Contents) -> str:
     """The run that a report calls its own; "" where there is no report."""
     report = sides.get(contents.REPORT)

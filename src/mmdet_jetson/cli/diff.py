@@ -56,7 +56,7 @@ def _lines(found: Comparison, *, everything: bool) -> Iterator[str]:
     yield f"A  {_side(found.before)}"
     yield f"B  {_side(found.after)}"
     if found.is_empty:
-        yield "Nothing differs but when they were made: data, config, code, packages, figures."
+        yield _nothing(found)
         return
     yield _summary(found)
     yield from figure_lines(found.figures, everything=everything)
@@ -68,6 +68,13 @@ def _lines(found: Comparison, *, everything: bool) -> Iterator[str]:
     for letter, names in (("A", found.only_before), ("B", found.only_after)):
         if names:
             yield _cut(f"Only in {letter}: {', '.join(names)}")
+
+
+def _nothing(found: Comparison) -> str:
+    """Say that all is the same, and whether even the weights are, which are seldom."""
+    if "checkpoint" in found.same_parts:
+        return "Nothing differs: both are of the same training."
+    return "Nothing differs but when they were made: data, config, code, packages, figures."
 
 
 def _short(named: Named) -> str:

@@ -22,10 +22,10 @@ from mmdet_jetson.bundles.contents import (
     REPORT,
     Contents,
     PartName,
-    contents_of,
 )
 from mmdet_jetson.bundles.overview import Facts, age, lacking, newest, part_facts
 from mmdet_jetson.bundles.remedies import command_for
+from mmdet_jetson.bundles.trainings import shown
 from mmdet_jetson.cli.upkeep import existing_store
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.contract.report import DOCUMENTED
@@ -44,7 +44,7 @@ def show(name: str, *, as_json: bool = False) -> None:
         UserError: there is no such thing, or the parts of a bundle do not belong together.
     """
     store = existing_store()
-    contents = contents_of(store, name)
+    contents = shown(store, name)
     seen = {part: part_facts(contents, part) for part in contents.parts}
     against = list(contradictions(contents))
     if as_json:

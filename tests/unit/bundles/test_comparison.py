@@ -6,14 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_releases import SmallRun
 from small_trainings import CONFIG, Training, coco, later, make, numbered
 
-from mmdet_jetson.bundles import annotations, datasets, origins
+from mmdet_jetson.bundles import annotations, datasets, making, origins
 from mmdet_jetson.bundles.annotations import NotAsWritten, read_split
 from mmdet_jetson.bundles.comparison import Comparison, compare
+from mmdet_jetson.bundles.contents import PartName, contents_of
+from mmdet_jetson.bundles.dataset_summary import is_summary
 from mmdet_jetson.bundles.fields import ABSENT, FieldChange, compare_configs
 from mmdet_jetson.bundles.pictures import BY_CONTENT, BY_NAME, PictureChanges
-from mmdet_jetson.bundles.trainings import Shelf, side
+from mmdet_jetson.bundles.trainings import Shelf, shown, side
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import Store
 
@@ -334,3 +337,33 @@ def test_what_is_no_annotation_file_is_refused(text: str) -> None:
 
 def test_a_split_without_objects_is_read() -> None:
     assert read_split(io.BytesIO(coco({"a.jpg": []}).encode())).pictures["a.jpg"].packed == b""
+
+
+def test_what_a_whole_run_has_is_found_without_its_names(run: SmallRun) -> None:
+    """But for its check, and for exports, of which one may serve several targets."""
+    named = contents_of(run.store, run.name).parts
+    found = Shelf(run.store).of_training(named[PartName("checkpoint")]).parts
+    kinds = ("check", "onnx")
+    assert {part: each.digest for part, each in found.items() if part.kind not in kinds} == {
+        part: each.digest for part, each in named.items() if part.kind not in kinds
+    }
+
+
+def test_a_release_is_compared_with_the_run_that_it_is_of(run: SmallRun) -> None:
+    """Its dataset has no pictures, and is the same data nevertheless."""
+    chosen = making.choose(contents_of(run.store, run.name), run.project, ())
+    run.store.tag(making.bind(chosen, (), with_dataset=False), "v1")
+    release = side(run.store, "v1")
+    found = compare(side(run.store, run.name), release)
+    assert release.dataset
+    assert is_summary(release.dataset)
+    assert found.after.kind == "bundle"
+    assert found.data_alike
+    assert found.is_empty
+
+
+def test_a_training_is_shown_whole_by_its_digest(store: Store, tmp_path: Path) -> None:
+    first = make(store, tmp_path)
+    assert len(shown(store, first.digest[7:19]).parts) == 8
+    assert len(shown(store, "mugs").parts) == 8
+    assert len(shown(store, "mugs.train").parts) == 1
