@@ -8,9 +8,11 @@ separates records and sections here stands nowhere else.
 import hashlib
 from collections.abc import Iterator
 from itertools import groupby
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import msgspec
+
+from mmdet_jetson.store.layers import Source
 
 BLOCK = 1 << 20
 LONGEST = 64 << 20
@@ -70,7 +72,7 @@ class _Category(msgspec.Struct, frozen=True):
     name: str
 
 
-def read_split(stream: BinaryIO) -> Split:
+def read_split(stream: Source) -> Split:
     """Read a COCO file; what is held is a few dozen bytes a picture and an object.
 
     Raises:
@@ -107,7 +109,7 @@ def _object(annotation: _Annotation) -> bytes:
 class _Sections:
     """The arrays of a COCO file, one after the other, in pieces of whole records."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Source) -> None:
         self._stream = stream
         self._rest = b""
 

@@ -58,8 +58,10 @@ def _splits(store: Store, dataset: Artifact) -> dict[str, Split]:
         (layer,) = dataset.parts([f"{name}.json"])
         try:
             with store.file_of(layer).open("rb") as stream:
-                found[name] = read_split(stream)
-        except (NotAsWritten, OSError) as error:
+                reader = HashingReader(stream, layer.blob.digest)
+                found[name] = read_split(reader)
+                reader.finish()
+        except (NotAsWritten, Damaged, OSError) as error:
             raise UserError(
                 f"{name}.json of dataset {dataset.digest[7:19]} cannot be read: {error}",
                 "`invoke verify` reads the whole store again",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from mmdet_jetson.bundles import contents
 from mmdet_jetson.bundles.contents import Contents
@@ -49,6 +50,14 @@ class Entry:
         """The target whose engine detects best, and its AP."""
         known = [(ap, target) for target, ap in self.engines.items() if ap is not None]
         return max(known)[::-1] if known else None
+
+
+def when(created: str) -> datetime | None:
+    """A time as it is here; None for what is none, as an artifact from elsewhere may have."""
+    try:
+        return datetime.fromisoformat(created).astimezone()
+    except (ValueError, OverflowError):
+        return None
 
 
 def ledger(store: Store) -> list[Entry]:

@@ -5,6 +5,7 @@ training is looked for by the digests that each artifact keeps of its inputs, an
 where several would do.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +16,14 @@ from mmdet_jetson.bundles.contents import Contents, PartName
 from mmdet_jetson.bundles.dataset_summary import content_of, is_summary
 from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.report import BASE, CHECKPOINT
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.stages import Stage
 from mmdet_jetson.planning.target_steps import VALIDATION
 from mmdet_jetson.store import Artifact, Store, is_cache_tag
 
 NAMED = f".{stages.TRAINING.verb}"
+EARLIER = re.compile(r"(.+)~(\d{1,6})")
 Parts = dict[PartName, Artifact]
 
 
@@ -87,16 +90,36 @@ def side(store: Store, name: str) -> Contents:
     """What can be compared under a name: a training, a bundle, or what else `contents_of` knows.
 
     A run is its newest training and what belongs to that; what else has its names is left out.
+    ``RUN~2`` is the last but two of the trainings that a report calls that run's.
 
     Raises:
         UserError: there is no such thing, or a part of the bundle is missing or damaged.
     """
     if store.bundle(name):
         return contents.contents_of(store, name)
+    if earlier := EARLIER.fullmatch(name):
+        return _earlier(Shelf(store), earlier[1], int(earlier[2]))
     for run, found in ((name, store.find(f"{name}{NAMED}")), ("", store.find(name))):
         if found and _is(found, stages.TRAINING):
             return Shelf(store).of_training(found, run or name.removesuffix(NAMED))
     return contents.contents_of(store, name)
+
+
+def _earlier(shelf: Shelf, run: str, back: int) -> Contents:
+    """The training that has been a run's so many trainings ago."""
+    newest = shelf.store.find(f"{run}{NAMED}")
+    found = [shelf.of_training(each) for each in shelf.trainings if each.digest != _digest(newest)]
+    before = [each for each in found if run_of(each) == run]
+    if newest and back == 0:
+        return shelf.of_training(newest, run)
+    if newest is None or back > len(before):
+        known = f"{len(before) + (newest is not None)} trainings of run {run} are known"
+        raise UserError(f"{run}~{back}: {known}", "`invoke runs` lists all trainings")
+    return before[back - 1]
+
+
+def _digest(artifact: Artifact | None) -> str:
+    return artifact.digest if artifact else ""
 
 
 def shown(store: Store, name: str) -> Contents:

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from itertools import islice
 
 from rich.console import Console
 
 from mmdet_jetson.bundles.comparison import Comparison, Named, compare
 from mmdet_jetson.bundles.fields import ABSENT, FieldChange
+from mmdet_jetson.bundles.ledger import when
 from mmdet_jetson.bundles.trainings import side
 from mmdet_jetson.cli.diff_json import told
 from mmdet_jetson.cli.diff_tables import (
@@ -35,7 +35,7 @@ def diff(before: str, after: str, *, as_json: bool = False, everything: bool = F
     store = existing_store()
     found = compare(side(store, before), side(store, after), read_all=everything)
     if as_json:
-        Console().print_json(json.dumps(told(found), allow_nan=False))
+        print(json.dumps(told(found), indent=1, allow_nan=False))
         return
     console = Console()
     for line in lines(found, everything=everything):
@@ -82,13 +82,17 @@ def _short(named: Named) -> str:
 
 
 def _side(named: Named) -> str:
-    made = datetime.fromisoformat(named.created).astimezone() if named.created else None
-    when = f"{made:%Y-%m-%d %H:%M}" if made else ""
+    made = when(named.created)
     was = f"run {named.run}" if named.run and named.run != named.name else ""
     digest = _short(named) if _short(named) != named.name else ""
     verb = {"training": "trained", "bundle": "bundle, trained"}.get(named.kind, "made")
     verdict = f"verdict {named.verdict}" if named.verdict else ""
-    return "  ".join(filter(None, (named.name, digest, f"{verb} {when}", was, verdict)))
+    return "  ".join(
+        filter(
+            None,
+            (named.name, digest, f"{verb} {made:%Y-%m-%d %H:%M}" if made else "", was, verdict),
+        )
+    )
 
 
 def _summary(found: Comparison) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
-from mmdet_jetson.bundles.ledger import Entry, ledger
+from mmdet_jetson.bundles.ledger import Entry, ledger, when
 from mmdet_jetson.cli.diff_tables import printable
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.config.sources import Sources
@@ -45,7 +45,7 @@ def runs(*, as_json: bool = False) -> None:
     settings = read_settings()
     entries, console = ledger(Store(settings.artifacts)), Console()
     if as_json:
-        console.print_json(json.dumps([asdict(each) for each in entries], allow_nan=False))
+        print(json.dumps([asdict(each) for each in entries], indent=1))
         return
     if not entries:
         console.print(NOTHING.format(settings.artifacts), markup=False, soft_wrap=True)
@@ -79,11 +79,13 @@ def table(entries: Sequence[Entry], weights: Mapping[str, str], width: int) -> I
         whole = max(len(each) for each in (title, *cells))
         return Column(title, cells, min(whole, narrowest), right, optional)
 
-    this_year = all(_made(each).year == datetime.now().astimezone().year for each in entries)
+    year = datetime.now().astimezone().year
+    made = (when(each.created) for each in entries)
+    this_year = all(each.year == year for each in made if each)
     day = "%m-%d %H:%M" if this_year else "%Y-%m-%d"
     columns = [
         column("name", lambda each: each.name),
-        column("trained", lambda each: f"{_made(each):{day}}"),
+        column("trained", lambda each: _day(each, day)),
         column("AP", lambda each: _figure(each.ap) + "~"[each.evaluated :], right=True),
         column("engine", _engine, right=True),
         column("epochs", lambda each: _or_dash(each.epochs), right=True),
@@ -119,8 +121,9 @@ def _cell(column: Column, row: int, width: int) -> str:
     return f"{text:>{width}}" if column.right else f"{text:{width}}"
 
 
-def _made(entry: Entry) -> datetime:
-    return datetime.fromisoformat(entry.created).astimezone()
+def _day(entry: Entry, form: str) -> str:
+    made = when(entry.created)
+    return f"{made:{form}}" if made else "?"
 
 
 def _or_dash(value: int | None) -> str:

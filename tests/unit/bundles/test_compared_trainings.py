@@ -72,6 +72,22 @@ def test_all_that_belongs_to_a_training_is_found_after_its_name_has_moved_on(
     assert side(store, "mugs.train").name == "mugs"
 
 
+def test_a_run_knows_its_earlier_trainings(store: Store, tmp_path: Path) -> None:
+    made = [
+        make(store, tmp_path, Training(epochs=n, created=f"2026-05-0{n}T10:00:00+00:00"))
+        for n in (1, 2, 3)
+    ]
+    make(store, tmp_path, later(epochs=7, name="other"))
+    for back, expected in enumerate(reversed(made)):
+        found = side(store, f"mugs~{back}").checkpoint
+        assert found
+        assert found.digest == expected.digest
+    with pytest.raises(UserError, match=r"mugs~3: 3 trainings of run mugs are known"):
+        side(store, "mugs~3")
+    with pytest.raises(UserError, match=r"nix~1: 0 trainings"):
+        side(store, "nix~1")
+
+
 def test_what_a_run_made_again_halfway_is_not_mixed_with_what_it_made_before(
     store: Store, tmp_path: Path
 ) -> None:

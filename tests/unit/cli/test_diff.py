@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import re
@@ -11,6 +12,8 @@ from invoke.program import Program
 from small_trainings import CONFIG, Training, later, make, numbered
 
 from mmdet_jetson.bundles.dataset_summary import summarize
+from mmdet_jetson.bundles.ledger import ledger
+from mmdet_jetson.cli.runs import table
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.store import Store
 
@@ -221,6 +224,13 @@ def test_runs_as_json(store: Store, tmp_path: Path, commands: Commands) -> None:
     assert found["engines"] == {"pc": 0.4}
     assert found["pictures"] == {"train": 12, "val": 10}
     assert found["verdict"] == "pass"
+
+
+def test_runs_takes_a_time_that_is_none(store: Store, tmp_path: Path) -> None:
+    """As what was pulled from elsewhere may have."""
+    make(store, tmp_path)
+    entry = dataclasses.replace(ledger(store)[0], created="yesterday")
+    assert "?" in list(table([entry], {}, 80))[1].split()
 
 
 def test_runs_of_an_empty_store_is_a_sentence(store: Store, commands: Commands) -> None:
