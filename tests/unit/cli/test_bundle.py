@@ -74,7 +74,11 @@ def test_an_engine_that_is_missing_is_said_with_its_command(run: SmallRun, invok
     assert f"--target {ORIN}" in said
     code, shown = invoke("show", "demo.bundle")
     assert code == 0
-    assert f"missing: engine {ORIN}: invoke engine --target {ORIN}" in shown
+    assert (
+        f"missing: engine {ORIN}: invoke build-jetson-engine --config configs/demo.toml "
+        f"--target {ORIN}\n" in shown
+    )
+    assert f"evaluation {ORIN}" not in shown
 
 
 def test_a_bundle_that_must_be_complete_is_refused_and_nothing_is_named(
@@ -202,6 +206,14 @@ def test_the_interval_of_a_report_is_shown(run: SmallRun, invoke: Invoke) -> Non
     _, said = invoke("show", "demo")
 
     assert "AP50 0.750 (95%: 0.700 to 0.800)" in said
+
+
+def test_one_artifact_is_shown_with_its_files(run: SmallRun, invoke: Invoke) -> None:
+    code, said = invoke("show", f"demo.engine-{PC}")
+
+    assert code == 0
+    assert "passport.json" in said
+    assert "missing" not in said
 
 
 def test_json_says_all_of_it(run: SmallRun, invoke: Invoke) -> None:
