@@ -243,7 +243,7 @@ def show(_: Context, name: str, json: bool = False) -> None:
 
 @task(
     help={
-        "before": "a bundle, a run or a training: a tag, a name or a digest of `invoke runs`, RUN~1",
+        "before": "a bundle, a run or a training: a tag, a name of `invoke runs`, a digest, RUN~1",
         "after": "the same, to compare with",
         "all": "shorten no list, and read the pictures of large datasets, too",
         "json": "everything, for programs",
