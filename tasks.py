@@ -10,10 +10,12 @@ from invoke.context import Context
 from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import bundle as bundling
+from mmdet_jetson.cli import diff as comparing
 from mmdet_jetson.cli import pack as packing
 from mmdet_jetson.cli import pipelines, showing, transfer, upkeep, verbs
 from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
+from mmdet_jetson.cli import runs as training_runs
 from mmdet_jetson.cli.menu import (
     BY_IMAGE,
     BY_TARGET,
@@ -194,6 +196,27 @@ def bundle(
 def show(_: Context, name: str, json: bool = False) -> None:
     """Show what is in a release or a run: figures, evidence, ages, what is missing."""
     showing.show(name, as_json=json)
+
+
+@task(
+    help={
+        "before": "a bundle, a run or a training: a tag, a name of `invoke runs`, a digest, RUN~1",
+        "after": "the same, to compare with",
+        "all": "shorten no list, and read the pictures of large datasets, too",
+        "json": "everything, for programs",
+    }
+)
+@verbs.answering
+def diff(_: Context, before: str, after: str, *, all: bool = False, json: bool = False) -> None:
+    """Compare two trainings, runs or bundles: what differs, the most important first."""
+    comparing.diff(before, after, as_json=json, everything=all)
+
+
+@task(help={"json": "everything, for programs"})
+@verbs.answering
+def runs(_: Context, json: bool = False) -> None:
+    """List what was trained in this store, when, with what, and how well."""
+    training_runs.runs(as_json=json)
 
 
 @task(
