@@ -377,12 +377,18 @@ def lint(context: Context) -> None:
             context.run(f"{bin}/{command}", echo=True)
 
 
-@task(help={"quick": "unit tests only: about a minute, no environment needed"})
-def test(context: Context, quick: bool = False) -> None:
+@task(
+    help={
+        "quick": "unit tests only: about a minute, no environment needed",
+        "processes": "how many share the tests (default: 2)",
+    }
+)
+def test(context: Context, quick: bool = False, processes: int = 2) -> None:
     """Run the tests."""
     folder = "tests/unit" if quick else ""
+    shared = f"-n{processes} --dist=loadgroup --no-loadscope-reorder" if processes > 1 else ""
     with context.cd(ROOT):
-        context.run(f"{PYTHON} -m pytest {folder}", echo=True, pty=sys.stdout.isatty())
+        context.run(f"{PYTHON} -m pytest {folder} {shared}", echo=True, pty=sys.stdout.isatty())
 
 
 IMAGES = (images_build, images_test, images_pin)
