@@ -37,6 +37,7 @@ from mmdet_jetson.runtimes.selection import RuntimeOptions
 ROOT = shlex.quote(str(Path(__file__).parent))
 PYTHON = shlex.quote(sys.executable)
 DEMO = "configs/demo.toml"
+SCRIPTS = ".ci/run docker/need docker/refresh-locks docker/start-docker docker/make-stand-in"
 
 demo = by_config(
     "demo",
@@ -448,22 +449,33 @@ def doctor(_: Context, report: str | None = None) -> None:
 
 @task
 def lint(context: Context) -> None:
-    """Check style, types and the CI workflow."""
+    """Check style, types, scripts and the CI workflows."""
     bin = shlex.quote(str(Path(sys.executable).parent))
-    workflows = "check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml"
+    schema, github = "check-jsonschema --builtin-schema vendor", "examples/ci/github.yml"
     with context.cd(ROOT):
         for command in ("ruff check .", "ruff format --check .", "mypy"):
             context.run(f"{PYTHON} -m {command}", echo=True)
-        for command in (workflows, "zizmor --offline --quiet .github"):
+        for command in (
+            f"{schema}.github-workflows .github/workflows/ci.yml {github}",
+            f"{schema}.gitlab-ci --data-transform gitlab-ci examples/ci/gitlab.yml",
+            f"zizmor --offline --quiet .github {github}",
+            f"shellcheck --severity=warning {SCRIPTS}",
+        ):
             context.run(f"{bin}/{command}", echo=True)
 
 
-@task(help={"quick": "unit tests only: about a minute, no environment needed"})
-def test(context: Context, quick: bool = False) -> None:
+@task(
+    help={
+        "quick": "unit tests only: about a minute, no environment needed",
+        "processes": "how many share the tests (default: 2)",
+    }
+)
+def test(context: Context, quick: bool = False, processes: int = 2) -> None:
     """Run the tests."""
     folder = "tests/unit" if quick else ""
+    shared = f"-n{processes} --dist=loadgroup --no-loadscope-reorder" if processes > 1 else ""
     with context.cd(ROOT):
-        context.run(f"{PYTHON} -m pytest {folder}", echo=True, pty=sys.stdout.isatty())
+        context.run(f"{PYTHON} -m pytest {folder} {shared}", echo=True, pty=sys.stdout.isatty())
 
 
 IMAGES = (images_build, images_test, images_pin)
