@@ -50,6 +50,11 @@ class Registry:
     def ca(self) -> Path:
         return self.folder / "tls/ca.pem"
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def login(self, *hosts: str) -> Path:
         """Make a folder for ``DOCKER_CONFIG`` that logs in at hosts, at this one if none is given."""
         folder = self.folder / "login"
@@ -163,14 +168,16 @@ class Wire:
     def host(self) -> str:
         return f"127.0.0.1:{self.near_port}"
 
-    def arm(self, limit: float, act: Callable[[], None]) -> None:
+    def arm(self, limit: float = float("inf"), act: Callable[[], None] = lambda: None) -> None:
         """Count from nothing, and act once when more than ``limit`` bytes passed, both ways together."""
         with self._lock:
             self.up = self.down = 0
             self._limit, self._act = limit, act
 
-    def disarm(self) -> None:
-        self.arm(float("inf"), lambda: None)
+    def spare(self) -> None:
+        """Count on, and do not act any more."""
+        with self._lock:
+            self._limit = float("inf")
 
     def cut(self) -> None:
         """Drop every connection there is; new ones are let through."""
