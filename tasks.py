@@ -11,7 +11,7 @@ from invoke.context import Context
 from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import pack as packing
-from mmdet_jetson.cli import pipelines, upkeep, verbs
+from mmdet_jetson.cli import pipelines, transfer, upkeep, verbs
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli.verbs import CONFIG, Request
 from mmdet_jetson.contract.pipelines import PIPELINES
@@ -301,6 +301,64 @@ def checkout(_: Context, tag: str, into: str) -> None:
 def verify(_: Context, mend: bool = False) -> None:
     """Read every artifact again and compare it with its digest."""
     upkeep.verify(mend)
+
+
+PLACE = "docker://HOST/REPOSITORY, oci:FOLDER or oci-archive:FILE"
+BY_PLACE = {
+    "config": HELP["config"],
+    "set": HELP["set"],
+    "evidence": "with what was measured of it, and all else that refers to it (default)",
+    "ca": "a file with the certificates that a registry's is signed by",
+    "plain-http": "reach the registry without TLS; to this machine itself that is always allowed",
+}
+
+
+@task(
+    help={
+        "name": "a run (balloon), a tag (balloon.train), a bundle or a digest",
+        "to": f"{PLACE} (default: [store] registry of the config)",
+        **BY_PLACE,
+    },
+    iterable=["set"],
+)
+@verbs.answering
+def push(
+    _: Context,
+    name: str,
+    *,
+    to: str = "",
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    evidence: bool = True,
+    ca: str = "",
+    plain_http: bool = False,
+) -> None:
+    """Bring artifacts to a registry, or to a folder or an archive in OCI layout."""
+    transfer.push(name, transfer.Asked(to, evidence, config, set or (), ca, plain_http))
+
+
+@task(
+    help={
+        "name": "what `invoke push` was given, or a whole docker://HOST/REPOSITORY:TAG",
+        "from": f"{PLACE} (default: [store] registry of the config)",
+        **BY_PLACE,
+    },
+    iterable=["set"],
+)
+@verbs.answering
+def pull(
+    _: Context,
+    name: str,
+    *,
+    from_: str = "",
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    evidence: bool = True,
+    ca: str = "",
+    plain_http: bool = False,
+) -> None:
+    """Bring artifacts of a registry, a folder or an archive into the store."""
+    transfer.pull(name, transfer.Asked(from_, evidence, config, set or (), ca, plain_http))
 
 
 @task(

@@ -73,7 +73,7 @@ def _refuse_empty(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if value == "" or (isinstance(value, list) and "" in value):
             raise UserError(
-                f"--{name.replace('_', '-')} is empty",
+                f"--{name.rstrip('_').replace('_', '-')} is empty",
                 "name something, or leave it out; a variable of the shell may not be set",
             )
 

@@ -1,6 +1,8 @@
 """What a disk is asked to keep, also after a power cut."""
 
+import ctypes
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -25,3 +27,23 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_files(folder: Path, files: Iterable[Path]) -> None:
+    """Have the disk keep all files written in a folder: at once where the system can do that.
+
+    Of thousands of small files, asking for each one takes longer than writing them.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if not _sync_file_system(handle):
+            for path in files:
+                sync_folder(path)
+    finally:
+        os.close(handle)
+
+
+def _sync_file_system(handle: int) -> bool:
+    """Call Linux's ``syncfs``; False where the C library has none, or it fails."""
+    call = getattr(ctypes.CDLL(None), "syncfs", None)
+    return call is not None and call(handle) == 0
