@@ -36,14 +36,19 @@ def named(tag: str, verb: str = "") -> tuple[Store, Artifact]:
     Raises:
         UserError: there is none, or it is damaged; says which.
     """
-    store = _existing_store()
+    store = existing_store()
     artifact = store.find(tag)
     if artifact is None:
         raise _not_found(store, tag, verb)
     return store, artifact
 
 
-def _existing_store() -> Store:
+def existing_store() -> Store:
+    """Open the store in use.
+
+    Raises:
+        UserError: there is none.
+    """
     store = Store(read_settings().artifacts)
     if not store.exists():
         raise UserError(
@@ -67,7 +72,7 @@ def _not_found(store: Store, name: str, verb: str = "") -> UserError:
 
 def verify(mend: bool) -> None:
     """Read everything in the store again; fail when a digest does not hold."""
-    store = _existing_store()
+    store = existing_store()
     console = Console(stderr=True)
     with console.status("reading the store") as status:
         found = store.verify(
@@ -94,7 +99,7 @@ def collect_garbage(days: str, dry_run: bool, options: RuntimeOptions) -> None:
     kept_days = _days(days)
     options.check()
     settings = read_settings()
-    store = _existing_store()
+    store = existing_store()
     # First what can fail: a Docker host that does not answer.
     if options.uses_docker:
         _drop_inputs(options, settings, store, dry_run=dry_run)
