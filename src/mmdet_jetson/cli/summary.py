@@ -19,6 +19,8 @@ from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.store import Artifact, Store
 
 T = TypeVar("T")
+SHOWN = (stages.EVALUATE_CHECKPOINT, stages.EVALUATE_ENGINE, stages.PROFILE)
+"""The stages whose artifacts `table` reads, besides the report."""
 
 
 def status(name: str, states: Sequence[State]) -> Table:
