@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from mmdet_jetson.files import refuse_inside
 from mmdet_jetson.registry.archive import read_archive, write_archive
 from mmdet_jetson.registry.folder import open_folder
 from mmdet_jetson.registry.place import Place
+from mmdet_jetson.registry.reference import RegistryReference, parse_place
+from mmdet_jetson.registry.repository import Repository
+from mmdet_jetson.registry.session import Access
 
 REGISTRY, FOLDER, ARCHIVE = "docker://", "oci:", "oci-archive:"
 FORMS = "docker://HOST/REPOSITORY, oci:FOLDER or oci-archive:FILE"
@@ -101,7 +104,10 @@ def _opened(
     where: Where, settings: Settings, options: Options, *, writing: bool
 ) -> AbstractContextManager[Place]:
     if where.form == REGISTRY:
-        raise ConfigError("registries come with branch w-client", "oci: or oci-archive:")
+        reference = parse_place(str(where))
+        assert isinstance(reference, RegistryReference)
+        access = Access((Path(options.ca),) if options.ca else (), options.plain_http)
+        return nullcontext(Repository(reference, access, settings.artifacts / ".uploads"))
     path = Path(where.path).expanduser().absolute()
     if writing:
         refuse_inside(settings.artifacts, path, str(where), "name one elsewhere")
