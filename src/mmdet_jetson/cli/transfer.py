@@ -132,7 +132,8 @@ class Bars:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:  # else it prints an empty line
+            self._bar.stop()
 
     def planned(self, blobs: int, size: int) -> None:
         """Show how much there is to move."""

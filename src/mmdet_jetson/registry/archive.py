@@ -171,7 +171,7 @@ class _Writing:
         self._end(size)
 
     def name(self, manifest: Descriptor, tags: Sequence[str]) -> None:
-        entries = merged(self._index.manifests, [(manifest, tags)], lambda _: False)
+        entries = merged(self._index.manifests, [(manifest, tags)])
         self._index = msgspec.structs.replace(self._index, manifests=entries)
 
     def finish(self) -> None:
@@ -262,8 +262,7 @@ def write_archive(name: str, path: Path) -> Iterator[NewArchive]:
     beside = path.with_name(
         f".{path.name}.partial"
     )  # a killed push left it; the next one clears it
-    with disk_errors(path.parent), beside.open("ab") as lock:
-        _lock(lock, path)
+    with disk_errors(path.parent), _locked(beside, path):
         try:
             with beside.open("wb") as stream:
                 writing = _Writing(beside, stream)
@@ -277,10 +276,18 @@ def write_archive(name: str, path: Path) -> Iterator[NewArchive]:
             beside.unlink(missing_ok=True)
 
 
-def _lock(stream: BinaryIO, path: Path) -> None:
+@contextmanager
+def _locked(beside: Path, path: Path) -> Iterator[None]:
+    flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
     try:
-        portalocker.lock(
-            stream, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
-        )
-    except portalocker.LockException as error:
-        raise UserError(f"another run is writing {path}", "wait for it") from error
+        stream = beside.open("ab")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(
+            f"{path} cannot be written: there is no folder for it", "make the folder first"
+        ) from error
+    with stream:
+        try:
+            portalocker.lock(stream, flags)
+        except portalocker.LockException as error:
+            raise UserError(f"another run is writing {path}", "wait for it") from error
+        yield

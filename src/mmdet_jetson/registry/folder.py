@@ -1,7 +1,7 @@
 """``oci:FOLDER``: a folder in OCI layout, such as a CI job's artifact or a USB stick."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,10 +40,13 @@ class FolderFiles:
 class Folder(LayoutPlace):
     """A folder that is read, and written where it was opened for that."""
 
-    def __init__(self, name: str, layout: Layout, intake: Intake | None) -> None:
+    def __init__(self, name: str, layout: Layout, opening: ExitStack | None = None) -> None:
         super().__init__(name, FolderFiles(layout))
         self._layout = layout
-        self._intake = intake
+        self._opening = opening
+        self._intake: Intake | None = None
+        if opening and layout.exists():  # what is found there has to stay from now on
+            self._open_intake()
 
     def path(self, blob: Descriptor) -> Path:
         """Give the file of a blob, for who reads it without changing it."""
@@ -78,9 +81,13 @@ class Folder(LayoutPlace):
             intake.commit([(manifest.descriptor, tags)])
 
     def _open_intake(self) -> Intake:
-        if self._intake is None:
+        """Begin to write, at the first blob: a push that fails before makes no folder."""
+        if self._opening is None:
             raise PlaceError(f"{self.name} is only read here")
-        return self._intake
+        with self._guard:
+            if self._intake is None:
+                self._intake = self._opening.enter_context(taking_in(self._layout))
+            return self._intake
 
 
 @contextmanager
@@ -94,13 +101,13 @@ def open_folder(name: str, root: Path, *, writing: bool) -> Iterator[Folder]:
     with disk_errors(root):
         if writing:
             _require_ours(root, layout)
-            with taking_in(layout) as intake:
-                yield Folder(name, layout, intake)
+            with ExitStack() as opening:
+                yield Folder(name, layout, opening)
         elif not layout.exists():
             raise UserError(f"there is no OCI layout at {root}", "name the folder of one")
         else:
             with layout.using():
-                yield Folder(name, layout, None)
+                yield Folder(name, layout)
 
 
 def _require_ours(root: Path, layout: Layout) -> None:

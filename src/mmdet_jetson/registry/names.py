@@ -74,9 +74,10 @@ def _starting_with(place: Place, digest: str, tags: Sequence[str]) -> list[Descr
 def _nothing(place: Place, name: str, tags: Sequence[str]) -> list[Root]:
     names = [tag for tag in tags if is_name(tag)]
     runs = list(dict.fromkeys(tag.partition(".")[0] for tag in names))
-    close = difflib.get_close_matches(name, [*runs, *names], n=1, cutoff=0.5)
+    likely = names if "." in name else [*runs, *names]
+    close = difflib.get_close_matches(name, likely, n=1, cutoff=0.5)
     if close:
         hint = f"did you mean {close[0]!r}?"
     else:
-        hint = nearest(name, runs) if runs else "nothing has a name there yet"
+        hint = nearest(name, runs) if runs else "nothing has a name there: name a digest"
     raise UserError(f"nothing in {place.name} is called {name!r}", hint)

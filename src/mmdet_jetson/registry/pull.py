@@ -22,7 +22,7 @@ from mmdet_jetson.registry.place import Place, PlaceError
 from mmdet_jetson.registry.workers import Workers
 from mmdet_jetson.store import Artifact, Descriptor, Store, cache_tag, is_cache_tag
 from mmdet_jetson.store.garbage import is_whole, reachable
-from mmdet_jetson.store.intake import Intake, taking_in
+from mmdet_jetson.store.intake import UNNAMED, Intake, taking_in
 from mmdet_jetson.store.layers import Damaged
 from mmdet_jetson.store.layout import Layout
 
@@ -130,7 +130,7 @@ class _Pull:
         self, graph: Graph, asked: Sequence[Root], artifacts: dict[str, Artifact]
     ) -> dict[str, list[str]]:
         """The tags of each manifest: what was asked for, and the key it is looked up by."""
-        tags: dict[str, list[str]] = {digest: [] for digest in graph.nodes}
+        tags: dict[str, list[str]] = {digest: [UNNAMED] for digest in graph.nodes}
         for tag, root in asked:
             if is_cache_tag(tag):
                 self._check_key(tag, artifacts.get(root.digest))

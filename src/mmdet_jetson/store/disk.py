@@ -3,6 +3,7 @@
 import ctypes
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -30,15 +31,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_files(folder: Path, files: Iterable[Path]) -> None:
-    """Have the disk keep all files written in a folder: at once where the system can do that.
+    """Have the disk keep files below a folder: all at once where the system can do that.
 
-    Of thousands of small files, asking for each one takes longer than writing them.
+    Of thousands of small files, asking for each one takes longer than writing them. One that is
+    not there any more was renamed by who synced it.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
         if not _sync_file_system(handle):
             for path in files:
-                sync_folder(path)
+                with suppress(FileNotFoundError):
+                    sync_folder(path)
     finally:
         os.close(handle)
 

@@ -19,6 +19,7 @@ import portalocker
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors
+from mmdet_jetson.store.artifact import is_cache_tag
 from mmdet_jetson.store.disk import sync_files, sync_folder
 from mmdet_jetson.store.layers import BLOCK, READ_ONLY, Damaged
 from mmdet_jetson.store.layout import Layout
@@ -29,6 +30,8 @@ Read = Callable[[int], AbstractContextManager[Iterator[bytes]]]
 OnBytes = Callable[[int], None]
 Named = Sequence[tuple[Descriptor, Sequence[str]]]
 """Manifests, each with the tags that shall name it."""
+UNNAMED = ""
+"""Among tags: hold the manifest also as long as what needs it, or what it is about."""
 PATIENCE = 0.1  # seconds between two looks at a lock
 SMALL = 8 << 20  # bytes; what is larger is synced on its own, while others are still under way
 
@@ -120,7 +123,7 @@ class Intake:
         with self._guard:
             if not self._arrived:
                 return
-            sync_files(self._layout.partial, self._arrived.values())
+            sync_files(self._layout.root, self._arrived.values())
             for digest, path in self._arrived.items():
                 self._place(path, self._layout.path(digest))
             sync_folder(self._layout.blobs)
@@ -130,13 +133,17 @@ class Intake:
         """Name manifests in the index, in one go: all they need has been received.
 
         A tag that names another manifest moves, unless ``keep`` says of its entry that it stays.
-        A manifest without tags is listed once, unnamed.
+        A manifest without tags is listed unnamed; with `UNNAMED` among them also, unless it has
+        another name than a key, which alone would not hold it for long.
         """
         self.settle()
 
         def edit(entries: list[Descriptor]) -> list[Descriptor]:
             return merged(entries, named, keep)
 
+        entries = self._layout.index().manifests
+        if edit(entries) == entries:
+            return
         with self._layout.staging() as staging:
             self._layout.commit(staging, edit)
 
@@ -229,14 +236,13 @@ class _Growing:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    path.parent.mkdir(exist_ok=True)
-    try:
-        handle = os.open(path, flags, 0o644)
-    except FileNotFoundError:  # another transfer ended just now, and took the empty folder away
+    while True:
         path.parent.mkdir(exist_ok=True)
-        handle = os.open(path, flags, 0o644)
-    return os.fdopen(handle, "r+b", buffering=0)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            continue  # another transfer ended just now, and took the empty folder away
+        return os.fdopen(handle, "r+b", buffering=0)
 
 
 def _is_locked_here(stream: IO[bytes], path: Path) -> bool:
@@ -250,14 +256,17 @@ def _is_locked_here(stream: IO[bytes], path: Path) -> bool:
 
 
 def merged(
-    entries: list[Descriptor], named: Named, keep: Callable[[Descriptor], bool]
+    entries: list[Descriptor], named: Named, keep: Callable[[Descriptor], bool] = lambda _: False
 ) -> list[Descriptor]:
     """Entries of an index and new ones among them, as `Intake.commit` says."""
-    staying = {entry.tag for entry in entries if entry.tag and keep(entry)}
-    moving = {tag for _, tags in named for tag in tags} - staying
-    after = [entry for entry in entries if entry.tag not in moving]
-    for manifest, tags in named:
-        after += [manifest.tagged(tag) for tag in dict.fromkeys(tags) if tag in moving]
-        if not any(entry.digest == manifest.digest for entry in after):
-            after.append(manifest.tagged(None))
-    return after
+    new = {tag: manifest for manifest, tags in named for tag in tags if tag}
+    staying = {
+        entry.tag
+        for entry in entries
+        if entry.tag in new and (entry.digest == new[entry.tag].digest or keep(entry))
+    }
+    after = [entry for entry in entries if entry.tag not in new or entry.tag in staying]
+    after += [manifest.tagged(tag) for tag, manifest in new.items() if tag not in staying]
+    held = {entry.digest for entry in after if not is_cache_tag(entry.tag or "")}
+    nameless = [m for m, tags in named if m.digest not in held and (UNNAMED in tags or not tags)]
+    return after + [manifest.tagged(None) for manifest in nameless]
