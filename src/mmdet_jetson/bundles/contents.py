@@ -10,6 +10,7 @@ from mmdet_jetson.contract.records import ContractError, decode
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.store import Artifact, Bundle, Store, is_cache_tag
+from mmdet_jetson.store.bundles import KIND_OF
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ ONNX, ENGINE = stages.EXPORT.makes, stages.ENGINE.makes
 EVALUATION, PROOF = stages.EVALUATE_ENGINE.makes, stages.PROVE.makes
 PROFILE, REPORT = stages.PROFILE.makes, stages.REPORT.makes
 IMAGE_TESTS = "image-tests"
-KIND_OF_PART, SUBJECTS_OF_PART = "mmdet-jetson.kind", "mmdet-jetson.subjects"
+KIND_OF_PART, SUBJECTS_OF_PART = KIND_OF, "mmdet-jetson.subjects"
 """Annotations of a bundle's part; several subjects have commas between them."""
 EVIDENCE_OF_PART = "mmdet-jetson.evidence"
 """How near to its target a part was measured."""

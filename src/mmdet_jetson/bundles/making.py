@@ -179,7 +179,7 @@ def _judged_ones(contents: Contents) -> tuple[dict[PartName, Artifact], list[Des
         for each in there:
             if each.digest != parts[name].digest:
                 said = {TITLE: f"{name}, made at another time", TWIN_OF: parts[name].digest}
-                twins[each.digest] = replace_annotations(each.descriptor, said)
+                twins[each.digest] = _pointer(each.descriptor, said)
     return parts, list(twins.values())
 
 
@@ -198,15 +198,14 @@ def _pointers(parts: Mapping[PartName, Artifact]) -> Iterator[Descriptor]:
             EVIDENCE_OF_PART: str(artifact.provenance.parameters.get("evidence", "")),
         }
         kept = {key: value for key, value in said.items() if value}
-        yield replace_annotations(artifact.descriptor, kept)
+        yield _pointer(artifact.descriptor, kept)
 
 
-def replace_annotations(pointer: Descriptor, annotations: dict[str, str]) -> Descriptor:
-    """The same pointer, with other annotations."""
+def _pointer(manifest: Descriptor, annotations: dict[str, str]) -> Descriptor:
+    """A pointer with annotations; ``artifactType`` would not survive skopeo (`store.bundles`)."""
     return Descriptor(
-        media_type=pointer.media_type,
-        digest=pointer.digest,
-        size=pointer.size,
-        artifact_type=pointer.artifact_type,
+        media_type=manifest.media_type,
+        digest=manifest.digest,
+        size=manifest.size,
         annotations=annotations,
     )

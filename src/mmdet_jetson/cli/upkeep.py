@@ -61,6 +61,8 @@ def existing_store() -> Store:
 def _not_found(store: Store, name: str, verb: str = "") -> UserError:
     if flaw := store.damage(name):
         return UserError(f"{name} is damaged: {flaw}", "run again, or `invoke verify --mend`")
+    if store.bundle(name):
+        return UserError(f"{name} is a bundle", f"name one of its parts: invoke show {name}")
     names = [tag for tag in store.tags() if not is_cache_tag(tag)]
     hint = nearest(name, names) if names else "nothing has a name yet: run `invoke demo`"
     if verb:

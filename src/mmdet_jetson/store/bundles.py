@@ -2,18 +2,33 @@
 
 It is an index of its own beside ``index.json``, a blob like any manifest. Its parts are pointed to
 by descriptors whose annotations say what each is, so who has the index alone knows what is in it.
+
+Its bytes are those that Go's types of the image specification 1.0 write, in their order, without
+``artifactType``: skopeo 1.9.3 (Debian 12) reads an index into these types and writes it anew, and
+what has a field that they lack, or another order, arrives with another digest (measured: with
+``artifactType`` the copy of a bundle had one). An annotation says instead that it is a bundle.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import oci
 from mmdet_jetson.store.layers import Damaged
 from mmdet_jetson.store.layout import Layout
-from mmdet_jetson.store.manifests import artifact_type, kind_of
+from mmdet_jetson.store.manifests import artifact_type
 from mmdet_jetson.store.oci import Descriptor, Manifest
 
 KIND = "bundle"
+KIND_OF = "mmdet-jetson.kind"
+"""The annotation that says what something is: of an index, and of each of its parts."""
+FORMAT = "mmdet-jetson.format"
+"""The annotation with the version of a bundle's form."""
+VERSION = 1
+# Go's encoder escapes these, wherever they stand; in JSON they only stand in strings.
+_ESCAPED = {b"<": b"\\u003c", b">": b"\\u003e", b"&": b"\\u0026"}
 
 
 @dataclass(frozen=True)
@@ -34,15 +49,14 @@ class Bundle:
 
 def encode(parts: Sequence[Descriptor], annotations: Mapping[str, str]) -> bytes:
     """The index as a blob: the same bytes for the same parts in the same order."""
-    return oci.canonical_json(
-        Manifest(
-            schema_version=2,
-            media_type=oci.INDEX,
-            artifact_type=artifact_type(KIND),
-            manifests=list(parts),
-            annotations=dict(annotations),
-        )
+    said = {**annotations, KIND_OF: KIND, FORMAT: str(VERSION)}
+    index = Manifest(
+        schema_version=2, media_type=oci.INDEX, manifests=list(parts), annotations=said
     )
+    content = msgspec.json.encode(index, order="deterministic")
+    for character, escaped in _ESCAPED.items():
+        content = content.replace(character, escaped)
+    return content
 
 
 def pointer(digest: str, size: int) -> Descriptor:
@@ -64,7 +78,13 @@ def read_bundle(layout: Layout, entry: Descriptor) -> Bundle | None:
         manifest = layout.manifest(entry)
     except Damaged:
         return None  # ``verify`` says so
-    if kind_of(manifest) != KIND:
+    said = manifest.annotations or {}
+    if said.get(KIND_OF) != KIND or manifest.config:
         return None
-    parts = tuple(manifest.manifests)
-    return Bundle(pointer(entry.digest, entry.size), parts, manifest.annotations or {})
+    if said.get(FORMAT) != str(VERSION):
+        raise UserError(
+            f"the store holds a bundle in format {said.get(FORMAT)}; "
+            f"this version of mmdet_jetson reads format {VERSION}",
+            "update mmdet_jetson",
+        )
+    return Bundle(pointer(entry.digest, entry.size), tuple(manifest.manifests), said)
