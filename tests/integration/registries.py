@@ -41,6 +41,7 @@ class Registry:
     folder: Path
     port: int
     _process: "subprocess.Popen[bytes] | None" = None
+    _session: requests.Session = field(default_factory=requests.Session)
 
     @property
     def host(self) -> str:
@@ -103,7 +104,7 @@ class Registry:
 
     def get(self, path: str, **headers: str) -> requests.Response:
         """Ask as another client would, that knows nothing of ours."""
-        return requests.get(
+        return self._session.get(
             f"https://{self.host}/v2/{path}", auth=(USER, PASSWORD), verify=str(self.ca),
             headers=headers, timeout=30,
         )  # fmt: skip
