@@ -36,7 +36,9 @@ def helper(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], 
     def make(name: str, lines: str) -> None:
         path = home / f"bin/docker-credential-{name}"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(f"#!{sys.executable}\nimport sys, json\nserver = sys.stdin.read()\n{lines}\n")
+        path.write_text(
+            f"#!{sys.executable}\nimport sys, json\nserver = sys.stdin.read()\n{lines}\n"
+        )
         path.chmod(0o755)
 
     return make
@@ -90,7 +92,13 @@ def test_podmans_come_first_and_may_be_for_a_part_of_a_registry(write: Write) ->
     write(".docker/config.json", {"auths": {HOST: entry("dockers")}})
     path = write(
         "run/containers/auth.json",
-        {"auths": {HOST: entry("podmans"), f"{HOST}/team": entry("teams"), f"{HOST}/te": entry("x")}},
+        {
+            "auths": {
+                HOST: entry("podmans"),
+                f"{HOST}/team": entry("teams"),
+                f"{HOST}/te": entry("x"),
+            }
+        },
     )
     assert user() == "teams"
     assert user(repository="mugs") == "podmans"
