@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -15,8 +16,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from mmdet_jetson.cli.verbs import CONFIG
-from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.cli.verbs import CONFIG, config_file
+from mmdet_jetson.config.pipeline import load_project
+from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.registry import places
 from mmdet_jetson.registry.moving import Moved
@@ -50,7 +52,7 @@ def push(name: str, asked: Asked) -> None:
             f"there is no store at {store.root}",
             "`invoke demo` makes one; MMDET_JETSON_ARTIFACTS says where",
         )
-    where, options = _place(asked, "--to")
+    where, options = _place(asked, settings, "--to")
     with open_place(where, settings, writing=True, options=options) as place, Bars() as bars:
         moved = push_(store, [name], place, evidence=asked.evidence, watch=bars, tag=where.name)
     _tell("pushed", name, moved, "sent", f"to {where}")
@@ -59,35 +61,45 @@ def push(name: str, asked: Asked) -> None:
 def pull(name: str, asked: Asked) -> None:
     """Bring what has a name in a place into the store, and say what it is."""
     settings = read_settings()
+    if places.is_place(name) and asked.place:
+        raise ConfigError(f"{name} names a place, and so does --from", "leave --from out")
     if places.is_place(name):
-        if asked.place:
-            raise ConfigError(f"{name} names a place, and so does --from", "leave --from out")
-        asked = Asked(
-            name, asked.evidence, asked.config, asked.overrides, asked.ca, asked.plain_http
-        )
-        where, options = _place(asked, "--from")
+        where, options = _place(replace(asked, place=name), settings, "--from")
+        if not where.name:
+            raise ConfigError(f"{where} does not say what to pull", f"{where}:TAG")
         name = where.name
-        if not name:
-            raise ConfigError(
-                f"{where} does not say what to pull", f"{where}:TAG, or a name and --from"
-            )
     else:
-        where, options = _place(asked, "--from")
+        where, options = _place(asked, settings, "--from")
         if where.name:
-            raise ConfigError(
-                f"{name} and {where.name} are both names of what to pull", "leave one out"
-            )
+            hint = f"`invoke pull {where}:{where.name}`, or --from {where}"
+            raise ConfigError(f"{name} and {where.name} both say what to pull", hint)
     store = Store(settings.artifacts)
     with open_place(where, settings, writing=False, options=options) as place, Bars() as bars:
         moved = pull_(place, [name], store, evidence=asked.evidence, watch=bars)
     _tell("pulled", name, moved, "read", f"from {where}")
 
 
-def _place(asked: Asked, option: str) -> tuple[Where, Options]:
-    """Say which place is meant: the one that is named, else the configuration's registry."""
-    if not asked.place:
-        raise ConfigError("no place is named", f"{option} PLACE: {places.FORMS}")
-    return places.parse(asked.place), Options(asked.ca, asked.plain_http)
+def _place(asked: Asked, settings: Settings, option: str) -> tuple[Where, Options]:
+    """Say which place is meant, the one that is named or the configuration's, and how to reach it.
+
+    Raises:
+        ConfigError: none is named, or the configuration is wrong.
+    """
+    where = places.parse(asked.place) if asked.place else None
+    if where and not where.is_registry:
+        return where, Options()
+    project = load_project(config_file(asked.config, settings.root), asked.overrides)
+    told = project.pipeline.store
+    if where is None:
+        if not told.registry:
+            hint = f"{option} PLACE: {places.FORMS}; or registry = ... in [store] of {project.path}"
+            raise ConfigError("no place is named", hint)
+        where = places.parse(told.registry)
+        if where.name:
+            message = f"{project.path}: store.registry names one thing in a repository"
+            raise ConfigError(message, str(where))
+    configured = str(settings.root / Path(told.ca).expanduser()) if told.ca else ""
+    return where, Options(asked.ca or configured, asked.plain_http or told.plain_http)
 
 
 def _tell(did: str, name: str, moved: Moved, went: str, where: str) -> None:

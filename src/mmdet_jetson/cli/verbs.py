@@ -161,7 +161,7 @@ def session(request: Request) -> Iterator[Session]:
     overrides = list(request.overrides)
     if request.targets:
         overrides.append(f"targets={json.dumps(list(request.targets))}")
-    project = load_project(_config_file(request.config, settings.root), overrides)
+    project = load_project(config_file(request.config, settings.root), overrides)
     if request.precision:
         project = with_precision(project, request.precision)
     project = msgspec.structs.replace(project, typed=request.typed)
@@ -178,7 +178,7 @@ def session(request: Request) -> Iterator[Session]:
         yield Session(project, settings, steps, store, runtimes, display, given, shared, pushes)
 
 
-def _config_file(named: str, root: Path) -> Path:
+def config_file(named: str, root: Path) -> Path:
     """Find a file that is named from here, or from the project, as the commands' defaults are."""
     here, ours = Path(named), root / named
     return ours if ours.exists() and not here.exists() else here

@@ -1,29 +1,24 @@
 """Which place a user means, and opening it."""
 
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmdet_jetson.config.settings import Settings
-from mmdet_jetson.errors import ConfigError
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import refuse_inside
 from mmdet_jetson.registry.archive import read_archive, write_archive
 from mmdet_jetson.registry.folder import open_folder
 from mmdet_jetson.registry.place import Place
-from mmdet_jetson.registry.reference import RegistryReference, parse_place
-from mmdet_jetson.registry.repository import Repository
-from mmdet_jetson.registry.session import Access
+from mmdet_jetson.registry.reference import Reference, RegistryReference, parse_place
 
-REGISTRY, FOLDER, ARCHIVE = "docker://", "oci:", "oci-archive:"
 FORMS = "docker://HOST/REPOSITORY, oci:FOLDER or oci-archive:FILE"
-_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a registry is reached: a CA's certificates in a file, and whether HTTP will do."""
+    """How a registry is reached: a file with a CA's certificates, and whether HTTP will do."""
 
     ca: str = ""
     plain_http: bool = False
@@ -31,59 +26,35 @@ class Options:
 
 @dataclass(frozen=True)
 class Where:
-    """A place as it was named: its form, the folder, file or repository, and what of it."""
+    """A place as it was named, and what of it: a tag or a digest, "" for all that is there."""
 
-    form: str
-    path: str
-    name: str
-    """A tag, or a digest; "" for all that is there."""
+    reference: Reference
+    name: str = ""
+
+    @property
+    def is_registry(self) -> bool:
+        """Whether it is reached over a network."""
+        return isinstance(self.reference, RegistryReference)
 
     def __str__(self) -> str:
-        return f"{self.form}{self.path}"
+        return self.reference.place
 
 
 def is_place(named: str) -> bool:
     """Whether this names a place, and no artifact."""
-    return named.startswith((REGISTRY, FOLDER, ARCHIVE))
+    return named.startswith(("docker:", "oci:", "oci-archive:"))
 
 
 def parse(named: str) -> Where:
     """Take the name of a place apart.
 
     Raises:
-        ConfigError: it is none.
+        PlaceError: it is none.
     """
-    form = next((each for each in (REGISTRY, FOLDER, ARCHIVE) if named.startswith(each)), "")
-    rest = named.removeprefix(form)
-    if not form:
-        looks = "/" in named and "." in named.partition("/")[0]
-        hint = f"docker://{named}" if looks else FORMS
-        raise ConfigError(f"{named!r} is not a place", f"name it as {hint}")
-    path, name = _repository(rest) if form == REGISTRY else _file(rest)
-    if not path:
-        raise ConfigError(f"{named!r} names no {_noun(form)}", f"name it as {FORMS}")
-    if name and not (_TAG.fullmatch(name) or name.startswith("sha256:")):
-        raise ConfigError(
-            f"{name!r} in {named!r} is not a tag", f"a {_noun(form)} with a colon cannot be named"
-        )
-    return Where(form, path, name)
-
-
-def _repository(rest: str) -> tuple[str, str]:
-    """Split ``HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]``; a digest says more than a tag."""
-    rest, _, digest = rest.partition("@")
-    host, slash, repository = rest.partition("/")
-    repository, _, tag = repository.partition(":")
-    return f"{host}{slash}{repository}", digest or tag
-
-
-def _file(rest: str) -> tuple[str, str]:
-    path, _, tag = rest.partition(":")
-    return path, tag
-
-
-def _noun(form: str) -> str:
-    return {REGISTRY: "repository", FOLDER: "folder", ARCHIVE: "file"}[form]
+    reference = parse_place(named)
+    if isinstance(reference, RegistryReference):
+        return Where(reference, reference.reference or "")
+    return Where(reference, reference.tag or "")
 
 
 @contextmanager
@@ -92,9 +63,11 @@ def open_place(
 ) -> Iterator[Place]:
     """Open a place to read or to write; an archive that is written is there at the end.
 
+    Nothing is asked of a registry yet.
+
     Raises:
-        UserError: there is none to read, it cannot be written, or it is this machine's store.
-        PlaceError: a registry cannot be reached.
+        UserError: there is none to read, it cannot be written, it is this machine's store, or no
+            connection may be opened.
     """
     with _opened(where, settings, options or Options(), writing=writing) as place:
         yield place
@@ -103,14 +76,26 @@ def open_place(
 def _opened(
     where: Where, settings: Settings, options: Options, *, writing: bool
 ) -> AbstractContextManager[Place]:
-    if where.form == REGISTRY:
-        reference = parse_place(str(where))
-        assert isinstance(reference, RegistryReference)
-        access = Access((Path(options.ca),) if options.ca else (), options.plain_http)
-        return nullcontext(Repository(reference, access, settings.artifacts / ".uploads"))
-    path = Path(where.path).expanduser().absolute()
+    if isinstance(where.reference, RegistryReference):
+        return nullcontext(_registry(where.reference, settings, options))
+    path = where.reference.path.absolute()
     if writing:
         refuse_inside(settings.artifacts, path, str(where), "name one elsewhere")
-    if where.form == FOLDER:
-        return open_folder(str(where), path, writing=writing)
-    return (write_archive if writing else read_archive)(str(where), path)
+    if where.reference.is_archive:
+        return (write_archive if writing else read_archive)(str(where), path)
+    return open_folder(str(where), path, writing=writing)
+
+
+def _registry(reference: RegistryReference, settings: Settings, options: Options) -> Place:
+    from mmdet_jetson.registry.repository import Repository  # noqa: PLC0415 - imports urllib3
+    from mmdet_jetson.registry.session import Access  # noqa: PLC0415
+
+    if settings.offline:
+        raise UserError(
+            f"{reference.place} is not reached: MMDET_JETSON_OFFLINE is 1",
+            "unset it, or name a folder or an archive",
+        )
+    authorities = (Path(options.ca).expanduser(),) if options.ca else ()
+    # Who reads notes can write to uploads, so they are not in the store, which others may get.
+    notes = settings.cache / "uploads"
+    return Repository(reference, Access(authorities, options.plain_http), notes)

@@ -317,7 +317,7 @@ def changed(run: Run, **changes: object) -> bytes:
     return canonical_json(msgspec.structs.replace(manifest, **changes))
 
 
-HOSTILE = {
+HOSTILE: dict[str, tuple[Callable[[Run], bytes], str]] = {
     "an image": (lambda run: changed(run, artifact_type="application/x"), "is no artifact of ours"),
     "docker": (
         lambda run: changed(run, media_type="application/vnd.docker.distribution.manifest.v2+json"),
@@ -497,12 +497,12 @@ def test_a_disk_without_room_is_seen_before(
 
 
 def test_a_folder_of_other_things_is_not_written(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home/letter.txt").write_text("dear")
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents/letter.txt").write_text("dear")
     with pytest.raises(UserError, match="holds other things and is no OCI layout"):
-        push_to(run, tmp_path / "home", "mugs")
+        push_to(run, tmp_path / "documents", "mugs")
     with pytest.raises(UserError, match="there is no OCI layout at"):
-        pull_from(tmp_path / "home", run.store, "mugs")
+        pull_from(tmp_path / "documents", run.store, "mugs")
 
 
 def test_a_read_only_folder_is_read(run: Run, folder: Path, second: Store) -> None:
