@@ -49,6 +49,7 @@ class SharedStore:
         self._wrong: set[str] = set()
         self._unpushed: list[tuple[Artifact, str, bool]] = []
         self._is_gone = False
+        self._pushed = 0
 
     def look(self, key: str, kind: str) -> Artifact | None:
         """The result of a key as the registry describes it, thin; None where it has none.
@@ -107,7 +108,7 @@ class SharedStore:
         """Push an artifact of the store, unless it is there, and let a run name be its tag.
 
         It is found by its key unless the place has another result of that key, and that is whole;
-        one that was made ``anew`` replaces it. What cannot be pushed now is said, and `finish`
+        one that was made ``anew`` replaces it. What cannot be pushed now is said, and `settle`
         tries again.
         """
         try:
@@ -132,15 +133,21 @@ class SharedStore:
             source.write_bytes(NOTHING)
             self.place.write(blob, source, lambda _: None)
 
-    def finish(self) -> None:
-        """Push what could not be pushed when it was made.
-
-        Raises:
-            PlaceError: some of it still cannot be.
-        """
+    def settle(self) -> None:
+        """Push what could not be pushed when it was made, and say how much went up."""
         waiting, self._unpushed = self._unpushed, []
         for artifact, tag, anew in waiting:
             self.offer(artifact, tag, anew=anew)
+        if self._pushed:
+            results = "1 result" if self._pushed == 1 else f"{self._pushed} results"
+            self._say(f"{results} pushed to {self.place.name}")
+
+    def require_pushed(self) -> None:
+        """Refuse to call a command done whose results did not all go up.
+
+        Raises:
+            PlaceError: some of them did not.
+        """
         if self._unpushed:
             names = ", ".join(tag for _, tag, _ in self._unpushed)
             raise PlaceError(
@@ -154,6 +161,7 @@ class SharedStore:
         if is_here and not _is(known, artifact):
             watch = self._watching(f"pushing {artifact.provenance.step}")
             push(self._store, [artifact.digest], self.place, evidence=False, watch=watch, tag=tag)
+            self._pushed += 1
             if known and (anew or key in self._wrong):
                 self._name(artifact, cache_tag(key))
         elif not _is(named, artifact):  # all of it is there
@@ -240,7 +248,9 @@ def _is(named: Descriptor | None, artifact: Artifact) -> bool:
 
 
 def _sentence(error: Exception) -> str:
-    return error.message if isinstance(error, UserError) else str(error)
+    if not isinstance(error, UserError):
+        return str(error)
+    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _name(artifact: Artifact) -> str:
