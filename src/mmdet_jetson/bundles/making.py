@@ -110,9 +110,18 @@ def _in_order(parts: Mapping[PartName, Artifact]) -> dict[PartName, Artifact]:
 
 
 def missing(contents: Contents, steps: Iterable[Step]) -> list[PartName]:
-    """What a bundle should have by the plan of its project, and has not."""
-    planned = (PartName(step.kind, step.subject) for step in steps if step.kind in KINDS)
-    return [name for name in planned if name not in contents.parts]
+    """What a bundle should have by the plan of its project, and has not.
+
+    Of a target without an engine that is the engine; the rest comes with it.
+    """
+    planned = [PartName(step.kind, step.subject) for step in steps if step.kind in KINDS]
+    engines = {each.subject for each in planned if each.kind == ENGINE}
+    without = engines - set(contents.targets)
+    return [
+        name
+        for name in planned
+        if name not in contents.parts and (name.kind == ENGINE or name.subject not in without)
+    ]
 
 
 def check(contents: Contents, project: Project) -> None:

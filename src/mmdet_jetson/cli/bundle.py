@@ -40,7 +40,7 @@ def bundle(
             )
         chosen = making.choose(run, now.project, request.targets)
         project = _with_targets(now.project, chosen.targets)
-        making.check(chosen, project)
+        making.check(chosen, now.project)
         lacks = making.missing(chosen, pipeline.plan(project, _inputs(now, project)))
         if complete and lacks:
             raise UserError(f"{now.name} has no {lacks[0]}", command_for(lacks[0], project))

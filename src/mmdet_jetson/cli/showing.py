@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from functools import partial
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
@@ -24,15 +25,23 @@ from mmdet_jetson.bundles.contents import (
     PartName,
     contents_of,
 )
+from mmdet_jetson.bundles.making import TITLE
 from mmdet_jetson.bundles.overview import Facts, age, lacking, newest, part_facts
 from mmdet_jetson.bundles.remedies import command_for
 from mmdet_jetson.cli.upkeep import existing_store
+from mmdet_jetson.cli.verbs import CONFIG
+from mmdet_jetson.config.pipeline import Project, load_project
+from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.config.toml import read_toml
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.contract.report import DOCUMENTED
-from mmdet_jetson.errors import UserError
+from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.store import Store
 
 Seen = dict[PartName, Facts]
+ARTIFACT = "artifact"
+Mends = Callable[[PartName], str]
+"""The command that makes a part."""
 MEASURED = "measured"
 """The grade of evidence that was taken on the target itself."""
 
@@ -47,11 +56,12 @@ def show(name: str, *, as_json: bool = False) -> None:
     contents = contents_of(store, name)
     seen = {part: part_facts(contents, part) for part in contents.parts}
     against = list(contradictions(contents))
+    mends = partial(command_for, project=_project_of(contents))
     if as_json:
-        _print(json.dumps(_document(contents, seen, against), indent=1))
+        _print(json.dumps(_document(contents, seen, against, mends), indent=1))
     else:
         Console().print(_tree(contents, seen))
-        for line in _remarks(contents, against):
+        for line in _remarks(contents, against, mends):
             _print(line)
     if contents.bundle and against:
         raise UserError(
@@ -63,7 +73,22 @@ def show(name: str, *, as_json: bool = False) -> None:
 _print = partial(Console().print, highlight=False, markup=False, soft_wrap=True)
 
 
-def _document(contents: Contents, seen: Seen, against: list[Contradiction]) -> Facts:
+def _project_of(contents: Contents) -> Project | None:
+    """The project of this folder that has a run's name, for commands that may be typed here."""
+    bundle, root = contents.bundle, read_settings().root
+    name = bundle.annotations.get(TITLE, "") if bundle else contents.name
+    for path in sorted((root / "configs").glob("*.toml")):
+        try:
+            if read_toml(path, "").get("name") == name:
+                typed = path.relative_to(root).as_posix()
+                options = "" if typed == CONFIG else f"--config {typed}"
+                return msgspec.structs.replace(load_project(path), typed=options)
+        except ConfigError:
+            continue  # it is of no use to anybody who reads a release
+    return None
+
+
+def _document(contents: Contents, seen: Seen, against: list[Contradiction], mends: Mends) -> Facts:
     bundle = contents.bundle
     digests = {each.digest: each for each in contents.parts.values()}
     return {
@@ -76,9 +101,9 @@ def _document(contents: Contents, seen: Seen, against: list[Contradiction]) -> F
         "size": sum(each.size for each in digests.values()),
         "targets": contents.targets,
         "parts": list(seen.values()),
-        "missing": [{**part._asdict(), "command": command_for(part)} for part in lacking(contents)],
+        "missing": [{**part._asdict(), "command": mends(part)} for part in lacking(contents)],
         "contradictions": [
-            {**each.part._asdict(), "sentence": each.sentence, "command": command_for(each.part)}
+            {**each.part._asdict(), "sentence": each.sentence, "command": mends(each.part)}
             for each in against
         ],
     }
@@ -87,7 +112,11 @@ def _document(contents: Contents, seen: Seen, against: list[Contradiction]) -> F
 def _what(contents: Contents) -> str:
     if contents.bundle:
         return "bundle"
-    return "artifact" if contents.name in contents.called.values() else "run"
+    return ARTIFACT if contents.name in contents.called.values() else "run"
+
+
+def _lacks(contents: Contents) -> list[PartName]:
+    return [] if _what(contents) == ARTIFACT else lacking(contents)
 
 
 def _names(store: Store, digest: str) -> list[str]:
@@ -103,17 +132,26 @@ def _tree(contents: Contents, seen: Seen) -> Tree:
         left.pop(part, None)
         return branch.add(_node(called or str(part), seen[part], now)) if part in seen else branch
 
-    checkpoint = add(tree, PartName(CHECKPOINT))
-    add(checkpoint, PartName(EVALUATION, TRAINED), EVALUATION)
-    documented = add(tree, PartName(ONNX, DOCUMENTED))
-    add(documented, PartName(EVALUATION, DOCUMENTED), EVALUATION)
-    for target in contents.targets:
-        engine = add(tree, PartName(ENGINE, target))
-        for kind in (ONNX, EVALUATION, PROOF, PROFILE):
-            add(engine, PartName(kind, target), kind)
+    for first, kinds in _branches(contents):
+        branch = add(tree, first)
+        for kind, subject in kinds:
+            add(branch, PartName(kind, subject), kind)
     for part in sorted(left, key=lambda each: (_LAST.get(each.kind, 0), each)):
-        add(tree, part)
+        node = add(tree, part)
+        for layer in contents.parts[part].layers if _what(contents) == ARTIFACT else ():
+            node.add(Text(f"{layer.title}{'/' * layer.is_directory}  {_size(layer.blob.size)}"))
     return tree
+
+
+def _branches(contents: Contents) -> Iterator[tuple[PartName, list[PartName]]]:
+    """What is shown first, each with what is told of it."""
+    if _what(contents) == ARTIFACT:
+        return
+    yield PartName(CHECKPOINT), [PartName(EVALUATION, TRAINED)]
+    yield PartName(ONNX, DOCUMENTED), [PartName(EVALUATION, DOCUMENTED)]
+    for target in contents.targets:
+        about = [PartName(kind, target) for kind in (ONNX, EVALUATION, PROOF, PROFILE)]
+        yield PartName(ENGINE, target), about
 
 
 _LAST = {IMAGE_TESTS: 1, DATASET: 2, REPORT: 3}
@@ -239,12 +277,12 @@ _TOLD: Mapping[str, Callable[[Mapping[str, object]], Iterator[str]]] = {
 }
 
 
-def _remarks(contents: Contents, against: list[Contradiction]) -> Iterator[str]:
+def _remarks(contents: Contents, against: list[Contradiction], mends: Mends) -> Iterator[str]:
     """What is missing and what does not belong, each with the command that mends it."""
-    for part in lacking(contents):
-        yield f"missing: {part}: {command_for(part)}"
+    for part in _lacks(contents):
+        yield f"missing: {part}: {mends(part)}"
     for each in against:
-        yield f"does not belong: {each.sentence}\n  try: {command_for(each.part)}"
+        yield f"does not belong: {each.sentence}\n  try: {mends(each.part)}"
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -124,6 +124,8 @@ def _keeper(store: Store, days: float) -> Callable[[str], bool]:
     from mmdet_jetson.containers import image_tests  # noqa: PLC0415 - imports Docker's SDK
 
     held = {named.digest for tag, named in store.tags().items() if not is_cache_tag(tag)}
+    named_bundles = [each for each in store.bundles() if each.digest in held]
+    held |= {part.digest for bundle in named_bundles for part in bundle.parts}
     held |= image_tests.in_use(store)
     now = datetime.now(timezone.utc)
 

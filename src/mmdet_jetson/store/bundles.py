@@ -47,11 +47,18 @@ class Bundle:
         return self.descriptor.digest
 
 
+def annotated(annotations: Mapping[str, str]) -> dict[str, str]:
+    """What an index says of itself, and that it is a bundle."""
+    return {**annotations, KIND_OF: KIND, FORMAT: str(VERSION)}
+
+
 def encode(parts: Sequence[Descriptor], annotations: Mapping[str, str]) -> bytes:
     """The index as a blob: the same bytes for the same parts in the same order."""
-    said = {**annotations, KIND_OF: KIND, FORMAT: str(VERSION)}
     index = Manifest(
-        schema_version=2, media_type=oci.INDEX, manifests=list(parts), annotations=said
+        schema_version=2,
+        media_type=oci.INDEX,
+        manifests=list(parts),
+        annotations=dict(annotations),
     )
     content = msgspec.json.encode(index, order="deterministic")
     for character, escaped in _ESCAPED.items():

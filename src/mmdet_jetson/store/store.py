@@ -131,10 +131,11 @@ class Store:
                 needed = garbage.reachable(self._layout, part).values()
                 if flaw := garbage.flaw(self._layout, needed):
                     raise UserError(f"{part.digest[:19]} cannot be bundled: {flaw}", "run again")
-            blob = stage_bytes(staging, bundles.encode(parts, annotations))
+            said = bundles.annotated(annotations)
+            blob = stage_bytes(staging, bundles.encode(parts, said))
             index = bundles.pointer(blob.digest, blob.size)
             self._layout.commit(staging, naming(index, tags))
-        return Bundle(index, tuple(parts), annotations)
+        return Bundle(index, tuple(parts), said)
 
     def bundle(self, name: str) -> Bundle | None:
         """The bundle of a tag or digest, be its parts whole or not; None if there is none.
