@@ -52,6 +52,7 @@ class Site:
         store = self.source if way == "push" else self.target
         environ = {
             "MMDET_JETSON_ARTIFACTS": str(store),
+            "MMDET_JETSON_CACHE": str(self.folder / "cache"),
             "DOCKER_CONFIG": str(self.registry.login(self.wire.host, self.registry.host)),
         }
         ends = {"push": "--to", "pull": "--from"}
@@ -70,8 +71,7 @@ class Site:
         """Take away all that an earlier try has brought to the far end, and what it noted."""
         if way == "push":
             self.registry.empty()
-            for left in self.source.glob(".[!.]*"):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            shutil.rmtree(self.folder / "cache", ignore_errors=True)
         else:
             shutil.rmtree(self.target, ignore_errors=True)
 
