@@ -10,7 +10,7 @@ from mmdet_jetson.contract.records import ContractError, decode
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.store import Artifact, Bundle, Store, is_cache_tag
-from mmdet_jetson.store.bundles import KIND_OF
+from mmdet_jetson.store.manifests import KIND_OF
 
 T = TypeVar("T")
 

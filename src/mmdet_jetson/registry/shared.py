@@ -216,7 +216,7 @@ class SharedStore:
         self._wrong.add(key)
         if self._is_gone:
             return
-        if self._answers():
+        if self._answers(error):
             self._say(
                 f"warning: {self.place.name}: {what}: {_sentence(error)}; it is made here instead"
             )
@@ -228,7 +228,12 @@ class SharedStore:
             f"{_sentence(error)}"
         )
 
-    def _answers(self) -> bool:
+    def _answers(self, error: Exception) -> bool:
+        """Whether the place answers other questions, after one that ended in an error."""
+        from mmdet_jetson.registry.failures import Dropped  # noqa: PLC0415 - imports urllib3
+
+        if isinstance(error, Dropped):  # after several attempts, which took minutes
+            return False
         try:
             self.place.resolve(cache_tag("0"))
         except PlaceError:

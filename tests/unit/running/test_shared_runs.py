@@ -12,6 +12,7 @@ from fakes import FakeRuntime, Quiet, dataset_step, everywhere, train_step
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.explain import IN_REGISTRY, states
 from mmdet_jetson.planning.steps import Step
+from mmdet_jetson.registry.failures import Dropped
 from mmdet_jetson.registry.folder import Folder, open_folder
 from mmdet_jetson.registry.place import Content, OnBytes, PlaceError
 from mmdet_jetson.registry.shared import SharedStore
@@ -33,6 +34,7 @@ class Flaky:
     def __init__(self, place: Folder) -> None:
         self._place = place
         self.is_down = False
+        self.error = PlaceError(f"{self.name} does not answer")
         self.takes_nothing = False
         self.lacks: set[str] = set()
         self.asked: list[str] = []
@@ -44,7 +46,7 @@ class Flaky:
     def _check(self, what: str) -> None:
         self.asked.append(what)
         if self.is_down:
-            raise PlaceError(f"{self.name} does not answer")
+            raise self.error
 
     def resolve(self, reference: str) -> Descriptor | None:
         self._check(reference)
@@ -239,6 +241,16 @@ def test_a_registry_that_does_not_answer_is_said_once_and_no_reason_to_fail(
         "here: docker://registry.example.com/team does not answer"
     ]
     assert len(place.asked) == 2  # the second asks whether it is only this one
+
+
+def test_a_registry_that_gave_no_answer_for_minutes_is_not_asked_another_time(
+    first: Clone, place: Flaky
+) -> None:
+    place.error = Dropped(f"{place.name}: no answer for too long")
+    place.is_down = True
+    first.run()
+    assert len(place.asked) == 1
+    assert first.runtime.runs == ["dataset", "train", "dataset"]
 
 
 def test_what_could_not_be_pushed_is_an_error_at_the_end(first: Clone, place: Flaky) -> None:
