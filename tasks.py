@@ -9,8 +9,9 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task, task
 
+from mmdet_jetson.cli import bundle as bundling
 from mmdet_jetson.cli import pack as packing
-from mmdet_jetson.cli import pipelines, transfer, upkeep, verbs
+from mmdet_jetson.cli import pipelines, showing, transfer, upkeep, verbs
 from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli.menu import (
@@ -154,6 +155,45 @@ def pack(
     options = RuntimeOptions(runtime, docker_host, untested)
     request = asked(config, set, options, targets=target, precision=precision)
     packing.pack(into, request)
+
+
+@task(
+    help={
+        "name": "a further tag, such as v1.2 (repeatable); NAME.bundle is always one",
+        "with-dataset": "the pictures, too, instead of a summary",
+        "complete": "fail where anything is missing",
+        "target": BY_TARGET["target"],
+        "config": HELP["config"],
+        "set": HELP["set"],
+    },
+    iterable=["name", "set", "target"],
+)
+@verbs.answering
+def bundle(
+    _: Context,
+    *,
+    name: list[str] | None = None,
+    target: list[str] | None = None,
+    with_dataset: bool = False,
+    complete: bool = False,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+) -> None:
+    """Bind what a run has made into one release: a digest over engines and their evidence."""
+    request = Request(config=config, overrides=set or (), targets=target or ())
+    bundling.bundle(request, name or (), with_dataset=with_dataset, complete=complete)
+
+
+@task(
+    help={
+        "name": "a bundle, a run or an artifact: a tag, or a digest's first 12 digits",
+        "json": "all that is known of it, for programs",
+    }
+)
+@verbs.answering
+def show(_: Context, name: str, json: bool = False) -> None:
+    """Show what is in a release or a run: figures, evidence, ages, what is missing."""
+    showing.show(name, as_json=json)
 
 
 @task(

@@ -30,6 +30,7 @@ With ``--json`` one object goes to standard output, and nothing else does. Field
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -135,6 +136,7 @@ def _described(name: str, target: Target) -> dict[str, object]:
         "builds_on_device": BACKENDS[target.backend].builds_on_its_device,
         "compute_capabilities": list(target.compute_capabilities),
         **{fact: facts.get(fact) for fact in FACTS},
+        "module": target.module,
     }
 
 
@@ -148,22 +150,22 @@ def _command(step: Step, target: Target | None, request: Request) -> str:
     if verb in OF_ALL:
         return " ".join(filter(None, ("invoke", verb, replace(request, precision="").typed)))
     named = [step.subject] if target else request.targets
-    chosen = " ".join(f"--target {name}" for name in named)
-    return " ".join(filter(None, ("invoke", verb, request.typed, chosen)))
+    chosen = [word for name in named for word in ("--target", name)]
+    given = ["--onnx", request.onnx] if request.onnx else []
+    return " ".join(filter(None, ("invoke", verb, request.typed, shlex.join(chosen + given))))
 
 
 def _table(name: str, told: list[dict[str, object]]) -> Table:
-    lines = Table(title=f"pipeline {name}", show_edge=False, pad_edge=False)
+    """Tabulate the steps, narrow enough for 80 columns; commands are too long for that."""
+    lines = Table(
+        title=f"pipeline {name}", caption="with --json: what makes each, and what of it is read",
+        show_edge=False, pad_edge=False,
+    )  # fmt: skip
     lines.add_column("step", no_wrap=True)
-    for column in ("state", "key", "environment", "needs", "made by"):
+    for column in ("state", "key", "environment", "needs"):
         lines.add_column(column, overflow="fold")
     for each in told:
-        lines.add_row(
-            str(each["name"]),
-            str(each["state"]),
-            str(each["key"] or "")[:12],
-            str(each["environment"]),
-            "a GPU" if each["gpu"] else "",
-            str(each["command"]),
-        )
+        gpu = "a GPU" if each["gpu"] else ""
+        key = str(each["key"] or "")[:12]
+        lines.add_row(str(each["name"]), str(each["state"]), key, str(each["environment"]), gpu)
     return lines

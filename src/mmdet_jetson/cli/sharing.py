@@ -53,7 +53,7 @@ def open_shared(
     with places.open_place(where, settings, writing=True, options=options) as place:
         shared = SharedStore(place, store, display.say, lambda what: _Watch(display, what))
         yield shared
-        shared.finish()
+        shared.require_pushed()
 
 
 def _file(named: str | None, root: Path) -> str:

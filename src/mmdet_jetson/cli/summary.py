@@ -31,7 +31,7 @@ def status(name: str, states: Sequence[State]) -> Table:
         lines.add_column(column, overflow="fold")
     lines.add_column("size", justify="right", overflow="fold")
     for state in states:
-        lines.add_row(state.step.name, state.word, *_facts(state.artifact))
+        lines.add_row(state.step.name, state.word.removeprefix("in the "), *_facts(state.artifact))
     return lines
 
 

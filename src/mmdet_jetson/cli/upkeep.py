@@ -36,14 +36,19 @@ def named(tag: str, verb: str = "") -> tuple[Store, Artifact]:
     Raises:
         UserError: there is none, or it is damaged; says which.
     """
-    store = _existing_store()
+    store = existing_store()
     artifact = store.find(tag)
     if artifact is None:
         raise _not_found(store, tag, verb)
     return store, artifact
 
 
-def _existing_store() -> Store:
+def existing_store() -> Store:
+    """Open the store in use.
+
+    Raises:
+        UserError: there is none.
+    """
     store = Store(read_settings().artifacts)
     if not store.exists():
         raise UserError(
@@ -56,6 +61,8 @@ def _existing_store() -> Store:
 def _not_found(store: Store, name: str, verb: str = "") -> UserError:
     if flaw := store.damage(name):
         return UserError(f"{name} is damaged: {flaw}", "run again, or `invoke verify --mend`")
+    if store.bundle(name):
+        return UserError(f"{name} is a bundle", f"name one of its parts: invoke show {name}")
     names = [tag for tag in store.tags() if not is_cache_tag(tag)]
     hint = nearest(name, names) if names else "nothing has a name yet: run `invoke demo`"
     if verb:
@@ -67,7 +74,7 @@ def _not_found(store: Store, name: str, verb: str = "") -> UserError:
 
 def verify(mend: bool) -> None:
     """Read everything in the store again; fail when a digest does not hold."""
-    store = _existing_store()
+    store = existing_store()
     console = Console(stderr=True)
     with console.status("reading the store") as status:
         found = store.verify(
@@ -94,7 +101,7 @@ def collect_garbage(days: str, dry_run: bool, options: RuntimeOptions) -> None:
     kept_days = _days(days)
     options.check()
     settings = read_settings()
-    store = _existing_store()
+    store = existing_store()
     # First what can fail: a Docker host that does not answer.
     if options.uses_docker:
         _drop_inputs(options, settings, store, dry_run=dry_run)
@@ -117,6 +124,8 @@ def _keeper(store: Store, days: float) -> Callable[[str], bool]:
     from mmdet_jetson.containers import image_tests  # noqa: PLC0415 - imports Docker's SDK
 
     held = {named.digest for tag, named in store.tags().items() if not is_cache_tag(tag)}
+    named_bundles = [each for each in store.bundles() if each.digest in held]
+    held |= {part.digest for bundle in named_bundles for part in bundle.parts}
     held |= image_tests.in_use(store)
     now = datetime.now(timezone.utc)
 

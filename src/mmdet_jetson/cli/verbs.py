@@ -204,6 +204,8 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
         if now.shared and now.pushes:
             now.shared.check_write()
         made = run_steps(steps, context, now.name, names)
+        if now.shared:
+            now.shared.settle()
     sweep(now.store.root / "jobs")
     return made
 

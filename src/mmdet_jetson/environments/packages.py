@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmdet_jetson.config.settings import Settings, Variant
@@ -39,14 +39,14 @@ class Environment:
     index: str = ""  # uv's name of the wheel index for PyTorch's CUDA builds
     more_locks: tuple[Path, ...] = ()
     jetpack: JetPack | None = None  # its Python is the one to use, with the packages in it
-    machine: str = field(default_factory=platform.machine)
+    machine: str = ""  # the only kind of machine that there are packages for; empty for any
 
     @property
     def identity(self) -> str:
         """What a cache key needs to know: lock digest, Python and platform."""
         locks = b"".join(lock.read_bytes() for lock in (self.lock, *self.more_locks))
         digest = hashlib.sha256(locks).hexdigest()
-        identity = f"{self.name}:{digest[:16]}:py{self.python}:{self.machine}"
+        identity = f"{self.name}:{digest[:16]}:py{self.python}:{self.machine or platform.machine()}"
         return f"{identity}:{self.jetpack.identity}" if self.jetpack else identity
 
     @property

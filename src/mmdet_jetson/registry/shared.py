@@ -47,8 +47,10 @@ class SharedStore:
         self._watching = watching
         self._found: dict[str, Artifact] = {}
         self._wrong: set[str] = set()
+        self._made: dict[str, Artifact] = {}
         self._unpushed: list[tuple[Artifact, str, bool]] = []
         self._is_gone = False
+        self._pushed = 0
 
     def look(self, key: str, kind: str) -> Artifact | None:
         """The result of a key as the registry describes it, thin; None where it has none.
@@ -87,27 +89,47 @@ class SharedStore:
             self._drop(key, f"{_name(artifact)} cannot be fetched", error)
             raise Lost from error
 
-    def first(self, artifact: Artifact) -> Artifact:
+    def first(self, made: Artifact) -> Artifact:
         """The result that counts of a key whose artifact was made just now, in the store whole.
 
-        That is the one that the place had first, so that whoever computes the same at the same
-        time goes on with the same; the artifact itself where there is no other.
+        That is the one that the place has got meanwhile, so that whoever computes the same at the
+        same time goes on with the same; the artifact itself where there is no other.
         """
-        found = self.look(artifact.provenance.key, artifact.kind)
-        if found is None or found.digest == artifact.digest:
-            return artifact
+        key = made.provenance.key
+        self._made[key] = made
+        try:
+            if _is(self.place.resolve(cache_tag(key)), made):
+                return made
+        except PlaceError:  # `offer` will say it
+            return made
+        found = self.look(key, made.kind)
+        if found is None:
+            return made
         try:
             self.fetch(found)
         except Lost:
-            return artifact
-        self._store.tag(found, cache_tag(found.provenance.key))
+            return made
+        del self._made[key]
+        self._store.tag(found, cache_tag(key))
+        self._say(
+            f"{made.provenance.step}: another run pushed its result first, and that one counts"
+        )
         return found
+
+    def overtaken(self) -> bool:
+        """Whether what was made and pushed here has been replaced there; then that counts.
+
+        No registry compares before it writes: of two results of a key that are pushed in the same
+        moment the later one stays, and who pushed the other finds out only now.
+        """
+        made = tuple(self._made.values())
+        return [self.first(each) for each in made] != list(made)
 
     def offer(self, artifact: Artifact, tag: str, *, anew: bool = False) -> None:
         """Push an artifact of the store, unless it is there, and let a run name be its tag.
 
         It is found by its key unless the place has another result of that key, and that is whole;
-        one that was made ``anew`` replaces it. What cannot be pushed now is said, and `finish`
+        one that was made ``anew`` replaces it. What cannot be pushed now is said, and `settle`
         tries again.
         """
         try:
@@ -132,15 +154,21 @@ class SharedStore:
             source.write_bytes(NOTHING)
             self.place.write(blob, source, lambda _: None)
 
-    def finish(self) -> None:
-        """Push what could not be pushed when it was made.
-
-        Raises:
-            PlaceError: some of it still cannot be.
-        """
+    def settle(self) -> None:
+        """Push what could not be pushed when it was made, and say how much went up."""
         waiting, self._unpushed = self._unpushed, []
         for artifact, tag, anew in waiting:
             self.offer(artifact, tag, anew=anew)
+        if self._pushed:
+            results = "1 result" if self._pushed == 1 else f"{self._pushed} results"
+            self._say(f"{results} pushed to {self.place.name}")
+
+    def require_pushed(self) -> None:
+        """Refuse to call a command done whose results did not all go up.
+
+        Raises:
+            PlaceError: some of them did not.
+        """
         if self._unpushed:
             names = ", ".join(tag for _, tag, _ in self._unpushed)
             raise PlaceError(
@@ -154,6 +182,7 @@ class SharedStore:
         if is_here and not _is(known, artifact):
             watch = self._watching(f"pushing {artifact.provenance.step}")
             push(self._store, [artifact.digest], self.place, evidence=False, watch=watch, tag=tag)
+            self._pushed += 1
             if known and (anew or key in self._wrong):
                 self._name(artifact, cache_tag(key))
         elif not _is(named, artifact):  # all of it is there
@@ -208,7 +237,7 @@ class SharedStore:
         self._wrong.add(key)
         if self._is_gone:
             return
-        if self._answers():
+        if self._answers(error):
             self._say(
                 f"warning: {self.place.name}: {what}: {_sentence(error)}; it is made here instead"
             )
@@ -220,7 +249,12 @@ class SharedStore:
             f"{_sentence(error)}"
         )
 
-    def _answers(self) -> bool:
+    def _answers(self, error: Exception) -> bool:
+        """Whether the place answers other questions, after one that ended in an error."""
+        from mmdet_jetson.registry.failures import Dropped  # noqa: PLC0415 - imports urllib3
+
+        if isinstance(error, Dropped):  # after several attempts, which took minutes
+            return False
         try:
             self.place.resolve(cache_tag("0"))
         except PlaceError:
@@ -240,7 +274,9 @@ def _is(named: Descriptor | None, artifact: Artifact) -> bool:
 
 
 def _sentence(error: Exception) -> str:
-    return error.message if isinstance(error, UserError) else str(error)
+    if not isinstance(error, UserError):
+        return str(error)
+    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _name(artifact: Artifact) -> str:

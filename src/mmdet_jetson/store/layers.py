@@ -16,6 +16,7 @@ import shutil
 import stat
 import tarfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
@@ -133,6 +134,26 @@ def unpack(blob: HashingReader, folder: Path, title: str) -> None:
 def write_file(blob: HashingReader, path: Path) -> None:
     """Create a read-only file from a file layer; ``Damaged`` when it does not match its digest."""
     _create(path, blob)
+    blob.finish()
+
+
+def file_digests(blob: HashingReader) -> Iterator[tuple[str, str]]:
+    """The path of every file in a directory layer, below the directory, and its SHA-256 in hex.
+
+    Raises:
+        Damaged: the blob is no such layer, or does not match its digest.
+    """
+    try:
+        with tarfile.open(fileobj=blob, mode="r|gz", bufsize=BLOCK) as tar:  # type: ignore[call-overload]
+            while (member := tar.next()) is not None:
+                if (content := tar.extractfile(member)) is not None:
+                    digest = hashlib.sha256()
+                    while block := content.read(BLOCK):
+                        digest.update(block)
+                    yield member.name.partition("/")[2], digest.hexdigest()
+                tar.members.clear()  # as above
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise Damaged("its archive cannot be unpacked") from error
     blob.finish()
 
 

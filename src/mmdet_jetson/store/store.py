@@ -9,37 +9,30 @@ file open could change a blob behind its digest, and a job folder may lie on ano
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors, make_folder, move_new
-from mmdet_jetson.store import garbage, mending, oci, verification
+from mmdet_jetson.store import bundles, garbage, mending, oci, verification
 from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
+from mmdet_jetson.store.bundles import Bundle, read_bundle
 from mmdet_jetson.store.garbage import Freed
-from mmdet_jetson.store.layers import Damaged, copy_file, pack, unpack, write_file
-from mmdet_jetson.store.layout import Edit, Layout, Staged, Staging
+from mmdet_jetson.store.layers import Damaged, unpack, write_file
+from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.manifests import (
     artifact_type,
     encode_config,
     encode_manifest,
     read_artifact,
 )
+from mmdet_jetson.store.naming import check_tags, naming
 from mmdet_jetson.store.oci import Descriptor
+from mmdet_jetson.store.staged import pointer, stage, stage_bytes
 from mmdet_jetson.store.verification import OnBytesRead, Verification
 
-# What the tag of a reference may be, by the OCI distribution specification.
-_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
-_MEDIA_TYPES = {
-    ".html": "text/html",
-    ".jpg": "image/jpeg",
-    ".json": "application/json",
-    ".log": "text/plain",
-    ".py": "text/x-python",
-}
 
 
 class Store:
@@ -49,6 +42,7 @@ class Store:
         self.root = root
         self._layout = Layout(root)
         self._known: dict[str, Artifact] = {}
+        self._bundles: dict[str, Bundle] = {}
 
     def put(
         self,
@@ -68,18 +62,18 @@ class Store:
             UserError: the disk is full or cannot be written; the store is as before.
             ValueError: ``folder`` holds a link or another special file.
         """
-        _check(tags)
+        check_tags(tags)
         media_type = artifact_type(kind)
         with disk_errors(self.root), self._layout.staging() as staging:
-            layers = [_stage(path, staging) for path in sorted(folder.iterdir())]
-            config = _pointer(
-                _stage_bytes(staging, encode_config(provenance, layers)), oci.IMAGE_CONFIG
+            layers = [stage(path, staging) for path in sorted(folder.iterdir())]
+            config = pointer(
+                stage_bytes(staging, encode_config(provenance, layers)), oci.IMAGE_CONFIG
             )
             content = encode_manifest(kind, config, layers, subject)
-            manifest = _pointer(
-                _stage_bytes(staging, content), oci.MANIFEST, artifact_type=media_type
+            manifest = pointer(
+                stage_bytes(staging, content), oci.MANIFEST, artifact_type=media_type
             )
-            self._layout.commit(staging, _add(manifest, tags))
+            self._layout.commit(staging, naming(manifest, tags))
         return Artifact(kind, manifest, tuple(layers), provenance, subject)
 
     def exists(self) -> bool:
@@ -113,28 +107,65 @@ class Store:
         if entry is None or self._load(entry):
             return ""
         flaw = garbage.flaw(self._layout, garbage.reachable(self._layout, entry).values())
-        return flaw or "its manifest describes no artifact"
+        return flaw or ("" if self._bundle(entry) else "its manifest describes no artifact")
 
     def tags(self) -> dict[str, Descriptor]:
         """Every tag with the manifest it names."""
         return {entry.tag: entry for entry in self._layout.index().manifests if entry.tag}
 
     def artifacts(self) -> list[Artifact]:
-        """Every artifact that is whole, tagged or not, in the order of the index."""
-        entries = {entry.digest: entry for entry in self._layout.index().manifests}
-        return [found for found in map(self._load, entries.values()) if found]
+        """Every artifact that is whole: tagged or not, in the index or in a bundle of it."""
+        return [found for found in map(self._load, self._entries().values()) if found]
 
-    def tag(self, artifact: Artifact, *tags: str) -> None:
-        """Name an artifact; a tag that names another one moves.
+    def put_bundle(
+        self, parts: Sequence[Descriptor], annotations: Mapping[str, str], tags: Sequence[str] = ()
+    ) -> Bundle:
+        """Bind artifacts of this store into one index, under tags that move to it.
+
+        Raises:
+            UserError: a part is not here in full, or the disk is full or cannot be written.
+        """
+        check_tags(tags)
+        with disk_errors(self.root), self._layout.staging() as staging:
+            for part in parts:
+                needed = garbage.reachable(self._layout, part).values()
+                if flaw := garbage.flaw(self._layout, needed):
+                    raise UserError(f"{part.digest[:19]} cannot be bundled: {flaw}", "run again")
+            said = bundles.annotated(annotations)
+            blob = stage_bytes(staging, bundles.encode(parts, said))
+            index = bundles.pointer(blob.digest, blob.size)
+            self._layout.commit(staging, naming(index, tags))
+        return Bundle(index, tuple(parts), said)
+
+    def bundle(self, name: str) -> Bundle | None:
+        """The bundle of a tag or digest, be its parts whole or not; None if there is none.
+
+        Raises:
+            UserError: it was written by a newer version, or the index is unreadable.
+        """
+        entry = self._entry(name)
+        return self._bundle(entry) if entry else None
+
+    def bundles(self) -> list[Bundle]:
+        """Every bundle, in the order of the index."""
+        entries = {entry.digest: entry for entry in self._layout.index().manifests}
+        return [found for found in map(self._bundle, entries.values()) if found]
+
+    def part(self, descriptor: Descriptor) -> Artifact | None:
+        """The artifact that a bundle points to; None where it is none, or is not here in full."""
+        return self._load(descriptor)
+
+    def tag(self, artifact: Artifact | Bundle, *tags: str) -> None:
+        """Name an artifact or a bundle; a tag that names another one moves.
 
         Raises:
             UserError: the artifact is no longer in the store.
         """
-        _check(tags)
+        check_tags(tags)
         with disk_errors(self.root), self._layout.staging() as staging:
             if not self._layout.has(artifact.descriptor):
                 raise UserError(f"{_name(artifact)} is no longer in {self.root}", "run again")
-            self._layout.commit(staging, _add(artifact.descriptor, tags))
+            self._layout.commit(staging, naming(artifact.descriptor, tags))
 
     def untag(self, *tags: str) -> None:
         """Remove names; what they named stays until ``gc``."""
@@ -209,10 +240,24 @@ class Store:
             return garbage.collect(self._layout, keep, dry_run=dry_run)
 
     def _entry(self, name: str) -> Descriptor | None:
+        if entry := self.tags().get(name):
+            return entry
         digest = _DIGEST.fullmatch(name)
-        entries = {entry.digest: entry for entry in self._layout.index().manifests}
+        entries = self._entries() if digest else {}
         named = (entries[long] for long in entries if digest and long[7:].startswith(digest[1]))
-        return self.tags().get(name) or next(named, None)
+        return next(named, None)
+
+    def _entries(self) -> dict[str, Descriptor]:
+        """What the index lists, and behind it the parts of bundles that it does not."""
+        entries = {entry.digest: entry for entry in self._layout.index().manifests}
+        parts = [part for bundle in self.bundles() for part in bundle.parts]
+        return entries | {part.digest: part for part in parts if part.digest not in entries}
+
+    def _bundle(self, entry: Descriptor) -> Bundle | None:
+        found = self._bundles.get(entry.digest) or read_bundle(self._layout, entry)
+        if found:
+            self._bundles[entry.digest] = found
+        return found
 
     def _load(self, entry: Descriptor) -> Artifact | None:
         found = self._known.get(entry.digest) or self._parse(entry)
@@ -248,53 +293,5 @@ class Store:
             ) from error
 
 
-def _stage(path: Path, staging: Staging) -> Layer:
-    if path.is_symlink() or not path.is_dir():
-        blob = staging.add(partial(copy_file, path))
-        media_type = _MEDIA_TYPES.get(path.suffix, "application/octet-stream")
-        return Layer(path.name, _pointer(blob, media_type, {oci.TITLE: path.name}))
-    digests: list[str] = []
-    blob = staging.add(lambda sink: digests.append(pack(path, sink)))
-    annotations = {oci.TITLE: path.name, oci.UNPACK: "true", oci.UNPACKED_DIGEST: digests[0]}
-    return Layer(path.name, _pointer(blob, oci.DIRECTORY, annotations))
-
-
-def _stage_bytes(staging: Staging, content: bytes) -> Staged:
-    return staging.add(lambda sink: sink.write(content))
-
-
-def _pointer(
-    blob: Staged,
-    media_type: str,
-    annotations: dict[str, str] | None = None,
-    artifact_type: str | None = None,
-) -> Descriptor:
-    return Descriptor(
-        media_type=media_type,
-        digest=blob.digest,
-        size=blob.size,
-        annotations=annotations,
-        artifact_type=artifact_type,
-    )
-
-
-def _add(manifest: Descriptor, tags: Sequence[str]) -> Edit:
-    """Let all ``tags`` name the manifest; without tags list it once, unnamed."""
-
-    def edit(entries: list[Descriptor]) -> list[Descriptor]:
-        kept = [entry for entry in entries if entry.tag is None or entry.tag not in tags]
-        if tags:
-            return kept + [manifest.tagged(tag) for tag in dict.fromkeys(tags)]
-        return kept if any(e.digest == manifest.digest for e in kept) else [*kept, manifest]
-
-    return edit
-
-
-def _check(tags: Sequence[str]) -> None:
-    for tag in tags:
-        if not _TAG.fullmatch(tag):
-            raise ValueError(f"not a tag by the OCI specification: {tag!r}")
-
-
-def _name(artifact: Artifact) -> str:
+def _name(artifact: Artifact | Bundle) -> str:
     return f"{artifact.kind} {artifact.digest.removeprefix('sha256:')[:12]}"

@@ -1,0 +1,49 @@
+"""Which command makes what is missing from a release, or no longer belongs to it."""
+
+from mmdet_jetson.bundles.contents import (
+    CHECKPOINT,
+    DATASET,
+    ENGINE,
+    EVALUATION,
+    IMAGE_TESTS,
+    ONNX,
+    PROFILE,
+    PROOF,
+    REPORT,
+    PartName,
+)
+from mmdet_jetson.config.pipeline import Project
+from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.report import BASE, DOCUMENTED
+from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
+from mmdet_jetson.planning import stages
+
+_COMMANDS = {
+    DATASET: stages.DATASET.verb,
+    CHECKPOINT: stages.TRAINING.verb,
+    ONNX: stages.EXPORT.verb,
+    ENGINE: stages.ENGINE.verb,
+    EVALUATION: stages.EVALUATE_ENGINE.verb,
+    PROOF: stages.REPORT.verb,  # which needs it; there is no command of its own
+    PROFILE: stages.PROFILE.verb,
+    REPORT: stages.REPORT.verb,
+}
+
+
+def command_for(part: PartName, project: Project | None = None) -> str:
+    """Spell the command that makes a part; ``project`` is the one that it is of, where known."""
+    if part.kind == IMAGE_TESTS:
+        return f"invoke images.test --name {part.subject}"
+    is_target = part.subject not in ("", BASE, TRAINED, DOCUMENTED)
+    targets = [part.subject] if is_target else []
+    verb = "build-jetson-engine" if _on_device(part, project) else _COMMANDS[part.kind]
+    if project:
+        return project.command(verb, *targets)
+    return " ".join([f"invoke {verb}", *(f"--target {target}" for target in targets)])
+
+
+def _on_device(part: PartName, project: Project | None) -> bool:
+    """Whether only the device itself makes it."""
+    target = project.targets.get(part.subject) if project else None
+    of_device = part.kind in (ENGINE, EVALUATION, PROFILE)
+    return bool(target and of_device and BACKENDS[target.backend].builds_on_its_device)
