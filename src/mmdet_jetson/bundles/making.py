@@ -41,19 +41,22 @@ REVISION = "org.opencontainers.image.revision"
 
 
 def choose(
-    run: Contents, project: Project, steps: Iterable[Step], only: Collection[str] = ()
+    run: Contents,
+    project: Project,
+    only: Collection[str] = (),
+    steps: Iterable[Step] | None = None,
 ) -> Contents:
     """Take of a run what a bundle of a project has; with ``only``, of these targets alone.
 
-    ``steps`` are the project's for the targets of all engines. What a run has beside them is left
-    of another configuration, and nothing makes it anew.
+    ``steps`` are the project's for the targets of all engines: what a run has beside them is left
+    of another configuration, and nothing makes it anew. None is for all that the run has.
 
     Raises:
         UserError: there is no checkpoint, or no engine, or none of what an engine was made from;
             says what makes it.
     """
     engines = [each for each in run.targets if not only or each in only]
-    planned = set(planned_parts(steps))
+    planned = run.parts.keys() if steps is None else set(planned_parts(steps))
     unknown = [each for each in engines if each not in project.targets]  # of another targets.toml
     parts = {
         name: each

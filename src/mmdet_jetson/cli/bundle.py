@@ -41,7 +41,7 @@ def bundle(
         engines = [each for each in run.targets if not request.targets or each in request.targets]
         project = _with_targets(now.project, engines)
         steps = pipeline.plan(project, Inputs(project, now.settings, now.display.bytes_fetched))
-        chosen = making.choose(run, now.project, steps, request.targets)
+        chosen = making.choose(run, now.project, request.targets, steps)
         making.check(chosen, now.project)
         lacks = making.missing(chosen, steps)
         if complete and lacks:
