@@ -15,8 +15,8 @@ from mmdet_jetson.cli.diff_tables import (
     data_lines,
     engine_lines,
     figure_lines,
-    printable,
 )
+from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.upkeep import existing_store
 
 WIDTH = 80

@@ -229,3 +229,20 @@ def test_a_bundle_is_found_by_its_name_and_its_digest(run: SmallRun) -> None:
 
     assert by_name.bundle == by_digest.bundle == bundle
     assert by_name.parts == by_digest.parts
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"mmdet-jetson.kind": "profile"}, "calls .* profile, and it is checkpoint"),
+        ({"mmdet-jetson.subjects": "a\x1b[2J"}, "which is no name"),
+    ],
+)
+def test_annotations_that_are_not_so_are_refused(
+    run: SmallRun, change: dict[str, str], says: str
+) -> None:
+    part = msgspec.structs.replace(run.made["train"].descriptor, annotations=change)
+    run.store.put_bundle([part], {}, ["forged"])
+
+    with pytest.raises(UserError, match=says):
+        contents_of(run.store, "forged")

@@ -117,7 +117,7 @@ def test_what_comes_from_elsewhere_does_not_reach_the_terminal(
     make(store, tmp_path, later(train=train, config=CONFIG.replace("RTMDet", "\\x1b[31m")))
     said = commands("diff", first.digest, "mugs")[1]
     assert "\x1b" not in said
-    assert "added: train/\N{REPLACEMENT CHARACTER}[2J.jpg" in said
+    assert "added: train/?[2J.jpg" in said
 
 
 def test_a_release_without_its_pictures_still_knows_them(
