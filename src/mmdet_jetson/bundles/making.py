@@ -133,12 +133,14 @@ def check(contents: Contents, project: Project) -> None:
     found = list(contradictions(contents))
     if not found:
         return
-    first, more = found[0], len(found) - 1
-    also = f" ({more} more: invoke show {contents.name})" if more else ""
-    hint = command_for(first.part, project)
-    if first.part.subject in contents.targets and first.part.subject not in project.used_targets:
+    first, stale = found[0].part, {each.part for each in found}
+    hint = command_for(first, project)
+    if others := len(stale) - 1:
+        hint = f"{project.command('pipeline')}, which makes again what is stale"
+    if first.subject in contents.targets and first.subject not in project.used_targets:
         hint += ", or leave it out: name the other targets with --target"
-    raise UserError(f"{first.sentence}{also}", hint)
+    more = f" ({others} more: invoke show {contents.name})" if others else ""
+    raise UserError(f"{found[0].sentence}{more}", hint)
 
 
 def bind(

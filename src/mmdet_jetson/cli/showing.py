@@ -140,12 +140,8 @@ def _tree(contents: Contents, seen: Seen) -> Tree:
     for part in sorted(left, key=lambda each: (_LAST.get(each.kind, 0), each)):
         node = add(tree, part)
         for layer in contents.parts[part].layers if _what(contents) == ARTIFACT else ():
-            node.add(
-                Text(
-                    printable(layer.title)
-                    + f"{'/' * layer.is_directory}  {size_of(layer.blob.size)}"
-                )
-            )
+            title = printable(layer.title) + "/" * layer.is_directory
+            node.add(Text(f"{title}  {size_of(layer.blob.size)}"))
     return tree
 
 
@@ -178,7 +174,8 @@ def _title(contents: Contents, seen: Seen, now: datetime) -> Text:
         head.append(f"\nalso named {', '.join(also)}" if also else "")
     report = seen.get(PartName(REPORT))
     if report:
-        head.append(f"\nverdict: {mapping(report['found']).get('verdict')}")
+        verdict = str(mapping(report["found"]).get("verdict"))
+        head.append(f"\nverdict: {printable(verdict)}")
     return head
 
 
@@ -189,12 +186,10 @@ def _node(called: str, facts: Facts, now: datetime) -> Text:
         (called, "bold"),
         f"  {digest[7:19]}  {size_of(_whole(facts['size']))}  {age(created, now)}",
     )
-    if facts["evidence"]:
-        node.append(
-            f"  {facts['evidence']}", "green" if facts["evidence"] == "measured" else "yellow"
-        )
+    if grade := printable(str(facts["evidence"])):
+        node.append(f"  {grade}", "green" if grade == MEASURED else "yellow")
     for line in lines(str(facts["kind"]), mapping(facts["found"])):
-        node.append(f"\n{line}", "dim")
+        node.append(f"\n{line}", "yellow" if line.startswith("warning") else "dim")
     return node
 
 
@@ -202,7 +197,8 @@ def _remarks(contents: Contents, against: list[Contradiction], mends: Mends) -> 
     """What is missing and what does not belong, each with the command that mends it."""
     for part in _lacks(contents):
         yield f"missing: {part}: {mends(part)}"
-    for each in against:
+    first = {each.part: each for each in reversed(against)}
+    for each in reversed(first.values()):
         yield f"does not belong: {printable(each.sentence)}\n  try: {mends(each.part)}"
 
 

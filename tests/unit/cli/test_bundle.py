@@ -109,7 +109,7 @@ def test_parts_of_two_trainings_are_refused(run: SmallRun, invoke: Invoke) -> No
 
     assert code == 1
     assert "was made from another checkpoint than demo.train" in said
-    assert "try: invoke export --config configs/demo.toml" in said
+    assert "try: invoke pipeline --config configs/demo.toml, which makes again" in said
     assert run.store.bundle("demo.bundle") is None
 
 
