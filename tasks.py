@@ -244,13 +244,16 @@ def show(_: Context, name: str, json: bool = False) -> None:
 @task(
     help={
         "before": "a bundle, a run or a training: a tag, a name of `invoke runs`, a digest, RUN~1",
-        "after": "the same, to compare with",
+        "after": "what to compare it with; without, a run is compared with the one before",
         "all": "shorten no list, and read the pictures of large datasets, too",
         "json": "everything, for programs",
-    }
+    },
+    positional=["before", "after"],
 )
 @verbs.answering
-def diff(_: Context, before: str, after: str, *, all: bool = False, json: bool = False) -> None:
+def diff(
+    _: Context, before: str, after: str = "", *, all: bool = False, json: bool = False
+) -> None:
     """Compare two trainings, runs or bundles: what differs, the most important first."""
     comparing.diff(before, after, as_json=json, everything=all)
 
