@@ -252,7 +252,12 @@ def show(_: Context, name: str, json: bool = False) -> None:
 )
 @verbs.answering
 def diff(
-    _: Context, before: str, after: str = "", *, all: bool = False, json: bool = False
+    _: Context,
+    before: str,
+    after: str = comparing.EARLIER,
+    *,
+    all: bool = False,
+    json: bool = False,
 ) -> None:
     """Compare two trainings, runs or bundles: what differs, the most important first."""
     comparing.diff(before, after, as_json=json, everything=all)

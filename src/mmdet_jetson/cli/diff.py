@@ -19,23 +19,25 @@ from mmdet_jetson.cli.diff_tables import (
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.upkeep import existing_store
 
+EARLIER = "~1"
 WIDTH = 80
 FEW = {"parameters": 8, "fields": 6, "commits": 4, "packages": 6}
 """How many lines of each a first screen has."""
 
 
-def diff(before: str, after: str = "", *, as_json: bool = False, everything: bool = False) -> None:
+def diff(before: str, after: str, *, as_json: bool = False, everything: bool = False) -> None:
     """Print what differs between two trainings, runs or bundles of the store.
 
-    One name alone is that of a run, whose newest training is compared with the one before.
+    Where ``after`` is `EARLIER`, the one name is a run's, whose training before is compared with
+    its newest.
     ``everything`` shortens no list, and reads pictures of large datasets, too.
 
     Raises:
         UserError: there is no such thing, or a part of it cannot be read.
     """
     store = existing_store()
-    if not after:
-        before, after = f"{before}~1", before
+    if after == EARLIER:
+        before, after = f"{before}{EARLIER}", before
     found = compare(side(store, before), side(store, after), read_all=everything)
     if as_json:
         print(json.dumps(told(found), indent=1, allow_nan=False))
