@@ -244,17 +244,16 @@ def show(_: Context, name: str, json: bool = False) -> None:
 @task(
     help={
         "before": "a bundle, a run or a training: a tag, a name of `invoke runs`, a digest, RUN~1",
-        "after": "what to compare it with; without, a run is compared with the one before",
+        "after": "what to compare it with, such as the run itself with its RUN~1 before",
         "all": "shorten no list, and read the pictures of large datasets, too",
         "json": "everything, for programs",
-    },
-    positional=["before", "after"],
+    }
 )
 @verbs.answering
 def diff(
     _: Context,
     before: str,
-    after: str = comparing.EARLIER,
+    after: str,
     *,
     all: bool = False,
     json: bool = False,

@@ -19,7 +19,6 @@ from mmdet_jetson.cli.diff_tables import (
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.upkeep import existing_store
 
-EARLIER = "~1"
 WIDTH = 80
 FEW = {"parameters": 8, "fields": 6, "commits": 4, "packages": 6}
 """How many lines of each a first screen has."""
@@ -36,8 +35,6 @@ def diff(before: str, after: str, *, as_json: bool = False, everything: bool = F
         UserError: there is no such thing, or a part of it cannot be read.
     """
     store = existing_store()
-    if after == EARLIER:
-        before, after = f"{before}{EARLIER}", before
     found = compare(side(store, before), side(store, after), read_all=everything)
     if as_json:
         print(json.dumps(told(found), indent=1, allow_nan=False))

@@ -78,13 +78,13 @@ def test_what_changed_is_on_the_first_screen(
     assert re.search(r"Only in B: .*engine orin", said)
 
 
-def test_a_run_alone_is_compared_with_its_training_before(
+def test_a_run_is_compared_with_its_training_before(
     store: Store, tmp_path: Path, commands: Commands
 ) -> None:
     first = make(store, tmp_path)
     make(store, tmp_path, CHANGED)
-    assert commands("diff", "mugs") == commands("diff", first.digest, "mugs")
-    assert commands("diff", "jugs")[1].startswith("error: jugs~1: 0 trainings of run jugs")
+    assert commands("diff", "mugs~1", "mugs") == commands("diff", first.digest, "mugs")
+    assert commands("diff", "jugs~1", "mugs")[1].startswith("error: jugs~1: 0 trainings of run")
 
 
 def test_the_same_is_one_line(store: Store, tmp_path: Path, commands: Commands) -> None:
