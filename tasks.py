@@ -202,13 +202,20 @@ def show(_: Context, name: str, json: bool = False) -> None:
 @task(
     help={
         "before": "a bundle, a run or a training: a tag, a name of `invoke runs`, a digest, RUN~1",
-        "after": "the same, to compare with",
+        "after": "what to compare it with, such as the run itself with its RUN~1 before",
         "all": "shorten no list, and read the pictures of large datasets, too",
         "json": "everything, for programs",
     }
 )
 @verbs.answering
-def diff(_: Context, before: str, after: str, *, all: bool = False, json: bool = False) -> None:
+def diff(
+    _: Context,
+    before: str,
+    after: str,
+    *,
+    all: bool = False,
+    json: bool = False,
+) -> None:
     """Compare two trainings, runs or bundles: what differs, the most important first."""
     comparing.diff(before, after, as_json=json, everything=all)
 

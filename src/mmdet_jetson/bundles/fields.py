@@ -62,9 +62,10 @@ def _changes(
 
 
 def _is_filled(name: str, was: Mapping[str, object], now: Mapping[str, object]) -> bool:
-    """Whether this is a table that is empty on one side: its entries on the other say it all."""
+    """Whether this is a table that is empty or none on one side: the other's entries say it all."""
     for one, other in ((was, now), (now, was)):
-        if one.get(name) == {} and any(each.startswith(f"{name}.") for each in other):
+        is_empty = name in one and one[name] in ({}, None)
+        if is_empty and any(each.startswith(f"{name}.") for each in other):
             return True
     return False
 

@@ -168,12 +168,8 @@ def _chance(was: Measured | None, now: Measured | None) -> str:
         return UNKNOWN
     if before == after:
         return SAME
-    judged = [
-        low <= value <= high
-        for value, interval in ((after, was.interval), (before, now.interval))
-        if interval
-        for low, high in [interval]
-    ]
+    pairs = (after, was.interval), (before, now.interval)
+    judged = [span[0] <= value <= span[1] for value, span in pairs if span]
     return UNKNOWN if not judged else WITHIN if all(judged) else OUTSIDE
 
 
@@ -194,9 +190,9 @@ def compare_engines(before: Contents, after: Contents) -> tuple[EngineChange, ..
 
 def _engine_change(before: Contents, after: Contents, target: str) -> EngineChange:
     was, now = _timed(before, target), _timed(after, target)
-    engines = [side.get(contents.ENGINE, target) for side in (before, after)]
-    digests = [each.content if each else None for each in engines]
-    return EngineChange(target, was, now, _no_times(was, now), digests[0] == digests[1] != None)  # noqa: E711
+    one, other = (side.get(contents.ENGINE, target) for side in (before, after))
+    same = one is not None and other is not None and one.content == other.content
+    return EngineChange(target, was, now, _no_times(was, now), same)
 
 
 def _timed(side: Contents, target: str) -> Timed | None:

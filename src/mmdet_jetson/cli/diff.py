@@ -15,8 +15,8 @@ from mmdet_jetson.cli.diff_tables import (
     data_lines,
     engine_lines,
     figure_lines,
-    printable,
 )
+from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.upkeep import existing_store
 
 WIDTH = 80
@@ -27,6 +27,8 @@ FEW = {"parameters": 8, "fields": 6, "commits": 4, "packages": 6}
 def diff(before: str, after: str, *, as_json: bool = False, everything: bool = False) -> None:
     """Print what differs between two trainings, runs or bundles of the store.
 
+    Where ``after`` is `EARLIER`, the one name is a run's, whose training before is compared with
+    its newest.
     ``everything`` shortens no list, and reads pictures of large datasets, too.
 
     Raises:

@@ -218,8 +218,3 @@ def _touched(each: ClassChanges) -> int:
 
 def _cut(line: str) -> str:
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
-
-
-def printable(text: str) -> str:
-    """The text without what a terminal would obey: names may come from elsewhere."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 
 from mmdet_jetson.bundles.ledger import Entry, ledger, when
-from mmdet_jetson.cli.diff_tables import printable
+from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.config.sources import Sources
 from mmdet_jetson.config.toml import convert, read_toml

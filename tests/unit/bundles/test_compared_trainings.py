@@ -196,6 +196,8 @@ def test_a_field_of_the_config_and_a_parameter(compared: Compared) -> None:
     [
         ("a = 1\n", "a = 1.0\n", [("a", 1, 1.0)]),
         ("a = dict()\n", "a = dict(b=2)\n", [("a.b", ABSENT, 2)]),
+        ("a = dict(b=2)\n", "a = None\n", [("a.b", 2, ABSENT)]),
+        ("a = 1\n", "a = True\n", [("a", 1, True)]),
         ("a = [dict(b=1), 2]\n", "a = [dict(b=3), 2]\n", [("a[0].b", 1, 3)]),
         ("a = [1, 2]\n", "a = (1, 2)\n", []),
         ("a = [dict(b=1)]\n", "a = []\n", [("a", [{"b": 1}], [])]),
