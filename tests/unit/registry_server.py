@@ -120,7 +120,10 @@ class RegistryServer(ThreadingHTTPServer):
         self.refuses_tokens = False
         """Whether no token is any good."""
         self.ca = tls / "registry.crt" if tls else None
-        self._tls = server_context(tls) if tls else None
+        self.tls = server_context(tls) if tls else None
+        """The server's context, to ask for certificates of clients, say."""
+        self.connections: list[object] = []
+        """Where each connection came from."""
         self._faults: list[tuple[str, re.Pattern[str], Fault]] = []
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
 
@@ -157,8 +160,9 @@ class RegistryServer(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         sock, address = super().get_request()
-        if self._tls:
-            sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        self.connections.append(address)
+        if self.tls:
+            sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         return sock, address
 
     def handle_error(self, *_: object) -> None:

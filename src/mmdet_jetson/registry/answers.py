@@ -70,10 +70,16 @@ def read_block(response: BaseHTTPResponse, size: int, doing: str) -> bytes:
         return response.read(size, decode_content=False)
 
 
+def skip(response: BaseHTTPResponse) -> None:
+    """Pass over the short body of an answer that says all in its headers."""
+    with suppress(PlaceError):
+        read_block(response, _MAX_EXPLANATION, "")
+    finish(response)
+
+
 def finish(response: BaseHTTPResponse) -> None:
-    """Have the connection ready for the next request, or closed where the body would not end."""
-    left = getattr(response, "length_remaining", None)
-    if left is not None and left <= _MAX_EXPLANATION:
+    """Have the connection ready for the next request, or closed where there may be more to come."""
+    if getattr(response, "length_remaining", None) == 0:
         response.drain_conn()
     else:
         response.close()

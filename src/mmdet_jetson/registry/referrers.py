@@ -15,14 +15,16 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from mmdet_jetson.registry.answers import Answer, media_type
+from mmdet_jetson.registry.answers import Answer, Refused, media_type
 from mmdet_jetson.registry.lists import decode, pages, read_tags
 from mmdet_jetson.registry.manifests import Manifests
 from mmdet_jetson.registry.place import Content, PlaceError
+from mmdet_jetson.registry.reference import is_digest
 from mmdet_jetson.registry.session import Session
 from mmdet_jetson.store.oci import INDEX, Descriptor, Manifest, canonical_json, digest_of
 
 _NOT_OFFERED = frozenset({404, 405, 501})
+_MAY_BE_MISSING = frozenset({400, 404, 422})
 _MOST_ROUNDS = 30
 _LONGEST_PAUSE = 0.5  # seconds
 _Entry: TypeAlias = dict[str, Any]
@@ -120,7 +122,7 @@ class Referrers:
             self._add_tagged(subject, wanted)
             if wanted.keys() <= there.keys():
                 return
-            self._write(subject, list(wanted.values()))
+            wanted = self._write(subject, wanted, ours)
             if attempt:  # others write, too
                 time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.02 * 2**attempt)))  # noqa: S311
         raise PlaceError(
@@ -129,8 +131,27 @@ class Referrers:
             "run again when they are done",
         )
 
-    def _write(self, subject: str, entries: list[_Entry]) -> None:
-        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+    def _write(self, subject: str, wanted: dict[str, _Entry], ours: _Entry) -> dict[str, _Entry]:
+        """Write the list; of what a registry does not take as it is, what is still there.
+
+        Docker's refuses an index of manifests that somebody has deleted since.
+        """
+        try:
+            self._put(subject, wanted)
+        except Refused as error:
+            there = {key: each for key, each in wanted.items() if self._exists(key, ours)}
+            if len(there) == len(wanted) or error.status not in _MAY_BE_MISSING:
+                raise
+            self._put(subject, there)
+            return there
+        return wanted
+
+    def _exists(self, digest: str, ours: _Entry) -> bool:
+        is_known = digest == ours["digest"] or not is_digest(digest)
+        return is_known or self._manifests.resolve(digest) is not None
+
+    def _put(self, subject: str, entries: dict[str, _Entry]) -> None:
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": list(entries.values())}
         content = canonical_json(index)
         pointer = Descriptor(media_type=INDEX, digest=digest_of(content), size=len(content))
         self._manifests.put(Content(pointer, content), _list_tag(subject))

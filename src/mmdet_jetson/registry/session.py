@@ -18,6 +18,7 @@ from mmdet_jetson.registry.answers import (
     read_whole,
     refuse,
     refuse_web_page,
+    skip,
 )
 from mmdet_jetson.registry.authorization import Authorization
 from mmdet_jetson.registry.connections import Patience, make_manager
@@ -177,6 +178,7 @@ class Session:
             response = self._send(doing, "GET", Url(origin, "/v2/"), {}, None)
         if response.status == 401:
             self._authorization.hear(response.headers.get("WWW-Authenticate", ""))
+            skip(response)
         elif response.status == 404:
             response.close()
             raise PlaceError(
@@ -186,7 +188,7 @@ class Session:
             refuse(response, doing)
         else:
             refuse_web_page(response.headers, doing)
-        finish(response)
+            skip(response)
 
     def _authorized(self, request: Request, origin: Origin) -> BaseHTTPResponse:
         for is_last in (False, True):
@@ -197,7 +199,7 @@ class Session:
             if response.status != 401:
                 break
             challenge = response.headers.get("WWW-Authenticate", "")
-            finish(response)
+            skip(response)
             if is_last:
                 raise self._authorization.refused()
             self._authorization.learn(challenge, value, origin, writes=request.writes)
@@ -212,7 +214,7 @@ class Session:
             if response.status not in _REDIRECTS or request.method not in ("GET", "HEAD"):
                 return response
             location = response.headers.get("Location", "")
-            finish(response)
+            skip(response)
             target = parse_url(location, f"{self.name}: {request.doing}: a redirect", here)
             self._check_redirect(request, here.origin, target.origin)
             headers = dict(request.headers)

@@ -14,19 +14,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import oci
 from mmdet_jetson.store.layers import Damaged
 from mmdet_jetson.store.layout import Layout
-from mmdet_jetson.store.manifests import artifact_type
+from mmdet_jetson.store.manifests import FORMAT_OF, KIND_OF, VERSION, artifact_type, kind_of
 from mmdet_jetson.store.oci import Descriptor, Manifest
 
 KIND = "bundle"
-KIND_OF = "mmdet-jetson.kind"
-"""The annotation that says what something is: of an index, and of each of its parts."""
-FORMAT = "mmdet-jetson.format"
-"""The annotation with the version of a bundle's form."""
-VERSION = 1
 # Go's encoder escapes these, wherever they stand; in JSON they only stand in strings.
 _ESCAPED = {b"<": b"\\u003c", b">": b"\\u003e", b"&": b"\\u0026"}
 
@@ -49,7 +43,7 @@ class Bundle:
 
 def annotated(annotations: Mapping[str, str]) -> dict[str, str]:
     """What an index says of itself, and that it is a bundle."""
-    return {**annotations, KIND_OF: KIND, FORMAT: str(VERSION)}
+    return {**annotations, KIND_OF: KIND, FORMAT_OF: str(VERSION)}
 
 
 def encode(parts: Sequence[Descriptor], annotations: Mapping[str, str]) -> bytes:
@@ -85,13 +79,7 @@ def read_bundle(layout: Layout, entry: Descriptor) -> Bundle | None:
         manifest = layout.manifest(entry)
     except Damaged:
         return None  # ``verify`` says so
-    said = manifest.annotations or {}
-    if said.get(KIND_OF) != KIND or manifest.config:
+    if kind_of(manifest) != KIND or manifest.config:
         return None
-    if said.get(FORMAT) != str(VERSION):
-        raise UserError(
-            f"the store holds a bundle in format {said.get(FORMAT)}; "
-            f"this version of mmdet_jetson reads format {VERSION}",
-            "update mmdet_jetson",
-        )
-    return Bundle(pointer(entry.digest, entry.size), tuple(manifest.manifests), said)
+    parts, said = tuple(manifest.manifests), manifest.annotations or {}
+    return Bundle(pointer(entry.digest, entry.size), parts, said)

@@ -23,6 +23,8 @@ from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.oci import Descriptor, Manifest
 
 VERSION = 1
+KIND_OF, FORMAT_OF = "mmdet-jetson.kind", "mmdet-jetson.format"
+"""Annotations of an index, which has no ``artifactType`` (`store.bundles`)."""
 _TYPE = re.compile(r"application/vnd\.mmdet-jetson\.([a-z][a-z-]*)\.v(\d+)")
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -56,12 +58,13 @@ def artifact_type(kind: str) -> str:
 
 
 def kind_of(manifest: Manifest) -> str | None:
-    """The kind a manifest declares; ``None`` for what is not ours, such as an image.
+    """The kind a manifest or an index declares; ``None`` for what is not ours, such as an image.
 
     Raises:
         UserError: it was written by a newer version.
     """
-    match = _TYPE.fullmatch(manifest.artifact_type or "")
+    declared = manifest.artifact_type or ("" if manifest.config else _annotated(manifest))
+    match = _TYPE.fullmatch(declared)
     if not match:
         return None
     kind, version = match[1], int(match[2])
@@ -72,6 +75,12 @@ def kind_of(manifest: Manifest) -> str | None:
             "update mmdet_jetson, or set MMDET_JETSON_ARTIFACTS to another folder",
         )
     return kind
+
+
+def _annotated(index: Manifest) -> str:
+    """The type that an index would have, were it written there."""
+    said = index.annotations or {}
+    return f"application/vnd.mmdet-jetson.{said.get(KIND_OF)}.v{said.get(FORMAT_OF)}"
 
 
 def encode_config(provenance: Provenance, layers: Sequence[Layer]) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from impatience import FAST
 from registry_server import PASSWORD, USER, RegistryServer
 
 from mmdet_jetson.registry.connections import Patience
@@ -13,9 +14,6 @@ from mmdet_jetson.registry.reference import RegistryReference, parse_place
 from mmdet_jetson.registry.repository import Repository
 from mmdet_jetson.registry.session import Access
 
-FAST = Patience(
-    connect=5, silence=5, window=0.2, pace=1000, attempts=3, pause=0.001, longest_pause=2
-)
 Opened = Callable[..., Repository]
 
 
