@@ -12,7 +12,6 @@ from commands import ROOT, TINY, Commands, new_commands
 from registries import Registry, docker_registry, skopeo
 
 from mmdet_jetson.store import Store
-from mmdet_jetson.store.oci import Descriptor
 
 TARGETS = ("pc-onnxruntime", "pc-onnxruntime-int8", "pc-openvino")
 DEMO = (ROOT / "configs/demo.toml").read_text()
@@ -73,8 +72,12 @@ def released(
     return Released(commands, registry, done.stdout)
 
 
-def bundle(store: Store) -> Descriptor:
-    return store.tags()["demo.bundle"]
+def bundle(store: Store) -> str:
+    return store.tags()["demo.bundle"].digest
+
+
+def steps(store: Store) -> dict[str, str]:
+    return {tag: each.digest for tag, each in store.tags().items() if tag.startswith("demo.")}
 
 
 def blobs(store: Path) -> set[str]:
@@ -103,7 +106,7 @@ def test_a_release_is_pulled_as_it_was_pushed(released: Released, tmp_path: Path
     elsewhere = released.elsewhere(tmp_path)
     released.run(elsewhere, "pull", "demo.bundle")
     assert bundle(Store(elsewhere.artifacts)) == bundle(released.store)
-    wanted = closure(released.store, bundle(released.store).digest)
+    wanted = closure(released.store, bundle(released.store))
     assert blobs(elsewhere.artifacts) == wanted
     shown = json.loads(released.run(elsewhere, "show", "demo.bundle", "--json"))
     assert shown == json.loads(released.run(released.commands, "show", "demo.bundle", "--json"))
@@ -117,7 +120,7 @@ def test_a_second_push_moves_no_blob(released: Released) -> None:
     asked = released.registry.asked()[before:]
     assert not [path for method, path, _ in asked if "/blobs/uploads/" in path]
     assert " 0 of " in said
-    assert bundle(released.store).digest in said
+    assert bundle(released.store) in said
 
 
 def test_skopeo_copies_it_and_what_skopeo_brings_is_read(
@@ -132,7 +135,7 @@ def test_skopeo_copies_it_and_what_skopeo_brings_is_read(
         elsewhere = new_commands(tmp_path / place.partition(":")[0])
         released.run(elsewhere, "pull", there, "--from", place)
         assert bundle(Store(elsewhere.artifacts)) == bundle(released.store)
-        assert blobs(elsewhere.artifacts) == closure(released.store, bundle(released.store).digest)
+        assert blobs(elsewhere.artifacts) == closure(released.store, bundle(released.store))
 
 
 def test_what_skopeo_pushes_is_pulled(released: Released, tmp_path: Path) -> None:
@@ -165,7 +168,7 @@ def test_garbage_collection_of_the_registry_takes_nothing_of_it(
 
     elsewhere = released.elsewhere(tmp_path / "elsewhere")
     released.run(elsewhere, "pull", "demo.bundle")
-    assert blobs(elsewhere.artifacts) == closure(store, bundle(store).digest)
+    assert blobs(elsewhere.artifacts) == closure(store, bundle(store))
 
 
 def test_evidence_goes_with_what_it_is_about(released: Released, tmp_path: Path) -> None:
@@ -191,25 +194,23 @@ def test_a_second_clone_computes_nothing(released: Released, tmp_path: Path) -> 
     done = second.run("pipeline")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "done in" not in done.stdout + done.stderr
-    theirs, ours = Store(second.artifacts).tags(), released.store.tags()
-    assert {tag: each.digest for tag, each in theirs.items() if tag.startswith("demo.")} == {
-        tag: ours[tag].digest for tag in ours if tag.startswith("demo.") and tag != "demo.bundle"
-    }
+    found, made = steps(Store(second.artifacts)), steps(released.store)
+    # Whether a long training is worth beginning, nobody asks who does not train.
+    assert found == {tag: made[tag] for tag in made.keys() - {"demo.bundle", "demo.check"}}
     assert second.run("verify").returncode == 0
 
 
 def test_two_clones_at_once_end_the_same(registry: Registry, tmp_path: Path) -> None:
     clones = [sharing(tmp_path / name, registry, "twice", TINY) for name in "ab"]
-    processes = [clone.start("pipeline", "--push") for clone in clones]
+    processes = [clone.start("train", "--push") for clone in clones]
     said = [process.communicate(timeout=1200)[0] for process in processes]
-    # Some seeds teach so small a detector nothing, and no proof of that passes.
-    codes = {process.returncode for process in processes}
-    assert codes in ({0}, {3}, {4}), "\n".join(said)
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
     tags = [Store(clone.artifacts).tags() for clone in clones]
     keys = [{tag for tag in each if tag.startswith("cache.")} for each in tags]
     assert keys[0] == keys[1]
     third = sharing(tmp_path / "c", registry, "twice", TINY)
-    done = third.run("pipeline")
+    done = third.run("train")
+    assert done.returncode == 0, done.stderr
     assert "done in" not in done.stdout + done.stderr
     found = Store(third.artifacts).tags()
     for tag in keys[0] & found.keys():
