@@ -68,7 +68,7 @@ def read_block(response: BaseHTTPResponse, size: int, doing: str, *, whole: bool
         size: bytes.
         doing: what a sentence starts with.
         whole: whether to wait for all of them. Else what has come is handed out as it is, without
-            the copy that urllib3 makes: a third of the time of a large blob.
+            the copy that urllib3 makes, which costs about as much as to receive it.
 
     Raises:
         Dropped: it breaks off.
