@@ -7,9 +7,9 @@ from functools import partial
 
 from urllib3 import BaseHTTPResponse
 
-from mmdet_jetson.registry.answers import printable, read_block
+from mmdet_jetson.registry.answers import read_block
 from mmdet_jetson.registry.connections import BLOCK
-from mmdet_jetson.registry.failures import Dropped
+from mmdet_jetson.registry.failures import Dropped, printable
 from mmdet_jetson.registry.place import PlaceError
 from mmdet_jetson.registry.session import Request, Session
 from mmdet_jetson.store.oci import Descriptor
