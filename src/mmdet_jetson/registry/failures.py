@@ -9,6 +9,7 @@ from typing import TypeVar
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    LocationValueError,
     NameResolutionError,
     NewConnectionError,
     ProxyError,
@@ -91,6 +92,8 @@ def _sentence(error: BaseException, doing: str) -> PlaceError:
         return PlaceError(f"{doing}: there is no host of that name", "check it, or the network")
     if isinstance(error, ProxyError):
         return PlaceError(f"{doing}: the proxy does not let it through", "check HTTPS_PROXY")
+    if isinstance(error, LocationValueError):  # its words have the address, signatures included
+        return PlaceError(f"{doing}: an address on the way is none", "check HTTPS_PROXY, if set")
     if distrust := _found(error, ssl.SSLCertVerificationError):
         return PlaceError(
             f"{doing}: the certificate is not trusted: {distrust.verify_message}",

@@ -529,3 +529,27 @@ def test_what_is_hardly_http(answer: bytes, server: RegistryServer, opened: Open
         said = error.message
     assert not said or server.address in said
     assert said.isprintable()
+
+
+def test_a_proxy_of_the_environment_is_used(
+    server: RegistryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, server.address)
+    assert "the proxy does not let it through" in refused(
+        elsewhere("far.example", plain_http=False)
+    )
+    assert [(a.method, a.path) for a in server.asked] == [("CONNECT", "far.example:443")]
+    monkeypatch.setenv("NO_PROXY", "far.invalid")
+    monkeypatch.setenv("no_proxy", "far.invalid")
+    assert "no host of that name" in refused(elsewhere("far.invalid", plain_http=False))
+
+
+def test_a_proxy_is_never_between_this_machine_and_itself(
+    server: RegistryServer, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert opened(server).tags() == []
