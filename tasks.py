@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +12,23 @@ from invoke.tasks import Task, task
 from mmdet_jetson.cli import bundle as bundling
 from mmdet_jetson.cli import diff as comparing
 from mmdet_jetson.cli import pack as packing
-from mmdet_jetson.cli import pipelines, showing, upkeep, verbs
+from mmdet_jetson.cli import pipelines, showing, transfer, upkeep, verbs
+from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import runs as training_runs
+from mmdet_jetson.cli.menu import (
+    BY_IMAGE,
+    BY_TARGET,
+    DOCKER_HOST,
+    HELP,
+    ONNX,
+    PRECISION,
+    PUSH,
+    RUNTIME,
+    asked,
+    by_config,
+    by_target,
+)
 from mmdet_jetson.cli.verbs import CONFIG, Request
 from mmdet_jetson.contract.pipelines import PIPELINES
 from mmdet_jetson.running.jobs import DAYS_KEPT
@@ -24,105 +37,7 @@ from mmdet_jetson.runtimes.selection import RuntimeOptions
 ROOT = shlex.quote(str(Path(__file__).parent))
 PYTHON = shlex.quote(sys.executable)
 DEMO = "configs/demo.toml"
-DOCKER_HOST = (
-    "a Docker host: ssh://user@host, tcp://host:port, unix:///path or a context"
-    " (default: the one in use)"
-)
-RUNTIME = {
-    "runtime": "host or docker: where stages run (default: host)",
-    "docker-host": DOCKER_HOST,
-    "untested": "use container images that have not passed their own tests",
-}
-ONNX = {
-    "onnx": "start at an export from elsewhere, in environment `deploy` alone: a folder of `invoke"
-    " pack`, one with an export, or a name in the store such as balloon.export-pc-onnxruntime"
-}
-HELP = {
-    "config": f"the pipeline's TOML file (default: {CONFIG})",
-    "set": "change a field: --set train.epochs=3 (may be repeated)",
-    **RUNTIME,
-}
-PRECISION = "fp32, fp16, bf16 or int8, instead of the target's"
-BY_IMAGE = {
-    "name": "a name in images.toml (repeatable; default: train, pc and jp501)",
-    "docker-host": DOCKER_HOST,
-}
-BY_TARGET = {
-    **HELP,
-    "target": "a name in targets.toml, instead of the config's (repeatable)",
-    "precision": PRECISION,
-}
-
-
-Act = Callable[[Request], None]
-Command = Task[Callable[..., None]]
-
-
-def asked(
-    config: str,
-    overrides: list[str] | None,
-    runtime: RuntimeOptions,
-    *,
-    targets: list[str] | None,
-    precision: str,
-    onnx: str = "",
-) -> Request:
-    """Say what a command was asked for: what may be given repeatedly is None where it was not."""
-    return Request(
-        config=config,
-        overrides=overrides or (),
-        runtime=runtime,
-        targets=targets or (),
-        precision=precision,
-        onnx=onnx,
-    )
-
-
-def by_config(name: str, says: str, act: Act, default: str = CONFIG) -> Command:
-    """Make the task of a command that is told a configuration, and where to run."""
-
-    def run(
-        _: Context,
-        *,
-        config: str = default,
-        set: list[str] | None = None,
-        runtime: str = "host",
-        docker_host: str = "",
-        untested: bool = False,
-    ) -> None:
-        options = RuntimeOptions(runtime, docker_host, untested)
-        act(Request(config=config, overrides=set or (), runtime=options))
-
-    run.__doc__ = says
-    shown = {**HELP, "config": f"the pipeline's TOML file (default: {default})"}
-    command: Command = task(name=name, help=shown, iterable=["set"])(verbs.answering(run))
-    return command
-
-
-def by_target(name: str, says: str, act: Act | None = None) -> Command:
-    """Make the task of a command for each target; without ``act`` it makes what it is named by."""
-
-    def run(
-        _: Context,
-        *,
-        config: str = CONFIG,
-        set: list[str] | None = None,
-        target: list[str] | None = None,
-        precision: str = "",
-        onnx: str = "",
-        runtime: str = "host",
-        docker_host: str = "",
-        untested: bool = False,
-    ) -> None:
-        options = RuntimeOptions(runtime, docker_host, untested)
-        request = asked(config, set, options, targets=target, precision=precision, onnx=onnx)
-        (act or partial(verbs.run_verb, name))(request)
-
-    run.__doc__ = says
-    options = {"help": {**BY_TARGET, **ONNX}, "iterable": ["set", "target"]}
-    command: Command = task(name=name, **options)(verbs.answering(run))
-    return command
-
+SCRIPTS = ".ci/run docker/need docker/refresh-locks docker/start-docker docker/make-stand-in"
 
 demo = by_config(
     "demo",
@@ -148,11 +63,53 @@ evaluate = by_target(
 report = by_target(
     "report", "Judge the gates and write the report.", partial(verbs.run_pipeline, command="report")
 )
-status = by_target("status", "Show what is made already and what would run.", verbs.show_status)
+
+
+@task(help={**BY_TARGET, **ONNX}, iterable=["set", "target"])
+@verbs.answering
+def status(
+    _: Context,
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    target: list[str] | None = None,
+    precision: str = "",
+    onnx: str = "",
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+) -> None:
+    """Show what is made already and what would run."""
+    options = RuntimeOptions(runtime, docker_host, untested)
+    verbs.show_status(asked(config, set, options, targets=target, precision=precision, onnx=onnx))
 
 
 @task(
-    help={**BY_TARGET, **ONNX, "again": "time it again, even if nothing changed"},
+    help={**BY_TARGET, **ONNX, "json": "as JSON, for a matrix of CI jobs: docs/ci.md"},
+    iterable=["set", "target"],
+)
+@verbs.answering
+def plan(
+    _: Context,
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    target: list[str] | None = None,
+    precision: str = "",
+    onnx: str = "",
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
+    json: bool = False,
+) -> None:
+    """List every step: its key, whether it is made already, and what it needs."""
+    options = RuntimeOptions(runtime, docker_host, untested)
+    request = asked(config, set, options, targets=target, precision=precision, onnx=onnx)
+    planning.show_plan(request, as_json=json)
+
+
+@task(
+    help={**BY_TARGET, **ONNX, **PUSH, "again": "time it again, even if nothing changed"},
     iterable=["set", "target"],
 )
 @verbs.answering
@@ -168,10 +125,11 @@ def profile(
     runtime: str = "host",
     docker_host: str = "",
     untested: bool = False,
+    push: bool = False,
 ) -> None:
     """Time each engine, step by step."""
     options = RuntimeOptions(runtime, docker_host, untested)
-    request = asked(config, set, options, targets=target, precision=precision, onnx=onnx)
+    request = asked(config, set, options, targets=target, precision=precision, onnx=onnx, push=push)
     verbs.run_verb("profile", request, again=again)
 
 
@@ -273,6 +231,7 @@ def runs(_: Context, json: bool = False) -> None:
     help={
         **HELP,
         **ONNX,
+        **PUSH,
         "target": "a name in targets.toml",
         "precision": PRECISION,
         "docker-host": f"that of the device, if it is another machine: {DOCKER_HOST}",
@@ -291,6 +250,7 @@ def build_jetson_engine(
     runtime: str = "host",
     docker_host: str = "",
     untested: bool = False,
+    push: bool = False,
 ) -> None:
     """Build, evaluate and profile a target's engine, on this device or on a Docker host's."""
     request = Request(
@@ -301,6 +261,7 @@ def build_jetson_engine(
         runtime=RuntimeOptions(runtime, docker_host, untested),
         for_device=True,
         onnx=onnx,
+        push=push,
     )
     verbs.build_jetson_engine(target, request)
 
@@ -373,6 +334,64 @@ def verify(_: Context, mend: bool = False) -> None:
     upkeep.verify(mend)
 
 
+PLACE = "docker://HOST/REPOSITORY, oci:FOLDER or oci-archive:FILE"
+BY_PLACE = {
+    "config": HELP["config"],
+    "set": HELP["set"],
+    "evidence": "with what was measured of it, and all else that refers to it (default)",
+    "ca": "a file with the certificates that a registry's is signed by",
+    "plain-http": "reach the registry without TLS; to this machine itself that is always allowed",
+}
+
+
+@task(
+    help={
+        "name": "a run (balloon), a tag (balloon.train), a bundle or a digest",
+        "to": f"{PLACE} (default: [store] registry of the config)",
+        **BY_PLACE,
+    },
+    iterable=["set"],
+)
+@verbs.answering
+def push(
+    _: Context,
+    name: str,
+    *,
+    to: str = "",
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    evidence: bool = True,
+    ca: str = "",
+    plain_http: bool = False,
+) -> None:
+    """Bring artifacts to a registry, or to a folder or an archive in OCI layout."""
+    transfer.push(name, transfer.Asked(to, evidence, config, set or (), ca, plain_http))
+
+
+@task(
+    help={
+        "name": "what `invoke push` was given, or a whole docker://HOST/REPOSITORY:TAG",
+        "from": f"{PLACE} (default: [store] registry of the config)",
+        **BY_PLACE,
+    },
+    iterable=["set"],
+)
+@verbs.answering
+def pull(
+    _: Context,
+    name: str,
+    *,
+    from_: str = "",
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    evidence: bool = True,
+    ca: str = "",
+    plain_http: bool = False,
+) -> None:
+    """Bring artifacts of a registry, a folder or an archive into the store."""
+    transfer.pull(name, transfer.Asked(from_, evidence, config, set or (), ca, plain_http))
+
+
 @task(
     help={
         "days": f"keep what is younger (default: {DAYS_KEPT}). Outdated images: one day",
@@ -437,22 +456,33 @@ def doctor(_: Context, report: str | None = None) -> None:
 
 @task
 def lint(context: Context) -> None:
-    """Check style, types and the CI workflow."""
+    """Check style, types, scripts and the CI workflows."""
     bin = shlex.quote(str(Path(sys.executable).parent))
-    workflows = "check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml"
+    schema, github = "check-jsonschema --builtin-schema vendor", "examples/ci/github.yml"
     with context.cd(ROOT):
         for command in ("ruff check .", "ruff format --check .", "mypy"):
             context.run(f"{PYTHON} -m {command}", echo=True)
-        for command in (workflows, "zizmor --offline --quiet .github"):
+        for command in (
+            f"{schema}.github-workflows .github/workflows/ci.yml {github}",
+            f"{schema}.gitlab-ci --data-transform gitlab-ci examples/ci/gitlab.yml",
+            f"zizmor --offline --quiet .github {github}",
+            f"shellcheck --severity=warning {SCRIPTS}",
+        ):
             context.run(f"{bin}/{command}", echo=True)
 
 
-@task(help={"quick": "unit tests only: about a minute, no environment needed"})
-def test(context: Context, quick: bool = False) -> None:
+@task(
+    help={
+        "quick": "unit tests only: about a minute, no environment needed",
+        "processes": "how many share the tests (default: 2)",
+    }
+)
+def test(context: Context, quick: bool = False, processes: int = 2) -> None:
     """Run the tests."""
     folder = "tests/unit" if quick else ""
+    shared = f"-n{processes} --dist=loadgroup --no-loadscope-reorder" if processes > 1 else ""
     with context.cd(ROOT):
-        context.run(f"{PYTHON} -m pytest {folder}", echo=True, pty=sys.stdout.isatty())
+        context.run(f"{PYTHON} -m pytest {folder} {shared}", echo=True, pty=sys.stdout.isatty())
 
 
 IMAGES = (images_build, images_test, images_pin)

@@ -64,6 +64,9 @@ class Quiet:
     def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None:
         self.heard.append(f"{'cached' if cached else 'made'} {step.name}")
 
+    def in_registry(self, step: Step, artifact: Artifact) -> None:
+        self.heard.append(f"in the registry {step.name}")
+
 
 class FakeRuntime:
     """Writes one output file that holds the parameters and what the inputs hold.

@@ -75,16 +75,31 @@ class Display:
         """Show how far a download is, in bytes."""
         if self._task is None:
             self._show(f"fetching {name}")
+        self.bytes_moved(f"fetching {name}", done, total)
+
+    def transfer(self, what: str) -> None:
+        """Show that a transfer begins."""
+        self._show(what)
+
+    def bytes_moved(self, what: str, done: int, total: int | None) -> None:
+        """Show how far a transfer is, in bytes."""
         of = f" of {total / 1e6:.0f}" if total else ""
         text = f"{done / 1e6:.0f}{of} MB"
         self._advance(done, total or 0, text)
-        self._line(f"fetching {name}", done, total or 0, text)
+        self._line(what, done, total or 0, text)
 
     def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None:
         """Show a step's result and what it warns of."""
-        self._hide()
         took = _duration(artifact.provenance.seconds)
-        how = f"cached (took {took})" if cached else f"done in {took}"
+        self._result(step, artifact, f"cached (took {took})" if cached else f"done in {took}")
+
+    def in_registry(self, step: Step, artifact: Artifact) -> None:
+        """Show a step's result that is not here, and need not be as long as nothing reads it."""
+        took = _duration(artifact.provenance.seconds)
+        self._result(step, artifact, f"in the registry (took {took})")
+
+    def _result(self, step: Step, artifact: Artifact, how: str) -> None:
+        self._hide()
         line = f"[green]✓[/] {step.name:<26} {how}  [dim]{artifact.digest[:19]}[/]"
         self.console.print(line, highlight=False)
         for warning in artifact.provenance.warnings:

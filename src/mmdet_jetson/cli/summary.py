@@ -19,6 +19,8 @@ from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.store import Artifact, Store
 
 T = TypeVar("T")
+SHOWN = (stages.EVALUATE_CHECKPOINT, stages.EVALUATE_ENGINE, stages.PROFILE)
+"""The stages whose artifacts `table` reads, besides the report."""
 
 
 def status(name: str, states: Sequence[State]) -> Table:
@@ -29,7 +31,7 @@ def status(name: str, states: Sequence[State]) -> Table:
         lines.add_column(column, overflow="fold")
     lines.add_column("size", justify="right", overflow="fold")
     for state in states:
-        lines.add_row(state.step.name, state.word, *_facts(state.artifact))
+        lines.add_row(state.step.name, state.word.removeprefix("in the "), *_facts(state.artifact))
     return lines
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from mmdet_jetson.cli import summary
 from mmdet_jetson.cli.progress import Display
+from mmdet_jetson.cli.sharing import open_shared
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
 from mmdet_jetson.config.references import check_references, images_file
@@ -29,8 +30,10 @@ from mmdet_jetson.planning.given import Given, plan_given, read_given
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.stages import DEPLOY
 from mmdet_jetson.planning.steps import Step, needed_for
+from mmdet_jetson.registry.shared import SharedStore
 from mmdet_jetson.running.jobs import sweep
-from mmdet_jetson.running.run_step import RunContext, ingredients_on, run_steps
+from mmdet_jetson.running.run_step import RunContext, ingredients_on
+from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.runtimes.protocol import Runtimes
 from mmdet_jetson.runtimes.selection import RuntimeOptions, open_for_device, open_runtimes
 from mmdet_jetson.store import Artifact, Store
@@ -73,7 +76,7 @@ def _refuse_empty(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if value == "" or (isinstance(value, list) and "" in value):
             raise UserError(
-                f"--{name.replace('_', '-')} is empty",
+                f"--{name.rstrip('_').replace('_', '-')} is empty",
                 "name something, or leave it out; a variable of the shell may not be set",
             )
 
@@ -84,7 +87,8 @@ class Request:
 
     ``targets`` and ``precision`` replace those of the configuration. With ``for_device`` a Docker
     host that is named builds and measures engines, and does nothing else. ``onnx`` names an export
-    to start from that was made elsewhere (`planning.given`).
+    to start from that was made elsewhere (`planning.given`). With ``push`` what is made goes to the
+    registry of the configuration.
     """
 
     config: str
@@ -94,6 +98,7 @@ class Request:
     precision: str = ""
     for_device: bool = False
     onnx: str = ""
+    push: bool = False
 
     @property
     def typed(self) -> str:
@@ -117,6 +122,10 @@ class Session:
     display: Display
     given: Given | None
     """What the plan starts from, where that is an export from elsewhere."""
+    shared: SharedStore | None = None
+    """The registry that the store is shared through, if there is one."""
+    pushes: bool = False
+    """Whether what is made goes there."""
 
     @property
     def name(self) -> str:
@@ -137,17 +146,22 @@ class Session:
     def states(self) -> list[explain.State]:
         """What the store knows of every step."""
         ingredients = functools.partial(ingredients_on, self.runtimes)
-        return explain.states(self.steps, ingredients, self.store, self.name)
+        look = [self.shared.look] if self.shared else []
+        return explain.states(self.steps, ingredients, self.store, self.name, *look)
 
 
 @contextmanager
 def session(request: Request) -> Iterator[Session]:
-    """Read the configuration, plan the steps and open the store; nothing runs yet."""
+    """Read the configuration, plan the steps and open the store; nothing runs yet.
+
+    Raises:
+        UserError: something of that is wrong; or, at the end, not all could be pushed.
+    """
     settings = read_settings()
     overrides = list(request.overrides)
     if request.targets:
         overrides.append(f"targets={json.dumps(list(request.targets))}")
-    project = load_project(_config_file(request.config, settings.root), overrides)
+    project = load_project(config_file(request.config, settings.root), overrides)
     if request.precision:
         project = with_precision(project, request.precision)
     project = msgspec.structs.replace(project, typed=request.typed)
@@ -156,25 +170,42 @@ def session(request: Request) -> Iterator[Session]:
     given = read_given(request.onnx, project, settings) if request.onnx else None
     inputs = Inputs(project, settings, display.bytes_fetched)
     steps = plan_given(project, inputs, given) if given else pipeline.plan(project, inputs)
-    with display:
-        store = Store(settings.artifacts)
-        choose = open_for_device if request.for_device else open_runtimes
+    store = Store(settings.artifacts)
+    choose = open_for_device if request.for_device else open_runtimes
+    with open_shared(project, settings, store, display, push=request.push) as shared:
         runtimes = choose(request.runtime, settings, store, display.say)
-        yield Session(project, settings, steps, store, runtimes, display, given)
+        pushes = request.push or settings.ci
+        yield Session(project, settings, steps, store, runtimes, display, given, shared, pushes)
 
 
-def _config_file(named: str, root: Path) -> Path:
+def config_file(named: str, root: Path) -> Path:
     """Find a file that is named from here, or from the project, as the commands' defaults are."""
     here, ours = Path(named), root / named
     return ours if ours.exists() and not here.exists() else here
 
 
 def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[str, Artifact]:
-    """Make the goals and all they need; with ``again`` the goals even if they are known."""
+    """Make the goals and all they need; with ``again`` the goals even if they are known.
+
+    Whether results can be pushed is known before any is made.
+    """
     goals = list(goals)
     steps = needed_for(now.steps, goals)
-    names = frozenset(goal.name for goal in goals) if again else frozenset[str]()
-    made = run_steps(steps, RunContext(now.runtimes, now.store, now.display, names), now.name)
+    names = frozenset(goal.name for goal in goals)
+    context = RunContext(
+        runtimes=now.runtimes,
+        store=now.store,
+        listener=now.display,
+        again=names if again else frozenset(),
+        shared=now.shared,
+        pushes=now.pushes,
+    )
+    with now.display:
+        if now.shared and now.pushes:
+            now.shared.check_write()
+        made = run_steps(steps, context, now.name, names)
+        if now.shared:
+            now.shared.settle()
     sweep(now.store.root / "jobs")
     return made
 
@@ -182,20 +213,21 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
 def run_pipeline(request: Request, command: str = "pipeline") -> None:
     """Make everything up to the report, show the result, and fail where a gate fails.
 
-    ``command`` is what was typed.
+    ``command`` is what was typed: ``report`` leaves in a registry what it does not show.
     """
     with session(request) as now:
-        (goal,) = now.steps_of(stages.REPORT.verb)
+        (report,) = now.steps_of(stages.REPORT.verb)
         _check_targets(now, command)
-        made = make(now, [goal])
-    report = made[goal.name]
-    page = summary.place_report(now.store, report, now.name)
-    given = now.given.references if now.given else ()
-    Console().print(summary.table(now.store, now.steps, made, page, given))
-    verdict = summary.read_verdict(now.store, report)
-    for outcome, error in ((FAIL, GateFailed), (INCONCLUSIVE, NotProven)):
-        if sentences := verdict.sentences(outcome):
-            raise error(f"the verdict is {outcome}: {sentences[0]}", f"read {page}")
+        shown = (*summary.SHOWN, stages.REPORT)
+        goals = [each for each in now.steps if command != "report" or each.stage in shown]
+        made = make(now, [step for step in goals if step.stage is not stages.CHECK])
+        page = summary.place_report(now.store, made[report.name], now.name)
+        given = now.given.references if now.given else ()
+        Console().print(summary.table(now.store, now.steps, made, page, given))
+        verdict = summary.read_verdict(now.store, made[report.name])
+        for outcome, error in ((FAIL, GateFailed), (INCONCLUSIVE, NotProven)):
+            if sentences := verdict.sentences(outcome):
+                raise error(f"the verdict is {outcome}: {sentences[0]}", f"read {page}")
 
 
 def run_verb(verb: str, request: Request, *, again: bool = False) -> None:
@@ -205,7 +237,7 @@ def run_verb(verb: str, request: Request, *, again: bool = False) -> None:
         if any(goal.stage.runs_engines for goal in goals):
             _check_targets(now, verb)
         made = make(now, goals, again=again)
-    _tell(now, made, goals)
+        _tell(now, made, goals)
 
 
 def build_jetson_engine(target: str, request: Request) -> None:
@@ -221,10 +253,10 @@ def build_jetson_engine(target: str, request: Request) -> None:
             wanted += [stages.PROVE] if now.given else []  # else it is for the PC
         goals = [step for step in now.steps if step.subject == target and step.stage in wanted]
         made = make(now, goals)
-    _tell(now, made, goals)
-    if now.given and now.given.lacks:
-        sentence = f"not measured: {now.given.lacks}\n  try: {now.given.remedy}"
-        Console().print(sentence, highlight=False, markup=False, soft_wrap=True)
+        _tell(now, made, goals)
+        if now.given and now.given.lacks:
+            sentence = f"not measured: {now.given.lacks}\n  try: {now.given.remedy}"
+            Console().print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def _check_targets(now: Session, command: str) -> None:
@@ -245,7 +277,7 @@ def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> 
 
 
 def show_status(request: Request) -> None:
-    """Tabulate every step: cached, missing, damaged, or waiting for one before it."""
+    """Tabulate every step: cached, in the registry, missing, damaged or waiting for another."""
     with session(request) as now:
         states = now.states()
     Console().print(summary.status(now.name, states))

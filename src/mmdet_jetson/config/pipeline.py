@@ -12,6 +12,7 @@ import msgspec
 
 from mmdet_jetson.config.builder_settings import check_builder
 from mmdet_jetson.config.device_facts import check_device_facts
+from mmdet_jetson.config.shared import Shared
 from mmdet_jetson.config.sources import Sources
 from mmdet_jetson.config.targets import PRECISIONS, Target, check_target, inherited
 from mmdet_jetson.config.toml import (
@@ -158,6 +159,7 @@ class Pipeline(Section, frozen=True):
     evaluate: Evaluate = Evaluate()
     profile: Profile = Profile()
     gates: Gates = Gates()
+    store: Shared = Shared()
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):

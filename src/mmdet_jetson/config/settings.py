@@ -13,6 +13,8 @@
 ``MMDET_JETSON_CERTIFICATES`` a bundle that image builds trust, behind a proxy that inspects TLS; it
                               never enters an image (default: what ``SSL_CERT_FILE`` names, else
                               this machine's own)
+``CI``                        ``true`` or ``1``, as CI systems set it: results go to the registry of
+                              ``[store]``, as with ``--push``; set it to nothing to keep them here
 ``DOCKER_HOST``               where ``--runtime docker`` runs if ``--docker-host`` names nothing
 ``DOCKER_CONTEXT``            the Docker context for that if ``DOCKER_HOST`` names none either; else
                               the one in use, as for Docker's command line
@@ -52,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     certificates: Path | None
     docker_host: str = ""
     docker_certificates: Path | None = None
+    ci: bool = False
 
 
 def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Settings:
@@ -83,6 +86,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
         certificates=_certificates(environ),
         docker_host=environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT") or "",
         docker_certificates=_folder(docker) if docker else None,
+        ci=environ.get("CI", "").lower() in ("true", "1"),
     )
 
 

@@ -23,6 +23,7 @@ from mmdet_jetson.locks import hold
 from mmdet_jetson.processes import ProcessFailed, run_logged, tail
 
 Say = Callable[[str], None]
+X86 = "x86_64"
 # Image bases for running engines have no libcurand, and nothing of ours draws random numbers.
 WITHOUT_CURAND = "--config-setting=--global-option=--conf:CUDA_ENABLE_CURAND=False"
 
@@ -38,13 +39,14 @@ class Environment:
     index: str = ""  # uv's name of the wheel index for PyTorch's CUDA builds
     more_locks: tuple[Path, ...] = ()
     jetpack: JetPack | None = None  # its Python is the one to use, with the packages in it
+    machine: str = ""  # the only kind of machine that there are packages for; empty for any
 
     @property
     def identity(self) -> str:
         """What a cache key needs to know: lock digest, Python and platform."""
         locks = b"".join(lock.read_bytes() for lock in (self.lock, *self.more_locks))
         digest = hashlib.sha256(locks).hexdigest()
-        identity = f"{self.name}:{digest[:16]}:py{self.python}:{platform.machine()}"
+        identity = f"{self.name}:{digest[:16]}:py{self.python}:{self.machine or platform.machine()}"
         return f"{identity}:{self.jetpack.identity}" if self.jetpack else identity
 
     @property
@@ -55,10 +57,13 @@ class Environment:
 
 
 def train_environment(root: Path, variant: Variant) -> Environment:
-    """The documented stack, on the CPU or with CUDA 11.3."""
+    """The documented stack, on the CPU or with CUDA 11.3.
+
+    It has packages for one kind of machine, so a Jetson knows the keys of what is made on a PC.
+    """
     name = "train" if variant == "cpu" else f"train-{variant}"
     index = "" if variant == "cpu" else variant
-    return Environment(name, root / f"docker/{name}.lock", ("3.8",), compiled="mmcv", index=index)
+    return Environment(name, root / f"docker/{name}.lock", ("3.8",), "mmcv", index, machine=X86)
 
 
 def device_environment(root: Path, name: str) -> Environment:

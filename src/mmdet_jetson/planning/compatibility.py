@@ -41,8 +41,7 @@ def check_targets(project: Project, command: str, machine: Machine, images: Imag
         UserError: a target does not fit; says why, and what does.
     """
     for name, target in project.used_targets.items():
-        platform = images.image(target.image).platform if target.image else ""
-        for problem, hint in _problems(target, command, machine, platform.removeprefix("linux/")):
+        for problem, hint in _problems(target, command, machine, _architecture(target, images)):
             raise UserError(
                 f"{command}: {machine.name} does not fit target {name!r}: {problem}",
                 hint.format(
@@ -51,6 +50,18 @@ def check_targets(project: Project, command: str, machine: Machine, images: Imag
                     pack=project.command("pack", name),
                 ),
             )
+
+
+def misfit(name: str, target: Target, command: str, machine: Machine, images: Images) -> str:
+    """Why that machine cannot finish a command for a target, as a sentence; "" if it can."""
+    for problem, _ in _problems(target, command, machine, _architecture(target, images)):
+        return f"{machine.name} does not fit target {name!r}: {problem}"
+    return ""
+
+
+def _architecture(target: Target, images: Images) -> str:
+    platform = images.image(target.image).platform if target.image else ""
+    return platform.removeprefix("linux/")
 
 
 def can_run(target: Target, machine: Machine) -> bool:

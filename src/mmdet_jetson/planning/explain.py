@@ -1,7 +1,7 @@
 """Why a step would run again, or not: what differs from the last time it ran."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmdet_jetson.config.toml import flatten
 from mmdet_jetson.planning.keys import Ingredients
@@ -11,30 +11,45 @@ from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 Artifacts = Mapping[str, Artifact]
 IngredientsOf = Callable[[Step, Artifacts], Ingredients]
 """What decides a step's result where it would run, given the artifacts of the steps before it."""
+IN_REGISTRY = "in the registry"
 
 
 @dataclass(frozen=True)
 class State:
     """What the store knows of a step: its artifact, or why there is none.
 
-    ``word`` is cached, missing or damaged (it would run now), waiting (for a step before it), or
-    not needed (it only has to come before steps whose results are known).
+    ``word`` is cached, in the registry (it would be fetched when something reads it), missing or
+    damaged (it would run now), waiting (for a step before it), or not needed (it only has to come
+    before steps whose results are known). ``key`` is empty where it is not known yet.
     """
 
     step: Step
     word: str
     reasons: tuple[str, ...]
     artifact: Artifact | None = None
+    key: str = ""
+
+
+Look = Callable[[str, str], Artifact | None]
+"""Asks a registry for the result of a key, which has a kind."""
 
 
 def states(
-    steps: Sequence[Step], ingredients_of: IngredientsOf, store: Store, name: str
+    steps: Sequence[Step],
+    ingredients_of: IngredientsOf,
+    store: Store,
+    name: str,
+    look: Look = lambda _key, _kind: None,
 ) -> list[State]:
-    """Look every step up under the run name ``name``; nothing is run or fetched."""
+    """Look every step up under the run name ``name``; nothing is run or fetched.
+
+    What the store does not have is asked of a registry with ``look``.
+    """
+    known = _Known(ingredients_of, store, name, look)
     artifacts: dict[str, Artifact] = {}
     found = []
     for step in steps:
-        state = _state(step, ingredients_of, store, artifacts, f"{name}.{step.name}")
+        state = known.state(step, artifacts)
         if state.artifact:
             artifacts[step.name] = state.artifact
         found.append(state)
@@ -46,28 +61,44 @@ def _unless_idle(state: State, found: Sequence[State]) -> State:
     if state.artifact or not before or not all(each.artifact for each in before):
         return state
     names = ", ".join(each.step.name for each in before)
-    return State(state.step, "not needed", (f"it only has to come before {names}, which is known",))
+    known = f"it only has to come before {names}, which is known"
+    return replace(state, word="not needed", reasons=(known,))
 
 
-def _state(
-    step: Step, ingredients_of: IngredientsOf, store: Store, artifacts: Artifacts, run_name: str
-) -> State:
-    absent = missing_inputs(step, artifacts)
-    if absent:
-        return State(step, "waiting", (f"needs {', '.join(absent)}, which would run first",))
-    if not is_fetched(step):
-        return State(step, "missing", ("its source was never fetched",))
-    now = ingredients_of(step, artifacts)
-    artifact = store.find(cache_tag(now.key))
-    if artifact:
-        known = "nothing has changed since it was made"
-        return State(step, "cached", (known,), artifact)
-    if flaw := store.damage(cache_tag(now.key)) or store.damage(run_name):
-        return State(step, "damaged", (f"{flaw}; run again, or `invoke verify --mend`",))
-    last = store.find(run_name)
-    if last is None:
-        return State(step, "missing", (f"it never ran under the name {run_name!r}",))
-    return State(step, "missing", tuple(differences(last.provenance, now)))
+@dataclass(frozen=True)
+class _Known:
+    """What is known of results: in the store, there by run names, and in the registry."""
+
+    ingredients_of: IngredientsOf
+    store: Store
+    name: str
+    look: Look
+
+    def state(self, step: Step, artifacts: Artifacts) -> State:
+        """Look a step up, given the artifacts of the steps before it."""
+        absent = missing_inputs(step, artifacts)
+        if absent:
+            return State(step, "waiting", (f"needs {', '.join(absent)}, which would run first",))
+        if not is_fetched(step):
+            return State(step, "missing", ("its source was never fetched",))
+        now = self.ingredients_of(step, artifacts)
+        if artifact := self.store.find(cache_tag(now.key)):
+            reason = "nothing has changed since it was made"
+            return State(step, "cached", (reason,), artifact, now.key)
+        if artifact := self.look(now.key, step.kind):
+            reason = f"made on {artifact.provenance.created}; it is fetched when something reads it"
+            return State(step, IN_REGISTRY, (reason,), artifact, now.key)
+        return self._absent(step, now)
+
+    def _absent(self, step: Step, now: Ingredients) -> State:
+        run_name = f"{self.name}.{step.name}"
+        if flaw := self.store.damage(cache_tag(now.key)) or self.store.damage(run_name):
+            reason = f"{flaw}; run again, or `invoke verify --mend`"
+            return State(step, "damaged", (reason,), key=now.key)
+        last = self.store.find(run_name)
+        never = (f"it never ran under the name {run_name!r}",)
+        reasons = tuple(differences(last.provenance, now)) if last else never
+        return State(step, "missing", reasons, key=now.key)
 
 
 def differences(last: Provenance, now: Ingredients) -> list[str]:

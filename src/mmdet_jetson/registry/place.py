@@ -51,9 +51,7 @@ class Place(Protocol):
     def has(self, blob: Descriptor) -> bool:
         """Whether a blob that is no manifest is there."""
 
-    def read(
-        self, blob: Descriptor, start: int = 0
-    ) -> AbstractContextManager[Iterator[bytes]]:
+    def read(self, blob: Descriptor, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
         """The bytes of a blob from ``start`` on, in blocks; the caller digests the whole."""
 
     def write(self, blob: Descriptor, source: Path, on_bytes: OnBytes) -> None:

@@ -1,7 +1,8 @@
-"""One step, run once: its key, its job folder, its place in the store; and all steps in order."""
+"""One step, run once: its key, its job folder, its place in the store."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,9 +16,10 @@ from mmdet_jetson.locks import hold, lock_beside
 from mmdet_jetson.planning import keys
 from mmdet_jetson.planning.explain import changes_of_environment
 from mmdet_jetson.planning.keys import Ingredients, ingredients
-from mmdet_jetson.planning.steps import Step, is_fetched, missing_inputs
+from mmdet_jetson.planning.steps import Step, StepOutput
+from mmdet_jetson.registry.shared import Lost, SharedStore
 from mmdet_jetson.running.jobs import prepare, reuse_last
-from mmdet_jetson.runtimes.protocol import Runtimes, StageRun, check
+from mmdet_jetson.runtimes.protocol import Runtimes, StageRun
 from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
 
@@ -28,6 +30,7 @@ class Listener(Protocol):
     def waiting(self, step: Step) -> None: ...  # noqa: D102
     def progress(self, step: Step, progress: Progress) -> None: ...  # noqa: D102
     def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None: ...  # noqa: D102
+    def in_registry(self, step: Step, artifact: Artifact) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -39,64 +42,71 @@ class RunContext:
     listener: Listener
     again: frozenset[str] = frozenset()
     """Steps to run even if their result is known."""
+    shared: SharedStore | None = None
+    """A registry that is asked for what the store does not have."""
+    pushes: bool = False
+    """Whether results go to that registry, each as soon as it is there."""
+
+    def bring(self, artifact: Artifact) -> None:
+        """Have an artifact in the store that only the registry may have.
+
+        Raises:
+            Lost: the registry does not give it.
+        """
+        if self.shared:
+            self.shared.fetch(artifact)
+
+    def is_here(self, artifact: Artifact) -> bool:
+        """Whether an artifact is in the store; one may only be known to be in the registry."""
+        return self.shared is None or self.store.find(artifact.digest) is not None
 
 
-def run_steps(steps: Sequence[Step], context: RunContext, name: str) -> dict[str, Artifact]:
-    """Run the steps in order and tag each artifact ``<name>.<step>``; return them by step.
+def run_step(
+    step: Step, context: RunContext, artifacts: Mapping[str, Artifact], tag: str = ""
+) -> Artifact:
+    """Return the step's artifact: from the store or the registry when its key is known, else made.
 
-    What only has to come before others is left out where the results of those are known.
-
-    Raises:
-        UserError: a step cannot run here, or failed.
-    """
-    check(context.runtimes, steps)
-    artifacts: dict[str, Artifact] = {}
-    for step in steps:
-        waiting = [each for each in steps if step.name in each.after]
-        if waiting and all(_is_known(each, context, artifacts) for each in waiting):
-            continue
-        artifacts[step.name] = run_step(step, context, artifacts)
-        _tag(context.store, artifacts[step.name], f"{name}.{step.name}")
-    return artifacts
-
-
-def _is_known(step: Step, context: RunContext, artifacts: Mapping[str, Artifact]) -> bool:
-    if missing_inputs(step, artifacts) or not is_fetched(step):
-        return False
-    return _known(step, context, ingredients_on(context.runtimes, step, artifacts)) is not None
-
-
-def _tag(store: Store, artifact: Artifact, tag: str) -> None:
-    """Move a run name; where it already names the artifact nothing is written."""
-    named = store.tags().get(tag)
-    if named is None or named.digest != artifact.digest:
-        store.tag(artifact, tag)
-
-
-def run_step(step: Step, context: RunContext, artifacts: Mapping[str, Artifact]) -> Artifact:
-    """Return the step's artifact: from the store when its key is known, else made now.
-
-    ``artifacts`` are those of the steps before it.
+    ``artifacts`` are those of the steps before it; ``tag`` is what a run names its result. One that
+    the registry has is not fetched.
 
     Raises:
         UserError: the stage failed, an input could not be had, or the store could not be written.
+        Lost: the registry does not give what it told of.
     """
     now = ingredients_on(context.runtimes, step, artifacts)
     folder = context.store.root / "jobs" / f"{step.name}-{now.key[:16]}"
-    artifact = _known(step, context, now)
+    artifact = known(step, context, now)
     if artifact:
         _clear_away(folder)
-        context.listener.finished(step, artifact, cached=True)
+        _tell(context, step, artifact)
         return artifact
     context.store.create()
     with hold(lock_beside(folder), lambda: context.listener.waiting(step)) as held:
-        artifact = _known(step, context, now)
-        was_made_meanwhile = artifact is not None
+        artifact = known(step, context, now)
         if artifact is None:
-            artifact = _Attempt(step, context, artifacts, now, folder).run(held.fileno())
+            artifact = _Attempt(step, context, artifacts, now, folder, tag).run(held.fileno())
             remove(folder)
-    context.listener.finished(step, artifact, cached=was_made_meanwhile)
+            context.listener.finished(step, artifact, cached=False)
+            return _that_counts(step, context, artifact)
+    _tell(context, step, artifact)
     return artifact
+
+
+def _tell(context: RunContext, step: Step, artifact: Artifact) -> None:
+    if context.is_here(artifact):
+        context.listener.finished(step, artifact, cached=True)
+    else:
+        context.listener.in_registry(step, artifact)
+
+
+def _that_counts(step: Step, context: RunContext, made: Artifact) -> Artifact:
+    """The result that later steps read: where it is pushed, the one that the registry had first."""
+    if not (context.shared and context.pushes) or step.name in context.again:
+        return made
+    first = context.shared.first(made)
+    if first is not made:
+        context.listener.in_registry(step, first)
+    return first
 
 
 def _clear_away(folder: Path) -> None:
@@ -128,8 +138,12 @@ def _evidence(runtimes: Runtimes, step: Step) -> str:
     return runtimes[step.environment].evidence(step) if step.stage.is_evidence else ""
 
 
-def _known(step: Step, context: RunContext, now: Ingredients) -> Artifact | None:
-    return None if step.name in context.again else context.store.find(cache_tag(now.key))
+def known(step: Step, context: RunContext, now: Ingredients) -> Artifact | None:
+    """The result of a key in the store, or else in the registry."""
+    if step.name in context.again:
+        return None
+    here = context.store.find(cache_tag(now.key))
+    return here or (context.shared.look(now.key, step.kind) if context.shared else None)
 
 
 @dataclass(frozen=True)
@@ -141,6 +155,7 @@ class _Attempt:
     artifacts: Mapping[str, Artifact]
     ingredients: Ingredients
     folder: Path
+    tag: str
 
     def run(self, lock: int) -> Artifact:
         """Run the step's stage and store what it made.
@@ -148,6 +163,7 @@ class _Attempt:
         It inherits the lock, so that a killed run's stage still holds it.
         """
         step, store, now = self.step, self.context.store, self.ingredients
+        self._bring()
         self.context.listener.started(step)
         self.context.runtimes[step.environment].prepare(step)
         began = time.monotonic()
@@ -163,6 +179,17 @@ class _Attempt:
         subject = self.artifacts[step.judges].descriptor if step.judges else None
         made = self.folder / OUTPUT
         return store.put(step.stage.makes, made, provenance, [cache_tag(now.key)], subject)
+
+    def _bring(self) -> None:
+        """Fetch what the step reads and what it judges; of its last artifact, if there is one."""
+        read = {each.step for each in self.step.inputs.values() if isinstance(each, StepOutput)}
+        for name in sorted(read | ({self.step.judges} if self.step.judges else set())):
+            self.context.bring(self.artifacts[name])
+        if self.step.reuses and self.context.shared:
+            last = self.context.shared.look_at(self.tag)
+            if last and last.provenance.environment == self.ingredients.environment:
+                with suppress(Lost):
+                    self.context.bring(last)
 
     def _check_conditions(self) -> None:
         """Refuse to run what would not be what the key describes.

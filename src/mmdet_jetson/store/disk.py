@@ -1,6 +1,9 @@
 """What a disk is asked to keep, also after a power cut."""
 
+import ctypes
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -25,3 +28,25 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_files(folder: Path, files: Iterable[Path]) -> None:
+    """Have the disk keep files below a folder: all at once where the system can do that.
+
+    Of thousands of small files, asking for each one takes longer than writing them. One that is
+    not there any more was renamed by who synced it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if not _sync_file_system(handle):
+            for path in files:
+                with suppress(FileNotFoundError):
+                    sync_folder(path)
+    finally:
+        os.close(handle)
+
+
+def _sync_file_system(handle: int) -> bool:
+    """Call Linux's ``syncfs``; False where the C library has none, or it fails."""
+    call = getattr(ctypes.CDLL(None), "syncfs", None)
+    return call is not None and call(handle) == 0

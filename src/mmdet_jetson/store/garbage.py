@@ -10,7 +10,10 @@ from mmdet_jetson.store.oci import Descriptor
 
 @dataclass(frozen=True)
 class Freed:
-    """What a collection dropped. ``size`` is in bytes, leftovers of dead writers included."""
+    """What a collection dropped.
+
+    ``size`` is in bytes, leftovers of dead writers and of broken transfers included.
+    """
 
     tags: tuple[str, ...]
     blobs: int
@@ -47,12 +50,13 @@ def collect(layout: Layout, keep: Callable[[str], bool], *, dry_run: bool) -> Fr
         before = layout.index().manifests
         after, needed = _survivors(layout, before, keep)
         garbage = [path for path in layout.blobs.iterdir() if f"sha256:{path.name}" not in needed]
-        size = sum(path.stat().st_size for path in garbage)
+        partials = layout.partials()
+        size = sum(path.stat().st_size for path in (*garbage, *partials))
         if not dry_run:
             size += layout.sweep()
             if after != before:
                 layout.replace_entries(after)
-            for path in garbage:
+            for path in (*garbage, *partials):
                 path.unlink()
     dropped = {entry.tag for entry in before if entry.tag} - {entry.tag for entry in after}
     return Freed(tuple(sorted(tag for tag in dropped if tag)), len(garbage), size)

@@ -87,6 +87,11 @@ class Layout:
         return self.root / ".tmp"
 
     @property
+    def partial(self) -> Path:
+        """The folder of blobs on their way from elsewhere; a broken transfer goes on from there."""
+        return self.root / ".partial"
+
+    @property
     def marker(self) -> Path:
         """The file that says: this folder is an OCI image layout."""
         return self.root / "oci-layout"
@@ -214,8 +219,15 @@ class Layout:
         except OSError:
             return  # a store that cannot be written stays as it is
 
+    def partials(self) -> list[Path]:
+        """What broken transfers left, for who is ``alone``: else transfers at work have some."""
+        return sorted(self.partial.glob("*"))
+
     def sweep(self) -> int:
-        """Remove what dead writers left; the caller is ``alone``. Returns the bytes freed."""
+        """Remove what dead writers left; the caller is ``alone``. Returns the bytes freed.
+
+        What arrived of a transfer stays: only ``gc`` takes it.
+        """
         size = 0
         for folder in self.temporary.iterdir():
             size += sum(path.stat().st_size for path in folder.rglob("*"))

@@ -140,14 +140,16 @@ def read_artifact(layout: Layout, entry: Descriptor) -> Artifact | None:
         UserError: it was written by a newer version.
     """
     manifest = layout.manifest(entry)
-    kind = kind_of(manifest)
-    if not kind or not manifest.config:
+    if not kind_of(manifest) or not manifest.config:
         return None
-    return _decode(kind, entry, manifest, layout.read(manifest.config))
+    return decode_artifact(entry, manifest, layout.read(manifest.config))
 
 
-def _decode(kind: str, descriptor: Descriptor, manifest: Manifest, config: bytes) -> Artifact:
+def decode_artifact(descriptor: Descriptor, manifest: Manifest, config: bytes) -> Artifact:
     """The artifact that a manifest and its config blob describe; ``ValueError`` if they do not."""
+    kind = kind_of(manifest)
+    if kind is None:
+        raise ValueError(f"{manifest.artifact_type} is no artifact of ours")
     return Artifact(
         kind=kind,
         descriptor=Descriptor(  # as ``put`` writes it, whoever wrote the index entry

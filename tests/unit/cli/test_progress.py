@@ -71,3 +71,13 @@ def test_a_download_is_told_in_megabytes_only() -> None:
     log.now = 5
     log.display.bytes_fetched("balloon", 20_000_000, 40_000_000)
     assert log.lines == ["fetching balloon 20 of 40 MB"]
+
+
+def test_a_transfer_is_told_as_a_stage_is() -> None:
+    log = Log()
+    log.display.transfer("pushing train")
+    for done in range(0, 101, 10):
+        log.now += 3
+        log.display.bytes_moved("pushing train", done * 10**6, 10**8)
+    assert log.lines[1] == "pushing train 20 of 100 MB"
+    assert log.lines[-1] == "pushing train 100 of 100 MB"

@@ -21,7 +21,8 @@ from mmdet_jetson.containers.objects import ContainerSpec, VolumeMount
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.explain import State, states
 from mmdet_jetson.running.jobs import DAYS_KEPT
-from mmdet_jetson.running.run_step import RunContext, ingredients_on, run_steps
+from mmdet_jetson.running.run_step import RunContext, ingredients_on
+from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.store import Provenance, Store, cache_tag, is_cache_tag
 
 Said = tuple[int, str]

@@ -49,6 +49,12 @@ def test_any_field_can_be_set(config: Path, assignment: str, field: str, value: 
     assert getattr(load_project(config, [assignment]).pipeline.train, field) == value
 
 
+def test_a_store_is_shared_through_no_registry_unless_one_is_named(config: Path) -> None:
+    assert load_project(config).pipeline.store.registry is None
+    named = load_project(config, ["store.registry=docker://127.0.0.1:5000/demo"])
+    assert named.pipeline.store.registry == "docker://127.0.0.1:5000/demo"
+
+
 @pytest.mark.parametrize("value", ["nan", "-inf", "[0.1, [nan]]", "[{a = inf}]", "2020-01-01"])
 def test_what_cannot_be_handed_to_a_training_is_refused(config: Path, value: str) -> None:
     expected = (
@@ -108,6 +114,11 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ("train.epochs", "--set train.epochs: not an assignment"),
         ("=3", "--set =3: not an assignment"),
         ("a b=3", "--set a b=3: 'a b' is not a key"),
+        ("store.registry=registry.example.com/team", "store.registry: a registry is written docker://HOST/REPOSITORY"),
+        ("store.registry=docker://registry.example.com", "store.registry: a registry is written docker://HOST/REPOSITORY"),
+        ("store.regsitry=docker://a/b", "unknown key 'store.regsitry'; did you mean 'registry'?"),
+        ("store.plain_http=yes", "store.plain_http: expected true or false"),
+        ("store.ca=", "store.ca: must not be empty"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_is_named(config: Path, assignment: str, message: str) -> None:

@@ -59,6 +59,14 @@ def test_offline_is_on_or_off(value: str, offline: bool) -> None:
     assert read_settings({"MMDET_JETSON_OFFLINE": value}).offline == offline
 
 
+@pytest.mark.parametrize(
+    ("value", "ci"), [("true", True), ("True", True), ("1", True), ("", False), ("false", False)]
+)
+def test_ci_is_what_ci_systems_say(value: str, ci: bool) -> None:
+    assert read_settings({"CI": value}).ci == ci
+    assert not read_settings({}).ci
+
+
 @pytest.mark.parametrize("value", ["false", "maybe"])
 def test_offline_is_nothing_else(value: str) -> None:
     with pytest.raises(ConfigError, match=f"MMDET_JETSON_OFFLINE is '{value}'"):

@@ -8,7 +8,8 @@ from fakes import FakeRuntime, Quiet, dataset_step, everywhere, train_step
 from mmdet_jetson.planning import keys
 from mmdet_jetson.planning.explain import states
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.running.run_step import RunContext, ingredients_on, run_steps
+from mmdet_jetson.running.run_step import RunContext, ingredients_on
+from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.store import Store
 
 DATASET, TRAIN = dataset_step(), train_step()

@@ -11,7 +11,8 @@ from mmdet_jetson.planning import keys, stage_source, stages
 from mmdet_jetson.planning.keys import ingredients
 from mmdet_jetson.planning.stages import OF_TARGET
 from mmdet_jetson.planning.steps import ExternalInput, Step
-from mmdet_jetson.running.run_step import RunContext, run_step, run_steps
+from mmdet_jetson.running.run_step import RunContext, run_step
+from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.runtimes.protocol import StageRun
 from mmdet_jetson.store import Store
 

@@ -82,6 +82,8 @@ class Heard:
 
     def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None: ...
 
+    def in_registry(self, step: Step, artifact: Artifact) -> None: ...
+
 
 def stage(job: Path, on_output: OnOutput) -> int:
     """What a stage does that has a result."""

@@ -1,0 +1,83 @@
+"""What a user calls artifacts, and the tags that keep them in a place."""
+
+import difflib
+import re
+from collections.abc import Sequence
+
+from mmdet_jetson.config.toml import nearest
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.registry.layout_place import LayoutPlace, plain
+from mmdet_jetson.registry.place import Place
+from mmdet_jetson.store import Descriptor, is_cache_tag
+
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
+_KEEPING = re.compile(r"digest\.[0-9a-f]{64}|sha256-[0-9a-f]{64}.*")
+Root = tuple[str, Descriptor]
+"""A tag, or "" where a digest was asked for, and what it names."""
+
+
+def digest_tag(digest: str) -> str:
+    """Give the tag that keeps a manifest in a registry that deletes what has none."""
+    return f"digest.{digest.removeprefix('sha256:')}"
+
+
+def is_name(tag: str) -> bool:
+    """Whether a tag is a name that somebody uses, and none that keeps or looks up."""
+    return not is_cache_tag(tag) and not _KEEPING.fullmatch(tag)
+
+
+def asked_for(place: Place, names: Sequence[str]) -> list[Root]:
+    """Give what several names stand for, each once.
+
+    Raises:
+        UserError: one stands for nothing there.
+    """
+    found = [(tag, plain(root)) for name in names for tag, root in roots(place, name)]
+    return list({(tag, root.digest): (tag, root) for tag, root in found}.values())
+
+
+def roots(place: Place, name: str) -> list[Root]:
+    """Give what a name stands for: a tag, all artifacts of a run, or a digest of 12 digits or more.
+
+    Raises:
+        UserError: it stands for nothing there; says what comes near.
+    """
+    if name.startswith("sha256:") and len(name) == 71:
+        return [("", found)] if (found := place.resolve(name)) else _nothing(place, name, [])
+    tags = sorted(place.tags())
+    named = [name] if name in tags else [
+        tag for tag in tags if tag.startswith(f"{name}.") and is_name(tag)
+    ]  # fmt: skip
+    if not named and (digest := _DIGEST.fullmatch(name)):
+        found_ = _starting_with(place, digest[1], tags)
+        return [("", each) for each in found_] or _nothing(place, name, tags)
+    resolved = [
+        (tag if is_name(tag) or is_cache_tag(tag) else "", place.resolve(tag)) for tag in named
+    ]
+    return [(tag, found) for tag, found in resolved if found] or _nothing(place, name, tags)
+
+
+def _starting_with(place: Place, digest: str, tags: Sequence[str]) -> list[Descriptor]:
+    if isinstance(place, LayoutPlace):
+        found = place.starting_with(f"sha256:{digest}")
+    elif len(digest) == 64:
+        found = [each for each in [place.resolve(f"sha256:{digest}")] if each]
+    else:
+        start = digest_tag(digest)
+        kept = [place.resolve(tag) for tag in tags if tag.startswith(start)]
+        found = [each for each in kept if each]
+    if len(found) > 1:
+        raise UserError(f"{digest} is the start of {len(found)} digests", "name more of it")
+    return found
+
+
+def _nothing(place: Place, name: str, tags: Sequence[str]) -> list[Root]:
+    names = [tag for tag in tags if is_name(tag)]
+    runs = list(dict.fromkeys(tag.partition(".")[0] for tag in names))
+    likely = names if "." in name else [*runs, *names]
+    close = difflib.get_close_matches(name, likely, n=1, cutoff=0.5)
+    if close:
+        hint = f"did you mean {close[0]!r}?"
+    else:
+        hint = nearest(name, runs) if runs else "nothing has a name there: name a digest"
+    raise UserError(f"nothing in {place.name} is called {name!r}", hint)

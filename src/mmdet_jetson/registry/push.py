@@ -1,0 +1,152 @@
+"""From the store to a place: blobs, then the manifests that need them, then the names.
+
+Every manifest gets a tag that stays, since a registry may delete those that have none: the key that
+it is looked up by, unless that names another result of the same step there, or else its digest.
+What a bundle holds has both, so no later result can take its tag away.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.registry.folder import Folder, open_folder
+from mmdet_jetson.registry.graph import Graph, Node, walk
+from mmdet_jetson.registry.moving import (
+    Moved,
+    Quiet,
+    Tally,
+    Watch,
+    artifact_of,
+    check_ours,
+    config_of,
+    is_artifact,
+    report,
+)
+from mmdet_jetson.registry.names import Root, asked_for, digest_tag
+from mmdet_jetson.registry.place import Content, Place
+from mmdet_jetson.registry.workers import Workers
+from mmdet_jetson.store import Descriptor, Store, cache_tag
+
+HERE = "the store"
+
+
+def push(
+    store: Store,
+    names: Sequence[str],
+    place: Place,
+    *,
+    evidence: bool = True,
+    watch: Watch | None = None,
+    tag: str = "",
+) -> Moved:
+    """Bring artifacts of the store to a place, with all they need.
+
+    Args:
+        store: where they are.
+        names: tags, names of runs or digests.
+        place: where they go.
+        evidence: whether what refers to them goes along, and what refers to that.
+        watch: told how far it is.
+        tag: the tag that the one artifact gets there, instead of its own.
+
+    Raises:
+        UserError: nothing has such a name, or it is damaged.
+        PlaceError: the place refuses it or cannot be reached; a rerun sends only the rest.
+    """
+    with open_folder(HERE, store.root, writing=False) as source:
+        asked = _renamed(asked_for(source, names), tag)
+        return _Push(source, place, Workers(), watch or Quiet()).run(asked, evidence=evidence)
+
+
+def _renamed(wanted: list[Root], tag: str) -> list[Root]:
+    if not tag:
+        return wanted
+    if len(wanted) > 1:
+        raise UserError(
+            f"{len(wanted)} artifacts cannot all be tagged {tag!r}",
+            "leave the tag out of the place: each goes by its own; or push one, or a bundle",
+        )
+    return [(tag, wanted[0][1])]
+
+
+class _Push:
+    def __init__(self, source: Folder, place: Place, workers: Workers, watch: Watch) -> None:
+        self._source = source
+        self._place = place
+        self._workers = workers
+        self._tally = Tally(watch, workers)
+
+    def run(self, asked: list[Root], *, evidence: bool) -> Moved:
+        """Bring everything there, the names last."""
+        graph = walk(self._source, [root for _, root in asked], self._workers, evidence=evidence)
+        check_ours(graph, self._source)
+        self._check_whole(graph)
+        keys = {node.descriptor.digest: self._key(node) for node in graph.nodes.values()}
+        self._send_blobs(graph)
+        children = graph.children()
+        for level in graph.levels():
+            self._workers.map(partial(self._put, keys, children), level)
+        self._workers.map(partial(self._name, graph), [root for root in asked if root[0]])
+        return report(graph, asked, self._tally)
+
+    def _check_whole(self, graph: Graph) -> None:
+        for blob in graph.blobs.values():
+            if not self._source.has(blob):
+                raise UserError(
+                    f"blob {blob.digest[:19]} is missing from the store",
+                    "`invoke verify --mend`, and run again what made it",
+                )
+
+    def _key(self, node: Node) -> str:
+        if not is_artifact(node):
+            return ""
+        config = config_of(node, self._source)
+        with self._source.read(config) as blocks:
+            content = b"".join(blocks)
+        return artifact_of(node, content, self._source).provenance.key
+
+    def _send_blobs(self, graph: Graph) -> None:
+        blobs = list(graph.blobs.values())
+        there = self._workers.map(self._place.has, blobs)
+        lacking = [blob for blob, is_there in zip(blobs, there, strict=True) if not is_there]
+        self._tally.plan(lacking)
+        # The largest first: they end last.
+        self._workers.map(self._send, sorted(lacking, key=lambda blob: -blob.size))
+
+    def _send(self, blob: Descriptor) -> None:
+        with self._tally.of(blob) as on_bytes:
+            self._place.write(blob, self._source.path(blob), on_bytes)
+
+    def _put(self, keys: Mapping[str, str], children: set[str], node: Node) -> None:
+        """Add a manifest under the tags that keep it, unless it is there under them."""
+        digest, key = node.descriptor.digest, keys[node.descriptor.digest]
+        tags = []
+        if key:
+            found = self._place.resolve(cache_tag(key))
+            if found is None:
+                tags.append(cache_tag(key))
+            elif found.digest != digest:
+                key = ""
+        keeping = digest_tag(digest)
+        if (not key or digest in children) and not self._names(keeping, digest):
+            tags.append(keeping)
+        if tags or not self._is_listed(node):
+            kept = cache_tag(key) if key else keeping
+            self._place.put_manifest(Content(node.descriptor, node.content), tags or [kept])
+
+    def _is_listed(self, node: Node) -> bool:
+        """Whether what a manifest refers to knows of it there: a push may have ended before."""
+        subject, digest = node.manifest.subject, node.descriptor.digest
+        return not subject or any(
+            each.digest == digest for each in self._place.referrers(subject.digest)
+        )
+
+    def _name(self, graph: Graph, root: Root) -> None:
+        tag, wanted = root
+        node = graph.nodes[wanted.digest]
+        if not self._names(tag, wanted.digest):
+            self._place.put_manifest(Content(node.descriptor, node.content), [tag])
+
+    def _names(self, tag: str, digest: str) -> bool:
+        found = self._place.resolve(tag)
+        return found is not None and found.digest == digest

@@ -1,0 +1,132 @@
+"""`invoke push` and `invoke pull` as they are typed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from invoke.collection import Collection
+from invoke.loader import FilesystemLoader
+from invoke.program import Program
+from rich.console import Console
+from small_runs import Run, is_clean, manifests, small_run
+
+from mmdet_jetson.cli.transfer import Bars
+from mmdet_jetson.config.settings import ROOT
+from mmdet_jetson.store import Descriptor, Store
+
+Said = tuple[int, str]
+Commands = Callable[..., Said]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return small_run(tmp_path)
+
+
+@pytest.fixture
+def invoke(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Commands:
+    """`invoke` in this process, on a store of that name; the exit code and what was printed."""
+    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
+    program = Program(namespace=Collection.from_module(module))
+
+    def run(store: str, *words: str) -> Said:
+        monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / store))
+        code = 0
+        try:
+            program.run(["invoke", *words])
+        except SystemExit as exited:
+            code = int(exited.code or 0)
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run
+
+
+def test_there_and_back(run: Run, invoke: Commands, tmp_path: Path) -> None:
+    place = f"oci:{tmp_path}/folder"
+    code, said = invoke("artifacts", "push", "mugs", "--to", place)
+    assert code == 0
+    assert f"checkpoint mugs.train: {run.made['train'].digest}\n" in said
+    assert said.endswith(
+        f"pushed mugs: 4 manifests, 9 of 9 blobs (2.3 MB of 2.3 MB sent) to {place}\n"
+    )
+    assert invoke("artifacts", "push", "mugs", "--to", place)[1].endswith(
+        f"0 of 9 blobs (0.0 MB of 2.3 MB sent, the rest was there) to {place}\n"
+    )
+    code, said = invoke("second", "pull", "mugs", "--from", place)
+    assert (code, said.splitlines()[-1]) == (
+        0,
+        f"pulled mugs: 4 manifests, 9 of 9 blobs (2.3 MB of 2.3 MB read) from {place}",
+    )
+    assert manifests(Store(tmp_path / "second")) == manifests(run.store)
+    assert is_clean(Store(tmp_path / "second"))
+
+
+def test_without_evidence(run: Run, invoke: Commands, tmp_path: Path) -> None:
+    place = f"oci:{tmp_path}/folder"
+    said = invoke("artifacts", "push", "mugs.engine-pc", "--to", place, "--no-evidence")[1]
+    assert "1 manifest, 3 of 3 blobs" in said
+    invoke("artifacts", "push", "mugs", "--to", place)
+    said = invoke("second", "pull", "mugs.engine-pc", "--from", place, "--no-evidence")[1]
+    assert "1 manifest, 3 of 3 blobs" in said
+    assert "3 manifests" in invoke("second", "pull", "mugs.engine-pc", "--from", place)[1]
+
+
+def test_a_tag_in_the_place(run: Run, invoke: Commands, tmp_path: Path) -> None:
+    place = f"oci-archive:{tmp_path}/mugs.tar:v1"
+    said = invoke("artifacts", "push", "mugs.train", "--to", place)[1]
+    assert said.startswith(f"checkpoint v1: {run.made['train'].digest}\n")
+    said = invoke("second", "pull", place)[1]
+    assert "pulled v1: " in said
+    assert Store(tmp_path / "second").tags()["v1"].digest == run.made["train"].digest
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("push mugs", "error: no place is named\n  try: --to PLACE: docker://"),
+        ("push mugs --to folder", "error: 'folder' is not the name of a place"),
+        ("push mugs --to h.example/a/b", "try: docker://h.example/a/b\n"),
+        ("push mugs --to oci:", "it names no path"),
+        ("push mugs --to oci:a:b:c", "'b:c' is no tag"),
+        ("push mugs --to oci:STORE", "is this machine's store"),
+        ("push mugs --to oci-archive:STORE/x.tar", "is inside this machine's store"),
+        ("push mags --to oci:NEW", "nothing in the store is called 'mags'\n  try: did you mean 'mugs'?"),
+        ("pull mugs --from oci:NEW", "there is no OCI layout at"),
+        ("pull oci:STORE", "does not say what to pull"),
+        ("pull oci:STORE:mugs.train --from oci:STORE", "names a place, and so does --from"),
+        ("pull mugs.train --from oci:STORE:v1", "both say what to pull"),
+        ("pull mugs --from=", "error: --from is empty"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(
+    run: Run, invoke: Commands, tmp_path: Path, words: str, sentence: str
+) -> None:
+    words = words.replace("STORE", str(run.store.root)).replace("NEW", str(tmp_path / "new"))
+    code, said = invoke("artifacts", *words.split(" "))
+    assert code
+    assert sentence in said
+    assert said.startswith("error: ")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_store_is_needed_to_push(invoke: Commands, tmp_path: Path) -> None:
+    code, said = invoke("none", "push", "mugs", "--to", f"oci:{tmp_path}/folder")
+    assert (code, "there is no store at" in said) == (1, True)
+
+
+def test_bars_at_a_terminal() -> None:
+    console = Console(force_terminal=True, width=100, record=True)
+    blob = Descriptor(media_type="x", digest="sha256:" + "1" * 64, size=2 << 20)
+    with Bars(console) as bars:
+        bars.planned(2, 3 << 20)
+        bars.begun(blob, 1 << 20)
+        bars.moved(blob, 1 << 20)
+        bars._bar.refresh()
+        shown = console.export_text()
+        bars.ended(blob)
+    assert "2 blobs" in shown
+    assert "111111111111" in shown
+    assert "2.1/3.1 MB" in shown

@@ -1,0 +1,63 @@
+"""What every test of a registry needs: one that answers, and a user without a configuration."""
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from impatience import FAST
+from registry_server import PASSWORD, USER, RegistryServer
+
+from mmdet_jetson.registry.connections import Patience
+from mmdet_jetson.registry.reference import RegistryReference, parse_place
+from mmdet_jetson.registry.repository import Repository
+from mmdet_jetson.registry.session import Access
+
+Opened = Callable[..., Repository]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without anything in it."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def server() -> Iterator[RegistryServer]:
+    with RegistryServer() as running:
+        yield running
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opened:
+    """Opens a repository of a server; two of one name share their notes, as two processes do."""
+
+    def open_it(
+        server: RegistryServer, name: str = "team/mugs", patience: Patience = FAST, **access: object
+    ) -> Repository:
+        reference = parse_place(server.place(name))
+        assert isinstance(reference, RegistryReference)
+        authorities = (server.ca,) if server.ca else ()
+        given = {"authorities": authorities, "patience": patience, **access}
+        return Repository(reference, Access(**given), tmp_path / "notes")  # type: ignore[arg-type]
+
+    return open_it
+
+
+@pytest.fixture
+def log_in(home: Path) -> Callable[..., None]:
+    """Writes Docker's configuration for a server, as `docker login` does."""
+
+    def write(server: RegistryServer, user: str = USER, password: str = PASSWORD) -> None:
+        entry = {"auth": b64encode(f"{user}:{password}".encode()).decode()}
+        (home / ".docker").mkdir(exist_ok=True)
+        (home / ".docker/config.json").write_text(json.dumps({"auths": {server.address: entry}}))
+
+    return write
