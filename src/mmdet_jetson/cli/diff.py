@@ -6,7 +6,7 @@ from itertools import islice
 
 from rich.console import Console
 
-from mmdet_jetson.bundles.comparison import Comparison, Named, compare
+from mmdet_jetson.bundles.comparison import FROM_OUTSIDE, Comparison, Named, compare
 from mmdet_jetson.bundles.fields import ABSENT, FieldChange
 from mmdet_jetson.bundles.ledger import when
 from mmdet_jetson.bundles.trainings import side
@@ -100,9 +100,10 @@ def _side(named: Named) -> str:
 def _summary(found: Comparison) -> str:
     """Name what kinds of things differ, in one line."""
     fields = found.config.fields or found.config.lines
+    inputs = [each for each in found.inputs if each.what != FROM_OUTSIDE["source"]]
     kinds = {
         "data": found.data_alike is False,
-        "config": found.parameters or fields or found.inputs,
+        "config": found.parameters or fields or inputs,
         "code": found.code.stages,
         "packages": found.environments or found.facts,
     }
@@ -118,7 +119,7 @@ def _config(found: Comparison, *, everything: bool) -> Iterator[str]:
     shown = [f"{_steps(each.steps)}: {_field(each.field)}" for each in found.parameters]
     shown += [f"{each.what}: {_digest(each.was)} -> {_digest(each.now)}" for each in found.inputs]
     if shown:
-        yield f"Config: {_count(len(shown), 'difference')}"
+        yield f"Config and inputs: {_count(len(shown), 'difference')}"
         yield from _some(shown, None if everything else FEW["parameters"])
     if found.config.fields:
         yield f"The training's whole config: {_count(len(found.config.fields), 'field')}"
