@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-AHEAD = 4
+AHEAD = 2
 """Blocks that may wait; they are 1 MB at most."""
 
 
