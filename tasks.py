@@ -10,10 +10,12 @@ from invoke.context import Context
 from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import bundle as bundling
+from mmdet_jetson.cli import diff as comparing
 from mmdet_jetson.cli import pack as packing
 from mmdet_jetson.cli import pipelines, showing, transfer, upkeep, verbs
 from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
+from mmdet_jetson.cli import runs as training_runs
 from mmdet_jetson.cli.menu import (
     BY_IMAGE,
     BY_TARGET,
@@ -35,6 +37,7 @@ from mmdet_jetson.runtimes.selection import RuntimeOptions
 ROOT = shlex.quote(str(Path(__file__).parent))
 PYTHON = shlex.quote(sys.executable)
 DEMO = "configs/demo.toml"
+SCRIPTS = ".ci/run docker/need docker/refresh-locks docker/start-docker docker/make-stand-in"
 
 demo = by_config(
     "demo",
@@ -194,6 +197,34 @@ def bundle(
 def show(_: Context, name: str, json: bool = False) -> None:
     """Show what is in a release or a run: figures, evidence, ages, what is missing."""
     showing.show(name, as_json=json)
+
+
+@task(
+    help={
+        "before": "a bundle, a run or a training: a tag, a name of `invoke runs`, a digest, RUN~1",
+        "after": "what to compare it with, such as the run itself with its RUN~1 before",
+        "all": "shorten no list, and read the pictures of large datasets, too",
+        "json": "everything, for programs",
+    }
+)
+@verbs.answering
+def diff(
+    _: Context,
+    before: str,
+    after: str,
+    *,
+    all: bool = False,
+    json: bool = False,
+) -> None:
+    """Compare two trainings, runs or bundles: what differs, the most important first."""
+    comparing.diff(before, after, as_json=json, everything=all)
+
+
+@task(help={"json": "everything, for programs"})
+@verbs.answering
+def runs(_: Context, json: bool = False) -> None:
+    """List what was trained in this store, when, with what, and how well."""
+    training_runs.runs(as_json=json)
 
 
 @task(
@@ -425,22 +456,33 @@ def doctor(_: Context, report: str | None = None) -> None:
 
 @task
 def lint(context: Context) -> None:
-    """Check style, types and the CI workflow."""
+    """Check style, types, scripts and the CI workflows."""
     bin = shlex.quote(str(Path(sys.executable).parent))
-    workflows = "check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml"
+    schema, github = "check-jsonschema --builtin-schema vendor", "examples/ci/github.yml"
     with context.cd(ROOT):
         for command in ("ruff check .", "ruff format --check .", "mypy"):
             context.run(f"{PYTHON} -m {command}", echo=True)
-        for command in (workflows, "zizmor --offline --quiet .github"):
+        for command in (
+            f"{schema}.github-workflows .github/workflows/ci.yml {github}",
+            f"{schema}.gitlab-ci --data-transform gitlab-ci examples/ci/gitlab.yml",
+            f"zizmor --offline --quiet .github {github}",
+            f"shellcheck --severity=warning {SCRIPTS}",
+        ):
             context.run(f"{bin}/{command}", echo=True)
 
 
-@task(help={"quick": "unit tests only: about a minute, no environment needed"})
-def test(context: Context, quick: bool = False) -> None:
+@task(
+    help={
+        "quick": "unit tests only: about a minute, no environment needed",
+        "processes": "how many share the tests (default: 2)",
+    }
+)
+def test(context: Context, quick: bool = False, processes: int = 2) -> None:
     """Run the tests."""
     folder = "tests/unit" if quick else ""
+    shared = f"-n{processes} --dist=loadgroup --no-loadscope-reorder" if processes > 1 else ""
     with context.cd(ROOT):
-        context.run(f"{PYTHON} -m pytest {folder}", echo=True, pty=sys.stdout.isatty())
+        context.run(f"{PYTHON} -m pytest {folder} {shared}", echo=True, pty=sys.stdout.isatty())
 
 
 IMAGES = (images_build, images_test, images_pin)

@@ -8,6 +8,7 @@ import pytest
 from commands import ROOT
 
 from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.containers.image_tests import in_processes, threads_for
 from mmdet_jetson.environments.packages import Environment, python_of, train_environment
 
 
@@ -18,12 +19,13 @@ def test_the_suite_of_environment_train(tmp_path: Path) -> None:
     python = python_of(train_environment(ROOT, settings.variant), settings, print)
     suite = Environment("inside-train", ROOT / "docker/inside-train.lock", ("3.8",))
     runner = python_of(suite, settings, print)
+    processes = min(2, os.cpu_count() or 1)
     packages = next(runner.parents[1].glob("lib/python3.8/site-packages"))
     done = subprocess.run(
         [str(python), "-m", "pytest", "-c", "tests/containers/pytest.ini", "tests/containers/train",
-         f"--basetemp={tmp_path / 'inside'}"],
+         *in_processes(processes), f"--basetemp={tmp_path / 'inside'}"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{packages}"},
+        env={**os.environ, **threads_for(processes), "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{packages}"},
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,7 @@
 """What belongs to one release or run: artifacts by what they are and what they are about."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -13,6 +14,8 @@ from mmdet_jetson.store import Artifact, Bundle, Store, is_cache_tag
 from mmdet_jetson.store.manifests import KIND_OF
 
 T = TypeVar("T")
+# As targets may be called; nothing for one that is the only one of its kind.
+_SUBJECT = re.compile(r"[A-Za-z0-9_.-]*")
 
 DATASET, CHECKPOINT = stages.DATASET.makes, stages.TRAINING.makes
 ONNX, ENGINE = stages.EXPORT.makes, stages.ENGINE.makes
@@ -157,6 +160,11 @@ def of_bundle(store: Store, bundle: Bundle, name: str) -> Contents:
                 "bundle again where its parts were made",
             )
         for subject in said.get(SUBJECTS_OF_PART, "").split(","):
+            if not _SUBJECT.fullmatch(subject):
+                raise UserError(
+                    f"bundle {name} calls {short} {subject!r}, which is no name",
+                    "ask whoever made it",
+                )
             parts.setdefault(PartName(artifact.kind, subject), artifact)
     return Contents(name, store, parts, bundle=bundle)
 

@@ -43,9 +43,13 @@ class Original(msgspec.Struct, frozen=True):
 def summarize(store: Store, dataset: Artifact) -> Artifact:
     """Store a dataset's summary, which is the same each time; the pictures are read once.
 
+    A summary is its own.
+
     Raises:
         UserError: the dataset is damaged, or the disk is full.
     """
+    if is_summary(dataset):
+        return dataset
     known = (each for each in store.artifacts() if each.kind == DATASET and _has(each, LEFT_OUT))
     for summary in known:
         if original(store, summary).digest == dataset.digest:

@@ -32,22 +32,39 @@ from mmdet_jetson.store import Artifact, Bundle, Descriptor, Store, oci
 
 KINDS = (CHECKPOINT, ONNX, ENGINE, EVALUATION, PROOF, PROFILE, IMAGE_TESTS, REPORT, DATASET)
 """What a bundle has, in its order."""
+OF_ENGINE = (ENGINE, EVALUATION, PROOF, PROFILE)
+"""An engine, and what can be measured of one."""
 TARGETS, MISSING = "mmdet-jetson.targets", "mmdet-jetson.missing"
 """Annotations of a bundle: the targets that it has an engine for, and what it lacks."""
 CREATED, TITLE = "org.opencontainers.image.created", oci.TITLE
 REVISION = "org.opencontainers.image.revision"
 
 
-def choose(run: Contents, project: Project, only: Collection[str]) -> Contents:
+def choose(
+    run: Contents,
+    project: Project,
+    only: Collection[str] = (),
+    steps: Iterable[Step] | None = None,
+) -> Contents:
     """Take of a run what a bundle of a project has; with ``only``, of these targets alone.
+
+    ``steps`` are the project's for the targets of all engines: what a run has beside them is left
+    of another configuration, and nothing makes it anew. None is for all that the run has.
 
     Raises:
         UserError: there is no checkpoint, or no engine, or none of what an engine was made from;
             says what makes it.
     """
     engines = [each for each in run.targets if not only or each in only]
-    wanted = {*engines, *project.used_targets, BASE, TRAINED, DOCUMENTED, ""}
-    parts = {name: each for name, each in run.parts.items() if _belongs(name, wanted, engines)}
+    planned = run.parts.keys() if steps is None else set(planned_parts(steps))
+    unknown = [each for each in engines if each not in project.targets]  # of another targets.toml
+    parts = {
+        name: each
+        for name, each in run.parts.items()
+        if name.kind in KINDS
+        and (name in planned or name.subject in unknown)
+        and (name.kind not in OF_ENGINE or not _of_target(name) or name.subject in engines)
+    }
     if PartName(CHECKPOINT) not in parts:
         raise UserError(
             f"there is no {run.name}.train in {run.store.root}, so there is nothing to bundle",
@@ -63,11 +80,13 @@ def choose(run: Contents, project: Project, only: Collection[str]) -> Contents:
     return replace(run, parts=_in_order({**parts, **exports, **_image_tests(run.store, parts)}))
 
 
-def _belongs(name: PartName, wanted: Collection[str], engines: Collection[str]) -> bool:
-    """Whether a bundle has it: evidence only of engines that it has."""
-    of_target = name.subject not in ("", BASE, TRAINED, DOCUMENTED)
-    has_subject = name.subject in (wanted if name.kind == ONNX or not of_target else engines)
-    return name.kind in KINDS and has_subject
+def planned_parts(steps: Iterable[Step]) -> list[PartName]:
+    """What a bundle of a whole run has, but for tests of images."""
+    return [PartName(step.kind, step.subject) for step in steps if step.kind in KINDS]
+
+
+def _of_target(name: PartName) -> bool:
+    return name.subject not in (BASE, TRAINED, DOCUMENTED)
 
 
 def _export(run: Contents, target: str, project: Project) -> Artifact:
@@ -114,7 +133,7 @@ def missing(contents: Contents, steps: Iterable[Step]) -> list[PartName]:
 
     Of a target without an engine that is the engine; the rest comes with it.
     """
-    planned = [PartName(step.kind, step.subject) for step in steps if step.kind in KINDS]
+    planned = planned_parts(steps)
     engines = {each.subject for each in planned if each.kind == ENGINE}
     without = engines - set(contents.targets)
     return [
@@ -133,12 +152,14 @@ def check(contents: Contents, project: Project) -> None:
     found = list(contradictions(contents))
     if not found:
         return
-    first, more = found[0], len(found) - 1
-    also = f" ({more} more: invoke show {contents.name})" if more else ""
-    hint = command_for(first.part, project)
-    if first.part.subject in contents.targets and first.part.subject not in project.used_targets:
+    first, stale = found[0].part, {each.part for each in found}
+    hint = command_for(first, project)
+    if others := len(stale) - 1:
+        hint = f"{project.command('pipeline')}, which makes again what is stale"
+    if first.subject in contents.targets and first.subject not in project.used_targets:
         hint += ", or leave it out: name the other targets with --target"
-    raise UserError(f"{first.sentence}{also}", hint)
+    more = f" ({others} more: invoke show {contents.name})" if others else ""
+    raise UserError(f"{found[0].sentence}{more}", hint)
 
 
 def bind(

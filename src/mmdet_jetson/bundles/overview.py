@@ -63,8 +63,11 @@ def part_facts(contents: Contents, name: PartName) -> Facts:
 
 
 def age(created: str, now: datetime) -> str:
-    """How long ago something was made: ``3 days``."""
-    minutes = (now - datetime.fromisoformat(created)).total_seconds() / 60
+    """How long ago something was made: ``3 days``; ``?`` where that is no time."""
+    try:
+        minutes = (now - datetime.fromisoformat(created)).total_seconds() / 60
+    except (ValueError, TypeError):
+        return "?"
     for unit, size, most in (("minute", 1, 60), ("hour", 60, 48), ("day", 1440, 60)):
         if minutes < size * most:
             return _plural(max(0, round(minutes / size)), unit)

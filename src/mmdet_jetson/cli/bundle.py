@@ -9,7 +9,7 @@ from rich.console import Console
 from mmdet_jetson.bundles import making
 from mmdet_jetson.bundles.contents import BUNDLE_TAG, Contents, of_bundle, of_run
 from mmdet_jetson.bundles.remedies import command_for
-from mmdet_jetson.cli.verbs import Request, Session, session
+from mmdet_jetson.cli.verbs import Request, session
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import pipeline
@@ -38,10 +38,12 @@ def bundle(
             raise UserError(
                 f"there is no run {now.name} in {now.store.root}", now.project.command("pipeline")
             )
-        chosen = making.choose(run, now.project, request.targets)
-        project = _with_targets(now.project, chosen.targets)
+        engines = [each for each in run.targets if not request.targets or each in request.targets]
+        project = _with_targets(now.project, engines)
+        steps = pipeline.plan(project, Inputs(project, now.settings, now.display.bytes_fetched))
+        chosen = making.choose(run, now.project, request.targets, steps)
         making.check(chosen, now.project)
-        lacks = making.missing(chosen, pipeline.plan(project, _inputs(now, project)))
+        lacks = making.missing(chosen, steps)
         if complete and lacks:
             raise UserError(f"{now.name} has no {lacks[0]}", command_for(lacks[0], project))
         made = making.bind(chosen, lacks, with_dataset=with_dataset)
@@ -80,10 +82,6 @@ def _with_targets(project: Project, engines: Sequence[str]) -> Project:
     return msgspec.structs.replace(
         project, pipeline=msgspec.structs.replace(project.pipeline, targets=targets)
     )
-
-
-def _inputs(now: Session, project: Project) -> Inputs:
-    return Inputs(project, now.settings, now.display.bytes_fetched)
 
 
 def _tell(made: Contents) -> None:

@@ -17,7 +17,7 @@ from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.image_build import ImageBuild
 from mmdet_jetson.containers.images import Say, build, decide
 from mmdet_jetson.containers.lines import Lines, plain
-from mmdet_jetson.containers.objects import ContainerSpec, Image, VolumeMount
+from mmdet_jetson.containers.objects import ContainerSpec, HostFacts, Image, VolumeMount
 from mmdet_jetson.containers.transfer import receive
 from mmdet_jetson.contract.process import ENVIRON, WATCH_STDIN
 from mmdet_jetson.environments.commit import git_commit
@@ -30,6 +30,8 @@ RESULT = "junit.xml"
 ON_GPU = "MMDET_JETSON_ON_GPU"
 """The environment variable that adds what needs a GPU to a suite."""
 LONGEST = 300  # characters of a failure that fit a sentence
+AT_ONCE = 4  # processes of a suite at most
+ROOM = 4 << 30  # bytes of the Docker host's memory for each: PyTorch and a detector or two
 
 
 class ImageTestsFailed(UserError):
@@ -159,9 +161,11 @@ def run_suite(
 
 def _run(host: DockerHost, image: Image, suite: str, result: Path, say: Say, *, gpu: bool) -> None:
     """Run pytest as the stage user without network; its output is passed on line by line."""
+    processes = processes_for(suite, host.facts)
     command = [
         "python", "-m", "pytest", "-c", "tests/containers/pytest.ini",
         "tests/containers/image", f"tests/containers/{suite}",
+        *in_processes(processes),
         "--basetemp=/job/tmp", f"--junitxml=/job/{RESULT}",
     ]  # fmt: skip
     last = "(none)"
@@ -173,7 +177,7 @@ def _run(host: DockerHost, image: Image, suite: str, result: Path, say: Say, *, 
 
     output = Lines(show)
     # The suite runs stages inside itself, where they have no standard input of their own to watch.
-    environ = {**ENVIRON, WATCH_STDIN: "", ON_GPU: "1" if gpu else ""}
+    environ = {**ENVIRON, WATCH_STDIN: "", ON_GPU: "1" if gpu else "", **threads_for(processes)}
     job = VolumeMount("", "/job", read_only=False)
     with host.container(ContainerSpec(image.id, command, [job], environ, gpu=gpu)) as container:
         ended = host.run(container, lambda _, content: output.feed(content))
@@ -186,6 +190,26 @@ def _run(host: DockerHost, image: Image, suite: str, result: Path, say: Say, *, 
                 f"docker run --rm --network none {image.reference} {shlex.join(command[:-2])}",
             )
         receive(packed, result)
+
+
+def processes_for(suite: str, facts: HostFacts) -> int:
+    """How many processes share a suite: that of `train` is long, and its tests use one core each.
+
+    A device's suite is short, and on a GPU its tests would take each other's memory.
+    """
+    if suite != "train":
+        return 1
+    return max(1, min(AT_ONCE, facts.cores, facts.memory // ROOM))
+
+
+def in_processes(count: int) -> list[str]:
+    """Options of pytest for so many processes; one that is done takes tests from the others."""
+    return [f"--numprocesses={count}", "--dist=worksteal"] if count > 1 else []
+
+
+def threads_for(processes: int) -> dict[str, str]:
+    """Variables for tests in several processes, whose threads would fight over the cores."""
+    return {"OMP_NUM_THREADS": "1"} if processes > 1 else {}
 
 
 def _read(result: Path) -> tuple[dict[str, int], str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mmdet_jetson.contract.job import ArtifactSummary
 from mmdet_jetson.contract.records import encode
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.stage_source import source_digest
 from mmdet_jetson.planning.steps import ExternalInput, Input, Step, StepOutput
 from mmdet_jetson.store import Artifact
@@ -107,4 +108,11 @@ def _summary(step: str, artifact: Artifact) -> ArtifactSummary:
 def _digest(each: Input, artifacts: Mapping[str, Artifact]) -> str:
     if isinstance(each, ExternalInput):
         return each.digest()
-    return artifacts[each.step].content_of(each.parts or None)
+    made = artifacts[each.step]
+    try:
+        return made.content_of(each.parts or None)
+    except KeyError as lacking:
+        raise UserError(
+            f"{each.step}: its result {made.digest[7:19]} has no {lacking.args[0]}",
+            "something else made it: remove it where it is from, the store or the registry",
+        ) from lacking

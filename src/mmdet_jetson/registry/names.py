@@ -75,7 +75,8 @@ def _nothing(place: Place, name: str, tags: Sequence[str]) -> list[Root]:
     names = [tag for tag in tags if is_name(tag)]
     runs = list(dict.fromkeys(tag.partition(".")[0] for tag in names))
     likely = names if "." in name else [*runs, *names]
-    close = difflib.get_close_matches(name, likely, n=1, cutoff=0.5)
+    starting = [each for each in likely if each.startswith(name)]
+    close = starting or difflib.get_close_matches(name, likely, n=1, cutoff=0.5)
     if close:
         hint = f"did you mean {close[0]!r}?"
     else:

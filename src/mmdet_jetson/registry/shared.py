@@ -47,6 +47,7 @@ class SharedStore:
         self._watching = watching
         self._found: dict[str, Artifact] = {}
         self._wrong: set[str] = set()
+        self._made: dict[str, Artifact] = {}
         self._unpushed: list[tuple[Artifact, str, bool]] = []
         self._is_gone = False
         self._pushed = 0
@@ -88,21 +89,41 @@ class SharedStore:
             self._drop(key, f"{_name(artifact)} cannot be fetched", error)
             raise Lost from error
 
-    def first(self, artifact: Artifact) -> Artifact:
+    def first(self, made: Artifact) -> Artifact:
         """The result that counts of a key whose artifact was made just now, in the store whole.
 
-        That is the one that the place had first, so that whoever computes the same at the same
-        time goes on with the same; the artifact itself where there is no other.
+        That is the one that the place has got meanwhile, so that whoever computes the same at the
+        same time goes on with the same; the artifact itself where there is no other.
         """
-        found = self.look(artifact.provenance.key, artifact.kind)
-        if found is None or found.digest == artifact.digest:
-            return artifact
+        key = made.provenance.key
+        self._made[key] = made
+        try:
+            if _is(self.place.resolve(cache_tag(key)), made):
+                return made
+        except PlaceError:  # `offer` will say it
+            return made
+        found = self.look(key, made.kind)
+        if found is None:
+            return made
         try:
             self.fetch(found)
         except Lost:
-            return artifact
-        self._store.tag(found, cache_tag(found.provenance.key))
+            return made
+        del self._made[key]
+        self._store.tag(found, cache_tag(key))
+        self._say(
+            f"{made.provenance.step}: another run pushed its result first, and that one counts"
+        )
         return found
+
+    def overtaken(self) -> bool:
+        """Whether what was made and pushed here has been replaced there; then that counts.
+
+        No registry compares before it writes: of two results of a key that are pushed in the same
+        moment the later one stays, and who pushed the other finds out only now.
+        """
+        made = tuple(self._made.values())
+        return [self.first(each) for each in made] != list(made)
 
     def offer(self, artifact: Artifact, tag: str, *, anew: bool = False) -> None:
         """Push an artifact of the store, unless it is there, and let a run name be its tag.

@@ -20,8 +20,8 @@ def run_steps(
 
     What only has to come before others is left out where the results of those are known. What a
     registry has is fetched where a step that is run reads it, or where it is one of the ``goals``,
-    by default all steps. Where it does not give what it told of, everything is looked at again
-    without that: what follows from it may be another.
+    by default all steps. Where it does not give what it told of, or has got another result of what
+    was made and pushed here, everything is looked at again: what follows may be another.
 
     Raises:
         UserError: a step cannot run here, or failed.
@@ -31,6 +31,8 @@ def run_steps(
         artifacts: dict[str, Artifact] = {}
         try:
             _run_all(steps, context, name, artifacts)
+            if context.shared and context.pushes and context.shared.overtaken():
+                raise Lost  # noqa: TRY301 - as where a result cannot be had
             for step in steps:
                 if step.name in artifacts and (goals is None or step.name in goals):
                     context.bring(artifacts[step.name])

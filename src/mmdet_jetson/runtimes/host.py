@@ -120,7 +120,8 @@ class HostRuntime:
                 f"{needy[0]} runs in environment `train`, whose packages are for x86-64 only, and "
                 f"this machine is {self.by_files.architecture}",
                 "on a PC `invoke pack --target TARGET FOLDER`, and here the same command with "
-                "`--onnx FOLDER`: docs/tutorial.md",
+                "`--onnx FOLDER`; or make it there with --push, and name that registry in [store]"
+                " here: docs/tutorial.md",
             )
 
     def prepare(self, step: Step) -> Path:

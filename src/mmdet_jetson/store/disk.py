@@ -7,6 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+_LIBRARY = ctypes.CDLL(None)
+_WRITE = 2  # SYNC_FILE_RANGE_WRITE
+
 
 def write(path: Path, content: bytes) -> None:
     """Write a file that outlives a power cut once it is renamed and its folder is synced."""
@@ -48,5 +51,16 @@ def sync_files(folder: Path, files: Iterable[Path]) -> None:
 
 def _sync_file_system(handle: int) -> bool:
     """Call Linux's ``syncfs``; False where the C library has none, or it fails."""
-    call = getattr(ctypes.CDLL(None), "syncfs", None)
+    call = getattr(_LIBRARY, "syncfs", None)
     return call is not None and call(handle) == 0
+
+
+def start_writing(handle: int, start: int, size: int) -> None:
+    """Ask for a part of a file to be written soon: a sync at the end has little to wait for then.
+
+    Nothing is promised by it, and where it cannot be asked (``sync_file_range`` is Linux's),
+    nothing happens.
+    """
+    call = getattr(_LIBRARY, "sync_file_range", None)
+    if call is not None:
+        call(handle, ctypes.c_int64(start), ctypes.c_int64(size), _WRITE)

@@ -20,7 +20,8 @@ import portalocker
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors
 from mmdet_jetson.store.artifact import is_cache_tag
-from mmdet_jetson.store.disk import sync_files, sync_folder
+from mmdet_jetson.store.behind import Behind
+from mmdet_jetson.store.disk import start_writing, sync_files, sync_folder
 from mmdet_jetson.store.layers import BLOCK, READ_ONLY, Damaged
 from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.oci import Descriptor, digest_of
@@ -199,9 +200,11 @@ class _Growing:
     def fill(self, read: Read, on_bytes: OnBytes) -> None:
         """Append the rest of the blob, and check the whole; what is wrong is emptied."""
         if self.size < self._blob.size:
-            with read(self.size) as blocks:
+            is_large = self._blob.size - self.size >= SMALL
+            behind = Behind(self._append) if is_large else nullcontext(self._append)
+            with read(self.size) as blocks, behind as append:
                 for block in blocks:
-                    self._append(block)
+                    append(block)
                     on_bytes(len(block))
         if self.size < self._blob.size:
             raise Damaged(f"it ends after {self.size} of its {self._blob.size} bytes")
@@ -226,6 +229,7 @@ class _Growing:
         left = memoryview(block)
         while left:
             left = left[self._stream.write(left) :]
+        start_writing(self._stream.fileno(), self.size, len(block))
         self._digest.update(block)
         self.size += len(block)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from lively import (
@@ -33,7 +34,7 @@ from mmdet_jetson.contract.parameters.export import FusedParameters
 from mmdet_jetson.stages import evaluate_checkpoint
 from mmdet_jetson.stages.conversion import trained_preprocessing
 from mmdet_jetson.stages.conversion.decoded_network import DecodedNetwork
-from mmdet_jetson.stages.conversion.fused_graph import fused_graph
+from mmdet_jetson.stages.conversion.fused_graph import fused_graph, trace
 from mmdet_jetson.stages.conversion.fused_preprocessing import INPUTS
 from mmdet_jetson.stages.conversion.network_size import check_size
 from mmdet_jetson.stages.conversion.post_processing import nms_limits
@@ -78,15 +79,26 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 class Untrained(NamedTuple):
-    """A detector with random weights, the config it was made by, and its preprocessing."""
+    """A detector with random weights, the config it was made by, and its preprocessing.
 
+    ``traces`` has its network for each number of pictures that was asked for.
+    """
+
+    base: str
     model: nn.Module
     config: Config
     prepared: Preprocessing
+    traces: dict[int, onnx.ModelProto]
 
 
-def untrained(base: str, folder: Path) -> Untrained:
+@pytest.fixture(scope="module", params=CASES)
+def untrained(
+    request: pytest.FixtureRequest, photos: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> Untrained:
+    """Each of them, whose scores differ from picture to picture."""
+    base = request.param
     size = SIZES.get(base, SIZE)
+    folder = tmp_path_factory.mktemp("config")
     config = set_input_size(three_classes(base_config(base, None, folder)), size)
     if base not in DEEP:
         make_shallow(config.model)
@@ -100,19 +112,33 @@ def untrained(base: str, folder: Path) -> Untrained:
     prepared = trained_preprocessing.trained_preprocessing(
         trained_preprocessing.test_pipeline(config, size), config.model.data_preprocessor, size
     )
-    return Untrained(model, config, prepared)
-
-
-@pytest.mark.parametrize("base", CASES)
-def test_it_detects_what_pytorch_detects(base: str, photos: list[Path], tmp_path: Path) -> None:
-    fused, size = CASES[base], SIZES.get(base, SIZE)
-    model, config, prepared = untrained(base, tmp_path)
     pictures = np.stack([prepared.resize(read_picture(path)) for path in photos])
     seen = torch.from_numpy(pictures.transpose(0, 3, 1, 2)).float()
     enlivened(model, seen, torch.Generator().manual_seed(1))
     layer, wider = WIDENED.get(base, ("", 0.0))
     if layer:
         getattr(model.bbox_head, layer).bias.data += wider
+    return Untrained(base, model, config, prepared, {})
+
+
+@pytest.fixture(autouse=True)
+def _traced_once(untrained: Untrained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a network's trace, which takes PyTorch up to a minute: no input and no NMS is in it."""
+
+    def kept(network: DecodedNetwork) -> onnx.ModelProto:
+        batch = len(network.example)
+        if batch not in untrained.traces:
+            untrained.traces[batch] = trace(network)
+        copy = onnx.ModelProto()
+        copy.CopyFrom(untrained.traces[batch])
+        return copy
+
+    monkeypatch.setattr("mmdet_jetson.stages.conversion.fused_graph.trace", kept)
+
+
+def test_it_detects_what_pytorch_detects(untrained: Untrained, photos: list[Path]) -> None:
+    base, model, config, prepared, _ = untrained
+    fused, size = CASES[base], SIZES.get(base, SIZE)
     if base not in CROWDED:
         inputs = [Feeding(prepared, TENSOR)(read_picture(path))[0] for path in photos]
         model.bbox_head.test_cfg.score_thr = threshold(DecodedNetwork(model, 1, size), inputs)
@@ -124,9 +150,8 @@ def test_it_detects_what_pytorch_detects(base: str, photos: list[Path], tmp_path
     assert assert_same_detections(ours, theirs, photos) > 0
 
 
-@pytest.mark.parametrize("base", CASES)
-def test_every_tensorrt_documents_its_operators_and_their_types(base: str, tmp_path: Path) -> None:
-    model, _, prepared = untrained(base, tmp_path)
+def test_every_tensorrt_documents_its_operators_and_their_types(untrained: Untrained) -> None:
+    base, model, _, prepared, _ = untrained
     for mode in INPUTS:
         fused = replace(CASES[base], input=mode, batch=1 if mode == IMAGE else 2)
         graph = fused_graph(model, fused, prepared, nms_limits(model, DEPLOY, fused)).model

@@ -193,7 +193,7 @@ def test_an_engine_that_came_out_the_same_again_keeps_its_evidence(run: SmallRun
 
 def test_the_sentence_names_both_and_the_hint_what_to_run(run: SmallRun) -> None:
     run.make(f"evaluate-{PC}", subject=f"engine-{OPENVINO}")
-    chosen = choose(of_run(run.store, "demo"), run.project, ())
+    chosen = choose(of_run(run.store, "demo"), run.project, (), run.steps)
 
     with pytest.raises(UserError) as caught:
         check(chosen, run.project)

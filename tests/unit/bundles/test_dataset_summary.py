@@ -45,6 +45,7 @@ def test_it_is_the_same_each_time(run: SmallRun) -> None:
     first = summarize(run.store, run.made["dataset"])
 
     assert summarize(run.store, run.made["dataset"]) == first
+    assert summarize(run.store, first) == first
 
 
 def test_it_is_never_found_instead_of_the_dataset(run: SmallRun) -> None:

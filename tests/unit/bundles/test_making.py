@@ -21,7 +21,7 @@ from mmdet_jetson.store.oci import Manifest
 def bound(
     run: SmallRun, *only: str, with_dataset: bool = False, lacks: tuple[PartName, ...] = ()
 ) -> Bundle:
-    chosen = making.choose(of_run(run.store, run.name), run.project, only)
+    chosen = making.choose(of_run(run.store, run.name), run.project, only, run.steps)
     making.check(chosen, run.project)
     made = making.bind(chosen, lacks, with_dataset=with_dataset)
     run.store.tag(made, f"{run.name}.bundle")
@@ -86,7 +86,7 @@ def test_an_engine_of_a_target_that_the_configuration_leaves_out_comes_along(
     run: SmallRun, settings: Settings
 ) -> None:
     project, _ = planned([PC], settings)
-    chosen = making.choose(of_run(run.store, run.name), project, ())
+    chosen = making.choose(of_run(run.store, run.name), project, (), run.steps)
 
     assert chosen.targets == sorted(TARGETS)
 
@@ -96,7 +96,7 @@ def test_what_the_plan_has_and_the_store_has_not_is_missing(
 ) -> None:
     run.store.untag(f"demo.profile-{PC}")
     project, steps = planned([*TARGETS, ORIN], settings)
-    chosen = making.choose(of_run(run.store, run.name), project, ())
+    chosen = making.choose(of_run(run.store, run.name), project, (), steps)
 
     lacks = making.missing(chosen, steps)
 
@@ -142,6 +142,31 @@ def test_a_stale_run_is_refused(run: SmallRun) -> None:
 
     with pytest.raises(UserError, match=r"another checkpoint than demo\.train .*more: invoke show"):
         bound(run)
+
+
+def test_what_is_left_of_another_configuration_stays_out(run: SmallRun) -> None:
+    """No command would make it anew, so that a stale one would be refused for ever."""
+    planned_now = [each for each in run.steps if each.subject != "documented"]
+    run.make("export-documented", inputs={"checkpoint": "another"})
+
+    chosen = making.choose(of_run(run.store, run.name), run.project, (), planned_now)
+
+    assert not chosen.get("onnx", "documented")
+    assert not chosen.get("evaluation", "documented")
+    making.check(chosen, run.project)
+
+
+def test_an_engine_for_a_target_that_is_no_longer_described_comes_with_its_evidence(
+    run: SmallRun,
+) -> None:
+    others = {name: each for name, each in run.project.targets.items() if name != PC}
+    project = msgspec.structs.replace(run.project, targets=others)
+    planned_now = [each for each in run.steps if each.subject != PC]
+
+    chosen = making.choose(of_run(run.store, run.name), project, (), planned_now)
+
+    assert chosen.get("profile", PC)
+    assert PC in chosen.targets
 
 
 def test_pictures_stay_out_unless_asked_for(run: SmallRun) -> None:
@@ -229,3 +254,20 @@ def test_a_bundle_is_found_by_its_name_and_its_digest(run: SmallRun) -> None:
 
     assert by_name.bundle == by_digest.bundle == bundle
     assert by_name.parts == by_digest.parts
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"mmdet-jetson.kind": "profile"}, "calls .* profile, and it is checkpoint"),
+        ({"mmdet-jetson.subjects": "a\x1b[2J"}, "which is no name"),
+    ],
+)
+def test_annotations_that_are_not_so_are_refused(
+    run: SmallRun, change: dict[str, str], says: str
+) -> None:
+    part = msgspec.structs.replace(run.made["train"].descriptor, annotations=change)
+    run.store.put_bundle([part], {}, ["forged"])
+
+    with pytest.raises(UserError, match=says):
+        contents_of(run.store, "forged")

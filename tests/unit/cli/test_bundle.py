@@ -109,7 +109,7 @@ def test_parts_of_two_trainings_are_refused(run: SmallRun, invoke: Invoke) -> No
 
     assert code == 1
     assert "was made from another checkpoint than demo.train" in said
-    assert "try: invoke export --config configs/demo.toml" in said
+    assert "try: invoke pipeline --config configs/demo.toml, which makes again" in said
     assert run.store.bundle("demo.bundle") is None
 
 
@@ -291,6 +291,19 @@ def test_a_bundle_shows_in_a_store_that_has_nothing_else(
     assert Store(tmp_path / "elsewhere").verify().problems == ()
 
 
+def test_what_comes_from_elsewhere_gives_the_terminal_no_orders(
+    run: SmallRun, invoke: Invoke
+) -> None:
+    made = {"config": "\x1b[2Jx", "evidence": "\x1b]0;owned\x07"}
+    run.make("train", parameters=made)
+
+    code, said = invoke("show", "demo.train")
+
+    assert code == 0
+    assert "\x1b" not in said
+    assert "?[2Jx" in said
+
+
 def test_what_is_not_there_is_said(run: SmallRun, invoke: Invoke) -> None:
     code, said = invoke("show", "demo.bundel")
 
@@ -315,3 +328,7 @@ def test_ages_are_said_as_people_do(minutes: int, says: str) -> None:
     now = datetime(2026, 11, 26, tzinfo=timezone.utc)
 
     assert age((now - timedelta(minutes=minutes)).isoformat(), now) == says
+
+
+def test_a_time_that_is_none_has_no_age() -> None:
+    assert age("yesterday", datetime.now(timezone.utc)) == "?"

@@ -7,6 +7,7 @@ import pytest
 from invoke.collection import Collection
 from invoke.loader import FilesystemLoader
 from invoke.program import Program
+from registry_server import RegistryServer
 from rich.console import Console
 from small_runs import Run, is_clean, manifests, small_run
 
@@ -115,6 +116,41 @@ def test_what_is_refused(
 def test_a_store_is_needed_to_push(invoke: Commands, tmp_path: Path) -> None:
     code, said = invoke("none", "push", "mugs", "--to", f"oci:{tmp_path}/folder")
     assert (code, "there is no store at" in said) == (1, True)
+
+
+def test_the_registry_of_the_configuration(
+    run: Run, invoke: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMDET_JETSON_CACHE", str(tmp_path / "cache"))
+    with RegistryServer() as server:
+        place = server.place("team/mugs")
+        configured = ["--config", "configs/demo.toml", "--set", f"store.registry={place}"]
+        code, said = invoke("artifacts", "push", "mugs", *configured)
+        assert (code, said.endswith(f"to {place}\n")) == (0, True), said
+        code, said = invoke("second", "pull", "mugs.train", *configured)
+        assert (code, said.endswith(f"from {place}\n")) == (0, True), said
+        said = invoke("third", "pull", f"{place}@{run.made['train'].digest}")[1]
+        assert f"checkpoint {run.made['train'].digest}\n" in said
+        configured[-1] += ":v1"
+        assert "names one thing in a repository" in invoke("second", "pull", "mugs", *configured)[1]
+        count = len(server.asked)
+        monkeypatch.setenv("MMDET_JETSON_OFFLINE", "1")
+        code, said = invoke("fourth", "pull", "mugs", "--from", place)
+        assert (code, "is not reached: MMDET_JETSON_OFFLINE is 1" in said) == (1, True), said
+        assert len(server.asked) == count
+    assert not (tmp_path / "fourth").exists()
+
+
+def test_a_cancelled_command_says_how_to_go_on(
+    run: Run, invoke: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Bars, "planned", cancel)
+    code, said = invoke("artifacts", "push", "mugs", "--to", f"oci:{tmp_path}/folder")
+    assert code == 130
+    assert "cancelled; run the same command again to continue" in said
 
 
 def test_bars_at_a_terminal() -> None:

@@ -100,6 +100,30 @@ def test_what_leaves_the_gpu_untested_is_said(  # noqa: PLR0917
     assert all(each.startswith("tests on the GPU are not run: ") and why in each for each in said)
 
 
+PC = replace(JETSON, architecture="amd64", runtimes=("runc",), cores=16, memory=64 << 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "facts", "processes"),
+    [
+        ("train", IMAGE, PC, 4),
+        ("train", IMAGE, replace(PC, cores=2), 2),
+        ("train", IMAGE, replace(PC, memory=9 << 30), 2),
+        ("train", IMAGE, replace(PC, memory=2 << 30), 1),
+        ("pc", IMAGE, PC, 1),
+        ("jp62", ARM, JETSON, 1),
+    ],
+)
+def test_only_the_long_suite_is_shared_by_processes(  # noqa: PLR0917
+    name: str, image: Image, facts: HostFacts, processes: int, settings: Settings, tmp_path: Path
+) -> None:
+    host = SuitesPass(facts=facts)
+    spec, _, _ = suite_on(host, image, name, settings, Store(tmp_path / "store"))
+    shared = [f"--numprocesses={processes}", "--dist=worksteal"] if processes > 1 else []
+    assert [word for word in spec.command if word.startswith(("--num", "--dist"))] == shared
+    assert ("OMP_NUM_THREADS" in spec.environ) is bool(shared)
+
+
 def test_an_image_that_passed_without_a_gpu_is_tested_again_on_one(
     settings: Settings, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeRuntime, Quiet, dataset_step, everywhere, train_step
 
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import keys, stages
 from mmdet_jetson.planning.keys import Ingredients, ingredients, provenance_read
 from mmdet_jetson.planning.steps import Step
@@ -31,6 +32,15 @@ def of(step: Step, artifacts: Mapping[str, Artifact], **changed: str) -> Ingredi
 
 def test_the_same_ingredients_have_the_same_key(artifacts: dict[str, Artifact]) -> None:
     assert of(train_step(), artifacts).key == of(train_step(), artifacts).key
+
+
+def test_a_result_without_what_is_read_of_it_is_named(artifacts: dict[str, Artifact]) -> None:
+    """As something else may have made that lies under its key in a registry."""
+    reading = replace(train_step(), inputs={"dataset": dataset_step().output("val", "val.json")})
+    expected = f"dataset: its result {artifacts['dataset'].digest[7:19]} has no val\n  try: somethi"
+    with pytest.raises(UserError) as error:
+        of(reading, artifacts)
+    assert str(error.value).startswith(expected)
 
 
 def test_every_field_of_the_ingredients_is_in_the_key(artifacts: dict[str, Artifact]) -> None:
