@@ -1,7 +1,6 @@
 """What a registry answers: read up to a limit, and turned into sentences where it is no use."""
 
 import json
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,16 +10,15 @@ from http import HTTPStatus
 from typing import NoReturn
 
 from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import ProtocolError
 
 from mmdet_jetson.registry.connections import BLOCK
-from mmdet_jetson.registry.failures import Dropped, receiving
+from mmdet_jetson.registry.failures import Dropped, printable, receiving
 from mmdet_jetson.registry.place import PlaceError
 
 MAX_JSON = 4 << 20
 """Bytes of a manifest, an index or a list; the specification asks no registry to take more."""
 _MAX_EXPLANATION = 8 << 10
-_MAX_SHOWN = 300
-_CONTROL = re.compile(r"[^\x20-\x7e\xa1-\uffff]+|[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -68,14 +66,17 @@ def read_block(response: BaseHTTPResponse, size: int, doing: str, *, whole: bool
         size: bytes.
         doing: what a sentence starts with.
         whole: whether to wait for all of them. Else what has come is handed out as it is, without
-            the copy that urllib3 makes: a third of the time of a large blob.
+            the copy that urllib3 makes, which costs about as much as to receive it.
 
     Raises:
         Dropped: it breaks off.
     """
     with receiving(doing):
         read = response.read if whole else response.read1
-        return read(size, decode_content=False)
+        try:
+            return read(size, decode_content=False)
+        except ValueError as error:  # http.client's, of a chunk of less than nothing
+            raise ProtocolError(str(error)) from error
 
 
 def skip(response: BaseHTTPResponse) -> None:
@@ -128,12 +129,6 @@ def retry_after(text: str) -> float:
     if date.tzinfo is None:
         date = date.replace(tzinfo=timezone.utc)
     return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
-
-
-def printable(text: str) -> str:
-    """What may go to a terminal of words from elsewhere: one line, no control characters."""
-    shown = " ".join(_CONTROL.sub(" ", text).split())
-    return shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}…"
 
 
 def media_type(headers: Mapping[str, str]) -> str:

@@ -116,7 +116,7 @@ class Authorization:
         return _Held(_basic(self._credentials), float("inf"))
 
     def _token(self, origin: Origin, challenge: Challenge, actions: str) -> _Held:
-        what = f"{self._host}, where it says who gives tokens,"
+        what = f"docker://{self._host}/{self._repository}: asking who gives tokens: the registry"
         realm = parse_url(challenge.parameters.get("realm", ""), what)
         fields = {"scope": f"repository:{self._repository}:{actions}"}
         if service := challenge.parameters.get("service"):

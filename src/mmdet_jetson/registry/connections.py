@@ -101,6 +101,7 @@ def make_manager(
     }
     proxy = None if origin.is_loopback else getproxies().get(origin.scheme)
     if proxy and not proxy_bypass(origin.host):
+        proxy = proxy if "://" in proxy else f"http://{proxy}"  # as others read it
         manager: PoolManager = ProxyManager(proxy, **options)  # type: ignore[arg-type]
     else:
         manager = PoolManager(**options)  # type: ignore[arg-type]

@@ -1,17 +1,20 @@
 """Blobs on their way from a registry; one that breaks off goes on where it stopped."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 
 from urllib3 import BaseHTTPResponse
 
-from mmdet_jetson.registry.answers import printable, read_block
+from mmdet_jetson.registry.answers import read_block
 from mmdet_jetson.registry.connections import BLOCK
-from mmdet_jetson.registry.failures import Dropped
+from mmdet_jetson.registry.failures import Dropped, printable
 from mmdet_jetson.registry.place import PlaceError
 from mmdet_jetson.registry.session import Request, Session
 from mmdet_jetson.store.oci import Descriptor
+
+_LARGE = 8 * BLOCK
 
 
 class Download:
@@ -25,12 +28,16 @@ class Download:
         self._open = ExitStack()
         self._response: BaseHTTPResponse | None = None
 
-    def blocks(self) -> Iterator[bytes]:
-        """Yield what is left of the blob.
+    def blocks(self) -> Generator[bytes, None, None]:
+        """Yield what is left of the blob; of a large one the next block comes in meanwhile.
 
         Raises:
             PlaceError: it is not to be had, or has another size; after some attempts.
         """
+        is_large = self._blob.size - self._offset > _LARGE
+        return _ahead(self._blocks()) if is_large else self._blocks()
+
+    def _blocks(self) -> Generator[bytes, None, None]:
         while self._offset < self._blob.size:
             parts: list[bytes] = []
             self._session.retrying(partial(self._fill, parts), lambda: self._offset)
@@ -107,3 +114,12 @@ class Download:
             return
         if read_block(response, 1, self._what):
             raise PlaceError(f"{self._what}: it goes on after its {self._blob.size:,} bytes")
+
+
+def _ahead(blocks: Iterator[bytes]) -> Generator[bytes, None, None]:
+    """Receive a block while the one before is digested and written."""
+    with ThreadPoolExecutor(1) as reader:
+        following = reader.submit(next, blocks, b"")
+        while block := following.result():
+            following = reader.submit(next, blocks, b"")
+            yield block

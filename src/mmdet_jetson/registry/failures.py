@@ -1,5 +1,6 @@
 """What goes wrong on the way to a registry and back, as sentences."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import TypeVar
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    LocationValueError,
     NameResolutionError,
     NewConnectionError,
     ProxyError,
@@ -18,8 +20,16 @@ from mmdet_jetson.registry.connections import TooSlow
 from mmdet_jetson.registry.place import PlaceError
 
 E = TypeVar("E", bound=BaseException)
+_CONTROL = re.compile(r"[^\x20-\x7e\xa1-\uffff]+|[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
+_MAX_SHOWN = 300
 _CHECK = "check the name and that it is running, then run again"
 _AGAIN = "run again: what is there already is not sent again"
+
+
+def printable(text: str) -> str:
+    """What may go to a terminal of words from elsewhere: one line, no control characters."""
+    shown = " ".join(_CONTROL.sub(" ", text).split())
+    return shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}…"
 
 
 class Dropped(PlaceError):
@@ -82,6 +92,8 @@ def _sentence(error: BaseException, doing: str) -> PlaceError:
         return PlaceError(f"{doing}: there is no host of that name", "check it, or the network")
     if isinstance(error, ProxyError):
         return PlaceError(f"{doing}: the proxy does not let it through", "check HTTPS_PROXY")
+    if isinstance(error, LocationValueError):  # its words have the address, signatures included
+        return PlaceError(f"{doing}: an address on the way is none", "check HTTPS_PROXY, if set")
     if distrust := _found(error, ssl.SSLCertVerificationError):
         return PlaceError(
             f"{doing}: the certificate is not trusted: {distrust.verify_message}",
@@ -121,4 +133,4 @@ def _innermost(error: BaseException) -> str:
         error = further
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or type(error).__name__
+    return printable(str(error)) or type(error).__name__

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from mmdet_jetson.registry.answers import Answer, printable
+from mmdet_jetson.registry.answers import Answer
+from mmdet_jetson.registry.failures import printable
 from mmdet_jetson.registry.place import PlaceError
 from mmdet_jetson.registry.reference import is_tag
 from mmdet_jetson.registry.session import Request, Session

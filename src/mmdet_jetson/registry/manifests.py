@@ -4,7 +4,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from mmdet_jetson.registry.answers import MAX_JSON, Answer, media_type, printable
+from mmdet_jetson.registry.answers import MAX_JSON, Answer, media_type
+from mmdet_jetson.registry.failures import printable
 from mmdet_jetson.registry.place import Content, PlaceError
 from mmdet_jetson.registry.reference import is_digest
 from mmdet_jetson.registry.session import Request, Session

@@ -10,6 +10,7 @@ later. Other programs take no notice of these tags.
 """
 
 import random
+import threading
 import time
 from typing import Any, TypeAlias
 
@@ -41,6 +42,7 @@ class Referrers:
     def __init__(self, session: Session, repository: str, manifests: Manifests) -> None:
         self._session, self._repository, self._manifests = session, repository, manifests
         self._is_offered: bool | None = None
+        self._lock = threading.Lock()  # threads of one process need not overwrite each other
 
     def of(self, digest: str) -> list[Descriptor]:
         """Manifests whose subject has this digest."""
@@ -65,7 +67,8 @@ class Referrers:
         """
         subject = _read(content).subject
         if subject and not answer.headers.get("OCI-Subject"):
-            self._add(subject.digest, entry_of(content))
+            with self._lock:
+                self._add(subject.digest, entry_of(content))
 
     def _has_api(self, digest: str) -> bool:
         if self._is_offered is None:

@@ -71,9 +71,11 @@ class Repository:
     def read(self, blob: Descriptor, start: int = 0) -> Iterator[Iterator[bytes]]:
         """The bytes of a blob from ``start`` on; a connection that drops is made again."""
         download = Download(self._session, self._repository, blob, start)
+        blocks = download.blocks()
         try:
-            yield download.blocks()
+            yield blocks
         finally:
+            blocks.close()  # nothing is received any more
             download.close()
 
     def write(self, blob: Descriptor, source: Path, on_bytes: OnBytes) -> None:

@@ -12,7 +12,7 @@ import pytest
 from impatience import FAST
 from registry_content import EMPTY, blob_of, file_of
 from registry_faults import body, cut_answer, header, redirect, silent, status, unanswered
-from registry_server import IDENTITY, PASSWORD, USER, RegistryServer
+from registry_server import IDENTITY, PASSWORD, USER, Handler, RegistryServer
 
 from mmdet_jetson.registry.answers import retry_after
 from mmdet_jetson.registry.challenges import Challenge, best_challenge, parse_challenges
@@ -485,3 +485,71 @@ def test_the_password_is_sent_as_the_rfc_says(opened: Opened, log_in: LogIn) -> 
         opened(server).tags()
         value = server.asked[-1].headers["Authorization"].removeprefix("Basic ")
     assert base64.b64decode(value).decode() == f"{USER}:{PASSWORD}"
+
+
+RAW = [
+    b"",
+    b"\x00\x01\x02\x03\r\n\r\n",
+    b"HTTP/1.1 abc OK\r\n\r\n",
+    b"HTTP/9.9 200 OK\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000 + b"\r\n",
+    b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{}",
+    b"HTTP/1.1 200 OK\r\nLocation: \xff\xfe\r\nLink: <\xff>; rel=next\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 307 \xff\r\nLocation: http://\xff\xfe..com/\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 307 x\r\nLocation: http://"
+    + b"a" * 70
+    + b".localhost/\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 401 x\r\nContent-Length: 0\r\n\r\n",
+    b'HTTP/1.1 401 x\r\nWWW-Authenticate: Bearer realm="\xff"\r\nContent-Length: 0\r\n\r\n',
+    b"HTTP/1.1 100 Continue\r\n\r\n" * 3,
+    b"HTTP/1.1 204 No\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+]
+
+
+@pytest.mark.parametrize("answer", RAW, ids=range(len(RAW)))
+def test_what_is_hardly_http(answer: bytes, server: RegistryServer, opened: Opened) -> None:
+    def fault(handler: Handler) -> None:
+        handler.wfile.write(answer)
+        handler.wfile.flush()
+        handler.hang_up()
+
+    server.repository("team/mugs")
+    server.spoil("GET", "/tags/", fault, times=20)
+    said = ""
+    try:
+        assert opened(server).tags() == []
+    except PlaceError as error:
+        said = error.message
+    assert not said or server.address in said
+    assert said.isprintable()
+
+
+def test_a_proxy_of_the_environment_is_used(
+    server: RegistryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, server.address)
+    assert "the proxy does not let it through" in refused(
+        elsewhere("far.example", plain_http=False)
+    )
+    assert [(a.method, a.path) for a in server.asked] == [("CONNECT", "far.example:443")]
+    monkeypatch.setenv("NO_PROXY", "far.invalid")
+    monkeypatch.setenv("no_proxy", "far.invalid")
+    assert "no host of that name" in refused(elsewhere("far.invalid", plain_http=False))
+
+
+def test_a_proxy_is_never_between_this_machine_and_itself(
+    server: RegistryServer, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert opened(server).tags() == []

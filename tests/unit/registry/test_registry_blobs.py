@@ -22,7 +22,7 @@ from registry_faults import (
 )
 from registry_server import Answer, Fault, RegistryServer
 
-from mmdet_jetson.registry import uploads
+from mmdet_jetson.registry import downloads, uploads
 from mmdet_jetson.registry.place import PlaceError
 from mmdet_jetson.registry.repository import Repository
 from mmdet_jetson.store.oci import Descriptor
@@ -37,6 +37,7 @@ BLOB, BIG = blob_of(SMALL), blob_of(LARGE)
 @pytest.fixture(autouse=True)
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "WHOLE", 1 << 20)
+    monkeypatch.setattr(downloads, "_LARGE", 1 << 20)
 
 
 @pytest.fixture
