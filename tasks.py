@@ -166,6 +166,7 @@ def pack(
         "with-dataset": "the pictures, too, instead of a summary",
         "complete": "fail where anything is missing",
         "target": BY_TARGET["target"],
+        "precision": PRECISION,
         "config": HELP["config"],
         "set": HELP["set"],
     },
@@ -177,13 +178,14 @@ def bundle(
     *,
     name: list[str] | None = None,
     target: list[str] | None = None,
+    precision: str = "",
     with_dataset: bool = False,
     complete: bool = False,
     config: str = CONFIG,
     set: list[str] | None = None,
 ) -> None:
     """Bind what a run has made into one release: a digest over engines and their evidence."""
-    request = Request(config=config, overrides=set or (), targets=target or ())
+    request = Request(config=config, overrides=set or (), targets=target or (), precision=precision)
     bundling.bundle(request, name or (), with_dataset=with_dataset, complete=complete)
 
 

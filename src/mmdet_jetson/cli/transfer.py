@@ -157,6 +157,7 @@ class Bars:
             self._bar.advance(self._all, there)
         if blob.size >= SHOWN:
             title = (blob.annotations or {}).get(oci.TITLE, blob.digest[7:19])
+            title = "".join(each if each.isprintable() else "?" for each in title[:80])
             with self._guard:
                 self._tasks[blob.digest] = self._bar.add_task(
                     f"  {title}", total=blob.size, completed=there

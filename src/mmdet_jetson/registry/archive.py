@@ -72,7 +72,7 @@ class ArchiveFiles:
             content = _Slice(stream, index).read(index.size)
         try:
             self._index = msgspec.json.decode(content, type=Index)
-        except msgspec.DecodeError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise UserError(f"the index in {path} is none of OCI: {error}") from error
 
     def index(self) -> Index:

@@ -14,6 +14,9 @@ from mmdet_jetson.store.layers import BLOCK, Damaged
 from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.oci import Descriptor, Index
 
+INDEX_BYTES = 64 << 20
+"""Some 200,000 tags; it is read whole."""
+
 
 class FolderFiles:
     """The files of a layout in a folder."""
@@ -23,6 +26,9 @@ class FolderFiles:
 
     def index(self) -> Index:
         """Read the index, if it has changed."""
+        path = self._layout.root / "index.json"
+        if path.exists() and path.stat().st_size > INDEX_BYTES:
+            raise PlaceError(f"{path} is larger than {INDEX_BYTES >> 20} MB", "name another folder")
         return self._layout.index()
 
     def size(self, digest: str) -> int | None:

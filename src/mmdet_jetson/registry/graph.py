@@ -123,7 +123,7 @@ def read_node(place: Place, wanted: Descriptor) -> Node:
         raise PlaceError(f"{what} does not match its digest", HINT)
     try:
         manifest = msgspec.json.decode(found.content, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise PlaceError(f"{what} is not a manifest: {error}", HINT) from error
     return Node(_checked(found, manifest, what), found.content, manifest)
 
@@ -132,12 +132,12 @@ def _checked(found: Content, manifest: Manifest, what: str) -> Descriptor:
     """Give the pointer to a manifest, as far as the manifest itself bears it out."""
     media_type = manifest.media_type or found.descriptor.media_type
     if media_type not in OURS or media_type != found.descriptor.media_type:
-        raise PlaceError(f"{what} is {media_type}, which is no artifact of ours", HINT)
+        raise PlaceError(f"{what} is {media_type[:80]!r}, which is no artifact of ours", HINT)
     if bool(manifest.config) == (media_type == INDEX):
-        raise PlaceError(f"{what} is {media_type}, and has not what that has", HINT)
+        raise PlaceError(f"{what} says that it is {media_type}, and has not what that has", HINT)
     for each in manifest.references():
         if each.urls:
-            raise PlaceError(f"{what} names a file outside: {each.urls[0]}", HINT)
+            raise PlaceError(f"{what} names a file outside: {each.urls[0][:80]!r}", HINT)
         if each.size < 0:
             raise PlaceError(f"{what} names a blob of {each.size} bytes", HINT)
     return Descriptor(

@@ -9,6 +9,7 @@ import msgspec
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.place import Content, PlaceError
+from mmdet_jetson.registry.reference import is_tag
 from mmdet_jetson.store.layers import BLOCK
 from mmdet_jetson.store.oci import Descriptor, Index, Manifest, digest_of
 
@@ -60,8 +61,9 @@ class LayoutPlace:
         return Content(found, self._read(found)) if found else None
 
     def tags(self) -> list[str]:
-        """Every tag of the index."""
-        return [entry.tag for entry in self._index().manifests if entry.tag]
+        """Every tag of the index; others write there what is none, such as a whole address."""
+        tags = [entry.tag for entry in self._index().manifests if entry.tag]
+        return [tag for tag in tags if is_tag(tag)]
 
     def referrers(self, digest: str) -> list[Descriptor]:
         """Give manifests whose subject has this digest."""
@@ -117,7 +119,7 @@ class LayoutPlace:
         if found.digest not in self._manifests:
             try:
                 parsed = msgspec.json.decode(self._read(found), type=Manifest)
-            except (PlaceError, msgspec.DecodeError):
+            except (PlaceError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 return Manifest(schema_version=2)  # whoever needs it is told
             self._manifests[found.digest] = Manifest(
                 schema_version=2,

@@ -122,7 +122,9 @@ def check_ours(graph: Graph, place: Place) -> None:
         if not kind_of(node.manifest) and not node.manifest.subject:
             what = node.manifest.artifact_type or node.descriptor.media_type
             digest = node.descriptor.digest[:19]
-            raise PlaceError(f"{digest} in {place.name} is no artifact of ours: {what}", HINT)
+            raise PlaceError(
+                f"{digest} in {place.name} is no artifact of ours: {what[:80]!r}", HINT
+            )
 
 
 def is_artifact(node: Node) -> bool:
@@ -151,6 +153,6 @@ def artifact_of(node: Node, config: bytes, place: Place) -> Artifact:
     """
     try:
         return decode_artifact(node.descriptor, node.manifest, config)
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         what = f"{node.descriptor.digest[:19]} in {place.name}"
         raise PlaceError(f"{what} does not describe an artifact: {error}", HINT) from error

@@ -277,7 +277,7 @@ def _locked(path: Path, flags: portalocker.LockFlags) -> Iterator[None]:
 def _parse_index(path: Path) -> Index:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Index)
-    except msgspec.DecodeError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _broken_index(path, str(error)) from error
 
 

@@ -327,7 +327,7 @@ HOSTILE: dict[str, tuple[Callable[[Run], bytes], str]] = {
     "no JSON": (lambda run: b"<html>", "is not a manifest"),
     "outside": (
         lambda run: changed(run, layers=[msgspec.structs.replace(run.made["train"].layers[0].blob, urls=["http://x/"])]),
-        "names a file outside: http://x/",
+        r"names a file outside: 'http://x/'",
     ),
     "two sizes": (
         lambda run: changed(run, layers=[run.made["train"].layers[0].blob, msgspec.structs.replace(run.made["train"].layers[0].blob, size=7)]),
@@ -347,6 +347,8 @@ HOSTILE: dict[str, tuple[Callable[[Run], bytes], str]] = {
     ),
     "no artifact": (lambda run: changed(run, layers=[msgspec.structs.replace(run.made["train"].layers[0].blob, annotations={"org.opencontainers.image.title": "../x"})]), "does not describe an artifact"),
     "no provenance": (lambda run: changed(run, config=run.made["engine-pc"].layers[1].blob), "does not describe an artifact"),
+    "deep": (lambda run: b'{"schemaVersion": 2, "config": {"mediaType": "x", "size": 1, "platform": {"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}}", "is not a manifest"),
+    "a terminal's commands": (lambda run: changed(run, artifact_type="\33[2J"), r"of ours: '\\x1b\[2J'"),
     "large": (lambda run: changed(run, annotations={"a": "x" * (4 << 20)}), "larger than the 4 MB"),
 }  # fmt: skip
 
@@ -363,11 +365,35 @@ def test_what_is_no_artifact_is_refused(what: str, run: Run, folder: Path, secon
     assert second.verify().problems == ()
 
 
+def test_a_name_that_is_no_tag_is_none(run: Run, folder: Path, second: Store) -> None:
+    """As containerd writes addresses, and somebody else whatever."""
+    push_to(run, folder, "mugs")
+    content = manifests(run.store)[run.made["train"].digest]
+    for name in ("registry.example.com/team/mugs:v1", "mugs.\33[2J", "mugs.a b"):
+        retagged(folder, content, name)
+    assert {each.tag for each in pull_from(folder, second, "mugs").named} == RUN_TAGS
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[" * 200_000, b'{"schemaVersion": 2, "manifests": [{"size": "x"}]}'])  # fmt: skip
+def test_an_index_that_is_none_is_refused(
+    run: Run, folder: Path, second: Store, content: bytes
+) -> None:
+    push_to(run, folder, "mugs")
+    (folder / "index.json").write_bytes(content)
+    with pytest.raises(PlaceError, match=r"oci:folder cannot be read: .* is not the index"):
+        pull_from(folder, second, "mugs")
+    with (folder / "index.json").open("wb") as stream:
+        stream.truncate(10**9)
+    with pytest.raises(PlaceError, match="is larger than 64 MB"):
+        pull_from(folder, second, "mugs")
+    assert not second.exists()
+
+
 def test_a_docker_image_is_refused(run: Run, folder: Path, second: Store) -> None:
     media_type = "application/vnd.docker.distribution.manifest.v2+json"
     push_to(run, folder, "mugs")
     retagged(folder, changed(run, media_type=media_type), "image", media_type)
-    with pytest.raises(PlaceError, match=r"v2\+json, which is no artifact of ours"):
+    with pytest.raises(PlaceError, match=r"v2\+json', which is no artifact of ours"):
         pull_from(folder, second, "image")
 
 
