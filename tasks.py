@@ -10,10 +10,12 @@ from invoke.context import Context
 from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import bundle as bundling
+from mmdet_jetson.cli import diff as comparing
 from mmdet_jetson.cli import pack as packing
 from mmdet_jetson.cli import pipelines, showing, transfer, upkeep, verbs
 from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
+from mmdet_jetson.cli import runs as training_runs
 from mmdet_jetson.cli.menu import (
     BY_IMAGE,
     BY_TARGET,
@@ -164,6 +166,7 @@ def pack(
         "with-dataset": "the pictures, too, instead of a summary",
         "complete": "fail where anything is missing",
         "target": BY_TARGET["target"],
+        "precision": PRECISION,
         "config": HELP["config"],
         "set": HELP["set"],
     },
@@ -175,13 +178,14 @@ def bundle(
     *,
     name: list[str] | None = None,
     target: list[str] | None = None,
+    precision: str = "",
     with_dataset: bool = False,
     complete: bool = False,
     config: str = CONFIG,
     set: list[str] | None = None,
 ) -> None:
     """Bind what a run has made into one release: a digest over engines and their evidence."""
-    request = Request(config=config, overrides=set or (), targets=target or ())
+    request = Request(config=config, overrides=set or (), targets=target or (), precision=precision)
     bundling.bundle(request, name or (), with_dataset=with_dataset, complete=complete)
 
 
@@ -195,6 +199,34 @@ def bundle(
 def show(_: Context, name: str, json: bool = False) -> None:
     """Show what is in a release or a run: figures, evidence, ages, what is missing."""
     showing.show(name, as_json=json)
+
+
+@task(
+    help={
+        "before": "a bundle, a run or a training: a tag, a name of `invoke runs`, a digest, RUN~1",
+        "after": "what to compare it with, such as the run itself with its RUN~1 before",
+        "all": "shorten no list, and read the pictures of large datasets, too",
+        "json": "everything, for programs",
+    }
+)
+@verbs.answering
+def diff(
+    _: Context,
+    before: str,
+    after: str,
+    *,
+    all: bool = False,
+    json: bool = False,
+) -> None:
+    """Compare two trainings, runs or bundles: what differs, the most important first."""
+    comparing.diff(before, after, as_json=json, everything=all)
+
+
+@task(help={"json": "everything, for programs"})
+@verbs.answering
+def runs(_: Context, json: bool = False) -> None:
+    """List what was trained in this store, when, with what, and how well."""
+    training_runs.runs(as_json=json)
 
 
 @task(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 UNCONFIGURED = (
-    "verify", "gc", "doctor", "checkout", "preflight", "export-for", "--list", "--help",
+    "verify", "gc", "doctor", "checkout", "preflight", "export-for", "show", "--list", "--help",
 )  # fmt: skip
 MIRROR = Path(os.environ.get("MMDET_JETSON_TEST_MIRROR", ROOT.parent / "shared/mirror"))
 

@@ -23,11 +23,11 @@ from mmdet_jetson.bundles.contents import (
     REPORT,
     Contents,
     PartName,
-    contents_of,
 )
 from mmdet_jetson.bundles.making import TITLE
 from mmdet_jetson.bundles.overview import Facts, age, lacking, newest, part_facts
 from mmdet_jetson.bundles.remedies import command_for
+from mmdet_jetson.bundles.trainings import shown
 from mmdet_jetson.cli.part_lines import lines, mapping, printable, size_of
 from mmdet_jetson.cli.upkeep import existing_store
 from mmdet_jetson.cli.verbs import CONFIG
@@ -54,7 +54,7 @@ def show(name: str, *, as_json: bool = False) -> None:
         UserError: there is no such thing, or the parts of a bundle do not belong together.
     """
     store = existing_store()
-    contents = contents_of(store, name)
+    contents = shown(store, name)
     seen = {part: part_facts(contents, part) for part in contents.parts}
     against = list(contradictions(contents))
     mends = partial(command_for, project=_project_of(contents))

@@ -198,8 +198,13 @@ def wheel_folder(lock: Path, name: str, python: str, settings: Settings) -> Path
 
 def pins(lock: Path) -> dict[str, str]:
     """The version of each package in a lock file; "1.0 or 2.0" where it depends on the Python."""
+    return pins_in(lock.read_text())
+
+
+def pins_in(lock: str) -> dict[str, str]:
+    """The same of what a lock file holds, or held."""
     found: dict[str, list[str]] = {}
-    for entry in _entries(lock):
+    for entry in _entries_in(lock):
         version = re.split(r"[ ;\\]", entry.split("==", maxsplit=1)[1])[0]
         found.setdefault(_name(entry), []).append(version)
     return {name: " or ".join(versions) for name, versions in found.items()}
@@ -228,7 +233,11 @@ def _entries(lock: Path) -> list[str]:
 
     A package may have several, for different Pythons.
     """
-    parts = re.split(r"(?m)^(?=[A-Za-z0-9])", lock.read_text())
+    return _entries_in(lock.read_text())
+
+
+def _entries_in(lock: str) -> list[str]:
+    parts = re.split(r"(?m)^(?=[A-Za-z0-9])", lock)
     return [part for part in parts if "==" in part]
 
 

@@ -1,7 +1,7 @@
 """Stage ``report``: judge the gates and write one self-contained HTML page for people."""
 
 from pathlib import Path
-from typing import List, Sequence
+from typing import Dict, List, Sequence
 
 import jinja2
 
@@ -44,7 +44,12 @@ def run(job: StageJob[ReportParameters]) -> Result:
     _write(job.output, outcome, gates, page)
     job.progress(2, 2, outcome)
     return Result(
-        metrics={"verdict": outcome, "gates": {gate.name: gate.outcome for gate in gates}},
+        metrics={
+            "verdict": outcome,
+            "gates": {gate.name: gate.outcome for gate in gates},
+            # So that whoever compares two reports need not resample: only this stage does.
+            "AP50_intervals": _intervals(measured),
+        },
         facts={"jinja2": jinja2.__version__},
         warnings=tuple(gate.sentence for gate in gates if gate.outcome != "pass"),
     )
@@ -61,6 +66,13 @@ def _measured(dataset: Path, subjects: Sequence[Subject]) -> Measured:
         pictures=len(read_split(annotations)["images"]),
         proofs={engine.name: engine.proof for engine in engines},
     )
+
+
+def _intervals(measured: Measured) -> Dict[str, List[float]]:
+    """The 95% interval of AP50, by what it is of: low and high."""
+    evaluated = {CHECKPOINT: measured.checkpoint, **measured.engines}
+    found = {name: each.ap50_interval for name, each in evaluated.items() if each}
+    return {name: [each.low, each.high] for name, each in found.items() if each}
 
 
 def _write(folder: Path, outcome: str, gates: List[GateResult], page: str) -> None:

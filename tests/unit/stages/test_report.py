@@ -532,6 +532,15 @@ def test_what_gates_find_is_the_result_of_the_stage(job: Job) -> None:
     )
 
 
+def test_the_interval_of_ap50_is_kept_for_who_compares_reports(job: Job) -> None:
+    (job.inputs["evaluation-edge"] / "predictions.json").unlink()
+    known = report.run(job).metrics["AP50_intervals"]
+    assert isinstance(known, dict)
+    assert set(known) == {"checkpoint", "pc"}
+    low, high = known["checkpoint"]
+    assert 0 <= low <= high <= 1
+
+
 def test_a_report_without_gates_is_no_pass(job: Job) -> None:
     parameters = replace(job.parameters, gates={})
     assert judged(replace(job, parameters=parameters)) == ("inconclusive", {})

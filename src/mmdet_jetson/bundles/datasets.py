@@ -1,0 +1,128 @@
+"""The pictures of a dataset in the store: their annotations, and what each of them shows."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from mmdet_jetson.bundles.annotations import NotAsWritten, Split, read_split
+from mmdet_jetson.bundles.dataset_summary import (
+    PICTURES,
+    SPLITS,
+    content_of,
+    is_summary,
+    original,
+)
+from mmdet_jetson.bundles.pictures import PictureChanges, compare_pictures
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.store.artifact import Layer
+from mmdet_jetson.store.layers import Damaged, HashingReader, file_digests
+
+READ_AT_ONCE = 64_000_000
+"""Bytes of pictures that are read without asking, which takes less than a second."""
+
+Side = tuple[Store, Artifact]
+
+
+def compare_datasets(before: Side, after: Side, *, read_all: bool = False) -> PictureChanges:
+    """Compare the pictures of two datasets and what is annotated in them.
+
+    What pictures show is digested where there are few of them, or with ``read_all``; else they go
+    by their names.
+
+    Raises:
+        UserError: a file of a dataset is damaged, or not as the dataset stage writes it.
+    """
+    sides = (before, after)
+    was, now = splits = [_splits(*side) for side in sides]
+    if _folders(*before) == _folders(*after) != {}:
+        _name_contents(splits)
+    elif read_all or all(_to_read(dataset) <= READ_AT_ONCE for _, dataset in sides):
+        for side, found in zip(sides, splits, strict=True):
+            _read_contents(*side, found)
+    return compare_pictures(was, now)
+
+
+def are_alike(before: Side, after: Side) -> bool:
+    """Whether two datasets hold the same files; one or both may be without their pictures."""
+    was, now = (content_of(store, dataset, None) for store, dataset in (before, after))
+    return was == now
+
+
+def _splits(store: Store, dataset: Artifact) -> dict[str, Split]:
+    found = {}
+    titles = {layer.title for layer in dataset.layers}
+    for name in SPLITS:
+        if f"{name}.json" not in titles:
+            continue
+        (layer,) = dataset.parts([f"{name}.json"])
+        try:
+            with store.file_of(layer).open("rb") as stream:
+                reader = HashingReader(stream, layer.blob.digest)
+                found[name] = read_split(reader)
+                reader.finish()
+        except (NotAsWritten, Damaged, OSError) as error:
+            raise UserError(
+                f"{name}.json of dataset {dataset.digest[7:19]} cannot be read: {error}",
+                "`invoke verify` reads the whole store again",
+            ) from error
+    return found
+
+
+def _folders(store: Store, dataset: Artifact) -> dict[str, str]:
+    """The content digest of each folder of pictures, be it here or left out."""
+    found = {each.title: each.content for each in dataset.layers if each.title in SPLITS}
+    if is_summary(dataset):
+        left_out = original(store, dataset).entries
+        found |= {title: entry.content for title, entry in left_out.items() if title in SPLITS}
+    return found
+
+
+def _to_read(dataset: Artifact) -> int:
+    """Bytes of pictures whose digests are not at hand."""
+    return sum(each.blob.size for each in dataset.layers if each.title in SPLITS)
+
+
+def _name_contents(sides: Iterable[Mapping[str, Split]]) -> None:
+    """Let a picture's place stand for what it shows, which needs no reading where nothing moved."""
+    for splits in sides:
+        for name, split in splits.items():
+            for picture in split.pictures.values():
+                picture.content = f"{name}/{picture.name}".encode()
+
+
+def _read_contents(store: Store, dataset: Artifact, splits: Mapping[str, Split]) -> None:
+    """Know what each picture shows: from a summary, else by reading them all."""
+    told = _told(store, dataset) if is_summary(dataset) else _digests(store, dataset)
+    for split, digests in told.items():
+        pictures = splits[split].pictures if split in splits else {}
+        for name, digest in digests:
+            if name in pictures:
+                pictures[name].content = bytes.fromhex(digest)
+
+
+def _told(store: Store, summary: Artifact) -> dict[str, Iterable[tuple[str, str]]]:
+    try:
+        told = msgspec.json.decode(store.read(summary, PICTURES), type=dict[str, dict[str, str]])
+        return {split: digests.items() for split, digests in told.items()}
+    except (msgspec.DecodeError, KeyError) as error:
+        raise UserError(
+            f"{PICTURES} of dataset {summary.digest[7:19]} cannot be read: {error}",
+            "another version may have made it",
+        ) from error
+
+
+def _digests(store: Store, dataset: Artifact) -> dict[str, Iterable[tuple[str, str]]]:
+    layers = [each for each in dataset.layers if each.title in SPLITS]
+    return {layer.title: _read_folder(store, dataset, layer) for layer in layers}
+
+
+def _read_folder(store: Store, dataset: Artifact, layer: Layer) -> Iterator[tuple[str, str]]:
+    try:
+        with store.file_of(layer).open("rb") as stream:
+            yield from file_digests(HashingReader(stream, layer.blob.digest))
+    except (Damaged, OSError) as error:
+        raise UserError(
+            f"the pictures {layer.title} of dataset {dataset.digest[7:19]} are damaged: {error}",
+            "`invoke verify --mend` removes it, `invoke dataset` makes it again",
+        ) from error

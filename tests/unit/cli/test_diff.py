@@ -1,0 +1,249 @@
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from invoke.collection import Collection
+from invoke.loader import FilesystemLoader
+from invoke.program import Program
+from small_trainings import CONFIG, Training, later, make, numbered
+
+from mmdet_jetson.bundles.dataset_summary import summarize
+from mmdet_jetson.bundles.ledger import ledger
+from mmdet_jetson.cli.runs import table
+from mmdet_jetson.config.settings import ROOT
+from mmdet_jetson.store import Store
+
+Said = tuple[int, str]
+Commands = Callable[..., Said]
+FIRST = Training()
+CHANGED = later(
+    train=numbered(1, 14), config=CONFIG.replace("96", "128"), epochs=9, ap50=0.82,
+    interval=(0.77, 0.87), commit="2" * 40, source="source-2", torch="1.12.0", targets=("pc", "orin"),
+    machine={"cpu": "another PC", "cores": 4},
+)  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the test
+    return Store(tmp_path / "artifacts")
+
+
+@pytest.fixture
+def commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """`invoke` in this process, in 80 columns; returns the exit code and what was printed."""
+    monkeypatch.setenv("COLUMNS", "80")
+    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
+    program = Program(namespace=Collection.from_module(module))
+
+    def run(*words: str) -> Said:
+        code = 0
+        try:
+            program.run(["invoke", *words])
+        except SystemExit as exited:
+            code = int(exited.code or 0)
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run
+
+
+def test_what_changed_is_on_the_first_screen(
+    store: Store, tmp_path: Path, commands: Commands
+) -> None:
+    first = make(store, tmp_path)
+    make(store, tmp_path, CHANGED)
+    code, said = commands("diff", first.digest[7:19], "mugs")
+    assert code == 0
+    lines = said.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith(f"A  {first.digest[7:19]}  trained 2026-05-01")
+    assert lines[2] == "What differs: data, config, code, packages."
+    assert re.search(
+        r"checkpoint +0\.400 +0\.410 +\+0\.010 +0\.800 +0\.820 +\+0\.020 +within\*", said
+    )
+    assert "no comparison of times: another device: a PC against another PC" in said
+    assert "pictures 12 train, 10 val -> 13 train, 10 val, told apart by content" in said
+    assert "2 added, 1 removed" in said
+    assert "train: epochs: 8 -> 9" in said
+    assert "model.neck.channels: 96 -> 128" in said
+    assert "Code: 1111111111 -> 2222222222; other source of" in said
+    assert "torch: 1.11.0 -> 1.12.0" in said
+    assert re.search(r"Only in B: .*engine orin", said)
+
+
+def test_a_run_is_compared_with_its_training_before(
+    store: Store, tmp_path: Path, commands: Commands
+) -> None:
+    first = make(store, tmp_path)
+    make(store, tmp_path, CHANGED)
+    assert commands("diff", "mugs~1", "mugs") == commands("diff", first.digest, "mugs")
+    assert commands("diff", "jugs~1", "mugs")[1].startswith("error: jugs~1: 0 trainings of run")
+
+
+def test_the_same_is_one_line(store: Store, tmp_path: Path, commands: Commands) -> None:
+    first = make(store, tmp_path)
+    short = first.digest[7:19]
+    assert commands("diff", "mugs", short) == (0, f"mugs and mugs are the same: {short}\n")
+
+
+def test_a_training_made_again_says_that_nothing_differs(
+    store: Store, tmp_path: Path, commands: Commands
+) -> None:
+    first = make(store, tmp_path)
+    make(store, tmp_path, later())
+    assert "Nothing differs but when they were made" in commands("diff", first.digest, "mugs")[1]
+
+
+def test_json_tells_all(store: Store, tmp_path: Path, commands: Commands) -> None:
+    first = make(store, tmp_path)
+    make(store, tmp_path, CHANGED)
+    code, said = commands("diff", first.digest, "mugs", "--json")
+    found = json.loads(said)
+    assert code == 0
+    assert found["nothing_differs"] is False
+    assert found["before"]["digest"] == first.digest
+    assert found["figures"][0]["differences"]["AP50"] == pytest.approx(0.02)
+    assert found["data"]["added"] == ["train/12.jpg", "train/13.jpg"]
+    assert found["data"]["classes"]["mug"] == {
+        "before": 22, "after": 23, "added": 2, "removed": 1, "reshaped": 0, "became": {},
+    }  # fmt: skip
+    assert found["config"]["fields"] == [{"name": "model.neck.channels", "was": 96, "now": 128}]
+    assert found["code"]["added"] is None
+
+
+def test_what_comes_from_elsewhere_does_not_reach_the_terminal(
+    store: Store, tmp_path: Path, commands: Commands
+) -> None:
+    first = make(store, tmp_path)
+    train = {**numbered(0, 12), "\x1b[2J.jpg": [("mug", 3)]}
+    make(store, tmp_path, later(train=train, config=CONFIG.replace("RTMDet", "\\x1b[31m")))
+    said = commands("diff", first.digest, "mugs")[1]
+    assert "\x1b" not in said
+    assert "added: train/?[2J.jpg" in said
+
+
+def test_a_release_without_its_pictures_still_knows_them(
+    store: Store, tmp_path: Path, commands: Commands
+) -> None:
+    """As after a pull of a bundle: the summaries are there, and the datasets are not."""
+    first = make(store, tmp_path)
+    make(store, tmp_path, later(train={**numbered(1, 12), "01.jpg": [("jug", 1)]}))
+    drop_datasets(store, keep_summaries=True)
+    said = commands("diff", first.digest, "mugs")[1]
+    assert "told apart by content" in said
+    assert "1 removed, 1 relabelled" in said
+
+
+def test_other_data_is_told_of_where_no_dataset_is_left(
+    store: Store, tmp_path: Path, commands: Commands
+) -> None:
+    first = make(store, tmp_path)
+    make(store, tmp_path, later(train=numbered(0, 13)))
+    drop_datasets(store, keep_summaries=False)
+    said = commands("diff", first.digest, "mugs")[1]
+    assert "What differs: data; the same: config, code, packages." in said
+    assert "Data: it differs; a side comes without its dataset" in said
+
+
+def drop_datasets(store: Store, *, keep_summaries: bool) -> None:
+    for tag in list(store.tags()):
+        dataset = store.find(tag)
+        if dataset and dataset.kind == "dataset":
+            if keep_summaries:
+                summary = summarize(store, dataset)
+                store.tag(summary, f"summary.{summary.digest[7:19]}")
+            store.untag(tag)
+    store.gc(lambda _: True)
+    layers = {layer.title for each in store.artifacts() for layer in each.layers}
+    assert not {"train", "val"} & layers
+
+
+def test_a_name_that_is_nothing_is_one_sentence(
+    store: Store, tmp_path: Path, commands: Commands
+) -> None:
+    make(store, tmp_path)
+    code, said = commands("diff", "mugs", "mgus")
+    assert code == 1
+    assert "has no run, bundle or artifact 'mgus'" in said
+    assert "did you mean 'mugs'?" in said
+
+
+def test_without_a_store_it_is_one_sentence(store: Store, commands: Commands) -> None:
+    code, said = commands("diff", "mugs", "jugs")
+    assert code == 1
+    assert "there is no store" in said
+
+
+def test_runs_lists_every_training_the_newest_first(
+    store: Store, tmp_path: Path, commands: Commands
+) -> None:
+    first = make(store, tmp_path)
+    make(store, tmp_path, CHANGED)
+    code, said = commands("runs")
+    lines = said.splitlines()
+    assert code == 0
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == [
+        "name",
+        "trained",
+        "AP",
+        "engine",
+        "epochs",
+        "seed",
+        "data",
+        "run",
+        "from",
+        "config",
+    ]
+    newest, oldest = (line.split() for line in lines[1:])
+    assert newest[0] == "mugs"
+    assert newest[3:9] == ["0.410", "0.410", "9", "0", "13+10", newest[8]]
+    assert oldest[0] == first.digest[7:19]
+    assert oldest[9] == "mugs"
+    assert oldest[8] != newest[8]
+
+
+def test_runs_tells_what_was_not_evaluated(
+    store: Store, tmp_path: Path, commands: Commands
+) -> None:
+    make(store, tmp_path)
+    tags = [
+        tag
+        for tag, named in store.tags().items()
+        if (a := store.find(named.digest)) and a.kind not in ("checkpoint", "dataset")
+    ]
+    store.untag(*tags)
+    said = commands("runs")[1]
+    assert "0.400~" in said
+    assert "~ by the training's own validation: it was not evaluated" in said
+
+
+def test_runs_as_json(store: Store, tmp_path: Path, commands: Commands) -> None:
+    first = make(store, tmp_path)
+    (found,) = json.loads(commands("runs", "--json")[1])
+    assert found["digest"] == first.digest
+    assert found["runs"] == ["mugs"]
+    assert found["engines"] == {"pc": 0.4}
+    assert found["pictures"] == {"train": 12, "val": 10}
+    assert found["verdict"] == "pass"
+
+
+def test_runs_takes_a_time_that_is_none(store: Store, tmp_path: Path) -> None:
+    """As what was pulled from elsewhere may have."""
+    make(store, tmp_path)
+    entry = dataclasses.replace(ledger(store)[0], created="yesterday")
+    assert "?" in list(table([entry], {}, 80))[1].split()
+
+
+def test_runs_of_an_empty_store_is_a_sentence(store: Store, commands: Commands) -> None:
+    code, said = commands("runs")
+    assert code == 0
+    assert said.startswith("nothing was trained in ")
+    assert json.loads(commands("runs", "--json")[1]) == []
