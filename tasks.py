@@ -482,7 +482,7 @@ def lint(context: Context) -> None:
 def test(context: Context, quick: bool = False, processes: int = 2) -> None:
     """Run the tests."""
     folder = "tests/unit" if quick else ""
-    shared = f"-n{processes} --dist=loadgroup --no-loadscope-reorder" if processes > 1 else ""
+    shared = f"-n{processes} --dist=loadscope --no-loadscope-reorder" if processes > 1 else ""
     with context.cd(ROOT):
         context.run(f"{PYTHON} -m pytest {folder} {shared}", echo=True, pty=sys.stdout.isatty())
 

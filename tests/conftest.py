@@ -3,10 +3,17 @@
 from pathlib import Path
 
 import pytest
+from lanes import Lanes
+from xdist.remote import Producer
 
 from mmdet_jetson.config.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes | None:
+    """Replace `--dist=loadscope`, as `invoke test` asks for."""
+    return Lanes(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.fixture

@@ -29,20 +29,6 @@ ONE_EPOCH = (
 )
 
 
-# Tests that share a Docker host, or a finished run, are one process's, in their order; the first of
-# these fixtures that a test stands on decides. Other files may run beside them.
-LANES = {"local_docker_host": "docker", "tiny_run": "runs", "demo_run": "runs"}
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests `--dist=loadgroup` keeps together."""
-    for item in items:
-        if isinstance(item, pytest.Function) and item.path.parent == Path(__file__).parent:
-            lanes = [lane for name, lane in LANES.items() if name in item.fixturenames]
-            item.add_marker(pytest.mark.xdist_group((lanes or [item.path.stem])[0]))
-
-
 @pytest.fixture
 def commands(tmp_path: Path) -> Commands:
     """The commands on an empty store and the smallest pipeline that runs every stage."""
