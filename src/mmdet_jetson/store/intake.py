@@ -20,7 +20,6 @@ import portalocker
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors
 from mmdet_jetson.store.artifact import is_cache_tag
-from mmdet_jetson.store.behind import Behind
 from mmdet_jetson.store.disk import start_writing, sync_files, sync_folder
 from mmdet_jetson.store.layers import BLOCK, READ_ONLY, Damaged
 from mmdet_jetson.store.layout import Layout
@@ -116,8 +115,10 @@ class Intake:
         Raises:
             Damaged: it is not what its digest says.
         """
-        arrived = self._arrived.get(blob.digest)
-        return arrived.read_bytes() if arrived else self._layout.read(blob)
+        if arrived := self._arrived.get(blob.digest):
+            with suppress(FileNotFoundError):  # else another transfer of it gave it its place
+                return arrived.read_bytes()
+        return self._layout.read(blob)
 
     def settle(self) -> None:
         """Have the disk keep all that arrived, and only then count it among the blobs."""
@@ -200,11 +201,9 @@ class _Growing:
     def fill(self, read: Read, on_bytes: OnBytes) -> None:
         """Append the rest of the blob, and check the whole; what is wrong is emptied."""
         if self.size < self._blob.size:
-            is_large = self._blob.size - self.size >= SMALL
-            behind = Behind(self._append) if is_large else nullcontext(self._append)
-            with read(self.size) as blocks, behind as append:
+            with read(self.size) as blocks:
                 for block in blocks:
-                    append(block)
+                    self._append(block)
                     on_bytes(len(block))
         if self.size < self._blob.size:
             raise Damaged(f"it ends after {self.size} of its {self._blob.size} bytes")
