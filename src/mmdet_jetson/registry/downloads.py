@@ -77,7 +77,8 @@ class Download:
     def _ask(self) -> BaseHTTPResponse:
         start = self._offset
         headers = {"Range": f"bytes={start}-"} if start else {}
-        request = Request(self._doing, "GET", self._path, headers, hoped=frozenset({200, 206}))
+        hoped = frozenset({200, 206})
+        request = Request(self._doing, "GET", self._path, headers, hoped=hoped, is_for_blob=True)
         response = self._open.enter_context(self._session.open(request))
         self._check(response, start if response.status == 206 else 0)
         if response.status != 206:

@@ -61,6 +61,8 @@ class Request:
     """Bytes, or what makes blocks of them anew for each attempt; the headers have their length."""
     writes: bool = False
     hoped: frozenset[int] = frozenset({200})
+    is_for_blob: bool = False
+    """Whether the answer is a blob, which may be a web page: its digest tells a wrong one."""
 
 
 class Session:
@@ -118,7 +120,8 @@ class Session:
         try:
             if response.status not in request.hoped:
                 refuse(response, self.doing(request))
-            refuse_web_page(response.headers, self.doing(request))
+            if not request.is_for_blob:
+                refuse_web_page(response.headers, self.doing(request))
             yield response
         except BaseException:
             response.close()  # what is left of the body is nobody's

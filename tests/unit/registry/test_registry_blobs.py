@@ -70,7 +70,13 @@ def write(repository: Repository, content: bytes, folder: Path) -> list[int]:
 def test_a_blob_comes_in_blocks(mugs: RegistryServer, opened: Opened) -> None:
     with opened(mugs).read(BIG) as blocks:
         sizes = [len(block) for block in blocks]
-    assert sizes == [1 << 20] * 3
+    assert sizes == [1 << 18] * 12
+    assert read(opened(mugs), BIG) == LARGE
+
+
+def test_a_blob_may_be_a_web_page(mugs: RegistryServer, opened: Opened) -> None:
+    """A report is one, and a registry in Go that sets no type says so by looking at it."""
+    mugs.spoil("GET", "/blobs/", header("Content-Type", "text/html; charset=utf-8"))
     assert read(opened(mugs), BIG) == LARGE
 
 
@@ -141,7 +147,6 @@ WRONG: list[tuple[Fault, str]] = [
     (status(200, {}, SMALL[:-1]), "the registry has 4,999 bytes, and it should be 5,000"),
     (status(200, {}, b""), "the registry has 0 bytes"),
     (endless, "it goes on after its 5,000 bytes"),
-    (status(200, {"Content-Type": "text/html"}, SMALL), "the answer is a web page"),
     (header("Content-Encoding", "gzip"), "it comes compressed, which was not asked for"),
     (status(206, {"Content-Range": "bytes 7-4999/5000"}, SMALL), "the registry sends bytes 7-4999/5000"),
     (status(206, {}, SMALL), "the registry sends an unknown part"),
@@ -186,9 +191,9 @@ def test_a_slow_drip(in_headers: bool, mugs: RegistryServer, opened: Opened) -> 
 
 def test_a_slow_reader_is_no_slow_registry(mugs: RegistryServer, opened: Opened) -> None:
     with opened(mugs, patience=replace(FAST, window=0.001, pace=1)).read(BIG) as blocks:
-        next(blocks)
+        first = next(blocks)
         time.sleep(0.05)
-        assert sum(map(len, blocks)) == 2 << 20
+        assert len(first) + sum(map(len, blocks)) == 3 << 20
 
 
 def test_a_blob_may_lie_elsewhere_without_credentials(
@@ -413,4 +418,4 @@ def test_a_registry_that_does_not_read(opened: Opened, tmp_path: Path) -> None:
 def test_progress_counts_what_goes_over(
     server: RegistryServer, opened: Opened, tmp_path: Path
 ) -> None:
-    assert write(opened(server), LARGE, tmp_path) == [1 << 20] * 3
+    assert write(opened(server), LARGE, tmp_path) == [1 << 18] * 12
