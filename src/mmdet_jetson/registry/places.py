@@ -95,7 +95,8 @@ def _registry(reference: RegistryReference, settings: Settings, options: Options
             f"{reference.place} is not reached: MMDET_JETSON_OFFLINE is 1",
             "unset it, or name a folder or an archive",
         )
-    authorities = (Path(options.ca).expanduser(),) if options.ca else ()
+    given = Path(options.ca).expanduser() if options.ca else None
+    authorities = tuple(each for each in (given, settings.certificates) if each)
     # Who reads notes can write to uploads, so they are not in the store, which others may get.
     notes = settings.cache / "uploads"
     return Repository(reference, Access(authorities, options.plain_http), notes)
