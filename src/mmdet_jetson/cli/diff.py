@@ -119,7 +119,7 @@ def _config(found: Comparison, *, everything: bool) -> Iterator[str]:
     shown = [f"{_steps(each.steps)}: {_field(each.field)}" for each in found.parameters]
     shown += [f"{each.what}: {_digest(each.was)} -> {_digest(each.now)}" for each in found.inputs]
     if shown:
-        yield f"Config and inputs: {_count(len(shown), 'difference')}"
+        yield f"Config and inputs as given: {_count(len(shown), 'difference')}"
         yield from _some(shown, None if everything else FEW["parameters"])
     if found.config.fields:
         yield f"The training's whole config: {_count(len(found.config.fields), 'field')}"

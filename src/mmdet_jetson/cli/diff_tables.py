@@ -1,6 +1,7 @@
 """The tables of what differs: figures, engines, pictures."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from mmdet_jetson.bundles.comparison import Comparison
@@ -48,17 +49,18 @@ def _name(text: str) -> str:
 
 def _figure(each: FigureChange, name: str) -> str:
     was, now = (_number(side.figures.get(name) if side else None) for side in (each.was, each.now))
-    return f"{was:>7}{now:>7}{_signed(each.difference(name)):>7}"
+    return f"{was:>7}{now:>7}{_signed(each.difference(name), was, now):>7}"
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _signed(value: float | None) -> str:
+def _signed(value: float | None, was: str, now: str) -> str:
+    """A difference as a reader works it out from the two numbers beside it."""
     if value is None:
         return "-"
-    return "0" if abs(value) < LEAST else f"{value:+.3f}"
+    return "0" if was == now else f"{float(now) - float(was):+.3f}"
 
 
 def _classes(each: FigureChange, *, everything: bool) -> Iterator[str]:
@@ -76,7 +78,7 @@ def _classes(each: FigureChange, *, everything: bool) -> Iterator[str]:
     shown = names if everything else names[:FEW_CLASSES]
     for name in shown:
         values = [_number(side.per_class.get(name)) for side in (was, now)]
-        difference = _signed(each.class_difference(name))
+        difference = _signed(each.class_difference(name), *values)
         yield f"    {_name(name)[:14]}{values[0]:>7}{values[1]:>7}{difference:>7}"
     if len(names) > len(shown):
         yield f"    ... and {len(names) - len(shown)} classes that differ by less"
@@ -107,14 +109,14 @@ def _meaning(judged: Sequence[FigureChange]) -> str:
         each.ap50 == WITHIN for each in judged
     )
     says += [f"{OUTSIDE} {within}"] * any(each.ap50 == OUTSIDE for each in judged)
-    return f"{'; '.join(says)} ({first.subject}: {spans}; of AP none is known)"
+    return f"{'; '.join(says)} ({first.subject}: {spans}); AP has no interval"
 
 
 def engine_lines(engines: Sequence[EngineChange]) -> Iterator[str]:
     """Size, median and 99th percentile of every target's engine."""
     if not engines:
         return
-    yield f"{'Engines':18}{'size, MB':>14}  {'p50, ms':>20}  {'p99, ms':>20}"
+    yield f"{'Engines':18}{'size, MB':>14}  {'latency p50, ms':>20}  {'latency p99, ms':>20}"
     yield f"{'':18}{'A':>7}{'B':>7}  {'A':>7}{'B':>7}{'':6}  {'A':>7}{'B':>7}"
     for each in engines:
         was, now = each.was or Timed(None), each.now or Timed(None)
@@ -173,17 +175,26 @@ def data_lines(found: Comparison, *, everything: bool) -> Iterator[str]:
 
 
 def _happened(data: PictureChanges) -> Iterator[str]:
-    counts = {
-        "added": len(data.added),
-        "removed": len(data.removed),
-        "relabelled": len(data.relabelled),
-        "moved to another split": len(data.moved),
-        "renamed": len(data.renamed),
-    }
-    said = [f"{number} {what}" for what, number in counts.items() if number]
+    said = [
+        f"{len(names)} {what} ({_splits(names)})"
+        for what, names in (
+            ("added", data.added),
+            ("removed", data.removed),
+            ("relabelled", data.relabelled),
+        )
+        if names
+    ]
+    counts = {"moved to another split": len(data.moved), "renamed": len(data.renamed)}
+    said += [f"{number} {what}" for what, number in counts.items() if number]
     yield from said or ["the same pictures, and other classes"]
     if data.replaced:
-        yield f"{data.replaced} of them another picture under the same name"
+        yield f"under {data.replaced} names another picture than before"
+
+
+def _splits(names: Sequence[str]) -> str:
+    """Name the splits of pictures, which are in front of their names: val matters most."""
+    counts = Counter(name.partition("/")[0] for name in names)
+    return ", ".join(f"{counts[each]} {each}" if len(counts) > 1 else each for each in counts)
 
 
 def wrapped(text: str, indent: int) -> list[str]:

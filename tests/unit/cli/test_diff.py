@@ -70,7 +70,7 @@ def test_what_changed_is_on_the_first_screen(
     )
     assert "no comparison of times: another device: a PC against another PC" in said
     assert "pictures 12 train, 10 val -> 13 train, 10 val, told apart by content" in said
-    assert "2 added, 1 removed" in said
+    assert "2 added (train), 1 removed (train)" in said
     assert "train: epochs: 8 -> 9" in said
     assert "model.neck.channels: 96 -> 128" in said
     assert "Code: 1111111111 -> 2222222222; other source of" in said
@@ -138,7 +138,7 @@ def test_a_release_without_its_pictures_still_knows_them(
     drop_datasets(store, keep_summaries=True)
     said = commands("diff", first.digest, "mugs")[1]
     assert "told apart by content" in said
-    assert "1 removed, 1 relabelled" in said
+    assert "1 removed (train), 1 relabelled (train)" in said
 
 
 def test_other_data_is_told_of_where_no_dataset_is_left(
