@@ -1,9 +1,10 @@
 """Blobs on their way from a registry; one that breaks off goes on where it stopped."""
 
-from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Generator
 from contextlib import ExitStack
 from functools import partial
+from queue import SimpleQueue
 
 from urllib3 import BaseHTTPResponse
 
@@ -12,6 +13,7 @@ from mmdet_jetson.registry.connections import BLOCK
 from mmdet_jetson.registry.failures import Dropped, printable
 from mmdet_jetson.registry.place import PlaceError
 from mmdet_jetson.registry.session import Request, Session
+from mmdet_jetson.registry.workers import Stopped
 from mmdet_jetson.store.oci import Descriptor
 
 _LARGE = 8 * BLOCK
@@ -27,6 +29,7 @@ class Download:
         self._what = f"{session.name}: {self._doing}"
         self._open = ExitStack()
         self._response: BaseHTTPResponse | None = None
+        self._is_over = False
 
     def blocks(self) -> Generator[bytes, None, None]:
         """Yield what is left of the blob; of a large one the next block comes in meanwhile.
@@ -38,14 +41,21 @@ class Download:
         return _ahead(self._blocks()) if is_large else self._blocks()
 
     def _blocks(self) -> Generator[bytes, None, None]:
-        while self._offset < self._blob.size:
-            parts: list[bytes] = []
-            self._session.retrying(partial(self._fill, parts), lambda: self._offset)
-            yield parts[0] if len(parts) == 1 else b"".join(parts)
-        self._refuse_more()
+        try:
+            while self._offset < self._blob.size:
+                parts: list[bytes] = []
+                self._session.retrying(partial(self._fill, parts), lambda: self._offset)
+                yield parts[0] if len(parts) == 1 else b"".join(parts)
+            self._refuse_more()
+        finally:
+            self._leave()
 
     def close(self) -> None:
-        """Give the connection back, or up."""
+        """Ask for nothing any more; whoever waits for an answer now is not waited for."""
+        self._is_over = True
+
+    def _leave(self) -> None:
+        """Give the connection back, or up; only who reads from it may."""
         self._response = None
         self._open.close()
 
@@ -59,6 +69,8 @@ class Download:
             left -= len(part)
 
     def _receive(self, size: int) -> bytes:
+        if self._is_over:
+            raise Stopped
         try:
             if not self._response:
                 self._response = self._ask()
@@ -66,7 +78,7 @@ class Download:
             is_secure = self._session.origin().scheme == "https"
             part = read_block(self._response, size, self._what, whole=is_secure)
         except Dropped:
-            self.close()
+            self._leave()
             raise
         if not part:
             raise PlaceError(
@@ -117,10 +129,29 @@ class Download:
             raise PlaceError(f"{self._what}: it goes on after its {self._blob.size:,} bytes")
 
 
-def _ahead(blocks: Iterator[bytes]) -> Generator[bytes, None, None]:
-    """Receive a block while the one before is digested and written."""
-    with ThreadPoolExecutor(1) as reader:
-        following = reader.submit(next, blocks, b"")
-        while block := following.result():
-            following = reader.submit(next, blocks, b"")
+def _ahead(blocks: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    """Receive a block while the one before is digested and written.
+
+    The thread that receives is a daemon, and is not waited for: the network may be dead.
+    """
+    wanted: SimpleQueue[bool] = SimpleQueue()
+    received: SimpleQueue[bytes | BaseException] = SimpleQueue()
+
+    def receive() -> None:
+        while wanted.get():
+            try:
+                received.put(next(blocks, b""))
+            except BaseException as error:  # raised where the block is awaited
+                received.put(error)
+        blocks.close()
+
+    threading.Thread(target=receive, name="ahead", daemon=True).start()
+    wanted.put(True)
+    try:
+        while block := received.get():
+            if isinstance(block, BaseException):
+                raise block
+            wanted.put(True)
             yield block
+    finally:
+        wanted.put(False)

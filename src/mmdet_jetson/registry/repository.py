@@ -75,8 +75,8 @@ class Repository:
         try:
             yield blocks
         finally:
-            blocks.close()  # nothing is received any more
             download.close()
+            blocks.close()
 
     def write(self, blob: Descriptor, source: Path, on_bytes: OnBytes) -> None:
         """Add a blob that `has` has not found; a large one goes on where it stopped before."""

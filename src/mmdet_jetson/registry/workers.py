@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -9,7 +10,7 @@ R = TypeVar("R")
 WIDTH = 6
 """How many go at once; `skopeo` has as many."""
 GRACE = 5.0
-"""Seconds that requests under way are given to end, once they are told to."""
+"""Seconds that requests under way are given together to end, once they are told to."""
 
 
 class Stopped(Exception):
@@ -72,5 +73,6 @@ class Workers:
         finally:
             if any(thread.is_alive() for thread in threads):
                 self._stop.set()
+            end = monotonic() + GRACE
             for thread in threads:
-                thread.join(GRACE)
+                thread.join(max(0.0, end - monotonic()))

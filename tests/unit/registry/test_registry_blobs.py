@@ -1,6 +1,7 @@
 """Blobs up and down: streams, resumption, and every wrong body there may be."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from registry_faults import (
     status,
     unanswered,
 )
-from registry_server import Answer, Fault, RegistryServer
+from registry_server import Answer, Fault, Handler, RegistryServer
 
 from mmdet_jetson.registry import downloads, uploads
 from mmdet_jetson.registry.place import PlaceError
@@ -116,6 +117,31 @@ def test_connections_are_given_back(mugs: RegistryServer, opened: Opened) -> Non
     for _ in range(5):
         assert read(repository, BLOB) == SMALL
     assert len(mugs.connections) == 1 + 1  # the first was for TLS
+
+
+def test_a_reader_that_stops_does_not_wait_for_a_dead_network(
+    mugs: RegistryServer, opened: Opened
+) -> None:
+    is_over = threading.Event()
+
+    def stuck(handler: Handler) -> None:
+        handler.send(handler.answer(), upto=1 << 20)
+        handler.wfile.flush()
+        is_over.wait(30)
+
+    mugs.spoil("GET", "/blobs/", stuck, times=9)
+    repository = opened(mugs, patience=replace(FAST, silence=1))
+    before = set(threading.enumerate())
+    with repository.read(BIG) as blocks:
+        for _ in range(4):
+            next(blocks)
+        new = [each for each in set(threading.enumerate()) - before if each.name == "ahead"]
+        assert [each.daemon for each in new] == [True]  # it keeps no command from ending
+    assert len(mugs.paths("GET", "/blobs/")) == 1
+    is_over.set()
+    for thread in new:
+        thread.join(30)
+    assert len(mugs.paths("GET", "/blobs/")) == 1  # nor was it asked again behind its back
 
 
 def test_a_reader_may_stop_early(mugs: RegistryServer, opened: Opened) -> None:
