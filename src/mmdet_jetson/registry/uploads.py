@@ -23,6 +23,7 @@ WHOLE = 8 << 20
 """Bytes up to which a blob goes over in one request; it is not worth a note."""
 _OCTETS = "application/octet-stream"
 _LOST = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
+"""Answers that mean that an upload is not as far as was thought, whatever its blob is."""
 _TRIES = 3
 
 
@@ -34,7 +35,7 @@ class _Upload(msgspec.Struct):
 
 
 class _Restart(PlaceError):
-    """The registry has lost an upload, or will not go on with it."""
+    """The registry has lost an upload, or will not go on with what an earlier attempt sent of it."""
 
 
 @dataclass
@@ -123,7 +124,9 @@ class Uploads:
                 known = None
                 if note:
                     note.unlink(missing_ok=True)
-                raise _Restart(error.message, error.hint) from error
+                if reached[0] or error.status in _LOST:
+                    raise _Restart(error.message, error.hint) from error
+                raise
 
         self._session.retrying(attempt, lambda: reached[0])
 

@@ -428,7 +428,15 @@ def test_what_a_registry_does_not_take(
     server.spoil("PATCH", "/uploads/", status(413), times=9)
     with pytest.raises(PlaceError, match=r"sending the blob [0-9a-f]{12}: it answers 413"):
         write(opened(server), LARGE, tmp_path)
-    assert len(server.paths("PATCH")) == 3
+    assert len(server.paths("PATCH")) == 1
+
+
+def test_an_upload_that_is_lost_starts_anew(
+    server: RegistryServer, opened: Opened, tmp_path: Path
+) -> None:
+    server.spoil("PATCH", "/uploads/", status(404), times=2)
+    write(opened(server), LARGE, tmp_path)
+    assert server.repositories["team/mugs"].blobs == {BIG.digest: LARGE}
 
 
 def test_a_registry_that_does_not_read(opened: Opened, tmp_path: Path) -> None:
