@@ -31,7 +31,7 @@ class Repository:
         self._repository = reference.repository
         self._manifests = Manifests(self._session, reference.repository)
         self._referrers = Referrers(self._session, reference.repository, self._manifests)
-        self._uploads = Uploads(self._session, reference.repository, notes, self.has)
+        self._uploads = Uploads(self._session, reference.repository, notes, self._has_now)
 
     @property
     def name(self) -> str:
@@ -56,9 +56,13 @@ class Repository:
 
     def has(self, blob: Descriptor) -> bool:
         """Whether a blob that is no manifest is there."""
+        return self._session.retrying(lambda: self._has_now(blob))
+
+    def _has_now(self, blob: Descriptor) -> bool:
+        """The same in one attempt."""
         doing = f"looking for the blob {blob.digest[7:19]}"
         path = f"/v2/{self._repository}/blobs/{blob.digest}"
-        answer = self._session.ask(Request(doing, "HEAD", path, hoped=frozenset({200, 404})))
+        answer = self._session.ask_once(Request(doing, "HEAD", path, hoped=frozenset({200, 404})))
         size = answer.headers.get("Content-Length", "")
         if answer.status == 200 and size.isdecimal() and int(size[:20]) != blob.size:
             raise PlaceError(

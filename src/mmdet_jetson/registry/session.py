@@ -84,20 +84,25 @@ class Session:
             is_plain_allowed=access.plain_http,
         )
 
-    def ask(self, request: Request, limit: int = MAX_JSON) -> Answer:
+    def ask(self, request: Request) -> Answer:
         """Get a whole answer, tried again while that may help.
 
         Raises:
             PlaceError: there is none of those hoped for.
         """
+        return self.retrying(lambda: self.ask_once(request))
 
-        def attempt() -> Answer:
-            with self.open(request) as response:
-                has_body = request.method != "HEAD"
-                content = read_whole(response, limit, self.doing(request)) if has_body else b""
-                return Answer(response.status, response.headers, content)
+    def ask_once(self, request: Request) -> Answer:
+        """Get a whole answer in one attempt, for what is tried again as a whole.
 
-        return self.retrying(attempt)
+        Raises:
+            Dropped: there is none now.
+            PlaceError: there is none of those hoped for.
+        """
+        with self.open(request) as response:
+            has_body = request.method != "HEAD"
+            content = read_whole(response, MAX_JSON, self.doing(request)) if has_body else b""
+            return Answer(response.status, response.headers, content)
 
     def retrying(self, attempt: Callable[[], T], progress: Callable[[], int] = NO_PROGRESS) -> T:
         """Try again after each `Dropped`, until several in a row have brought no ``progress``."""
@@ -162,7 +167,7 @@ class Session:
         secure, plain = origin_of(self._host, "https"), origin_of(self._host, "http")
         may_be_plain = plain.is_loopback or self._access.plain_http
         try:
-            retry(lambda: self._hello(secure, may_be_plain=may_be_plain), self.patience)
+            self._hello(secure, may_be_plain=may_be_plain)
         except NoTls as error:
             if not may_be_plain:
                 raise
@@ -171,7 +176,7 @@ class Session:
                 raise
         else:
             return secure
-        retry(lambda: self._hello(plain, may_be_plain=False), self.patience)
+        self._hello(plain, may_be_plain=False)
         return plain
 
     def _hello(self, origin: Origin, *, may_be_plain: bool) -> None:
@@ -241,11 +246,6 @@ class Session:
 
     def _ask_for_token(self, url: Url, headers: dict[str, str], form: bytes | None) -> Answer:
         doing = f"{self.name}: asking {url.origin} for a token"
-        return retry(lambda: self._token_answer(doing, url, headers, form), self.patience)
-
-    def _token_answer(
-        self, doing: str, url: Url, headers: dict[str, str], form: bytes | None
-    ) -> Answer:
         response = self._send(doing, "POST" if form else "GET", url, headers, form)
         if response.status in (401, 403) and (form or "Authorization" in headers):
             response.close()

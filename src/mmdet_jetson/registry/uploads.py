@@ -136,7 +136,7 @@ class Uploads:
         request = Request(
             doing, "POST", self._start_path, headers, writes=True, hoped=frozenset({202})
         )
-        answer = self._session.ask(request)
+        answer = self._session.ask_once(request)
         return _Upload(self._location(answer, doing, self._start_path), 0)
 
     def _status(self, blob: Descriptor, upload: _Upload) -> _Upload | None:
@@ -144,7 +144,7 @@ class Uploads:
         doing = f"asking how much of {_shown(blob)} is there"
         hoped = frozenset({200, 202, 204, 400, 404, 410, 416})
         request = Request(doing, "GET", upload.path, writes=True, hoped=hoped)
-        answer = self._session.ask(request)
+        answer = self._session.ask_once(request)
         if answer.status >= 400:
             return None
         offset = _range_end(answer)

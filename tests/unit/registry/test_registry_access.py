@@ -356,6 +356,15 @@ def test_it_is_not_tried_for_ever(server: RegistryServer, opened: Opened) -> Non
     assert len(server.paths("GET", "/tags/")) == 3
 
 
+@pytest.mark.parametrize("path", ["/v2/$", "/token"])
+def test_retries_do_not_multiply_on_the_way(path: str, opened: Opened, log_in: LogIn) -> None:
+    with RegistryServer(auth="bearer") as server:
+        log_in(server)
+        server.spoil("GET", path, status(503), times=99)
+        assert "it answers 503" in refused(opened(server))
+        assert len(server.paths("GET", path)) == 3
+
+
 def test_it_waits_as_long_as_asked(
     server: RegistryServer, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -439,6 +439,20 @@ def test_an_upload_that_is_lost_starts_anew(
     assert server.repositories["team/mugs"].blobs == {BIG.digest: LARGE}
 
 
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/uploads/"), ("HEAD", "/blobs/"), ("GET", "/uploads/")]
+)
+def test_retries_do_not_multiply(
+    method: str, path: str, content: bytes, server: RegistryServer, opened: Opened, tmp_path: Path
+) -> None:
+    server.spoil(method, path, status(503), times=99)
+    server.spoil("PUT", "/uploads/", cut_request(0), times=99)
+    with pytest.raises(PlaceError):
+        write(opened(server), content, tmp_path)
+    assert len(server.paths(method, path)) <= 4  # of a large one the first brings progress
+
+
 def test_a_registry_that_does_not_read(opened: Opened, tmp_path: Path) -> None:
     def stuck(_: object) -> None:
         time.sleep(0.5)
