@@ -35,7 +35,7 @@ class _Upload(msgspec.Struct):
 
 
 class _Restart(PlaceError):
-    """The registry has lost an upload, or will not go on with what an earlier attempt sent of it."""
+    """The registry has lost an upload, or will not go on with what was sent of it before."""
 
 
 @dataclass

@@ -443,7 +443,7 @@ def test_an_upload_that_is_lost_starts_anew(
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/uploads/"), ("HEAD", "/blobs/"), ("GET", "/uploads/")]
 )
-def test_retries_do_not_multiply(
+def test_retries_do_not_multiply(  # noqa: PLR0917
     method: str, path: str, content: bytes, server: RegistryServer, opened: Opened, tmp_path: Path
 ) -> None:
     server.spoil(method, path, status(503), times=99)
