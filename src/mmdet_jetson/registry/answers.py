@@ -30,6 +30,10 @@ class Refused(PlaceError):
         self.status, self.codes = status, codes
 
 
+class Astray(PlaceError):
+    """What answers is a page for people, or leads to where nothing of a registry is."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A whole answer, or one without a body."""
@@ -140,10 +144,10 @@ def refuse_web_page(headers: Mapping[str, str], doing: str) -> None:
     """Refuse a page for people: a login, or a site that is no registry.
 
     Raises:
-        PlaceError: it is one.
+        Astray: it is one.
     """
     if media_type(headers) == "text/html":
-        raise PlaceError(
+        raise Astray(
             f"{doing}: the answer is a web page, not a registry's",
             "check the host, and whether a proxy or a login page answers for it",
         )

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from mmdet_jetson.registry.answers import Answer, Refused, media_type
+from mmdet_jetson.registry.answers import Answer, Astray, Refused, media_type
 from mmdet_jetson.registry.lists import decode, pages, read_tags
 from mmdet_jetson.registry.manifests import Manifests
 from mmdet_jetson.registry.place import Content, PlaceError
@@ -24,7 +24,8 @@ from mmdet_jetson.registry.reference import is_digest
 from mmdet_jetson.registry.session import Session
 from mmdet_jetson.store.oci import INDEX, Descriptor, Manifest, canonical_json, digest_of
 
-_NOT_OFFERED = frozenset({404, 405, 501})
+_NOT_OFFERED = frozenset({400, 404, 405, 406, 501})
+"""404 by the specification; the others are seen, too, and so are pages for people."""
 _MAY_BE_MISSING = frozenset({400, 404, 422})
 _MOST_ROUNDS = 30
 _LONGEST_PAUSE = 0.5  # seconds
@@ -77,6 +78,15 @@ class Referrers:
 
     def _by_api(self, digest: str) -> dict[str, _Entry] | None:
         """The registry's own list by digest; None where it keeps none."""
+        try:
+            return self._read_by_api(digest)
+        except Astray:
+            if self._is_offered:
+                raise
+            self._is_offered = False
+            return None
+
+    def _read_by_api(self, digest: str) -> dict[str, _Entry] | None:
         doing = f"asking who refers to {digest[:19]}"
         path = f"/v2/{self._repository}/referrers/{digest}"
         found: dict[str, _Entry] = {}
@@ -91,7 +101,7 @@ class Referrers:
                     f"{self._session.name}: {doing}: the answer is {media_type(answer.headers)}"
                 )
             found.update(self._entries(answer.content, doing))
-        self._is_offered = True
+            self._is_offered = True
         return found
 
     def _listed(self, digest: str) -> dict[str, _Entry]:

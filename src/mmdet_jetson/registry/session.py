@@ -14,6 +14,7 @@ from mmdet_jetson import __version__
 from mmdet_jetson.registry.answers import (
     MAX_JSON,
     Answer,
+    Astray,
     finish,
     read_whole,
     refuse,
@@ -233,13 +234,13 @@ class Session:
             response = self._send(self.doing(request), request.method, target, headers, None)
         if response.status in _REDIRECTS:
             response.close()
-            raise PlaceError(f"{self.name}: {request.doing}: more than {_MOST_REDIRECTS} redirects")
+            raise Astray(f"{self.name}: {request.doing}: more than {_MOST_REDIRECTS} redirects")
         return response
 
     def _check_redirect(self, request: Request, here: Origin, target: Origin) -> None:
         stays = here.scheme == "http" and (target.is_loopback or self._access.plain_http)
         if target.scheme == "http" and not stays:
-            raise PlaceError(
+            raise Astray(
                 f"{self.name}: {request.doing}: the registry redirects to {target}, without TLS",
                 "ask whoever runs the registry why",
             )

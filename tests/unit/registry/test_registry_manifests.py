@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from impatience import FAST
 from registry_content import EMPTY, blob_of, content_of, file_of, index_of, manifest_of
-from registry_faults import body, changed, header, status, unanswered
+from registry_faults import body, changed, header, redirect, status, unanswered
 from registry_server import Answer, Fault, RegistryServer
 
 from mmdet_jetson.registry import referrers
@@ -339,6 +339,46 @@ def test_the_api_is_asked_for_once(listless: RegistryServer, opened: Opened) -> 
         for _ in range(3):
             repository.referrers(MUG.descriptor.digest)
         assert len(listless.paths("GET", "/referrers/")) == 1
+
+
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        status(400),
+        status(406),
+        status(405),
+        status(404, HTML, b"<html>"),
+        status(200, HTML, b"<html>Log in!"),
+        redirect("/somewhere/else.html", 303),
+        redirect("/v2/team/mugs/referrers/again", 302),
+        redirect("http://far.example/login", 302),
+    ],
+    ids=range(8),
+)
+def test_a_registry_says_in_many_ways_that_it_has_no_api(
+    answer: Fault, listless: RegistryServer, opened: Opened
+) -> None:
+    with listless:
+        listless.spoil("GET", "/referrers/", answer, times=99)
+        listless.spoil("GET", "/somewhere/", status(200, HTML, b"<html>Log in!"), times=99)
+        repository = opened(listless)
+        repository.put_manifest(HANDLE, [])
+        assert digests(repository.referrers(MUG.descriptor.digest)) == {HANDLE.descriptor.digest}
+
+
+def test_a_list_that_goes_on_elsewhere_is_not_taken_for_none(
+    mugs: RegistryServer, opened: Opened
+) -> None:
+    following = '</v2/team/mugs/referrers/more>; rel="next"'
+    repository = opened(mugs)
+    repository.put_manifest(HANDLE, [])
+    mugs.spoil("GET", "/referrers/", header("Link", following))
+    mugs.spoil("GET", "/referrers/", status(200, HTML, b"<html>Log in!"), times=2)
+    assert "is a web page" in refused(lambda: repository.referrers(MUG.descriptor.digest))
+    assert "is a web page" in refused(lambda: repository.referrers(MUG.descriptor.digest))
 
 
 def test_a_registry_with_the_api_may_not_know_the_repository_yet(
