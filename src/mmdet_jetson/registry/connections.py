@@ -10,10 +10,12 @@ import ssl
 import time
 from dataclasses import dataclass
 from typing import cast
+from urllib.parse import unquote
 from urllib.request import getproxies, proxy_bypass
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util import make_headers, parse_url
 
 from mmdet_jetson.registry.origin import Origin
 
@@ -105,11 +107,18 @@ def make_manager(
     proxy = None if origin.is_loopback else getproxies().get(origin.scheme)
     if proxy and not proxy_bypass(origin.host):
         proxy = proxy if "://" in proxy else f"http://{proxy}"  # as others read it
-        manager: PoolManager = ProxyManager(proxy, **options)  # type: ignore[arg-type]
+        manager: PoolManager = ProxyManager(proxy, proxy_headers=_who(proxy), **options)  # type: ignore[arg-type]
     else:
         manager = PoolManager(**options)  # type: ignore[arg-type]
     manager.pool_classes_by_scheme = _pool_classes(patience)
     return manager
+
+
+def _who(proxy: str) -> dict[str, str]:
+    """Tell a proxy the user and the password of its address, which urllib3 does not do itself."""
+    auth = parse_url(proxy).auth
+    # Latin-1 is what urllib3 encodes it with, so the bytes stay what they are.
+    return make_headers(proxy_basic_auth=unquote(auth, "latin-1")) if auth else {}
 
 
 def _pool_classes(patience: Patience) -> dict[str, type[HTTPConnectionPool]]:

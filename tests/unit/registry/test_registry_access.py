@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from impatience import FAST
 from registry_content import EMPTY, blob_of, file_of
 from registry_faults import body, cut_answer, header, redirect, silent, status, unanswered
 from registry_server import IDENTITY, PASSWORD, USER, Handler, RegistryServer
+from urllib3.exceptions import HTTPError
 
 from mmdet_jetson.registry.answers import retry_after
 from mmdet_jetson.registry.challenges import Challenge, best_challenge, parse_challenges
+from mmdet_jetson.registry.connections import make_manager
+from mmdet_jetson.registry.origin import Origin
 from mmdet_jetson.registry.place import PlaceError
 from mmdet_jetson.registry.reference import RegistryReference
 from mmdet_jetson.registry.repository import Repository
@@ -554,6 +558,22 @@ def test_a_proxy_of_the_environment_is_used(
     monkeypatch.setenv("NO_PROXY", "far.invalid")
     monkeypatch.setenv("no_proxy", "far.invalid")
     assert "no host of that name" in refused(elsewhere("far.invalid", plain_http=False))
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_is_told_who_asks(
+    scheme: str, server: RegistryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, f"http://potter:cl%40y%20%C3%A9@{server.address}")
+    manager = make_manager(Origin(scheme, "far.example", 5000), None, FAST, 1)
+    with suppress(HTTPError):
+        manager.request("GET", f"{scheme}://far.example:5000/v2/")
+    headers = {name.lower(): value for name, value in server.asked[0].headers.items()}
+    told = headers.get("proxy-authorization", "").removeprefix("Basic ")
+    assert base64.b64decode(told).decode() == "potter:cl@y é"
 
 
 def test_a_proxy_is_never_between_this_machine_and_itself(
