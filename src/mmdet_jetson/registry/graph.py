@@ -81,7 +81,7 @@ def walk(place: Place, roots: Iterable[Descriptor], workers: Workers, *, evidenc
         PlaceError: one is missing, or not as the specification says, or there is no end of them.
     """
     graph, todo = Graph(), list(roots)
-    for _ in range(DEPTH):
+    for _ in range(DEPTH + 1):  # once more than that finds nothing new, or too much
         new = {each.digest: each for each in todo if each.digest not in graph.nodes}
         if not new:
             _check_kinds(graph, place)
