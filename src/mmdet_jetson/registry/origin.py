@@ -45,8 +45,11 @@ class Url:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, without a port, is this machine itself."""
-    if host == "localhost" or host.endswith(".localhost"):
+    """Whether a host, without a port, is this machine itself.
+
+    A name below ``localhost`` should be (RFC 6761), and a name server may answer otherwise.
+    """
+    if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback

@@ -515,9 +515,7 @@ RAW = [
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{}",
     b"HTTP/1.1 200 OK\r\nLocation: \xff\xfe\r\nLink: <\xff>; rel=next\r\nContent-Length: 2\r\n\r\n{}",
     b"HTTP/1.1 307 \xff\r\nLocation: http://\xff\xfe..com/\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 307 x\r\nLocation: http://"
-    + b"a" * 70
-    + b".localhost/\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 307 x\r\nLocation: https://" + b"a" * 70 + b".example/\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 401 x\r\nContent-Length: 0\r\n\r\n",
     b'HTTP/1.1 401 x\r\nWWW-Authenticate: Bearer realm="\xff"\r\nContent-Length: 0\r\n\r\n',
     b"HTTP/1.1 100 Continue\r\n\r\n" * 3,
