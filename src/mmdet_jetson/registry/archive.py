@@ -288,6 +288,10 @@ def _locked(beside: Path, path: Path) -> Iterator[None]:
     with stream:
         try:
             portalocker.lock(stream, flags)
-        except portalocker.LockException as error:
-            raise UserError(f"another run is writing {path}", "wait for it") from error
+            # The other may have given it its place since it was opened here, or removed it.
+            is_here = os.path.samestat(os.fstat(stream.fileno()), beside.stat())
+        except (portalocker.LockException, FileNotFoundError):
+            is_here = False
+        if not is_here:
+            raise UserError(f"another run is writing {path}", "wait for it")
         yield

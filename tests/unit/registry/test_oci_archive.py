@@ -5,7 +5,9 @@ import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
+import portalocker
 import pytest
 from small_artifacts import blob_of
 from small_runs import Run, is_clean, manifests, small_run
@@ -93,6 +95,25 @@ def test_one_writes_at_a_time(run: Run, file: Path) -> None:
         pytest.raises(UserError, match="another run is writing"),
     ):
         push_to(run, file, "mugs")
+
+
+def test_a_lock_on_what_another_has_finished_is_none(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening the file and locking it, the other gives it its place, or removes it."""
+    lock = portalocker.lock
+
+    def late(stream: IO[bytes], flags: portalocker.LockFlags) -> None:
+        file.with_name(".mugs.tar.partial").unlink()
+        lock(stream, flags)
+
+    monkeypatch.setattr(portalocker, "lock", late)
+    with (
+        pytest.raises(UserError, match="another run is writing"),
+        write_archive("oci-archive:mugs.tar", file),
+    ):
+        pass
+    assert not file.exists()
 
 
 def test_a_folder_is_needed(run: Run, file: Path) -> None:
