@@ -110,7 +110,7 @@ class Manifests:
         return found
 
     def _check_type(self, kind: str, doing: str) -> None:
-        if kind == "text/html" or kind not in MANIFESTS:
+        if kind not in MANIFESTS:
             raise PlaceError(
                 f"{self._session.name}: {doing}: {printable(kind) or 'something without a type'} is"
                 " no manifest that is known here",
