@@ -14,6 +14,7 @@ from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.containers.objects import DockerHostError
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import folder_to_write
+from mmdet_jetson.registry.names import is_name
 from mmdet_jetson.running.jobs import DAYS_KEPT, sweep
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.runtimes.selection import RuntimeOptions
@@ -63,7 +64,7 @@ def _not_found(store: Store, name: str, verb: str = "") -> UserError:
         return UserError(f"{name} is damaged: {flaw}", "run again, or `invoke verify --mend`")
     if store.bundle(name):
         return UserError(f"{name} is a bundle", f"name one of its parts: invoke show {name}")
-    names = [tag for tag in store.tags() if not is_cache_tag(tag)]
+    names = [tag for tag in store.tags() if is_name(tag)]
     hint = nearest(name, names) if names else "nothing has a name yet: run `invoke demo`"
     if verb:
         names = [tag for tag in names if f".{verb}-" in tag]

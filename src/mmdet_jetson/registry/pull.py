@@ -17,7 +17,7 @@ from mmdet_jetson.registry.moving import (
     is_artifact,
     report,
 )
-from mmdet_jetson.registry.names import Root, asked_for, is_name
+from mmdet_jetson.registry.names import Root, asked_for, digest_tag
 from mmdet_jetson.registry.place import Place, PlaceError
 from mmdet_jetson.registry.workers import Workers
 from mmdet_jetson.store import Artifact, Descriptor, Store, cache_tag, is_cache_tag
@@ -44,7 +44,7 @@ def pull(
         place: where they are.
         names: tags, names of runs or digests.
         store: where they go; it has the tags that were asked for, and those that results are
-            looked up by.
+            looked up by. What was asked for by its digest is tagged with that, so that it stays.
         evidence: whether what refers to them comes along, and what refers to that.
         watch: told how far it is.
 
@@ -53,13 +53,33 @@ def pull(
         PlaceError: the place cannot be reached, or what it has is wrong; the store is as before,
             and a rerun reads only the rest.
     """
+    return bring(place, asked_for(place, names), store, evidence=evidence, watch=watch)
+
+
+def bring(
+    place: Place,
+    asked: Sequence[Root],
+    store: Store,
+    *,
+    evidence: bool = False,
+    hold: bool = True,
+    watch: Watch | None = None,
+) -> Moved:
+    """Bring what a place has told of into the store, as `pull` does.
+
+    Without ``hold`` what has no tag of its own stays only as long as its key or its subject holds
+    it.
+
+    Raises:
+        UserError: the disk has no room.
+        PlaceError: it is not there any more, or as in `pull`.
+    """
     workers = Workers()
-    asked = asked_for(place, names)
     graph = walk(place, [root for _, root in asked], workers, evidence=evidence)
     check_ours(graph, place)
     layout = Layout(store.root)
     with taking_in(layout) as intake:
-        return _Pull(place, layout, intake, workers, watch or Quiet()).run(graph, asked)
+        return _Pull(place, layout, intake, workers, watch or Quiet()).run(graph, asked, hold=hold)
 
 
 class _Pull:
@@ -72,13 +92,13 @@ class _Pull:
         self._workers = workers
         self._tally = Tally(watch, workers)
 
-    def run(self, graph: Graph, asked: Sequence[Root]) -> Moved:
+    def run(self, graph: Graph, asked: Sequence[Root], *, hold: bool) -> Moved:
         """Take everything in, and name it in one go."""
         lacking = [blob for blob in graph.blobs.values() if not self._intake.has(blob)]
         self._check_room(lacking)
         self._tally.plan(lacking)
         artifacts = self._artifacts(graph)
-        tags = self._tags(graph, asked, artifacts)
+        tags = self._tags(graph, asked, artifacts, hold=hold)
         rest = [blob for blob in lacking if not self._intake.has(blob)]
         # The largest first: they end last.
         self._workers.map(self._receive, sorted(rest, key=lambda blob: -blob.size))
@@ -127,15 +147,15 @@ class _Pull:
             raise PlaceError(f"{what} is not what was asked for: {error}", HINT) from error
 
     def _tags(
-        self, graph: Graph, asked: Sequence[Root], artifacts: dict[str, Artifact]
+        self, graph: Graph, asked: Sequence[Root], artifacts: dict[str, Artifact], *, hold: bool
     ) -> dict[str, list[str]]:
         """The tags of each manifest: what was asked for, and the key it is looked up by."""
         tags: dict[str, list[str]] = {digest: [UNNAMED] for digest in graph.nodes}
         for tag, root in asked:
             if is_cache_tag(tag):
                 self._check_key(tag, artifacts.get(root.digest))
-            if tag and (is_name(tag) or is_cache_tag(tag)):
-                tags[root.digest].append(tag)
+            if tag or hold:
+                tags[root.digest].append(tag or digest_tag(root.digest))
         keyed = [each for each in artifacts.values() if each.provenance.key]
         named = self._workers.map(
             lambda each: self._place.resolve(cache_tag(each.provenance.key)), keyed

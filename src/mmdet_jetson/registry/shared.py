@@ -13,7 +13,7 @@ import msgspec
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.moving import Quiet, Watch
 from mmdet_jetson.registry.place import Place, PlaceError
-from mmdet_jetson.registry.pull import pull
+from mmdet_jetson.registry.pull import bring
 from mmdet_jetson.registry.push import push
 from mmdet_jetson.store import Artifact, Descriptor, Store, cache_tag, oci
 from mmdet_jetson.store.manifests import decode_artifact
@@ -84,7 +84,8 @@ class SharedStore:
             raise Lost
         try:
             watch = self._watching(f"fetching {artifact.provenance.step}")
-            pull(self.place, [artifact.digest], self._store, evidence=False, watch=watch)
+            # By its descriptor: a name that is not there any more would be the user's mistake.
+            bring(self.place, [("", artifact.descriptor)], self._store, hold=False, watch=watch)
         except PlaceError as error:
             self._drop(key, f"{_name(artifact)} cannot be fetched", error)
             raise Lost from error

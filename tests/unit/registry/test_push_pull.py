@@ -141,6 +141,26 @@ def test_a_bundle_and_what_it_holds_are_kept_by_digest(
     assert is_clean(second)
 
 
+@pytest.mark.parametrize("cut", [71, 19])
+def test_what_is_pulled_by_its_digest_stays(
+    run: Run, folder: Path, second: Store, cut: int
+) -> None:
+    bundle = make_bundle(run.store, list(run.made.values()), "mugs.bundle")
+    push_to(run, folder, "mugs.bundle")
+    named = pull_from(folder, second, bundle.digest[:cut]).named
+    assert [(each.tag, each.digest) for each in named] == [("", bundle.digest)]
+
+    Store(second.root).gc(lambda tag: not is_cache_tag(tag))
+    again = Store(second.root)
+    assert again.bundle(bundle.digest)
+    assert {each.digest for each in again.artifacts()} == {m.digest for m in run.made.values()}
+    assert pull_from(folder, again, bundle.digest).blobs_sent == 0
+    kept = digest_tag(bundle.digest)
+    with open_folder("oci:third", folder.with_name("third"), writing=True) as place:
+        assert push(again, [kept], place).named[0].tag == ""
+        assert place.resolve(kept)
+
+
 def test_another_result_of_the_same_step_takes_no_tag_away(
     run: Run, folder: Path, tmp_path: Path, second: Store
 ) -> None:

@@ -37,6 +37,7 @@ class Flaky:
         self.error = PlaceError(f"{self.name} does not answer")
         self.takes_nothing = False
         self.lacks: set[str] = set()
+        self.forgot: set[str] = set()
         self.changes = False
         self.asked: list[str] = []
 
@@ -51,11 +52,11 @@ class Flaky:
 
     def resolve(self, reference: str) -> Descriptor | None:
         self._check(reference)
-        return self._place.resolve(reference)
+        return None if reference in self.forgot else self._place.resolve(reference)
 
     def manifest(self, reference: str) -> Content | None:
         self._check(reference)
-        return self._place.manifest(reference)
+        return None if reference in self.forgot else self._place.manifest(reference)
 
     def tags(self) -> list[str]:
         self._check("tags")
@@ -342,6 +343,23 @@ def test_what_cannot_be_fetched_is_made_here_and_what_follows_looked_at_again(
     assert second.runtime.runs == ["train", "dataset"]
     (said,) = second.said
     assert "cannot be fetched: docker://registry.example.com/team has no blob" in said
+
+
+def test_what_vanishes_after_it_was_looked_up_is_made_here(
+    first: Clone, second: Clone, place: Flaky
+) -> None:
+    """As by a rule of the registry that deletes what is old, in the hours of a training."""
+    made = first.run(DATASET, TRAIN, pushes=True)
+    place.forgot = {made[TRAIN.name].digest}
+    second.run()
+    assert second.runtime.runs == ["train", "dataset"]
+    assert "is missing (push it there again); it is made here instead" in second.said[0]
+
+
+def test_what_was_fetched_is_held_by_its_key_alone(first: Clone, second: Clone) -> None:
+    first.run(DATASET, pushes=True)
+    second.run(DATASET)
+    assert [tag for tag in second.store.tags() if tag.startswith("digest.")] == []
 
 
 def test_what_was_made_again_is_not_made_again_when_all_is_looked_at_again(
