@@ -1,5 +1,6 @@
 """Artifacts between stores, by way of a folder in OCI layout."""
 
+import json
 import os
 import random
 import signal
@@ -380,6 +381,34 @@ def test_what_is_no_artifact_is_refused(what: str, run: Run, folder: Path, secon
     bad = content(run)
     retagged(folder, bad, "mugs.train")
     with pytest.raises(PlaceError, match=reason):
+        pull_from(folder, second, "mugs")
+    assert second.tags() == {}
+    assert second.verify().problems == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"key": "\33[31mred/../x"}, r"its key is none: '\\x1b\[31mred"),
+        ({"key": "k" * 200}, "its key is none"),
+        ({"created": "x"}, "it was made at 'x', which is no time"),
+        ({"created": "2024-05-01T10:00:00"}, "it was made at '2024-05-01T10:00:00', which is no"),
+        ({"created": "9999-12-31T23:59:59-12:00"}, "it was made at '9999"),
+    ],
+)
+def test_a_provenance_that_the_store_cannot_use_is_refused(
+    run: Run, folder: Path, second: Store, changes: dict[str, str], reason: str
+) -> None:
+    push_to(run, folder, "mugs")
+    described = Layout(run.store.root).manifest(run.made["train"].descriptor).config
+    assert described
+    config = json.loads(blob_of(run.store, described.digest).read_bytes())
+    config["provenance"] |= changes
+    blob = canonical_json(config)
+    blob_of(Store(folder), digest_of(blob)).write_bytes(blob)
+    pointer = msgspec.structs.replace(described, digest=digest_of(blob), size=len(blob))
+    retagged(folder, changed(run, config=pointer), "mugs.train")
+    with pytest.raises(PlaceError, match=f"does not describe an artifact: {reason}"):
         pull_from(folder, second, "mugs")
     assert second.tags() == {}
     assert second.verify().problems == ()
