@@ -1,5 +1,6 @@
 """Runs of several machines that share their results through one place."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeRuntime, Quiet, dataset_step, everywhere, train_step
+from msgspec.structs import replace as struct_replace
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.explain import IN_REGISTRY, states
@@ -20,6 +22,8 @@ from mmdet_jetson.running.run_step import RunContext, ingredients_on
 from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.runtimes.protocol import StageRun
 from mmdet_jetson.store import Artifact, Descriptor, Store, cache_tag
+from mmdet_jetson.store.layout import Layout
+from mmdet_jetson.store.oci import canonical_json, digest_of
 
 DATASET, TRAIN = dataset_step(), train_step()
 JUDGING = replace(
@@ -332,6 +336,46 @@ def test_a_provenance_that_is_not_what_its_digest_says_is_said_and_made_here(
     second.run(DATASET)
     assert second.runtime.runs == ["dataset"]
     assert "its provenance does not match its digest; it is made here instead" in second.said[0]
+
+
+def changed(before: bytes, after: bytes) -> Callable[[bytes], bytes]:
+    return lambda config: re.sub(before, after, config, count=1)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (changed(rb".*", b"{}"), "does not describe an artifact: Object missing"),
+        (changed(b'"parameters":{', b'"parameters":{"a":' + b"[" * 400_000), "an artifact: "),
+        (changed(b'"created":"[^"]*","env', b'"created":"x","env'), "is no time"),
+        (changed(rb".*", bytes(5 << 20)), "is too large"),
+    ],
+    ids=["empty", "deep", "timeless", "large"],
+)
+def test_a_provenance_that_is_none_is_said_and_made_here(
+    first: Clone,
+    second: Clone,
+    place: Flaky,
+    config: Callable[[bytes], bytes],
+    reason: str,
+) -> None:
+    made = first.run(DATASET, pushes=True)[DATASET.name]
+    layout = Layout(first.store.root)
+    manifest = layout.manifest(made.descriptor)
+    assert manifest.config
+    blob = config(layout.read(manifest.config))
+    source = first.store.root / "config"
+    source.write_bytes(blob)
+    pointer = struct_replace(manifest.config, digest=digest_of(blob), size=len(blob))
+    place.write(pointer, source, lambda _: None)
+    content = canonical_json(struct_replace(manifest, config=pointer))
+    named = struct_replace(made.descriptor, digest=digest_of(content), size=len(content))
+    place.put_manifest(Content(named, content), [cache_tag(made.provenance.key)])
+
+    second.run(DATASET)
+    assert second.runtime.runs == ["dataset"]
+    assert reason in second.said[0]
+    assert second.said[0].endswith("; it is made here instead")
 
 
 def test_what_cannot_be_fetched_is_made_here_and_what_follows_looked_at_again(
