@@ -132,7 +132,11 @@ class _Push:
             tags.append(keeping)
         if tags or not self._is_listed(node):
             kept = cache_tag(key) if key else keeping
-            self._place.put_manifest(Content(node.descriptor, node.content), tags or [kept])
+            content = Content(node.descriptor, node.content)
+            self._place.put_manifest(content, tags or [kept])
+            # No registry compares before it writes: another push may have got the key just now.
+            if key and keeping not in tags and not self._names(cache_tag(key), digest):
+                self._place.put_manifest(content, [keeping])
 
     def _is_listed(self, node: Node) -> bool:
         """Whether what a manifest refers to knows of it there: a push may have ended before."""

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.graph import read_node
 from mmdet_jetson.registry.moving import Quiet, Watch, artifact_of, config_of, is_artifact
+from mmdet_jetson.registry.names import digest_tag
 from mmdet_jetson.registry.place import Place, PlaceError
 from mmdet_jetson.registry.pull import bring
 from mmdet_jetson.registry.push import push
@@ -180,13 +181,17 @@ class SharedStore:
             watch = self._watching(f"pushing {artifact.provenance.step}")
             push(self._store, [artifact.digest], self.place, evidence=False, watch=watch, tag=tag)
             self._pushed += 1
-            if known and (anew or key in self._wrong):
-                self._name(artifact, cache_tag(key))
+            if known and key in self._wrong:
+                self._name(artifact.digest, cache_tag(key))
+            elif known and anew:
+                # What was made of it needs it, and it may have no other tag that keeps it.
+                self._name(known.digest, digest_tag(known.digest))
+                self._name(artifact.digest, cache_tag(key))
         elif not _is(named, artifact):  # all of it is there
-            self._name(artifact, tag)
+            self._name(artifact.digest, tag)
 
-    def _name(self, artifact: Artifact, tag: str) -> None:
-        if found := self.place.manifest(artifact.digest):
+    def _name(self, digest: str, tag: str) -> None:
+        if found := self.place.manifest(digest):
             self.place.put_manifest(found, [tag])
 
     def _asked(self, key: str, kind: str) -> Artifact | None:

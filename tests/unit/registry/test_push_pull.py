@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -179,6 +179,30 @@ def test_another_result_of_the_same_step_takes_no_tag_away(
     assert cache_tag(key) not in second.tags()
     pull_from(folder, other.store, run.made["train"].digest)
     assert other.store.tags()[cache_tag(key)].digest == again.digest
+
+
+def test_who_loses_the_race_for_a_key_is_kept_by_its_digest(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Run(Store(tmp_path / "other/artifacts"))
+    key = run.made["train"].provenance.key
+    theirs = other.make("train", {"best.pth": b"2"}, "mugs.train", kind="checkpoint", key=key)
+
+    class Raced(Folder):
+        """Somebody's push of the same key comes right after ours, having seen none either."""
+
+        def put_manifest(self, manifest: Content, tags: Sequence[str]) -> None:
+            super().put_manifest(manifest, tags)
+            if cache_tag(key) in tags and manifest.descriptor.digest != theirs.digest:
+                push_to(other, folder.with_name("theirs"), theirs.digest)
+                retagged(folder, manifests(other.store)[theirs.digest], cache_tag(key))
+
+    with ExitStack() as opening:
+        push(run.store, [run.made["train"].digest], Raced("oci:raced", Layout(folder), opening))
+    tags = Store(folder).tags()
+    assert tags[cache_tag(key)].digest == theirs.digest
+    assert tags[digest_tag(run.made["train"].digest)].digest == run.made["train"].digest
 
 
 def test_names_of_what_to_move(run: Run, folder: Path) -> None:

@@ -16,6 +16,7 @@ from mmdet_jetson.planning.explain import IN_REGISTRY, states
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.registry.failures import Dropped
 from mmdet_jetson.registry.folder import Folder, open_folder
+from mmdet_jetson.registry.names import digest_tag
 from mmdet_jetson.registry.place import Content, OnBytes, PlaceError
 from mmdet_jetson.registry.shared import SharedStore
 from mmdet_jetson.running.run_step import RunContext, ingredients_on
@@ -490,6 +491,9 @@ def test_a_step_that_is_made_again_replaces_what_the_registry_has(
     old = first.run(DATASET, pushes=True)[DATASET.name]
     new = second.run(DATASET, pushes=True, again=[DATASET.name])[DATASET.name]
     assert old.digest != new.digest == named(place, new)
+    kept = place.resolve(digest_tag(old.digest))
+    assert kept
+    assert kept.digest == old.digest
 
 
 def test_what_differs_and_was_known_here_stays_here_and_the_registry_s_there(

@@ -56,6 +56,6 @@ def test_a_link_is_not_written_through(layout: Layout, tmp_path: Path) -> None:
     layout.create()
     layout.partial.mkdir()
     (layout.partial / BLOB.digest[7:]).symlink_to(letter)
-    with pytest.raises(UserError, match="[0-9a-f]{64} is a link"), taking_in(layout) as intake:
+    with pytest.raises(UserError, match=r"[0-9a-f]{64} is a link"), taking_in(layout) as intake:
         receive(intake)
     assert letter.read_text() == "a long letter to somebody dear"
