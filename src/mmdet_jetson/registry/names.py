@@ -50,6 +50,11 @@ def roots(place: Place, name: str) -> list[Root]:
     ]  # fmt: skip
     if not named and (digest := _DIGEST.fullmatch(name)):
         found_ = _starting_with(place, digest[1], tags)
+        if not found_ and len(digest[1]) < 64 and not isinstance(place, LayoutPlace):
+            hint = (
+                "a registry knows most digests only whole: name all 64 digits, as `push` says them"
+            )
+            raise UserError(f"nothing in {place.name} is called {name!r}", hint)
         return [("", each) for each in found_] or _nothing(place, name, tags)
     resolved = [
         (tag if is_name(tag) or is_cache_tag(tag) else "", place.resolve(tag)) for tag in named
