@@ -94,6 +94,8 @@ def test_a_tag_in_the_place(run: Run, invoke: Commands, tmp_path: Path) -> None:
         ("push mugs --to oci:a:b:c", "'b:c' is no tag"),
         ("push mugs --to oci:STORE", "is this machine's store"),
         ("push mugs --to oci-archive:STORE/x.tar", "is inside this machine's store"),
+        (f"push mugs --to docker://h.example/a@sha256:{'0' * 64}", "docker://h.example/a is named with a digest"),
+        (f"push mugs --to docker://h.example/a:v1@sha256:{'0' * 64}", "--to docker://h.example/a:TAG\n"),
         ("push mags --to oci:NEW", "nothing in the store is called 'mags'\n  try: did you mean 'mugs'?"),
         ("pull mugs --from oci:NEW", "there is no OCI layout at"),
         ("pull oci:STORE", "does not say what to pull"),
