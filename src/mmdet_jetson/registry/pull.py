@@ -17,7 +17,7 @@ from mmdet_jetson.registry.moving import (
     is_artifact,
     report,
 )
-from mmdet_jetson.registry.names import Root, asked_for, digest_tag
+from mmdet_jetson.registry.names import Root, asked_for, digest_tag, is_release
 from mmdet_jetson.registry.place import Place, PlaceError
 from mmdet_jetson.registry.workers import Workers
 from mmdet_jetson.store import Artifact, Descriptor, Store, cache_tag, is_cache_tag
@@ -94,6 +94,7 @@ class _Pull:
 
     def run(self, graph: Graph, asked: Sequence[Root], *, hold: bool) -> Moved:
         """Take everything in, and name it in one go."""
+        self._check_releases(graph, asked)
         lacking = [blob for blob in graph.blobs.values() if not self._intake.has(blob)]
         self._check_room(lacking)
         self._tally.plan(lacking)
@@ -107,6 +108,19 @@ class _Pull:
         named = [(node.descriptor, tags[digest]) for digest, node in graph.nodes.items()]
         self._intake.commit(named, self._is_result)
         return report(graph, asked, self._tally)
+
+    def _check_releases(self, graph: Graph, asked: Sequence[Root]) -> None:
+        """Refuse to let the name of a release here become another one's."""
+        here = {entry.tag: entry.digest for entry in self._layout.index().manifests if entry.tag}
+        for tag, root in asked:
+            is_bundle = not is_artifact(graph.nodes[root.digest])
+            known = here.get(tag, root.digest)
+            if is_bundle and is_release(tag) and known != root.digest:
+                raise PlaceError(
+                    f"{tag} is {known[7:19]} here, and in {self._place.name} it is bundle "
+                    f"{root.digest[7:19]}",
+                    f"`invoke pull {root.digest}` brings it without that name",
+                )
 
     def _check_room(self, lacking: Sequence[Descriptor]) -> None:
         """Refuse before hours of transfer what no disk can hold, or would fill it to the brim."""

@@ -711,3 +711,46 @@ def test_a_cancelled_transfer_leaves_both_in_order(run: Run, folder: Path, secon
     assert second.verify().problems == ()
     pull_from(folder, second, "mugs")
     assert is_clean(second)
+
+
+def other_release(run: Run, second: Store, folder: Path) -> tuple[str, str]:
+    """Two stores, each with a bundle of its own called v1.2; the second's is in the folder."""
+    ours = make_bundle(run.store, list(run.made.values()), "v1.2")
+    push_to(run, folder.with_name("parts"), "mugs")
+    pull_from(folder.with_name("parts"), second, "mugs")
+    part = second.find("mugs.train")
+    assert part
+    theirs = make_bundle(second, [part], "v1.2")
+    with open_folder("oci:folder", folder, writing=True) as place:
+        push(second, ["v1.2"], place)
+    return ours.digest, theirs.digest
+
+
+def test_a_release_keeps_its_name_in_a_place(run: Run, folder: Path, second: Store) -> None:
+    ours, theirs = other_release(run, second, folder)
+    with pytest.raises(PlaceError, match=f"v1.2 in oci:folder is bundle {theirs[7:19]}"):
+        push_to(run, folder, "v1.2")
+    assert Layout(folder).index().manifests  # what was there
+    assert {e.tag: e.digest for e in Layout(folder).index().manifests}["v1.2"] == theirs
+
+    push_to(run, folder, "v1.2", tag="v1.2")  # as `--to oci:folder:v1.2` asks
+    assert {e.tag: e.digest for e in Layout(folder).index().manifests}["v1.2"] == ours
+
+
+def test_a_release_keeps_its_name_in_the_store(run: Run, folder: Path, second: Store) -> None:
+    ours, theirs = other_release(run, second, folder)
+    with pytest.raises(PlaceError, match=f"v1.2 is {ours[7:19]} here") as refused:
+        pull_from(folder, run.store, "v1.2")
+    assert run.store.tags()["v1.2"].digest == ours
+    assert theirs in refused.value.hint
+    pull_from(folder, run.store, theirs)
+    assert run.store.bundle(theirs)
+
+
+def test_a_release_is_no_part_of_a_run_that_is_called_like_its_start(
+    run: Run, folder: Path
+) -> None:
+    make_bundle(run.store, list(run.made.values()), "v1.2")
+    with pytest.raises(UserError, match="nothing in the store is called 'v1'") as refused:
+        push_to(run, folder, "v1")
+    assert refused.value.hint == "did you mean 'v1.2'?"
