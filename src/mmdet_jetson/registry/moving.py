@@ -54,11 +54,15 @@ class Quiet:
 
 @dataclass(frozen=True)
 class Named:
-    """An artifact that was asked for: its tag, or "", its digest and its kind."""
+    """An artifact that was asked for: its tag, or "", its digest and its kind.
+
+    ``before`` is the digest of another one that had the tag where it went, or "".
+    """
 
     tag: str
     digest: str
     kind: str
+    before: str = ""
 
 
 @dataclass(frozen=True)

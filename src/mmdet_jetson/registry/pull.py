@@ -1,7 +1,8 @@
 """From a place to the store: everything is read and checked before the store names any of it."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from mmdet_jetson.errors import UserError
@@ -17,7 +18,7 @@ from mmdet_jetson.registry.moving import (
     is_artifact,
     report,
 )
-from mmdet_jetson.registry.names import Root, asked_for, digest_tag, is_release
+from mmdet_jetson.registry.names import Root, asked_for, digest_tag, is_name, is_release
 from mmdet_jetson.registry.place import Place, PlaceError
 from mmdet_jetson.registry.workers import Workers
 from mmdet_jetson.store import Artifact, Descriptor, Store, cache_tag, is_cache_tag
@@ -106,16 +107,32 @@ class _Pull:
         for node in graph.nodes.values():
             self._intake.add(node.content, node.descriptor.media_type)
         named = [(node.descriptor, tags[digest]) for digest, node in graph.nodes.items()]
-        self._intake.commit(named, self._is_result)
-        return report(graph, asked, self._tally)
+        before = self._moving(asked)
+        self._intake.commit([*named, *self._nameless(before)], self._is_result)
+        done = report(graph, asked, self._tally)
+        moved = [replace(each, before=before.get(each.tag, "")) for each in done.named]
+        return replace(done, named=tuple(moved))
+
+    def _moving(self, asked: Sequence[Root]) -> dict[str, str]:
+        """The names that shall name something else than now, and the digests that they name."""
+        new = {tag: root.digest for tag, root in asked if tag and is_name(tag)}
+        entries = self._layout.index().manifests
+        named = {entry.tag: entry.digest for entry in entries if entry.tag}
+        return {tag: named[tag] for tag in new if named.get(tag, new[tag]) != new[tag]}
+
+    def _nameless(self, moving: Mapping[str, str]) -> list[tuple[Descriptor, list[str]]]:
+        """What loses its only name to what comes, as a bundle does: its digest is one then."""
+        entries = self._layout.index().manifests
+        held = {entry.digest for entry in entries if entry.tag and entry.tag not in moving}
+        lost = [entry for entry in entries if entry.tag in moving and entry.digest not in held]
+        return [(entry, [digest_tag(entry.digest)]) for entry in lost]
 
     def _check_releases(self, graph: Graph, asked: Sequence[Root]) -> None:
         """Refuse to let the name of a release here become another one's."""
-        here = {entry.tag: entry.digest for entry in self._layout.index().manifests if entry.tag}
+        moving = self._moving(asked)
         for tag, root in asked:
-            is_bundle = not is_artifact(graph.nodes[root.digest])
-            known = here.get(tag, root.digest)
-            if is_bundle and is_release(tag) and known != root.digest:
+            known = moving.get(tag)
+            if known and is_release(tag) and not is_artifact(graph.nodes[root.digest]):
                 raise PlaceError(
                     f"{tag} is {known[7:19]} here, and in {self._place.name} it is bundle "
                     f"{root.digest[7:19]}",

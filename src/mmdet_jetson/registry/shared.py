@@ -47,6 +47,7 @@ class SharedStore:
         self._made: dict[str, Artifact] = {}
         self._unpushed: list[tuple[Artifact, str, bool]] = []
         self._is_gone = False
+        self._takes_none = False
         self._pushed = 0
 
     def look(self, key: str, kind: str) -> Artifact | None:
@@ -95,6 +96,8 @@ class SharedStore:
         """
         key = made.provenance.key
         self._made[key] = made
+        if self._takes_none:
+            return made
         try:
             if _is(self.place.resolve(cache_tag(key)), made):
                 return made
@@ -128,13 +131,18 @@ class SharedStore:
 
         It is found by its key unless the place has another result of that key, and that is whole;
         one that was made ``anew`` replaces it. What cannot be pushed now is said, and `settle`
-        tries again.
+        tries again. A place that no longer answers is waited for once, and not for every result.
         """
+        if self._takes_none:
+            self._unpushed.append((artifact, tag, anew))
+            return
         try:
             self._push(artifact, tag, anew=anew)
         except PlaceError as error:
             self._unpushed.append((artifact, tag, anew))
-            self._say(f"warning: {_name(artifact)} was not pushed: {_sentence(error)}")
+            self._takes_none = not self._answers(error)
+            later = "; nothing more is tried for now" if self._takes_none else ""
+            self._say(f"warning: {_name(artifact)} was not pushed: {_sentence(error)}{later}")
 
     def check_write(self) -> None:
         """Try whether this user may push, before anything is made that takes long.
@@ -154,7 +162,7 @@ class SharedStore:
 
     def settle(self) -> None:
         """Push what could not be pushed when it was made, and say how much went up."""
-        waiting, self._unpushed = self._unpushed, []
+        waiting, self._unpushed, self._takes_none = self._unpushed, [], False
         for artifact, tag, anew in waiting:
             self.offer(artifact, tag, anew=anew)
         if self._pushed:

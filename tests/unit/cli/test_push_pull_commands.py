@@ -65,6 +65,16 @@ def test_there_and_back(run: Run, invoke: Commands, tmp_path: Path) -> None:
     assert is_clean(Store(tmp_path / "second"))
 
 
+def test_a_name_that_moves_is_told(run: Run, invoke: Commands, tmp_path: Path) -> None:
+    place = f"oci:{tmp_path}/folder"
+    invoke("artifacts", "push", "mugs.train", "--to", place)
+    engine = run.made["engine-pc"]
+    run.store.tag(engine, "mugs.train")
+    assert "  mugs.train named" not in invoke("second", "pull", "mugs.train", "--from", place)[1]
+    said = invoke("artifacts", "pull", "mugs.train", "--from", place)[1]
+    assert f"\n  mugs.train named {engine.digest} here before, which stays in the store\n" in said
+
+
 def test_without_evidence(run: Run, invoke: Commands, tmp_path: Path) -> None:
     place = f"oci:{tmp_path}/folder"
     said = invoke("artifacts", "push", "mugs.engine-pc", "--to", place, "--no-evidence")[1]

@@ -205,6 +205,34 @@ def test_who_loses_the_race_for_a_key_is_kept_by_its_digest(
     assert tags[digest_tag(run.made["train"].digest)].digest == run.made["train"].digest
 
 
+def test_names_that_a_pull_moves_are_told_and_nothing_is_lost(
+    run: Run, folder: Path, second: Store, tmp_path: Path
+) -> None:
+    make_bundle(run.store, list(run.made.values()), "mugs.bundle")
+    push_to(run, folder, "mugs")
+    (tmp_path / "other").mkdir()
+    ours = Run(Store(tmp_path / "other/artifacts"))
+    trained = ours.make("train", {"best.pth": b"2"}, "mugs.train", kind="checkpoint", key="ours")
+    bundle = make_bundle(ours.store, [trained], "mugs.bundle")
+    given = ours.make("given", {"a": b"2"}, "mugs.given", key="")
+
+    moved = pull_from(folder, ours.store, "mugs")
+    assert {each.tag: each.before for each in moved.named if each.before} == {
+        "mugs.train": trained.digest,
+        "mugs.bundle": bundle.digest,
+    }
+    tags = Store(ours.store.root).tags()
+    assert tags["mugs.train"].digest == run.made["train"].digest
+    assert tags[cache_tag("ours")].digest == trained.digest
+    assert tags[digest_tag(bundle.digest)].digest == bundle.digest
+    assert tags["mugs.given"].digest == given.digest
+    kept = {tag for tag in tags if tag.startswith("digest.")}
+    assert kept == {digest_tag(bundle.digest)}
+    assert not [each for each in pull_from(folder, ours.store, "mugs").named if each.before]
+    ours.store.gc(lambda tag: not is_cache_tag(tag))
+    assert {each.digest for each in Store(ours.store.root).bundles()} >= {bundle.digest}
+
+
 def test_names_of_what_to_move(run: Run, folder: Path) -> None:
     engine = run.made["engine-pc"]
     for name in (engine.digest, engine.digest[7:], engine.digest[7:19], engine.digest[:19]):

@@ -272,6 +272,23 @@ def test_what_could_not_be_pushed_is_an_error_at_the_end(first: Clone, place: Fl
     assert "was not pushed: docker://registry.example.com/team refuses: denied" in first.said[0]
 
 
+def test_a_registry_that_went_away_is_waited_for_twice_and_not_for_every_result(
+    first: Clone, place: Flaky
+) -> None:
+    def cut(_: object) -> None:
+        place.error = Dropped(f"{place.name}: no answer for too long")
+        place.is_down = True
+        place.asked.clear()
+
+    first.runtime.before_run = cut
+    with pytest.raises(PlaceError, match=r"of this run: mine\.dataset, mine\.train, mine\.dat"):
+        first.run(pushes=True)
+    assert len(first.runtime.runs) == 3
+    assert ["was not pushed" in said for said in first.said].count(True) == 2
+    assert "nothing more is tried for now" in first.said[-1]
+    assert len(place.asked) <= 4
+
+
 def test_what_could_not_be_pushed_at_first_is_pushed_at_the_end(
     first: Clone, second: Clone, place: Flaky
 ) -> None:
