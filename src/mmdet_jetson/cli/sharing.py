@@ -24,8 +24,8 @@ def open_shared(
         UserError: it is not the name of a registry; or ``push`` is asked for and there is none, or
             no connection may be opened. At the end, that not all could be pushed.
     """
-    told = project.pipeline.store
-    if not told.registry:
+    where = registry_of(project)
+    if where is None:
         if push:
             raise UserError(
                 "--push: no registry is configured to push to",
@@ -34,12 +34,6 @@ def open_shared(
             )
         yield None
         return
-    where = places.parse(told.registry)
-    if where.name:
-        raise ConfigError(
-            f"{project.path}: store.registry: {told.registry!r} names one thing in a repository",
-            f"{where}",
-        )
     if settings.offline:
         if push:
             raise UserError(
@@ -49,16 +43,33 @@ def open_shared(
         display.say(f"warning: {where} is not asked: MMDET_JETSON_OFFLINE is 1")
         yield None
         return
-    options = places.Options(_file(told.ca, settings.root), told.plain_http)
+    options = options_of(project, settings)
     with places.open_place(where, settings, writing=True, options=options) as place:
         shared = SharedStore(place, store, display.say, lambda what: _Watch(display, what))
         yield shared
         shared.require_pushed()
 
 
-def _file(named: str | None, root: Path) -> str:
-    """Give the path of a file that a configuration names, from the project's root."""
-    return str(root / Path(named).expanduser()) if named else ""
+def registry_of(project: Project) -> places.Where | None:
+    """The registry that a configuration names.
+
+    Raises:
+        UserError: it is not the name of a registry, or of one thing in it.
+    """
+    named = project.pipeline.store.registry
+    where = places.parse(named) if named else None
+    if where and where.name:
+        raise ConfigError(
+            f"{project.path}: store.registry: {named!r} names one thing in a repository", str(where)
+        )
+    return where
+
+
+def options_of(project: Project, settings: Settings) -> places.Options:
+    """How a configuration has registries reached; its paths begin at the project's root."""
+    told = project.pipeline.store
+    ca = str(settings.root / Path(told.ca).expanduser()) if told.ca else ""
+    return places.Options(ca, told.plain_http)
 
 
 class _Watch:

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -16,15 +15,18 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from mmdet_jetson.cli.sharing import options_of, registry_of
+from mmdet_jetson.cli.upkeep import existing_store
 from mmdet_jetson.cli.verbs import CONFIG, config_file
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.settings import Settings, read_settings
-from mmdet_jetson.errors import ConfigError, UserError
+from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.registry import places
 from mmdet_jetson.registry.moving import Moved
 from mmdet_jetson.registry.places import Options, Where, open_place
 from mmdet_jetson.registry.pull import pull as pull_
 from mmdet_jetson.registry.push import push as push_
+from mmdet_jetson.registry.reference import is_digest
 from mmdet_jetson.store import Descriptor, Store, oci
 
 SHOWN = 1 << 20
@@ -46,13 +48,11 @@ class Asked:
 def push(name: str, asked: Asked) -> None:
     """Bring what has a name in the store to a place, and say where it is."""
     settings = read_settings()
-    store = Store(settings.artifacts)
-    if not store.exists():
-        raise UserError(
-            f"there is no store at {store.root}",
-            "`invoke demo` makes one; MMDET_JETSON_ARTIFACTS says where",
-        )
+    store = existing_store()
     where, options = _place(asked, settings, "--to")
+    if is_digest(where.name):
+        message = f"{where} is named with a digest, and what is pushed has its own"
+        raise ConfigError(message, f"--to {where}, or --to {where}:TAG")
     with open_place(where, settings, writing=True, options=options) as place, Bars() as bars:
         moved = push_(store, [name], place, evidence=asked.evidence, watch=bars, tag=where.name)
     _tell("pushed", name, moved, "sent", f"to {where}")
@@ -89,17 +89,12 @@ def _place(asked: Asked, settings: Settings, option: str) -> tuple[Where, Option
     if where and not where.is_registry:
         return where, Options()
     project = load_project(config_file(asked.config, settings.root), asked.overrides)
-    told = project.pipeline.store
+    where = where or registry_of(project)
     if where is None:
-        if not told.registry:
-            hint = f"{option} PLACE: {places.FORMS}; or registry = ... in [store] of {project.path}"
-            raise ConfigError("no place is named", hint)
-        where = places.parse(told.registry)
-        if where.name:
-            message = f"{project.path}: store.registry names one thing in a repository"
-            raise ConfigError(message, str(where))
-    configured = str(settings.root / Path(told.ca).expanduser()) if told.ca else ""
-    return where, Options(asked.ca or configured, asked.plain_http or told.plain_http)
+        hint = f"{option} PLACE: {places.FORMS}; or registry = ... in [store] of {project.path}"
+        raise ConfigError("no place is named", hint)
+    told = options_of(project, settings)
+    return where, Options(asked.ca or told.ca, asked.plain_http or told.plain_http)
 
 
 def _tell(did: str, name: str, moved: Moved, went: str, where: str) -> None:
@@ -108,6 +103,8 @@ def _tell(did: str, name: str, moved: Moved, went: str, where: str) -> None:
         line = (
             f"{each.kind} {each.tag}: {each.digest}" if each.tag else f"{each.kind} {each.digest}"
         )
+        if each.before:
+            line += f"\n  {each.tag} named {each.before} here before, which stays in the store"
         say(line, highlight=False, markup=False, soft_wrap=True)
     manifests = "1 manifest" if moved.manifests == 1 else f"{moved.manifests} manifests"
     rest = ", the rest was there" if moved.blobs_sent < moved.blobs else ""

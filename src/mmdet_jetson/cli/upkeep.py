@@ -1,7 +1,6 @@
 """Looking after the store and the machine: the commands beside the pipeline."""
 
 from collections.abc import Callable
-from datetime import datetime, timezone
 from functools import partial
 
 from rich.console import Console
@@ -14,10 +13,12 @@ from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.containers.objects import DockerHostError
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import folder_to_write
+from mmdet_jetson.registry.names import is_name
 from mmdet_jetson.running.jobs import DAYS_KEPT, sweep
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.runtimes.selection import RuntimeOptions
 from mmdet_jetson.store import Artifact, Store, is_cache_tag
+from mmdet_jetson.store.artifact import age_in_days
 
 
 def checkout(tag: str, into: str) -> None:
@@ -63,7 +64,7 @@ def _not_found(store: Store, name: str, verb: str = "") -> UserError:
         return UserError(f"{name} is damaged: {flaw}", "run again, or `invoke verify --mend`")
     if store.bundle(name):
         return UserError(f"{name} is a bundle", f"name one of its parts: invoke show {name}")
-    names = [tag for tag in store.tags() if not is_cache_tag(tag)]
+    names = [tag for tag in store.tags() if is_name(tag)]
     hint = nearest(name, names) if names else "nothing has a name yet: run `invoke demo`"
     if verb:
         names = [tag for tag in names if f".{verb}-" in tag]
@@ -127,14 +128,13 @@ def _keeper(store: Store, days: float) -> Callable[[str], bool]:
     named_bundles = [each for each in store.bundles() if each.digest in held]
     held |= {part.digest for bundle in named_bundles for part in bundle.parts}
     held |= image_tests.in_use(store)
-    now = datetime.now(timezone.utc)
 
     def keep(tag: str) -> bool:
         artifact = store.find(tag)
         if artifact is None or not is_cache_tag(tag):
             return True
-        age = now - datetime.fromisoformat(artifact.provenance.created)
-        return artifact.digest in held or age.total_seconds() < days * 86400
+        age = age_in_days(artifact.provenance)  # what has none may go: a run makes it again
+        return artifact.digest in held or (age is not None and age < days)
 
     return keep
 

@@ -12,8 +12,9 @@ from mmdet_jetson.registry.graph import HINT, Graph, Node
 from mmdet_jetson.registry.names import Root
 from mmdet_jetson.registry.place import Place, PlaceError
 from mmdet_jetson.registry.workers import Workers
-from mmdet_jetson.store.artifact import Artifact
+from mmdet_jetson.store.artifact import Artifact, Provenance, age_in_days, cache_tag
 from mmdet_jetson.store.manifests import decode_artifact, kind_of
+from mmdet_jetson.store.naming import is_tag
 from mmdet_jetson.store.oci import Descriptor
 
 CONFIG_BYTES = 4 << 20
@@ -53,11 +54,15 @@ class Quiet:
 
 @dataclass(frozen=True)
 class Named:
-    """An artifact that was asked for: its tag, or "", its digest and its kind."""
+    """An artifact that was asked for: its tag, or "", its digest and its kind.
+
+    ``before`` is the digest of another one that had the tag where it went, or "".
+    """
 
     tag: str
     digest: str
     kind: str
+    before: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,11 +153,23 @@ def config_of(node: Node, place: Place) -> Descriptor:
 def artifact_of(node: Node, config: bytes, place: Place) -> Artifact:
     """Give the artifact that a manifest and its config describe.
 
+    This is the one door for what comes from elsewhere, so what the store makes names and ages of
+    is checked here.
+
     Raises:
         PlaceError: they describe none.
     """
     try:
-        return decode_artifact(node.descriptor, node.manifest, config)
+        artifact = decode_artifact(node.descriptor, node.manifest, config)
+        _check_provenance(artifact.provenance)
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         what = f"{node.descriptor.digest[:19]} in {place.name}"
         raise PlaceError(f"{what} does not describe an artifact: {error}", HINT) from error
+    return artifact
+
+
+def _check_provenance(made: Provenance) -> None:
+    if made.key and not is_tag(cache_tag(made.key)):
+        raise ValueError(f"its key is none: {made.key[:80]!r}")
+    if age_in_days(made) is None:
+        raise ValueError(f"it was made at {made.created[:80]!r}, which is no time")

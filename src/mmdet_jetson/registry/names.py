@@ -12,6 +12,8 @@ from mmdet_jetson.store import Descriptor, is_cache_tag
 
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
 _KEEPING = re.compile(r"digest\.[0-9a-f]{64}|sha256-[0-9a-f]{64}.*")
+_OF_RUN = re.compile(r"(.+?)\.([a-z]+(?:-.+)?)")
+"""A run and a step of it, or its bundle: the names that move with every run."""
 Root = tuple[str, Descriptor]
 """A tag, or "" where a digest was asked for, and what it names."""
 
@@ -24,6 +26,17 @@ def digest_tag(digest: str) -> str:
 def is_name(tag: str) -> bool:
     """Whether a tag is a name that somebody uses, and none that keeps or looks up."""
     return not is_cache_tag(tag) and not _KEEPING.fullmatch(tag)
+
+
+def is_release(tag: str) -> bool:
+    """Whether a bundle's tag is a name that it was given, such as v1.2, and stays with it."""
+    return is_name(tag) and not tag.endswith(".bundle")
+
+
+def _run_of(tag: str) -> str:
+    """The run that a tag belongs to; "" for one that is no run's, such as v1.2."""
+    match = _OF_RUN.fullmatch(tag) if is_name(tag) else None
+    return match[1] if match else ""
 
 
 def asked_for(place: Place, names: Sequence[str]) -> list[Root]:
@@ -45,11 +58,14 @@ def roots(place: Place, name: str) -> list[Root]:
     if name.startswith("sha256:") and len(name) == 71:
         return [("", found)] if (found := place.resolve(name)) else _nothing(place, name, [])
     tags = sorted(place.tags())
-    named = [name] if name in tags else [
-        tag for tag in tags if tag.startswith(f"{name}.") and is_name(tag)
-    ]  # fmt: skip
+    named = [name] if name in tags else [tag for tag in tags if _run_of(tag) == name]
     if not named and (digest := _DIGEST.fullmatch(name)):
         found_ = _starting_with(place, digest[1], tags)
+        if not found_ and len(digest[1]) < 64 and not isinstance(place, LayoutPlace):
+            hint = (
+                "a registry knows most digests only whole: name all 64 digits, as `push` says them"
+            )
+            raise UserError(f"nothing in {place.name} is called {name!r}", hint)
         return [("", each) for each in found_] or _nothing(place, name, tags)
     resolved = [
         (tag if is_name(tag) or is_cache_tag(tag) else "", place.resolve(tag)) for tag in named
@@ -73,12 +89,13 @@ def _starting_with(place: Place, digest: str, tags: Sequence[str]) -> list[Descr
 
 def _nothing(place: Place, name: str, tags: Sequence[str]) -> list[Root]:
     names = [tag for tag in tags if is_name(tag)]
-    runs = list(dict.fromkeys(tag.partition(".")[0] for tag in names))
+    runs = [run for run in dict.fromkeys(map(_run_of, names)) if run]
     likely = names if "." in name else [*runs, *names]
     starting = [each for each in likely if each.startswith(name)]
     close = starting or difflib.get_close_matches(name, likely, n=1, cutoff=0.5)
     if close:
         hint = f"did you mean {close[0]!r}?"
     else:
-        hint = nearest(name, runs) if runs else "nothing has a name there: name a digest"
+        nothing = "it may be misspelt, or nothing was pushed there yet; else name a whole digest"
+        hint = nearest(name, runs or names) if names else nothing
     raise UserError(f"nothing in {place.name} is called {name!r}", hint)

@@ -1,7 +1,8 @@
 """From a place to the store: everything is read and checked before the store names any of it."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from mmdet_jetson.errors import UserError
@@ -17,7 +18,7 @@ from mmdet_jetson.registry.moving import (
     is_artifact,
     report,
 )
-from mmdet_jetson.registry.names import Root, asked_for, is_name
+from mmdet_jetson.registry.names import Root, asked_for, digest_tag, is_name, is_release
 from mmdet_jetson.registry.place import Place, PlaceError
 from mmdet_jetson.registry.workers import Workers
 from mmdet_jetson.store import Artifact, Descriptor, Store, cache_tag, is_cache_tag
@@ -44,7 +45,7 @@ def pull(
         place: where they are.
         names: tags, names of runs or digests.
         store: where they go; it has the tags that were asked for, and those that results are
-            looked up by.
+            looked up by. What was asked for by its digest is tagged with that, so that it stays.
         evidence: whether what refers to them comes along, and what refers to that.
         watch: told how far it is.
 
@@ -53,13 +54,33 @@ def pull(
         PlaceError: the place cannot be reached, or what it has is wrong; the store is as before,
             and a rerun reads only the rest.
     """
+    return bring(place, asked_for(place, names), store, evidence=evidence, watch=watch)
+
+
+def bring(
+    place: Place,
+    asked: Sequence[Root],
+    store: Store,
+    *,
+    evidence: bool = False,
+    hold: bool = True,
+    watch: Watch | None = None,
+) -> Moved:
+    """Bring what a place has told of into the store, as `pull` does.
+
+    Without ``hold`` what has no tag of its own stays only as long as its key or its subject holds
+    it.
+
+    Raises:
+        UserError: the disk has no room.
+        PlaceError: it is not there any more, or as in `pull`.
+    """
     workers = Workers()
-    asked = asked_for(place, names)
     graph = walk(place, [root for _, root in asked], workers, evidence=evidence)
     check_ours(graph, place)
     layout = Layout(store.root)
     with taking_in(layout) as intake:
-        return _Pull(place, layout, intake, workers, watch or Quiet()).run(graph, asked)
+        return _Pull(place, layout, intake, workers, watch or Quiet()).run(graph, asked, hold=hold)
 
 
 class _Pull:
@@ -72,21 +93,51 @@ class _Pull:
         self._workers = workers
         self._tally = Tally(watch, workers)
 
-    def run(self, graph: Graph, asked: Sequence[Root]) -> Moved:
+    def run(self, graph: Graph, asked: Sequence[Root], *, hold: bool) -> Moved:
         """Take everything in, and name it in one go."""
+        self._check_releases(graph, asked)
         lacking = [blob for blob in graph.blobs.values() if not self._intake.has(blob)]
         self._check_room(lacking)
         self._tally.plan(lacking)
         artifacts = self._artifacts(graph)
-        tags = self._tags(graph, asked, artifacts)
+        tags = self._tags(graph, asked, artifacts, hold=hold)
         rest = [blob for blob in lacking if not self._intake.has(blob)]
         # The largest first: they end last.
         self._workers.map(self._receive, sorted(rest, key=lambda blob: -blob.size))
         for node in graph.nodes.values():
             self._intake.add(node.content, node.descriptor.media_type)
         named = [(node.descriptor, tags[digest]) for digest, node in graph.nodes.items()]
-        self._intake.commit(named, self._is_result)
-        return report(graph, asked, self._tally)
+        before = self._moving(asked)
+        self._intake.commit([*named, *self._nameless(before)], self._is_result)
+        done = report(graph, asked, self._tally)
+        moved = [replace(each, before=before.get(each.tag, "")) for each in done.named]
+        return replace(done, named=tuple(moved))
+
+    def _moving(self, asked: Sequence[Root]) -> dict[str, str]:
+        """The names that shall name something else than now, and the digests that they name."""
+        new = {tag: root.digest for tag, root in asked if tag and is_name(tag)}
+        entries = self._layout.index().manifests
+        named = {entry.tag: entry.digest for entry in entries if entry.tag}
+        return {tag: named[tag] for tag in new if named.get(tag, new[tag]) != new[tag]}
+
+    def _nameless(self, moving: Mapping[str, str]) -> list[tuple[Descriptor, list[str]]]:
+        """What loses its only name to what comes, as a bundle does: its digest is one then."""
+        entries = self._layout.index().manifests
+        held = {entry.digest for entry in entries if entry.tag and entry.tag not in moving}
+        lost = [entry for entry in entries if entry.tag in moving and entry.digest not in held]
+        return [(entry, [digest_tag(entry.digest)]) for entry in lost]
+
+    def _check_releases(self, graph: Graph, asked: Sequence[Root]) -> None:
+        """Refuse to let the name of a release here become another one's."""
+        moving = self._moving(asked)
+        for tag, root in asked:
+            known = moving.get(tag)
+            if known and is_release(tag) and not is_artifact(graph.nodes[root.digest]):
+                raise PlaceError(
+                    f"{tag} is {known[7:19]} here, and in {self._place.name} it is bundle "
+                    f"{root.digest[7:19]}",
+                    f"`invoke pull {root.digest}` brings it without that name",
+                )
 
     def _check_room(self, lacking: Sequence[Descriptor]) -> None:
         """Refuse before hours of transfer what no disk can hold, or would fill it to the brim."""
@@ -127,15 +178,15 @@ class _Pull:
             raise PlaceError(f"{what} is not what was asked for: {error}", HINT) from error
 
     def _tags(
-        self, graph: Graph, asked: Sequence[Root], artifacts: dict[str, Artifact]
+        self, graph: Graph, asked: Sequence[Root], artifacts: dict[str, Artifact], *, hold: bool
     ) -> dict[str, list[str]]:
         """The tags of each manifest: what was asked for, and the key it is looked up by."""
         tags: dict[str, list[str]] = {digest: [UNNAMED] for digest in graph.nodes}
         for tag, root in asked:
             if is_cache_tag(tag):
                 self._check_key(tag, artifacts.get(root.digest))
-            if tag and (is_name(tag) or is_cache_tag(tag)):
-                tags[root.digest].append(tag)
+            if tag or hold:
+                tags[root.digest].append(tag or digest_tag(root.digest))
         keyed = [each for each in artifacts.values() if each.provenance.key]
         named = self._workers.map(
             lambda each: self._place.resolve(cache_tag(each.provenance.key)), keyed

@@ -22,8 +22,8 @@ from mmdet_jetson.registry.moving import (
     is_artifact,
     report,
 )
-from mmdet_jetson.registry.names import Root, asked_for, digest_tag
-from mmdet_jetson.registry.place import Content, Place
+from mmdet_jetson.registry.names import Root, asked_for, digest_tag, is_release
+from mmdet_jetson.registry.place import Content, Place, PlaceError
 from mmdet_jetson.registry.workers import Workers
 from mmdet_jetson.store import Descriptor, Store, cache_tag
 
@@ -47,15 +47,17 @@ def push(
         place: where they go.
         evidence: whether what refers to them goes along, and what refers to that.
         watch: told how far it is.
-        tag: the tag that the one artifact gets there, instead of its own.
+        tag: the tag that the one artifact gets there, instead of its own; it may move there.
 
     Raises:
         UserError: nothing has such a name, or it is damaged.
-        PlaceError: the place refuses it or cannot be reached; a rerun sends only the rest.
+        PlaceError: the place refuses it or cannot be reached, a rerun sends only the rest; or a
+            release's name is another one's there, and nothing is sent.
     """
     with open_folder(HERE, store.root, writing=False) as source:
         asked = _renamed(asked_for(source, names), tag)
-        return _Push(source, place, Workers(), watch or Quiet()).run(asked, evidence=evidence)
+        transfer = _Push(source, place, Workers(), watch or Quiet())
+        return transfer.run(asked, evidence=evidence, moves=bool(tag))
 
 
 def _renamed(wanted: list[Root], tag: str) -> list[Root]:
@@ -76,11 +78,13 @@ class _Push:
         self._workers = workers
         self._tally = Tally(watch, workers)
 
-    def run(self, asked: list[Root], *, evidence: bool) -> Moved:
-        """Bring everything there, the names last."""
+    def run(self, asked: list[Root], *, evidence: bool, moves: bool) -> Moved:
+        """Bring everything there, the names last; with ``moves`` a release's name may move."""
         graph = walk(self._source, [root for _, root in asked], self._workers, evidence=evidence)
         check_ours(graph, self._source)
         self._check_whole(graph)
+        if not moves:
+            self._check_releases(graph, asked)
         keys = {node.descriptor.digest: self._key(node) for node in graph.nodes.values()}
         self._send_blobs(graph)
         children = graph.children()
@@ -95,6 +99,19 @@ class _Push:
                 raise UserError(
                     f"blob {blob.digest[:19]} is missing from the store",
                     "`invoke verify --mend`, and run again what made it",
+                )
+
+    def _check_releases(self, graph: Graph, asked: Sequence[Root]) -> None:
+        """Refuse to give the name of a release to another one, which nobody would notice."""
+        for tag, root in asked:
+            is_bundle = not is_artifact(graph.nodes[root.digest])
+            there = self._place.resolve(tag) if is_bundle and is_release(tag) else None
+            if there and there.digest != root.digest:
+                raise PlaceError(
+                    f"{tag} in {self._place.name} is bundle {there.digest[7:19]}, and here it is "
+                    f"{root.digest[7:19]}",
+                    "give it another name, by `invoke bundle --name`; "
+                    f"--to {self._place.name}:{tag} moves the name there",
                 )
 
     def _key(self, node: Node) -> str:
@@ -132,7 +149,11 @@ class _Push:
             tags.append(keeping)
         if tags or not self._is_listed(node):
             kept = cache_tag(key) if key else keeping
-            self._place.put_manifest(Content(node.descriptor, node.content), tags or [kept])
+            content = Content(node.descriptor, node.content)
+            self._place.put_manifest(content, tags or [kept])
+            # No registry compares before it writes: another push may have got the key just now.
+            if key and keeping not in tags and not self._names(cache_tag(key), digest):
+                self._place.put_manifest(content, [keeping])
 
     def _is_listed(self, node: Node) -> bool:
         """Whether what a manifest refers to knows of it there: a push may have ended before."""

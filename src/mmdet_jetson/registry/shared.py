@@ -8,21 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
-
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.registry.moving import Quiet, Watch
+from mmdet_jetson.registry.graph import read_node
+from mmdet_jetson.registry.moving import Quiet, Watch, artifact_of, config_of, is_artifact
+from mmdet_jetson.registry.names import digest_tag
 from mmdet_jetson.registry.place import Place, PlaceError
-from mmdet_jetson.registry.pull import pull
+from mmdet_jetson.registry.pull import bring
 from mmdet_jetson.registry.push import push
 from mmdet_jetson.store import Artifact, Descriptor, Store, cache_tag, oci
-from mmdet_jetson.store.manifests import decode_artifact
 
 Say = Callable[[str], None]
 Watching = Callable[[str], Watch]
 """Who is told how far a transfer is, given what it is."""
-MOST_BYTES = 4_000_000
-"""As much as a manifest may have, its config may."""
 NOTHING = b"{}"
 """The specification's empty blob: it means nothing, so it may be written to see whether one may."""
 
@@ -50,13 +47,14 @@ class SharedStore:
         self._made: dict[str, Artifact] = {}
         self._unpushed: list[tuple[Artifact, str, bool]] = []
         self._is_gone = False
+        self._takes_none = False
         self._pushed = 0
 
     def look(self, key: str, kind: str) -> Artifact | None:
         """The result of a key as the registry describes it, thin; None where it has none.
 
-        Never fails: what is no result of that key is said and counts as none, and a registry that
-        does not answer is said once and asked no more.
+        What is no result of that key is said and counts as none, and a registry that does not
+        answer is said once and asked no more: neither ends a command.
         """
         is_known = key in self._found or key in self._wrong or self._is_gone
         if not is_known and (artifact := self._asked(key, kind)):
@@ -67,7 +65,7 @@ class SharedStore:
         """The artifact of any tag, as `look` gives it; nothing is said of one that is wrong."""
         try:
             return None if self._is_gone else self._read(tag)
-        except (UserError, ValueError):
+        except UserError:
             return None
 
     def fetch(self, artifact: Artifact) -> None:
@@ -84,7 +82,8 @@ class SharedStore:
             raise Lost
         try:
             watch = self._watching(f"fetching {artifact.provenance.step}")
-            pull(self.place, [artifact.digest], self._store, evidence=False, watch=watch)
+            # By its descriptor: a name that is not there any more would be the user's mistake.
+            bring(self.place, [("", artifact.descriptor)], self._store, hold=False, watch=watch)
         except PlaceError as error:
             self._drop(key, f"{_name(artifact)} cannot be fetched", error)
             raise Lost from error
@@ -97,6 +96,8 @@ class SharedStore:
         """
         key = made.provenance.key
         self._made[key] = made
+        if self._takes_none:
+            return made
         try:
             if _is(self.place.resolve(cache_tag(key)), made):
                 return made
@@ -130,13 +131,18 @@ class SharedStore:
 
         It is found by its key unless the place has another result of that key, and that is whole;
         one that was made ``anew`` replaces it. What cannot be pushed now is said, and `settle`
-        tries again.
+        tries again. A place that no longer answers is waited for once, and not for every result.
         """
+        if self._takes_none:
+            self._unpushed.append((artifact, tag, anew))
+            return
         try:
             self._push(artifact, tag, anew=anew)
         except PlaceError as error:
             self._unpushed.append((artifact, tag, anew))
-            self._say(f"warning: {_name(artifact)} was not pushed: {_sentence(error)}")
+            self._takes_none = not self._answers(error)
+            later = "; nothing more is tried for now" if self._takes_none else ""
+            self._say(f"warning: {_name(artifact)} was not pushed: {_sentence(error)}{later}")
 
     def check_write(self) -> None:
         """Try whether this user may push, before anything is made that takes long.
@@ -156,7 +162,7 @@ class SharedStore:
 
     def settle(self) -> None:
         """Push what could not be pushed when it was made, and say how much went up."""
-        waiting, self._unpushed = self._unpushed, []
+        waiting, self._unpushed, self._takes_none = self._unpushed, [], False
         for artifact, tag, anew in waiting:
             self.offer(artifact, tag, anew=anew)
         if self._pushed:
@@ -183,13 +189,17 @@ class SharedStore:
             watch = self._watching(f"pushing {artifact.provenance.step}")
             push(self._store, [artifact.digest], self.place, evidence=False, watch=watch, tag=tag)
             self._pushed += 1
-            if known and (anew or key in self._wrong):
-                self._name(artifact, cache_tag(key))
+            if known and key in self._wrong:
+                self._name(artifact.digest, cache_tag(key))
+            elif known and anew:
+                # What was made of it needs it, and it may have no other tag that keeps it.
+                self._name(known.digest, digest_tag(known.digest))
+                self._name(artifact.digest, cache_tag(key))
         elif not _is(named, artifact):  # all of it is there
-            self._name(artifact, tag)
+            self._name(artifact.digest, tag)
 
-    def _name(self, artifact: Artifact, tag: str) -> None:
-        if found := self.place.manifest(artifact.digest):
+    def _name(self, digest: str, tag: str) -> None:
+        if found := self.place.manifest(digest):
             self.place.put_manifest(found, [tag])
 
     def _asked(self, key: str, kind: str) -> Artifact | None:
@@ -198,7 +208,7 @@ class SharedStore:
             artifact = self._read(tag)
             if artifact:
                 _check(artifact, key, kind)
-        except (ValueError, UserError) as error:
+        except UserError as error:
             self._drop(key, f"{tag[:18]} cannot be used", error)
             return None
         return artifact
@@ -207,20 +217,17 @@ class SharedStore:
         """Read and check the manifest and the provenance of a tag.
 
         Raises:
-            PlaceError: the place does not give them.
-            ValueError: they describe no artifact.
+            PlaceError: the place does not give them, or they describe no artifact of ours.
+            UserError: a newer version wrote them.
         """
-        found = self.place.manifest(tag)
-        if found is None:
+        if (found := self.place.resolve(tag)) is None:
             return None
-        manifest = msgspec.json.decode(found.content, type=oci.Manifest)
-        if not manifest.config:
-            raise ValueError("it has no provenance")
-        return decode_artifact(found.descriptor, manifest, self._config(manifest.config))
+        node = read_node(self.place, found)
+        if not is_artifact(node):
+            raise PlaceError("it is no artifact of ours")
+        return artifact_of(node, self._read_blob(config_of(node, self.place)), self.place)
 
-    def _config(self, blob: Descriptor) -> bytes:
-        if blob.size > MOST_BYTES:
-            raise ValueError(f"its provenance has {blob.size} bytes")
+    def _read_blob(self, blob: Descriptor) -> bytes:
         content = bytearray()
         with self.place.read(blob) as blocks:
             for block in blocks:
@@ -228,10 +235,10 @@ class SharedStore:
                 if len(content) > blob.size:
                     break
         if oci.digest_of(bytes(content)) != blob.digest:
-            raise ValueError("its provenance does not match its digest")
+            raise PlaceError("its provenance does not match its digest")
         return bytes(content)
 
-    def _drop(self, key: str, what: str, error: Exception) -> None:
+    def _drop(self, key: str, what: str, error: UserError) -> None:
         """Know a key no more, or no key at all where the place does not answer."""
         self._found.pop(key, None)
         self._wrong.add(key)
@@ -249,7 +256,7 @@ class SharedStore:
             f"{_sentence(error)}"
         )
 
-    def _answers(self, error: Exception) -> bool:
+    def _answers(self, error: UserError) -> bool:
         """Whether the place answers other questions, after one that ended in an error."""
         from mmdet_jetson.registry.failures import Dropped  # noqa: PLC0415 - imports urllib3
 
@@ -264,18 +271,16 @@ class SharedStore:
 
 def _check(artifact: Artifact, key: str, kind: str) -> None:
     if artifact.kind != kind:
-        raise ValueError(f"it is of kind {artifact.kind}, not {kind}")
+        raise PlaceError(f"it is of kind {artifact.kind}, not {kind}")
     if artifact.provenance.key != key:
-        raise ValueError(f"it is the result of another key, {artifact.provenance.key[:12]!r}")
+        raise PlaceError(f"it is the result of another key, {artifact.provenance.key[:12]!r}")
 
 
 def _is(named: Descriptor | None, artifact: Artifact) -> bool:
     return named is not None and named.digest == artifact.digest
 
 
-def _sentence(error: Exception) -> str:
-    if not isinstance(error, UserError):
-        return str(error)
+def _sentence(error: UserError) -> str:
     return f"{error.message} ({error.hint})" if error.hint else error.message
 
 

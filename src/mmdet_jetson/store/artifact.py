@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 import msgspec
 
@@ -39,6 +40,16 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Mapping[str, object] = {}
     facts: Mapping[str, object] = {}
     warnings: list[str] = []
+
+
+def age_in_days(made: Provenance) -> float | None:
+    """How long ago something was made; None where it does not say so, as only others write it."""
+    try:
+        when = datetime.fromisoformat(made.created)
+        utc = when.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return None
+    return (datetime.now(timezone.utc) - utc).total_seconds() / 86400 if when.tzinfo else None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 A blob grows in ``.partial/<hex>``, under a lock on that file, so that each has one writer and a
 broken transfer goes on where it stopped. Once its digest holds, it waits there for the others: all
-that arrived is synced together, then renamed into ``blobs/``, and the index names it last. Whatever
-is in ``blobs/`` is therefore whole, after a power cut too, and is not read again.
+that arrived is synced together, then renamed into ``blobs/``, and the index names it last. What is
+in ``blobs/`` in its full size is therefore whole, after a power cut too, and is not read again.
 """
 
+import errno
 import hashlib
 import os
 import threading
@@ -33,6 +34,8 @@ Named = Sequence[tuple[Descriptor, Sequence[str]]]
 UNNAMED = ""
 """Among tags: hold the manifest also as long as what needs it, or what it is about."""
 PATIENCE = 0.1  # seconds between two looks at a lock
+# No link: in a folder from somebody else it might lead to a file of the user.
+_GROWING = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 SMALL = 8 << 20  # bytes; what is larger is synced on its own, while others are still under way
 
 
@@ -59,7 +62,7 @@ class Intake:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._arrived: dict[str, Path] = {}
+        self._arrived: dict[str, Descriptor] = {}
         self._guard = threading.Lock()
 
     def has(self, blob: Descriptor) -> bool:
@@ -95,7 +98,7 @@ class Intake:
                 file.fill(read, on_bytes)
             file.keep()
             with self._guard:
-                self._arrived[blob.digest] = file.path
+                self._arrived[blob.digest] = blob
 
     def add(self, content: bytes, media_type: str) -> Descriptor:
         """Take in a manifest, which is at hand; one that is there and damaged is replaced."""
@@ -115,9 +118,12 @@ class Intake:
         Raises:
             Damaged: it is not what its digest says.
         """
-        if arrived := self._arrived.get(blob.digest):
+        if blob.digest in self._arrived:
             with suppress(FileNotFoundError):  # else another transfer of it gave it its place
-                return arrived.read_bytes()
+                content = self._partial(blob).read_bytes()
+                if digest_of(content) != blob.digest:
+                    raise Damaged("another transfer changed it meanwhile")
+                return content
         return self._layout.read(blob)
 
     def settle(self) -> None:
@@ -125,9 +131,10 @@ class Intake:
         with self._guard:
             if not self._arrived:
                 return
-            sync_files(self._layout.root, self._arrived.values())
-            for digest, path in self._arrived.items():
-                self._place(path, self._layout.path(digest))
+            blobs = self._arrived.values()
+            sync_files(self._layout.root, [self._partial(blob) for blob in blobs])
+            for blob in blobs:
+                self._place(blob)
             sync_folder(self._layout.blobs)
             self._arrived.clear()
 
@@ -152,8 +159,12 @@ class Intake:
     def _partial(self, blob: Descriptor) -> Path:
         return self._layout.partial / blob.digest.removeprefix("sha256:")
 
-    def _place(self, path: Path, target: Path) -> None:
+    def _place(self, blob: Descriptor) -> None:
+        path, target = self._partial(blob), self._layout.path(blob.digest)
         try:
+            # Another transfer may have been told of another size, and then it writes there.
+            if path.stat().st_size != blob.size:
+                raise UserError(f"{path} was changed meanwhile", "run again")
             path.replace(target)
         except FileNotFoundError:
             if not target.exists():
@@ -242,9 +253,13 @@ def _opened(path: Path) -> IO[bytes]:
     while True:
         path.parent.mkdir(exist_ok=True)
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            handle = os.open(path, _GROWING, 0o644)
         except FileNotFoundError:
             continue  # another transfer ended just now, and took the empty folder away
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise UserError(f"{path} is a link", "remove it, and run again") from error
         return os.fdopen(handle, "r+b", buffering=0)
 
 

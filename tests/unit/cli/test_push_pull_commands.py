@@ -65,6 +65,16 @@ def test_there_and_back(run: Run, invoke: Commands, tmp_path: Path) -> None:
     assert is_clean(Store(tmp_path / "second"))
 
 
+def test_a_name_that_moves_is_told(run: Run, invoke: Commands, tmp_path: Path) -> None:
+    place = f"oci:{tmp_path}/folder"
+    invoke("artifacts", "push", "mugs.train", "--to", place)
+    engine = run.made["engine-pc"]
+    run.store.tag(engine, "mugs.train")
+    assert "  mugs.train named" not in invoke("second", "pull", "mugs.train", "--from", place)[1]
+    said = invoke("artifacts", "pull", "mugs.train", "--from", place)[1]
+    assert f"\n  mugs.train named {engine.digest} here before, which stays in the store\n" in said
+
+
 def test_without_evidence(run: Run, invoke: Commands, tmp_path: Path) -> None:
     place = f"oci:{tmp_path}/folder"
     said = invoke("artifacts", "push", "mugs.engine-pc", "--to", place, "--no-evidence")[1]
@@ -94,6 +104,8 @@ def test_a_tag_in_the_place(run: Run, invoke: Commands, tmp_path: Path) -> None:
         ("push mugs --to oci:a:b:c", "'b:c' is no tag"),
         ("push mugs --to oci:STORE", "is this machine's store"),
         ("push mugs --to oci-archive:STORE/x.tar", "is inside this machine's store"),
+        (f"push mugs --to docker://h.example/a@sha256:{'0' * 64}", "docker://h.example/a is named with a digest"),
+        (f"push mugs --to docker://h.example/a:v1@sha256:{'0' * 64}", "--to docker://h.example/a:TAG\n"),
         ("push mags --to oci:NEW", "nothing in the store is called 'mags'\n  try: did you mean 'mugs'?"),
         ("pull mugs --from oci:NEW", "there is no OCI layout at"),
         ("pull oci:STORE", "does not say what to pull"),

@@ -1,3 +1,4 @@
+import json
 import os
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from folder_docker_host import FolderDockerHost
 from invoke.collection import Collection
 from invoke.loader import FilesystemLoader
 from invoke.program import Program
+from msgspec.structs import replace as replace_struct
+from small_artifacts import add_blob
 
 from mmdet_jetson.cli import doctor, summary, upkeep
 from mmdet_jetson.cli.findings import Finding
@@ -24,6 +27,8 @@ from mmdet_jetson.running.jobs import DAYS_KEPT
 from mmdet_jetson.running.run_step import RunContext, ingredients_on
 from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.store import Provenance, Store, cache_tag, is_cache_tag
+from mmdet_jetson.store.layout import Layout
+from mmdet_jetson.store.oci import canonical_json, digest_of
 
 Said = tuple[int, str]
 Commands = Callable[..., Said]
@@ -150,6 +155,30 @@ def test_a_dry_gc_names_uploaded_inputs_and_changes_nothing_there(
     ]
     assert (len(there.specs), len(there.volume_folders)) == (2, 4)
     assert "removed 2 uploaded inputs" in commands("gc", "--runtime", "docker")[1]
+
+
+@pytest.mark.parametrize("created", ["x", "2024-05-01T10:00:00", ""])
+def test_gc_takes_what_does_not_say_when_it_was_made(
+    store: Store, commands: Commands, created: str
+) -> None:
+    """As only others write it; it came into the store of an earlier version."""
+    made = store.find("mugs.dataset")
+    assert made
+    content = Layout(store.root).manifest(made.descriptor)
+    assert content.config
+    config = json.loads(Layout(store.root).read(content.config))
+    config["provenance"] |= {"created": created, "key": "other"}
+    blob = canonical_json(config)
+    config_ = replace_struct(content.config, digest=digest_of(blob), size=len(blob))
+    manifest = canonical_json(replace_struct(content, config=config_))
+    for each in (blob, manifest):
+        add_blob(store, each)
+    entry = replace_struct(made.descriptor, digest=digest_of(manifest), size=len(manifest))
+    store.tag(replace(made, descriptor=entry), cache_tag("other"))
+
+    assert "1 cached result" in commands("gc", "--dry-run")[1]
+    code, said = commands("gc")
+    assert (code, cache_tag("other") in Store(store.root).tags()) == (0, False), said
 
 
 @pytest.mark.parametrize("words", [("--dry", "gc"), ("gc", "--dry"), ("gc", "--dry-run")])

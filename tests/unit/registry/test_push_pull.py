@@ -1,13 +1,14 @@
 """Artifacts between stores, by way of a folder in OCI layout."""
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -141,6 +142,26 @@ def test_a_bundle_and_what_it_holds_are_kept_by_digest(
     assert is_clean(second)
 
 
+@pytest.mark.parametrize("cut", [71, 19])
+def test_what_is_pulled_by_its_digest_stays(
+    run: Run, folder: Path, second: Store, cut: int
+) -> None:
+    bundle = make_bundle(run.store, list(run.made.values()), "mugs.bundle")
+    push_to(run, folder, "mugs.bundle")
+    named = pull_from(folder, second, bundle.digest[:cut]).named
+    assert [(each.tag, each.digest) for each in named] == [("", bundle.digest)]
+
+    Store(second.root).gc(lambda tag: not is_cache_tag(tag))
+    again = Store(second.root)
+    assert again.bundle(bundle.digest)
+    assert {each.digest for each in again.artifacts()} == {m.digest for m in run.made.values()}
+    assert pull_from(folder, again, bundle.digest).blobs_sent == 0
+    kept = digest_tag(bundle.digest)
+    with open_folder("oci:third", folder.with_name("third"), writing=True) as place:
+        assert push(again, [kept], place).named[0].tag == ""
+        assert place.resolve(kept)
+
+
 def test_another_result_of_the_same_step_takes_no_tag_away(
     run: Run, folder: Path, tmp_path: Path, second: Store
 ) -> None:
@@ -158,6 +179,58 @@ def test_another_result_of_the_same_step_takes_no_tag_away(
     assert cache_tag(key) not in second.tags()
     pull_from(folder, other.store, run.made["train"].digest)
     assert other.store.tags()[cache_tag(key)].digest == again.digest
+
+
+def test_who_loses_the_race_for_a_key_is_kept_by_its_digest(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Run(Store(tmp_path / "other/artifacts"))
+    key = run.made["train"].provenance.key
+    theirs = other.make("train", {"best.pth": b"2"}, "mugs.train", kind="checkpoint", key=key)
+
+    class Raced(Folder):
+        """Somebody's push of the same key comes right after ours, having seen none either."""
+
+        def put_manifest(self, manifest: Content, tags: Sequence[str]) -> None:
+            super().put_manifest(manifest, tags)
+            if cache_tag(key) in tags and manifest.descriptor.digest != theirs.digest:
+                push_to(other, folder.with_name("theirs"), theirs.digest)
+                retagged(folder, manifests(other.store)[theirs.digest], cache_tag(key))
+
+    with ExitStack() as opening:
+        push(run.store, [run.made["train"].digest], Raced("oci:raced", Layout(folder), opening))
+    tags = Store(folder).tags()
+    assert tags[cache_tag(key)].digest == theirs.digest
+    assert tags[digest_tag(run.made["train"].digest)].digest == run.made["train"].digest
+
+
+def test_names_that_a_pull_moves_are_told_and_nothing_is_lost(
+    run: Run, folder: Path, second: Store, tmp_path: Path
+) -> None:
+    make_bundle(run.store, list(run.made.values()), "mugs.bundle")
+    push_to(run, folder, "mugs")
+    (tmp_path / "other").mkdir()
+    ours = Run(Store(tmp_path / "other/artifacts"))
+    trained = ours.make("train", {"best.pth": b"2"}, "mugs.train", kind="checkpoint", key="ours")
+    bundle = make_bundle(ours.store, [trained], "mugs.bundle")
+    given = ours.make("given", {"a": b"2"}, "mugs.given", key="")
+
+    moved = pull_from(folder, ours.store, "mugs")
+    assert {each.tag: each.before for each in moved.named if each.before} == {
+        "mugs.train": trained.digest,
+        "mugs.bundle": bundle.digest,
+    }
+    tags = Store(ours.store.root).tags()
+    assert tags["mugs.train"].digest == run.made["train"].digest
+    assert tags[cache_tag("ours")].digest == trained.digest
+    assert tags[digest_tag(bundle.digest)].digest == bundle.digest
+    assert tags["mugs.given"].digest == given.digest
+    kept = {tag for tag in tags if tag.startswith("digest.")}
+    assert kept == {digest_tag(bundle.digest)}
+    assert not [each for each in pull_from(folder, ours.store, "mugs").named if each.before]
+    ours.store.gc(lambda tag: not is_cache_tag(tag))
+    assert {each.digest for each in Store(ours.store.root).bundles()} >= {bundle.digest}
 
 
 def test_names_of_what_to_move(run: Run, folder: Path) -> None:
@@ -360,6 +433,34 @@ def test_what_is_no_artifact_is_refused(what: str, run: Run, folder: Path, secon
     bad = content(run)
     retagged(folder, bad, "mugs.train")
     with pytest.raises(PlaceError, match=reason):
+        pull_from(folder, second, "mugs")
+    assert second.tags() == {}
+    assert second.verify().problems == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"key": "\33[31mred/../x"}, r"its key is none: '\\x1b\[31mred"),
+        ({"key": "k" * 200}, "its key is none"),
+        ({"created": "x"}, "it was made at 'x', which is no time"),
+        ({"created": "2024-05-01T10:00:00"}, "it was made at '2024-05-01T10:00:00', which is no"),
+        ({"created": "9999-12-31T23:59:59-12:00"}, "it was made at '9999"),
+    ],
+)
+def test_a_provenance_that_the_store_cannot_use_is_refused(
+    run: Run, folder: Path, second: Store, changes: dict[str, str], reason: str
+) -> None:
+    push_to(run, folder, "mugs")
+    described = Layout(run.store.root).manifest(run.made["train"].descriptor).config
+    assert described
+    config = json.loads(blob_of(run.store, described.digest).read_bytes())
+    config["provenance"] |= changes
+    blob = canonical_json(config)
+    blob_of(Store(folder), digest_of(blob)).write_bytes(blob)
+    pointer = msgspec.structs.replace(described, digest=digest_of(blob), size=len(blob))
+    retagged(folder, changed(run, config=pointer), "mugs.train")
+    with pytest.raises(PlaceError, match=f"does not describe an artifact: {reason}"):
         pull_from(folder, second, "mugs")
     assert second.tags() == {}
     assert second.verify().problems == ()
@@ -638,3 +739,46 @@ def test_a_cancelled_transfer_leaves_both_in_order(run: Run, folder: Path, secon
     assert second.verify().problems == ()
     pull_from(folder, second, "mugs")
     assert is_clean(second)
+
+
+def other_release(run: Run, second: Store, folder: Path) -> tuple[str, str]:
+    """Two stores, each with a bundle of its own called v1.2; the second's is in the folder."""
+    ours = make_bundle(run.store, list(run.made.values()), "v1.2")
+    push_to(run, folder.with_name("parts"), "mugs")
+    pull_from(folder.with_name("parts"), second, "mugs")
+    part = second.find("mugs.train")
+    assert part
+    theirs = make_bundle(second, [part], "v1.2")
+    with open_folder("oci:folder", folder, writing=True) as place:
+        push(second, ["v1.2"], place)
+    return ours.digest, theirs.digest
+
+
+def test_a_release_keeps_its_name_in_a_place(run: Run, folder: Path, second: Store) -> None:
+    ours, theirs = other_release(run, second, folder)
+    with pytest.raises(PlaceError, match=f"v1.2 in oci:folder is bundle {theirs[7:19]}"):
+        push_to(run, folder, "v1.2")
+    assert Layout(folder).index().manifests  # what was there
+    assert {e.tag: e.digest for e in Layout(folder).index().manifests}["v1.2"] == theirs
+
+    push_to(run, folder, "v1.2", tag="v1.2")  # as `--to oci:folder:v1.2` asks
+    assert {e.tag: e.digest for e in Layout(folder).index().manifests}["v1.2"] == ours
+
+
+def test_a_release_keeps_its_name_in_the_store(run: Run, folder: Path, second: Store) -> None:
+    ours, theirs = other_release(run, second, folder)
+    with pytest.raises(PlaceError, match=f"v1.2 is {ours[7:19]} here") as refused:
+        pull_from(folder, run.store, "v1.2")
+    assert run.store.tags()["v1.2"].digest == ours
+    assert theirs in refused.value.hint
+    pull_from(folder, run.store, theirs)
+    assert run.store.bundle(theirs)
+
+
+def test_a_release_is_no_part_of_a_run_that_is_called_like_its_start(
+    run: Run, folder: Path
+) -> None:
+    make_bundle(run.store, list(run.made.values()), "v1.2")
+    with pytest.raises(UserError, match="nothing in the store is called 'v1'") as refused:
+        push_to(run, folder, "v1")
+    assert refused.value.hint == "did you mean 'v1.2'?"

@@ -8,6 +8,7 @@ from registry_faults import cut_answer, status
 from registry_server import RegistryServer
 from small_runs import Run, is_clean, make_bundle, manifests, small_run
 
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.place import PlaceError
 from mmdet_jetson.registry.pull import pull
 from mmdet_jetson.registry.push import push
@@ -81,6 +82,19 @@ def test_a_run_is_found_by_the_digests_that_keep_it(
         push(run.store, [nameless.digest], place)
         for name in (nameless.digest[7:19], nameless.digest[7:], nameless.digest):
             assert pull(place, [name], second).named[0].digest == nameless.digest
+
+
+def test_the_start_of_a_digest_that_no_tag_says_has_to_be_whole(
+    run: Run, second: Store, opened: Opened
+) -> None:
+    engine = run.made["engine-pc"]
+    with RegistryServer() as server:
+        place = opened(server)
+        push(run.store, ["mugs"], place)
+        with pytest.raises(UserError, match=r"is called '[0-9a-f]{12}'") as told:
+            pull(place, [engine.digest[7:19]], second)
+        assert "name all 64 digits" in told.value.hint
+        assert pull(place, [engine.digest[7:]], second).named[0].digest == engine.digest
 
 
 def test_connections_that_drop_are_made_again(run: Run, second: Store, opened: Opened) -> None:

@@ -1,5 +1,6 @@
 """Runs of several machines that share their results through one place."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -8,18 +9,22 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeRuntime, Quiet, dataset_step, everywhere, train_step
+from msgspec.structs import replace as struct_replace
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.explain import IN_REGISTRY, states
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.registry.failures import Dropped
 from mmdet_jetson.registry.folder import Folder, open_folder
+from mmdet_jetson.registry.names import digest_tag
 from mmdet_jetson.registry.place import Content, OnBytes, PlaceError
 from mmdet_jetson.registry.shared import SharedStore
 from mmdet_jetson.running.run_step import RunContext, ingredients_on
 from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.runtimes.protocol import StageRun
 from mmdet_jetson.store import Artifact, Descriptor, Store, cache_tag
+from mmdet_jetson.store.layout import Layout
+from mmdet_jetson.store.oci import canonical_json, digest_of
 
 DATASET, TRAIN = dataset_step(), train_step()
 JUDGING = replace(
@@ -37,6 +42,7 @@ class Flaky:
         self.error = PlaceError(f"{self.name} does not answer")
         self.takes_nothing = False
         self.lacks: set[str] = set()
+        self.forgot: set[str] = set()
         self.changes = False
         self.asked: list[str] = []
 
@@ -51,11 +57,11 @@ class Flaky:
 
     def resolve(self, reference: str) -> Descriptor | None:
         self._check(reference)
-        return self._place.resolve(reference)
+        return None if reference in self.forgot else self._place.resolve(reference)
 
     def manifest(self, reference: str) -> Content | None:
         self._check(reference)
-        return self._place.manifest(reference)
+        return None if reference in self.forgot else self._place.manifest(reference)
 
     def tags(self) -> list[str]:
         self._check("tags")
@@ -266,6 +272,23 @@ def test_what_could_not_be_pushed_is_an_error_at_the_end(first: Clone, place: Fl
     assert "was not pushed: docker://registry.example.com/team refuses: denied" in first.said[0]
 
 
+def test_a_registry_that_went_away_is_waited_for_twice_and_not_for_every_result(
+    first: Clone, place: Flaky
+) -> None:
+    def cut(_: object) -> None:
+        place.error = Dropped(f"{place.name}: no answer for too long")
+        place.is_down = True
+        place.asked.clear()
+
+    first.runtime.before_run = cut
+    with pytest.raises(PlaceError, match=r"of this run: mine\.dataset, mine\.train, mine\.dat"):
+        first.run(pushes=True)
+    assert len(first.runtime.runs) == 3
+    assert ["was not pushed" in said for said in first.said].count(True) == 2
+    assert "nothing more is tried for now" in first.said[-1]
+    assert len(place.asked) <= 4
+
+
 def test_what_could_not_be_pushed_at_first_is_pushed_at_the_end(
     first: Clone, second: Clone, place: Flaky
 ) -> None:
@@ -333,6 +356,46 @@ def test_a_provenance_that_is_not_what_its_digest_says_is_said_and_made_here(
     assert "its provenance does not match its digest; it is made here instead" in second.said[0]
 
 
+def changed(before: bytes, after: bytes) -> Callable[[bytes], bytes]:
+    return lambda config: re.sub(before, after, config, count=1)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (changed(rb".*", b"{}"), "does not describe an artifact: Object missing"),
+        (changed(b'"parameters":{', b'"parameters":{"a":' + b"[" * 400_000), "an artifact: "),
+        (changed(b'"created":"[^"]*","env', b'"created":"x","env'), "is no time"),
+        (changed(rb".*", bytes(5 << 20)), "is too large"),
+    ],
+    ids=["empty", "deep", "timeless", "large"],
+)
+def test_a_provenance_that_is_none_is_said_and_made_here(
+    first: Clone,
+    second: Clone,
+    place: Flaky,
+    config: Callable[[bytes], bytes],
+    reason: str,
+) -> None:
+    made = first.run(DATASET, pushes=True)[DATASET.name]
+    layout = Layout(first.store.root)
+    manifest = layout.manifest(made.descriptor)
+    assert manifest.config
+    blob = config(layout.read(manifest.config))
+    source = first.store.root / "config"
+    source.write_bytes(blob)
+    pointer = struct_replace(manifest.config, digest=digest_of(blob), size=len(blob))
+    place.write(pointer, source, lambda _: None)
+    content = canonical_json(struct_replace(manifest, config=pointer))
+    named = struct_replace(made.descriptor, digest=digest_of(content), size=len(content))
+    place.put_manifest(Content(named, content), [cache_tag(made.provenance.key)])
+
+    second.run(DATASET)
+    assert second.runtime.runs == ["dataset"]
+    assert reason in second.said[0]
+    assert second.said[0].endswith("; it is made here instead")
+
+
 def test_what_cannot_be_fetched_is_made_here_and_what_follows_looked_at_again(
     first: Clone, second: Clone, place: Flaky
 ) -> None:
@@ -342,6 +405,23 @@ def test_what_cannot_be_fetched_is_made_here_and_what_follows_looked_at_again(
     assert second.runtime.runs == ["train", "dataset"]
     (said,) = second.said
     assert "cannot be fetched: docker://registry.example.com/team has no blob" in said
+
+
+def test_what_vanishes_after_it_was_looked_up_is_made_here(
+    first: Clone, second: Clone, place: Flaky
+) -> None:
+    """As by a rule of the registry that deletes what is old, in the hours of a training."""
+    made = first.run(DATASET, TRAIN, pushes=True)
+    place.forgot = {made[TRAIN.name].digest}
+    second.run()
+    assert second.runtime.runs == ["train", "dataset"]
+    assert "is missing (push it there again); it is made here instead" in second.said[0]
+
+
+def test_what_was_fetched_is_held_by_its_key_alone(first: Clone, second: Clone) -> None:
+    first.run(DATASET, pushes=True)
+    second.run(DATASET)
+    assert [tag for tag in second.store.tags() if tag.startswith("digest.")] == []
 
 
 def test_what_was_made_again_is_not_made_again_when_all_is_looked_at_again(
@@ -428,6 +508,9 @@ def test_a_step_that_is_made_again_replaces_what_the_registry_has(
     old = first.run(DATASET, pushes=True)[DATASET.name]
     new = second.run(DATASET, pushes=True, again=[DATASET.name])[DATASET.name]
     assert old.digest != new.digest == named(place, new)
+    kept = place.resolve(digest_tag(old.digest))
+    assert kept
+    assert kept.digest == old.digest
 
 
 def test_what_differs_and_was_known_here_stays_here_and_the_registry_s_there(
