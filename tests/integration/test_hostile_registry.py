@@ -166,7 +166,8 @@ PULLS: dict[str, Callable[[Site], None]] = {
     "redirect-to-another-host": elsewhere,
     "slow-drip": always("GET", BLOBS, drip(0.2)),
     "slow-drip-of-headers": always("GET", MANIFESTS, drip(0.2, in_headers=True)),
-    "4-mb-of-json": always("GET", MANIFESTS, changed(lambda a: Answer(a.status, {k: v for k, v in a.headers.items() if k == "Content-Type"}, b"[" * (5 << 20)))),
+    "5-mb-of-json": always("GET", MANIFESTS, changed(lambda a: Answer(a.status, {k: v for k, v in a.headers.items() if k == "Content-Type"}, b"[" * (5 << 20)))),
+    "nested-json": always("GET", MANIFESTS, changed(lambda a: Answer(a.status, {k: v for k, v in a.headers.items() if k == "Content-Type"}, b"[" * (3 << 20)))),
     "index-of-itself": containing_itself,
     "web-page": always("GET", MANIFESTS, changed(lambda _: Answer(200, {"Content-Type": "text/html"}, b"<html>"))),
 }  # fmt: skip

@@ -104,7 +104,7 @@ def _tell(did: str, name: str, moved: Moved, went: str, where: str) -> None:
             f"{each.kind} {each.tag}: {each.digest}" if each.tag else f"{each.kind} {each.digest}"
         )
         if each.before:
-            line += f"\n  {each.tag} named {each.before} here before, which stays in the store"
+            line += f"\n  {each.tag} named {each.before} here before"
         say(line, highlight=False, markup=False, soft_wrap=True)
     manifests = "1 manifest" if moved.manifests == 1 else f"{moved.manifests} manifests"
     rest = ", the rest was there" if moved.blobs_sent < moved.blobs else ""

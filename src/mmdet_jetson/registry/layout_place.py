@@ -9,8 +9,8 @@ import msgspec
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.place import Content, PlaceError
-from mmdet_jetson.registry.reference import is_tag
 from mmdet_jetson.store.layers import BLOCK
+from mmdet_jetson.store.naming import is_tag
 from mmdet_jetson.store.oci import Descriptor, Index, Manifest, digest_of
 
 MANIFEST_BYTES = 4 << 20

@@ -10,8 +10,8 @@ import msgspec
 from mmdet_jetson.registry.answers import Answer
 from mmdet_jetson.registry.failures import printable
 from mmdet_jetson.registry.place import PlaceError
-from mmdet_jetson.registry.reference import is_tag
 from mmdet_jetson.registry.session import Request, Session
+from mmdet_jetson.store.naming import is_tag
 
 T = TypeVar("T")
 _A_PAGE = 1000

@@ -9,8 +9,8 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.layout_place import LayoutPlace, plain
 from mmdet_jetson.registry.place import Place
 from mmdet_jetson.store import Descriptor, is_cache_tag
+from mmdet_jetson.store.naming import digest_start
 
-_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
 _KEEPING = re.compile(r"digest\.[0-9a-f]{64}|sha256-[0-9a-f]{64}.*")
 _OF_RUN = re.compile(r"(.+?)\.([a-z]+(?:-.+)?)")
 """A run and a step of it, or its bundle: the names that move with every run."""
@@ -59,12 +59,10 @@ def roots(place: Place, name: str) -> list[Root]:
         return [("", found)] if (found := place.resolve(name)) else _nothing(place, name, [])
     tags = sorted(place.tags())
     named = [name] if name in tags else [tag for tag in tags if _run_of(tag) == name]
-    if not named and (digest := _DIGEST.fullmatch(name)):
-        found_ = _starting_with(place, digest[1], tags)
-        if not found_ and len(digest[1]) < 64 and not isinstance(place, LayoutPlace):
-            hint = (
-                "a registry knows most digests only whole: name all 64 digits, as `push` says them"
-            )
+    if not named and (digits := digest_start(name)):
+        found_ = _starting_with(place, digits, tags)
+        if not found_ and len(digits) < 64 and not isinstance(place, LayoutPlace):
+            hint = "a registry knows most digests only whole: name all 64 digits, as `push` does"
             raise UserError(f"nothing in {place.name} is called {name!r}", hint)
         return [("", each) for each in found_] or _nothing(place, name, tags)
     resolved = [

@@ -121,7 +121,7 @@ class _Pull:
         return {tag: named[tag] for tag in new if named.get(tag, new[tag]) != new[tag]}
 
     def _nameless(self, moving: Mapping[str, str]) -> list[tuple[Descriptor, list[str]]]:
-        """What loses its only name to what comes, as a bundle does: its digest is one then."""
+        """What loses its only tag to what comes, as a bundle may: its digest is one then."""
         entries = self._layout.index().manifests
         held = {entry.digest for entry in entries if entry.tag and entry.tag not in moving}
         lost = [entry for entry in entries if entry.tag in moving and entry.digest not in held]

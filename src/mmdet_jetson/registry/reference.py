@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from mmdet_jetson.registry.place import PlaceError
+from mmdet_jetson.store.naming import is_tag
 
 _DOCKER = "docker://HOST[:PORT]/REPOSITORY[:TAG][@sha256:DIGEST]"
 _FORMS = f"{_DOCKER}, oci:FOLDER[:TAG] or oci-archive:FILE[:TAG]"
 _DOCKER_HUB = "docker.io"
 
 # Grammars of the OCI distribution specification, section "Pulling manifests".
-_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -58,11 +58,6 @@ class LayoutReference:
 
 
 Reference = RegistryReference | LayoutReference
-
-
-def is_tag(text: str) -> bool:
-    """Whether the specification allows a tag of that name."""
-    return _TAG.fullmatch(text) is not None
 
 
 def is_digest(text: str) -> bool:

@@ -70,7 +70,7 @@ def kind_of(manifest: Manifest) -> str | None:
     kind, version = match[1], int(match[2])
     if version > VERSION:
         raise UserError(
-            f"the store holds a {kind} in format {version}; "
+            f"there is a {kind} in format {version}, and "
             f"this version of mmdet_jetson reads up to format {VERSION}",
             "update mmdet_jetson, or set MMDET_JETSON_ARTIFACTS to another folder",
         )

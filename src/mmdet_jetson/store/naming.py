@@ -8,6 +8,7 @@ from mmdet_jetson.store.oci import Descriptor
 
 # What the tag of a reference may be, by the OCI distribution specification.
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
 
 
 def check_tags(tags: Sequence[str]) -> None:
@@ -20,6 +21,12 @@ def check_tags(tags: Sequence[str]) -> None:
 def is_tag(text: str) -> bool:
     """Whether something can be named so."""
     return bool(_TAG.fullmatch(text))
+
+
+def digest_start(name: str) -> str:
+    """The hex digits of a digest, or of its first 12 or more; "" for any other name."""
+    match = _DIGEST.fullmatch(name)
+    return match[1] if match else ""
 
 
 def naming(manifest: Descriptor, tags: Sequence[str]) -> Edit:

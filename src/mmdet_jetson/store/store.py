@@ -7,7 +7,6 @@ Files are copied in and out rather than hard-linked: a stage (or a user) that st
 file open could change a blob behind its digest, and a job folder may lie on another disk.
 """
 
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,12 +26,10 @@ from mmdet_jetson.store.manifests import (
     encode_manifest,
     read_artifact,
 )
-from mmdet_jetson.store.naming import check_tags, naming
+from mmdet_jetson.store.naming import check_tags, digest_start, naming
 from mmdet_jetson.store.oci import Descriptor
 from mmdet_jetson.store.staged import pointer, stage, stage_bytes
 from mmdet_jetson.store.verification import OnBytesRead, Verification
-
-_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
 
 
 class Store:
@@ -242,9 +239,9 @@ class Store:
     def _entry(self, name: str) -> Descriptor | None:
         if entry := self.tags().get(name):
             return entry
-        digest = _DIGEST.fullmatch(name)
-        entries = self._entries() if digest else {}
-        named = (entries[long] for long in entries if digest and long[7:].startswith(digest[1]))
+        digits = digest_start(name)
+        entries = self._entries() if digits else {}
+        named = (entries[long] for long in entries if long[7:].startswith(digits))
         return next(named, None)
 
     def _entries(self) -> dict[str, Descriptor]:

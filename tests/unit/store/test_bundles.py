@@ -175,7 +175,7 @@ def test_a_bundle_of_a_newer_version_says_so(store: Store, put: Put) -> None:
     said = {"mmdet-jetson.kind": "bundle", "mmdet-jetson.format": "7"}
     add_index(store, encode([], said), "newer")
 
-    with pytest.raises(UserError, match="a bundle in format 7"):
+    with pytest.raises(UserError, match="there is a bundle in format 7"):
         store.bundle("newer")
 
 
