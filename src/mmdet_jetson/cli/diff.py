@@ -1,5 +1,6 @@
 """What differs between two trainings, runs or bundles, the most important first."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -15,7 +16,6 @@ from mmdet_jetson.cli.diff_tables import (
     engine_lines,
     figure_lines,
 )
-from mmdet_jetson.cli.json_output import print_json
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.upkeep import existing_store
 
@@ -37,7 +37,7 @@ def diff(before: str, after: str, *, as_json: bool = False, everything: bool = F
     store = existing_store()
     found = compare(side(store, before), side(store, after), read_all=everything)
     if as_json:
-        print_json(told(found))
+        print(json.dumps(told(found), indent=1, allow_nan=False))
         return
     console = Console()
     for line in lines(found, everything=everything):

@@ -29,6 +29,7 @@ With ``--json`` one object goes to standard output, and nothing else does. Field
     ``command``       what makes it, and all that it still needs; add --push, --runtime as you need
 """
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -36,7 +37,6 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from mmdet_jetson.cli.json_output import print_json
 from mmdet_jetson.cli.verbs import Request, Session, session
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.references import images_file
@@ -66,7 +66,7 @@ def show_plan(request: Request, *, as_json: bool) -> None:
         told = [_told(state, now, request) for state in states]
         registry = now.shared.place.name if now.shared else None
     if as_json:  # which rich would wrap
-        print_json({"pipeline": now.name, "registry": registry, "steps": told})
+        print(json.dumps({"pipeline": now.name, "registry": registry, "steps": told}, indent=2))
         return
     Console().print(_table(now.name, told))
 

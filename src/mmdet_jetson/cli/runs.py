@@ -1,5 +1,6 @@
 """What was trained in the store: one line a training, the newest first."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -9,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 
 from mmdet_jetson.bundles.ledger import Entry, ledger, when
-from mmdet_jetson.cli.json_output import print_json
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.config.sources import Sources
@@ -45,7 +45,7 @@ def runs(*, as_json: bool = False) -> None:
     settings = read_settings()
     entries, console = ledger(Store(settings.artifacts)), Console()
     if as_json:
-        print_json([asdict(each) for each in entries])
+        print(json.dumps([asdict(each) for each in entries], indent=1))
         return
     if not entries:
         console.print(NOTHING.format(settings.artifacts), markup=False, soft_wrap=True)

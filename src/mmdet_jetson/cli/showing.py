@@ -1,5 +1,6 @@
 """``invoke show``: what is in a release, a run or an artifact, and what was measured of it."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import partial
@@ -27,7 +28,6 @@ from mmdet_jetson.bundles.making import TITLE
 from mmdet_jetson.bundles.overview import Facts, age, lacking, newest, part_facts
 from mmdet_jetson.bundles.remedies import command_for
 from mmdet_jetson.bundles.trainings import shown
-from mmdet_jetson.cli.json_output import print_json
 from mmdet_jetson.cli.part_lines import lines, mapping, printable, size_of
 from mmdet_jetson.cli.upkeep import existing_store
 from mmdet_jetson.cli.verbs import CONFIG
@@ -59,7 +59,7 @@ def show(name: str, *, as_json: bool = False) -> None:
     against = list(contradictions(contents))
     mends = partial(command_for, project=_project_of(contents))
     if as_json:
-        print_json(_document(contents, seen, against, mends))
+        _print(json.dumps(_document(contents, seen, against, mends), indent=1))
     else:
         Console().print(_tree(contents, seen))
         for line in _remarks(contents, against, mends):
