@@ -98,7 +98,7 @@ class Contents:
             return None
         try:
             return json.loads(self.store.read(artifact, title))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _unreadable(f"{title} of {self.name_of(artifact)}", str(error)) from error
 
     def record(self, artifact: Artifact, title: str, kind: type[T]) -> T | None:

@@ -7,6 +7,7 @@ where several would do.
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,11 +59,15 @@ class Shelf:
 
     @cached_property
     def datasets(self) -> dict[str, list[Artifact]]:
-        """The datasets by their content, those without their pictures before the others."""
+        """The datasets by their content, those without their pictures before the others.
+
+        A summary that cannot be read is left out: it may come from elsewhere.
+        """
         found: dict[str, list[Artifact]] = {}
         made = [each for each in self.artifacts if _is(each, stages.DATASET)]
         for each in sorted(made, key=lambda each: not is_summary(each)):
-            found.setdefault(content_of(self.store, each, None) or "", []).append(each)
+            with suppress(UserError):
+                found.setdefault(content_of(self.store, each, None) or "", []).append(each)
         return found
 
     @property

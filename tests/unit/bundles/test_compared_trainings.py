@@ -157,7 +157,7 @@ def test_pictures_are_not_read_where_their_folders_are_the_same(
     compared: Compared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(datasets, "READ_AT_ONCE", 10)
-    monkeypatch.delattr(datasets, "file_digests")
+    monkeypatch.delattr(datasets, "pictures_of")
     train = {**numbered(0, 12), "01.jpg": [("jug", 1)]}
     found = data(compared(FIRST, later(train=train)))
     assert found.told_by == BY_CONTENT
