@@ -14,8 +14,8 @@ from mmdet_jetson.store import Artifact, Bundle, Store, is_cache_tag
 from mmdet_jetson.store.manifests import KIND_OF
 
 T = TypeVar("T")
-# As targets may be called; nothing for one that is the only one of its kind.
-_SUBJECT = re.compile(r"[A-Za-z0-9_.-]*")
+SUBJECT = re.compile(r"[A-Za-z0-9_.-]*")
+"""What parts may be about: as targets may be called; nothing for the only one of its kind."""
 
 DATASET, CHECKPOINT = stages.DATASET.makes, stages.TRAINING.makes
 ONNX, ENGINE = stages.EXPORT.makes, stages.ENGINE.makes
@@ -156,11 +156,11 @@ def of_bundle(store: Store, bundle: Bundle, name: str) -> Contents:
             continue
         if said.get(KIND_OF_PART, artifact.kind) != artifact.kind:
             raise UserError(
-                f"bundle {name} calls {short} {said[KIND_OF_PART]}, and it is {artifact.kind}",
+                f"bundle {name} calls {short} {said[KIND_OF_PART]!r}, and it is {artifact.kind}",
                 "bundle again where its parts were made",
             )
         for subject in said.get(SUBJECTS_OF_PART, "").split(","):
-            if not _SUBJECT.fullmatch(subject):
+            if not SUBJECT.fullmatch(subject):
                 raise UserError(
                     f"bundle {name} calls {short} {subject!r}, which is no name",
                     "ask whoever made it",

@@ -14,6 +14,7 @@ from invoke.program import Program
 from small_artifacts import found
 from small_releases import OPENVINO, ORIN, PC, TARGETS, SmallRun
 
+from mmdet_jetson.bundles.making import MISSING
 from mmdet_jetson.bundles.overview import age
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.store import Store
@@ -302,6 +303,37 @@ def test_what_comes_from_elsewhere_gives_the_terminal_no_orders(
     assert code == 0
     assert "\x1b" not in said
     assert "?[2Jx" in said
+
+
+def test_what_a_bundle_says_is_missing_makes_no_commands(run: SmallRun, invoke: Invoke) -> None:
+    invoke("bundle", *DEMO)
+    bundle = run.store.bundle("demo.bundle")
+    assert bundle
+    said = f"signature x,engine \x1b[31m; rm -rf ~,engine $(ls),profile {ORIN}"
+    run.store.put_bundle(bundle.parts, {**bundle.annotations, MISSING: said}, ["foreign"])
+
+    code, shown = invoke("show", "foreign")
+
+    assert code == 0
+    assert f"missing: profile {ORIN}: invoke " in shown
+    assert [word for word in ("signature", "\x1b", "rm -rf", "$(") if word in shown] == []
+
+
+def test_what_turns_letters_around_is_not_shown(run: SmallRun, invoke: Invoke) -> None:
+    run.make("train", parameters={"config": "x\u202ey"})
+
+    assert "x?y" in invoke("show", "demo.train")[1]
+
+
+def test_a_part_of_a_run_that_no_release_has_may_be_another_steps(
+    run: SmallRun, invoke: Invoke
+) -> None:
+    run.store.tag(run.made["check"], "demo.check-other")
+
+    code, said = invoke("show", "demo")
+
+    assert code == 0
+    assert "does not belong: demo.check-other is what step check made\n  try: invoke pipe" in said
 
 
 def test_what_is_not_there_is_said(run: SmallRun, invoke: Invoke) -> None:
