@@ -1,5 +1,6 @@
 """``invoke bundle``: what a run has made becomes a release, which is one digest."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -14,9 +15,11 @@ from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.store import Bundle, Store, is_cache_tag
+from mmdet_jetson.store import Bundle, Store
 from mmdet_jetson.store.naming import is_tag
 
+# What `show` and the rest take for a digest, and tags that keep or look up (docs/releases.md).
+_RESERVED = re.compile(r"[0-9a-f]{12,64}|(cache\.|digest\.|sha256-).*")
 _say = partial(Console().print, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -57,15 +60,21 @@ def bundle(
 
 
 def _check_name(name: str) -> None:
-    if not is_tag(name) or is_cache_tag(name):
+    form = "up to 128 letters, digits, dots, dashes and underscores, as v1.2"
+    if not is_tag(name):
+        raise UserError(f"--name {name}: nothing can be tagged so", form)
+    if _RESERVED.fullmatch(name):
         raise UserError(
-            f"--name {name}: nothing can be tagged so",
-            "up to 128 letters, digits, dots, dashes and underscores, as v1.2",
+            f"--name {name}: it could be taken for a digest, or for a tag that is set beside names",
+            "no 12 to 64 digits of 0-9 and a-f, and nothing that begins with cache., digest. or "
+            "sha256-",
         )
 
 
 def _refuse_to_move(store: Store, name: str, made: Bundle) -> None:
-    """A release's own name stays with it; that of the run's newest moves."""
+    """A release keeps its own name, and a run keeps its; that of the newest bundle moves."""
+    if of_run(store, name).parts:
+        raise UserError(f"--name {name}: that is the name of a run already", "choose another")
     named = store.tags().get(name)
     if named and named.digest != made.digest:
         what = "bundle" if store.bundle(name) else "artifact"

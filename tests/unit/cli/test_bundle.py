@@ -144,7 +144,10 @@ def test_a_release_keeps_its_name(run: SmallRun, invoke: Invoke) -> None:
     ("name", "says"),
     [
         ("demo.train", "is the name of artifact"),
-        ("cache.1", "nothing can be tagged so"),
+        ("demo", "is the name of a run"),
+        ("cache.1", "could be taken for"),
+        ("digest.abc", "could be taken for"),
+        ("d6ee50590722", "could be taken for a digest"),
         ("a/b", "nothing can be tagged so"),
     ],
 )
