@@ -144,6 +144,12 @@ def run_of(sides: Contents) -> str:
     return str(report.provenance.parameters.get("name", "")) if report else ""
 
 
+def verdict_of(sides: Contents) -> str:
+    """What a report says of the gates; "" where there is no report."""
+    report = sides.get(contents.REPORT)
+    return str(report.provenance.metrics.get("verdict", "")) if report else ""
+
+
 @dataclass(frozen=True)
 class _Search:
     """Looks for what belongs to a training."""

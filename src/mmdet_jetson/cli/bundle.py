@@ -10,8 +10,11 @@ from rich.console import Console
 from mmdet_jetson.bundles import making
 from mmdet_jetson.bundles.contents import BUNDLE_TAG, Contents, of_bundle, of_run
 from mmdet_jetson.bundles.remedies import command_for
+from mmdet_jetson.bundles.trainings import verdict_of
+from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.verbs import Request, session
 from mmdet_jetson.config.pipeline import Project
+from mmdet_jetson.contract.report import PASS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.inputs import Inputs
@@ -54,7 +57,11 @@ def bundle(
         for name in names:
             _refuse_to_move(now.store, name, made)
         now.store.tag(made, *tags)
-    _tell(of_bundle(now.store, made, ", ".join(tags)))
+    contents = of_bundle(now.store, made, ", ".join(tags))
+    _tell(contents)
+    verdict = verdict_of(contents)
+    if verdict and verdict != PASS:
+        _say(f"warning: the verdict of its report is {printable(verdict)}")
     for part in lacks:
         _say(f"warning: it has no {part}: {command_for(part, project)}")
 

@@ -339,6 +339,15 @@ def test_a_part_of_a_run_that_no_release_has_may_be_another_steps(
     assert "does not belong: demo.check-other is what step check made\n  try: invoke pipe" in said
 
 
+def test_a_release_that_does_not_pass_is_said_to(run: SmallRun, invoke: Invoke) -> None:
+    run.make("report", metrics={"verdict": "fail"})
+
+    code, said = invoke("bundle", *DEMO, "--complete")
+
+    assert code == 0
+    assert "warning: the verdict of its report is fail" in said
+
+
 def test_what_is_not_there_is_said(run: SmallRun, invoke: Invoke) -> None:
     code, said = invoke("show", "demo.bundel")
 
