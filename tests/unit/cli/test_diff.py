@@ -53,6 +53,24 @@ def commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     return run
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("mugs.train", "mugs.dataset"),
+        ("mugs.dataset", "mugs"),
+        ("mugs.engine-pc", "mugs.profile-pc"),
+    ],
+)
+def test_what_has_nothing_to_compare_is_refused(
+    store: Store, tmp_path: Path, commands: Commands, one: str, other: str
+) -> None:
+    make(store, tmp_path)
+    code, said = commands("diff", one, other)
+    assert code == 1
+    assert said.startswith("error: mugs")
+    assert "cannot be compared\n  try: name two trainings" in said
+
+
 def test_what_changed_is_on_the_first_screen(
     store: Store, tmp_path: Path, commands: Commands
 ) -> None:
