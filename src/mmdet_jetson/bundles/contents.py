@@ -10,6 +10,7 @@ from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.records import ContractError, decode
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
+from mmdet_jetson.registry.names import is_name
 from mmdet_jetson.store import Artifact, Bundle, Store, is_cache_tag
 from mmdet_jetson.store.manifests import KIND_OF
 
@@ -130,11 +131,18 @@ def contents_of(store: Store, name: str) -> Contents:
         return of_artifact(store, artifact, name)
     if (run := of_run(store, name)).parts:
         return run
+    refuse_damaged(store, name)
+    known = dict.fromkeys([*runs_in(store), *(tag for tag in store.tags() if is_name(tag))])
+    hint = nearest(name, known) if known else "nothing has a name yet: run `invoke demo`"
+    if ":" in name:  # of a place
+        hint = f"bring it here first: invoke pull {name}"
+    raise UserError(f"{store.root} has no run, bundle or artifact {name!r}", hint)
+
+
+def refuse_damaged(store: Store, name: str) -> None:
+    """Say so where a name is known and what it names cannot be read, with ``UserError``."""
     if flaw := store.damage(name):
         raise UserError(f"{name} is damaged: {flaw}", "run again, or `invoke verify --mend`")
-    known = [*runs_in(store), *(tag for tag in store.tags() if not is_cache_tag(tag))]
-    hint = nearest(name, known) if known else "nothing has a name yet: run `invoke demo`"
-    raise UserError(f"{store.root} has no run, bundle or artifact {name!r}", hint)
 
 
 def of_bundle(store: Store, bundle: Bundle, name: str) -> Contents:

@@ -20,6 +20,7 @@ from mmdet_jetson.bundles.contents import (
     TWIN_OF,
     Contents,
     PartName,
+    refuse_damaged,
 )
 from mmdet_jetson.bundles.dataset_summary import summarize
 from mmdet_jetson.bundles.remedies import command_for
@@ -66,6 +67,7 @@ def choose(
         and (name.kind not in OF_ENGINE or not _of_target(name) or name.subject in engines)
     }
     if PartName(CHECKPOINT) not in parts:
+        refuse_damaged(run.store, f"{run.name}.train")
         raise UserError(
             f"there is no {run.name}.train in {run.store.root}, so there is nothing to bundle",
             command_for(PartName(CHECKPOINT), project),

@@ -107,6 +107,7 @@ def side(store: Store, name: str) -> Contents:
     for run, found in ((name, store.find(f"{name}{NAMED}")), ("", store.find(name))):
         if found and _is(found, stages.TRAINING):
             return Shelf(store).of_training(found, run or name.removesuffix(NAMED))
+    contents.refuse_damaged(store, f"{name}{NAMED}")
     return contents.contents_of(store, name)
 
 
@@ -118,8 +119,9 @@ def _earlier(shelf: Shelf, run: str, back: int) -> Contents:
     if newest and back == 0:
         return shelf.of_training(newest, run)
     if newest is None or back > len(before):
-        known = f"{len(before) + (newest is not None)} trainings of run {run} are known"
-        raise UserError(f"{run}~{back}: {known}", "`invoke runs` lists all trainings")
+        count = len(before) + (newest is not None)
+        known = f"{count} training{' is' if count == 1 else 's are'} known"
+        raise UserError(f"{run}~{back}: of run {run} {known}", "`invoke runs` lists all trainings")
     return before[back - 1]
 
 

@@ -11,7 +11,7 @@ import small_releases
 from invoke.collection import Collection
 from invoke.loader import FilesystemLoader
 from invoke.program import Program
-from small_artifacts import found
+from small_artifacts import blob_of, found
 from small_releases import OPENVINO, ORIN, PC, TARGETS, SmallRun
 
 from mmdet_jetson.bundles.making import MISSING
@@ -156,6 +156,16 @@ def test_names_that_are_no_releases(run: SmallRun, invoke: Invoke, name: str, sa
 
     assert code == 1
     assert says in said
+
+
+def test_a_damaged_training_is_said_to_be(run: SmallRun, invoke: Invoke) -> None:
+    (layer,) = run.made["train"].parts(["best.pth"])
+    blob_of(run.store, layer.blob.digest).unlink()
+
+    code, said = invoke("bundle", *DEMO)
+
+    assert code == 1
+    assert "error: demo.train is damaged: blob " in said
 
 
 def test_no_run_is_said(run: SmallRun, invoke: Invoke) -> None:
