@@ -84,7 +84,7 @@ def test_a_run_knows_its_earlier_trainings(store: Store, tmp_path: Path) -> None
         assert found.digest == expected.digest
     with pytest.raises(UserError, match=r"mugs~3: of run mugs 3 trainings are known"):
         side(store, "mugs~3")
-    with pytest.raises(UserError, match=r"nix~1: 0 trainings"):
+    with pytest.raises(UserError, match=r"nix~1: of run nix 0 trainings"):
         side(store, "nix~1")
 
 
