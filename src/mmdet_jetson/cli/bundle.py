@@ -12,12 +12,13 @@ from mmdet_jetson.bundles.contents import BUNDLE_TAG, Contents, of_bundle, of_ru
 from mmdet_jetson.bundles.remedies import command_for
 from mmdet_jetson.bundles.trainings import verdict_of
 from mmdet_jetson.cli.part_lines import printable
-from mmdet_jetson.cli.verbs import Request, session
+from mmdet_jetson.cli.verbs import Request, Session, session
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.contract.report import PASS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.store import Bundle, Store
 from mmdet_jetson.store.naming import is_tag
 
@@ -44,10 +45,11 @@ def bundle(
             raise UserError(
                 f"there is no run {now.name} in {now.store.root}", now.project.command("pipeline")
             )
-        engines = [each for each in run.targets if not request.targets or each in request.targets]
-        project = _with_targets(now.project, engines)
-        steps = pipeline.plan(project, Inputs(project, now.settings, now.display.bytes_fetched))
-        chosen = making.choose(run, now.project, request.targets, steps)
+        only, left_out = request.targets, list[str]()
+        project, steps, chosen = _choose(now, run, only)
+        if not only and (left_out := making.stale_beside(chosen, now.project)):
+            only = [each for each in chosen.targets if each not in left_out]
+            project, steps, chosen = _choose(now, run, only)
         making.check(chosen, now.project)
         lacks = making.missing(chosen, steps)
         if complete and lacks:
@@ -62,8 +64,23 @@ def bundle(
     verdict = verdict_of(contents)
     if verdict and verdict != PASS:
         _say(f"warning: the verdict of its report is {printable(verdict)}")
+    for target in left_out:
+        _say(
+            f"warning: it has no {target}, which run {now.name} has of another training, and the "
+            "configuration does not build for"
+        )
     for part in lacks:
         _say(f"warning: it has no {part}: {command_for(part, project)}")
+
+
+def _choose(
+    now: Session, run: Contents, only: Sequence[str]
+) -> tuple[Project, Sequence[Step], Contents]:
+    """What a bundle has of a run, and the project and the steps that make all of it."""
+    engines = [each for each in run.targets if not only or each in only]
+    project = _with_targets(now.project, engines)
+    steps = pipeline.plan(project, Inputs(project, now.settings, now.display.bytes_fetched))
+    return project, steps, making.choose(run, now.project, only, steps)
 
 
 def _check_name(name: str) -> None:

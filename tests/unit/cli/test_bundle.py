@@ -117,11 +117,26 @@ def test_parts_of_two_trainings_are_refused(run: SmallRun, invoke: Invoke) -> No
 def test_a_stale_engine_of_a_target_beside_may_be_left_out(run: SmallRun, invoke: Invoke) -> None:
     run.make(f"engine-{OPENVINO}", inputs={"onnx": "sha256:" + "1" * 64})
 
-    code, said = invoke("bundle", *DEMO)
+    code, said = invoke("bundle", *DEMO, "--target", OPENVINO)
 
     assert code == 1
-    assert "or leave it out: name the other targets with --target" in said
+    assert f"demo.engine-{OPENVINO} was made from another ONNX" in said
     assert invoke("bundle", *DEMO, "--target", PC)[0] == 0
+
+
+def test_a_stale_engine_that_no_command_makes_again_is_left_out(
+    run: SmallRun, invoke: Invoke
+) -> None:
+    """A target that has left the configuration would stop every later release."""
+    run.make(f"engine-{OPENVINO}", inputs={"onnx": "sha256:" + "1" * 64})
+
+    code, said = invoke("bundle", *DEMO, "--complete")
+
+    assert code == 0
+    assert f"warning: it has no {OPENVINO}, which run demo has of another training" in said
+    bundle = run.store.bundle("demo.bundle")
+    assert bundle
+    assert OPENVINO not in bundle.annotations["mmdet-jetson.targets"]
 
 
 def test_a_release_keeps_its_name(run: SmallRun, invoke: Invoke) -> None:
