@@ -24,7 +24,7 @@ from mmdet_jetson.store.naming import is_tag
 
 # What `show` and the rest take for a digest, and tags that keep or look up (docs/releases.md).
 _RESERVED = re.compile(r"[0-9a-f]{12,64}|(cache\.|digest\.|sha256-).*")
-_say = partial(Console().print, highlight=False, markup=False, soft_wrap=True)
+_say = partial(Console(emoji=False).print, highlight=False, markup=False, soft_wrap=True)
 
 
 def bundle(

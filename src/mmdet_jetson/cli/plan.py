@@ -65,8 +65,9 @@ def show_plan(request: Request, *, as_json: bool) -> None:
         states = [_if_here(state, now) for state in now.states()]
         told = [_told(state, now, request) for state in states]
         registry = now.shared.place.name if now.shared else None
-    if as_json:  # which rich would wrap
-        print(json.dumps({"pipeline": now.name, "registry": registry, "steps": told}, indent=2))
+    if as_json:
+        said = json.dumps({"pipeline": now.name, "registry": registry, "steps": told}, indent=2)
+        Console().out(said, highlight=False)
         return
     Console().print(_table(now.name, told))
 

@@ -46,10 +46,10 @@ def runs(*, as_json: bool = False) -> None:
         UserError: the store cannot be read.
     """
     settings = read_settings()
-    store, console = Store(settings.artifacts), Console()
+    store, console = Store(settings.artifacts), Console(emoji=False)
     entries = ledger(store)
     if as_json:
-        print(json.dumps([asdict(each) for each in entries], indent=1))
+        console.out(json.dumps([asdict(each) for each in entries], indent=1), highlight=False)
         return
     damaged = [tag for tag in store.tags() if tag.endswith(NAMED) and store.damage(tag)]
     notes = [DAMAGED.format(tag) for tag in damaged]

@@ -59,9 +59,10 @@ def show(name: str, *, as_json: bool = False) -> None:
     against = list(contradictions(contents))
     mends = partial(command_for, project=_project_of(contents))
     if as_json:
-        _print(json.dumps(_document(contents, seen, against, mends), indent=1))
+        said = json.dumps(_document(contents, seen, against, mends), indent=1)
+        Console(emoji=False).out(said, highlight=False)
     else:
-        Console().print(_tree(contents, seen))
+        Console(emoji=False).print(_tree(contents, seen))
         for line in _remarks(contents, against, mends):
             _print(line)
     if contents.bundle and against:
@@ -71,7 +72,7 @@ def show(name: str, *, as_json: bool = False) -> None:
         )
 
 
-_print = partial(Console().print, highlight=False, markup=False, soft_wrap=True)
+_print = partial(Console(emoji=False).print, highlight=False, markup=False, soft_wrap=True)
 
 
 def _project_of(contents: Contents) -> Project | None:
