@@ -163,7 +163,9 @@ def _table(name: str, told: list[dict[str, object]]) -> Table:
         show_edge=False, pad_edge=False,
     )  # fmt: skip
     lines.add_column("step", no_wrap=True)
-    for column in ("state", "key", "environment", "needs"):
+    lines.add_column("state", overflow="fold")
+    lines.add_column("key", no_wrap=True)
+    for column in ("environment", "needs"):
         lines.add_column(column, overflow="fold")
     for each in told:
         gpu = "a GPU" if each["gpu"] else ""
