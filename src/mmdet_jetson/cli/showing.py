@@ -37,6 +37,7 @@ from mmdet_jetson.config.toml import read_toml
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.contract.report import DOCUMENTED
 from mmdet_jetson.errors import ConfigError, UserError
+from mmdet_jetson.registry.names import is_name
 from mmdet_jetson.store import Store
 
 Seen = dict[PartName, Facts]
@@ -122,7 +123,7 @@ def _lacks(contents: Contents) -> list[PartName]:
 
 
 def _names(store: Store, digest: str) -> list[str]:
-    return [tag for tag, named in store.tags().items() if named.digest == digest]
+    return [tag for tag, named in store.tags().items() if named.digest == digest and is_name(tag)]
 
 
 def _tree(contents: Contents, seen: Seen) -> Tree:

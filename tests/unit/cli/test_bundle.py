@@ -17,6 +17,7 @@ from small_releases import OPENVINO, ORIN, PC, TARGETS, SmallRun
 from mmdet_jetson.bundles.making import MISSING
 from mmdet_jetson.bundles.overview import age
 from mmdet_jetson.config.settings import ROOT
+from mmdet_jetson.registry.names import digest_tag
 from mmdet_jetson.store import Store
 
 Said = tuple[int, str]
@@ -227,6 +228,15 @@ def test_the_tree_fits_its_terminal(run: SmallRun, invoke: Invoke) -> None:
     assert "p50 1.2 ms, p99 3.5 ms, 200 times" in said
     assert "20% of detections differ from PyTorch's, 25% may" in said
     assert "without the pictures" in said
+
+
+def test_a_tag_that_only_keeps_is_no_name(run: SmallRun, invoke: Invoke) -> None:
+    invoke("bundle", *DEMO)
+    bundle = run.store.bundle("demo.bundle")
+    assert bundle
+    run.store.tag(bundle, digest_tag(bundle.digest))
+
+    assert "also named" not in invoke("show", "demo.bundle")[1]
 
 
 def test_the_interval_of_a_report_is_shown(run: SmallRun, invoke: Invoke) -> None:
