@@ -162,7 +162,7 @@ def pack(
 
 @task(
     help={
-        "name": "a further tag, such as v1.2 (repeatable); NAME.bundle is always one",
+        "name": "a further tag, such as v1.2 (repeatable); RUN.bundle is always one",
         "with-dataset": "the pictures, too, instead of a summary",
         "complete": "fail where anything is missing",
         "target": BY_TARGET["target"],
@@ -176,13 +176,13 @@ def pack(
 def bundle(
     _: Context,
     *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
     name: list[str] | None = None,
     target: list[str] | None = None,
     precision: str = "",
     with_dataset: bool = False,
     complete: bool = False,
-    config: str = CONFIG,
-    set: list[str] | None = None,
 ) -> None:
     """Bind what a run has made into one release: a digest over engines and their evidence."""
     request = Request(config=config, overrides=set or (), targets=target or (), precision=precision)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mmdet_jetson.bundles.contents import REPORT, Contents, PartName
+from mmdet_jetson.bundles.contents import Contents, PartName
 from mmdet_jetson.bundles.datasets import are_alike, compare_datasets
 from mmdet_jetson.bundles.fields import (
     ConfigChanges,
@@ -27,7 +27,8 @@ from mmdet_jetson.bundles.origins import (
     pairs_of,
 )
 from mmdet_jetson.bundles.pictures import PictureChanges
-from mmdet_jetson.bundles.trainings import input_of, run_of
+from mmdet_jetson.bundles.trainings import input_of, run_of, verdict_of
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.store import Artifact
 
@@ -111,8 +112,9 @@ def compare(before: Contents, after: Contents, *, read_all: bool = False) -> Com
     ``read_all`` reads the pictures of datasets that are large, too, to know each by its content.
 
     Raises:
-        UserError: a part cannot be read.
+        UserError: they have nothing in common, or a part cannot be read.
     """
+    _check_comparable(before, after)
     was, now = before.dataset, after.dataset
     pairs, alike, data = pairs_of(before, after), _trained_alike(before, after), None
     if was is not None and now is not None:
@@ -138,6 +140,21 @@ def compare(before: Contents, after: Contents, *, read_all: bool = False) -> Com
     )
 
 
+def _check_comparable(before: Contents, after: Contents) -> None:
+    """Refuse what would look alike because there is nothing to compare."""
+    alone = [side for side in (before, after) if len(side.parts) == 1 and not side.checkpoint]
+    if pairs_of(before, after) and not (alone and before.parts.keys() != after.parts.keys()):
+        return
+    one, other = (
+        f"{each.name} ({next(iter(each.parts)) if len(each.parts) == 1 else 'more than one part'})"
+        for each in (before, after)
+    )
+    raise UserError(
+        f"{one} and {other} cannot be compared",
+        "name two trainings, runs or bundles, or two artifacts of a kind and a target",
+    )
+
+
 def _trained_alike(before: Contents, after: Contents) -> bool | None:
     """Whether both were trained with the same data, as far as trainings alone can tell."""
     was, now = (input_of(side.checkpoint, "dataset") for side in (before, after))
@@ -151,9 +168,7 @@ def _named(side: Contents) -> Named:
     digest = side.bundle.digest if side.bundle else main.digest if main else ""
     kind = "bundle" if side.bundle else "training" if side.checkpoint else "run"
     created = main.provenance.created if main else ""
-    report = side.get(REPORT)
-    verdict = str(report.provenance.metrics.get("verdict", "")) if report else ""
-    return Named(side.name, digest, kind, created, run_of(side), verdict)
+    return Named(side.name, digest, kind, created, run_of(side), verdict_of(side))
 
 
 def _parameters(pairs: Mapping[PartName, tuple[Artifact, Artifact]]) -> tuple[ParameterChange, ...]:

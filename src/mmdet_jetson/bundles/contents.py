@@ -10,12 +10,13 @@ from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.records import ContractError, decode
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
+from mmdet_jetson.registry.names import is_name
 from mmdet_jetson.store import Artifact, Bundle, Store, is_cache_tag
 from mmdet_jetson.store.manifests import KIND_OF
 
 T = TypeVar("T")
-# As targets may be called; nothing for one that is the only one of its kind.
-_SUBJECT = re.compile(r"[A-Za-z0-9_.-]*")
+SUBJECT = re.compile(r"[A-Za-z0-9_.-]*")
+"""What parts may be about: as targets may be called; nothing for the only one of its kind."""
 
 DATASET, CHECKPOINT = stages.DATASET.makes, stages.TRAINING.makes
 ONNX, ENGINE = stages.EXPORT.makes, stages.ENGINE.makes
@@ -98,7 +99,7 @@ class Contents:
             return None
         try:
             return json.loads(self.store.read(artifact, title))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _unreadable(f"{title} of {self.name_of(artifact)}", str(error)) from error
 
     def record(self, artifact: Artifact, title: str, kind: type[T]) -> T | None:
@@ -130,11 +131,18 @@ def contents_of(store: Store, name: str) -> Contents:
         return of_artifact(store, artifact, name)
     if (run := of_run(store, name)).parts:
         return run
+    refuse_damaged(store, name)
+    known = dict.fromkeys([*runs_in(store), *(tag for tag in store.tags() if is_name(tag))])
+    hint = nearest(name, known) if known else "nothing has a name yet: run `invoke demo`"
+    if ":" in name:  # of a place
+        hint = f"bring it here first: invoke pull {name}"
+    raise UserError(f"{store.root} has no run, bundle or artifact {name!r}", hint)
+
+
+def refuse_damaged(store: Store, name: str) -> None:
+    """Say so where a name is known and what it names cannot be read, with ``UserError``."""
     if flaw := store.damage(name):
         raise UserError(f"{name} is damaged: {flaw}", "run again, or `invoke verify --mend`")
-    known = [*runs_in(store), *(tag for tag in store.tags() if not is_cache_tag(tag))]
-    hint = nearest(name, known) if known else "nothing has a name yet: run `invoke demo`"
-    raise UserError(f"{store.root} has no run, bundle or artifact {name!r}", hint)
 
 
 def of_bundle(store: Store, bundle: Bundle, name: str) -> Contents:
@@ -156,11 +164,11 @@ def of_bundle(store: Store, bundle: Bundle, name: str) -> Contents:
             continue
         if said.get(KIND_OF_PART, artifact.kind) != artifact.kind:
             raise UserError(
-                f"bundle {name} calls {short} {said[KIND_OF_PART]}, and it is {artifact.kind}",
+                f"bundle {name} calls {short} {said[KIND_OF_PART]!r}, and it is {artifact.kind}",
                 "bundle again where its parts were made",
             )
         for subject in said.get(SUBJECTS_OF_PART, "").split(","):
-            if not _SUBJECT.fullmatch(subject):
+            if not SUBJECT.fullmatch(subject):
                 raise UserError(
                     f"bundle {name} calls {short} {subject!r}, which is no name",
                     "ask whoever made it",

@@ -11,7 +11,7 @@ It is a `dataset` artifact with these entries beside those of the original that 
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ import msgspec
 from mmdet_jetson.bundles.contents import DATASET
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import Artifact, Store, oci
+from mmdet_jetson.store.artifact import Layer
 from mmdet_jetson.store.layers import Damaged, HashingReader, file_digests
 
 PICTURES, LEFT_OUT = "pictures.json", "left_out.json"
@@ -41,26 +42,24 @@ class Original(msgspec.Struct, frozen=True):
 
 
 def summarize(store: Store, dataset: Artifact) -> Artifact:
-    """Store a dataset's summary, which is the same each time; the pictures are read once.
+    """Store a dataset's summary, which is the same each time; it reads all pictures.
 
-    A summary is its own.
+    One that the store has already is not taken instead: it may come from elsewhere and be of
+    anything, whatever it says. A summary is its own.
 
     Raises:
         UserError: the dataset is damaged, or the disk is full.
     """
     if is_summary(dataset):
         return dataset
-    known = (each for each in store.artifacts() if each.kind == DATASET and _has(each, LEFT_OUT))
-    for summary in known:
-        if original(store, summary).digest == dataset.digest:
-            return summary
     kept = [layer.title for layer in dataset.layers if layer.title not in SPLITS]
     # Its key would have the summary be found instead of the dataset.
     provenance = msgspec.structs.replace(dataset.provenance, key="")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "summary")
         store.checkout(dataset, folder, kept)
-        _write(folder / PICTURES, _pictures(store, dataset))
+        told = pictures_of(store, dataset)
+        _write(folder / PICTURES, {split: dict(digests) for split, digests in told.items()})
         _write(folder / LEFT_OUT, _original(dataset))
         return store.put(DATASET, folder, provenance, ())
 
@@ -78,7 +77,7 @@ def original(store: Store, summary: Artifact) -> Original:
     """
     try:
         return msgspec.json.decode(store.read(summary, LEFT_OUT), type=Original)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UserError(
             f"{LEFT_OUT} of dataset {summary.digest[7:19]} cannot be read: {error}",
             "another version may have made it",
@@ -96,7 +95,7 @@ def content_of(store: Store, dataset: Artifact, titles: Sequence[str] | None) ->
     entries = {layer.title: layer.content for layer in dataset.layers}
     if is_summary(dataset):
         missing = original(store, dataset).entries
-        entries |= {title: entry.content for title, entry in missing.items()}
+        entries = {title: entry.content for title, entry in missing.items()} | entries
         del entries[LEFT_OUT]
         entries.pop(PICTURES, None)
     if titles is not None and set(titles) - set(entries):
@@ -115,21 +114,25 @@ def _original(dataset: Artifact) -> Original:
     return Original(dataset.digest, dataset.content, entries)
 
 
-def _pictures(store: Store, dataset: Artifact) -> dict[str, dict[str, str]]:
-    found = {}
-    for layer in dataset.layers:
-        if layer.title in SPLITS:
-            try:
-                with store.file_of(layer).open("rb") as stream:
-                    reader = HashingReader(stream, layer.blob.digest)
-                    found[layer.title] = dict(file_digests(reader))
-            except (Damaged, FileNotFoundError) as error:
-                raise UserError(
-                    f"the pictures {layer.title} of dataset {dataset.digest[7:19]} are damaged: "
-                    f"{error}",
-                    "`invoke verify --mend` removes it, `invoke dataset` makes it again",
-                ) from error
-    return found
+def pictures_of(store: Store, dataset: Artifact) -> dict[str, Iterator[tuple[str, str]]]:
+    """The SHA-256 of each picture by its name, of each split that is here; read as they are asked.
+
+    Raises:
+        UserError: while they are read: they are damaged.
+    """
+    layers = [each for each in dataset.layers if each.title in SPLITS]
+    return {layer.title: _read_folder(store, dataset, layer) for layer in layers}
+
+
+def _read_folder(store: Store, dataset: Artifact, layer: Layer) -> Iterator[tuple[str, str]]:
+    try:
+        with store.file_of(layer).open("rb") as stream:
+            yield from file_digests(HashingReader(stream, layer.blob.digest))
+    except (Damaged, OSError) as error:
+        raise UserError(
+            f"the pictures {layer.title} of dataset {dataset.digest[7:19]} are damaged: {error}",
+            "`invoke verify --mend` removes it, `invoke dataset` makes it again",
+        ) from error
 
 
 def _write(path: Path, content: object) -> None:

@@ -1,6 +1,7 @@
 """The pictures of a dataset in the store: their annotations, and what each of them shows."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Annotated
 
 import msgspec
 
@@ -11,17 +12,18 @@ from mmdet_jetson.bundles.dataset_summary import (
     content_of,
     is_summary,
     original,
+    pictures_of,
 )
 from mmdet_jetson.bundles.pictures import PictureChanges, compare_pictures
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import Artifact, Store
-from mmdet_jetson.store.artifact import Layer
-from mmdet_jetson.store.layers import Damaged, HashingReader, file_digests
+from mmdet_jetson.store.layers import Damaged, HashingReader
 
 READ_AT_ONCE = 64_000_000
 """Bytes of pictures that are read without asking, which takes less than a second."""
 
 Side = tuple[Store, Artifact]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 def compare_datasets(before: Side, after: Side, *, read_all: bool = False) -> PictureChanges:
@@ -93,7 +95,7 @@ def _name_contents(sides: Iterable[Mapping[str, Split]]) -> None:
 
 def _read_contents(store: Store, dataset: Artifact, splits: Mapping[str, Split]) -> None:
     """Know what each picture shows: from a summary, else by reading them all."""
-    told = _told(store, dataset) if is_summary(dataset) else _digests(store, dataset)
+    told = _told(store, dataset) if is_summary(dataset) else pictures_of(store, dataset)
     for split, digests in told.items():
         pictures = splits[split].pictures if split in splits else {}
         for name, digest in digests:
@@ -103,26 +105,10 @@ def _read_contents(store: Store, dataset: Artifact, splits: Mapping[str, Split])
 
 def _told(store: Store, summary: Artifact) -> dict[str, Iterable[tuple[str, str]]]:
     try:
-        told = msgspec.json.decode(store.read(summary, PICTURES), type=dict[str, dict[str, str]])
+        told = msgspec.json.decode(store.read(summary, PICTURES), type=dict[str, dict[str, Digest]])
         return {split: digests.items() for split, digests in told.items()}
-    except (msgspec.DecodeError, KeyError) as error:
+    except (msgspec.DecodeError, RecursionError, KeyError) as error:
         raise UserError(
             f"{PICTURES} of dataset {summary.digest[7:19]} cannot be read: {error}",
             "another version may have made it",
-        ) from error
-
-
-def _digests(store: Store, dataset: Artifact) -> dict[str, Iterable[tuple[str, str]]]:
-    layers = [each for each in dataset.layers if each.title in SPLITS]
-    return {layer.title: _read_folder(store, dataset, layer) for layer in layers}
-
-
-def _read_folder(store: Store, dataset: Artifact, layer: Layer) -> Iterator[tuple[str, str]]:
-    try:
-        with store.file_of(layer).open("rb") as stream:
-            yield from file_digests(HashingReader(stream, layer.blob.digest))
-    except (Damaged, OSError) as error:
-        raise UserError(
-            f"the pictures {layer.title} of dataset {dataset.digest[7:19]} are damaged: {error}",
-            "`invoke verify --mend` removes it, `invoke dataset` makes it again",
         ) from error

@@ -6,11 +6,10 @@ from datetime import datetime
 
 from mmdet_jetson.bundles import contents
 from mmdet_jetson.bundles.contents import Contents
-from mmdet_jetson.bundles.trainings import Shelf, input_of, run_of
+from mmdet_jetson.bundles.dataset_summary import SPLITS
+from mmdet_jetson.bundles.trainings import Shelf, input_of, run_of, verdict_of
 from mmdet_jetson.contract.report import CHECKPOINT, DOCUMENTED
 from mmdet_jetson.store import Artifact, Store
-
-SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,6 @@ def _entry(shelf: Shelf, checkpoint: Artifact) -> Entry:
     made, told = checkpoint.provenance, checkpoint.provenance.parameters
     evaluation = found.get(contents.EVALUATION, CHECKPOINT)
     figures = (evaluation or checkpoint).provenance.metrics
-    report = found.get(contents.REPORT)
     return Entry(
         name=found.name,
         digest=checkpoint.digest,
@@ -93,7 +91,7 @@ def _entry(shelf: Shelf, checkpoint: Artifact) -> Entry:
         ap=_number(figures.get("AP")),
         ap50=_number(figures.get("AP50")),
         engines=_engines(found),
-        verdict=str(report.provenance.metrics.get("verdict", "")) if report else "",
+        verdict=verdict_of(found),
     )
 
 

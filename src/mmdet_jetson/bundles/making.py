@@ -20,6 +20,7 @@ from mmdet_jetson.bundles.contents import (
     TWIN_OF,
     Contents,
     PartName,
+    refuse_damaged,
 )
 from mmdet_jetson.bundles.dataset_summary import summarize
 from mmdet_jetson.bundles.remedies import command_for
@@ -66,6 +67,7 @@ def choose(
         and (name.kind not in OF_ENGINE or not _of_target(name) or name.subject in engines)
     }
     if PartName(CHECKPOINT) not in parts:
+        refuse_damaged(run.store, f"{run.name}.train")
         raise UserError(
             f"there is no {run.name}.train in {run.store.root}, so there is nothing to bundle",
             command_for(PartName(CHECKPOINT), project),
@@ -156,10 +158,18 @@ def check(contents: Contents, project: Project) -> None:
     hint = command_for(first, project)
     if others := len(stale) - 1:
         hint = f"{project.command('pipeline')}, which makes again what is stale"
-    if first.subject in contents.targets and first.subject not in project.used_targets:
-        hint += ", or leave it out: name the other targets with --target"
     more = f" ({others} more: invoke show {contents.name})" if others else ""
     raise UserError(f"{found[0].sentence}{more}", hint)
+
+
+def stale_beside(contents: Contents, project: Project) -> list[str]:
+    """The targets that the pipeline does not build for, and of which something does not belong.
+
+    No command of it makes that again, so that it would be refused for ever.
+    """
+    beside = [each for each in contents.targets if each not in project.pipeline.targets]
+    stale = {each.part.subject for each in contradictions(contents)} if beside else ()
+    return [each for each in beside if each in stale]
 
 
 def bind(

@@ -10,6 +10,7 @@ from mmdet_jetson.bundles.contents import Contents, PartName
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.environments.commit import commits_between, file_at
 from mmdet_jetson.environments.packages import pins_in
+from mmdet_jetson.planning.explain import parts_of_environments
 from mmdet_jetson.store import Artifact
 
 # What a fact tells of the moment and not of what ran.
@@ -112,11 +113,9 @@ def compare_environments(before: Contents, after: Contents) -> tuple[Environment
 
 
 def _environment(name: str, was: str, now: str, stages: Mapping[str, Pair]) -> EnvironmentChange:
-    before, after = was.split(":"), now.split(":")
-    gone = tuple(part for part in before if part not in after)
-    new = tuple(part for part in after if part not in before)
+    gone, new = parts_of_environments(was, now)
     commits = [each.provenance.commit.rstrip("+") for pair in stages.values() for each in pair]
-    packages = _packages(before, after, commits)
+    packages = _packages(was.split(":"), now.split(":"), commits)
     return EnvironmentChange(name, tuple(sorted(stages)), gone, new, packages)
 
 

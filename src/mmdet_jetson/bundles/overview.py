@@ -13,11 +13,13 @@ from mmdet_jetson.bundles.contents import (
     PROFILE,
     PROOF,
     REPORT,
+    SUBJECT,
     Contents,
     PartName,
 )
 from mmdet_jetson.bundles.dataset_summary import is_summary
 from mmdet_jetson.bundles.making import MISSING
+from mmdet_jetson.bundles.remedies import COMMANDS
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.contract.report import (
     EvaluationMetrics,
@@ -80,9 +82,14 @@ def _plural(number: int, unit: str) -> str:
 
 
 def lacking(contents: Contents) -> list[PartName]:
-    """What a release should have, and has not: as it was bundled, or by what is there."""
+    """What a release should have, and has not: as it was bundled, or by what is there.
+
+    Of what a bundle says, only what is a part by its name: it may come from elsewhere, and commands
+    are made of it.
+    """
     said = contents.bundle.annotations.get(MISSING, "") if contents.bundle else ""
-    named = [PartName(*each.partition(" ")[::2]) for each in said.split(",") if each]
+    named = [PartName(*each.partition(" ")[::2]) for each in said.split(",")]
+    named = [each for each in named if each.kind in COMMANDS and SUBJECT.fullmatch(each.subject)]
     found = [each for each in _expected(contents) if each not in contents.parts]
     return list(dict.fromkeys([*named, *found]))
 

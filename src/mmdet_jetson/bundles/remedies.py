@@ -18,7 +18,7 @@ from mmdet_jetson.contract.report import BASE, DOCUMENTED
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.planning import stages
 
-_COMMANDS = {
+COMMANDS = {
     DATASET: stages.DATASET.verb,
     CHECKPOINT: stages.TRAINING.verb,
     ONNX: stages.EXPORT.verb,
@@ -28,15 +28,21 @@ _COMMANDS = {
     PROFILE: stages.PROFILE.verb,
     REPORT: stages.REPORT.verb,
 }
+"""The command for each kind of part."""
 
 
 def command_for(part: PartName, project: Project | None = None) -> str:
-    """Spell the command that makes a part; ``project`` is the one that it is of, where known."""
+    """Spell the command that makes a part; ``project`` is the one that it is of, where known.
+
+    For a kind that is no part of a release, the one that makes everything.
+    """
     if part.kind == IMAGE_TESTS:
         return f"invoke images.test --name {part.subject}"
     is_target = part.subject not in ("", BASE, TRAINED, DOCUMENTED)
     targets = [part.subject] if is_target else []
-    verb = "build-jetson-engine" if _on_device(part, project) else _COMMANDS[part.kind]
+    verb = (
+        "build-jetson-engine" if _on_device(part, project) else COMMANDS.get(part.kind, "pipeline")
+    )
     if project:
         return project.command(verb, *targets)
     return " ".join([f"invoke {verb}", *(f"--target {target}" for target in targets)])

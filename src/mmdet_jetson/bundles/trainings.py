@@ -7,6 +7,7 @@ where several would do.
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,11 +59,15 @@ class Shelf:
 
     @cached_property
     def datasets(self) -> dict[str, list[Artifact]]:
-        """The datasets by their content, those without their pictures before the others."""
+        """The datasets by their content, those without their pictures before the others.
+
+        A summary that cannot be read is left out: it may come from elsewhere.
+        """
         found: dict[str, list[Artifact]] = {}
         made = [each for each in self.artifacts if _is(each, stages.DATASET)]
         for each in sorted(made, key=lambda each: not is_summary(each)):
-            found.setdefault(content_of(self.store, each, None) or "", []).append(each)
+            with suppress(UserError):
+                found.setdefault(content_of(self.store, each, None) or "", []).append(each)
         return found
 
     @property
@@ -102,6 +107,7 @@ def side(store: Store, name: str) -> Contents:
     for run, found in ((name, store.find(f"{name}{NAMED}")), ("", store.find(name))):
         if found and _is(found, stages.TRAINING):
             return Shelf(store).of_training(found, run or name.removesuffix(NAMED))
+    contents.refuse_damaged(store, f"{name}{NAMED}")
     return contents.contents_of(store, name)
 
 
@@ -113,8 +119,9 @@ def _earlier(shelf: Shelf, run: str, back: int) -> Contents:
     if newest and back == 0:
         return shelf.of_training(newest, run)
     if newest is None or back > len(before):
-        known = f"{len(before) + (newest is not None)} trainings of run {run} are known"
-        raise UserError(f"{run}~{back}: {known}", "`invoke runs` lists all trainings")
+        count = len(before) + (newest is not None)
+        known = f"{count} training{' is' if count == 1 else 's are'} known"
+        raise UserError(f"{run}~{back}: of run {run} {known}", "`invoke runs` lists all trainings")
     return before[back - 1]
 
 
@@ -137,6 +144,12 @@ def run_of(sides: Contents) -> str:
     """The run that a report calls its own; "" where there is no report."""
     report = sides.get(contents.REPORT)
     return str(report.provenance.parameters.get("name", "")) if report else ""
+
+
+def verdict_of(sides: Contents) -> str:
+    """What a report says of the gates; "" where there is no report."""
+    report = sides.get(contents.REPORT)
+    return str(report.provenance.metrics.get("verdict", "")) if report else ""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """``invoke bundle``: what a run has made becomes a release, which is one digest."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -9,15 +10,21 @@ from rich.console import Console
 from mmdet_jetson.bundles import making
 from mmdet_jetson.bundles.contents import BUNDLE_TAG, Contents, of_bundle, of_run
 from mmdet_jetson.bundles.remedies import command_for
-from mmdet_jetson.cli.verbs import Request, session
+from mmdet_jetson.bundles.trainings import verdict_of
+from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.verbs import Request, Session, session
 from mmdet_jetson.config.pipeline import Project
+from mmdet_jetson.contract.report import PASS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import pipeline
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.store import Bundle, Store, is_cache_tag
+from mmdet_jetson.planning.steps import Step
+from mmdet_jetson.store import Bundle, Store
 from mmdet_jetson.store.naming import is_tag
 
-_say = partial(Console().print, highlight=False, markup=False, soft_wrap=True)
+# What `show` and the rest take for a digest, and tags that keep or look up (docs/releases.md).
+_RESERVED = re.compile(r"[0-9a-f]{12,64}|(cache\.|digest\.|sha256-).*")
+_say = partial(Console(emoji=False).print, highlight=False, markup=False, soft_wrap=True)
 
 
 def bundle(
@@ -38,10 +45,11 @@ def bundle(
             raise UserError(
                 f"there is no run {now.name} in {now.store.root}", now.project.command("pipeline")
             )
-        engines = [each for each in run.targets if not request.targets or each in request.targets]
-        project = _with_targets(now.project, engines)
-        steps = pipeline.plan(project, Inputs(project, now.settings, now.display.bytes_fetched))
-        chosen = making.choose(run, now.project, request.targets, steps)
+        only, left_out = request.targets, list[str]()
+        project, steps, chosen = _choose(now, run, only)
+        if not only and (left_out := making.stale_beside(chosen, now.project)):
+            only = [each for each in chosen.targets if each not in left_out]
+            project, steps, chosen = _choose(now, run, only)
         making.check(chosen, now.project)
         lacks = making.missing(chosen, steps)
         if complete and lacks:
@@ -51,21 +59,46 @@ def bundle(
         for name in names:
             _refuse_to_move(now.store, name, made)
         now.store.tag(made, *tags)
-    _tell(of_bundle(now.store, made, ", ".join(tags)))
+    contents = of_bundle(now.store, made, ", ".join(tags))
+    _tell(contents)
+    verdict = verdict_of(contents)
+    if verdict and verdict != PASS:
+        _say(f"warning: the verdict of its report is {printable(verdict)}")
+    for target in left_out:
+        _say(
+            f"warning: it has no {target}, which run {now.name} has of another training, and the "
+            "configuration does not build for"
+        )
     for part in lacks:
         _say(f"warning: it has no {part}: {command_for(part, project)}")
 
 
+def _choose(
+    now: Session, run: Contents, only: Sequence[str]
+) -> tuple[Project, Sequence[Step], Contents]:
+    """What a bundle has of a run, and the project and the steps that make all of it."""
+    engines = [each for each in run.targets if not only or each in only]
+    project = _with_targets(now.project, engines)
+    steps = pipeline.plan(project, Inputs(project, now.settings, now.display.bytes_fetched))
+    return project, steps, making.choose(run, now.project, only, steps)
+
+
 def _check_name(name: str) -> None:
-    if not is_tag(name) or is_cache_tag(name):
+    form = "up to 128 letters, digits, dots, dashes and underscores, as v1.2"
+    if not is_tag(name):
+        raise UserError(f"--name {name}: nothing can be tagged so", form)
+    if _RESERVED.fullmatch(name):
         raise UserError(
-            f"--name {name}: nothing can be tagged so",
-            "up to 128 letters, digits, dots, dashes and underscores, as v1.2",
+            f"--name {name}: it could be taken for a digest, or for a tag that is set beside names",
+            "no 12 to 64 digits of 0-9 and a-f, and nothing that begins with cache., digest. or "
+            "sha256-",
         )
 
 
 def _refuse_to_move(store: Store, name: str, made: Bundle) -> None:
-    """A release's own name stays with it; that of the run's newest moves."""
+    """A release keeps its own name, and a run keeps its; that of the newest bundle moves."""
+    if of_run(store, name).parts:
+        raise UserError(f"--name {name}: that is the name of a run already", "choose another")
     named = store.tags().get(name)
     if named and named.digest != made.digest:
         what = "bundle" if store.bundle(name) else "artifact"

@@ -36,10 +36,10 @@ def diff(before: str, after: str, *, as_json: bool = False, everything: bool = F
     """
     store = existing_store()
     found = compare(side(store, before), side(store, after), read_all=everything)
+    console = Console(emoji=False)
     if as_json:
-        print(json.dumps(told(found), indent=1, allow_nan=False))
+        console.out(json.dumps(told(found), indent=1, allow_nan=False), highlight=False)
         return
-    console = Console()
     for line in lines(found, everything=everything):
         style = "bold" if line and not line.startswith(" ") else None
         console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

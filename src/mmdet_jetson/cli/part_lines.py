@@ -15,7 +15,8 @@ from mmdet_jetson.bundles.contents import (
     REPORT,
 )
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Control characters, and those that are not seen or turn the order of others around.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 Found = Mapping[str, object]
 """What `bundles.overview` found in a part."""
 

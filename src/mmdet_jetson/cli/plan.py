@@ -65,8 +65,9 @@ def show_plan(request: Request, *, as_json: bool) -> None:
         states = [_if_here(state, now) for state in now.states()]
         told = [_told(state, now, request) for state in states]
         registry = now.shared.place.name if now.shared else None
-    if as_json:  # which rich would wrap
-        print(json.dumps({"pipeline": now.name, "registry": registry, "steps": told}, indent=2))
+    if as_json:
+        said = json.dumps({"pipeline": now.name, "registry": registry, "steps": told}, indent=2)
+        Console().out(said, highlight=False)
         return
     Console().print(_table(now.name, told))
 
@@ -162,7 +163,9 @@ def _table(name: str, told: list[dict[str, object]]) -> Table:
         show_edge=False, pad_edge=False,
     )  # fmt: skip
     lines.add_column("step", no_wrap=True)
-    for column in ("state", "key", "environment", "needs"):
+    lines.add_column("state", overflow="fold")
+    lines.add_column("key", no_wrap=True)
+    for column in ("environment", "needs"):
         lines.add_column(column, overflow="fold")
     for each in told:
         gpu = "a GPU" if each["gpu"] else ""

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 
 from mmdet_jetson.bundles.ledger import Entry, ledger, when
+from mmdet_jetson.bundles.trainings import NAMED
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.config.sources import Sources
@@ -18,6 +19,8 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import Store
 
 NOTHING = "nothing was trained in {} yet: `invoke demo` trains in minutes, without a GPU"
+
+DAMAGED = "{} is damaged and not listed: run again, or `invoke verify --mend`"
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,18 @@ def runs(*, as_json: bool = False) -> None:
         UserError: the store cannot be read.
     """
     settings = read_settings()
-    entries, console = ledger(Store(settings.artifacts)), Console()
+    store, console = Store(settings.artifacts), Console(emoji=False)
+    entries = ledger(store)
     if as_json:
-        print(json.dumps([asdict(each) for each in entries], indent=1))
+        console.out(json.dumps([asdict(each) for each in entries], indent=1), highlight=False)
         return
+    damaged = [tag for tag in store.tags() if tag.endswith(NAMED) and store.damage(tag)]
+    notes = [DAMAGED.format(tag) for tag in damaged]
     if not entries:
-        console.print(NOTHING.format(settings.artifacts), markup=False, soft_wrap=True)
+        console.print("\n".join(notes) or NOTHING.format(store.root), markup=False, soft_wrap=True)
         return
     known = _weights(settings.root / "configs/sources.toml")
-    for number, line in enumerate(table(entries, known, console.width)):
+    for number, line in enumerate([*table(entries, known, console.width), *notes]):
         style = None if number else "bold"
         console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 

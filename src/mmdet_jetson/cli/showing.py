@@ -37,6 +37,7 @@ from mmdet_jetson.config.toml import read_toml
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.contract.report import DOCUMENTED
 from mmdet_jetson.errors import ConfigError, UserError
+from mmdet_jetson.registry.names import is_name
 from mmdet_jetson.store import Store
 
 Seen = dict[PartName, Facts]
@@ -59,9 +60,10 @@ def show(name: str, *, as_json: bool = False) -> None:
     against = list(contradictions(contents))
     mends = partial(command_for, project=_project_of(contents))
     if as_json:
-        _print(json.dumps(_document(contents, seen, against, mends), indent=1))
+        said = json.dumps(_document(contents, seen, against, mends), indent=1)
+        Console(emoji=False).out(said, highlight=False)
     else:
-        Console().print(_tree(contents, seen))
+        Console(emoji=False).print(_tree(contents, seen))
         for line in _remarks(contents, against, mends):
             _print(line)
     if contents.bundle and against:
@@ -71,7 +73,7 @@ def show(name: str, *, as_json: bool = False) -> None:
         )
 
 
-_print = partial(Console().print, highlight=False, markup=False, soft_wrap=True)
+_print = partial(Console(emoji=False).print, highlight=False, markup=False, soft_wrap=True)
 
 
 def _project_of(contents: Contents) -> Project | None:
@@ -121,7 +123,7 @@ def _lacks(contents: Contents) -> list[PartName]:
 
 
 def _names(store: Store, digest: str) -> list[str]:
-    return [tag for tag, named in store.tags().items() if named.digest == digest]
+    return [tag for tag, named in store.tags().items() if named.digest == digest and is_name(tag)]
 
 
 def _tree(contents: Contents, seen: Seen) -> Tree:

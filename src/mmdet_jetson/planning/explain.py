@@ -115,11 +115,17 @@ def differences(last: Provenance, now: Ingredients) -> list[str]:
 
 def changes_of_environment(was: str, now: str) -> str:
     """Name the parts of an environment's identity that differ: was driver 535, is driver 550."""
+    gone, new = parts_of_environments(was, now)
+    name = now.partition(":")[0]
+    same = f" {name}" if was.partition(":")[0] == name else ""
+    return f"environment{same}: was {_parts(gone)}, is {_parts(new)}"
+
+
+def parts_of_environments(was: str, now: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The parts that only the first, and that only the second of two identities has."""
     before, after = was.split(":"), now.split(":")
-    gone = [part for part in before if part not in after]
-    new = [part for part in after if part not in before]
-    name = f" {after[0]}" if before[0] == after[0] else ""
-    return f"environment{name}: was {_parts(gone)}, is {_parts(new)}"
+    gone = tuple(part for part in before if part not in after)
+    return gone, tuple(part for part in after if part not in before)
 
 
 def _parts(parts: Sequence[str]) -> str:

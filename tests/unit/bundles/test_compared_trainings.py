@@ -82,9 +82,9 @@ def test_a_run_knows_its_earlier_trainings(store: Store, tmp_path: Path) -> None
         found = side(store, f"mugs~{back}").checkpoint
         assert found
         assert found.digest == expected.digest
-    with pytest.raises(UserError, match=r"mugs~3: 3 trainings of run mugs are known"):
+    with pytest.raises(UserError, match=r"mugs~3: of run mugs 3 trainings are known"):
         side(store, "mugs~3")
-    with pytest.raises(UserError, match=r"nix~1: 0 trainings"):
+    with pytest.raises(UserError, match=r"nix~1: of run nix 0 trainings"):
         side(store, "nix~1")
 
 
@@ -157,7 +157,7 @@ def test_pictures_are_not_read_where_their_folders_are_the_same(
     compared: Compared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(datasets, "READ_AT_ONCE", 10)
-    monkeypatch.delattr(datasets, "file_digests")
+    monkeypatch.delattr(datasets, "pictures_of")
     train = {**numbered(0, 12), "01.jpg": [("jug", 1)]}
     found = data(compared(FIRST, later(train=train)))
     assert found.told_by == BY_CONTENT

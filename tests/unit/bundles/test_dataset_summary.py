@@ -2,15 +2,17 @@
 
 import json
 
+import msgspec
 import pytest
 from small_artifacts import blob_of
 from small_releases import SmallRun, sha256
 
 from mmdet_jetson.bundles.belonging import contradictions
 from mmdet_jetson.bundles.contents import Contents, PartName
-from mmdet_jetson.bundles.dataset_summary import content_of, summarize
+from mmdet_jetson.bundles.dataset_summary import content_of, original, summarize
+from mmdet_jetson.bundles.ledger import ledger
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.store import cache_tag
+from mmdet_jetson.store import Artifact, cache_tag
 
 
 def test_it_has_the_digest_of_every_picture(run: SmallRun) -> None:
@@ -68,6 +70,46 @@ def test_one_of_other_annotations_contradicts_itself(run: SmallRun) -> None:
     (only,) = contradictions(Contents("it", run.store, {part: forged}))
 
     assert "has other annotations than the dataset it is of" in only.sentence
+
+
+def foreign(run: SmallRun, left_out: str) -> Artifact:
+    """A summary that came from elsewhere, with what it says of itself."""
+    folder = run.scratch / "foreign"
+    folder.mkdir()
+    (folder / "pictures.json").write_text("{}")
+    (folder / "val.json").write_text('{"images": ["forged"]}')
+    (folder / "left_out.json").write_text(left_out)
+    provenance = msgspec.structs.replace(run.made["dataset"].provenance, key="")
+    return run.store.put("dataset", folder, provenance, ["foreign.dataset"])
+
+
+def test_one_from_elsewhere_is_not_taken_for_ours(run: SmallRun) -> None:
+    dataset = run.made["dataset"]
+    lies = {"digest": dataset.digest, "content": dataset.content, "entries": {}}
+    theirs = foreign(run, json.dumps(lies))
+
+    ours = summarize(run.store, dataset)
+
+    assert ours != theirs
+    assert json.loads(run.store.read(ours, "pictures.json"))["val"]
+
+
+@pytest.mark.parametrize("left_out", ['{"version": 2}', '{"x": ' + "[" * 100_000])
+def test_one_from_elsewhere_that_cannot_be_read_stops_nothing(run: SmallRun, left_out: str) -> None:
+    foreign(run, left_out)
+
+    assert content_of(run.store, summarize(run.store, run.made["dataset"]), None)
+    assert [each.pictures for each in ledger(run.store)]
+
+
+def test_what_it_says_of_entries_that_are_there_counts_for_nothing(run: SmallRun) -> None:
+    dataset = run.made["dataset"]
+    whole = {layer.title: {"content": layer.content, "size": 1} for layer in dataset.layers}
+    lies = {"digest": dataset.digest, "content": dataset.content, "entries": whole}
+    theirs = foreign(run, json.dumps(lies))
+
+    assert original(run.store, theirs).content == dataset.content
+    assert content_of(run.store, theirs, None) != dataset.content
 
 
 def test_damaged_pictures_are_refused(run: SmallRun) -> None:

@@ -259,7 +259,7 @@ def test_a_bundle_is_found_by_its_name_and_its_digest(run: SmallRun) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"mmdet-jetson.kind": "profile"}, "calls .* profile, and it is checkpoint"),
+        ({"mmdet-jetson.kind": "profile"}, "calls .* 'profile', and it is checkpoint"),
         ({"mmdet-jetson.subjects": "a\x1b[2J"}, "which is no name"),
     ],
 )

@@ -11,11 +11,13 @@ import small_releases
 from invoke.collection import Collection
 from invoke.loader import FilesystemLoader
 from invoke.program import Program
-from small_artifacts import found
+from small_artifacts import blob_of, found
 from small_releases import OPENVINO, ORIN, PC, TARGETS, SmallRun
 
+from mmdet_jetson.bundles.making import MISSING
 from mmdet_jetson.bundles.overview import age
 from mmdet_jetson.config.settings import ROOT
+from mmdet_jetson.registry.names import digest_tag
 from mmdet_jetson.store import Store
 
 Said = tuple[int, str]
@@ -116,11 +118,26 @@ def test_parts_of_two_trainings_are_refused(run: SmallRun, invoke: Invoke) -> No
 def test_a_stale_engine_of_a_target_beside_may_be_left_out(run: SmallRun, invoke: Invoke) -> None:
     run.make(f"engine-{OPENVINO}", inputs={"onnx": "sha256:" + "1" * 64})
 
-    code, said = invoke("bundle", *DEMO)
+    code, said = invoke("bundle", *DEMO, "--target", OPENVINO)
 
     assert code == 1
-    assert "or leave it out: name the other targets with --target" in said
+    assert f"demo.engine-{OPENVINO} was made from another ONNX" in said
     assert invoke("bundle", *DEMO, "--target", PC)[0] == 0
+
+
+def test_a_stale_engine_that_no_command_makes_again_is_left_out(
+    run: SmallRun, invoke: Invoke
+) -> None:
+    """A target that has left the configuration would stop every later release."""
+    run.make(f"engine-{OPENVINO}", inputs={"onnx": "sha256:" + "1" * 64})
+
+    code, said = invoke("bundle", *DEMO, "--complete")
+
+    assert code == 0
+    assert f"warning: it has no {OPENVINO}, which run demo has of another training" in said
+    bundle = run.store.bundle("demo.bundle")
+    assert bundle
+    assert OPENVINO not in bundle.annotations["mmdet-jetson.targets"]
 
 
 def test_a_release_keeps_its_name(run: SmallRun, invoke: Invoke) -> None:
@@ -143,7 +160,10 @@ def test_a_release_keeps_its_name(run: SmallRun, invoke: Invoke) -> None:
     ("name", "says"),
     [
         ("demo.train", "is the name of artifact"),
-        ("cache.1", "nothing can be tagged so"),
+        ("demo", "is the name of a run"),
+        ("cache.1", "could be taken for"),
+        ("digest.abc", "could be taken for"),
+        ("d6ee50590722", "could be taken for a digest"),
         ("a/b", "nothing can be tagged so"),
     ],
 )
@@ -152,6 +172,16 @@ def test_names_that_are_no_releases(run: SmallRun, invoke: Invoke, name: str, sa
 
     assert code == 1
     assert says in said
+
+
+def test_a_damaged_training_is_said_to_be(run: SmallRun, invoke: Invoke) -> None:
+    (layer,) = run.made["train"].parts(["best.pth"])
+    blob_of(run.store, layer.blob.digest).unlink()
+
+    code, said = invoke("bundle", *DEMO)
+
+    assert code == 1
+    assert "error: demo.train is damaged: blob " in said
 
 
 def test_no_run_is_said(run: SmallRun, invoke: Invoke) -> None:
@@ -198,6 +228,15 @@ def test_the_tree_fits_its_terminal(run: SmallRun, invoke: Invoke) -> None:
     assert "p50 1.2 ms, p99 3.5 ms, 200 times" in said
     assert "20% of detections differ from PyTorch's, 25% may" in said
     assert "without the pictures" in said
+
+
+def test_a_tag_that_only_keeps_is_no_name(run: SmallRun, invoke: Invoke) -> None:
+    invoke("bundle", *DEMO)
+    bundle = run.store.bundle("demo.bundle")
+    assert bundle
+    run.store.tag(bundle, digest_tag(bundle.digest))
+
+    assert "also named" not in invoke("show", "demo.bundle")[1]
 
 
 def test_the_interval_of_a_report_is_shown(run: SmallRun, invoke: Invoke) -> None:
@@ -302,6 +341,46 @@ def test_what_comes_from_elsewhere_gives_the_terminal_no_orders(
     assert code == 0
     assert "\x1b" not in said
     assert "?[2Jx" in said
+
+
+def test_what_a_bundle_says_is_missing_makes_no_commands(run: SmallRun, invoke: Invoke) -> None:
+    invoke("bundle", *DEMO)
+    bundle = run.store.bundle("demo.bundle")
+    assert bundle
+    said = f"signature x,engine \x1b[31m; rm -rf ~,engine $(ls),profile {ORIN}"
+    run.store.put_bundle(bundle.parts, {**bundle.annotations, MISSING: said}, ["foreign"])
+
+    code, shown = invoke("show", "foreign")
+
+    assert code == 0
+    assert f"missing: profile {ORIN}: invoke " in shown
+    assert [word for word in ("signature", "\x1b", "rm -rf", "$(") if word in shown] == []
+
+
+def test_what_turns_letters_around_is_not_shown(run: SmallRun, invoke: Invoke) -> None:
+    run.make("train", parameters={"config": "x\u202ey"})
+
+    assert "x?y" in invoke("show", "demo.train")[1]
+
+
+def test_a_part_of_a_run_that_no_release_has_may_be_another_steps(
+    run: SmallRun, invoke: Invoke
+) -> None:
+    run.store.tag(run.made["check"], "demo.check-other")
+
+    code, said = invoke("show", "demo")
+
+    assert code == 0
+    assert "does not belong: demo.check-other is what step check made\n  try: invoke pipe" in said
+
+
+def test_a_release_that_does_not_pass_is_said_to(run: SmallRun, invoke: Invoke) -> None:
+    run.make("report", metrics={"verdict": "fail"})
+
+    code, said = invoke("bundle", *DEMO, "--complete")
+
+    assert code == 0
+    assert "warning: the verdict of its report is fail" in said
 
 
 def test_what_is_not_there_is_said(run: SmallRun, invoke: Invoke) -> None:

@@ -9,6 +9,7 @@ import pytest
 from invoke.collection import Collection
 from invoke.loader import FilesystemLoader
 from invoke.program import Program
+from small_artifacts import blob_of, found
 from small_trainings import CONFIG, Training, later, make, numbered
 
 from mmdet_jetson.bundles.dataset_summary import summarize
@@ -53,6 +54,24 @@ def commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     return run
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("mugs.train", "mugs.dataset"),
+        ("mugs.dataset", "mugs"),
+        ("mugs.engine-pc", "mugs.profile-pc"),
+    ],
+)
+def test_what_has_nothing_to_compare_is_refused(
+    store: Store, tmp_path: Path, commands: Commands, one: str, other: str
+) -> None:
+    make(store, tmp_path)
+    code, said = commands("diff", one, other)
+    assert code == 1
+    assert said.startswith("error: mugs")
+    assert "cannot be compared\n  try: name two trainings" in said
+
+
 def test_what_changed_is_on_the_first_screen(
     store: Store, tmp_path: Path, commands: Commands
 ) -> None:
@@ -82,9 +101,10 @@ def test_a_run_is_compared_with_its_training_before(
     store: Store, tmp_path: Path, commands: Commands
 ) -> None:
     first = make(store, tmp_path)
+    assert "mugs~1: of run mugs 1 training is known" in commands("diff", "mugs~1", "mugs")[1]
     make(store, tmp_path, CHANGED)
     assert commands("diff", "mugs~1", "mugs") == commands("diff", first.digest, "mugs")
-    assert commands("diff", "jugs~1", "mugs")[1].startswith("error: jugs~1: 0 trainings of run")
+    assert commands("diff", "jugs~1", "mugs")[1].startswith("error: jugs~1: of run jugs 0 ")
 
 
 def test_the_same_is_one_line(store: Store, tmp_path: Path, commands: Commands) -> None:
@@ -99,6 +119,29 @@ def test_a_training_made_again_says_that_nothing_differs(
     first = make(store, tmp_path)
     make(store, tmp_path, later())
     assert "Nothing differs but when they were made" in commands("diff", first.digest, "mugs")[1]
+
+
+def test_a_damaged_training_is_said_to_be(store: Store, tmp_path: Path, commands: Commands) -> None:
+    make(store, tmp_path)
+    make(store, tmp_path, Training(name="jugs", seed=1))
+    (layer,) = found(store, "mugs.train").parts(["best.pth"])
+    blob_of(store, layer.blob.digest).unlink()
+
+    assert "mugs.train is damaged" in commands("diff", "mugs", "jugs")[1]
+    assert "mugs.train is damaged and not listed" in commands("runs")[1]
+    (layer,) = found(store, "jugs.train").parts(["best.pth"])
+    blob_of(store, layer.blob.digest).unlink()
+    assert "nothing was trained" not in commands("runs")[1]
+
+
+def test_what_is_in_a_place_has_to_be_pulled(
+    store: Store, tmp_path: Path, commands: Commands
+) -> None:
+    make(store, tmp_path)
+
+    said = commands("diff", "docker://host/mugs:v1", "mugs")[1]
+
+    assert "try: bring it here first: invoke pull docker://host/mugs:v1\n" in said
 
 
 def test_json_tells_all(store: Store, tmp_path: Path, commands: Commands) -> None:
