@@ -31,7 +31,7 @@ STAND_INS = {"MMDET_JETSON_BASES": "stand-in"}
 
 def typed(target: str, folder: Path) -> Iterator[list[str]]:
     """The `invoke` commands of the tutorial's section, in order, for another target and folder."""
-    section = (ROOT / "docs/tutorial.md").read_text().split(SECTION)[1]
+    section = (ROOT / "docs/tutorial.md").read_text().split(SECTION)[1].split("\n## ")[0]
     for line in re.findall(r"(?m)^\$ invoke (.*)$", section):
         words = shlex.split(line)
         ours = {IN_THE_TUTORIAL["target"]: target, IN_THE_TUTORIAL["folder"]: str(folder)}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from commands import Commands
+from commands import TINY, Commands, new_commands
 from registries import Registry, Wire, docker_registry
 from small_artifacts import PROVENANCE
 
@@ -81,6 +81,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("kills")
     with docker_registry(folder / "registry") as registry, Wire(registry.port).open() as wire:
         site = Site(folder, registry, wire)
+        new_commands(folder, TINY)
         fill(Store(site.source), folder / "files")
         yield site
 
