@@ -1,11 +1,12 @@
 """Time ``invoke push`` and ``invoke pull`` beside ``skopeo copy`` on the same registry.
 
-    .venv/bin/python benchmarks/registry.py [REPEATS]
+    .venv/bin/python benchmarks/registry.py [REPEATS [WORD]]
 
 Both move the same artifacts to and from Debian's ``docker-registry`` on this machine, with TLS and
 a password, in turns of who goes first; before every push the registry is emptied, and every pull
 goes to a new folder. A transfer's time is from the first byte that the registry's process reads or
 writes to the last, so that neither program's start counts; the whole command's stands beside it.
+With a WORD, ``GB`` or ``blobs``, only what has it in its name.
 """
 
 import os
@@ -56,7 +57,10 @@ def main() -> None:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     print("| | MB | ours | skopeo | of skopeo's throughput | whole command | memory |")
     print("|---|---:|---:|---:|---:|---:|---:|")
+    word = sys.argv[2] if len(sys.argv) > 2 else ""
     for name, (blobs, size) in SIZES.items():
+        if word not in name:
+            continue
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
             bench = Bench(Path(folder), blobs, size)
             push, pull = Rows(), Rows()
