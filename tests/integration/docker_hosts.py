@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -98,16 +99,23 @@ def lacks_podman() -> str:
 @contextlib.contextmanager
 def podman(folder: Path) -> Iterator[str]:
     """Serve Podman's socket, with images of its own; give its address."""
+    # Podman refuses a runroot of more than 50 characters, which pytest's folders may have.
+    with tempfile.TemporaryDirectory(prefix="podman-") as run:
+        yield from _served(folder, run)
+
+
+def _served(folder: Path, run: str) -> Iterator[str]:
     (folder / "containers.conf").write_text(CONFIGURATION)
     environ = {**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")}
-    command = ["podman", f"--root={folder}/data", f"--runroot={folder}/run"]
+    command = ["podman", f"--root={folder}/data", f"--runroot={run}"]
     address = f"unix://{folder}/socket"
     process = subprocess.Popen(
         [*command, "system", "service", "--time=0", address],
         cwd=folder, env=environ, stderr=(folder / "log").open("w"),
     )  # fmt: skip
     try:
-        wait_until((folder / "socket").exists)
+        wait_until(lambda: (folder / "socket").exists() or process.poll() is not None)
+        assert process.poll() is None, (folder / "log").read_text()[-2000:]
         copy_images({**environ, "DOCKER_HOST": address}, StandIn.reference("amd64"))
         yield address
     finally:
@@ -242,7 +250,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not happen"

@@ -306,7 +306,7 @@ def test_a_stage_ends_with_its_client(host: DockerHost, store: Store, data: Path
     (container,) = host.containers({CLIENT: Workspace(host, store.root).client})
     client.kill()
     client.communicate()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while running(host, container.id) == "true":
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -137,7 +137,7 @@ def test_a_stage_ends_when_its_connection_is_lost(
         with pytest.raises((ConnectionLost, StageFailed)):
             trials.run(context, trials.copy_step(data, steps=1000, seconds=0.1))
     label = {CLIENT: Workspace(host, store.root).client}
-    wait_until(lambda: not any(is_running(remote, c.id) for c in host.containers(label)), 30)
+    wait_until(lambda: not any(is_running(remote, c.id) for c in host.containers(label)), 120)
 
 
 def is_running(remote: Remote, container: str) -> bool:

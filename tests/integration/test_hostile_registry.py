@@ -61,7 +61,7 @@ class Site:
                 "MMDET_JETSON_CACHE": str(self.folder / "cache"),
                 "DOCKER_CONFIG": str(self.folder),
             },
-            capture_output=True, text=True, timeout=120, check=False,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class Site:
 
     def run(self, way: str) -> tuple[int, str]:
         process = self.start(way)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=600)
         return process.returncode, said
 
     def moved(self, way: str) -> int:
@@ -132,7 +132,7 @@ def broken_off(site: Site, way: str, what: str, moment: float) -> str:
     site.wire.arm(moment, acts.get(what, kill_client))
     processes.append(site.start(way))
     ready.set()
-    said, _ = processes[0].communicate(timeout=120)
+    said, _ = processes[0].communicate(timeout=600)
     assert "Traceback" not in said, said
     assert processes[0].returncode in ((0, -9) if what == "client" else (0, 1)), said
     return said

@@ -49,7 +49,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     inside, most = list[int](), list[int]()
 
     def enter(number: int) -> None:
-        together.wait(10)
+        together.wait(60)
         with hold(path):
             inside.append(number)
             time.sleep(0.01)

@@ -269,7 +269,7 @@ def test_four_at_once_unpack_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         unpack_unlocked(archive, into, limits)
 
     def run() -> None:
-        together.wait(10)
+        together.wait(60)
         try:
             unpack(archive, tmp_path / "into")
         except BaseException as error:

@@ -469,7 +469,7 @@ def test_four_at_once_download_once(site: Site, cache: Cache) -> None:
     together = threading.Barrier(4)
 
     def get() -> None:
-        together.wait(10)
+        together.wait(60)
         found.append(cache.get(f"{site.url}/a.zip"))
 
     def answer_late(handler: Handler) -> None:

@@ -723,7 +723,7 @@ def test_two_pulls_of_the_same_at_once(run: Run, folder: Path, second: Store) ->
         )
         for _ in range(3)
     ]
-    assert [mover.wait(60) for mover in movers] == [0, 0, 0]
+    assert [mover.wait(300) for mover in movers] == [0, 0, 0]
     assert is_clean(second)
     assert manifests(second) == manifests(run.store)
 

@@ -151,7 +151,7 @@ def test_gc_waits_for_a_writer(
     def slow(handle: int) -> None:
         if threading.current_thread() is writer:
             writing.set()
-            go_on.wait(10)
+            go_on.wait(60)
         sync(handle)
 
     monkeypatch.setattr(os, "fsync", slow)
@@ -159,7 +159,7 @@ def test_gc_waits_for_a_writer(
         target=lambda: Store(store.root).put("engine", folder, provenance, ["b"])
     )
     writer.start()
-    assert writing.wait(10)
+    assert writing.wait(60)
     collector = threading.Thread(target=lambda: Store(store.root).gc(everything))
     collector.start()
     collector.join(0.3)
