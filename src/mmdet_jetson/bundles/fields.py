@@ -54,8 +54,8 @@ def _changes(
         if _is_filled(name, was, now):
             continue
         full = f"{prefix}{name}"
-        if _are_tables(before, after) and len(before) == len(after):  # type: ignore[arg-type]
-            for index, pair in enumerate(zip(before, after, strict=True)):  # type: ignore[call-overload]
+        if (pairs := _paired(before, after)) is not None:
+            for index, pair in enumerate(pairs):
                 yield from _entry(f"{full}[{index}]", *pair)
         elif _plain(before) != _plain(after):
             yield FieldChange(full, before, after)
@@ -77,10 +77,16 @@ def _entry(name: str, before: object, after: object) -> Iterator[FieldChange]:
         yield FieldChange(name, before, after)
 
 
-def _are_tables(before: object, after: object) -> bool:
-    """Whether both are lists, with tables among their entries, such as a pipeline's steps."""
-    lists = isinstance(before, list | tuple) and isinstance(after, list | tuple)
-    return lists and any(isinstance(each, Mapping) for each in (*before, *after))  # type: ignore[misc]
+def _paired(before: object, after: object) -> list[tuple[object, object]] | None:
+    """The entries of two lists as long as each other with tables among them, as a pipeline's steps.
+
+    None for anything else.
+    """
+    if not (isinstance(before, list | tuple) and isinstance(after, list | tuple)):
+        return None
+    if len(before) != len(after) or not any(isinstance(e, Mapping) for e in (*before, *after)):
+        return None
+    return list(zip(before, after, strict=True))
 
 
 def _plain(value: object) -> str:

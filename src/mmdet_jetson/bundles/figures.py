@@ -113,7 +113,7 @@ def _measured(side: Contents) -> Iterator[tuple[str, Measured]]:
 def _pair(interval: object) -> tuple[float, float] | None:
     if not (isinstance(interval, list) and len(interval) == 2):
         return None
-    low, high = (_number(each) for each in interval)
+    low, high = (number(each) for each in interval)
     return None if low is None or high is None else (low, high)
 
 
@@ -134,12 +134,14 @@ def _of_evaluation(
 
 def _numbers(table: object) -> dict[str, float | None]:
     """The numbers of a table, of whoever wrote it."""
-    return {str(k): _number(v) for k, v in table.items()} if isinstance(table, Mapping) else {}
+    return {str(k): number(v) for k, v in table.items()} if isinstance(table, Mapping) else {}
 
 
-def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None  # type: ignore[arg-type]
+def number(value: object) -> float | None:
+    """A number of whoever wrote it; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value)
 
 
 def _figure_change(subject: str, was: Measured | None, now: Measured | None) -> FigureChange:

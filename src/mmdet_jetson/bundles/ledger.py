@@ -7,6 +7,7 @@ from datetime import datetime
 from mmdet_jetson.bundles import contents
 from mmdet_jetson.bundles.contents import Contents
 from mmdet_jetson.bundles.dataset_summary import SPLITS
+from mmdet_jetson.bundles.figures import number
 from mmdet_jetson.bundles.trainings import Shelf, input_of, run_of, verdict_of
 from mmdet_jetson.contract.report import CHECKPOINT, DOCUMENTED
 from mmdet_jetson.store import Artifact, Store
@@ -88,8 +89,8 @@ def _entry(shelf: Shelf, checkpoint: Artifact) -> Entry:
         weights=input_of(checkpoint, "weights"),
         commit=made.commit,
         evaluated=evaluation is not None,
-        ap=_number(figures.get("AP")),
-        ap50=_number(figures.get("AP50")),
+        ap=number(figures.get("AP")),
+        ap50=number(figures.get("AP50")),
         engines=_engines(found),
         verdict=verdict_of(found),
     )
@@ -107,7 +108,7 @@ def _engines(found: Contents) -> dict[str, float | None]:
     targets = found.of_kind(contents.ENGINE)
     evaluated = found.of_kind(contents.EVALUATION)
     return {
-        target: _number(evaluated[target].provenance.metrics.get("AP"))
+        target: number(evaluated[target].provenance.metrics.get("AP"))
         if target in evaluated
         else None
         for target in targets
@@ -117,8 +118,3 @@ def _engines(found: Contents) -> dict[str, float | None]:
 
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None  # type: ignore[arg-type]

@@ -127,25 +127,25 @@ def _nothing(*_: object) -> Facts:
 
 
 def _checkpoint(contents: Contents, _: PartName, artifact: Artifact) -> Facts:
-    metrics = _mapping(contents.document(artifact, "metrics.json"))
+    metrics = mapping(contents.document(artifact, "metrics.json"))
     asked = artifact.provenance.parameters
     return {
         "config": asked.get("config"),
         "epochs": metrics.get("epochs"),
-        "best_epoch": _mapping(metrics.get("best")).get("epoch"),
+        "best_epoch": mapping(metrics.get("best")).get("epoch"),
         "device": metrics.get("device"),
     }
 
 
 def _graph(contents: Contents, _: PartName, artifact: Artifact) -> Facts:
-    graph = _mapping(contents.document(artifact, "graph.json"))
+    graph = mapping(contents.document(artifact, "graph.json"))
     return {each: graph.get(each) for each in ("graph", "backend", "opset", "input_size", "batch")}
 
 
 def _engine(contents: Contents, _: PartName, artifact: Artifact) -> Facts:
-    passport = _mapping(contents.document(artifact, "passport.json"))
+    passport = mapping(contents.document(artifact, "passport.json"))
     named = ("backend", "precision", "runs_on", "versions")
-    engine = _mapping(passport.get("engine"))
+    engine = mapping(passport.get("engine"))
     return {"bytes": engine.get("bytes"), **{each: passport.get(each) for each in named}}
 
 
@@ -165,22 +165,22 @@ def _evaluation(contents: Contents, name: PartName, artifact: Artifact) -> Facts
 def _interval(contents: Contents, subject: str) -> list[object] | None:
     """The 95% interval of AP50, where the report has one."""
     report = contents.get(REPORT)
-    known = _mapping(report.provenance.metrics.get(INTERVALS)) if report else {}
+    known = mapping(report.provenance.metrics.get(INTERVALS)) if report else {}
     found = known.get(subject)
     return found if isinstance(found, list) and len(found) == 2 else None
 
 
 def _proof(contents: Contents, _: PartName, artifact: Artifact) -> Facts:
-    proof = _mapping(contents.document(artifact, "proof.json"))
-    engine = _mapping(_mapping(proof.get("models")).get("engine"))
-    deviation, network = _mapping(engine.get("deviation")), _mapping(proof.get("network"))
+    proof = mapping(contents.document(artifact, "proof.json"))
+    engine = mapping(mapping(proof.get("models")).get("engine"))
+    deviation, network = mapping(engine.get("deviation")), mapping(proof.get("network"))
     numbers = {
         each: _number(deviation.get(each)) for each in ("matched", "off", "missing", "extra")
     }
     return {
         **numbers,
         "alone": _alone(**numbers),
-        "most_alone": _mapping(proof.get("tolerances")).get("alone"),
+        "most_alone": mapping(proof.get("tolerances")).get("alone"),
         "pictures": proof.get("pictures"),
         "network_differences": network.get("differences"),
     }
@@ -220,7 +220,7 @@ def _report(contents: Contents, _: PartName, artifact: Artifact) -> Facts:
 
 
 def _dataset(contents: Contents, _: PartName, artifact: Artifact) -> Facts:
-    summary = _mapping(contents.document(artifact, "summary.json"))
+    summary = mapping(contents.document(artifact, "summary.json"))
     return {
         "classes": summary.get("classes"),
         "splits": summary.get("splits"),
@@ -252,7 +252,8 @@ _FOUND: Mapping[str, Callable[[Contents, PartName, Artifact], Facts]] = {
 }
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def mapping(value: object) -> Mapping[str, object]:
+    """What JSON has as an object; else an empty one."""
     return value if isinstance(value, dict) else {}
 
 

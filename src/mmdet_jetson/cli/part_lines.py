@@ -14,6 +14,7 @@ from mmdet_jetson.bundles.contents import (
     PROOF,
     REPORT,
 )
+from mmdet_jetson.bundles.overview import mapping
 
 # Control characters, and those that are not seen or turn the order of others around.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -35,11 +36,6 @@ def printable(text: str) -> str:
 def size_of(size: int) -> str:
     """Say how large something is."""
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
-
-
-def mapping(value: object) -> Found:
-    """What JSON has as an object; else an empty one."""
-    return value if isinstance(value, dict) else {}
 
 
 def _figure(value: object) -> str:

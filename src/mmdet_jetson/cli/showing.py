@@ -25,10 +25,10 @@ from mmdet_jetson.bundles.contents import (
     PartName,
 )
 from mmdet_jetson.bundles.making import TITLE
-from mmdet_jetson.bundles.overview import Facts, age, lacking, newest, part_facts
+from mmdet_jetson.bundles.overview import Facts, age, lacking, mapping, newest, part_facts
 from mmdet_jetson.bundles.remedies import command_for
 from mmdet_jetson.bundles.trainings import shown
-from mmdet_jetson.cli.part_lines import lines, mapping, printable, size_of
+from mmdet_jetson.cli.part_lines import lines, printable, size_of
 from mmdet_jetson.cli.upkeep import existing_store
 from mmdet_jetson.cli.verbs import CONFIG
 from mmdet_jetson.config.pipeline import Project, load_project

@@ -16,8 +16,6 @@ from mmdet_jetson.registry.connections import BLOCK
 from mmdet_jetson.registry.failures import Dropped, printable, receiving
 from mmdet_jetson.registry.place import PlaceError
 
-MAX_JSON = 4 << 20
-"""Bytes of a manifest, an index or a list; the specification asks no registry to take more."""
 _MAX_EXPLANATION = 8 << 10
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
 

@@ -19,8 +19,8 @@ import portalocker
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors
-from mmdet_jetson.registry.layout_place import MANIFEST_BYTES, LayoutPlace
-from mmdet_jetson.registry.place import Content, OnBytes, PlaceError
+from mmdet_jetson.registry.layout_place import LayoutPlace
+from mmdet_jetson.registry.place import MANIFEST_BYTES, Content, OnBytes, PlaceError
 from mmdet_jetson.store.disk import sync, sync_folder
 from mmdet_jetson.store.intake import merged
 from mmdet_jetson.store.layers import BLOCK

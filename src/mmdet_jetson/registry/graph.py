@@ -12,7 +12,7 @@ from mmdet_jetson.store.oci import INDEX, MANIFEST, Descriptor, Manifest, digest
 DEPTH = 12
 """Steps from a root to any manifest, there and back to a subject; ours have up to five."""
 MANIFESTS = 5_000
-MANIFEST_BYTES = 24 << 20
+TOGETHER_BYTES = 24 << 20
 """All manifests of one transfer are in memory; an artifact of 2,000 files has 0.6 MB of it."""
 BLOBS = 200_000
 OURS = (MANIFEST, INDEX)
@@ -157,10 +157,10 @@ def _add_blobs(graph: Graph, node: Node, place: Place) -> None:
 
 def _check_size(graph: Graph, place: Place) -> None:
     size = sum(len(node.content) for node in graph.nodes.values())
-    if len(graph.nodes) > MANIFESTS or size > MANIFEST_BYTES or len(graph.blobs) > BLOBS:
+    if len(graph.nodes) > MANIFESTS or size > TOGETHER_BYTES or len(graph.blobs) > BLOBS:
         raise PlaceError(
             f"what is asked for of {place.name} has over {MANIFESTS:,} manifests, "
-            f"{MANIFEST_BYTES >> 20} MB of them or {BLOBS:,} blobs",
+            f"{TOGETHER_BYTES >> 20} MB of them or {BLOBS:,} blobs",
             "name less of it",
         )
 

@@ -8,13 +8,10 @@ from typing import BinaryIO, Protocol
 import msgspec
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.registry.place import Content, PlaceError
+from mmdet_jetson.registry.place import MANIFEST_BYTES, Content, PlaceError
 from mmdet_jetson.store.layers import BLOCK
 from mmdet_jetson.store.naming import is_tag
 from mmdet_jetson.store.oci import Descriptor, Index, Manifest, digest_of
-
-MANIFEST_BYTES = 4 << 20
-"""What a registry takes at most, by the specification of distribution."""
 
 
 class Files(Protocol):

@@ -4,9 +4,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from mmdet_jetson.registry.answers import MAX_JSON, Answer, media_type
+from mmdet_jetson.registry.answers import Answer, media_type
 from mmdet_jetson.registry.failures import printable
-from mmdet_jetson.registry.place import Content, PlaceError
+from mmdet_jetson.registry.place import MANIFEST_BYTES, Content, PlaceError
 from mmdet_jetson.registry.reference import is_digest
 from mmdet_jetson.registry.session import Request, Session
 from mmdet_jetson.store.oci import INDEX, MANIFEST, MANIFESTS, Descriptor, digest_of
@@ -74,8 +74,8 @@ class Manifests:
             PlaceError: the registry refuses it, or says that it is another.
         """
         doing = f"adding {shown(content.descriptor.digest)} as {shown(reference)}"
-        if len(content.content) > MAX_JSON:
-            raise PlaceError(f"{self._session.name}: {doing}: it has over {MAX_JSON:,} bytes")
+        if len(content.content) > MANIFEST_BYTES:
+            raise PlaceError(f"{self._session.name}: {doing}: it has over {MANIFEST_BYTES:,} bytes")
         headers = {"Content-Type": content.descriptor.media_type}
         path = self._path + quote(reference, safe=":")
         hoped = frozenset({200, 201, 202, 204})

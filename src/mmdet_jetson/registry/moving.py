@@ -10,14 +10,12 @@ import msgspec
 
 from mmdet_jetson.registry.graph import HINT, Graph, Node
 from mmdet_jetson.registry.names import Root
-from mmdet_jetson.registry.place import Place, PlaceError
+from mmdet_jetson.registry.place import MANIFEST_BYTES, Place, PlaceError
 from mmdet_jetson.registry.workers import Workers
 from mmdet_jetson.store.artifact import Artifact, Provenance, age_in_days, cache_tag
 from mmdet_jetson.store.manifests import decode_artifact, kind_of
 from mmdet_jetson.store.naming import is_tag
 from mmdet_jetson.store.oci import Descriptor
-
-CONFIG_BYTES = 4 << 20
 
 
 class Watch(Protocol):
@@ -128,7 +126,8 @@ def check_ours(graph: Graph, place: Place) -> None:
             what = node.manifest.artifact_type or node.descriptor.media_type
             digest = node.descriptor.digest[:19]
             raise PlaceError(
-                f"{digest} in {place.name} is no artifact of ours: {what[:80]!r}", HINT
+                f"{digest} in {place.name} is no artifact of ours: {what[:80]!r}",
+                "nothing was stored; an image, or what another tool has made, is for that tool",
             )
 
 
@@ -145,7 +144,7 @@ def config_of(node: Node, place: Place) -> Descriptor:
     """
     config = node.manifest.config
     assert config
-    if config.size > CONFIG_BYTES:
+    if config.size > MANIFEST_BYTES:
         raise PlaceError(f"the provenance of {node.descriptor.digest[:19]} is too large", HINT)
     return config
 

@@ -9,6 +9,8 @@ from typing import Protocol
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store.oci import Descriptor
 
+MANIFEST_BYTES = 4 << 20
+"""Of a manifest, an index, a list or a provenance; no registry has to take more of a manifest."""
 OnBytes = Callable[[int], None]
 """Told how many bytes more have gone over."""
 

@@ -12,7 +12,6 @@ from urllib3 import BaseHTTPResponse, PoolManager
 
 from mmdet_jetson import __version__
 from mmdet_jetson.registry.answers import (
-    MAX_JSON,
     Answer,
     Astray,
     finish,
@@ -25,7 +24,7 @@ from mmdet_jetson.registry.authorization import Authorization
 from mmdet_jetson.registry.connections import Patience, make_manager
 from mmdet_jetson.registry.failures import NoTls, receiving, unreachable
 from mmdet_jetson.registry.origin import Origin, Url, origin_of, parse_url
-from mmdet_jetson.registry.place import PlaceError
+from mmdet_jetson.registry.place import MANIFEST_BYTES, PlaceError
 from mmdet_jetson.registry.reference import RegistryReference
 from mmdet_jetson.registry.retries import NO_PROGRESS, retry
 from mmdet_jetson.registry.trust import make_context
@@ -102,7 +101,7 @@ class Session:
         """
         with self.open(request) as response:
             has_body = request.method != "HEAD"
-            content = read_whole(response, MAX_JSON, self.doing(request)) if has_body else b""
+            content = read_whole(response, MANIFEST_BYTES, self.doing(request)) if has_body else b""
             return Answer(response.status, response.headers, content)
 
     def retrying(self, attempt: Callable[[], T], progress: Callable[[], int] = NO_PROGRESS) -> T:
@@ -253,7 +252,7 @@ class Session:
             raise self._authorization.refused()
         if response.status != 200:
             refuse(response, doing)
-        content = read_whole(response, MAX_JSON, doing)
+        content = read_whole(response, MANIFEST_BYTES, doing)
         return Answer(response.status, response.headers, content)
 
     def _send(

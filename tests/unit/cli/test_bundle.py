@@ -2,26 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 import small_releases
-from invoke.collection import Collection
-from invoke.loader import FilesystemLoader
-from invoke.program import Program
+from in_process import Commands, commands_of
 from small_artifacts import blob_of, found
 from small_releases import OPENVINO, ORIN, PC, TARGETS, SmallRun
 
 from mmdet_jetson.bundles.making import MISSING
 from mmdet_jetson.bundles.overview import age
-from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.registry.names import digest_tag
 from mmdet_jetson.store import Store
 
-Said = tuple[int, str]
-Invoke = Callable[..., Said]
 DEMO = ("--config", "configs/demo.toml")
 BROAD = 80
 
@@ -38,24 +32,12 @@ def run(whole_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def invoke(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Invoke:
+def invoke(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
     monkeypatch.setenv("COLUMNS", str(BROAD))
-    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
-    program = Program(namespace=Collection.from_module(module))
-
-    def run(*words: str) -> Said:
-        code = 0
-        try:
-            program.run(["invoke", *words])
-        except SystemExit as exited:
-            code = int(exited.code or 0)
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
+    return commands_of(capsys)
 
 
-def test_a_run_becomes_a_release(run: SmallRun, invoke: Invoke) -> None:
+def test_a_run_becomes_a_release(run: SmallRun, invoke: Commands) -> None:
     code, said = invoke("bundle", *DEMO, "--name", "v1.2", "--name", "stable")
 
     bundle = run.store.bundle("demo.bundle")
@@ -66,7 +48,9 @@ def test_a_run_becomes_a_release(run: SmallRun, invoke: Invoke) -> None:
     assert "warning" not in said
 
 
-def test_an_engine_that_is_missing_is_said_with_its_command(run: SmallRun, invoke: Invoke) -> None:
+def test_an_engine_that_is_missing_is_said_with_its_command(
+    run: SmallRun, invoke: Commands
+) -> None:
     targets = f'targets=["{PC}", "{ORIN}"]'
 
     code, said = invoke("bundle", *DEMO, "--set", targets)
@@ -84,7 +68,7 @@ def test_an_engine_that_is_missing_is_said_with_its_command(run: SmallRun, invok
 
 
 def test_a_bundle_that_must_be_complete_is_refused_and_nothing_is_named(
-    run: SmallRun, invoke: Invoke
+    run: SmallRun, invoke: Commands
 ) -> None:
     run.store.untag("demo.report")
 
@@ -96,14 +80,14 @@ def test_a_bundle_that_must_be_complete_is_refused_and_nothing_is_named(
     assert run.store.bundle("demo.bundle") is None
 
 
-def test_only_some_targets(run: SmallRun, invoke: Invoke) -> None:
+def test_only_some_targets(run: SmallRun, invoke: Commands) -> None:
     code, said = invoke("bundle", *DEMO, "--target", PC)
 
     assert code == 0
     assert f"engines for {PC}\n" in said
 
 
-def test_parts_of_two_trainings_are_refused(run: SmallRun, invoke: Invoke) -> None:
+def test_parts_of_two_trainings_are_refused(run: SmallRun, invoke: Commands) -> None:
     run.salt = "new"
     run.make("train")
 
@@ -115,7 +99,7 @@ def test_parts_of_two_trainings_are_refused(run: SmallRun, invoke: Invoke) -> No
     assert run.store.bundle("demo.bundle") is None
 
 
-def test_a_stale_engine_of_a_target_beside_may_be_left_out(run: SmallRun, invoke: Invoke) -> None:
+def test_a_stale_engine_of_a_target_beside_may_be_left_out(run: SmallRun, invoke: Commands) -> None:
     run.make(f"engine-{OPENVINO}", inputs={"onnx": "sha256:" + "1" * 64})
 
     code, said = invoke("bundle", *DEMO, "--target", OPENVINO)
@@ -126,7 +110,7 @@ def test_a_stale_engine_of_a_target_beside_may_be_left_out(run: SmallRun, invoke
 
 
 def test_a_stale_engine_that_no_command_makes_again_is_left_out(
-    run: SmallRun, invoke: Invoke
+    run: SmallRun, invoke: Commands
 ) -> None:
     """A target that has left the configuration would stop every later release."""
     run.make(f"engine-{OPENVINO}", inputs={"onnx": "sha256:" + "1" * 64})
@@ -140,7 +124,7 @@ def test_a_stale_engine_that_no_command_makes_again_is_left_out(
     assert OPENVINO not in bundle.annotations["mmdet-jetson.targets"]
 
 
-def test_a_release_keeps_its_name(run: SmallRun, invoke: Invoke) -> None:
+def test_a_release_keeps_its_name(run: SmallRun, invoke: Commands) -> None:
     invoke("bundle", *DEMO, "--name", "v1")
     first = run.store.bundle("v1")
     run.make(f"profile-{PC}", created="2026-11-09T10:00:00+00:00")
@@ -167,14 +151,14 @@ def test_a_release_keeps_its_name(run: SmallRun, invoke: Invoke) -> None:
         ("a/b", "nothing can be tagged so"),
     ],
 )
-def test_names_that_are_no_releases(run: SmallRun, invoke: Invoke, name: str, says: str) -> None:
+def test_names_that_are_no_releases(run: SmallRun, invoke: Commands, name: str, says: str) -> None:
     code, said = invoke("bundle", *DEMO, "--name", name)
 
     assert code == 1
     assert says in said
 
 
-def test_a_damaged_training_is_said_to_be(run: SmallRun, invoke: Invoke) -> None:
+def test_a_damaged_training_is_said_to_be(run: SmallRun, invoke: Commands) -> None:
     (layer,) = run.made["train"].parts(["best.pth"])
     blob_of(run.store, layer.blob.digest).unlink()
 
@@ -184,14 +168,14 @@ def test_a_damaged_training_is_said_to_be(run: SmallRun, invoke: Invoke) -> None
     assert "error: demo.train is damaged: blob " in said
 
 
-def test_no_run_is_said(run: SmallRun, invoke: Invoke) -> None:
+def test_no_run_is_said(run: SmallRun, invoke: Commands) -> None:
     code, said = invoke("bundle", *DEMO, "--set", "name=mugs")
 
     assert code == 1
     assert "there is no run mugs in " in said
 
 
-def test_a_bundle_is_no_artifact_to_check_out(run: SmallRun, invoke: Invoke) -> None:
+def test_a_bundle_is_no_artifact_to_check_out(run: SmallRun, invoke: Commands) -> None:
     invoke("bundle", *DEMO)
 
     code, said = invoke("checkout", "demo.bundle", "somewhere")
@@ -200,7 +184,7 @@ def test_a_bundle_is_no_artifact_to_check_out(run: SmallRun, invoke: Invoke) -> 
     assert "error: demo.bundle is a bundle\n  try: name one of its parts: invoke show" in said
 
 
-def test_gc_keeps_what_a_bundle_needs_to_be_found_again(run: SmallRun, invoke: Invoke) -> None:
+def test_gc_keeps_what_a_bundle_needs_to_be_found_again(run: SmallRun, invoke: Commands) -> None:
     invoke("bundle", *DEMO)
     engine = found(run.store, f"demo.engine-{PC}")
     run.store.untag(*(tag for tag in run.store.tags() if tag.startswith(("demo.e", "demo.p"))))
@@ -212,7 +196,7 @@ def test_gc_keeps_what_a_bundle_needs_to_be_found_again(run: SmallRun, invoke: I
     assert invoke("show", "demo.bundle")[0] == 0
 
 
-def test_the_tree_fits_its_terminal(run: SmallRun, invoke: Invoke) -> None:
+def test_the_tree_fits_its_terminal(run: SmallRun, invoke: Commands) -> None:
     invoke("bundle", *DEMO)
 
     code, said = invoke("show", "demo.bundle")
@@ -230,7 +214,7 @@ def test_the_tree_fits_its_terminal(run: SmallRun, invoke: Invoke) -> None:
     assert "without the pictures" in said
 
 
-def test_a_tag_that_only_keeps_is_no_name(run: SmallRun, invoke: Invoke) -> None:
+def test_a_tag_that_only_keeps_is_no_name(run: SmallRun, invoke: Commands) -> None:
     invoke("bundle", *DEMO)
     bundle = run.store.bundle("demo.bundle")
     assert bundle
@@ -239,7 +223,7 @@ def test_a_tag_that_only_keeps_is_no_name(run: SmallRun, invoke: Invoke) -> None
     assert "also named" not in invoke("show", "demo.bundle")[1]
 
 
-def test_the_interval_of_a_report_is_shown(run: SmallRun, invoke: Invoke) -> None:
+def test_the_interval_of_a_report_is_shown(run: SmallRun, invoke: Commands) -> None:
     run.make("report", metrics={"AP50_intervals": {PC: [0.7, 0.8]}})
 
     _, said = invoke("show", "demo")
@@ -247,7 +231,7 @@ def test_the_interval_of_a_report_is_shown(run: SmallRun, invoke: Invoke) -> Non
     assert "AP50 0.750 (95%: 0.700 to 0.800)" in said
 
 
-def test_one_artifact_is_shown_with_its_files(run: SmallRun, invoke: Invoke) -> None:
+def test_one_artifact_is_shown_with_its_files(run: SmallRun, invoke: Commands) -> None:
     code, said = invoke("show", f"demo.engine-{PC}")
 
     assert code == 0
@@ -255,7 +239,7 @@ def test_one_artifact_is_shown_with_its_files(run: SmallRun, invoke: Invoke) -> 
     assert "missing" not in said
 
 
-def test_json_says_all_of_it(run: SmallRun, invoke: Invoke) -> None:
+def test_json_says_all_of_it(run: SmallRun, invoke: Commands) -> None:
     invoke("bundle", *DEMO)
 
     code, said = invoke("show", "demo.bundle", "--json")
@@ -279,7 +263,7 @@ def test_json_says_all_of_it(run: SmallRun, invoke: Invoke) -> None:
     }  # fmt: skip
 
 
-def test_a_stale_run_is_shown_with_what_does_not_belong(run: SmallRun, invoke: Invoke) -> None:
+def test_a_stale_run_is_shown_with_what_does_not_belong(run: SmallRun, invoke: Commands) -> None:
     run.salt = "new"
     run.make("train")
 
@@ -290,7 +274,7 @@ def test_a_stale_run_is_shown_with_what_does_not_belong(run: SmallRun, invoke: I
 
 
 def test_a_bundle_that_contradicts_itself_is_refused_when_it_is_shown(
-    run: SmallRun, invoke: Invoke
+    run: SmallRun, invoke: Commands
 ) -> None:
     """As from a place where nobody compared its parts."""
     invoke("bundle", *DEMO)
@@ -317,7 +301,7 @@ def test_a_bundle_that_contradicts_itself_is_refused_when_it_is_shown(
 
 
 def test_a_bundle_shows_in_a_store_that_has_nothing_else(
-    run: SmallRun, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: SmallRun, invoke: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     invoke("bundle", *DEMO)
     here = invoke("show", "demo.bundle")
@@ -331,7 +315,7 @@ def test_a_bundle_shows_in_a_store_that_has_nothing_else(
 
 
 def test_what_comes_from_elsewhere_gives_the_terminal_no_orders(
-    run: SmallRun, invoke: Invoke
+    run: SmallRun, invoke: Commands
 ) -> None:
     made = {"config": "\x1b[2Jx", "evidence": "\x1b]0;owned\x07"}
     run.make("train", parameters=made)
@@ -343,7 +327,7 @@ def test_what_comes_from_elsewhere_gives_the_terminal_no_orders(
     assert "?[2Jx" in said
 
 
-def test_what_a_bundle_says_is_missing_makes_no_commands(run: SmallRun, invoke: Invoke) -> None:
+def test_what_a_bundle_says_is_missing_makes_no_commands(run: SmallRun, invoke: Commands) -> None:
     invoke("bundle", *DEMO)
     bundle = run.store.bundle("demo.bundle")
     assert bundle
@@ -357,14 +341,14 @@ def test_what_a_bundle_says_is_missing_makes_no_commands(run: SmallRun, invoke: 
     assert [word for word in ("signature", "\x1b", "rm -rf", "$(") if word in shown] == []
 
 
-def test_what_turns_letters_around_is_not_shown(run: SmallRun, invoke: Invoke) -> None:
+def test_what_turns_letters_around_is_not_shown(run: SmallRun, invoke: Commands) -> None:
     run.make("train", parameters={"config": "x\u202ey"})
 
     assert "x?y" in invoke("show", "demo.train")[1]
 
 
 def test_a_part_of_a_run_that_no_release_has_may_be_another_steps(
-    run: SmallRun, invoke: Invoke
+    run: SmallRun, invoke: Commands
 ) -> None:
     run.store.tag(run.made["check"], "demo.check-other")
 
@@ -374,7 +358,7 @@ def test_a_part_of_a_run_that_no_release_has_may_be_another_steps(
     assert "does not belong: demo.check-other is what step check made\n  try: invoke pipe" in said
 
 
-def test_a_release_that_does_not_pass_is_said_to(run: SmallRun, invoke: Invoke) -> None:
+def test_a_release_that_does_not_pass_is_said_to(run: SmallRun, invoke: Commands) -> None:
     run.make("report", metrics={"verdict": "fail"})
 
     code, said = invoke("bundle", *DEMO, "--complete")
@@ -383,7 +367,7 @@ def test_a_release_that_does_not_pass_is_said_to(run: SmallRun, invoke: Invoke) 
     assert "warning: the verdict of its report is fail" in said
 
 
-def test_what_is_not_there_is_said(run: SmallRun, invoke: Invoke) -> None:
+def test_what_is_not_there_is_said(run: SmallRun, invoke: Commands) -> None:
     code, said = invoke("show", "demo.bundel")
 
     assert code == 1

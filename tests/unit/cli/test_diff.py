@@ -2,24 +2,18 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from invoke.collection import Collection
-from invoke.loader import FilesystemLoader
-from invoke.program import Program
+from in_process import Commands, commands_of
 from small_artifacts import blob_of, found
 from small_trainings import CONFIG, Training, later, make, numbered
 
 from mmdet_jetson.bundles.dataset_summary import summarize
 from mmdet_jetson.bundles.ledger import ledger
 from mmdet_jetson.cli.runs import table
-from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.store import Store
 
-Said = tuple[int, str]
-Commands = Callable[..., Said]
 FIRST = Training()
 CHANGED = later(
     train=numbered(1, 14), config=CONFIG.replace("96", "128"), epochs=9, ap50=0.82,
@@ -39,19 +33,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 def commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
     """`invoke` in this process, in 80 columns; returns the exit code and what was printed."""
     monkeypatch.setenv("COLUMNS", "80")
-    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
-    program = Program(namespace=Collection.from_module(module))
-
-    def run(*words: str) -> Said:
-        code = 0
-        try:
-            program.run(["invoke", *words])
-        except SystemExit as exited:
-            code = int(exited.code or 0)
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
+    return commands_of(capsys)
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from invoke.collection import Collection
-from invoke.loader import FilesystemLoader
-from invoke.program import Program
+from in_process import Said, commands_of
 from registry_server import RegistryServer
 from rich.console import Console
 from small_runs import Run, is_clean, manifests, small_run
 
 from mmdet_jetson.cli.transfer import Bars
-from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.store import Descriptor, Store
 
-Said = tuple[int, str]
 Commands = Callable[..., Said]
 
 
@@ -29,18 +25,11 @@ def invoke(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Commands:
     """`invoke` in this process, on a store of that name; the exit code and what was printed."""
-    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
-    program = Program(namespace=Collection.from_module(module))
+    invoke = commands_of(capsys)
 
     def run(store: str, *words: str) -> Said:
         monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / store))
-        code = 0
-        try:
-            program.run(["invoke", *words])
-        except SystemExit as exited:
-            code = int(exited.code or 0)
-        said = capsys.readouterr()
-        return code, said.out + said.err
+        return invoke(*words)
 
     return run
 

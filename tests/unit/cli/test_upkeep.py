@@ -1,7 +1,6 @@
 import json
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -10,9 +9,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeRuntime, Quiet, dataset_step, everywhere
 from folder_docker_host import FolderDockerHost
-from invoke.collection import Collection
-from invoke.loader import FilesystemLoader
-from invoke.program import Program
+from in_process import Commands, commands_of
 from msgspec.structs import replace as replace_struct
 from small_artifacts import add_blob
 
@@ -30,9 +27,6 @@ from mmdet_jetson.store import Provenance, Store, cache_tag, is_cache_tag
 from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.oci import canonical_json, digest_of
 
-Said = tuple[int, str]
-Commands = Callable[..., Said]
-
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
@@ -47,19 +41,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 def commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
     """`invoke` in this process, without a Docker host; returns the exit code and what was printed."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
-    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
-    program = Program(namespace=Collection.from_module(module))
-
-    def run(*words: str) -> Said:
-        code = 0
-        try:
-            program.run(["invoke", *words])
-        except SystemExit as exited:
-            code = int(exited.code or 0)
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
+    return commands_of(capsys)
 
 
 def unfinished(store: Store, name: str, days: float) -> Path:

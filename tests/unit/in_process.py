@@ -1,0 +1,30 @@
+"""`invoke` in this process, as a user types it."""
+
+from collections.abc import Callable
+
+import pytest
+from invoke.collection import Collection
+from invoke.loader import FilesystemLoader
+from invoke.program import Program
+
+from mmdet_jetson.config.settings import ROOT
+
+Said = tuple[int, str]
+Commands = Callable[..., Said]
+
+
+def commands_of(capsys: pytest.CaptureFixture[str]) -> Commands:
+    """Give what runs the words of a command, and returns its exit code and what was printed."""
+    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
+    program = Program(namespace=Collection.from_module(module))
+
+    def run(*words: str) -> Said:
+        code = 0
+        try:
+            program.run(["invoke", *words])
+        except SystemExit as exited:
+            code = int(exited.code or 0)
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run
