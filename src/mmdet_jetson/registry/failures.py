@@ -97,7 +97,7 @@ def _sentence(error: BaseException, doing: str) -> PlaceError:
     if distrust := _found(error, ssl.SSLCertVerificationError):
         return PlaceError(
             f"{doing}: the certificate is not trusted: {distrust.verify_message}",
-            "name the authority's file: `ca` in [store] of the pipeline's configuration",
+            "name the file of the authority that signed it: --ca, or `ca` in [store]",
         )
     if slow := _found(error, TooSlow):
         return PlaceError(f"{doing}: it is too slow to ever end: {slow}", _AGAIN)

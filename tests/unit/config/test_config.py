@@ -53,6 +53,8 @@ def test_a_store_is_shared_through_no_registry_unless_one_is_named(config: Path)
     assert load_project(config).pipeline.store.registry is None
     named = load_project(config, ["store.registry=docker://127.0.0.1:5000/demo"])
     assert named.pipeline.store.registry == "docker://127.0.0.1:5000/demo"
+    none = load_project(config, ["store.registry=docker://a/b", "store.registry="])
+    assert none.pipeline.store.registry == ""
 
 
 @pytest.mark.parametrize("value", ["nan", "-inf", "[0.1, [nan]]", "[{a = inf}]", "2020-01-01"])
