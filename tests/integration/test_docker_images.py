@@ -241,13 +241,19 @@ def test_a_changed_stage_rebuilds_only_the_last_layer(
     settings: Settings,
     tmp_path: Path,
 ) -> None:
-    planned, before = build("jp501")
-    changed = tmp_path / "engine.py"
+    planned, _ = build("jp501")
     stage = "src/mmdet_jetson/stages/engine.py"
-    changed.write_text(planned.files[stage].read_text() + "\n# changed\n")
-    planned.files[stage] = changed
-    lines: list[str] = []
-    after = images.build(host, planned, settings, lines.append)
-    host.remove_image(planned.tag)
+    source = planned.files[stage].read_text()
+    planned.files[stage] = tmp_path / "engine.py"
+
+    def build_changed(word: str) -> Image:
+        planned.files[stage].write_text(f"{source}\n# {word}\n")
+        return images.build(host, planned, settings, print)
+
+    # Both are built here: `docker image prune` keeps an image, but takes the steps it was made of.
+    before, after = build_changed("before"), build_changed("after")
+    # Not earlier: with an image go the steps that no other image was made of.
+    for image in (before, after):
+        host.remove_image(image.id)
     assert after.layers[:-1] == before.layers[:-1]
     assert after.layers[-1] != before.layers[-1]
