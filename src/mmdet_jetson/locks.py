@@ -4,10 +4,11 @@ A lock is a file that stays where it is. Removing one that is free would be a ra
 have opened it already, and hold what the next one does not see.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
 import portalocker
 
@@ -39,12 +40,20 @@ def hold_if_free(path: Path) -> Iterator[bool]:
         yield _try(stream)
 
 
+def lock_in_place(stream: IO[bytes], path: Path) -> bool:
+    """Lock an open file, unless another holds it, or has renamed or removed it meanwhile."""
+    try:
+        return _try(stream) and os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def lock_beside(path: Path) -> Path:
     """Name the lock of whoever works in a folder or on a file: it lies beside that."""
     return path.with_name(f"{path.name}.lock")
 
 
-def _try(stream: TextIO) -> bool:
+def _try(stream: IO[str] | IO[bytes]) -> bool:
     flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
     try:
         portalocker.lock(stream, flags)

@@ -26,13 +26,14 @@ from mmdet_jetson.contract.report import BASE, DOCUMENTED, input_name
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.steps import name_of
-from mmdet_jetson.planning.target_steps import CALIBRATION, SHOWN, VALIDATION
+from mmdet_jetson.planning.target_steps import (
+    CALIBRATION,
+    DETECTED,
+    SHOWN,
+    VALIDATION,
+    WEIGHTS,
+)
 from mmdet_jetson.store import Artifact
-
-FOUND = ("predictions.json", "metrics.json")
-"""What a proof reads of an evaluation."""
-WEIGHTS = ("best.pth", "config.py")
-"""What is read of a checkpoint, besides modules that its config imports."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _links(contents: Contents, part: PartName) -> Iterator[_Link]:
         yield _Link("graph", PartName(ONNX, subject))
         yield _Link("documented_graph", PartName(ONNX, DOCUMENTED))
         for named, about in ((TRAINED, TRAINED), (DOCUMENTED, DOCUMENTED), ("engine", subject)):
-            yield _Link(named, PartName(EVALUATION, about), FOUND)
+            yield _Link(named, PartName(EVALUATION, about), DETECTED)
     elif kind == REPORT:
         for each in contents.parts:
             yield _Link(input_name(*each), each, SHOWN.get(each.kind))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mmdet_jetson.bundles import contents
 from mmdet_jetson.bundles.contents import Contents
-from mmdet_jetson.bundles.overview import INTERVALS
+from mmdet_jetson.bundles.overview import interval_of, mapping, number
 from mmdet_jetson.bundles.trainings import input_of
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, ProfileMetrics
 from mmdet_jetson.store import Artifact
@@ -103,25 +103,14 @@ def _order(subject: str) -> tuple[int, str]:
 
 
 def _measured(side: Contents) -> Iterator[tuple[str, Measured]]:
-    report = side.get(contents.REPORT)
-    intervals = report.provenance.metrics.get(INTERVALS) if report else None
-    known = intervals if isinstance(intervals, Mapping) else {}
     for subject, each in side.of_kind(contents.EVALUATION).items():
-        yield subject, _of_evaluation(side, each, _pair(known.get(subject)))
-
-
-def _pair(interval: object) -> tuple[float, float] | None:
-    if not (isinstance(interval, list) and len(interval) == 2):
-        return None
-    low, high = (number(each) for each in interval)
-    return None if low is None or high is None else (low, high)
+        yield subject, _of_evaluation(side, each, interval_of(side, subject))
 
 
 def _of_evaluation(
     side: Contents, evaluation: Artifact, interval: tuple[float, float] | None
 ) -> Measured:
-    document = side.document(evaluation, "metrics.json")
-    told = document if isinstance(document, dict) else {}
+    told = mapping(side.document(evaluation, "metrics.json"))
     made = evaluation.provenance
     return Measured(
         figures=_numbers(told.get("figures") or made.metrics),
@@ -135,13 +124,6 @@ def _of_evaluation(
 def _numbers(table: object) -> dict[str, float | None]:
     """The numbers of a table, of whoever wrote it."""
     return {str(k): number(v) for k, v in table.items()} if isinstance(table, Mapping) else {}
-
-
-def number(value: object) -> float | None:
-    """A number of whoever wrote it; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value)
 
 
 def _figure_change(subject: str, was: Measured | None, now: Measured | None) -> FigureChange:
@@ -209,9 +191,8 @@ def _timed(side: Contents, target: str) -> Timed | None:
 
 def _size(side: Contents, engine: Artifact) -> int:
     """The bytes of the engine alone, as its passport tells, else of all its files."""
-    passport = side.document(engine, "passport.json")
-    told = passport.get("engine") if isinstance(passport, dict) else None
-    size = told.get("bytes") if isinstance(told, dict) else None
+    passport = mapping(side.document(engine, "passport.json"))
+    size = mapping(passport.get("engine")).get("bytes")
     return size if isinstance(size, int) else engine.size
 
 

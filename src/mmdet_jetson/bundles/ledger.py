@@ -7,7 +7,7 @@ from datetime import datetime
 from mmdet_jetson.bundles import contents
 from mmdet_jetson.bundles.contents import Contents
 from mmdet_jetson.bundles.dataset_summary import SPLITS
-from mmdet_jetson.bundles.figures import number
+from mmdet_jetson.bundles.overview import number
 from mmdet_jetson.bundles.trainings import Shelf, input_of, run_of, verdict_of
 from mmdet_jetson.contract.report import CHECKPOINT, DOCUMENTED
 from mmdet_jetson.store import Artifact, Store

@@ -1,6 +1,5 @@
 """What two results were made by: commits, the stages' source, packages and images."""
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from mmdet_jetson.bundles.contents import Contents, PartName
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.environments.commit import commits_between, file_at
-from mmdet_jetson.environments.packages import pins_in
+from mmdet_jetson.environments.packages import lock_digest, pins_in
 from mmdet_jetson.planning.explain import parts_of_environments
 from mmdet_jetson.store import Artifact
 
@@ -155,14 +154,9 @@ def _pins(name: str, digest: str, commits: Iterable[str]) -> dict[str, str] | No
     here = ROOT / path
     contents = (here.read_bytes() if here.is_file() else None, *(file_at(c, path) for c in commits))
     for content in contents:
-        if content and digest_of_lock(content) == digest:
+        if content and lock_digest(content) == digest:
             return pins_in(content.decode(errors="replace"))
     return None
-
-
-def digest_of_lock(content: bytes) -> str:
-    """What an environment's identity has of its lock file."""
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def compare_facts(before: Contents, after: Contents) -> tuple[FactChange, ...]:

@@ -156,18 +156,20 @@ def _evaluation(contents: Contents, name: PartName, artifact: Artifact) -> Facts
     return {
         "figures": dict(metrics.figures),
         "per_class": dict(metrics.per_class),
-        "AP50_interval": _interval(contents, name.subject),
+        "AP50_interval": interval_of(contents, name.subject),
         "pictures": metrics.pictures,
         "detections": metrics.detections,
     }
 
 
-def _interval(contents: Contents, subject: str) -> list[object] | None:
+def interval_of(contents: Contents, subject: str) -> tuple[float, float] | None:
     """The 95% interval of AP50, where the report has one."""
     report = contents.get(REPORT)
-    known = mapping(report.provenance.metrics.get(INTERVALS)) if report else {}
-    found = known.get(subject)
-    return found if isinstance(found, list) and len(found) == 2 else None
+    found = mapping(report.provenance.metrics.get(INTERVALS)).get(subject) if report else None
+    if not (isinstance(found, list) and len(found) == 2):
+        return None
+    low, high = map(number, found)
+    return None if low is None or high is None else (low, high)
 
 
 def _proof(contents: Contents, _: PartName, artifact: Artifact) -> Facts:
@@ -175,7 +177,7 @@ def _proof(contents: Contents, _: PartName, artifact: Artifact) -> Facts:
     engine = mapping(mapping(proof.get("models")).get("engine"))
     deviation, network = mapping(engine.get("deviation")), mapping(proof.get("network"))
     numbers = {
-        each: _number(deviation.get(each)) for each in ("matched", "off", "missing", "extra")
+        each: number(deviation.get(each)) or 0 for each in ("matched", "off", "missing", "extra")
     }
     return {
         **numbers,
@@ -257,8 +259,11 @@ def mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _number(value: object) -> float:
-    return value if isinstance(value, int | float) else 0
+def number(value: object) -> float | None:
+    """A number of whoever wrote it; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value)
 
 
 def newest(parts: Iterable[Artifact]) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mmdet_jetson.bundles import contents
-from mmdet_jetson.bundles.belonging import WEIGHTS
 from mmdet_jetson.bundles.contents import Contents, PartName
 from mmdet_jetson.bundles.dataset_summary import content_of, is_summary
 from mmdet_jetson.contract import custom_imports
@@ -20,7 +19,7 @@ from mmdet_jetson.contract.report import BASE, CHECKPOINT
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.stages import Stage
-from mmdet_jetson.planning.target_steps import VALIDATION
+from mmdet_jetson.planning.target_steps import VALIDATION, WEIGHTS
 from mmdet_jetson.store import Artifact, Store, is_cache_tag
 
 NAMED = f".{stages.TRAINING.verb}"

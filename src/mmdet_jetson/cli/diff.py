@@ -11,15 +11,10 @@ from mmdet_jetson.bundles.fields import ABSENT, FieldChange
 from mmdet_jetson.bundles.ledger import when
 from mmdet_jetson.bundles.trainings import side
 from mmdet_jetson.cli.diff_json import told
-from mmdet_jetson.cli.diff_tables import (
-    data_lines,
-    engine_lines,
-    figure_lines,
-)
-from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.diff_tables import data_lines, engine_lines, figure_lines
+from mmdet_jetson.cli.part_lines import cut, printable
 from mmdet_jetson.cli.upkeep import existing_store
 
-WIDTH = 80
 FEW = {"parameters": 8, "fields": 6, "commits": 4, "packages": 6}
 """How many lines of each a first screen has."""
 
@@ -69,7 +64,7 @@ def _lines(found: Comparison, *, everything: bool) -> Iterator[str]:
     yield from _environments(found, everything=everything)
     for letter, names in (("A", found.only_before), ("B", found.only_after)):
         if names:
-            yield _cut(f"Only in {letter}: {', '.join(names)}")
+            yield cut(f"Only in {letter}: {', '.join(names)}")
 
 
 def _nothing(found: Comparison) -> str:
@@ -157,9 +152,9 @@ def _code(found: Comparison, *, everything: bool) -> Iterator[str]:
     was, now = (_commits(each) for each in (code.was, code.now))
     commits = f"{was} -> {now}" if was != now else was
     if not code.stages:
-        yield _cut(f"Code: {commits}; no stage's source differs")
+        yield cut(f"Code: {commits}; no stage's source differs")
         return
-    yield _cut(f"Code: {commits}; other source of {', '.join(code.stages)}")
+    yield cut(f"Code: {commits}; other source of {', '.join(code.stages)}")
     if code.added is None or code.dropped is None:
         yield "  this clone does not know both commits, so it cannot list what lies between"
         return
@@ -180,8 +175,8 @@ def _environments(found: Comparison, *, everything: bool) -> Iterator[str]:
     told_of: set[str] = set()
     for each in found.environments:
         parts = f"{', '.join(each.was) or 'none'} -> {', '.join(each.now) or 'none'}"
-        yield _cut(f"Environment {each.name}: {parts}")
-        yield _cut(f"  of {', '.join(each.stages)}")
+        yield cut(f"Environment {each.name}: {parts}")
+        yield cut(f"  of {', '.join(each.stages)}")
         packages = each.packages or {}
         told_of |= packages.keys()
         yield from _some([f"{n}: {was} -> {now}" for n, (was, now) in packages.items()], most)
@@ -202,10 +197,6 @@ def _some(shown: Iterable[str], most: int | None) -> Iterator[str]:
     """The first lines, indented, and how many more there are."""
     everything = list(shown)
     for line in islice(everything, most):
-        yield _cut(f"  {line}") if most else f"  {line}"
+        yield cut(f"  {line}") if most else f"  {line}"
     if most and len(everything) > most:
         yield f"  ... and {len(everything) - most} more: --all, --json"
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."

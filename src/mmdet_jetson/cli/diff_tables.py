@@ -14,12 +14,12 @@ from mmdet_jetson.bundles.figures import (
     Timed,
 )
 from mmdet_jetson.bundles.pictures import BY_NAME, ClassChanges, PictureChanges
+from mmdet_jetson.cli.part_lines import WIDTH, cut, decimals
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 
 FEW_CLASSES = 4
 LEAST = 0.0005
 """A difference that shows in three decimals."""
-WIDTH = 80
 CHANCE = {WITHIN: "within*", OUTSIDE: "outside*", UNKNOWN: "", "equal": ""}
 
 
@@ -48,12 +48,8 @@ def _name(text: str) -> str:
 
 
 def _figure(each: FigureChange, name: str) -> str:
-    was, now = (_number(side.figures.get(name) if side else None) for side in (each.was, each.now))
+    was, now = (decimals(side.figures.get(name) if side else None) for side in (each.was, each.now))
     return f"{was:>7}{now:>7}{_signed(each.difference(name), was, now):>7}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _signed(value: float | None, was: str, now: str) -> str:
@@ -77,7 +73,7 @@ def _classes(each: FigureChange, *, everything: bool) -> Iterator[str]:
         return
     shown = names if everything else names[:FEW_CLASSES]
     for name in shown:
-        values = [_number(side.per_class.get(name)) for side in (was, now)]
+        values = [decimals(side.per_class.get(name)) for side in (was, now)]
         difference = _signed(each.class_difference(name), *values)
         yield f"    {_name(name)[:14]}{values[0]:>7}{values[1]:>7}{difference:>7}"
     if len(names) > len(shown):
@@ -127,7 +123,7 @@ def engine_lines(engines: Sequence[EngineChange]) -> Iterator[str]:
             yield from wrapped(f"no comparison of times: {each.no_comparison}", 4)
         for letter, side in (("A", was), ("B", now)):
             doubts = (each.partition(":")[0] for each in side.warnings[:1])
-            yield from (_cut(f"    {letter}: {doubt}") for doubt in doubts)
+            yield from (cut(f"    {letter}: {doubt}") for doubt in doubts)
 
 
 def _mega(size: int | None) -> str:
@@ -169,7 +165,7 @@ def data_lines(found: Comparison, *, everything: bool) -> Iterator[str]:
     for what, names in lists.items():
         if names:
             text = f"  {what}: {', '.join(names)}"
-            yield text if everything else _cut(text)
+            yield text if everything else cut(text)
     if data.told_by == BY_NAME:
         yield "  what pictures show was not compared: --all reads them"
 
@@ -225,7 +221,3 @@ def _wide(title: str) -> int:
 
 def _touched(each: ClassChanges) -> int:
     return each.added + each.removed + each.reshaped + sum(each.became.values())
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."

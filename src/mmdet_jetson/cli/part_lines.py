@@ -18,6 +18,8 @@ from mmdet_jetson.bundles.overview import mapping
 
 # Control characters, and those that are not seen or turn the order of others around.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+WIDTH = 80
+"""Columns of a terminal that nobody has made wider."""
 Found = Mapping[str, object]
 """What `bundles.overview` found in a part."""
 
@@ -38,8 +40,14 @@ def size_of(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
 
 
-def _figure(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, int | float) else "–"
+def cut(line: str) -> str:
+    """A line of at most `WIDTH` columns."""
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
+
+
+def decimals(value: object) -> str:
+    """A figure in three decimals; a dash where there is none."""
+    return f"{value:.3f}" if isinstance(value, int | float) else "-"
 
 
 def _checkpoint(found: Found) -> Iterator[str]:
@@ -61,10 +69,10 @@ def _engine(found: Found) -> Iterator[str]:
 def _evaluation(found: Found) -> Iterator[str]:
     figures, spread = mapping(found.get("figures")), found.get("AP50_interval")
     between = ""
-    if isinstance(spread, list):
-        between = f" (95%: {_figure(spread[0])} to {_figure(spread[1])})"
+    if isinstance(spread, tuple):
+        between = f" (95%: {decimals(spread[0])} to {decimals(spread[1])})"
     yield (
-        f"AP {_figure(figures.get('AP'))}, AP50 {_figure(figures.get('AP50'))}{between}, "
+        f"AP {decimals(figures.get('AP'))}, AP50 {decimals(figures.get('AP50'))}{between}, "
         f"{found.get('pictures')} pictures"
     )
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mmdet_jetson.bundles.ledger import Entry, ledger, when
 from mmdet_jetson.bundles.trainings import NAMED
-from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.part_lines import decimals, printable
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.config.sources import Sources
 from mmdet_jetson.config.toml import convert, read_toml
@@ -92,7 +92,7 @@ def table(entries: Sequence[Entry], weights: Mapping[str, str], width: int) -> I
     columns = [
         column("name", lambda each: each.name),
         column("trained", lambda each: _day(each, day)),
-        column("AP", lambda each: _figure(each.ap) + "~"[each.evaluated :], right=True),
+        column("AP", lambda each: decimals(each.ap) + "~"[each.evaluated :], right=True),
         column("engine", _engine, right=True),
         column("epochs", lambda each: _or_dash(each.epochs), right=True),
         column("seed", lambda each: _or_dash(each.seed), right=True),
@@ -136,13 +136,9 @@ def _or_dash(value: int | None) -> str:
     return "-" if value is None else str(value)
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
 def _engine(entry: Entry) -> str:
     best = entry.best_engine
-    return _figure(best[1] if best else None)
+    return decimals(best[1] if best else None)
 
 
 def _data(entry: Entry) -> str:

@@ -15,6 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.sharing import options_of, registry_of
 from mmdet_jetson.cli.upkeep import existing_store
 from mmdet_jetson.cli.verbs import CONFIG, config_file
@@ -154,10 +155,9 @@ class Bars:
             self._bar.advance(self._all, there)
         if blob.size >= SHOWN:
             title = (blob.annotations or {}).get(oci.TITLE, blob.digest[7:19])
-            title = "".join(each if each.isprintable() else "?" for each in title[:80])
             with self._guard:
                 self._tasks[blob.digest] = self._bar.add_task(
-                    f"  {title}", total=blob.size, completed=there
+                    f"  {printable(title)}", total=blob.size, completed=there
                 )
 
     def moved(self, blob: Descriptor, size: int) -> None:

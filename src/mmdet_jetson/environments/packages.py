@@ -45,8 +45,8 @@ class Environment:
     def identity(self) -> str:
         """What a cache key needs to know: lock digest, Python and platform."""
         locks = b"".join(lock.read_bytes() for lock in (self.lock, *self.more_locks))
-        digest = hashlib.sha256(locks).hexdigest()
-        identity = f"{self.name}:{digest[:16]}:py{self.python}:{self.machine or platform.machine()}"
+        machine = self.machine or platform.machine()
+        identity = f"{self.name}:{lock_digest(locks)}:py{self.python}:{machine}"
         return f"{identity}:{self.jetpack.identity}" if self.jetpack else identity
 
     @property
@@ -54,6 +54,11 @@ class Environment:
         """The version to use: the one that runs us where it fits, since it is surely there."""
         ours = f"{sys.version_info.major}.{sys.version_info.minor}"
         return ours if ours in self.pythons else self.pythons[0]
+
+
+def lock_digest(locks: bytes) -> str:
+    """What an environment's identity has of its lock files."""
+    return hashlib.sha256(locks).hexdigest()[:16]
 
 
 def train_environment(root: Path, variant: Variant) -> Environment:

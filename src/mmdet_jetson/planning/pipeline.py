@@ -22,7 +22,7 @@ from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.steps import Step, StepOutput
-from mmdet_jetson.planning.target_steps import VALIDATION, TargetSteps, drawing_of
+from mmdet_jetson.planning.target_steps import VALIDATION, WEIGHTS, TargetSteps, drawing_of
 from mmdet_jetson.planning.training_steps import check_step, dataset_step, model_of, train_step
 
 
@@ -80,7 +80,7 @@ class _Planner:
     def checkpoint(self) -> StepOutput:
         config = self.project.pipeline.train.config
         carried = carried_folders(self.inputs.settings.root, config)
-        return self.train.output("best.pth", "config.py", *carried)
+        return self.train.output(*WEIGHTS, *carried)
 
     @property
     def validation(self) -> StepOutput:

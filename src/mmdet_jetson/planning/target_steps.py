@@ -23,6 +23,10 @@ from mmdet_jetson.planning.steps import Input, Made, Step
 VALIDATION = ("val", "val.json")
 CALIBRATION = ("train", "train.json")
 """The entries of a dataset with the pictures of a split, and what is in them."""
+WEIGHTS = ("best.pth", "config.py")
+"""What is read of a checkpoint, besides modules that its config imports."""
+DETECTED = ("predictions.json", "metrics.json")
+"""What a proof reads of an evaluation."""
 # What the report reads of each kind: neither pictures by the thousand nor weights.
 SHOWN: Mapping[str, tuple[str, ...]] = {
     "dataset": ("summary.json", "val.json"),
@@ -152,16 +156,15 @@ class TargetSteps:
     ) -> Step:
         """Compare what was detected already with PyTorch's detections, and the two graphs."""
         pytorch, *documented = references
-        found = ("predictions.json", "metrics.json")
         read: dict[str, Input] = {
             "dataset": self.dataset.output("val.json"),
             "graph": export.output(),
-            CHECKPOINT: pytorch.output(*found),
-            "engine": evaluate.output(*found),
+            CHECKPOINT: pytorch.output(*DETECTED),
+            "engine": evaluate.output(*DETECTED),
         }
         if documented:
             graph, evaluated = documented
-            read |= {"documented_graph": graph.output(), DOCUMENTED: evaluated.output(*found)}
+            read |= {"documented_graph": graph.output(), DOCUMENTED: evaluated.output(*DETECTED)}
         return Step(
             stage=stages.PROVE,
             subject=parameters.target,

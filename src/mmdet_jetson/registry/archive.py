@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
-import portalocker
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors
+from mmdet_jetson.locks import lock_in_place
 from mmdet_jetson.registry.layout_place import LayoutPlace
 from mmdet_jetson.registry.place import MANIFEST_BYTES, Content, OnBytes, PlaceError
 from mmdet_jetson.store.disk import sync, sync_folder
@@ -223,20 +223,8 @@ class NewArchive(LayoutPlace):
             self._writing.name(manifest.descriptor, tags)
 
 
-class Archive(LayoutPlace):
-    """An archive that is read."""
-
-    def write(self, blob: Descriptor, source: Path, on_bytes: OnBytes) -> None:
-        """Refuse: an archive is written once."""
-        raise PlaceError(f"{self.name} is only read here")
-
-    def put_manifest(self, manifest: Content, tags: Sequence[str]) -> None:
-        """Refuse: an archive is written once."""
-        raise PlaceError(f"{self.name} is only read here")
-
-
 @contextmanager
-def read_archive(name: str, path: Path) -> Iterator[Archive]:
+def read_archive(name: str, path: Path) -> Iterator[LayoutPlace]:
     """Open an archive to read.
 
     Raises:
@@ -245,7 +233,7 @@ def read_archive(name: str, path: Path) -> Iterator[Archive]:
     if not path.is_file():
         raise UserError(f"there is no archive at {path}", "name the file of one")
     with disk_errors(path):
-        yield Archive(name, ArchiveFiles(path))
+        yield LayoutPlace(name, ArchiveFiles(path))
 
 
 @contextmanager
@@ -278,7 +266,6 @@ def write_archive(name: str, path: Path) -> Iterator[NewArchive]:
 
 @contextmanager
 def _locked(beside: Path, path: Path) -> Iterator[None]:
-    flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
     try:
         stream = beside.open("ab")
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -286,12 +273,6 @@ def _locked(beside: Path, path: Path) -> Iterator[None]:
             f"{path} cannot be written: there is no folder for it", "make the folder first"
         ) from error
     with stream:
-        try:
-            portalocker.lock(stream, flags)
-            # The other may have given it its place since it was opened here, or removed it.
-            is_here = os.path.samestat(os.fstat(stream.fileno()), beside.stat())
-        except (portalocker.LockException, FileNotFoundError):
-            is_here = False
-        if not is_here:
+        if not lock_in_place(stream, beside):
             raise UserError(f"another run is writing {path}", "wait for it")
         yield

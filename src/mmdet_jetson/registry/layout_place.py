@@ -1,14 +1,15 @@
 """An OCI image layout as a place: what is the same for a folder and for an archive of it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import msgspec
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.registry.place import MANIFEST_BYTES, Content, PlaceError
+from mmdet_jetson.registry.place import MANIFEST_BYTES, Content, OnBytes, PlaceError
 from mmdet_jetson.store.layers import BLOCK
 from mmdet_jetson.store.naming import is_tag
 from mmdet_jetson.store.oci import Descriptor, Index, Manifest, digest_of
@@ -28,7 +29,7 @@ class Files(Protocol):
 
 
 class LayoutPlace:
-    """Reading of a layout as of any place; see `mmdet_jetson.registry.place.Place`.
+    """A layout that is read as any place is; see `mmdet_jetson.registry.place.Place`.
 
     A manifest is known by the index, or by another manifest that is.
     """
@@ -85,6 +86,14 @@ class LayoutPlace:
         with self._files.open(blob.digest) as stream:
             stream.seek(start)
             yield iter(lambda: stream.read(BLOCK), b"")
+
+    def write(self, blob: Descriptor, source: Path, on_bytes: OnBytes) -> None:
+        """Refuse, unless it was opened to be written."""
+        raise PlaceError(f"{self.name} is only read here")
+
+    def put_manifest(self, manifest: Content, tags: Sequence[str]) -> None:
+        """Refuse, unless it was opened to be written."""
+        raise PlaceError(f"{self.name} is only read here")
 
     def _index(self) -> Index:
         try:

@@ -8,6 +8,7 @@ from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.layout_place import LayoutPlace, plain
 from mmdet_jetson.registry.place import Place
+from mmdet_jetson.registry.reference import is_digest
 from mmdet_jetson.store import Descriptor, is_cache_tag
 from mmdet_jetson.store.naming import digest_start
 
@@ -55,7 +56,7 @@ def roots(place: Place, name: str) -> list[Root]:
     Raises:
         UserError: it stands for nothing there; says what comes near.
     """
-    if name.startswith("sha256:") and len(name) == 71:
+    if is_digest(name):
         return [("", found)] if (found := place.resolve(name)) else _nothing(place, name, [])
     tags = sorted(place.tags())
     named = [name] if name in tags else [tag for tag in tags if _run_of(tag) == name]

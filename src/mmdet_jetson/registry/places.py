@@ -1,7 +1,6 @@
 """Which place a user means, and opening it."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +25,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Where:
-    """A place as it was named, and what of it: a tag or a digest, "" for all that is there."""
+    """A place as it was named."""
 
     reference: Reference
-    name: str = ""
+
+    @property
+    def name(self) -> str:
+        """What of it was named: a tag or a digest, "" for all that is there."""
+        named = self.reference
+        found = named.reference if isinstance(named, RegistryReference) else named.tag
+        return found or ""
 
     @property
     def is_registry(self) -> bool:
@@ -51,16 +56,12 @@ def parse(named: str) -> Where:
     Raises:
         PlaceError: it is none.
     """
-    reference = parse_place(named)
-    if isinstance(reference, RegistryReference):
-        return Where(reference, reference.reference or "")
-    return Where(reference, reference.tag or "")
+    return Where(parse_place(named))
 
 
-@contextmanager
 def open_place(
     where: Where, settings: Settings, *, writing: bool, options: Options | None = None
-) -> Iterator[Place]:
+) -> AbstractContextManager[Place]:
     """Open a place to read or to write; an archive that is written is there at the end.
 
     Nothing is asked of a registry yet.
@@ -69,15 +70,8 @@ def open_place(
         UserError: there is none to read, it cannot be written, it is this machine's store, or no
             connection may be opened.
     """
-    with _opened(where, settings, options or Options(), writing=writing) as place:
-        yield place
-
-
-def _opened(
-    where: Where, settings: Settings, options: Options, *, writing: bool
-) -> AbstractContextManager[Place]:
     if isinstance(where.reference, RegistryReference):
-        return nullcontext(_registry(where.reference, settings, options))
+        return nullcontext(_registry(where.reference, settings, options or Options()))
     path = where.reference.path.absolute()
     if writing:
         refuse_inside(settings.artifacts, path, str(where), "name one elsewhere")

@@ -16,10 +16,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import IO
 
-import portalocker
-
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors
+from mmdet_jetson.locks import lock_in_place
 from mmdet_jetson.store.artifact import is_cache_tag
 from mmdet_jetson.store.disk import start_writing, sync_files, sync_folder
 from mmdet_jetson.store.layers import BLOCK, READ_ONLY, Damaged
@@ -178,7 +177,7 @@ class Intake:
         path = self._partial(blob)
         while not self.has(blob):
             with _opened(path) as stream:
-                if _is_locked_here(stream, path):
+                if lock_in_place(stream, path):
                     file = _Growing(path, stream, blob)
                     try:
                         yield file
@@ -261,16 +260,6 @@ def _opened(path: Path) -> IO[bytes]:
                 raise
             raise UserError(f"{path} is a link", "remove it, and run again") from error
         return os.fdopen(handle, "r+b", buffering=0)
-
-
-def _is_locked_here(stream: IO[bytes], path: Path) -> bool:
-    """Lock a file, unless another holds it or has given it its place meanwhile."""
-    flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
-    try:
-        portalocker.lock(stream, flags)
-        return os.fstat(stream.fileno()).st_ino == path.stat().st_ino
-    except (portalocker.LockException, FileNotFoundError):
-        return False
 
 
 def merged(

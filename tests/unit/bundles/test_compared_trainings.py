@@ -17,6 +17,7 @@ from mmdet_jetson.bundles.dataset_summary import is_summary
 from mmdet_jetson.bundles.fields import ABSENT, FieldChange, compare_configs
 from mmdet_jetson.bundles.pictures import BY_CONTENT, BY_NAME, PictureChanges
 from mmdet_jetson.bundles.trainings import Shelf, shown, side
+from mmdet_jetson.environments.packages import lock_digest
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import Store
 
@@ -247,9 +248,7 @@ def test_another_package(
     lock = "numpy==1.0 \\\n    --hash=sha256:1\ntorch=={} \\\n    --hash=sha256:{}\n"
     locks = {"1" * 40: lock.format("1.11.0", 2), "2" * 40: lock.format("1.12.0", 3)}
     monkeypatch.setattr(origins, "file_at", lambda commit, _: locks[commit].encode())
-    names = [
-        f"train:{origins.digest_of_lock(lock.encode())}:py3.8:x86_64" for lock in locks.values()
-    ]
+    names = [f"train:{lock_digest(lock.encode())}:py3.8:x86_64" for lock in locks.values()]
     found = compared(
         Training(environment=names[0]),
         later(environment=names[1], commit="2" * 40, torch="1.12.0"),
