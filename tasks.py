@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,18 +19,20 @@ from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import runs as training_runs
 from mmdet_jetson.cli.menu import (
     BY_IMAGE,
-    BY_TARGET,
     DOCKER_HOST,
     HELP,
-    ONNX,
-    PRECISION,
-    PUSH,
+    PLACE,
+    PROJECT,
     RUNTIME,
-    asked,
+    STEPS,
+    TARGETS,
     by_config,
     by_target,
+    with_place,
+    with_request,
 )
-from mmdet_jetson.cli.verbs import CONFIG, Request
+from mmdet_jetson.cli.transfer import Asked
+from mmdet_jetson.cli.verbs import Request
 from mmdet_jetson.contract.pipelines import PIPELINES
 from mmdet_jetson.running.jobs import DAYS_KEPT
 from mmdet_jetson.runtimes.selection import RuntimeOptions
@@ -65,127 +68,45 @@ report = by_target(
 )
 
 
-@task(help={**BY_TARGET, **ONNX}, iterable=["set", "target"])
-@verbs.answering
-def status(
-    _: Context,
-    *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    target: list[str] | None = None,
-    precision: str = "",
-    onnx: str = "",
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
+@with_request(*STEPS)
+def status(request: Request) -> None:
     """Show what is made already and what would run."""
-    options = RuntimeOptions(runtime, docker_host, untested)
-    verbs.show_status(asked(config, set, options, targets=target, precision=precision, onnx=onnx))
+    verbs.show_status(request)
 
 
-@task(
-    help={**BY_TARGET, **ONNX, "json": "as JSON, for a matrix of CI jobs: docs/ci.md"},
-    iterable=["set", "target"],
-)
-@verbs.answering
-def plan(
-    _: Context,
-    *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    target: list[str] | None = None,
-    precision: str = "",
-    onnx: str = "",
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-    json: bool = False,
-) -> None:
+@with_request(*STEPS, json="as JSON, for a matrix of CI jobs: docs/ci.md")
+def plan(request: Request, *, json: bool = False) -> None:
     """List every step: its key, whether it is made already, and what it needs."""
-    options = RuntimeOptions(runtime, docker_host, untested)
-    request = asked(config, set, options, targets=target, precision=precision, onnx=onnx)
     planning.show_plan(request, as_json=json)
 
 
-@task(
-    help={**BY_TARGET, **ONNX, **PUSH, "again": "time it again, even if nothing changed"},
-    iterable=["set", "target"],
-)
-@verbs.answering
-def profile(
-    _: Context,
-    *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    target: list[str] | None = None,
-    precision: str = "",
-    again: bool = False,
-    onnx: str = "",
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-    push: bool = False,
-) -> None:
+@with_request(*STEPS, "push", again="time it again, even if nothing changed")
+def profile(request: Request, *, again: bool = False) -> None:
     """Time each engine, step by step."""
-    options = RuntimeOptions(runtime, docker_host, untested)
-    request = asked(config, set, options, targets=target, precision=precision, onnx=onnx, push=push)
     verbs.run_verb("profile", request, again=again)
 
 
-@task(
-    help={
-        **BY_TARGET,
-        "into": "a folder that is not there yet",
-    },
-    iterable=["set", "target"],
-    positional=["into"],
-)
-@verbs.answering
-def pack(
-    _: Context,
-    into: str,
-    *,
-    target: list[str] | None = None,
-    precision: str = "",
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
+@with_request(*TARGETS, *PROJECT, *RUNTIME, into="a folder that is not there yet")
+def pack(request: Request, into: str) -> None:
     """Write the folder for `--onnx` on a device: exports, pictures, PyTorch's detections."""
-    options = RuntimeOptions(runtime, docker_host, untested)
-    request = asked(config, set, options, targets=target, precision=precision)
     packing.pack(into, request)
 
 
-@task(
-    help={
-        "name": "a further tag, such as v1.2 (repeatable); RUN.bundle is always one",
-        "with-dataset": "the pictures, too, instead of a summary",
-        "complete": "fail where anything is missing",
-        "target": BY_TARGET["target"],
-        "precision": PRECISION,
-        "config": HELP["config"],
-        "set": HELP["set"],
-    },
-    iterable=["name", "set", "target"],
+@with_request(
+    *PROJECT,
+    *TARGETS,
+    name="a further tag, such as v1.2 (repeatable); RUN.bundle is always one",
+    with_dataset="the pictures, too, instead of a summary",
+    complete="fail where anything is missing",
 )
-@verbs.answering
 def bundle(
-    _: Context,
+    request: Request,
     *,
-    config: str = CONFIG,
-    set: list[str] | None = None,
     name: list[str] | None = None,
-    target: list[str] | None = None,
-    precision: str = "",
     with_dataset: bool = False,
     complete: bool = False,
 ) -> None:
     """Bind what a run has made into one release: a digest over engines and their evidence."""
-    request = Request(config=config, overrides=set or (), targets=target or (), precision=precision)
     bundling.bundle(request, name or (), with_dataset=with_dataset, complete=complete)
 
 
@@ -229,66 +150,23 @@ def runs(_: Context, json: bool = False) -> None:
     training_runs.runs(as_json=json)
 
 
-@task(
-    help={
-        **HELP,
-        **ONNX,
-        **PUSH,
-        "target": "a name in targets.toml",
-        "precision": PRECISION,
-        "docker-host": f"that of the device, if it is another machine: {DOCKER_HOST}",
-    },
-    iterable=["set"],
+@with_request(
+    "precision",
+    *PROJECT,
+    "onnx",
+    *RUNTIME,
+    "push",
+    target="a name in targets.toml",
+    docker_host=f"that of the device, if it is another machine: {DOCKER_HOST}",
 )
-@verbs.answering
-def build_jetson_engine(
-    _: Context,
-    *,
-    target: str,
-    precision: str = "",
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    onnx: str = "",
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-    push: bool = False,
-) -> None:
+def build_jetson_engine(request: Request, target: str) -> None:
     """Build, evaluate and profile a target's engine, on this device or on a Docker host's."""
-    request = Request(
-        config=config,
-        overrides=set or (),
-        targets=[target],
-        precision=precision,
-        runtime=RuntimeOptions(runtime, docker_host, untested),
-        for_device=True,
-        onnx=onnx,
-        push=push,
-    )
-    verbs.build_jetson_engine(target, request)
+    verbs.build_jetson_engine(target, replace(request, targets=[target], for_device=True))
 
 
-@task(
-    help={"name": "a step as `invoke status` names it, a stage or a command", **BY_TARGET, **ONNX},
-    iterable=["set", "target"],
-)
-@verbs.answering
-def why(
-    _: Context,
-    *,
-    name: str,
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    target: list[str] | None = None,
-    precision: str = "",
-    onnx: str = "",
-    runtime: str = "host",
-    docker_host: str = "",
-    untested: bool = False,
-) -> None:
+@with_request(*STEPS, name="a step as `invoke status` names it, a stage or a command")
+def why(request: Request, name: str) -> None:
     """Explain why a step would run again, or would not."""
-    options = RuntimeOptions(runtime, docker_host, untested)
-    request = asked(config, set, options, targets=target, precision=precision, onnx=onnx)
     verbs.show_why(name, request)
 
 
@@ -336,69 +214,29 @@ def verify(_: Context, mend: bool = False) -> None:
     upkeep.verify(mend)
 
 
-PLACE = "docker://HOST/REPOSITORY, oci:FOLDER or oci-archive:FILE"
-BY_PLACE = {
-    "config": HELP["config"],
-    "set": HELP["set"],
-    "evidence": "with what was measured of it, and all else that refers to it (default)",
-    "ca": "a file with the certificates that a registry's is signed by",
-    "plain-http": "reach the registry without TLS; to this machine itself that is always allowed",
-}
-
-
-@task(
-    help={
-        "name": "a run (balloon), a tag (balloon.train), a bundle or a digest",
-        "to": f"{PLACE} (default: [store] registry of the config)",
-        **BY_PLACE,
-    },
-    iterable=["set"],
+@with_place(
+    name="a run (balloon), a tag (balloon.train), a bundle or a digest",
+    to=f"{PLACE} (default: [store] registry of the config)",
 )
-@verbs.answering
-def push(
-    _: Context,
-    name: str,
-    *,
-    to: str = "",
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    evidence: bool = True,
-    ca: str = "",
-    plain_http: bool = False,
-) -> None:
+def push(asked: Asked, name: str, *, to: str = "") -> None:
     """Bring artifacts to a registry, or to a folder or an archive in OCI layout."""
-    transfer.push(name, transfer.Asked(to, evidence, config, set or (), ca, plain_http))
+    transfer.push(name, replace(asked, place=to))
 
 
-@task(
-    help={
-        "name": "what `invoke push` was given, or a whole docker://HOST/REPOSITORY:TAG",
-        "from": f"{PLACE} (default: [store] registry of the config)",
-        **BY_PLACE,
-    },
-    iterable=["set"],
+@with_place(
+    name="what `invoke push` was given, or a whole docker://HOST/REPOSITORY:TAG",
+    from_=f"{PLACE} (default: [store] registry of the config)",
 )
-@verbs.answering
-def pull(
-    _: Context,
-    name: str,
-    *,
-    from_: str = "",
-    config: str = CONFIG,
-    set: list[str] | None = None,
-    evidence: bool = True,
-    ca: str = "",
-    plain_http: bool = False,
-) -> None:
+def pull(asked: Asked, name: str, *, from_: str = "") -> None:
     """Bring artifacts of a registry, a folder or an archive into the store."""
-    transfer.pull(name, transfer.Asked(from_, evidence, config, set or (), ca, plain_http))
+    transfer.pull(name, replace(asked, place=from_))
 
 
 @task(
     help={
         "days": f"keep what is younger (default: {DAYS_KEPT}). Outdated images: one day",
         "dry-run": "only say what would go",
-        "runtime": RUNTIME["runtime"],
+        "runtime": HELP["runtime"],
         "docker-host": DOCKER_HOST,
     }
 )

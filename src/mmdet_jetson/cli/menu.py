@@ -1,116 +1,157 @@
-"""What the tasks of ``tasks.py`` share: the texts of their options, and tasks made of a command."""
+"""What the tasks of ``tasks.py`` share: options that many of them have, and what these amount to.
 
-from collections.abc import Callable
+Invoke reads the options of a task off its function. A function here is given what the shared ones
+amount to, has its own behind that, and the task made of it has both.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import Parameter
+from typing import TypeVar
 
 from invoke.context import Context
 from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import verbs
+from mmdet_jetson.cli.transfer import Asked
 from mmdet_jetson.cli.verbs import CONFIG, Request
+from mmdet_jetson.registry.places import FORMS
 from mmdet_jetson.runtimes.selection import RuntimeOptions
+
+T = TypeVar("T")
+Act = Callable[[Request], None]
+Command = Task[Callable[..., None]]
+Decorator = Callable[[Callable[..., None]], Command]
 
 DOCKER_HOST = (
     "a Docker host: ssh://user@host, tcp://host:port, unix:///path or a context"
     " (default: the one in use)"
 )
-RUNTIME = {
-    "runtime": "host or docker: where stages run (default: host)",
-    "docker-host": DOCKER_HOST,
-    "untested": "use container images that have not passed their own tests",
-}
-ONNX = {
-    "onnx": "start at an export from elsewhere, in environment `deploy` alone: a folder of `invoke"
-    " pack`, one with an export, or a name in the store such as balloon.export-pc-onnxruntime"
-}
-PUSH = {"push": "push each result to the registry of [store] as soon as it is made"}
 HELP = {
     "config": f"the pipeline's TOML file (default: {CONFIG})",
     "set": "change a field: --set train.epochs=3 (may be repeated)",
-    **RUNTIME,
+    "target": "a name in targets.toml, instead of the config's (repeatable)",
+    "precision": "fp32, fp16, bf16 or int8, instead of the target's",
+    "onnx": "start at an export from elsewhere, in environment `deploy` alone: a folder of `invoke"
+    " pack`, one with an export, or a name in the store such as balloon.export-pc-onnxruntime",
+    "runtime": "host or docker: where stages run (default: host)",
+    "docker_host": DOCKER_HOST,
+    "untested": "use container images that have not passed their own tests",
+    "push": "push each result to the registry of [store] as soon as it is made",
+    "evidence": "with what was measured of it, and all else that refers to it (default)",
+    "ca": "a file with the certificates that a registry's is signed by",
+    "plain_http": "reach the registry without TLS; to this machine itself that is always allowed",
 }
-PRECISION = "fp32, fp16, bf16 or int8, instead of the target's"
 BY_IMAGE = {
     "name": "a name in images.toml (repeatable; default: train, pc and jp501)",
     "docker-host": DOCKER_HOST,
 }
-BY_TARGET = {
-    **HELP,
-    "target": "a name in targets.toml, instead of the config's (repeatable)",
-    "precision": PRECISION,
-}
+PLACE = FORMS
 
-Act = Callable[[Request], None]
-Command = Task[Callable[..., None]]
+PROJECT = ("config", "set")
+TARGETS = ("target", "precision")
+RUNTIME = ("runtime", "docker_host", "untested")
+STEPS = (*PROJECT, *TARGETS, "onnx", *RUNTIME)
+"""What chooses steps of a pipeline, and where they run."""
 
 
-def asked(
-    config: str,
-    overrides: list[str] | None,
-    runtime: RuntimeOptions,
+def request_of(
     *,
-    targets: list[str] | None,
-    precision: str,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    target: list[str] | None = None,
+    precision: str = "",
     onnx: str = "",
+    runtime: str = "host",
+    docker_host: str = "",
+    untested: bool = False,
     push: bool = False,
 ) -> Request:
-    """Say what a command was asked for: what may be given repeatedly is None where it was not."""
+    """Say what a command about a pipeline was asked for."""
     return Request(
         config=config,
-        overrides=overrides or (),
-        runtime=runtime,
-        targets=targets or (),
+        overrides=set or (),
+        runtime=RuntimeOptions(runtime, docker_host, untested),
+        targets=target or (),
         precision=precision,
         onnx=onnx,
         push=push,
     )
 
 
+def asked_of(
+    *,
+    config: str = CONFIG,
+    set: list[str] | None = None,
+    evidence: bool = True,
+    ca: str = "",
+    plain_http: bool = False,
+) -> Asked:
+    """Say what a transfer was asked for, beside its place and its name."""
+    return Asked("", evidence, config, set or (), ca, plain_http)
+
+
+def with_request(*shared: str, config: str = CONFIG, **own: str) -> Decorator:
+    """Make a task of a function that is given a `Request`.
+
+    Args:
+        shared: which options of `request_of` it has.
+        config: the default of one of them.
+        own: the texts of its own options, or other ones for the shared.
+    """
+    texts = {"config": HELP["config"].replace(CONFIG, config), **own}
+    return partial(_task, request_of, shared, {"config": config}, texts)
+
+
+def with_place(**own: str) -> Decorator:
+    """Make a task of a function that is given what `asked_of` gives; ``own`` as above."""
+    return partial(_task, asked_of, tuple(inspect.signature(asked_of).parameters), {}, own)
+
+
+def _task(
+    build: Callable[..., T],
+    shared: tuple[str, ...],
+    defaults: Mapping[str, object],
+    texts: Mapping[str, str],
+    act: Callable[..., None],
+) -> Command:
+    own = list(inspect.signature(act).parameters.values())[1:]
+    pool = inspect.signature(build).parameters
+    there = [pool[name].replace(default=defaults.get(name, pool[name].default)) for name in shared]
+
+    def run(_: Context, **options: object) -> None:
+        told = {each.name: options.pop(each.name) for each in own if each.name in options}
+        act(build(**{**defaults, **options}), **told)
+
+    # In this order invoke hands out one-letter options: first come, first served.
+    needed = [each for each in own if each.default is Parameter.empty]
+    free = [each for each in own if each not in needed]
+    keyed = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*needed, *there, *free)]
+    context = Parameter("_", Parameter.POSITIONAL_ONLY)
+    vars(run)["__signature__"] = inspect.Signature([context, *keyed])
+    run.__name__, run.__doc__ = act.__name__, act.__doc__
+    shown = {**HELP, **texts}
+    command: Command = task(
+        help={each.name.rstrip("_").replace("_", "-"): shown[each.name] for each in keyed},
+        iterable=[each.name for each in keyed if each.annotation == list[str] | None],
+    )(verbs.answering(run))
+    return command
+
+
 def by_config(name: str, says: str, act: Act, default: str = CONFIG) -> Command:
     """Make the task of a command that is told a configuration, and where to run."""
-
-    def run(
-        _: Context,
-        *,
-        config: str = default,
-        set: list[str] | None = None,
-        runtime: str = "host",
-        docker_host: str = "",
-        untested: bool = False,
-        push: bool = False,
-    ) -> None:
-        options = RuntimeOptions(runtime, docker_host, untested)
-        act(Request(config=config, overrides=set or (), runtime=options, push=push))
-
-    run.__doc__ = says
-    shown = {**HELP, **PUSH, "config": f"the pipeline's TOML file (default: {default})"}
-    command: Command = task(name=name, help=shown, iterable=["set"])(verbs.answering(run))
-    return command
+    return _named(name, says, act, with_request(*PROJECT, *RUNTIME, "push", config=default))
 
 
 def by_target(name: str, says: str, act: Act | None = None) -> Command:
     """Make the task of a command for each target; without ``act`` it makes what it is named by."""
+    return _named(name, says, act or partial(verbs.run_verb, name), with_request(*STEPS, "push"))
 
-    def run(
-        _: Context,
-        *,
-        config: str = CONFIG,
-        set: list[str] | None = None,
-        target: list[str] | None = None,
-        precision: str = "",
-        onnx: str = "",
-        runtime: str = "host",
-        docker_host: str = "",
-        untested: bool = False,
-        push: bool = False,
-    ) -> None:
-        options = RuntimeOptions(runtime, docker_host, untested)
-        request = asked(
-            config, set, options, targets=target, precision=precision, onnx=onnx, push=push
-        )
-        (act or partial(verbs.run_verb, name))(request)
 
-    run.__doc__ = says
-    options = {"help": {**BY_TARGET, **ONNX, **PUSH}, "iterable": ["set", "target"]}
-    command: Command = task(name=name, **options)(verbs.answering(run))
-    return command
+def _named(name: str, says: str, act: Act, made_by: Decorator) -> Command:
+    def run(request: Request) -> None:
+        act(request)
+
+    run.__name__, run.__doc__ = name, says
+    return made_by(run)
