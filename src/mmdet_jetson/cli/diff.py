@@ -22,8 +22,6 @@ FEW = {"parameters": 8, "fields": 6, "commits": 4, "packages": 6}
 def diff(before: str, after: str, *, as_json: bool = False, everything: bool = False) -> None:
     """Print what differs between two trainings, runs or bundles of the store.
 
-    Where ``after`` is `EARLIER`, the one name is a run's, whose training before is compared with
-    its newest.
     ``everything`` shortens no list, and reads pictures of large datasets, too.
 
     Raises:

@@ -20,10 +20,7 @@ from urllib3.util import make_headers, parse_url
 from mmdet_jetson.registry.origin import Origin
 
 BLOCK = 1 << 18
-"""Bytes that are read, digested and sent at once: what stays in a core's cache meanwhile.
-
-Of 1 MB, a pull took a third longer than of a quarter (benchmarks/registry.py).
-"""
+"""Bytes that are read, digested and sent at once: what stays in a core's cache meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -87,10 +87,15 @@ class _Push:
             self._check_releases(graph, asked)
         keys = {node.descriptor.digest: self._key(node) for node in graph.nodes.values()}
         self._send_blobs(graph)
-        children = graph.children()
-        for level in graph.levels():
+        children, levels = graph.children(), graph.levels()
+        for level in levels:
             self._workers.map(partial(self._put, keys, children), level)
-        self._workers.map(partial(self._name, graph), [root for root in asked if root[0]])
+        # Level by level, too: docker-registry 2.8.2 now and then refuses an index while a manifest
+        # of it is put again, under its name (3 of 60 pushes of a whole run).
+        for level in levels:
+            there = {node.descriptor.digest for node in level}
+            named = [root for root in asked if root[0] and root[1].digest in there]
+            self._workers.map(partial(self._name, graph), named)
         return report(graph, asked, self._tally)
 
     def _check_whole(self, graph: Graph) -> None:
