@@ -1,4 +1,4 @@
-"""What every test of a registry needs: one that answers, and a user without a configuration."""
+"""What tests of places need: a registry that answers, stores, a user without a configuration."""
 
 import json
 from base64 import b64encode
@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from impatience import FAST
 from registry_server import PASSWORD, USER, RegistryServer
+from small_runs import Run, small_run
 
 from mmdet_jetson.registry.connections import Patience
 from mmdet_jetson.registry.reference import RegistryReference, parse_place
 from mmdet_jetson.registry.repository import Repository
 from mmdet_jetson.registry.session import Access
+from mmdet_jetson.store import Store
 
 Opened = Callable[..., Repository]
 
@@ -61,3 +63,21 @@ def log_in(home: Path) -> Callable[..., None]:
         (home / ".docker/config.json").write_text(json.dumps({"auths": {server.address: entry}}))
 
     return write
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A small run in a store of its own."""
+    return small_run(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a folder to push to may come to lie."""
+    return tmp_path / "folder"
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Store:
+    """Another store, empty."""
+    return Store(tmp_path / "second")
