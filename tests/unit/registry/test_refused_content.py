@@ -17,7 +17,7 @@ from folder_places import (
     zeros,
 )
 from small_artifacts import blob_of, found
-from small_runs import BUNDLE, Run, is_clean, manifests
+from small_runs import Run, is_clean, manifests
 
 from mmdet_jetson.registry.folder import Folder
 from mmdet_jetson.registry.place import Content, PlaceError
@@ -55,6 +55,8 @@ def test_a_wrong_blob_is_refused(
     assert is_clean(second)
     assert not list(second.root.glob(".partial*"))
 
+
+BUNDLE = "application/vnd.mmdet-jetson.bundle.v1"
 
 HOSTILE: dict[str, tuple[Callable[[Run], bytes], str]] = {
     "an image": (lambda run: changed_training(run, artifact_type="application/x"), "is no artifact of ours"),
