@@ -17,14 +17,16 @@ from mmdet_jetson.registry.session import Access
 from mmdet_jetson.store import Store
 
 Opened = Callable[..., Repository]
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+PROXIES = (*_PROXIES, *map(str.upper, _PROXIES))
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without anything in it."""
+    """A home without anything in it, and no proxy on the way."""
     folder = tmp_path / "home"
     folder.mkdir()
-    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME"):
+    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME", *PROXIES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
     monkeypatch.setenv("HOME", str(folder))
