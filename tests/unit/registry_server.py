@@ -374,7 +374,9 @@ class Handler(BaseHTTPRequestHandler):
     def _tags(self, query: dict[str, str], name: str) -> Answer:
         if name not in self.server.repositories:
             return _error(404, "NAME_UNKNOWN")
-        tags = sorted(t for t in self.server.repositories[name].tags if t > query.get("last", ""))
+        with self.server.lock:
+            known = sorted(self.server.repositories[name].tags)
+        tags = [tag for tag in known if tag > query.get("last", "")]
         most = min(self.server.page, int(query.get("n", self.server.page)))
         headers = {"Content-Type": "application/json"}
         if len(tags) > most:
