@@ -1,4 +1,4 @@
-"""A run's artifacts as a pipeline stores them, small; and what places do wrong."""
+"""A run's artifacts as a pipeline stores them, small, and a bundle of them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +8,7 @@ from small_artifacts import PROVENANCE, blob_of
 
 from mmdet_jetson.store import Artifact, Descriptor, Store, cache_tag
 from mmdet_jetson.store.layout import Layout
-from mmdet_jetson.store.oci import INDEX, Manifest, canonical_json, digest_of
-
-BUNDLE = "application/vnd.mmdet-jetson.bundle.v1"
+from mmdet_jetson.store.oci import canonical_json, digest_of
 
 
 @dataclass(frozen=True)
@@ -58,19 +56,12 @@ def small_run(folder: Path, name: str = "mugs") -> Run:
 
 
 def make_bundle(store: Store, parts: list[Artifact], *tags: str) -> Descriptor:
-    """Put an index over artifacts into a store, as a bundle is one."""
-    manifests = [msgspec.structs.replace(part.descriptor, annotations=None) for part in parts]
-    content = canonical_json(
-        Manifest(schema_version=2, media_type=INDEX, artifact_type=BUNDLE, manifests=manifests)
-    )
-    index = Descriptor(
-        media_type=INDEX, digest=digest_of(content), size=len(content), artifact_type=BUNDLE
-    )
-    layout = Layout(store.root)
-    with layout.staging() as staging:
-        staging.add(lambda sink: sink.write(content))
-        layout.commit(staging, lambda all_: [*all_, *(index.tagged(tag) for tag in tags)])
-    return index
+    """Bundle artifacts in a store, as `invoke bundle` does; nothing is said about the parts."""
+    pointers = [
+        msgspec.structs.replace(part.descriptor, artifact_type=None, annotations=None)
+        for part in parts
+    ]
+    return store.put_bundle(pointers, {}, tags).descriptor
 
 
 def manifests(store: Store) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""What every test of a registry needs: one that answers, and a user without a configuration."""
+"""What tests of places need: a registry that answers, stores, a user without a configuration."""
 
 import json
 from base64 import b64encode
@@ -8,21 +8,25 @@ from pathlib import Path
 import pytest
 from impatience import FAST
 from registry_server import PASSWORD, USER, RegistryServer
+from small_runs import Run, small_run
 
 from mmdet_jetson.registry.connections import Patience
 from mmdet_jetson.registry.reference import RegistryReference, parse_place
 from mmdet_jetson.registry.repository import Repository
 from mmdet_jetson.registry.session import Access
+from mmdet_jetson.store import Store
 
 Opened = Callable[..., Repository]
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+PROXIES = (*_PROXIES, *map(str.upper, _PROXIES))
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without anything in it."""
+    """A home without anything in it, and no proxy on the way."""
     folder = tmp_path / "home"
     folder.mkdir()
-    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME"):
+    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME", *PROXIES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
     monkeypatch.setenv("HOME", str(folder))
@@ -61,3 +65,21 @@ def log_in(home: Path) -> Callable[..., None]:
         (home / ".docker/config.json").write_text(json.dumps({"auths": {server.address: entry}}))
 
     return write
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A small run in a store of its own."""
+    return small_run(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a folder to push to may come to lie."""
+    return tmp_path / "folder"
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Store:
+    """Another store, empty."""
+    return Store(tmp_path / "second")

@@ -10,7 +10,7 @@ from typing import IO
 import portalocker
 import pytest
 from small_artifacts import blob_of
-from small_runs import Run, is_clean, manifests, small_run
+from small_runs import Run, is_clean, manifests
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.archive import read_archive, write_archive
@@ -22,18 +22,8 @@ from mmdet_jetson.store import Store
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return small_run(tmp_path)
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "mugs.tar"
-
-
-@pytest.fixture
-def second(tmp_path: Path) -> Store:
-    return Store(tmp_path / "second")
 
 
 def push_to(run: Run, file: Path, *names: str) -> Moved:

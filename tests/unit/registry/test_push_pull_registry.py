@@ -1,12 +1,11 @@
 """Artifacts through a registry: a small one, written from the specification."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from registry_faults import cut_answer, status
 from registry_server import RegistryServer
-from small_runs import Run, is_clean, make_bundle, manifests, small_run
+from small_runs import Run, is_clean, make_bundle, manifests
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.place import PlaceError
@@ -16,16 +15,6 @@ from mmdet_jetson.registry.repository import Repository
 from mmdet_jetson.store import Store
 
 Opened = Callable[..., Repository]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return small_run(tmp_path)
-
-
-@pytest.fixture
-def second(tmp_path: Path) -> Store:
-    return Store(tmp_path / "second")
 
 
 @pytest.mark.parametrize("referrers", [True, False])

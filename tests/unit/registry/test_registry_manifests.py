@@ -272,7 +272,7 @@ def test_an_entry_of_what_was_deleted_goes(listless: RegistryServer, opened: Ope
 
 def test_writers_at_once_lose_nothing(listless: RegistryServer, opened: Opened) -> None:
     parts = [manifest_of(MUG, annotations={"number": str(number)}) for number in range(12)]
-    barrier = threading.Barrier(len(parts))
+    barrier = threading.Barrier(len(parts), timeout=60)
 
     def write(content: Content) -> None:
         repository = opened(listless)
