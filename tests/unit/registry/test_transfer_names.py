@@ -28,6 +28,25 @@ def test_everything_there_has_a_tag_that_stays(run: Run, folder: Path) -> None:
     assert not [tag for tag in tags if "digest." in tag and tag != digest_tag(nameless.digest)]
 
 
+def test_a_bundle_is_named_once_nothing_of_it_is_put_any_more(run: Run, folder: Path) -> None:
+    bundle = make_bundle(run.store, list(run.made.values()), "mugs.bundle")
+    put: list[str] = []
+
+    class Noted(Folder):
+        """Says when it begins and ends to take a manifest."""
+
+        def put_manifest(self, manifest: Content, tags: Sequence[str]) -> None:
+            put.append(f"begins {manifest.descriptor.digest}")
+            super().put_manifest(manifest, tags)
+            put.append(f"ends {manifest.descriptor.digest}")
+
+    with ExitStack() as opening:
+        push(run.store, ["mugs"], Noted("oci:noted", Layout(folder), opening))
+    last = {event: place for place, event in enumerate(put)}
+    parts = [last[f"ends {each.digest}"] for each in run.made.values()]
+    assert max(parts) < last[f"begins {bundle.digest}"]
+
+
 @pytest.mark.parametrize("cut", [71, 19])
 def test_what_is_pulled_by_its_digest_stays(
     run: Run, folder: Path, second: Store, cut: int
