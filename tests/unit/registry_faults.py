@@ -118,6 +118,16 @@ def drip(seconds: float, in_headers: bool = False) -> Fault:
     return fault
 
 
+def paused(seconds: float) -> Fault:
+    """Read nothing for a while, and then do what is asked."""
+
+    def fault(handler: Handler) -> None:
+        time.sleep(seconds)
+        handler.send(handler.answer())
+
+    return fault
+
+
 def silent(seconds: float) -> Fault:
     """Answer nothing, and hang up in the end."""
 

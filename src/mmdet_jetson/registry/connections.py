@@ -129,16 +129,16 @@ def _pool_classes(patience: Patience) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(HTTPConnection):
         response_class = staticmethod(response)  # type: ignore[assignment]
 
-        def connect(self) -> None:
-            super().connect()
-            cast("socket.socket", self.sock).settimeout(patience.silence)
+        def request(self, *args: object, **options: object) -> None:
+            _ready_to_send(self, patience)
+            super().request(*args, **options)  # type: ignore[arg-type]
 
     class Secure(HTTPSConnection):
         response_class = staticmethod(response)  # type: ignore[assignment]
 
-        def connect(self) -> None:
-            super().connect()
-            cast("socket.socket", self.sock).settimeout(patience.silence)
+        def request(self, *args: object, **options: object) -> None:
+            _ready_to_send(self, patience)
+            super().request(*args, **options)  # type: ignore[arg-type]
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -147,3 +147,13 @@ def _pool_classes(patience: Patience) -> dict[str, type[HTTPConnectionPool]]:
         ConnectionCls = Secure
 
     return {"http": PlainPool, "https": SecurePool}
+
+
+def _ready_to_send(connection: HTTPConnection, patience: Patience) -> None:
+    """Connect, and have the limit of silence count from here on.
+
+    urllib3 gives the sending of a request what its connecting had.
+    """
+    if connection.sock is None:
+        connection.connect()
+    connection.timeout = patience.silence

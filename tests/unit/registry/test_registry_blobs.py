@@ -17,6 +17,7 @@ from registry_faults import (
     drip,
     endless,
     header,
+    paused,
     redirect,
     status,
     unanswered,
@@ -474,14 +475,24 @@ def test_a_registry_that_does_not_read(opened: Opened, tmp_path: Path) -> None:
     def stuck(_: object) -> None:
         is_over.wait(30)
 
-    # On a connection that is used again, sending has what urllib3 gives the connecting.
-    patience = replace(FAST, connect=1, silence=1)
     with RegistryServer() as server:
         server.spoil("PATCH", "/uploads/", stuck, times=9)
         with pytest.raises(PlaceError, match="no answer for too long"):
-            write(opened(server, patience=patience), LARGE, tmp_path)
+            write(opened(server, patience=replace(FAST, silence=1)), LARGE, tmp_path)
         is_over.set()
         assert server.paths("PATCH")
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "secure"])
+def test_a_registry_may_pause_longer_than_connecting_takes(
+    *, is_secure: bool, opened: Opened, tmp_path: Path
+) -> None:
+    content = os.urandom(12 << 20)  # more than the kernel takes for a reader that does not read
+    with RegistryServer(tls=tmp_path / "tls" if is_secure else None) as server:
+        server.spoil("PATCH", "/uploads/", paused(2))
+        place = opened(server, patience=replace(FAST, connect=0.5, silence=20))
+        assert write(place, content, tmp_path)
+        assert len(server.paths("PATCH")) == 1
 
 
 def test_progress_counts_what_goes_over(
