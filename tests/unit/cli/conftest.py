@@ -1,8 +1,9 @@
-"""What every test of a command needs: a user who set none of our variables."""
+"""What every test of a command needs: `invoke` as it is typed, and a user who set none of our variables."""
 
 from collections.abc import Iterator
 
 import pytest
+from in_process import BROAD, Commands, commands_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -15,3 +16,10 @@ def _by_hand_and_online() -> Iterator[None]:
         for name in ("CI", "MMDET_JETSON_OFFLINE"):
             environment.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture
+def invoke(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """`invoke` in this process, at a terminal of `BROAD`; returns the exit code and what was printed."""
+    monkeypatch.setenv("COLUMNS", str(BROAD))
+    return commands_of(capsys)
