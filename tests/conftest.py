@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import small_releases
 from lanes import Lanes
+from small_releases import SmallRun
 from xdist.remote import Producer
 
 from mmdet_jetson.config.settings import Settings
@@ -30,3 +32,9 @@ def settings(tmp_path: Path) -> Settings:
         bases="stand-in",
         certificates=None,
     )
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """A whole run of the demo for three targets, one of them in 8 bits; never changed."""
+    return small_releases.whole_run(tmp_path_factory.mktemp("whole-run"))

@@ -34,6 +34,13 @@ auth:
 """
 
 
+def _direct() -> requests.Session:
+    """A session without the user's proxies, which requests asks for 127.0.0.1, too."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
 @dataclass
 class Registry:
     """Debian's ``docker-registry`` as a process of its own; it keeps its port when started again."""
@@ -41,7 +48,7 @@ class Registry:
     folder: Path
     port: int
     _process: "subprocess.Popen[bytes] | None" = None
-    _session: requests.Session = field(default_factory=requests.Session)
+    _session: requests.Session = field(default_factory=_direct)
 
     @property
     def host(self) -> str:
@@ -110,7 +117,7 @@ class Registry:
         )  # fmt: skip
 
     def _answers(self) -> bool:
-        with contextlib.suppress(requests.ConnectionError):
+        with contextlib.suppress(requests.RequestException):  # one that starts may keep it waiting
             return self.get("").ok
         return False
 

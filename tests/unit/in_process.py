@@ -11,12 +11,17 @@ from mmdet_jetson.config.settings import ROOT
 
 Said = tuple[int, str]
 Commands = Callable[..., Said]
+BROAD = 80
+"""Columns of the terminal that what is said has to fit."""
 
 
-def commands_of(capsys: pytest.CaptureFixture[str]) -> Commands:
-    """Give what runs the words of a command, and returns its exit code and what was printed."""
-    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
-    program = Program(namespace=Collection.from_module(module))
+def commands_of(capsys: pytest.CaptureFixture[str], program: Program | None = None) -> Commands:
+    """Give what runs the words of a command, and returns its exit code and what was printed.
+
+    Args:
+        program: one that finds the commands itself; ours, which knows them already, if none is given.
+    """
+    program = program or Program(namespace=_our_commands())
 
     def run(*words: str) -> Said:
         code = 0
@@ -28,3 +33,8 @@ def commands_of(capsys: pytest.CaptureFixture[str]) -> Commands:
         return code, said.out + said.err
 
     return run
+
+
+def _our_commands() -> Collection:
+    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
+    return Collection.from_module(module)

@@ -10,6 +10,7 @@ from pathlib import Path
 from lanes import ROOT, lane_of
 
 DOCKER = sorted(ROOT.glob("tests/integration/test_docker*.py"))
+SHARED = "--dist=loadscope --no-loadscope-reorder"
 CONFTEST = """from lanes import Lanes
 def pytest_xdist_make_scheduler(config, log):
     return Lanes(config, log)
@@ -50,6 +51,11 @@ def test_other_files_are_lanes_of_their_own_and_so_is_a_unit_test() -> None:
     assert lane_of("tests/unit/test_x.py::test_x") == "tests/unit/test_x.py::test_x"
 
 
+def test_tests_are_shared_as_lanes_are_made() -> None:
+    """`tests/conftest.py` makes lanes of this way of sharing alone; with another there would be none."""
+    assert f"-n{{processes}} {SHARED}" in (ROOT / "tasks.py").read_text()
+
+
 def test_a_lane_is_run_by_one_process(tmp_path: Path) -> None:
     """It was asked for with marks before, and without a word they were not heeded."""
     files = {
@@ -64,7 +70,7 @@ def test_a_lane_is_run_by_one_process(tmp_path: Path) -> None:
     (tmp_path / "tests/conftest.py").write_text(CONFTEST)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-v", "-n2", "--dist=loadscope", "--no-loadscope-reorder"],
+        [sys.executable, "-m", "pytest", "-v", "-n2", *SHARED.split()],
         cwd=tmp_path, env={**os.environ, "PYTEST_ADDOPTS": "", "PYTHONPATH": str(ROOT / "tests/unit")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip

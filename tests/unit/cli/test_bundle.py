@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import small_releases
-from in_process import Commands, commands_of
+from in_process import BROAD, Commands
 from small_artifacts import blob_of, found
 from small_releases import OPENVINO, ORIN, PC, TARGETS, SmallRun
 
@@ -17,24 +17,14 @@ from mmdet_jetson.registry.names import digest_tag
 from mmdet_jetson.store import Store
 
 DEMO = ("--config", "configs/demo.toml")
-BROAD = 80
-
-
-@pytest.fixture(scope="module")
-def whole_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
-    return small_releases.whole_run(tmp_path_factory.mktemp("whole-run"))
 
 
 @pytest.fixture
 def run(whole_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallRun:
-    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "artifacts"))
-    return small_releases.copy_of(whole_run, tmp_path)
-
-
-@pytest.fixture
-def invoke(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
-    monkeypatch.setenv("COLUMNS", str(BROAD))
-    return commands_of(capsys)
+    """A copy of the whole run, in the store that the commands use."""
+    run = small_releases.copy_of(whole_run, tmp_path)
+    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(run.store.root))
+    return run
 
 
 def test_a_run_becomes_a_release(run: SmallRun, invoke: Commands) -> None:

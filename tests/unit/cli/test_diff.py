@@ -1,3 +1,5 @@
+"""`invoke diff` and `invoke runs`, as they are typed, on trainings that were made in no time."""
+
 import dataclasses
 import json
 import os
@@ -5,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from in_process import Commands, commands_of
+from in_process import BROAD, Commands
 from small_artifacts import blob_of, found
 from small_trainings import CONFIG, Training, later, make, numbered
 
@@ -29,13 +31,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return Store(tmp_path / "artifacts")
 
 
-@pytest.fixture
-def commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
-    """`invoke` in this process, in 80 columns; returns the exit code and what was printed."""
-    monkeypatch.setenv("COLUMNS", "80")
-    return commands_of(capsys)
-
-
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -45,25 +40,25 @@ def commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_what_has_nothing_to_compare_is_refused(
-    store: Store, tmp_path: Path, commands: Commands, one: str, other: str
+    store: Store, tmp_path: Path, invoke: Commands, one: str, other: str
 ) -> None:
     make(store, tmp_path)
-    code, said = commands("diff", one, other)
+    code, said = invoke("diff", one, other)
     assert code == 1
     assert said.startswith("error: mugs")
     assert "cannot be compared\n  try: name two trainings" in said
 
 
 def test_what_changed_is_on_the_first_screen(
-    store: Store, tmp_path: Path, commands: Commands
+    store: Store, tmp_path: Path, invoke: Commands
 ) -> None:
     first = make(store, tmp_path)
     make(store, tmp_path, CHANGED)
-    code, said = commands("diff", first.digest[7:19], "mugs")
+    code, said = invoke("diff", first.digest[7:19], "mugs")
     assert code == 0
     lines = said.splitlines()
     assert len(lines) <= 40
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= BROAD
     assert lines[0].startswith(f"A  {first.digest[7:19]}  trained 2026-05-01")
     assert lines[2] == "What differs: data, config, code, packages."
     assert re.search(
@@ -80,56 +75,56 @@ def test_what_changed_is_on_the_first_screen(
 
 
 def test_a_run_is_compared_with_its_training_before(
-    store: Store, tmp_path: Path, commands: Commands
+    store: Store, tmp_path: Path, invoke: Commands
 ) -> None:
     first = make(store, tmp_path)
-    assert "mugs~1: of run mugs 1 training is known" in commands("diff", "mugs~1", "mugs")[1]
+    assert "mugs~1: of run mugs 1 training is known" in invoke("diff", "mugs~1", "mugs")[1]
     make(store, tmp_path, CHANGED)
-    assert commands("diff", "mugs~1", "mugs") == commands("diff", first.digest, "mugs")
-    assert commands("diff", "jugs~1", "mugs")[1].startswith("error: jugs~1: of run jugs 0 ")
+    assert invoke("diff", "mugs~1", "mugs") == invoke("diff", first.digest, "mugs")
+    assert invoke("diff", "jugs~1", "mugs")[1].startswith("error: jugs~1: of run jugs 0 ")
 
 
-def test_the_same_is_one_line(store: Store, tmp_path: Path, commands: Commands) -> None:
+def test_the_same_is_one_line(store: Store, tmp_path: Path, invoke: Commands) -> None:
     first = make(store, tmp_path)
     short = first.digest[7:19]
-    assert commands("diff", "mugs", short) == (0, f"mugs and mugs are the same: {short}\n")
+    assert invoke("diff", "mugs", short) == (0, f"mugs and mugs are the same: {short}\n")
 
 
 def test_a_training_made_again_says_that_nothing_differs(
-    store: Store, tmp_path: Path, commands: Commands
+    store: Store, tmp_path: Path, invoke: Commands
 ) -> None:
     first = make(store, tmp_path)
     make(store, tmp_path, later())
-    assert "Nothing differs but when they were made" in commands("diff", first.digest, "mugs")[1]
+    assert "Nothing differs but when they were made" in invoke("diff", first.digest, "mugs")[1]
 
 
-def test_a_damaged_training_is_said_to_be(store: Store, tmp_path: Path, commands: Commands) -> None:
+def test_a_damaged_training_is_said_to_be(store: Store, tmp_path: Path, invoke: Commands) -> None:
     make(store, tmp_path)
     make(store, tmp_path, Training(name="jugs", seed=1))
     (layer,) = found(store, "mugs.train").parts(["best.pth"])
     blob_of(store, layer.blob.digest).unlink()
 
-    assert "mugs.train is damaged" in commands("diff", "mugs", "jugs")[1]
-    assert "mugs.train is damaged and not listed" in commands("runs")[1]
+    assert "mugs.train is damaged" in invoke("diff", "mugs", "jugs")[1]
+    assert "mugs.train is damaged and not listed" in invoke("runs")[1]
     (layer,) = found(store, "jugs.train").parts(["best.pth"])
     blob_of(store, layer.blob.digest).unlink()
-    assert "nothing was trained" not in commands("runs")[1]
+    assert "nothing was trained" not in invoke("runs")[1]
 
 
 def test_what_is_in_a_place_has_to_be_pulled(
-    store: Store, tmp_path: Path, commands: Commands
+    store: Store, tmp_path: Path, invoke: Commands
 ) -> None:
     make(store, tmp_path)
 
-    said = commands("diff", "docker://host/mugs:v1", "mugs")[1]
+    said = invoke("diff", "docker://host/mugs:v1", "mugs")[1]
 
     assert "try: bring it here first: invoke pull docker://host/mugs:v1\n" in said
 
 
-def test_json_tells_all(store: Store, tmp_path: Path, commands: Commands) -> None:
+def test_json_tells_all(store: Store, tmp_path: Path, invoke: Commands) -> None:
     first = make(store, tmp_path)
     make(store, tmp_path, CHANGED)
-    code, said = commands("diff", first.digest, "mugs", "--json")
+    code, said = invoke("diff", first.digest, "mugs", "--json")
     found = json.loads(said)
     assert code == 0
     assert found["nothing_differs"] is False
@@ -144,35 +139,35 @@ def test_json_tells_all(store: Store, tmp_path: Path, commands: Commands) -> Non
 
 
 def test_what_comes_from_elsewhere_does_not_reach_the_terminal(
-    store: Store, tmp_path: Path, commands: Commands
+    store: Store, tmp_path: Path, invoke: Commands
 ) -> None:
     first = make(store, tmp_path)
     train = {**numbered(0, 12), "\x1b[2J.jpg": [("mug", 3)]}
     make(store, tmp_path, later(train=train, config=CONFIG.replace("RTMDet", "\\x1b[31m")))
-    said = commands("diff", first.digest, "mugs")[1]
+    said = invoke("diff", first.digest, "mugs")[1]
     assert "\x1b" not in said
     assert "added: train/?[2J.jpg" in said
 
 
 def test_a_release_without_its_pictures_still_knows_them(
-    store: Store, tmp_path: Path, commands: Commands
+    store: Store, tmp_path: Path, invoke: Commands
 ) -> None:
     """As after a pull of a bundle: the summaries are there, and the datasets are not."""
     first = make(store, tmp_path)
     make(store, tmp_path, later(train={**numbered(1, 12), "01.jpg": [("jug", 1)]}))
     drop_datasets(store, keep_summaries=True)
-    said = commands("diff", first.digest, "mugs")[1]
+    said = invoke("diff", first.digest, "mugs")[1]
     assert "told apart by content" in said
     assert "1 removed (train), 1 relabelled (train)" in said
 
 
 def test_other_data_is_told_of_where_no_dataset_is_left(
-    store: Store, tmp_path: Path, commands: Commands
+    store: Store, tmp_path: Path, invoke: Commands
 ) -> None:
     first = make(store, tmp_path)
     make(store, tmp_path, later(train=numbered(0, 13)))
     drop_datasets(store, keep_summaries=False)
-    said = commands("diff", first.digest, "mugs")[1]
+    said = invoke("diff", first.digest, "mugs")[1]
     assert "What differs: data; the same: config, code, packages." in said
     assert "Data: it differs; a side comes without its dataset" in said
 
@@ -191,30 +186,30 @@ def drop_datasets(store: Store, *, keep_summaries: bool) -> None:
 
 
 def test_a_name_that_is_nothing_is_one_sentence(
-    store: Store, tmp_path: Path, commands: Commands
+    store: Store, tmp_path: Path, invoke: Commands
 ) -> None:
     make(store, tmp_path)
-    code, said = commands("diff", "mugs", "mgus")
+    code, said = invoke("diff", "mugs", "mgus")
     assert code == 1
     assert "has no run, bundle or artifact 'mgus'" in said
     assert "did you mean 'mugs'?" in said
 
 
-def test_without_a_store_it_is_one_sentence(store: Store, commands: Commands) -> None:
-    code, said = commands("diff", "mugs", "jugs")
+def test_without_a_store_it_is_one_sentence(store: Store, invoke: Commands) -> None:
+    code, said = invoke("diff", "mugs", "jugs")
     assert code == 1
     assert "there is no store" in said
 
 
 def test_runs_lists_every_training_the_newest_first(
-    store: Store, tmp_path: Path, commands: Commands
+    store: Store, tmp_path: Path, invoke: Commands
 ) -> None:
     first = make(store, tmp_path)
     make(store, tmp_path, CHANGED)
-    code, said = commands("runs")
+    code, said = invoke("runs")
     lines = said.splitlines()
     assert code == 0
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= BROAD
     assert lines[0].split() == [
         "name",
         "trained",
@@ -235,9 +230,7 @@ def test_runs_lists_every_training_the_newest_first(
     assert oldest[8] != newest[8]
 
 
-def test_runs_tells_what_was_not_evaluated(
-    store: Store, tmp_path: Path, commands: Commands
-) -> None:
+def test_runs_tells_what_was_not_evaluated(store: Store, tmp_path: Path, invoke: Commands) -> None:
     make(store, tmp_path)
     tags = [
         tag
@@ -245,14 +238,14 @@ def test_runs_tells_what_was_not_evaluated(
         if (a := store.find(named.digest)) and a.kind not in ("checkpoint", "dataset")
     ]
     store.untag(*tags)
-    said = commands("runs")[1]
+    said = invoke("runs")[1]
     assert "0.400~" in said
     assert "~ by the training's own validation: it was not evaluated" in said
 
 
-def test_runs_as_json(store: Store, tmp_path: Path, commands: Commands) -> None:
+def test_runs_as_json(store: Store, tmp_path: Path, invoke: Commands) -> None:
     first = make(store, tmp_path)
-    (found,) = json.loads(commands("runs", "--json")[1])
+    (found,) = json.loads(invoke("runs", "--json")[1])
     assert found["digest"] == first.digest
     assert found["runs"] == ["mugs"]
     assert found["engines"] == {"pc": 0.4}
@@ -264,11 +257,11 @@ def test_runs_takes_a_time_that_is_none(store: Store, tmp_path: Path) -> None:
     """As what was pulled from elsewhere may have."""
     make(store, tmp_path)
     entry = dataclasses.replace(ledger(store)[0], created="yesterday")
-    assert "?" in list(table([entry], {}, 80))[1].split()
+    assert "?" in list(table([entry], {}, BROAD))[1].split()
 
 
-def test_runs_of_an_empty_store_is_a_sentence(store: Store, commands: Commands) -> None:
-    code, said = commands("runs")
+def test_runs_of_an_empty_store_is_a_sentence(store: Store, invoke: Commands) -> None:
+    code, said = invoke("runs")
     assert code == 0
     assert said.startswith("nothing was trained in ")
-    assert json.loads(commands("runs", "--json")[1]) == []
+    assert json.loads(invoke("runs", "--json")[1]) == []

@@ -1,8 +1,10 @@
 """Several commands in one line: none runs that may have been meant as a name."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
+from in_process import Commands, commands_of
 from invoke.program import Program
 
 from mmdet_jetson.config.settings import ROOT
@@ -13,20 +15,14 @@ def _no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "artifacts"))
 
 
-def said_of(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
-    code = 0
-    try:
-        Program().run(["invoke", "--search-root", str(ROOT), *words])
-    except SystemExit as exited:
-        code = int(exited.code or 0)
-    said = capsys.readouterr()
-    return code, said.out + said.err
+@pytest.fixture
+def invoke(capsys: pytest.CaptureFixture[str]) -> Commands:
+    """`invoke` in this process, which looks for its commands as it does for a user."""
+    return partial(commands_of(capsys, Program()), "--search-root", str(ROOT))
 
 
-def test_a_command_behind_one_that_only_tells_is_not_run(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    code, said = said_of(capsys, "runs", "runs")
+def test_a_command_behind_one_that_only_tells_is_not_run(invoke: Commands) -> None:
+    code, said = invoke("runs", "runs")
 
     assert code == 1
     assert said == (
@@ -35,7 +31,7 @@ def test_a_command_behind_one_that_only_tells_is_not_run(
     )
 
 
-def test_one_alone_is_run(capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = said_of(capsys, "runs", "--json")
+def test_one_alone_is_run(invoke: Commands) -> None:
+    code, said = invoke("runs", "--json")
 
     assert (code, said) == (0, "[]\n")

@@ -18,7 +18,7 @@ STATES = {"here", "registry", "missing", "damaged", "waiting", "not-needed", "el
 
 def invoke(*words: str, store: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "invoke", *words]
-    ours = os.environ | {"CI": "", "MMDET_JETSON_ARTIFACTS": str(store), **environ}
+    ours = os.environ | {"MMDET_JETSON_ARTIFACTS": str(store), **environ}
     return subprocess.run(command, cwd=ROOT, env=ours, capture_output=True, text=True, check=False)
 
 

@@ -1,18 +1,15 @@
 """`invoke push` and `invoke pull` as they are typed."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from in_process import Said, commands_of
+from in_process import Commands, Said, commands_of
 from registry_server import RegistryServer
 from rich.console import Console
 from small_runs import Run, is_clean, manifests, small_run
 
 from mmdet_jetson.cli.transfer import Bars
 from mmdet_jetson.store import Descriptor, Store
-
-Commands = Callable[..., Said]
 
 
 @pytest.fixture

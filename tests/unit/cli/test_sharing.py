@@ -19,10 +19,10 @@ DEMO = "configs/demo.toml"
 
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRuntime:
-    """What every command of a test runs on, which has a store of its own, and is in no CI."""
+    """What every command of a test runs on, which has a store of its own."""
     fake = FakeRuntime()
     monkeypatch.setattr(verbs, "open_runtimes", lambda *_: everywhere(fake))
-    for name, value in (("CI", ""), ("DOCKER_CONFIG", tmp_path / "docker"), ("HOME", tmp_path)):
+    for name, value in (("DOCKER_CONFIG", tmp_path / "docker"), ("HOME", tmp_path)):
         monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("MMDET_JETSON_CACHE", str(tmp_path / "cache"))
     on(monkeypatch, tmp_path / "first")
