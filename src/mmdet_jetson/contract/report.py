@@ -1,7 +1,9 @@
 """What a report reads and what it decides, as far as both sides speak of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Mapping, Optional, Tuple
+
+from mmdet_jetson.contract.conditions import Conditions
 
 BASE, CHECKPOINT, DOCUMENTED = "base", "checkpoint", "documented"
 """What an evaluation can be of besides a target's engine; no target may be called so."""
@@ -59,26 +61,42 @@ class EvaluationMetrics:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and percentiles of times, in milliseconds."""
+    """Mean and percentiles of times, in milliseconds.
+
+    A percentile that the samples do not carry (`contract.samples`) is None.
+    """
 
     mean: float
     p50: float
-    p90: float
-    p99: float
+    p90: Optional[float]
+    p99: Optional[float]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Between which times a percentile lies, in milliseconds, each with 99% confidence.
+
+    ``low`` or ``high`` is None where the samples carry no such bound.
+    """
+
+    low: Optional[float]
+    high: Optional[float]
 
 
 @dataclass(frozen=True)
 class ProfileMetrics:
     """``profile.json``: the time of each step and of all, in milliseconds.
 
-    ``gpu`` is the part of the network's time between two CUDA events; None where there is no GPU.
-    ``machine`` describes where it was measured; ``warnings`` say in sentences why that machine may
-    be faster than it was.
+    ``samples`` rounds were timed in ``seconds``. ``bounds`` are those of the total's percentiles, by
+    "p50", "p90" and "p99". ``gpu`` is the part of the network's time between two CUDA events; None
+    where there is no GPU. ``machine`` describes where it was measured, ``conditions`` what that was
+    like meanwhile; ``warnings`` say in sentences why that machine may be faster than it was.
     """
 
     backend: str
     precision: str
-    repeats: int
+    samples: int
+    seconds: float
     warmup: int
     unit: str
     steps: Mapping[str, Spread]
@@ -88,3 +106,5 @@ class ProfileMetrics:
     machine: Mapping[str, object]
     evidence: str
     warnings: Tuple[str, ...] = ()
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    conditions: Optional[Conditions] = None

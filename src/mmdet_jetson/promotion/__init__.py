@@ -1,0 +1,1 @@
+"""Channels: what may enter one, what did, and why."""
