@@ -37,8 +37,6 @@ class Origin(msgspec.Struct, frozen=True):
 
     checkpoint: str
     dataset: str
-    digest: str = ""
-    """The evaluation's own, as it was where it was made."""
 
 
 def incumbent_of(
@@ -148,7 +146,7 @@ def embed(store: Store, evaluation: Artifact, folder: Path) -> None:
     for title in (METRICS, MATCHES):
         (into / title).write_bytes(store.read(evaluation, title))
     read = evaluation.provenance.inputs
-    about = Origin(read.get("checkpoint", ""), read.get("dataset", ""), evaluation.digest)
+    about = Origin(read.get("checkpoint", ""), read.get("dataset", ""))
     (into / ORIGIN).write_bytes(msgspec.json.encode(about, order="sorted"))
 
 
