@@ -144,7 +144,8 @@ def embed(store: Store, evaluation: Artifact, folder: Path) -> None:
     into = folder / FOLDER
     into.mkdir(parents=True)
     for title in (METRICS, MATCHES):
-        (into / title).write_bytes(store.read(evaluation, title))
+        if _has(evaluation, title):
+            (into / title).write_bytes(store.read(evaluation, title))
     read = evaluation.provenance.inputs
     about = Origin(read.get("checkpoint", ""), read.get("dataset", ""))
     (into / ORIGIN).write_bytes(msgspec.json.encode(about, order="sorted"))

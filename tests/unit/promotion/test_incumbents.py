@@ -8,7 +8,7 @@ import small_releases
 from fakes import FakeRuntime, everywhere
 from rich.console import Console
 from small_artifacts import PROVENANCE
-from small_matches import matches_of
+from small_matches import matches, saved
 from small_releases import SmallRun, as_json
 
 from mmdet_jetson.bundles import making
@@ -32,8 +32,7 @@ from mmdet_jetson.promotion.verdicts import KIND
 from mmdet_jetson.runtimes.protocol import StageRun
 from mmdet_jetson.store import Artifact
 
-FOUND = (True, True, True, False)
-MATCHES = matches_of(*FOUND)
+MATCHES = saved(matches(4, [3], objects=1))
 AP = 0.7524752475247525
 """76 of 101 recall levels: three objects of four were found, none of it wrong."""
 OTHER_VAL = b'{"images": [], "annotations": [], "info": "today\'s"}'
@@ -157,7 +156,7 @@ def test_it_is_measured_once_on_the_candidate_s_pictures(
     assert evaluation
     assert (incumbent.name, incumbent.bundle) == ("v1", records[0].bundle)
     assert incumbent.matches
-    assert incumbent.matches.pictures == ("0.jpg", "1.jpg", "2.jpg", "3.jpg")
+    assert incumbent.matches.pictures == tuple(f"0000{each}.jpg" for each in range(4))
     old = contents(run, "v1").checkpoint
     assert old
     assert evaluation.subject
@@ -319,7 +318,7 @@ def test_a_verdict_keeps_what_was_measured(run: SmallRun, now: Session, tmp_path
     [
         ({"origin_json": b"{}"}, "origin.json cannot be read"),
         ({"origin_json": b'{"checkpoint": "sha256:1", "dataset": "sha256:2"}'}, "of another"),
-        ({"matches_npz": matches_of(True, True, False, False)}, "is damaged"),
+        ({"matches_npz": saved(matches(4, [2, 3], objects=1))}, "is damaged"),
         ({"metrics_json": b"["}, "cannot be read"),
     ],
     ids=["no-origin", "another", "matches", "metrics"],
