@@ -1,6 +1,7 @@
 """``invoke promote --check``: what a change to channel files adds, judged anew; nothing changes."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
@@ -38,10 +39,12 @@ from mmdet_jetson.promotion.checking import (
 )
 from mmdet_jetson.promotion.earlier import earlier
 from mmdet_jetson.promotion.evidence import case_of
+from mmdet_jetson.promotion.identity import identity
 from mmdet_jetson.promotion.judging import judge
 from mmdet_jetson.promotion.keeping import judged_before
+from mmdet_jetson.promotion.overriding import overrides_of
 from mmdet_jetson.promotion.policy import load_policy
-from mmdet_jetson.promotion.records import PROMOTE, Override, Record
+from mmdet_jetson.promotion.records import PROMOTE, Record
 from mmdet_jetson.registry.places import open_place
 from mmdet_jetson.registry.pull import pull
 from mmdet_jetson.store import Store
@@ -133,7 +136,8 @@ def check_bundle(
     name: str,
     to: str,
     *,
-    overrides: Sequence[Override] = (),
+    overrides: Sequence[str] = (),
+    because: str = "",
     junit: str = "",
     summary: str = "",
     as_json: bool = False,
@@ -154,11 +158,12 @@ def check_bundle(
     case = case_of(store, contents, policy, to, incumbent, datetime.now(timezone.utc))
     digest = contents.bundle.digest if contents.bundle else ""
     count = judged_before(store, records, case.validation, digest)
+    verdict, who = judge(case, count), identity(os.environ, settings.root).who if overrides else ""
     proposed = Record(
         sequence=len(records) + 1, action=PROMOTE, bundle=digest, name=name, judged=count + 1,
-        overrides=tuple(overrides), who="", at="",
+        overrides=overrides_of(verdict, policy, overrides, who, because), who=who, at="",
     )  # fmt: skip
-    checked = CheckedRecord(proposed, judge(case, count))
+    checked = CheckedRecord(proposed, verdict)
     tell([CheckedChannel(to, "", flaws, (checked,))], junit=junit, summary=summary, as_json=as_json)
 
 
