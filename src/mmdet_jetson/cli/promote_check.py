@@ -22,7 +22,6 @@ from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.report import FAIL, PASS
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
-from mmdet_jetson.files import disk_errors
 from mmdet_jetson.promotion.channel_file import (
     chain_flaws,
     channel_names,
@@ -176,13 +175,12 @@ def tell(
         GateFailed, NotProven: it does not.
         UserError: a file cannot be written.
     """
-    for path, content in (
-        (junit, check_reports.junit(found)),
-        (summary, check_reports.markdown(found).encode()),
+    for option, path, content in (
+        ("junit", junit, check_reports.junit(found)),
+        ("summary", summary, check_reports.markdown(found).encode()),
     ):
         if path:
-            with disk_errors(Path(path)):
-                Path(path).write_bytes(content)
+            _write(option, Path(path), content)
     if as_json:
         Console(emoji=False).out(json.dumps(_document(found), indent=1), highlight=False)
     else:
@@ -191,6 +189,15 @@ def tell(
     outcome = check_reports.outcome_of(found)
     if outcome != PASS:
         raise (GateFailed if outcome == FAIL else NotProven)(*_answer(found, outcome))
+
+
+def _write(option: str, path: Path, content: bytes) -> None:
+    """Write a file where it was asked for: a job's summary may be any kind of file."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        message = f"--{option} {path} cannot be written: {error.strerror}"
+        raise UserError(message, "name a file in a folder that is there") from error
 
 
 def _answer(found: Sequence[CheckedChannel], outcome: str) -> tuple[str, str]:
