@@ -1,7 +1,6 @@
 """``invoke promote --check``: what a change to channel files adds, judged anew; nothing changes."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
@@ -10,9 +9,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from mmdet_jetson.bundles.contents import contents_of
 from mmdet_jetson.cli import check_reports
-from mmdet_jetson.cli.incumbents import found_incumbent
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.sharing import options_of, registry_of
 from mmdet_jetson.cli.transfer import Bars
@@ -31,17 +28,11 @@ from mmdet_jetson.promotion.channel_file import (
 from mmdet_jetson.promotion.checking import (
     Check,
     CheckedChannel,
-    CheckedRecord,
     Finding,
     added_to,
     check_channel,
 )
 from mmdet_jetson.promotion.earlier import earlier
-from mmdet_jetson.promotion.evidence import case_of
-from mmdet_jetson.promotion.identity import identity
-from mmdet_jetson.promotion.judging import judge
-from mmdet_jetson.promotion.keeping import judged_before
-from mmdet_jetson.promotion.overriding import overrides_of
 from mmdet_jetson.promotion.policy import load_policy
 from mmdet_jetson.promotion.records import PROMOTE, Record
 from mmdet_jetson.registry.places import open_place
@@ -128,42 +119,6 @@ def _bring(
                 pull(place, [digest], store, evidence=True, watch=it)
         except UserError as error:
             _warn(printable(f"warning: {error.message}"))
-
-
-def check_bundle(
-    request: Request,
-    name: str,
-    to: str,
-    *,
-    overrides: Sequence[str] = (),
-    because: str = "",
-    junit: str = "",
-    summary: str = "",
-    as_json: bool = False,
-) -> None:
-    """Judge a bundle for a channel as a promotion would, with what was measured before.
-
-    Raises:
-        GateFailed: a gate fails.
-        NotProven: a gate cannot tell.
-        UserError: there is no such bundle, or no policy for the channel.
-    """
-    settings = read_settings()
-    project = load_project(config_file(request.config, settings.root), request.overrides)
-    store, policy = Store(settings.artifacts), load_policy(project.folder / POLICY, to)
-    records, contents = read_channel(channel_path(settings, to)), contents_of(store, name)
-    flaws = tuple(Finding(FAIL, f"{each.what}.") for each in chain_flaws(records))
-    incumbent, _ = found_incumbent(store, contents, records)
-    case = case_of(store, contents, policy, to, incumbent, datetime.now(timezone.utc))
-    digest = contents.bundle.digest if contents.bundle else ""
-    count = judged_before(store, records, case.validation, digest)
-    verdict, who = judge(case, count), identity(os.environ, settings.root).who if overrides else ""
-    proposed = Record(
-        sequence=len(records) + 1, action=PROMOTE, bundle=digest, name=name, judged=count + 1,
-        overrides=overrides_of(verdict, policy, overrides, who, because), who=who, at="",
-    )  # fmt: skip
-    checked = CheckedRecord(proposed, verdict)
-    tell([CheckedChannel(to, "", flaws, (checked,))], junit=junit, summary=summary, as_json=as_json)
 
 
 def tell(

@@ -12,7 +12,7 @@ from judged_channels import Channel, channel_of
 from registry_server import RegistryServer
 from small_releases import SmallRun
 
-from mmdet_jetson.cli.promote_check import check_bundle, check_channels
+from mmdet_jetson.cli.promote_check import check_channels
 from mmdet_jetson.cli.verbs import Request, answering
 from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
@@ -256,20 +256,3 @@ def test_what_the_registry_does_not_have_is_inconclusive(
 
     assert code == 4
     assert "warning: " in said
-
-
-def test_a_bundle_is_judged_and_nothing_changes(clone: Clone, run: Callable[..., Said]) -> None:
-    before = (clone.channel.run.store.root / "index.json").read_bytes()
-
-    assert run(check_bundle, clone.request, "v1", "staging")[0] == 0
-    clone.channel.say("latency", FAIL, 20.0)
-    code, said = run(check_bundle, clone.request, "v1", "staging")
-
-    assert code == 3
-    assert "record 1, promote of v1" in said
-    assert list((clone.folder / "channels").iterdir()) == []
-    assert (clone.channel.run.store.root / "index.json").read_bytes() == before
-    asked = {"overrides": ["latency"], "because": "a customer waits"}
-    code, said = run(check_bundle, clone.request, "v1", "staging", **asked)
-    assert code == 0
-    assert "overridden" in said
