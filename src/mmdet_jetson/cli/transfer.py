@@ -48,18 +48,22 @@ class Asked:
 
 
 def push(name: str, asked: Asked) -> None:
-    """Bring what has a name in the store to a place, and say where it is."""
+    """Bring what has a name in the store, or a channel, to a place, and say where it is."""
     settings = read_settings()
     store = existing_store()
     where, options = place_of(asked, settings, "--to")
     if is_digest(where.name):
         message = f"{where} is named with a digest, and what is pushed has its own"
         raise ConfigError(message, f"--to {where}, or --to {where}:TAG")
-    if mirroring.is_channel(settings, name, where):
-        mirroring.push(settings, store, name, where, options, evidence=asked.evidence)
-        return
-    mirroring.check_tag(settings, store, name, where.name)
+    channel = mirroring.channel_named(settings, name)
+    if channel:
+        mirroring.check_whole(name, where.name, evidence=asked.evidence)
+    else:
+        mirroring.check_tag(settings, store, name, where.name)
     with open_place(where, settings, writing=True, options=options) as place, Bars() as bars:
+        if channel:
+            mirroring.push(settings, store, channel, place, bars)
+            return
         moved = push_(store, [name], place, evidence=asked.evidence, watch=bars, tag=where.name)
     _tell("pushed", name, moved, "sent", f"to {where}")
 
