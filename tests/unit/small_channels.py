@@ -30,7 +30,9 @@ class SmallChannel:
     def name(self) -> str:
         return self.path.stem
 
-    def put(self, kind: str, files: dict[str, bytes], subject: Artifact | Bundle | None) -> Artifact:
+    def put(
+        self, kind: str, files: dict[str, bytes], subject: Artifact | Bundle | None
+    ) -> Artifact:
         self.count += 1
         folder = self.store.root.parent / f"{self.store.root.name}-{self.name}-{self.count}"
         folder.mkdir(parents=True)
@@ -51,7 +53,9 @@ class SmallChannel:
         ]
         return self.store.put_bundle(parts, {}, [name])
 
-    def verdict(self, bundle: Bundle, gates: Sequence[Judged] = GATES, **changes: object) -> Artifact:
+    def verdict(
+        self, bundle: Bundle, gates: Sequence[Judged] = GATES, **changes: object
+    ) -> Artifact:
         said = Verdict(
             bundle=bundle.digest, channel=self.name, policy={}, policy_digest=bundle_digest("policy"),
             incumbent="", validation=bundle_digest("pictures"), judged_before=0, gates=tuple(gates),

@@ -1,6 +1,6 @@
 """What happens to a channel while nobody touches it: evidence ages, base images move on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,7 +34,9 @@ def aged(standing: Standing, policy: Policy, now: datetime) -> Iterator[Drift]:
         return
     contents, channel = standing.contents, standing.channel
     if contents is None:
-        what = standing.why_not or "its bundle is not here, so nothing tells how old its evidence is"
+        what = (
+            standing.why_not or "its bundle is not here, so nothing tells how old its evidence is"
+        )
         yield Drift(channel, what, f"invoke pull {channel_tag(channel)}", is_sure=False)
         return
     for said in age.judge(case_of(contents.store, contents, policy, channel, None, now)):

@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from impatience import FAST
 from registry_faults import status
-from registry_server import RegistryServer
+from registry_server import Handler, RegistryServer
 from small_chains import bundle_digest, chain_of, following
 from small_channels import SmallChannel, small_channel
 
@@ -20,10 +21,10 @@ from mmdet_jetson.promotion.mirror import (
     read_tags,
     tags_of,
 )
-from mmdet_jetson.promotion.records import Record
 from mmdet_jetson.registry.folder import open_folder
 from mmdet_jetson.registry.place import PlaceError
 from mmdet_jetson.registry.pull import pull
+from mmdet_jetson.registry.push import push
 from mmdet_jetson.registry.reference import RegistryReference, parse_place
 from mmdet_jetson.registry.repository import Repository
 from mmdet_jetson.registry.session import Access
@@ -73,30 +74,29 @@ def tags_there(server: RegistryServer) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("numbered", "current", "forks", "ahead", "lacking", "is_current"),
+    ("tags", "forks", "ahead", "lacking", "is_current"),
     [
-        ({1: ONE, 2: TWO, 3: THREE}, THREE, [], (), (), True),
-        ({}, "", [], (), (1, 2, 3), False),
-        ({1: ONE, 3: THREE}, TWO, [], (), (2,), False),
-        ({1: ONE, 2: "X", 3: THREE}, THREE, ["channel-a-2"], (), (), True),
-        ({1: ONE, 2: TWO, 3: "X"}, "X", ["channel-a-3"], (), (), False),
-        ({1: ONE, 2: TWO, 3: THREE}, "X", ["channel-a"], (), (), False),
-        ({1: ONE, 2: TWO, 3: THREE, 4: "X", 6: "Y"}, "Y", [], (4, 6), (), False),
-        ({3: THREE, 4: "X"}, "Z", ["channel-a"], (4,), (1, 2), False),
+        (Tags({1: ONE, 2: TWO, 3: THREE}, THREE), [], (), (), True),
+        (Tags({}, ""), [], (), (1, 2, 3), False),
+        (Tags({1: ONE, 3: THREE}, TWO), [], (), (2,), False),
+        (Tags({1: ONE, 2: "X", 3: THREE}, THREE), ["channel-a-2"], (), (), True),
+        (Tags({1: ONE, 2: TWO, 3: "X"}, "X"), ["channel-a-3"], (), (), False),
+        (Tags({1: ONE, 2: TWO, 3: THREE}, "X"), ["channel-a"], (), (), False),
+        (Tags({1: ONE, 2: TWO, 3: THREE, 4: "X", 6: "Y"}, "Y"), [], (4, 6), (), False),
+        (Tags({3: THREE, 4: "X"}, "Z"), ["channel-a"], (4,), (1, 2), False),
     ],
 )  # fmt: skip
 def test_tags_are_compared_with_records(
-    numbered: dict[int, str],
-    current: str,
+    tags: Tags,
     forks: list[str],
     ahead: tuple[int, ...],
     lacking: tuple[int, ...],
     is_current: bool,
 ) -> None:
-    found = compare("a", RECORDS, Tags(numbered, current))
+    found = compare("a", RECORDS, tags)
     assert [each.tag for each in found.forks] == forks
     assert (found.ahead, found.lacking, found.is_current) == (ahead, lacking, is_current)
-    assert found.agrees == (numbered == {1: ONE, 2: TWO, 3: THREE} and current == THREE)
+    assert found.agrees == (tags == Tags({1: ONE, 2: TWO, 3: THREE}, THREE))
 
 
 def test_a_channel_without_records_has_no_tags() -> None:
@@ -143,7 +143,8 @@ def test_a_channel_goes_there_and_into_another_store(
     assert second.tags()["channel-staging"].digest == bundles[2]
     last = channel.records[-1]
     verdict = next(each for each in second.artifacts() if each.digest == last.verdict)
-    assert verdict.subject and verdict.subject.digest == last.bundle
+    assert verdict.subject
+    assert verdict.subject.digest == last.bundle
     assert not second.verify().problems
 
 
@@ -184,9 +185,7 @@ def test_only_new_records_are_tagged(
 def forked(channel: SmallChannel, tmp_path: Path) -> SmallChannel:
     """Another clone, which has the first two records and then promoted something else."""
     other = small_channel(tmp_path / "other", "v1", "v2")
-    assert [each.bundle for each in other.records] == [
-        each.bundle for each in channel.records[:2]
-    ]
+    assert [each.bundle for each in other.records] == [each.bundle for each in channel.records[:2]]
     other.promote("v9")
     return other
 
@@ -203,7 +202,7 @@ def test_a_fork_is_named_before_anything_is_sent(
     assert f"channel-staging-3 is bundle {theirs}, and record 3 is" in told.value.message
     assert channel.records[2].who in told.value.message
     assert "git pull" in told.value.hint
-    assert f":channel-staging-3` mends it" in told.value.hint
+    assert ":channel-staging-3` mends it" in told.value.hint
     assert {each.method for each in server.asked} <= {"HEAD", "GET"}
     assert tags_there(server) == before
 
@@ -214,8 +213,6 @@ def test_a_fork_of_the_channels_own_tag_is_named(
     pushed(channel, opened())
     stranger = channel.bundle("stranger")
     place = opened()
-    from mmdet_jetson.registry.push import push
-
     push(channel.store, [stranger.digest], place, tag="channel-staging")
     with pytest.raises(PlaceError, match="which no record of the channel has"):
         pushed(channel, opened())
@@ -291,33 +288,27 @@ def test_a_bundle_whose_part_is_missing_is_not_pushed(
 
 
 def test_a_push_that_ends_anywhere_leaves_a_mirror_that_is_behind(
-    channel: SmallChannel, opened: Opened, server: RegistryServer
+    tmp_path: Path, opened: Opened, server: RegistryServer
 ) -> None:
-    """Each request refused in turn: tags come in order, and each names what is whole."""
+    """Refused from some request on, earlier or later: tags come in order, and name what is whole."""
+    channel = small_channel(tmp_path / "two", "v1", "v2")
     seen = set()
-    for number in range(0, 60, 3):
-        repository = server.repository("team/mugs")
-        for held in (repository.tags, repository.manifests, repository.blobs):
-            held.clear()  # type: ignore[attr-defined]
-        faults = {"left": number}
-
-        def fault(handler: object, faults: dict[str, int] = faults) -> None:
-            handler.send(handler.answer())  # type: ignore[attr-defined]
-
+    for number in range(0, 40, 5):
+        server.repositories.clear()
         for _ in range(number):
-            server.spoil("PUT", "", fault)
-        server.spoil("PUT", "", status(403), times=500)
-        try:
+            server.spoil("PUT", "", lambda handler: handler.send(handler.answer()))
+        server.spoil("PUT", "", status(403), times=99)
+        with suppress(PlaceError):
             pushed(channel, opened())
-        except PlaceError:
-            seen.add(len(tags_there(server)))
         server._faults.clear()
-        found = compare("staging", channel.records, read_tags(opened(), "staging"))
-        assert not found.forks and not found.ahead
         there = read_tags(opened(), "staging")
-        assert list(there.numbered) == list(range(1, len(there.numbered) + 1))
-        for record in channel.records[: len(there.numbered)]:
-            assert opened().resolve(record.verdict)
+        found = compare("staging", channel.records, there)
+        assert (found.forks, found.ahead) == ((), ())
+        assert list(there.numbered) == [1, 2][: len(there.numbered)]
+        assert all(
+            opened().resolve(each.verdict) for each in channel.records[: len(there.numbered)]
+        )
+        seen.add((*there.numbered, bool(there.current)))
         pushed(channel, opened())
         assert compare("staging", channel.records, read_tags(opened(), "staging")).agrees
     assert len(seen) > 2
@@ -326,24 +317,35 @@ def test_a_push_that_ends_anywhere_leaves_a_mirror_that_is_behind(
 def test_another_story_that_is_pushed_meanwhile_is_told(
     channel: SmallChannel, opened: Opened, server: RegistryServer, tmp_path: Path
 ) -> None:
-    """The other's push comes between our question and our tags: nothing there can refuse it."""
+    """The other asked when we did, and wrote last: nothing there could refuse it."""
     other = forked(channel, tmp_path)
-    done = []
-
-    def meanwhile(handler: object) -> None:
-        if not done:
-            done.append(1)
-            pushed(other, opened())
-        handler.send(handler.answer())  # type: ignore[attr-defined]
-
-    server.spoil("PUT", "/manifests/channel-staging$", meanwhile)
-    try:
-        pushed(channel, opened())
-    except PlaceError as error:
-        assert "forked" in error.message
+    push(other.store, [other.records[2].bundle], opened())
+    theirs = other.records[2].bundle
+    server.spoil("PUT", "/channel-staging-3$", then_naming("channel-staging-3", theirs))
     with pytest.raises(PlaceError, match="forked"):
-        for each in (channel, other):
-            pushed(each, opened())
+        pushed(channel, opened())
+
+
+def test_a_tag_that_moves_back_meanwhile_is_told(
+    channel: SmallChannel, opened: Opened, server: RegistryServer
+) -> None:
+    old = channel.records[0].bundle
+    server.spoil("PUT", "/channel-staging$", then_naming("channel-staging", old))
+    with pytest.raises(PlaceError, match="was moved back meanwhile"):
+        pushed(channel, opened())
+    assert pushed(channel, opened()) == ()
+    assert tags_there(server)["channel-staging"] == channel.records[2].bundle
+
+
+def then_naming(tag: str, digest: str) -> Callable[[Handler], None]:
+    """Do what is asked, and then let a tag name something else, as another client would."""
+
+    def fault(handler: Handler) -> None:
+        answer = handler.answer()
+        handler.server.repository("team/mugs").tags[tag] = digest
+        handler.send(answer)
+
+    return fault
 
 
 @pytest.mark.parametrize("seed", range(3))
