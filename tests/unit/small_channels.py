@@ -1,100 +1,137 @@
-"""A channel in a store and a file as commands leave it, of bundles of a few bytes."""
+"""A clone with a store of small bundles, which are judged by hand and promoted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 from small_artifacts import PROVENANCE
-from small_chains import bundle_digest, following
+from small_chains import WHO
 
-from mmdet_jetson.promotion.channel_file import append
-from mmdet_jetson.promotion.records import RELEASE, ROLLBACK, Record
-from mmdet_jetson.promotion.verdicts import KIND, Judged, Verdict, encode
-from mmdet_jetson.registry.names import channel_tag
-from mmdet_jetson.store import Artifact, Bundle, Store
+from mmdet_jetson.bundles.contents import of_bundle
+from mmdet_jetson.config.settings import Settings, read_settings
+from mmdet_jetson.contract.report import PASS
+from mmdet_jetson.promotion import rolling_back
+from mmdet_jetson.promotion.channel_file import channel_path, read_channel
+from mmdet_jetson.promotion.identity import Identity
+from mmdet_jetson.promotion.overriding import overrides_of
+from mmdet_jetson.promotion.policy import Policy
+from mmdet_jetson.promotion.promoting import Proposal, promote
+from mmdet_jetson.promotion.records import Record
+from mmdet_jetson.promotion.verdicts import Judged, Verdict
+from mmdet_jetson.store import Bundle, Store
+from mmdet_jetson.store.oci import digest_of
 
-GATES = (Judged(gate="parts", outcome="pass", sentence="All parts are there."),)
+CHANNEL = "staging"
+POLICY = Policy(fixed=("accuracy",))
+PICTURES = digest_of(b"pictures")
 
 
-@dataclass
-class SmallChannel:
-    """A channel, its file and its store. Each name of a bundle is another one, made on the spot."""
+def judged(gate: str, outcome: str = PASS, subject: str = "") -> Judged:
+    return Judged(gate=gate, outcome=outcome, sentence=f"It says {outcome}.", subject=subject)
 
-    store: Store
-    path: Path
-    records: list[Record] = field(default_factory=list)
-    count: int = 0
+
+@dataclass(frozen=True)
+class Clone:
+    """A folder with ``channels/`` and ``artifacts/``; ``who`` works in it."""
+
+    folder: Path
+    who: str = WHO
 
     @property
-    def name(self) -> str:
-        return self.path.stem
+    def settings(self) -> Settings:
+        environ = {
+            "MMDET_JETSON_CHANNELS": str(self.folder / "channels"),
+            "MMDET_JETSON_ARTIFACTS": str(self.folder / "artifacts"),
+        }
+        return read_settings(environ)
 
-    def put(
-        self, kind: str, files: dict[str, bytes], subject: Artifact | Bundle | None
-    ) -> Artifact:
-        self.count += 1
-        folder = self.store.root.parent / f"{self.store.root.name}-{self.name}-{self.count}"
-        folder.mkdir(parents=True)
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-        provenance = msgspec.structs.replace(PROVENANCE, step=kind, key="")
-        return self.store.put(kind, folder, provenance, (), subject.descriptor if subject else None)
+    @property
+    def store(self) -> Store:
+        return Store(self.folder / "artifacts")
 
-    def bundle(self, name: str) -> Bundle:
-        """The bundle of a name: an engine, and what was measured of that."""
+    @property
+    def path(self) -> Path:
+        return channel_path(self.settings, CHANNEL)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        return read_channel(self.path)
+
+    def bundle(self, name: str, size: int = 10) -> Bundle:
+        """A bundle of one file under a name, which is of that name alone."""
         if found := self.store.bundle(name):
             return found
-        engine = self.put("engine", {"engine.onnx": name.encode()}, None)
-        evaluation = self.put("evaluation", {"figures.json": name.encode()}, engine)
-        parts = [
-            msgspec.structs.replace(each.descriptor, artifact_type=None, annotations=None)
-            for each in (engine, evaluation)
-        ]
-        return self.store.put_bundle(parts, {}, [name])
+        files = self.folder / f"files-{name}"
+        files.mkdir(parents=True)
+        (files / "best.pth").write_bytes(name.encode() * size)
+        made = self.store.put("checkpoint", files, PROVENANCE, [])
+        return self.store.put_bundle([made.descriptor], {}, [name])
 
-    def verdict(
-        self, bundle: Bundle, gates: Sequence[Judged] = GATES, **changes: object
-    ) -> Artifact:
-        said = Verdict(
-            bundle=bundle.digest, channel=self.name, policy={}, policy_digest=bundle_digest("policy"),
-            incumbent="", validation=bundle_digest("pictures"), judged_before=0, gates=tuple(gates),
-        )  # fmt: skip
-        said = msgspec.structs.replace(said, **changes)
-        return self.put(KIND, {"verdict.json": encode(said)}, bundle)
+    def verdict(self, name: str, *gates: Judged, seen: Sequence[Record] = ()) -> Verdict:
+        return Verdict(
+            bundle=self.bundle(name).digest,
+            channel=CHANNEL,
+            policy=msgspec.to_builtins(POLICY),
+            policy_digest=POLICY.digest,
+            incumbent=seen[-1].bundle if seen else "",
+            validation=PICTURES,
+            judged_before=len(seen),
+            gates=gates or (judged("size", subject="pc"),),
+        )
 
-    def promote(self, name: str, gates: Sequence[Judged] = GATES, **changes: object) -> Record:
-        bundle = self.bundle(name)
-        named = {"bundle": bundle.digest, "verdict": self.verdict(bundle, gates).digest}
-        return self.add(following(self.records, name, **{**named, **changes}))
+    def proposal(
+        self,
+        name: str,
+        *gates: Judged,
+        seen: Sequence[Record] | None = None,
+        override: Sequence[str] = (),
+        release: bool = False,
+        reason: str = "",
+    ) -> Proposal:
+        seen = self.records if seen is None else seen
+        verdict = self.verdict(name, *gates, seen=seen)
+        because = "I have looked" if override else ""
+        return Proposal(
+            contents=of_bundle(self.store, self.bundle(name), name),
+            channel=CHANNEL,
+            policy=POLICY,
+            verdict=verdict,
+            seen=seen,
+            identity=Identity(self.who),
+            reason=reason or f"{name} is better",
+            overrides=overrides_of(verdict, POLICY, override, self.who, because),
+            release=release,
+        )
 
-    def roll_back(self, to: int, **changes: object) -> Record:
-        old = self.records[to - 1]
-        undoes = tuple(range(len(self.records), to, -1))
-        said = {"action": ROLLBACK, "restores": to, "undoes": undoes, "bundle": old.bundle}
-        told = {**said, "verdict": old.verdict, "policy": old.policy, **changes}
-        return self.add(following(self.records, old.name, **told))
-
-    def release(self) -> Record:
-        last = self.records[-1]
-        said = {"bundle": last.bundle, "verdict": last.verdict, "policy": last.policy}
-        return self.add(following(self.records, last.name, action=RELEASE, **said))
-
-    def add(self, record: Record) -> Record:
-        """In the order of a promotion: the tag that keeps the bundle, the record, the channel's tag."""
-        bundle = self.store.bundle(record.bundle)
-        if bundle:
-            self.store.tag(bundle, channel_tag(self.name, record.sequence))
-        append(self.path, record)
-        self.records.append(record)
-        if bundle:
-            self.store.tag(bundle, channel_tag(self.name))
+    def promote(self, *names: str) -> Record:
+        """Promote some bundles, one after the other; the last record."""
+        for name in names:
+            record = promote(self.settings, self.store, self.proposal(name))
         return record
 
+    def rollback(self, to: int | None = None, reason: str = "it broke") -> Record:
+        return rolling_back.rollback(
+            self.settings,
+            self.store,
+            CHANNEL,
+            self.records,
+            Identity(self.who),
+            to=to,
+            reason=reason,
+        )
 
-def small_channel(folder: Path, *names: str, channel: str = "staging") -> SmallChannel:
-    """A channel into which the bundles of these names were promoted in turn."""
-    made = SmallChannel(Store(folder / "artifacts"), folder / f"channels/{channel}.toml")
-    for name in names:
-        made.promote(name)
-    return made
+    def release(self, reason: str = "mended") -> Record:
+        return rolling_back.release(
+            self.settings, self.store, CHANNEL, self.records, Identity(self.who), reason=reason
+        )
+
+    def tags(self) -> dict[str, str]:
+        """The channel's tags with the names of the bundles that they name."""
+        tags = self.store.tags()
+        names = {each.digest: tag for tag, each in tags.items() if not tag.startswith("channel-")}
+        return {
+            tag: names[each.digest]
+            for tag, each in sorted(tags.items())
+            if tag.startswith("channel-")
+        }

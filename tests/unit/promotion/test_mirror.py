@@ -10,7 +10,7 @@ from impatience import FAST
 from registry_faults import status
 from registry_server import Handler, RegistryServer
 from small_chains import bundle_digest, chain_of, following
-from small_channels import SmallChannel, small_channel
+from small_mirrored import SmallChannel, small_channel
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.mirror import (
