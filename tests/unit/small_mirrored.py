@@ -1,6 +1,6 @@
 """A channel in a store and a file as commands leave it, of bundles of a few bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,13 +54,16 @@ class SmallChannel:
         return self.store.put_bundle(parts, {}, [name])
 
     def verdict(
-        self, bundle: Bundle, gates: Sequence[Judged] = GATES, **changes: object
+        self,
+        bundle: Bundle,
+        gates: Sequence[Judged] = GATES,
+        changes: Mapping[str, object] | None = None,
     ) -> Artifact:
         said = Verdict(
             bundle=bundle.digest, channel=self.name, policy={}, policy_digest=bundle_digest("policy"),
             incumbent="", validation=bundle_digest("pictures"), judged_before=0, gates=tuple(gates),
         )  # fmt: skip
-        said = msgspec.structs.replace(said, **changes)
+        said = msgspec.structs.replace(said, **(changes or {}))
         return self.put(KIND, {"verdict.json": encode(said)}, bundle)
 
     def promote(self, name: str, gates: Sequence[Judged] = GATES, **changes: object) -> Record:

@@ -11,8 +11,8 @@ from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion import mirror
 from mmdet_jetson.promotion.channel_file import channel_names, channel_path, read_channel
+from mmdet_jetson.promotion.channel_tags import refuse_flawed
 from mmdet_jetson.promotion.records import Record
-from mmdet_jetson.promotion.verifying import verify_chain
 from mmdet_jetson.registry.moving import Watch
 from mmdet_jetson.registry.names import channel_of, channel_tag
 from mmdet_jetson.registry.place import Place
@@ -62,7 +62,7 @@ def check_tag(settings: Settings, store: Store, name: str, tag: str) -> None:
     found = channel_of(tag or name)
     if not found or (not tag and name not in store.tags()):
         return
-    records = _sound(settings, found[0])
+    records = _sound(settings, store, found[0])
     wanted = {each.sequence: each.bundle for each in records}
     wanted[0] = records[-1].bundle
     bundle = contents_of(store, name).bundle
@@ -76,7 +76,7 @@ def check_tag(settings: Settings, store: Store, name: str, tag: str) -> None:
         )
 
 
-def _sound(settings: Settings, channel: str) -> tuple[Record, ...]:
+def _sound(settings: Settings, store: Store, channel: str) -> tuple[Record, ...]:
     """The records of a channel whose chain holds, at least one.
 
     Raises:
@@ -86,8 +86,7 @@ def _sound(settings: Settings, channel: str) -> tuple[Record, ...]:
     records = read_channel(path)
     if not records:
         raise UserError(f"channel {channel} has no records in {path}", "invoke promote")
-    for flaw in verify_chain(channel, records, path):
-        raise UserError(f"{path}: {printable(flaw.what)}", "`invoke verify` tells all of it")
+    refuse_flawed(store, path, channel, records)
     return records
 
 
@@ -98,7 +97,7 @@ def push(settings: Settings, store: Store, channel: str, place: Place, watch: Wa
         UserError: its chain is broken, or what it names is nowhere.
         PlaceError: the place has another story of it, and nothing was sent.
     """
-    records = _sound(settings, channel)
+    records = _sound(settings, store, channel)
     done = mirror.push_channel(store, channel, records, place, watch)
     last = records[-1]
     for each in done.nowhere:

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from mmdet_jetson.contract.report import PASS
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.processes import ProcessFailed, output_of
-from mmdet_jetson.promotion.chain import chain_flaws
-from mmdet_jetson.promotion.channel_file import parse
+from mmdet_jetson.promotion.channel_tags import flaws_in
 from mmdet_jetson.promotion.keeping import verdict_of
 from mmdet_jetson.promotion.mirror import (
     Tags,
@@ -25,10 +23,12 @@ from mmdet_jetson.promotion.mirror import (
 )
 from mmdet_jetson.promotion.records import PROMOTE, Record
 from mmdet_jetson.promotion.verdicts import KIND, Verdict
-from mmdet_jetson.registry.names import channel_tag, digest_tag
+from mmdet_jetson.registry.names import channel_tag
 from mmdet_jetson.registry.place import Place, PlaceError
 from mmdet_jetson.registry.reference import is_digest
 from mmdet_jetson.store import Artifact, Bundle, Store
+
+TAGS_FOLLOW = "the next promotion sets the tags right, or `invoke verify --mend`"
 
 
 @dataclass(frozen=True)
@@ -79,44 +79,16 @@ def shelf_of(store: Store) -> Shelf:
     )
 
 
-def verify_chain(channel: str, records: Sequence[Record], path: Path) -> Iterator[Finding]:
-    """Find what is wrong with the records as such, and against what git has of them."""
-    for flaw in chain_flaws(records, before=published(path)):
-        yield Finding(channel, flaw.what, f"`git log -p {path}` tells who did what")
-
-
-def published(path: Path) -> tuple[Record, ...] | None:
-    """The records that others have seen: at the merge base with what this branch comes from.
-
-    Without such, those of the last commit; None without git, or where it has no such file. While
-    git merges or rebases, what it has of this side is just what gives way.
+def verify_chain(
+    store: Store, channel: str, records: Sequence[Record], path: Path
+) -> Iterator[Finding]:
+    """Find what is wrong with the records by themselves, and against git and this store's tags.
 
     Raises:
-        UserError: git's state of the file cannot be read.
+        UserError: what git has of the file cannot be read.
     """
-    git = ["git", "-C", str(path.parent)]
-    for base in (["merge-base", "HEAD", "@{upstream}"], ["merge-base", "HEAD", "origin/HEAD"]):
-        try:
-            return _at(git, output_of([*git, *base]), path)
-        except ProcessFailed:
-            continue
-    try:
-        output_of([*git, "rev-parse", "--verify", "--quiet", "HEAD"])
-        if any(_exists(git, state) for state in ("MERGE_HEAD", "rebase-merge", "rebase-apply")):
-            return None
-        return _at(git, "HEAD", path)
-    except ProcessFailed:
-        return None
-
-
-def _at(git: Sequence[str], commit: str, path: Path) -> tuple[Record, ...]:
-    content = output_of([*git, "show", f"{commit}:./{path.name}"])
-    return parse(content.encode(), f"{path} at {commit[:10]}")
-
-
-def _exists(git: Sequence[str], state: str) -> bool:
-    found = Path(output_of([*git, "rev-parse", "--git-path", state]))
-    return (found if found.is_absolute() else Path(git[2]) / found).exists()
+    for flaw in flaws_in(store, path, channel, records):
+        yield Finding(channel, flaw.what, f"`git log -p {path}` tells who did what")
 
 
 def verify_store(channel: str, records: Sequence[Record], shelf: Shelf) -> Iterator[Finding]:
@@ -185,54 +157,22 @@ def _short(named: str) -> str:
 
 
 def _verify_tags(channel: str, records: Sequence[Record], tags: Tags) -> Iterator[Finding]:
-    """Find what the tags of this store tell of records that the file does not have."""
-    found = compare(channel, records, tags)
-    # The channel's own tag moves once the record is written, so it tells whether one was.
-    was_written = not found.is_current and tags.current in {tags.numbered[n] for n in found.ahead}
-    if was_written:
-        yield Finding(
-            channel,
-            f"{numbers(found.ahead)} was removed, or came to nothing against what others promoted: "
-            f"the store has had bundle {tags.current[7:19]} in the channel, and the file has not",
-            "`git log -p` tells; once the file is right: invoke verify --mend",
-        )
-    elif found.ahead:
-        yield Finding(
-            channel,
-            f"a promotion was broken off before it wrote {numbers(found.ahead)}: a tag is left",
-            "nothing needs it: the next promotion moves it, `invoke verify --mend` removes it",
-            is_problem=False,
-        )
-    for fork in found.forks:
-        yield Finding(
-            channel,
-            f"{fork}: promoted here, and what others promoted came first"
-            if fork.record
-            else f"{fork}",
-            "invoke verify --mend",
-            is_problem=fork.record is None,
-        )
+    """Find what this store's tags name and the file does not; whether it should is for the chain.
 
-
-def mend_tags(channel: str, records: Sequence[Record], shelf: Shelf) -> list[str]:
-    """Let the tags of a store follow the channel's file; give the tags that changed.
-
-    A bundle that no tag names any more stays as any release does: by its digest.
+    The channel's own tag moves once a record is written, so it tells of one that was.
     """
-    named = {tag: each.digest for tag, each in shelf.store.tags().items()}
-    tags = tags_of(channel, named)
-    there = {**tags.numbered, **({0: tags.current} if tags.current else {})}
-    right = {each.sequence: each.bundle for each in records}
-    right[0] = records[-1].bundle if records else ""
-    wrong = [number for number in there if there[number] != right.get(number)]
-    for number in wrong:
-        if lost := shelf.bundles.get(there[number]):
-            shelf.store.tag(lost, digest_tag(lost.digest))
-        if bundle := shelf.bundles.get(right.get(number, "")):
-            shelf.store.tag(bundle, channel_tag(channel, number))
+    found = compare(channel, records, tags)
+    for fork in found.forks:
+        if fork.record:
+            what = f"{fork}: promoted here, and others were faster"
+            yield Finding(channel, what, TAGS_FOLLOW, is_problem=False)
         else:
-            shelf.store.untag(channel_tag(channel, number))
-    return [channel_tag(channel, number) for number in wrong]
+            yield Finding(channel, str(fork), "invoke verify --mend, or `git pull` first")
+    written = [number for number in found.ahead if tags.numbered[number] == tags.current]
+    for number in found.ahead:
+        of = f"record {number} of here, with bundle {tags.numbered[number][7:19]},"
+        what = "was taken back" if number in written else "was begun and not written"
+        yield Finding(channel, f"{of} {what}; its tag is left", TAGS_FOLLOW, is_problem=False)
 
 
 def verify_mirror(channel: str, records: Sequence[Record], place: Place) -> Iterator[Finding]:
