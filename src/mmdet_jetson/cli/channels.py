@@ -21,7 +21,7 @@ from mmdet_jetson.promotion.channel_tags import told
 from mmdet_jetson.promotion.drift import Drift
 from mmdet_jetson.promotion.policy import POLICY_FILE, channels_in
 from mmdet_jetson.promotion.records import PROMOTE
-from mmdet_jetson.promotion.standing import Standing, standing_of
+from mmdet_jetson.promotion.standing import PERCENTILES, Standing, standing_of
 from mmdet_jetson.promotion.verifying import Finding, shelf_of
 from mmdet_jetson.registry.names import channel_tag
 from mmdet_jetson.store import Store
@@ -127,8 +127,10 @@ def _overridden(standing: Standing) -> str:
 def _figures(standing: Standing) -> Iterator[str]:
     width = max(map(len, standing.figures), default=0)
     for subject, found in standing.figures.items():
-        timed = f"   p99 {found.p99:.1f} ms" if found.p99 is not None else ""
-        yield f"  {subject:{width}}   AP {decimals(found.ap)}{timed}"
+        times = [(name, getattr(found, name)) for name in PERCENTILES]
+        times_ = [f"   {name} {time:.1f} ms" for name, time in times if time is not None]
+        # The highest that its samples carry is what a budget is about.
+        yield f"  {subject:{width}}   AP {decimals(found.ap)}{''.join(times_[-1:])}"
 
 
 def _print_json(
@@ -167,7 +169,8 @@ def _json(settings: Settings, standing: Standing) -> dict[str, object]:
         "verdict": standing.outcome or None,
         "overrides": [msgspec.to_builtins(each) for each in standing.overrides],
         "figures": {
-            subject: {"AP": each.ap, "p99": each.p99} for subject, each in standing.figures.items()
+            subject: {"AP": each.ap, **{name: getattr(each, name) for name in PERCENTILES}}
+            for subject, each in standing.figures.items()
         },
         "is_here": standing.contents is not None,
         "why_not": standing.why_not,

@@ -82,6 +82,21 @@ def settle(store: Store, channel: str, records: Sequence[Record]) -> None:
         store.tag(bundles[bundle], *tags)
 
 
+def hold_named(store: Store, channel: str, records: Sequence[Record]) -> None:
+    """Give every bundle of a channel that is here a tag, so that nothing collects it.
+
+    No tag moves: where one says something else than the file, somebody has to look at it.
+    """
+    bundles = {each.digest: each for each in store.bundles()}
+    tags = store.tags()
+    named = {each.digest for each in tags.values()}
+    for each in records:
+        if each.bundle in bundles and each.bundle not in named:
+            tag = channel_tag(channel, each.sequence)
+            store.tag(bundles[each.bundle], digest_tag(each.bundle) if tag in tags else tag)
+            named.add(each.bundle)
+
+
 def _keep(store: Store, digests: set[str], bundles: Mapping[str, Bundle]) -> None:
     """Keep bundles that lose a tag: what came to nothing in a channel may be all there is of it."""
     for digest in digests & set(bundles):

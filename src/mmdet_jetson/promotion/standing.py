@@ -16,15 +16,19 @@ from mmdet_jetson.promotion.records import (
 )
 from mmdet_jetson.promotion.verifying import Shelf
 
+PERCENTILES = ("p50", "p90", "p99")
+
 
 @dataclass(frozen=True)
 class Figures:
     """What was measured of a checkpoint or an engine; None where nothing was.
 
-    ``p99`` is the 99th percentile of the time from a file to boxes, in ms.
+    The percentiles are those of the time from a file to boxes, in ms, that enough samples carry.
     """
 
     ap: float | None = None
+    p50: float | None = None
+    p90: float | None = None
     p99: float | None = None
 
 
@@ -121,9 +125,10 @@ def figures_of(contents: Contents) -> dict[str, Figures]:
         evaluated = _found(contents, PartName(EVALUATION, subject))
         timed = _found(contents, PartName(PROFILE, subject))
         ap = number(mapping(evaluated.get("figures")).get("AP"))
-        p99 = number(timed.get("p99")) if timed.get("unit") == "ms" else None
+        unit = timed.get("unit")
+        times = (number(timed.get(each)) if unit == "ms" else None for each in PERCENTILES)
         if subject != CHECKPOINT or ap is not None:
-            found[subject] = Figures(ap, p99)
+            found[subject] = Figures(ap, *times)
     return found
 
 
