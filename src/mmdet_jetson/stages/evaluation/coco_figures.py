@@ -1,4 +1,4 @@
-"""The 12 COCO figures and the AP of each class, as pycocotools computes them."""
+"""The 12 COCO figures, the AP of each class and what they rest on, as pycocotools computes them."""
 
 import contextlib
 import io
@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmdet_jetson.stages.annotations.coco_file import Prediction
+from mmdet_jetson.stages.evaluation.matches import matches_of
 
 # In the order of COCOeval.stats for boxes.
 FIGURES = (
@@ -31,10 +32,14 @@ FIGURES = (
 
 @dataclass(frozen=True)
 class Figures:
-    """Box figures between 0 and 1; None where there is no object that the figure could judge."""
+    """Box figures between 0 and 1; None where there is no object that the figure could judge.
+
+    ``matches`` are the arrays that `contract.matches` describes.
+    """
 
     figures: Dict[str, Optional[float]]
     per_class: Dict[str, Optional[float]]
+    matches: Dict[str, np.ndarray]
 
 
 def coco_figures(annotations: Path, predictions: List[Prediction]) -> Figures:
@@ -54,6 +59,7 @@ def coco_figures(annotations: Path, predictions: List[Prediction]) -> Figures:
     return Figures(
         figures={name: _known(value) for name, value in zip(FIGURES, evaluation.stats)},
         per_class=_per_class(truth, evaluation),
+        matches=matches_of(evaluation),
     )
 
 

@@ -18,6 +18,7 @@ from mmdet_jetson.stages.annotations.coco_file import (
 )
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluation.coco_figures import Figures, coco_figures
+from mmdet_jetson.stages.evaluation.matches import write_matches
 from mmdet_jetson.stages.inference.boxes import Detection
 from mmdet_jetson.stages.inference.drawing import draw, write_jpeg
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing, read_picture
@@ -96,7 +97,7 @@ def write_evaluation(
     found: Mapping[int, Sequence[Detection]],
     described: Described,
 ) -> Figures:
-    """Write ``predictions.json`` and ``metrics.json``; return the figures in the latter."""
+    """Write what was detected, matched and measured; return the figures in ``metrics.json``."""
     predictions = [
         prediction(identifier, detection)
         for identifier, detections in found.items()
@@ -113,6 +114,7 @@ def write_evaluation(
         detections=len(predictions),
     )
     (folder / "predictions.json").write_text(json.dumps(predictions))
+    write_matches(folder, figures.matches)
     write_record(folder / "metrics.json", metrics)
     return figures
 

@@ -20,7 +20,7 @@ def truth(tmp_path: Path) -> Path:
 def write_truth(folder: Path, boxes: Sequence[Box]) -> Path:
     """One picture of 200 x 200 pixels with balloons, of the classes balloon and kite."""
     content = {
-        "images": [{"id": 1, "width": 200, "height": 200}],
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 200, "height": 200}],
         "categories": [{"id": 1, "name": "balloon"}, {"id": 2, "name": "kite"}],
         "annotations": [
             {
