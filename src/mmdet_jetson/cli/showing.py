@@ -48,8 +48,10 @@ MEASURED = "measured"
 """The grade of evidence that was taken on the target itself."""
 
 
-def show(name: str, *, as_json: bool = False) -> None:
+def show(name: str, *, as_json: bool = False, page: str | bool = False) -> None:
     """Print a tree of what belongs to a bundle, a run or a tag; with ``as_json`` all that is known.
+
+    ``page`` is an HTML file to write instead, or True for one in the store's folder.
 
     Raises:
         UserError: there is no such thing, or the parts of a bundle do not belong together.
