@@ -4,17 +4,15 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from functools import partial
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
+from mmdet_jetson.cli.pages import write_page
 from mmdet_jetson.cli.part_lines import decimals, printable
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
-from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.files import disk_errors, make_folder
 from mmdet_jetson.promotion.chain import chain_flaws
 from mmdet_jetson.promotion.channel_file import channel_names, channel_path, read_channel
 from mmdet_jetson.promotion.channel_page import render_channels
@@ -39,13 +37,13 @@ def history(name: str, *, as_json: bool = False, page: str | bool = False) -> No
     """
     settings = read_settings()
     store = Store(settings.artifacts)
-    told = [_read(settings, each) for each in ([name] if name else _all(settings))]
+    told = [read_history(settings, each) for each in ([name] if name else _all(settings))]
     now = datetime.now(timezone.utc)
     if page:
-        path = _page_path(page, store, name)
-        _write(path, render_channels(
-            told, partial(releases_of, store), partial(verdict_in, store), now, printable,
-        ))  # fmt: skip
+        text = render_channels(
+            told, partial(releases_of, store), partial(verdict_in, store), now, printable
+        )
+        path = write_page(page, store, f"channel-{name}" if name else "channels", text)
         _print(f"wrote {path}")
     elif as_json:
         documents = [_document(each, store) for each in told]
@@ -56,11 +54,6 @@ def history(name: str, *, as_json: bool = False, page: str | bool = False) -> No
             _print("\n".join(map(printable, _lines(each, store, now))))
 
 
-def histories(settings: Settings) -> list[History]:
-    """The history of every channel that can be read."""
-    return [_read(settings, each) for each in channel_names(settings)]
-
-
 def _all(settings: Settings) -> list[str]:
     names = channel_names(settings)
     if not names:
@@ -68,7 +61,12 @@ def _all(settings: Settings) -> list[str]:
     return names
 
 
-def _read(settings: Settings, name: str) -> History:
+def read_history(settings: Settings, name: str) -> History:
+    """Read a channel's file, and what became of each of its records.
+
+    Raises:
+        UserError: there is no such channel, or its file cannot be read.
+    """
     path = channel_path(settings, name)
     records = read_channel(path)
     if not records:
@@ -84,19 +82,6 @@ def verdict_in(store: Store, digest: str) -> Verdict | None:
         return read_verdict(store, digest) if digest else None
     except UserError:
         return None
-
-
-def _page_path(page: str | bool, store: Store, name: str) -> Path:
-    default = store.root / "reports" / (f"channel-{name}.html" if name else "channels.html")
-    return Path(page) if isinstance(page, str) else default
-
-
-def _write(path: Path, text: str) -> None:
-    if path.is_dir():
-        raise UserError(f"{path} is a folder", "name a file: --page FILE")
-    with disk_errors(path):
-        make_folder(path.parent)
-        write_whole(path, text.encode())
 
 
 def _lines(told: History, store: Store, now: datetime) -> Iterator[str]:

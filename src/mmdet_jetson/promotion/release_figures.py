@@ -96,7 +96,6 @@ def subjects_of(releases: Sequence[Release]) -> list[str]:
 
 def measured_in(store: Store, digest: str) -> tuple[tuple[Measured, ...], str]:
     """What a bundle says was measured; and why all or some of it cannot be told, as a sentence."""
-    flaws: list[str] = []
     try:
         bundle = store.bundle(digest)
         if bundle is None:
@@ -104,6 +103,12 @@ def measured_in(store: Store, digest: str) -> tuple[tuple[Measured, ...], str]:
         contents = of_bundle(store, bundle, short(digest))
     except UserError as error:
         return (), error.message
+    return measured_of(contents)
+
+
+def measured_of(contents: Contents) -> tuple[tuple[Measured, ...], str]:
+    """The same of what is read already."""
+    flaws: list[str] = []
     return tuple(_measured(contents, flaws)), "; ".join(dict.fromkeys(flaws))
 
 
