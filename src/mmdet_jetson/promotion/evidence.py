@@ -35,24 +35,24 @@ from mmdet_jetson.contract.report import (
 )
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.target_steps import VALIDATION
-from mmdet_jetson.promotion.accuracy import Matches, average_precision, read_matches
+from mmdet_jetson.promotion.accuracy import Matches, read_matches
 from mmdet_jetson.promotion.policy import Policy
 from mmdet_jetson.promotion.proofs import Proof, read_proof
+from mmdet_jetson.promotion.soundness import (
+    Unusable,
+    check_matches,
+    check_metrics,
+    check_proof,
+    title,
+    usable,
+)
 from mmdet_jetson.promotion.validation import Validation, read_validation
 from mmdet_jetson.promotion.verdicts import Judged
 from mmdet_jetson.store import Artifact, Store
 
+__all__ = ["Case", "Incumbent", "Unusable", "case_of", "graded", "title"]
+
 T = TypeVar("T")
-SAME_AP = 1e-6
-"""What AP of the matches may differ from that of pycocotools, which adds in another order."""
-
-
-class Unusable(Exception):
-    """What keeps a gate from judging: how it counts, and why, as a sentence."""
-
-    def __init__(self, outcome: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.outcome, self.sentence = outcome, sentence
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,10 @@ class Case:
         dataset = self.part(DATASET)
         if "val.json" not in {layer.title for layer in dataset.layers}:
             raise Unusable(FAIL, "The dataset of the bundle does not say what is in its pictures.")
-        return _usable(lambda: read_validation(self.contents.store.read(dataset, "val.json")))
+        return usable(
+            lambda: read_validation(self.contents.store.read(dataset, "val.json")),
+            "val.json of the dataset",
+        )
 
     def metrics(self, subject: str) -> EvaluationMetrics:
         """The figures of the checkpoint or of a target's engine, over all validation pictures.
@@ -193,55 +196,27 @@ class Case:
         return self._read[what, subject]  # type: ignore[return-value]
 
     def _metrics(self, subject: str) -> EvaluationMetrics:
-        evaluation, who = self.part(EVALUATION, subject), title(subject)
-        found = self.contents.record(evaluation, "metrics.json", EvaluationMetrics)
+        found = self.contents.record(
+            self.part(EVALUATION, subject), "metrics.json", EvaluationMetrics
+        )
         if found is None:
-            raise Unusable(FAIL, f"The evaluation of {who} has no metrics.json, so no figures.")
-        expected = TRAINED if subject == TRAINED else "engine"
-        if found.subject != expected:
-            raise Unusable(FAIL, f"The evaluation given for {who} is one of the {found.subject}.")
-        there = len(self.pictures.names)
-        if found.pictures != there:
             raise Unusable(
-                FAIL,
-                f"The evaluation of {who} covers {found.pictures} pictures, but the validation set "
-                f"has {there}.",
+                FAIL, f"The evaluation of {title(subject)} has no metrics.json, so no figures."
             )
-        if found.detections < 1:
-            raise Unusable(FAIL, f"The evaluation of {who} contains no detections.")
-        overall = found.figures.get("AP")
-        if overall is None or not 0 <= overall <= 1:
-            raise Unusable(FAIL, f"AP of {who} is missing or not a number between 0 and 1.")
-        if set(found.per_class) != set(self.pictures.classes):
-            raise Unusable(FAIL, f"The evaluation of {who} has other classes than the dataset.")
+        check_metrics(found, subject, self.pictures)
         return found
 
     def _matches(self, subject: str) -> Matches:
-        who, metrics = title(subject), self.metrics(subject)
-        evaluation = self.part(EVALUATION, subject)
+        metrics, evaluation = self.metrics(subject), self.part(EVALUATION, subject)
         if MATCHES not in {layer.title for layer in evaluation.layers}:
             raise Unusable(
                 INCONCLUSIVE,
-                f"The evaluation of {who} has no {MATCHES}, which an earlier version did not "
-                f"write: {command_for(PartName(EVALUATION, subject))}, and bundle again.",
+                f"The evaluation of {title(subject)} has no {MATCHES}, which an earlier version "
+                f"did not write: {command_for(PartName(EVALUATION, subject))}, and bundle again.",
             )
         content = self.contents.store.read(evaluation, MATCHES)
-        found = _usable(lambda: read_matches(content), f"{MATCHES} of the evaluation of {who}")
-        if found.pictures != self.pictures.names or found.classes != self.pictures.classes:
-            raise Unusable(
-                FAIL, f"{MATCHES} of {who} is of other pictures or classes than the dataset."
-            )
-        if (found.objects != self.pictures.objects).any():
-            raise Unusable(
-                FAIL, f"{MATCHES} of {who} counts other objects than the dataset has annotated."
-            )
-        again = average_precision(found)
-        if again is None or abs(again - (metrics.figures["AP"] or 0)) > SAME_AP:
-            raise Unusable(
-                FAIL,
-                f"The evaluation of {who} is damaged: AP of its detections is {again}, and its "
-                f"metrics.json says {metrics.figures['AP']}.",
-            )
+        found = usable(lambda: read_matches(content), f"{MATCHES} of {title(subject)}")
+        check_matches(found, metrics, subject, self.pictures)
         return found
 
     def _profile(self, target: str) -> ProfileMetrics:
@@ -260,19 +235,8 @@ class Case:
 
     def _proof(self, target: str) -> Proof:
         told = self.contents.document(self.part(PROOF, target), "proof.json")
-        found = _usable(lambda: read_proof(told), f"The proof of {title(target)}")
-        if found.target != target:
-            raise Unusable(
-                FAIL, f"The proof given for {title(target)} is of {title(found.target)}."
-            )
-        if found.pictures != len(self.pictures.names) or set(found.compared) != set(
-            self.pictures.names
-        ):
-            raise Unusable(
-                FAIL,
-                f"The proof of {title(target)} covers {len(found.compared)} pictures, but the "
-                f"validation set has {len(self.pictures.names)}, or they are others.",
-            )
+        found = usable(lambda: read_proof(told), f"The proof of {title(target)}")
+        check_proof(found, target, self.pictures)
         return found
 
 
@@ -297,11 +261,6 @@ def case_of(  # noqa: PLR0917 - all that a case is made of
     return Case(replace(contents, store=store), policy, channel, incumbent, now)
 
 
-def title(subject: str) -> str:
-    """What sentences call the checkpoint, or the engine for a target."""
-    return "the checkpoint" if subject == TRAINED else f"the engine for {subject}"
-
-
 def graded(case: Case) -> Mapping[PartName, Artifact]:
     """All evidence that a verdict rests on: of the checkpoint, and of each target's engine."""
     wanted = [PartName(EVALUATION, TRAINED)]
@@ -309,11 +268,3 @@ def graded(case: Case) -> Mapping[PartName, Artifact]:
         wanted += [PartName(kind, target) for kind in (EVALUATION, PROOF, PROFILE)]
     parts = case.contents.parts
     return {each: parts[each] for each in wanted if each in parts}
-
-
-def _usable(read: Callable[[], T], what: str = "val.json of the dataset") -> T:
-    """Say of damaged evidence that it is damaged."""
-    try:
-        return read()
-    except ValueError as error:
-        raise Unusable(FAIL, f"{what} cannot be read: {error}.") from error

@@ -6,6 +6,7 @@ need none (`parts`, `belonging`, `separation`, `agreement`, `grade`) are always 
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,9 +16,9 @@ from mmdet_jetson.config.toml import (
     Name,
     Positive,
     Section,
-    check_can_travel,
     check_choice,
     convert,
+    flatten,
     read_toml,
 )
 from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES, Tolerances
@@ -47,7 +48,7 @@ class Accuracy(Section, frozen=True):
     The default is the 99% rule of MLPerf Inference.
     """
 
-    ratio: Fraction = 0.99
+    ratio: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.99
 
 
 class Agreement(Section, frozen=True):
@@ -111,8 +112,8 @@ class Conditions(Section, frozen=True):
         locked_clocks: whether a Jetson's clocks must be locked.
     """
 
-    seconds: Annotated[float, msgspec.Meta(ge=0)] = 0
-    trip_margin: Annotated[float, msgspec.Meta(ge=0)] = 5
+    seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    trip_margin: Annotated[float, msgspec.Meta(ge=0)] = 5.0
     drift: Fraction = 0.1
     others: Fraction = 0.1
     locked_clocks: bool = True
@@ -175,7 +176,7 @@ def load_policy(path: Path, channel: str) -> Policy:
             f"add [{channel}] with what a bundle has to show; channels with one: {known}",
         )
     convert(channel, Name, path, "the name of a channel")
-    check_can_travel(channel, table if isinstance(table, dict) else {})  # no limit of inf or nan
+    _refuse_endless(table, path, channel)
     policy = convert(table, Policy, path, channel)
     _check(policy, path, channel)
     return policy
@@ -190,6 +191,17 @@ def channels_in(path: Path) -> list[str]:
     if not path.exists():
         return []
     return [name for name, table in read_toml(path).items() if isinstance(table, dict)]
+
+
+def _refuse_endless(table: object, path: Path, channel: str) -> None:
+    """Refuse the numbers that TOML has and no measurement can be held against.
+
+    Raises:
+        ConfigError: names the file and the field.
+    """
+    for field, value in flatten(table if isinstance(table, dict) else {}).items():
+        if isinstance(value, float) and not isfinite(value):
+            raise ConfigError(f"{path}: {channel}.{field}: {value} is no limit", "leave it out")
 
 
 def _check(policy: Policy, path: Path, channel: str) -> None:
