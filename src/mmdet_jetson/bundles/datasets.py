@@ -51,6 +51,16 @@ def are_alike(before: Side, after: Side) -> bool:
     return was == now
 
 
+def digests_of(store: Store, dataset: Artifact) -> dict[str, dict[str, str]]:
+    """The SHA-256 of every picture by its name, by split: as a summary tells, else read.
+
+    Raises:
+        UserError: the dataset is damaged, or not as the dataset stage writes it.
+    """
+    told = _told(store, dataset) if is_summary(dataset) else pictures_of(store, dataset)
+    return {split: dict(digests) for split, digests in told.items()}
+
+
 def _splits(store: Store, dataset: Artifact) -> dict[str, Split]:
     found = {}
     titles = {layer.title for layer in dataset.layers}

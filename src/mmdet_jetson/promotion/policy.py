@@ -1,22 +1,45 @@
 """``configs/promotion.toml``: what a bundle has to show before a channel takes it.
 
-One table a channel. A gate that needs a limit is judged where the policy states one; those that need
-none (`parts`, `belonging`, `separation`, `agreement`, `grade`) are always judged.
+One table a channel. A gate that needs a limit is judged where the policy states one; those that
+need none (`parts`, `belonging`, `separation`, `agreement`, `grade`) are always judged.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
-from mmdet_jetson.config.toml import Name, Positive, Section
+from mmdet_jetson.config.toml import (
+    Name,
+    Positive,
+    Section,
+    check_choice,
+    convert,
+    flatten,
+    read_toml,
+)
+from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES, Tolerances
+from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.store import oci
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 AboveZero = Annotated[float, msgspec.Meta(gt=0)]
 Grade = Literal["measured", "emulated", "proxy"]
-"""Evidence grades, the most demanding first."""
+"""Evidence grades, the most demanding first: on the target itself, its code on another machine, and
+in an image on a base that stands in for the real one."""
+POLICY_FILE = "promotion.toml"
+"""Its name, beside the pipeline's configuration."""
+WRITE_ONE = "write one, as configs/promotion.toml of the project is"
+GATE_NAMES = (
+    "parts", "belonging", "separation", "agreement", "accuracy", "figures", "incumbent", "latency",
+    "size", "memory", "image_tests", "grade", "age",
+)  # fmt: skip
+"""All gates, in the order in which they judge (`promotion.gates`)."""
+NEVER_OVERRIDDEN = frozenset({"parts", "belonging"})
+"""Gates that nobody may override, whatever a policy says: without them the others judge nothing."""
 
 
 class Accuracy(Section, frozen=True):
@@ -25,7 +48,20 @@ class Accuracy(Section, frozen=True):
     The default is the 99% rule of MLPerf Inference.
     """
 
-    ratio: Fraction = 0.99
+    ratio: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.99
+
+
+class Agreement(Section, frozen=True):
+    """How far an engine's detections may be from PyTorch's: see `contract.gates.Tolerances`.
+
+    What is not stated is the default of the engine's precision. A proof that was made with wider
+    tolerances than these is no evidence.
+    """
+
+    from_score: Fraction | None = None
+    box: Fraction | None = None
+    score: Fraction | None = None
+    alone: Fraction | None = None
 
 
 class AtScore(Section, frozen=True):
@@ -76,8 +112,8 @@ class Conditions(Section, frozen=True):
         locked_clocks: whether a Jetson's clocks must be locked.
     """
 
-    seconds: Annotated[float, msgspec.Meta(ge=0)] = 0
-    trip_margin: Annotated[float, msgspec.Meta(ge=0)] = 5
+    seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    trip_margin: Annotated[float, msgspec.Meta(ge=0)] = 5.0
     drift: Fraction = 0.1
     others: Fraction = 0.1
     locked_clocks: bool = True
@@ -90,6 +126,7 @@ class Policy(Section, frozen=True):
         targets: must have an engine in the bundle; those of the bundle count besides.
         evidence: the least grade that evidence of an engine may have.
         max_evidence_days: how old evidence may be; None for any age.
+        agreement: what replaces the tolerances of a proof, by the precision of an engine.
         image_tests: whether every image that made a part has to have passed its tests.
         size_mb: the largest engine in MB, by target.
         memory_mb: the most memory while detecting in MB, by target, where it was measured.
@@ -100,6 +137,7 @@ class Policy(Section, frozen=True):
     evidence: Grade = "measured"
     max_evidence_days: Positive | None = None
     image_tests: bool = False
+    agreement: Mapping[str, Agreement] = {}
     accuracy: Accuracy | None = None
     figures: Figures | None = None
     incumbent: Incumbent | None = None
@@ -108,6 +146,14 @@ class Policy(Section, frozen=True):
     size_mb: Mapping[Name, AboveZero] = {}
     memory_mb: Mapping[Name, AboveZero] = {}
     fixed: tuple[str, ...] = ()
+
+    def tolerances(self, precision: str) -> Tolerances | None:
+        """What a proof of an engine may allow; None for a precision that is not known."""
+        if precision not in DEFAULT_TOLERANCES:
+            return None
+        stated = msgspec.structs.asdict(self.agreement.get(precision, Agreement()))
+        changes = {name: value for name, value in stated.items() if value is not None}
+        return replace(DEFAULT_TOLERANCES[precision], **changes)
 
     @property
     def digest(self) -> str:
@@ -121,9 +167,78 @@ def load_policy(path: Path, channel: str) -> Policy:
     Raises:
         ConfigError: the file or the table is missing or wrong; names the file and the field.
     """
-    raise NotImplementedError
+    tables = read_toml(path, f"{WRITE_ONE}: [{channel}] with what a bundle has to show")
+    table = tables.get(channel)
+    if table is None:
+        known = ", ".join(channels_in(path)) or "none yet"
+        raise ConfigError(
+            f"{path}: there is no table [{channel}], so nothing says what that channel takes",
+            f"add [{channel}] with what a bundle has to show; channels with one: {known}",
+        )
+    convert(channel, Name, path, "the name of a channel")
+    _refuse_endless(table, path, channel)
+    policy = convert(table, Policy, path, channel)
+    _check(policy, path, channel)
+    return policy
 
 
 def channels_in(path: Path) -> list[str]:
-    """The channels that the policy file has a table for; none where there is no file."""
-    raise NotImplementedError
+    """The channels that the policy file has a table for; none where there is no file.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if not path.exists():
+        return []
+    return [name for name, table in read_toml(path).items() if isinstance(table, dict)]
+
+
+def _refuse_endless(table: object, path: Path, channel: str) -> None:
+    """Refuse the numbers that TOML has and no measurement can be held against.
+
+    Raises:
+        ConfigError: names the file and the field.
+    """
+    for field, value in flatten(table if isinstance(table, dict) else {}).items():
+        if isinstance(value, float) and not isfinite(value):
+            raise ConfigError(f"{path}: {channel}.{field}: {value} is no limit", "leave it out")
+
+
+def _check(policy: Policy, path: Path, channel: str) -> None:
+    """Refuse what types allow and nobody can have meant: a table that demands nothing.
+
+    Raises:
+        ConfigError: names the file and the field.
+    """
+    figures, incumbent = policy.figures, policy.incumbent
+    empty: dict[str, tuple[bool, str]] = {
+        "incumbent": (
+            incumbent is not None and (incumbent.worse_by is None) == (incumbent.better_by is None),
+            "set worse_by, or better_by, and not both",
+        ),
+        "figures": (
+            figures is not None and figures == Figures(),
+            "set AP, AP50, per_class or at_score",
+        ),
+        "figures.at_score": (
+            figures is not None
+            and figures.at_score is not None
+            and figures.at_score.recall is figures.at_score.precision is None,
+            "set recall, precision or both",
+        ),
+        **{
+            f"latency.{target}": (budget == Latency(), "set p50, p90 or p99, in milliseconds")
+            for target, budget in policy.latency.items()
+        },
+        **{
+            f"agreement.{precision}": (stated == Agreement(), "set from_score, box, score or alone")
+            for precision, stated in policy.agreement.items()
+        },
+    }
+    for field, (is_wrong, hint) in empty.items():
+        if is_wrong:
+            raise ConfigError(f"{path}: {channel}.{field} does not say what it demands", hint)
+    for precision in policy.agreement:
+        check_choice(f"{path}: {channel}.agreement", precision, tuple(DEFAULT_TOLERANCES))
+    for gate in policy.fixed:
+        check_choice(f"{path}: {channel}.fixed", gate, GATE_NAMES)

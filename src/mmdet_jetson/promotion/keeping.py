@@ -1,0 +1,118 @@
+"""Verdicts in the store: artifacts that refer to the bundle they are about.
+
+Nothing in one is of the time or the place of judging, so the same verdict is the same artifact on
+every machine, and whoever judges anew compares one digest.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from mmdet_jetson.bundles.making import CREATED
+from mmdet_jetson.contract.matches import MATCHES
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.promotion.records import Record
+from mmdet_jetson.promotion.verdicts import KIND, Verdict, encode
+from mmdet_jetson.store import Artifact, Bundle, Provenance, Store
+
+VERDICT, INCUMBENT = "verdict.json", "incumbent"
+OF_INCUMBENT = ("metrics.json", MATCHES)
+"""What is kept of the incumbent's evaluation: all that a gate reads of one."""
+UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
+
+
+def keep(
+    store: Store, verdict: Verdict, bundle: Bundle, incumbent_evaluation: Artifact | None
+) -> Artifact:
+    """Store a verdict, and beside it what was measured of the incumbent; it has no name.
+
+    It lives as long as its bundle.
+
+    Raises:
+        UserError: the bundle or the evaluation is no longer in the store, or the disk is full.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "verdict")
+        folder.mkdir()
+        (folder / VERDICT).write_bytes(encode(verdict))
+        if incumbent_evaluation:
+            there = {layer.title for layer in incumbent_evaluation.layers}
+            kept = [each for each in OF_INCUMBENT if each in there]
+            store.checkout(incumbent_evaluation, folder / INCUMBENT, kept)
+        return store.put(KIND, folder, _provenance(verdict, bundle), (), bundle.descriptor)
+
+
+def read_verdict(store: Store, digest: str) -> Verdict | None:
+    """The verdict of a digest; None where this store has no such verdict.
+
+    Raises:
+        UserError: it is damaged, or another version wrote it.
+    """
+    artifact = store.find(digest)
+    if artifact is None or artifact.kind != KIND:
+        return None
+    return verdict_of(store, artifact)
+
+
+def verdict_of(store: Store, artifact: Artifact) -> Verdict:
+    """What a verdict's artifact says.
+
+    Raises:
+        UserError: it is damaged, or another version wrote it.
+    """
+    try:
+        return msgspec.json.decode(store.read(artifact, VERDICT), type=Verdict)
+    except (msgspec.DecodeError, RecursionError, KeyError) as error:
+        raise UserError(
+            f"verdict {artifact.digest[7:19]} cannot be read: {error}",
+            "another version may have made it",
+        ) from error
+
+
+def verdicts_in(store: Store) -> Iterator[Artifact]:
+    """Every verdict of a store, of whatever channel, in the order of the index."""
+    return (each for each in store.artifacts() if each.kind == KIND)
+
+
+def judged_before(store: Store, records: Sequence[Record], validation: str, bundle: str) -> int:
+    """How many other bundles these validation pictures have judged, as far as is known here.
+
+    Known are the verdicts of this store, refused ones among them, and what the channel's records
+    say, which were counted where they were made.
+    """
+    inputs = [each.provenance.inputs for each in verdicts_in(store)]
+    seen = {each["bundle"] for each in inputs if each.get("validation") == validation}
+    told = [each for each in records if each.validation == validation]
+    seen |= {each.bundle for each in told}
+    itself = any(each.bundle == bundle for each in told)
+    by_records = max((each.judged for each in told), default=0) - itself
+    return max(len(seen - {bundle}), by_records)
+
+
+def _provenance(verdict: Verdict, bundle: Bundle) -> Provenance:
+    """Where a verdict comes from: its time is that of the newest part that it judges."""
+    inputs = {
+        "bundle": verdict.bundle,
+        "incumbent": verdict.incumbent,
+        "policy": verdict.policy_digest,
+        "validation": verdict.validation,
+    }
+    return Provenance(
+        stage="promote",
+        step=f"promote-{verdict.channel}",
+        created=_time_of(bundle),
+        inputs={name: digest for name, digest in inputs.items() if digest},
+        metrics={"outcome": verdict.outcome, "judged_before": verdict.judged_before},
+    )
+
+
+def _time_of(bundle: Bundle) -> str:
+    """When the newest part was made, as the bundle says; a fixed time where it says nothing."""
+    said = bundle.annotations.get(CREATED, "")
+    try:
+        return said if datetime.fromisoformat(said).tzinfo else UNKNOWN_TIME
+    except ValueError:
+        return UNKNOWN_TIME
