@@ -68,21 +68,6 @@ def verdict_of(store: Store, artifact: Artifact) -> Verdict:
         ) from error
 
 
-def kept_incumbent(store: Store, artifact: Artifact) -> dict[str, bytes] | None:
-    """The files of the incumbent's evaluation that a verdict keeps; None where it keeps none.
-
-    Raises:
-        UserError: they are damaged.
-    """
-    if INCUMBENT not in {layer.title for layer in artifact.layers}:
-        return None
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch, "verdict")
-        store.checkout(artifact, folder, [INCUMBENT])
-        found = (folder / INCUMBENT).iterdir()
-        return {path.name: path.read_bytes() for path in found if path.name in OF_INCUMBENT}
-
-
 def verdicts_in(store: Store) -> Iterator[Artifact]:
     """Every verdict of a store, of whatever channel, in the order of the index."""
     return (each for each in store.artifacts() if each.kind == KIND)

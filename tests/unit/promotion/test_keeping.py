@@ -5,19 +5,17 @@ from dataclasses import replace
 import msgspec
 import pytest
 from bad_bundles import BAD
-from proven_releases import ProvenRun, case, found
+from proven_releases import ProvenRun, case
 from small_artifacts import blob_of
 from small_releases import PC
 
 from mmdet_jetson.bundles.contents import Contents
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.promotion.accuracy import read_matches
+from mmdet_jetson.promotion.incumbents import FOLDER
 from mmdet_jetson.promotion.judging import judge
 from mmdet_jetson.promotion.keeping import (
-    INCUMBENT,
     judged_before,
     keep,
-    kept_incumbent,
     read_verdict,
     verdicts_in,
 )
@@ -84,16 +82,12 @@ def test_what_was_measured_of_the_incumbent_lies_beside_it(run: ProvenRun) -> No
 
     artifact = kept(run, contents, evaluation)
 
-    assert {each.title for each in artifact.layers} == {"verdict.json", INCUMBENT}
-    again = kept_incumbent(run.store, artifact)
-    assert again
-    assert set(again) == {"metrics.json", "matches.npz"}
-    assert read_matches(again["matches.npz"]).pictures == found().pictures
+    assert {each.title for each in artifact.layers} == {"verdict.json", FOLDER}
     assert kept(run, contents, evaluation).digest == artifact.digest
 
 
 def test_without_an_incumbent_nothing_lies_beside_it(run: ProvenRun) -> None:
-    assert kept_incumbent(run.store, kept(run, run.bundle())) is None
+    assert [each.title for each in kept(run, run.bundle()).layers] == ["verdict.json"]
 
 
 def test_a_verdict_lives_as_long_as_its_bundle(run: ProvenRun) -> None:
