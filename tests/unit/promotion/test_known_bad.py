@@ -7,7 +7,7 @@ from proven_releases import ProvenRun, case
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.promotion.gates import GATES
 from mmdet_jetson.promotion.judging import judge
-from mmdet_jetson.promotion.policy import GATE_NAMES
+from mmdet_jetson.promotion.policy import GATE_NAMES, NEVER_OVERRIDDEN
 from mmdet_jetson.promotion.verdicts import Verdict
 
 
@@ -38,3 +38,6 @@ def test_a_bad_one_is_rejected_by_its_gate(name: str, run: ProvenRun) -> None:
         (each.name, each.outcome, each.sentence) for each in found.gates if each.outcome != PASS
     ]
     assert found.outcome in (FAIL, INCONCLUSIVE)
+    # What is whole and belongs together is not refused as if it were not.
+    basic = {each.gate for each in found.gates if each.outcome != PASS} & NEVER_OVERRIDDEN
+    assert basic <= {bad.gate} or name == "no-passport"  # evidence is about the engine with one
