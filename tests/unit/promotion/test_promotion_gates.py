@@ -250,12 +250,16 @@ def test_what_was_made_on_this_machine_needs_no_image(run: ProvenRun) -> None:
     assert outcome("image_tests", "", case(run.bundle())) == PASS
 
 
-def test_a_limit_for_a_target_without_an_engine_is_named(run: ProvenRun) -> None:
-    found = judge(case(run.bundle(), size_mb={"orin-jp26": 1}), 0)
+@pytest.mark.parametrize("gate", ["size", "memory", "latency"])
+def test_a_limit_for_a_target_asks_for_its_engine(run: ProvenRun, gate: str) -> None:
+    """Were it left out, a typing error in a target's name would leave the right one without."""
+    limits = {"size": "size_mb", "memory": "memory_mb", "latency": "latency"}
+    stated = {"orin-jp26": {"p99": 1} if gate == "latency" else 1}
 
-    named = "size_mb has a limit for orin-jp26, which the bundle has no engine for."
-    assert named in found.named
-    assert not any(each.gate == "size" for each in found.gates)
+    found = said(gate, case(run.bundle(), **{limits[gate]: stated}))["orin-jp26"]
+
+    assert found.outcome == INCONCLUSIVE
+    assert "orin-jp26" in found.sentence
 
 
 def test_packages_without_support_are_named_and_not_judged(run: ProvenRun) -> None:
