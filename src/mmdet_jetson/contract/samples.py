@@ -7,12 +7,14 @@ confidence of 0.99, are from the MLPerf Inference rules, appendix "Early Stoppin
 takes samples to be independent of each other.
 """
 
-from math import exp, lgamma, log
+from math import exp, lgamma, log, sqrt
 from typing import Callable, Optional, Tuple
 
 CONFIDENCE = 0.99
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 """Those that a profile tells, by their names in it."""
+# So many deviations above the mean lies nothing; what is added beyond the precision of a sum.
+FAR, TINY = 12, 1e-17
 
 
 def chance_of_at_most(above: int, samples: int, share: float) -> float:
@@ -20,15 +22,19 @@ def chance_of_at_most(above: int, samples: int, share: float) -> float:
 
     ``share`` is the probability that one does: the binomial's cumulative distribution function.
     """
-    if above >= samples:
+    mean, apart = samples * share, sqrt(samples * share * (1 - share))
+    if above >= samples or above > mean + FAR * (apart + 1):
         return 1.0
-    logs = lgamma(samples + 1)
-    terms = (
-        logs - lgamma(k + 1) - lgamma(samples - k + 1) + k * log(share)
-        + (samples - k) * log(1 - share)
-        for k in range(above + 1)
-    )  # fmt: skip
-    return min(1.0, sum(exp(term) for term in terms))
+    logs, total = lgamma(samples + 1), 0.0
+    for k in range(above, -1, -1):
+        term = exp(
+            logs - lgamma(k + 1) - lgamma(samples - k + 1) + k * log(share)
+            + (samples - k) * log(1 - share)
+        )  # fmt: skip
+        total += term
+        if k < mean and term < TINY * total:
+            break  # and so are all that are further away from the mean
+    return min(1.0, total)
 
 
 def fewest_samples(percentile: float, above: int) -> int:
@@ -53,6 +59,13 @@ def most_above(percentile: float, samples: int) -> Optional[int]:
 
     first = _first(too_many, 0, samples)
     return first - 1 if first else None
+
+
+def is_carried(percentile: float, samples: int) -> Tuple[bool, bool]:
+    """Tell whether so many samples bound a percentile from below and from above at all."""
+    below, over = percentile / 100, 1 - percentile / 100
+    # That all lie above it, or none does, has to be as good as impossible.
+    return over**samples <= 1 - CONFIDENCE, below**samples <= 1 - CONFIDENCE
 
 
 def bounds_of(percentile: float, samples: int) -> Tuple[Optional[int], Optional[int]]:

@@ -5,6 +5,7 @@ import resource
 from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from time import monotonic, perf_counter_ns
 from typing import Dict, Iterator, List, Optional, Sequence, TypeVar
@@ -196,10 +197,11 @@ def pause(job: StageJob[ProfileParameters], watch: Watch, done: int, seconds: fl
     watch.look()
     gc.collect()
     told = job.parameters
-    if done / told.samples <= seconds / told.seconds if told.seconds else True:
+    whole = ceil(told.seconds)
+    if done * told.seconds <= seconds * told.samples:
         job.progress(min(done, told.samples), told.samples, "samples")
     else:
-        job.progress(int(seconds), round(told.seconds), "seconds")
+        job.progress(min(int(seconds), whole), whole, "seconds")
 
 
 def settle(detector: Detector, picture: Path) -> None:

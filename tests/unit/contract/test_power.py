@@ -1,12 +1,17 @@
 from pathlib import Path
 
 import pytest
-from jetson_power import AGX_ORIN, ORIN_NANO_SUPER, PLACES, write_clocks, write_mode
+from jetson_power import AGX_ORIN as MODES
+from jetson_power import ORIN_NANO_SUPER, PLACES, write_clocks, write_mode
+from machine_trees import AGX_ORIN, PC, lay_out, unlocked
 
 from mmdet_jetson.contract.power import (
     Clock,
     PowerMode,
     clocks,
+    cpu_clocks,
+    governors,
+    memory_clock,
     modes_of,
     power_modes,
     print_clocks,
@@ -19,13 +24,13 @@ def test_the_mode_has_its_number_and_its_name(tmp_path: Path) -> None:
     found = power_modes(tmp_path, {})
     assert found
     assert (found.now, str(found.now)) == (PowerMode(2, "MODE_30W"), "MODE_30W (2)")
-    assert [mode.name for mode in found.all] == [*AGX_ORIN]  # a comment names no mode
+    assert [mode.name for mode in found.all] == [*MODES]  # a comment names no mode
 
 
 @pytest.mark.parametrize(
     ("names", "strongest"),
     [
-        (AGX_ORIN, PowerMode(0, "MAXN")),
+        (MODES, PowerMode(0, "MAXN")),
         (ORIN_NANO_SUPER, PowerMode(2, "MAXN_SUPER")),
         (("MAXN", "10W", "MAXN_SUPER"), PowerMode(2, "MAXN_SUPER")),
         (("7W", "15W"), PowerMode(1, "15W")),
@@ -96,3 +101,24 @@ def test_a_clock_that_cannot_be_read_is_none(tmp_path: Path) -> None:
 def test_whoever_asks_hears_whether_they_are_locked(capsys: pytest.CaptureFixture[str]) -> None:
     print_clocks()
     assert capsys.readouterr().out in ("\n", "locked\n")
+
+
+def test_the_memory_is_told_where_it_may_be_read(tmp_path: Path) -> None:
+    """`test_conditions` has it locked, capped and on Thor."""
+    assert memory_clock(tmp_path) is None
+    lay_out(tmp_path, unlocked(AGX_ORIN))
+    assert memory_clock(tmp_path) is None  # a lock without a rate
+    lay_out(tmp_path, AGX_ORIN)
+    assert memory_clock(tmp_path) == Clock(*[3_199_000_000] * 3)
+    lay_out(tmp_path, unlocked(AGX_ORIN))
+    assert memory_clock(tmp_path) == Clock(204_000_000, 3_199_000_000, 3_199_000_000)
+    cap = "sys/kernel/nvpmodel_emc_cap/emc_iso_cap"  # of JetPack 5
+    lay_out(tmp_path, {cap: "1600000000"})
+    assert memory_clock(tmp_path) == Clock(204_000_000, 1_600_000_000, 3_199_000_000)
+
+
+def test_any_machine_may_tell_clocks_of_its_cpus(tmp_path: Path) -> None:
+    lay_out(tmp_path, PC)
+    assert cpu_clocks(tmp_path)["cpu3"] == Clock(800_000_000, 4_200_000_000, 3_900_000_000)
+    assert governors(tmp_path) == ("powersave",)
+    assert clocks(tmp_path) is None

@@ -246,8 +246,9 @@ def test_progress_is_that_of_what_takes_longer(
     lines = [json.loads(line) for line in said.getvalue().splitlines()]
     assert lines[0] == {**lines[0], "step": 1, "total": 60, "label": "seconds"}
     assert lines[-1] == {**lines[-1], "step": 60, "total": 60, "label": "seconds"}
-    said = io.StringIO()
-    run(replace(made, channel=said, parameters=replace(made.parameters, seconds=0)))
+    for seconds in (0, 0.2):  # no whole second
+        said = io.StringIO()
+        run(replace(made, channel=said, parameters=replace(made.parameters, seconds=seconds)))
     lines = [json.loads(line) for line in said.getvalue().splitlines()]
     assert lines[-1] == {**lines[-1], "step": 200, "total": 200, "label": "samples"}
 

@@ -13,7 +13,7 @@ import msgspec
 
 from mmdet_jetson.contract.conditions import PC, Flaw, Limits, flaws
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, Bounds, ProfileMetrics
-from mmdet_jetson.contract.samples import PERCENTILES, bounds_of, fewest_samples
+from mmdet_jetson.contract.samples import PERCENTILES, fewest_samples, is_carried
 from mmdet_jetson.promotion.evidence import Case, Unusable
 from mmdet_jetson.promotion.policy import Latency
 from mmdet_jetson.promotion.verdicts import Judged, combined
@@ -110,13 +110,13 @@ def _budgets(profile: ProfileMetrics, latency: Latency) -> Iterator[Budget]:
         if limit is not None:
             bounds = profile.bounds.get(name, Bounds(None, None))
             # A profile from elsewhere may claim what its samples do not carry.
-            low, high = bounds_of(percentile, profile.samples)
+            has_low, has_high = is_carried(percentile, profile.samples)
             yield Budget(
                 name,
                 limit,
                 measured=getattr(profile.total, name),
-                low=None if low is None else bounds.low,
-                high=None if high is None else bounds.high,
+                low=bounds.low if has_low else None,
+                high=bounds.high if has_high else None,
             )
 
 
