@@ -11,9 +11,19 @@ from invoke.context import Context
 from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import bundle as bundling
+from mmdet_jetson.cli import channels as listing
 from mmdet_jetson.cli import diff as comparing
+from mmdet_jetson.cli import history as telling
 from mmdet_jetson.cli import pack as packing
-from mmdet_jetson.cli import pipelines, promote_check, showing, transfer, upkeep, verbs
+from mmdet_jetson.cli import (
+    pipelines,
+    promote_check,
+    showing,
+    transfer,
+    upkeep,
+    verbs,
+    verifying,
+)
 from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import promote as promoting
@@ -31,6 +41,7 @@ from mmdet_jetson.cli.menu import (
     Checkable,
     by_config,
     by_target,
+    with_mirror,
     with_place,
     with_request,
 )
@@ -117,12 +128,28 @@ def bundle(
     help={
         "name": "a bundle, a run or an artifact: a tag, or a digest's first 12 digits",
         "json": "all that is known of it, for programs",
-    }
+        "page": "a page of it instead: an HTML file (default: one under reports/ of the store)",
+    },
+    optional=["page"],
 )
 @verbs.answering
-def show(_: Context, name: str, json: bool = False) -> None:
+def show(_: Context, name: str, *, json: bool = False, page: str | bool = False) -> None:
     """Show what is in a release or a run: figures, evidence, ages, what is missing."""
-    showing.show(name, as_json=json)
+    showing.show(name, as_json=json, page=page)
+
+
+@task(
+    help={
+        "name": "a channel, such as production: a file of channels/",
+        "json": "every record and all that is known of what is in it, for programs",
+        "page": "a page of it instead: an HTML file (default: one under reports/ of the store)",
+    },
+    optional=["page"],
+)
+@verbs.answering
+def history(_: Context, name: str, *, json: bool = False, page: str | bool = False) -> None:
+    """Tell what is in a channel: since when, by whom, why, and all that was before."""
+    telling.history(name, as_json=json, page=page)
 
 
 @task(
@@ -284,15 +311,24 @@ def checkout(_: Context, tag: str, into: str) -> None:
     upkeep.checkout(tag, into)
 
 
-@task(help={"mend": "remove what is damaged, so that the next run makes it again"})
-@verbs.answering
-def verify(_: Context, mend: bool = False) -> None:
-    """Read every artifact again and compare it with its digest."""
-    upkeep.verify(mend)
+@with_mirror(
+    mend="remove what is damaged, so that the next run makes it again; let tags follow the channels"
+)
+def verify(asked: Asked, *, mend: bool = False, mirror: str | bool = "") -> None:
+    """Read every artifact again, and compare digests; follow the records of every channel."""
+    verifying.verify(asked, mirror, mend=mend)
+
+
+@with_mirror(check="fail where evidence grew too old, a mirror forked or a base image moved on")
+def channels(
+    asked: Asked, *, mirror: str | bool = "", check: bool = False, json: bool = False
+) -> None:
+    """List what is in every channel, since when, by whom, and how it fares."""
+    listing.channels(asked, mirror, check=check, as_json=json)
 
 
 @with_place(
-    name="a run (balloon), a tag (balloon.train), a bundle or a digest",
+    name="a run (balloon), a tag (balloon.train), a bundle, a digest, or a channel-NAME",
     to=f"{PLACE} (default: [store] registry of the config)",
 )
 def push(asked: Asked, name: str, *, to: str = "") -> None:

@@ -36,9 +36,9 @@ def test_nothing_changed_runs_nothing(tiny_run: Commands) -> None:
 
 def test_status_and_why_name_what_a_change_costs(tiny_run: Commands) -> None:
     assert words(tiny_run.run("status").stdout) == {"cached"}
-    changed = tiny_run.run("why", "profile", "--set", "profile.repeats=300").stdout
+    changed = tiny_run.run("why", "profile", "--set", "profile.samples=300").stdout
     assert "profile-pc-onnxruntime: missing" in changed
-    assert "parameter repeats: was 200, is 300" in changed
+    assert "parameter samples: was 200, is 300" in changed
     status = tiny_run.run("status", "--set", "train.seed=7").stdout
     assert states(status)["dataset"] == "cached"
     assert states(status)["train"] == "missing"

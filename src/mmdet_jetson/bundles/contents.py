@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.records import ContractError, decode
+from mmdet_jetson.contract.report import ProfileMetrics, profile_of
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.registry.names import is_name
@@ -113,6 +114,18 @@ class Contents:
             return None if content is None else decode(kind, content, title)
         except ContractError as error:
             raise _unreadable(f"{title} of {self.name_of(artifact)}", str(error)) from error
+
+    def profile(self, artifact: Artifact) -> ProfileMetrics | None:
+        """A profile, also of an earlier release; None where the part holds none.
+
+        Raises:
+            UserError: as `record`.
+        """
+        content = self.document(artifact, "profile.json")
+        try:
+            return None if content is None else profile_of(content)
+        except ContractError as error:
+            raise _unreadable(f"profile.json of {self.name_of(artifact)}", str(error)) from error
 
 
 def _unreadable(what: str, why: str) -> UserError:

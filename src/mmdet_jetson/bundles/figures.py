@@ -7,7 +7,7 @@ from mmdet_jetson.bundles import contents
 from mmdet_jetson.bundles.contents import Contents
 from mmdet_jetson.bundles.overview import interval_of, mapping, number
 from mmdet_jetson.bundles.trainings import input_of
-from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED, ProfileMetrics
+from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.store import Artifact
 
 FIGURES = ("AP", "AP50")
@@ -182,7 +182,7 @@ def _engine_change(before: Contents, after: Contents, target: str) -> EngineChan
 def _timed(side: Contents, target: str) -> Timed | None:
     engine, profile = side.get(contents.ENGINE, target), side.get(contents.PROFILE, target)
     size = _size(side, engine) if engine else None
-    told = side.record(profile, "profile.json", ProfileMetrics) if profile else None
+    told = side.profile(profile) if profile else None
     if told is None:
         return Timed(size) if engine else None
     device = {name: told.machine[name] for name in DEVICE if told.machine.get(name) is not None}

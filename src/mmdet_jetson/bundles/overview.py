@@ -20,10 +20,10 @@ from mmdet_jetson.bundles.contents import (
 from mmdet_jetson.bundles.dataset_summary import is_summary
 from mmdet_jetson.bundles.making import MISSING
 from mmdet_jetson.bundles.remedies import COMMANDS
+from mmdet_jetson.contract.conditions import conditions_told
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.contract.report import (
     EvaluationMetrics,
-    ProfileMetrics,
     Verdict,
     input_name,
 )
@@ -195,7 +195,7 @@ def _alone(matched: float, off: float, missing: float, extra: float) -> float:
 
 
 def _profile(contents: Contents, _: PartName, artifact: Artifact) -> Facts:
-    profile = contents.record(artifact, "profile.json", ProfileMetrics)
+    profile = contents.profile(artifact)
     if profile is None:
         return {}
     return {
@@ -204,9 +204,13 @@ def _profile(contents: Contents, _: PartName, artifact: Artifact) -> Facts:
         "p50": profile.total.p50,
         "p90": profile.total.p90,
         "p99": profile.total.p99,
-        "repeats": profile.repeats,
+        "bounds": {name: [each.low, each.high] for name, each in profile.bounds.items()},
+        "samples": profile.samples,
+        "seconds": profile.seconds,
+        "not_told": profile.not_told,
         "machine": dict(profile.machine),
         "warnings": list(profile.warnings),
+        "conditions": conditions_told(profile.conditions) if profile.conditions else {},
     }
 
 

@@ -42,6 +42,7 @@ HELP = {
     "push": "push each result to the registry of [store] as soon as it is made",
     "evidence": "with what was measured of it, and all else that refers to it (default)",
     "ca": "a file with the certificates that a registry's is signed by",
+    "json": "everything, for programs",
     "plain_http": "reach the registry without TLS; to this machine itself that is always allowed",
 }
 BY_IMAGE = {
@@ -113,6 +114,12 @@ def with_place(**own: str) -> Decorator:
     return partial(_task, asked_of, tuple(inspect.signature(asked_of).parameters), {}, own)
 
 
+def with_mirror(**own: str) -> Decorator:
+    """The same, for a task that only looks at a place, if at all: ``--mirror [PLACE]``."""
+    texts = {"mirror": f"{PLACE}; without one: [store] registry of the config", **own}
+    return partial(_task, asked_of, (*PROJECT, "ca", "plain_http"), {}, texts)
+
+
 def _task(
     build: Callable[..., T],
     shared: tuple[str, ...],
@@ -142,6 +149,7 @@ def _task(
         klass=made_as,
         help={each.name.rstrip("_").replace("_", "-"): shown[each.name] for each in keyed},
         iterable=[each.name for each in keyed if each.annotation == list[str] | None],
+        optional=[each.name for each in keyed if each.annotation == str | bool],
     )(verbs.answering(run))
     return command
 

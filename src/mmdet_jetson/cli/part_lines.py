@@ -87,8 +87,11 @@ def _proof(found: Found) -> Iterator[str]:
 
 def _profile(found: Found) -> Iterator[str]:
     p50, p99 = (found.get(each) for each in ("p50", "p99"))
-    if isinstance(p50, int | float) and isinstance(p99, int | float):
-        yield f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {found.get('repeats')} times"
+    if isinstance(p50, int | float):
+        slowest = f"p99 {p99:.1f} ms" if isinstance(p99, int | float) else "p99 -"
+        yield f"p50 {p50:.1f} ms, {slowest}, {found.get('samples')} times"
+    if found.get("not_told"):
+        yield f"{found['not_told']} ([profile] samples)"
     warnings = found.get("warnings")
     if isinstance(warnings, list):
         yield from (f"warning: {each}" for each in warnings)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.contract.records import decode
-from mmdet_jetson.contract.report import EvaluationMetrics, ProfileMetrics, Verdict
+from mmdet_jetson.contract.report import EvaluationMetrics, Verdict, profile_of
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.explain import State
 from mmdet_jetson.planning.given_artifacts import GivenArtifact
@@ -97,7 +97,8 @@ def table(
 
 
 def _latency(store: Store, profile: Artifact) -> str:
-    return f"{_read(store, profile, 'profile.json', ProfileMetrics).total.p50:.1f} ms"
+    told = profile_of(json.loads(store.read(profile, "profile.json")))
+    return f"{told.total.p50:.1f} ms"
 
 
 def _figure(value: float | None) -> str:

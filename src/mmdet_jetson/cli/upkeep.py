@@ -75,26 +75,6 @@ def _not_found(store: Store, name: str, verb: str = "") -> UserError:
     return UserError(f"no artifact is tagged {name!r}", hint)
 
 
-def verify(mend: bool) -> None:
-    """Read everything in the store again; fail when a digest does not hold."""
-    store = existing_store()
-    console = Console(stderr=True)
-    with console.status("reading the store") as status:
-        found = store.verify(
-            lambda done, total: status.update(f"read {done / 1e6:.0f} of {total / 1e6:.0f} MB"),
-            mend=mend,
-        )
-    for problem in found.problems:
-        Console().print(f"{problem.where}: {problem.what}", markup=False, soft_wrap=True)
-    summary_line = f"{found.blobs} blobs, {found.size / 1e6:.1f} MB"
-    if found.problems:
-        hint = "run again: what was damaged is removed" if mend else "invoke verify --mend"
-        count = len(found.problems)
-        problems = "1 problem" if count == 1 else f"{count} problems"
-        raise UserError(f"{problems} in {summary_line}", hint)
-    Console().print(f"clean: {summary_line}", highlight=False)
-
-
 def collect_garbage(days: str, dry_run: bool, options: RuntimeOptions) -> None:
     """Drop cached results that no run name holds, and what bad ends of runs left, if old enough.
 

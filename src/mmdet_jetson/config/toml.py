@@ -20,6 +20,9 @@ from mmdet_jetson.errors import ConfigError
 # A regex as msgspec quotes it -> what to say of a text that does not match.
 _rules: dict[str, str] = {}
 
+# A key of an earlier release -> what it is called now.
+_former = {"profile.repeats": "samples"}
+
 # msgspec's types -> what a user of TOML calls them, and how they are written there.
 _types = {
     "int": ("a whole number", "without quotes and point, as 3"),
@@ -104,8 +107,10 @@ def _explain(message: str, raw: object, kind: type, name: str) -> tuple[str, str
     field = ".".join(filter(None, (name, _with_key(inside, message, raw, kind))))
     unknown = re.search(r"unknown field `(.+)`", text)
     if unknown:
-        advice = nearest(unknown[1], _names_at(kind, inside))
-        return f"unknown key {'.'.join(filter(None, (field, unknown[1])))!r}; {advice}", ""
+        key = ".".join(filter(None, (field, unknown[1])))
+        if key in _former:
+            return f"unknown key {key!r}; it is called {_former[key]!r} now", ""
+        return f"unknown key {key!r}; {nearest(unknown[1], _names_at(kind, inside))}", ""
     value = re.search(r"[Ii]nvalid enum value '(.*)'", text)
     if value:
         advice = nearest(value[1], _names_at(kind, inside))

@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from mmdet_jetson.contract.files import text_of
 from mmdet_jetson.contract.records import ContractError, decode, encode
@@ -25,6 +25,11 @@ DEVFREQ = "sys/class/devfreq"
 CPUFREQ = "sys/devices/system/cpu"
 GOVERNOR_FILE = f"{CPUFREQ}/cpu0/cpufreq/scaling_governor"
 """Any machine may have it, not a Jetson alone."""
+MEMORY = "sys/kernel/debug/bpmp/debug/clk/emc"
+"""The memory's clock, which root alone may read, and no container. On Thor it is a devfreq."""
+MEMORY_OF_THOR = f"{DEVFREQ}/bwmgr"
+MEMORY_CAPS = ("sys/kernel/nvpmodel_clk_cap/emc", "sys/kernel/nvpmodel_emc_cap/emc_iso_cap")
+"""The highest frequency of the memory in a power mode, in Hz: JetPack 6, and before; 0 for none."""
 OF_HOST = "MMDET_JETSON_HOST_POWER_MODES"
 """An environment variable of a container, for what it cannot read of its host: `PowerModes`."""
 
@@ -130,14 +135,44 @@ def told(modes: PowerModes) -> Mapping[str, str]:
 
 def clocks(system: Path = SYSTEM) -> Optional[Clocks]:
     """Read a Jetson's clocks; None on any other machine. Containers see them, too."""
-    folder = system / DEVFREQ
-    names = sorted(path.name for path in folder.glob("*") if _GPU.fullmatch(path.name))
-    gpu = _clock(folder / names[0], "min_freq", "max_freq", "cur_freq", 1) if names else None
+    gpu = gpu_clock(system)
     if gpu is None:
         return None
-    cpus = sorted((system / CPUFREQ).glob("cpu[0-9]*/cpufreq"))
-    governors = {text_of(cpu / "scaling_governor").strip() for cpu in cpus}
-    return Clocks(gpu, tuple(_cpu_clocks(cpus)), tuple(sorted(governors - {""})))
+    return Clocks(gpu, tuple(cpu_clocks(system).values()), governors(system))
+
+
+def gpu_clock(system: Path = SYSTEM) -> Optional[Clock]:
+    """Read the clock of a Jetson's GPU; None on any other machine."""
+    folder = system / DEVFREQ
+    names = sorted(path.name for path in folder.glob("*") if _GPU.fullmatch(path.name))
+    return _clock(folder / names[0], "min_freq", "max_freq", "cur_freq", 1) if names else None
+
+
+def cpu_clocks(system: Path = SYSTEM) -> Dict[str, Clock]:
+    """Read the clocks of the CPUs that are switched on, by name; not a Jetson's alone."""
+    found = {cpu.parent.name: _cpu_clock(cpu) for cpu in _cpus(system)}
+    return {name: clock for name, clock in found.items() if clock}
+
+
+def governors(system: Path = SYSTEM) -> Tuple[str, ...]:
+    """Name the governors of the CPUs' clocks."""
+    found = {text_of(cpu / "scaling_governor").strip() for cpu in _cpus(system)}
+    return tuple(sorted(found - {""}))
+
+
+def memory_clock(system: Path = SYSTEM) -> Optional[Clock]:
+    """Read the clock of a Jetson's memory; None for a user who may not.
+
+    ``jetson_clocks`` leaves the lowest rate as it is, and locks the present one.
+    """
+    found = _clock(system / MEMORY, "min_rate", "max_rate", "rate", 1)
+    if found is None:
+        return _clock(system / MEMORY_OF_THOR, "min_freq", "max_freq", "cur_freq", 1)
+    if text_of(system / MEMORY / "mrq_rate_locked").strip() == "1":
+        return Clock(found.now, found.now, found.now)
+    caps = [text_of(system / file).strip() for file in MEMORY_CAPS]
+    most = min([found.most, *(int(cap) for cap in caps if cap.isdigit() and int(cap))])
+    return Clock(min(found.least, most), most, found.now)
 
 
 def print_clocks() -> None:
@@ -146,11 +181,12 @@ def print_clocks() -> None:
     print("locked" if found and found.are_locked else "")
 
 
-def _cpu_clocks(cpus: Sequence[Path]) -> Iterator[Clock]:
-    for cpu in cpus:
-        clock = _clock(cpu, "scaling_min_freq", "scaling_max_freq", "scaling_cur_freq", 1000)
-        if clock:
-            yield clock
+def _cpus(system: Path) -> Sequence[Path]:
+    return sorted((system / CPUFREQ).glob("cpu[0-9]*/cpufreq"))
+
+
+def _cpu_clock(cpu: Path) -> Optional[Clock]:
+    return _clock(cpu, "scaling_min_freq", "scaling_max_freq", "scaling_cur_freq", 1000)
 
 
 def _clock(folder: Path, least: str, most: str, now: str, unit: int) -> Optional[Clock]:

@@ -1,9 +1,13 @@
 """What a report reads and what it decides, as far as both sides speak of it."""
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Mapping, Optional, Tuple
 
 from mmdet_jetson.contract.conditions import Conditions
+from mmdet_jetson.contract.records import ContractError, decode
+from mmdet_jetson.contract.samples import PERCENTILES, fewest_samples
 
 BASE, CHECKPOINT, DOCUMENTED = "base", "checkpoint", "documented"
 """What an evaluation can be of besides a target's engine; no target may be called so."""
@@ -87,16 +91,16 @@ class Bounds:
 class ProfileMetrics:
     """``profile.json``: the time of each step and of all, in milliseconds.
 
-    ``samples`` rounds were timed in ``seconds``. ``bounds`` are those of the total's percentiles, by
-    "p50", "p90" and "p99". ``gpu`` is the part of the network's time between two CUDA events; None
-    where there is no GPU. ``machine`` describes where it was measured, ``conditions`` what that was
-    like meanwhile; ``warnings`` say in sentences why that machine may be faster than it was.
+    ``samples`` rounds were timed in ``seconds``, 0 where that is not known. ``bounds`` are those of
+    the total's percentiles, by "p50", "p90" and "p99". ``gpu`` is the part of the network's time
+    between two CUDA events; None where there is no GPU. ``machine`` describes where it was
+    measured, ``conditions`` what that was like meanwhile; ``warnings`` say in sentences why that
+    machine may be faster than it was.
     """
 
     backend: str
     precision: str
     samples: int
-    seconds: float
     warmup: int
     unit: str
     steps: Mapping[str, Spread]
@@ -106,5 +110,43 @@ class ProfileMetrics:
     machine: Mapping[str, object]
     evidence: str
     warnings: Tuple[str, ...] = ()
+    seconds: float = 0.0
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
     conditions: Optional[Conditions] = None
+
+    @property
+    def not_told(self) -> str:
+        """Why no more percentiles are claimed than are; "" where all are."""
+        told = {"p90": self.total.p90, "p99": self.total.p99}
+        missing = [name for name, value in told.items() if value is None]
+        if not missing:
+            return ""
+        least = fewest_samples(PERCENTILES[missing[0]], 0)
+        return f"no {missing[0]}: there are {self.samples} samples, and it asks for {least}"
+
+
+def profile_of(content: object, where: str = "profile.json") -> ProfileMetrics:
+    """Read ``profile.json`` as JSON has it, also as releases before promotion wrote it.
+
+    They called samples repeats, and knew neither bounds nor conditions.
+
+    Raises:
+        ContractError: it is neither; says where.
+    """
+    if isinstance(content, dict) and "repeats" in content:
+        content = {"samples" if key == "repeats" else key: content[key] for key in content}
+    return decode(ProfileMetrics, content, where)
+
+
+def read_profile(path: Path) -> ProfileMetrics:
+    """Read the file.
+
+    Raises:
+        ContractError: as `profile_of`, or it is not JSON.
+    """
+    try:
+        return profile_of(json.loads(path.read_text(encoding="utf-8")), path.name)
+    except ValueError as error:
+        if isinstance(error, ContractError):
+            raise
+        raise ContractError(f"{path.name} is not JSON: {error}") from error

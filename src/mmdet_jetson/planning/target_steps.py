@@ -98,7 +98,7 @@ class TargetSteps:
         drawing = EvaluateEngineParameters(drawing_of(self.project))
         evaluate = self._on_device(stages.EVALUATE_ENGINE, drawing, engine)
         timing = self.project.pipeline.profile
-        times = ProfileParameters(timing.repeats, timing.warmup, target.power_mode)
+        times = ProfileParameters(timing.samples, timing.warmup, target.power_mode, timing.seconds)
         profile = self._on_device(stages.PROFILE, times, engine)
         if target.graph != "fused":
             return [evaluate, profile]

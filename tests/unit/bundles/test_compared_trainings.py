@@ -17,6 +17,7 @@ from mmdet_jetson.bundles.dataset_summary import is_summary
 from mmdet_jetson.bundles.fields import ABSENT, FieldChange, compare_configs
 from mmdet_jetson.bundles.pictures import BY_CONTENT, BY_NAME, PictureChanges
 from mmdet_jetson.bundles.trainings import Shelf, shown, side
+from mmdet_jetson.cli.diff_tables import engine_lines
 from mmdet_jetson.environments.packages import lock_digest
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import Store
@@ -310,6 +311,15 @@ def test_latency_from_another_device_is_not_compared(compared: Compared) -> None
     assert found.no_comparison == "another device: a PC against Jetson Orin"
     assert found.was is not None
     assert (found.was.size, found.was.p50, found.was.p99) == (1_500_000, 10.0, 20.0)
+
+
+def test_a_percentile_that_one_side_does_not_claim(compared: Compared) -> None:
+    (found,) = compared(FIRST, later(samples=200, p50=9.0)).engines
+    assert found.was is not None
+    assert found.now is not None
+    assert (found.was.p99, found.now.p99) == (20.0, None)
+    assert found.no_comparison == ""
+    assert "   10.0    9.0  -10%     20.0      -" in "\n".join(engine_lines([found]))
 
 
 def test_an_engine_of_one_side_alone(compared: Compared) -> None:

@@ -9,7 +9,7 @@ import pytest
 import small_releases
 from in_process import BROAD, Commands
 from small_artifacts import blob_of, found
-from small_releases import OPENVINO, ORIN, PC, TARGETS, SmallRun
+from small_releases import OPENVINO, ORIN, PC, TARGETS, SmallRun, as_json
 
 from mmdet_jetson.bundles.making import MISSING
 from mmdet_jetson.bundles.overview import age
@@ -202,6 +202,36 @@ def test_the_tree_fits_its_terminal(run: SmallRun, invoke: Commands) -> None:
     assert "p50 1.2 ms, p99 3.5 ms, 200 times" in said
     assert "20% of detections differ from PyTorch's, 25% may" in said
     assert "without the pictures" in said
+
+
+def test_a_percentile_that_is_not_claimed_is_a_dash_with_its_reason(
+    run: SmallRun, invoke: Commands
+) -> None:
+    few = {
+        "backend": "onnxruntime", "precision": "fp32", "samples": 200, "seconds": 1.5, "warmup": 20,
+        "unit": "ms", "steps": {}, "total": {"mean": 1.5, "p50": 1.25, "p90": 2.0, "p99": None},
+        "gpu": None, "pictures": 1, "machine": {"cpu": "a CPU"}, "evidence": "measured",
+        "bounds": {"p50": {"low": 1.2, "high": 1.3}, "p99": {"low": 2.1, "high": None}},
+        "conditions": {"kind": "pc", "looks": 3, "seconds": 1.5, "drift": 0.02},
+    }  # fmt: skip
+    run.make(f"profile-{PC}", {"profile.json": as_json(few)})
+    run.make("report")
+    code, said = invoke("bundle", *DEMO)
+    assert code == 0, said
+
+    said = invoke("show", "demo.bundle")[1]
+    told = json.loads(invoke("show", "demo.bundle", "--json")[1])
+
+    assert "p50 1.2 ms, p99 -, 200 times" in said
+    assert "no p99: there are 200 samples, and it asks for 459" in said
+    (found,) = (
+        each["found"]
+        for each in told["parts"]
+        if (each["kind"], each["subject"]) == ("profile", PC)
+    )
+    assert (found["p99"], found["samples"], found["seconds"]) == (None, 200, 1.5)
+    assert found["bounds"] == {"p50": [1.2, 1.3], "p99": [2.1, None]}
+    assert found["conditions"] == {"looked at": "3 times in 2 s", "drift": "+2.0%"}
 
 
 def test_a_tag_that_only_keeps_is_no_name(run: SmallRun, invoke: Commands) -> None:

@@ -14,11 +14,13 @@ import pytest
 from measured import FP32
 from passports import passport
 
+from mmdet_jetson.contract.conditions import Conditions
 from mmdet_jetson.contract.gates import Tolerances
 from mmdet_jetson.contract.job import ArtifactSummary
 from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.records import ContractError, read_record, write_record
 from mmdet_jetson.contract.report import (
+    Bounds,
     EvaluationMetrics,
     GateResult,
     ProfileMetrics,
@@ -117,7 +119,8 @@ def make_engine(inputs: Mapping[str, Path], target: str) -> None:
     profile = ProfileMetrics(
         backend="onnxruntime",
         precision="fp32",
-        repeats=200,
+        samples=662,
+        seconds=12.0,
         warmup=20,
         unit="ms",
         steps=dict.fromkeys(steps, Spread(mean=3.0, p50=2.9, p90=3.5, p99=4.0)),
@@ -127,6 +130,8 @@ def make_engine(inputs: Mapping[str, Path], target: str) -> None:
         machine={"cpu": "Some CPU", "cores": 2, "load_average": [0.1, 0.2, 0.3]},
         evidence="measured",
         warnings=("the clocks were not locked: sudo jetson_clocks",),
+        bounds={"p50": Bounds(17, 17.9), "p90": Bounds(20, 21.9), "p99": Bounds(22, 26.25)},
+        conditions=Conditions("jetson", looks=13, seconds=12.0, power_modes=("MAXN",), drift=0.012),
     )
     inputs[f"profile-{target}"].mkdir()
     write_record(inputs[f"profile-{target}"] / "profile.json", profile)
@@ -309,6 +314,38 @@ def test_time_on_the_gpu_is_shown_where_it_was_measured(job: Job) -> None:
     assert [re.findall(r"<td>(.*?)</td>", row) for row in rows] == [
         ["7.12", "7.00", "8.00", "9.00"]
     ]
+
+
+def test_bounds_and_conditions_of_the_latency_are_shown(job: Job) -> None:
+    latency = page(job).split('id="latency"')[1].split("</section>")[0]
+    assert "ms over 662 samples in 12.0 s after 20 to warm up." in latency
+    row = found(r"at most, with 99% confidence</th>(.*?)</tr>", latency)
+    assert re.findall(r"<td>(.*?)</td>", row) == ["–", "17.90", "21.90", "26.25"]
+    assert "<dt>power mode</dt><dd>MAXN</dd>" in latency
+    assert "<dt>looked at</dt><dd>13 times in 12 s</dd>" in latency
+    assert "<dt>drift</dt><dd>+1.2%</dd>" in latency
+
+
+def test_a_percentile_that_is_not_claimed_is_a_dash_with_its_reason(job: Job) -> None:
+    path = job.inputs["profile-edge"] / "profile.json"
+    profile = read_record(path, ProfileMetrics)
+    few = replace(
+        profile, samples=200, total=replace(profile.total, p99=None), conditions=None, bounds={}
+    )
+    write_record(path, few)
+    text = page(job)
+    assert "to warm up; no p99: there are 200 samples, and it asks for 459." in text
+    rows = re.findall(r'<th scope="row">Total</th>(.*?)</tr>', text, re.DOTALL)
+    assert [re.findall(r"<td>(.*?)</td>", row)[3] for row in rows] == ["24.00", "–"]
+
+
+def test_a_profile_of_an_earlier_release_is_shown_as_it_was(job: Job) -> None:
+    path = job.inputs["profile-edge"] / "profile.json"
+    old = json.loads(path.read_text())
+    for later in ("samples", "seconds", "bounds", "conditions"):
+        del old[later]
+    path.write_text(json.dumps({**old, "repeats": 200}))
+    assert "ms over 200 samples after 20 to warm up." in page(job)
 
 
 def test_doubts_about_the_latency_are_beside_it(job: Job) -> None:

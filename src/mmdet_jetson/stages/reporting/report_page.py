@@ -10,6 +10,7 @@ import cv2
 import jinja2
 from markupsafe import Markup
 
+from mmdet_jetson.contract.conditions import conditions_told
 from mmdet_jetson.contract.job import ArtifactSummary
 from mmdet_jetson.contract.report import (
     BASE,
@@ -82,6 +83,11 @@ class Latency:
     subject: Subject
     profile: ProfileMetrics
     steps: Tuple[LatencyStep, ...]
+
+    @property
+    def conditions(self) -> Dict[str, str]:
+        """What the machine was like meanwhile, by headings."""
+        return conditions_told(self.profile.conditions) if self.profile.conditions else {}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from mmdet_jetson.contract.report import (
     EvaluationMetrics,
     ProfileMetrics,
     input_name,
+    read_profile,
 )
 from mmdet_jetson.stages.annotations.coco_file import read_predictions
 from mmdet_jetson.stages.gates.measured import EvaluatedSubject
@@ -85,6 +86,12 @@ def read_if_there(folder: Optional[Path], name: str, kind: Type[T]) -> Optional[
     return read_record(folder / name, kind)
 
 
+def _read_profile(folder: Optional[Path]) -> Optional[ProfileMetrics]:
+    """The same of a profile, which an earlier release may have made."""
+    file = folder / "profile.json" if folder else None
+    return read_profile(file) if file and file.is_file() else None
+
+
 def _read_subject(inputs: Mapping[str, Path], name: str) -> Subject:
     evaluation = inputs.get(input_name("evaluation", name))
     profile = inputs.get(input_name("profile", name))
@@ -94,7 +101,7 @@ def _read_subject(inputs: Mapping[str, Path], name: str) -> Subject:
         name=name,
         evaluation=evaluation,
         metrics=read_if_there(evaluation, "metrics.json", EvaluationMetrics),
-        profile=read_if_there(profile, "profile.json", ProfileMetrics),
+        profile=_read_profile(profile),
         engine=passport.engine if passport else None,
         proof=read_if_there(proof, "proof.json", Proof),
     )
