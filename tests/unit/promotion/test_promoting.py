@@ -323,6 +323,15 @@ def test_a_tag_that_a_killed_promotion_left_is_moved(clone: Clone) -> None:
     }
 
 
+def test_tags_that_are_missing_come_back(clone: Clone) -> None:
+    clone.promote("v1", "v2")
+    clone.store.untag("channel-staging-1", "channel-staging")
+
+    clone.promote("v3")
+
+    assert clone.tags()["channel-staging-1"] == "v1"
+
+
 def test_a_tag_that_did_not_follow_is_moved(clone: Clone) -> None:
     clone.promote("v1", "v2")
     clone.store.tag(clone.bundle("v1"), "channel-staging")
