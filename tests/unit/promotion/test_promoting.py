@@ -362,6 +362,21 @@ def test_a_bundle_that_is_collected_meanwhile_is_not_promoted(
     assert "channel-staging-2" not in clone.store.tags()
 
 
+def test_a_verdict_that_is_gone_by_then_lets_nothing_in(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse = overriding.refuse_unproven
+
+    def lose(*arguments: object) -> None:
+        refuse(*arguments)  # type: ignore[arg-type]
+        (verdict,) = (each for each in clone.store.artifacts() if each.kind == "verdict")
+        clone.store.file_of(verdict.layers[0]).unlink()
+
+    monkeypatch.setattr(promoting, "refuse_unproven", lose)
+    assert "or its verdict is not in" in refused(clone, "v1").message
+    assert clone.records == ()
+
+
 def test_text_that_is_none_is_refused(clone: Clone) -> None:
     with pytest.raises(UserError, match="UTF-8"):
         promote(clone.settings, clone.store, replace(clone.proposal("v1"), reason="\udcff"))
