@@ -45,14 +45,14 @@ def drift_of(
             yield Drift(standing.channel, error.message, error.hint, is_sure=False)
         else:
             yield from aged(standing, policy, now)
-    if settings.offline and not isinstance(mirror, str):
+    place = mirror if isinstance(mirror, str) else ""
+    if settings.offline and not place:
         _note(
             "note: MMDET_JETSON_OFFLINE is 1, so neither the mirror nor base images are looked at"
         )
         return
     if mirror or registry_of(project):
-        named = replace(asked, place=mirror if isinstance(mirror, str) else "")
-        where, options = place_of(named, settings, "--mirror")
+        where, options = place_of(replace(asked, place=place), settings, "--mirror")
         yield from _mirror(settings, where, options, standings)
     if not settings.offline:
         images = load_images(images_file(settings.root))
