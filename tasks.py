@@ -13,6 +13,7 @@ from invoke.tasks import Task, task
 from mmdet_jetson.cli import bundle as bundling
 from mmdet_jetson.cli import channels as listing
 from mmdet_jetson.cli import diff as comparing
+from mmdet_jetson.cli import history as telling
 from mmdet_jetson.cli import pack as packing
 from mmdet_jetson.cli import (
     pipelines,
@@ -127,12 +128,28 @@ def bundle(
     help={
         "name": "a bundle, a run or an artifact: a tag, or a digest's first 12 digits",
         "json": "all that is known of it, for programs",
-    }
+        "page": "a page of it instead: an HTML file (default: one under reports/ of the store)",
+    },
+    optional=["page"],
 )
 @verbs.answering
-def show(_: Context, name: str, json: bool = False) -> None:
+def show(_: Context, name: str, *, json: bool = False, page: str | bool = False) -> None:
     """Show what is in a release or a run: figures, evidence, ages, what is missing."""
-    showing.show(name, as_json=json)
+    showing.show(name, as_json=json, page=page)
+
+
+@task(
+    help={
+        "name": "a channel, such as production: a file of channels/",
+        "json": "every record and all that is known of what is in it, for programs",
+        "page": "a page of it instead: an HTML file (default: one under reports/ of the store)",
+    },
+    optional=["page"],
+)
+@verbs.answering
+def history(_: Context, name: str, *, json: bool = False, page: str | bool = False) -> None:
+    """Tell what is in a channel: since when, by whom, why, and all that was before."""
+    telling.history(name, as_json=json, page=page)
 
 
 @task(

@@ -16,13 +16,12 @@ from mmdet_jetson.promotion.evidence import case_of
 from mmdet_jetson.promotion.incumbents import FOLDER, incumbent_of
 from mmdet_jetson.promotion.judging import judge
 from mmdet_jetson.promotion.keeping import read_verdict
+from mmdet_jetson.promotion.overriding import NEVER
 from mmdet_jetson.promotion.policy import Policy
-from mmdet_jetson.promotion.records import PROMOTE, ROLLBACK, Override, Record
+from mmdet_jetson.promotion.records import PROMOTE, RELEASE, ROLLBACK, Override, Record
 from mmdet_jetson.promotion.verdicts import Judged, Verdict, combined
 from mmdet_jetson.store import Store
 
-UNBENDING = ("parts", "belonging")
-"""Gates that nobody may override, whatever the policy says."""
 OF_TODAY = ("age",)
 """Gates whose figures depend on when they judge; their outcome counts all the same."""
 PolicyOf = Callable[[], Policy]
@@ -105,8 +104,7 @@ def check_channel(
     if not flaws:
         for each in added_to(records, before):
             earlier = [other for other in records if other.sequence < each.sequence]
-            judged = _CHECKS.get(each.action)  # nothing of a release is to be judged
-            added.append(judged(store, each, earlier, check) if judged else CheckedRecord(each))
+            added.append(_CHECKS[each.action](store, each, earlier, check))
     return CheckedChannel(check.channel, check.base, tuple(flaws), tuple(added))
 
 
@@ -131,10 +129,25 @@ def _rollback(
 ) -> CheckedRecord:
     """A rollback is judged by nobody anew: it has the verdict of the record that it restores."""
     restored = numbered(earlier, record.restores or 0)
-    if restored is None or restored.verdict != record.verdict:
-        said = f"record {record.sequence} has another verdict than record {record.restores}, which"
-        return CheckedRecord(record, None, (Finding(FAIL, f"{said} it restores."),))
-    return CheckedRecord(record, notes=(f"it restores record {restored.sequence}",))
+    found = tuple(_not_of(restored, record, f"record {record.restores}, which it restores"))
+    return CheckedRecord(record, None, found, (f"it restores record {record.restores}",))
+
+
+def _release(
+    store: Store, record: Record, earlier: Sequence[Record], check: Check
+) -> CheckedRecord:
+    """A release leaves everything as it was."""
+    found = tuple(_not_of(earlier[-1] if earlier else None, record, "the record before"))
+    return CheckedRecord(record, None, found)
+
+
+def _not_of(source: Record | None, record: Record, called: str) -> Iterator[Finding]:
+    """What a record says otherwise than the one whose bundle it is about; it judged nothing."""
+    for what in ("verdict", "policy", "validation", "judged"):
+        if source is None or getattr(source, what) != getattr(record, what):
+            yield Finding(FAIL, f"Record {record.sequence} has another {what} than {called}.")
+    if record.overrides:
+        yield Finding(FAIL, f"Record {record.sequence} overrides gates, and none judged it.")
 
 
 def _promotion(
@@ -160,6 +173,7 @@ def _promotion(
 _CHECKS: Mapping[str, Callable[[Store, Record, Sequence[Record], Check], CheckedRecord]] = {
     PROMOTE: _promotion,
     ROLLBACK: _rollback,
+    RELEASE: _release,
 }
 
 
@@ -211,7 +225,7 @@ def _of_overrides(record: Record, kept: Verdict, policy: Policy) -> Iterator[Fin
     """Whether an override is of a gate that did not pass, and may be overridden."""
     outcomes = {each.name: each.outcome for each in kept.gates}
     for each in record.overrides:
-        if each.gate.partition(":")[0] in (*UNBENDING, *policy.fixed) or each.gate in policy.fixed:
+        if {each.gate, each.gate.partition(":")[0]} & {*NEVER, *policy.fixed}:
             yield Finding(FAIL, f"{each.gate} is overridden, and nobody may override it.")
         elif outcomes.get(each.gate, PASS) == PASS:
             yield Finding(FAIL, f"{each.gate} is overridden, and its verdict has it as passed.")
