@@ -16,6 +16,8 @@ from registries import Registry, Wire, docker_registry
 from small_mirrored import SmallChannel, small_channel
 from test_registry_kills import REPOSITORY, assert_whole, restart, tags
 
+from mmdet_jetson.promotion.records import is_held
+
 MOMENTS = int(os.environ.get("MMDET_JETSON_TEST_KILLS", "3"))
 
 
@@ -114,7 +116,8 @@ def test_a_push_of_a_mirror_that_is_killed_leaves_it_behind_and_goes_on(
             clone.registry.empty()
             restart(clone.registry)
         elif chance.random() < 0.5:
-            clone.channel.promote(f"more-{moment}")
+            held = is_held(clone.channel.records)
+            clone.channel.promote(f"more-{moment}", released=held)
         else:
             clone.channel.roll_back(chance.randrange(1, len(clone.channel.records)))
         count = len(clone.channel.records)

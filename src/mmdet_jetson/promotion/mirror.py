@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.promotion.channel_tags import told
 from mmdet_jetson.promotion.records import Record
 from mmdet_jetson.registry.moving import Moved, Watch
 from mmdet_jetson.registry.names import channel_of, channel_tag
@@ -42,11 +43,7 @@ class Fork:
         there = f"{self.tag} is bundle {self.bundle[7:19]}"
         if self.record is None:
             return f"{there}, which no record of the channel has"
-        named = self.record
-        return (
-            f"{there}, and record {named.sequence} is {named.bundle[7:19]}, "
-            f"{named.action} by {named.who} at {named.at}"
-        )
+        return f"{there}, and {told(self.record)} has {self.wanted[7:19]}"
 
 
 @dataclass(frozen=True)
@@ -104,8 +101,8 @@ def compare(channel: str, records: Sequence[Record], tags: Tags) -> Comparison:
     ]
     ahead = {number: tags.numbered[number] for number in tags.numbered if number not in numbered}
     known = {each.bundle for each in records} | {*ahead.values()}
-    told = {fork.bundle for fork in forks}
-    if tags.current and tags.current not in known | told:
+    explained = known | {fork.bundle for fork in forks}
+    if tags.current and tags.current not in explained:
         forks.append(Fork(channel_tag(channel), tags.current, last))
     lacking = [each for each in numbered if each not in tags.numbered]
     return Comparison(tuple(forks), tuple(ahead), tuple(lacking), tags.current == last)

@@ -435,6 +435,8 @@ def test_a_mirror_that_forked_or_cannot_be_asked(
     code, said = invoke(*configured)
     assert code == 3
     assert f"drift: staging: {place} has forked: channel-staging-1 is bundle" in said
+    code, said = invoke("channels", "--mirror", place)
+    assert (code, "has forked" in said) == (3, True), said
     code, said = invoke("channels", "--check", "--mirror", f"oci:{tmp_path}/none")
     assert (code, "it cannot be asked: there is no OCI layout" in said) == (4, True), said
 
@@ -451,6 +453,13 @@ def test_offline_nothing_is_asked(
     monkeypatch.setenv("MMDET_JETSON_OFFLINE", "1")
     configured = ("--set", f"store.registry={images.place('team/mugs')}")
     code, said = invoke("channels", "--check", *DEMO, *configured)
-    assert "note: MMDET_JETSON_OFFLINE is 1, so neither" in said
+    assert "note: MMDET_JETSON_OFFLINE is 1, so no registry is asked" in said
     assert images.asked == []
     assert code == 0, said
+    # A folder is no registry.
+    place = f"oci:{release.store.root.parent}/mirror"
+    assert invoke("push", "channel-staging", "--to", place)[0] == 0
+    assert invoke("channels", "--check", "--mirror", place)[0] == 0
+    code, said = invoke("channels", "--mirror", *DEMO, *configured)
+    assert (code, "MMDET_JETSON_OFFLINE is 1" in said) == (4, True), said
+    assert images.asked == []
