@@ -228,17 +228,28 @@ def outcomes(
     return passed / trials, failed / trials
 
 
-def curves(trials: int, counts: list[int], losses: list[str], shares: list[float]) -> Iterator[dict]:
+def curves(
+    trials: int, counts: list[int], losses: list[str], shares: list[float]
+) -> Iterator[dict]:
     seen = population()
     checkpoint = detections(seen)
-    engines = {(kind, share): engine(seen, LOSSES[kind], share) for kind in losses for share in shares}
+    engines = {
+        (kind, share): engine(seen, LOSSES[kind], share) for kind in losses for share in shares
+    }
     for count in counts:
         for (kind, share), judged in engines.items():
             start = time.perf_counter()
             passed, failed = outcomes(checkpoint, judged, count, trials)
             seconds = (time.perf_counter() - start) / trials
-            yield {"loss": kind, "share": share, "pictures": count, "trials": trials,
-                   "passed": passed, "failed": failed, "seconds": round(seconds, 4)}
+            yield {
+                "loss": kind,
+                "share": share,
+                "pictures": count,
+                "trials": trials,
+                "passed": passed,
+                "failed": failed,
+                "seconds": round(seconds, 4),
+            }
 
 
 def main() -> None:
