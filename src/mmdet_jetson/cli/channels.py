@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 
 from mmdet_jetson.bundles.overview import age
-from mmdet_jetson.cli.drifting import drift_of
+from mmdet_jetson.cli.drifting import drift_of, mirror_drift
 from mmdet_jetson.cli.part_lines import cut, decimals, printable
 from mmdet_jetson.cli.transfer import Asked
 from mmdet_jetson.cli.verbs import config_file
@@ -32,6 +32,8 @@ _say = partial(Console(emoji=False).print, highlight=False, markup=False, soft_w
 def channels(asked: Asked, mirror: str | bool, *, check: bool, as_json: bool) -> None:
     """Tell of every channel that has a file or a policy; with ``check``, what has drifted.
 
+    With a ``mirror`` and no check, that alone is compared.
+
     Raises:
         UserError: the chain of one does not hold.
         GateFailed: something has drifted.
@@ -44,12 +46,13 @@ def channels(asked: Asked, mirror: str | bool, *, check: bool, as_json: bool) ->
     standings = [standing_of(name, records, shelf) for name, records in sound.items()]
     empty = [each for each in _with_policy(settings, asked) if each not in channel_names(settings)]
     standings += [Standing(each, ()) for each in empty]
-    drift = list(drift_of(settings, asked, mirror, standings)) if check or mirror else []
+    look = drift_of if check else mirror_drift
+    drift = list(look(settings, asked, mirror, standings)) if check or mirror else []
     if as_json:
         _print_json(settings, standings, flaws, drift if check or mirror else None)
     else:
         _print(standings, flaws, drift, checked=check)
-    _answer(flaws, drift if check else [each for each in drift if each.is_sure])
+    _answer(flaws, drift)
 
 
 def _with_policy(settings: Settings, asked: Asked) -> list[str]:

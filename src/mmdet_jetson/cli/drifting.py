@@ -45,18 +45,30 @@ def drift_of(
             yield Drift(standing.channel, error.message, error.hint, is_sure=False)
         else:
             yield from aged(standing, policy, now)
-    if settings.offline and not isinstance(mirror, str):
-        _note(
-            "note: MMDET_JETSON_OFFLINE is 1, so neither the mirror nor base images are looked at"
-        )
-        return
-    if mirror or registry_of(project):
-        named = replace(asked, place=mirror if isinstance(mirror, str) else "")
-        where, options = place_of(named, settings, "--mirror")
-        yield from _mirror(settings, where, options, standings)
+    if settings.offline:
+        _note("note: MMDET_JETSON_OFFLINE is 1, so no registry is asked")
+    if _is_place(mirror) or (not settings.offline and (mirror or registry_of(project))):
+        yield from mirror_drift(settings, asked, mirror, standings)
     if not settings.offline:
         images = load_images(images_file(settings.root))
         yield from moved_bases(images, partial(_look, settings, Options(asked.ca)))
+
+
+def _is_place(mirror: str | bool) -> bool:
+    return isinstance(mirror, str) and bool(mirror)
+
+
+def mirror_drift(
+    settings: Settings, asked: Asked, mirror: str | bool, standings: Sequence[Standing]
+) -> Iterator[Drift]:
+    """Look at the mirror that is named, or configured, alone.
+
+    Raises:
+        ConfigError: none is.
+    """
+    named = replace(asked, place=mirror if isinstance(mirror, str) else "")
+    where, options = place_of(named, settings, "--mirror")
+    yield from _mirror(settings, where, options, standings)
 
 
 def _mirror(

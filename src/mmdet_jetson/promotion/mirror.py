@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.promotion.channel_tags import told
 from mmdet_jetson.promotion.records import Record
 from mmdet_jetson.registry.moving import Moved, Watch
 from mmdet_jetson.registry.names import channel_of, channel_tag
@@ -28,21 +29,21 @@ class Tags:
 
 @dataclass(frozen=True)
 class Fork:
-    """A tag that names another bundle than the file of its channel does: ``record``, if any."""
+    """A tag that names another bundle than the file of its channel does.
+
+    The file has ``wanted`` there, "" for nothing; ``record`` is None for the channel's own tag.
+    """
 
     tag: str
     bundle: str
-    record: Record | None
+    wanted: str
+    record: Record | None = None
 
     def __str__(self) -> str:
         there = f"{self.tag} is bundle {self.bundle[7:19]}"
         if self.record is None:
             return f"{there}, which no record of the channel has"
-        named = self.record
-        return (
-            f"{there}, and record {named.sequence} is {named.bundle[7:19]}, "
-            f"{named.action} by {named.who} at {named.at}"
-        )
+        return f"{there}, and {told(self.record)} has {self.wanted[7:19]}"
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,15 @@ def compare(channel: str, records: Sequence[Record], tags: Tags) -> Comparison:
     numbered = {each.sequence: each for each in records}
     last = records[-1].bundle if records else ""
     forks = [
-        Fork(channel_tag(channel, number), bundle, numbered[number])
+        Fork(channel_tag(channel, number), bundle, numbered[number].bundle, numbered[number])
         for number, bundle in tags.numbered.items()
         if number in numbered and numbered[number].bundle != bundle
     ]
     ahead = {number: tags.numbered[number] for number in tags.numbered if number not in numbered}
     known = {each.bundle for each in records} | {*ahead.values()}
-    told = {fork.bundle for fork in forks}
-    if tags.current and tags.current not in known | told:
-        forks.append(Fork(channel_tag(channel), tags.current, None))
+    explained = known | {fork.bundle for fork in forks}
+    if tags.current and tags.current not in explained:
+        forks.append(Fork(channel_tag(channel), tags.current, last))
     lacking = [each for each in numbered if each not in tags.numbered]
     return Comparison(tuple(forks), tuple(ahead), tuple(lacking), tags.current == last)
 
@@ -129,11 +130,11 @@ def refuse_fork(channel: str, found: Comparison, place: str) -> None:
 
 def how_to_mend(fork: Fork, place: str) -> str:
     """Say what to do about a fork: git decides who is right."""
-    if fork.record is None:
-        return "`git pull`, in case a record is missing here; then push again"
+    if not fork.wanted:
+        return "`git pull`: the records of it are missing here"
     return (
         "`git pull`; if the file is as it was merged, the tag is wrong, and "
-        f"`invoke push {fork.record.bundle} --to {place}:{fork.tag}` mends it"
+        f"`invoke push {fork.wanted} --to {place}:{fork.tag}` mends it"
     )
 
 
