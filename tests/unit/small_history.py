@@ -154,21 +154,27 @@ def _metrics(subject: str, average: float) -> dict[str, object]:
 
 
 def _profile(slowest: float) -> dict[str, object]:
+    few = slowest == RELEASES["v1.4"][1]  # the one that says nothing of the slowest
     return {
         "backend": "onnxruntime",
         "precision": "fp32",
-        "samples": 2000,
+        "samples": 200 if few else 2000,
         "seconds": 600.0,
         "warmup": 20,
         "unit": "ms",
         "steps": {},
-        "total": {"mean": slowest - 6, "p50": slowest - 7, "p90": slowest - 2, "p99": slowest},
+        "total": {
+            "mean": slowest - 6,
+            "p50": slowest - 7,
+            "p90": slowest - 2,
+            "p99": None if few else slowest,
+        },
         "gpu": None,
         "pictures": 200,
         "machine": {"cpu": "a CPU"},
         "evidence": "measured",
         "warnings": [],
-        "bounds": {"p99": {"low": slowest - 0.8, "high": slowest + 1.4}},
+        "bounds": {"p99": {"low": slowest - 0.8, "high": None if few else slowest + 1.4}},
     }
 
 
