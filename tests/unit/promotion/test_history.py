@@ -13,7 +13,10 @@ NOW = datetime(2026, 11, 30, tzinfo=timezone.utc)
 OVER = Override(gate="latency:orin", outcome="fail", who="Ben", because="the customer waits")
 
 
-def told(*steps: tuple[str, str, dict[str, object]]) -> History:
+Step = tuple[str, str, dict[str, object]]
+
+
+def told(*steps: Step) -> History:
     records: list[Record] = []
     for action, name, changes in steps:
         records.append(following(records, name, action=action, **changes))
@@ -40,6 +43,7 @@ def test_a_release_of_a_hold_changes_nothing_but_the_hold() -> None:
     assert history.now
     assert history.now.record.sequence == 3  # it is there since then
     assert history.held_by is None
+    assert history.entries[2].until == ""
     assert history.entries[3].ended_hold == 3
     assert history.entries[2].hold_ended_by == 4
     assert history.entries[1].undone_by == 3
@@ -47,7 +51,7 @@ def test_a_release_of_a_hold_changes_nothing_but_the_hold() -> None:
 
 
 def test_a_rollback_holds_until_it_is_released() -> None:
-    rolled = [(PROMOTE, "a", {}), (PROMOTE, "b", {}), (ROLLBACK, "a", {"restores": 1})]
+    rolled: list[Step] = [(PROMOTE, "a", {}), (PROMOTE, "b", {}), (ROLLBACK, "a", {"restores": 1})]
 
     held = told(*rolled)
     still = told(*rolled, (PROMOTE, "c", {}))
