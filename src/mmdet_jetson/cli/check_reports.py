@@ -151,7 +151,8 @@ def _title(checked: CheckedRecord) -> str:
 def _said(checked: CheckedRecord) -> Iterator[str]:
     """Who, why, and what else is to be known of a record."""
     record = checked.record
-    yield f"by {record.who}{f', {record.run}' if record.run else ''}" if record.who else "by nobody"
+    if record.who:
+        yield f"by {record.who}{f', {record.run}' if record.run else ''}"
     if record.reason:
         yield f"reason: {record.reason}"
     for each in record.overrides:

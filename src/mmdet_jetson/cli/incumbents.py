@@ -22,7 +22,7 @@ from mmdet_jetson.promotion.records import Record
 from mmdet_jetson.registry.shared import Lost
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.protocol import check
-from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.store import Artifact
 
 
 def measure_incumbent(
@@ -42,20 +42,6 @@ def measure_incumbent(
         why = f"what is in the channel was not measured: {error.message}{hint}"
         return incumbent and replace(incumbent, why_not=why), None
     return incumbent_of(now.store, contents, records, evaluation), evaluation
-
-
-def found_incumbent(
-    store: Store, contents: Contents, records: Sequence[Record]
-) -> tuple[Incumbent | None, Artifact | None]:
-    """The same as far as it was measured before; nothing is computed."""
-    evaluation = None
-    if records and contents.dataset:
-        try:
-            checkpoint = checkpoint_of(store, records[-1])
-            evaluation = find_evaluation(store, checkpoint, contents.dataset)
-        except UserError:
-            evaluation = None  # `incumbent_of` says so
-    return incumbent_of(store, contents, records, evaluation), evaluation
 
 
 def _evaluation(now: Session, contents: Contents, checkpoint: Artifact) -> Artifact:

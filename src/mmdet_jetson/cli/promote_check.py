@@ -9,9 +9,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from mmdet_jetson.bundles.contents import contents_of
 from mmdet_jetson.cli import check_reports
-from mmdet_jetson.cli.incumbents import found_incumbent
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.sharing import options_of, registry_of
 from mmdet_jetson.cli.transfer import Bars
@@ -21,7 +19,6 @@ from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.report import FAIL, PASS
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
-from mmdet_jetson.files import disk_errors
 from mmdet_jetson.promotion.channel_file import (
     chain_flaws,
     channel_names,
@@ -31,17 +28,13 @@ from mmdet_jetson.promotion.channel_file import (
 from mmdet_jetson.promotion.checking import (
     Check,
     CheckedChannel,
-    CheckedRecord,
     Finding,
     added_to,
     check_channel,
 )
 from mmdet_jetson.promotion.earlier import earlier
-from mmdet_jetson.promotion.evidence import case_of
-from mmdet_jetson.promotion.judging import judge
-from mmdet_jetson.promotion.keeping import judged_before
 from mmdet_jetson.promotion.policy import load_policy
-from mmdet_jetson.promotion.records import PROMOTE, Override, Record
+from mmdet_jetson.promotion.records import PROMOTE, Record
 from mmdet_jetson.registry.places import open_place
 from mmdet_jetson.registry.pull import pull
 from mmdet_jetson.store import Store
@@ -128,40 +121,6 @@ def _bring(
             _warn(printable(f"warning: {error.message}"))
 
 
-def check_bundle(
-    request: Request,
-    name: str,
-    to: str,
-    *,
-    overrides: Sequence[Override] = (),
-    junit: str = "",
-    summary: str = "",
-    as_json: bool = False,
-) -> None:
-    """Judge a bundle for a channel as a promotion would, with what was measured before.
-
-    Raises:
-        GateFailed: a gate fails.
-        NotProven: a gate cannot tell.
-        UserError: there is no such bundle, or no policy for the channel.
-    """
-    settings = read_settings()
-    project = load_project(config_file(request.config, settings.root), request.overrides)
-    store, policy = Store(settings.artifacts), load_policy(project.folder / POLICY, to)
-    records, contents = read_channel(channel_path(settings, to)), contents_of(store, name)
-    flaws = tuple(Finding(FAIL, f"{each.what}.") for each in chain_flaws(records))
-    incumbent, _ = found_incumbent(store, contents, records)
-    case = case_of(store, contents, policy, to, incumbent, datetime.now(timezone.utc))
-    digest = contents.bundle.digest if contents.bundle else ""
-    count = judged_before(store, records, case.validation, digest)
-    proposed = Record(
-        sequence=len(records) + 1, action=PROMOTE, bundle=digest, name=name, judged=count + 1,
-        overrides=tuple(overrides), who="", at="",
-    )  # fmt: skip
-    checked = CheckedRecord(proposed, judge(case, count))
-    tell([CheckedChannel(to, "", flaws, (checked,))], junit=junit, summary=summary, as_json=as_json)
-
-
 def tell(
     found: Sequence[CheckedChannel], *, junit: str = "", summary: str = "", as_json: bool = False
 ) -> None:
@@ -171,13 +130,12 @@ def tell(
         GateFailed, NotProven: it does not.
         UserError: a file cannot be written.
     """
-    for path, content in (
-        (junit, check_reports.junit(found)),
-        (summary, check_reports.markdown(found).encode()),
+    for option, path, content in (
+        ("junit", junit, check_reports.junit(found)),
+        ("summary", summary, check_reports.markdown(found).encode()),
     ):
         if path:
-            with disk_errors(Path(path)):
-                Path(path).write_bytes(content)
+            _write(option, Path(path), content)
     if as_json:
         Console(emoji=False).out(json.dumps(_document(found), indent=1), highlight=False)
     else:
@@ -186,6 +144,15 @@ def tell(
     outcome = check_reports.outcome_of(found)
     if outcome != PASS:
         raise (GateFailed if outcome == FAIL else NotProven)(*_answer(found, outcome))
+
+
+def _write(option: str, path: Path, content: bytes) -> None:
+    """Write a file where it was asked for: a job's summary may be any kind of file."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        message = f"--{option} {path} cannot be written: {error.strerror}"
+        raise UserError(message, "name a file in a folder that is there") from error
 
 
 def _answer(found: Sequence[CheckedChannel], outcome: str) -> tuple[str, str]:

@@ -119,11 +119,11 @@ def append(path: Path, record: Record) -> None:
 
 
 def _records(text: str, where: str) -> tuple[Record, ...]:
-    tables = tables_in(text)
+    tables, path = tables_in(text), Path(where)
     if not isinstance(tables, list):
         raise UserError(f"{where} is no channel file: its record is no list of tables", "")
     return tuple(
-        convert(table, Record, Path(where), f"record {place}")
+        convert(table, Record, path, f"record {place}")
         for place, table in enumerate(tables, start=1)
     )
 

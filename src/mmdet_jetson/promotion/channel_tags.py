@@ -10,7 +10,7 @@ from pathlib import Path
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.channel_file import chain_flaws
 from mmdet_jetson.promotion.published import published
-from mmdet_jetson.promotion.records import Record
+from mmdet_jetson.promotion.records import Flaw, Record
 from mmdet_jetson.registry.names import channel_of, channel_tag, digest_tag
 from mmdet_jetson.store import Bundle, Store
 
@@ -27,14 +27,22 @@ def refuse_flawed(store: Store, path: Path, channel: str, records: Sequence[Reco
     Raises:
         UserError: says what is wrong with it.
     """
-    before = published(path)
-    unsettled = _unsettled(tags_in(store, channel), records, before)
-    if flaws := chain_flaws(records, before, unsettled):
+    if flaws := flaws_in(store, path, channel, records):
         more = f" ({len(flaws) - 1} more: invoke verify)" if len(flaws) > 1 else ""
         raise UserError(
             f"{path} is no history any more: {flaws[0].what}{more}",
             f"what git has of it: git log -p {path}",
         )
+
+
+def flaws_in(store: Store, path: Path, channel: str, records: Sequence[Record]) -> list[Flaw]:
+    """What is wrong with the records of a channel, by themselves, by git and by the store's tags.
+
+    Raises:
+        UserError: git's state of the file cannot be read.
+    """
+    before = published(path)
+    return chain_flaws(records, before, _unsettled(tags_in(store, channel), records, before))
 
 
 def overtaken(store: Store, channel: str, records: Sequence[Record]) -> Iterator[str]:
@@ -72,6 +80,21 @@ def settle(store: Store, channel: str, records: Sequence[Record]) -> None:
             lacking.setdefault(bundle, []).append(channel_tag(channel, number))
     for bundle, tags in lacking.items():
         store.tag(bundles[bundle], *tags)
+
+
+def hold_named(store: Store, channel: str, records: Sequence[Record]) -> None:
+    """Give every bundle of a channel that is here a tag, so that nothing collects it.
+
+    No tag moves: where one says something else than the file, somebody has to look at it.
+    """
+    bundles = {each.digest: each for each in store.bundles()}
+    tags = store.tags()
+    named = {each.digest for each in tags.values()}
+    for each in records:
+        if each.bundle in bundles and each.bundle not in named:
+            tag = channel_tag(channel, each.sequence)
+            store.tag(bundles[each.bundle], digest_tag(each.bundle) if tag in tags else tag)
+            named.add(each.bundle)
 
 
 def _keep(store: Store, digests: set[str], bundles: Mapping[str, Bundle]) -> None:

@@ -16,13 +16,12 @@ from mmdet_jetson.promotion.evidence import case_of
 from mmdet_jetson.promotion.incumbents import FOLDER, incumbent_of
 from mmdet_jetson.promotion.judging import judge
 from mmdet_jetson.promotion.keeping import read_verdict
+from mmdet_jetson.promotion.overriding import NEVER
 from mmdet_jetson.promotion.policy import Policy
 from mmdet_jetson.promotion.records import PROMOTE, ROLLBACK, Override, Record
 from mmdet_jetson.promotion.verdicts import Judged, Verdict, combined
 from mmdet_jetson.store import Store
 
-UNBENDING = ("parts", "belonging")
-"""Gates that nobody may override, whatever the policy says."""
 OF_TODAY = ("age",)
 """Gates whose figures depend on when they judge; their outcome counts all the same."""
 PolicyOf = Callable[[], Policy]
@@ -211,7 +210,7 @@ def _of_overrides(record: Record, kept: Verdict, policy: Policy) -> Iterator[Fin
     """Whether an override is of a gate that did not pass, and may be overridden."""
     outcomes = {each.name: each.outcome for each in kept.gates}
     for each in record.overrides:
-        if each.gate.partition(":")[0] in (*UNBENDING, *policy.fixed) or each.gate in policy.fixed:
+        if {each.gate, each.gate.partition(":")[0]} & {*NEVER, *policy.fixed}:
             yield Finding(FAIL, f"{each.gate} is overridden, and nobody may override it.")
         elif outcomes.get(each.gate, PASS) == PASS:
             yield Finding(FAIL, f"{each.gate} is overridden, and its verdict has it as passed.")

@@ -22,7 +22,7 @@ def judge(case: Case, judged_before: int) -> Verdict:
     return Verdict(
         bundle=bundle.digest if bundle else "",
         channel=case.channel,
-        policy=msgspec.to_builtins(case.policy),
+        policy=msgspec.json.decode(msgspec.json.encode(case.policy)),  # as it is read again
         policy_digest=case.policy.digest,
         incumbent=incumbent.bundle if incumbent else "",
         validation=_validation(case),

@@ -44,8 +44,8 @@ def is_fixed(policy: Policy, judged: Judged) -> bool:
     return judged.gate in fixed or judged.name in fixed
 
 
-def refuse_unproven(verdict: Verdict, overrides: Sequence[Override], channel: str) -> None:
-    """Refuse a bundle that its policy does not let in.
+def refuse_unproven(verdict: Verdict, overrides: Sequence[Override], policy: Policy) -> None:
+    """Refuse a bundle that its policy does not let into the channel.
 
     Raises:
         GateFailed: a gate failed that nobody overrides.
@@ -53,19 +53,21 @@ def refuse_unproven(verdict: Verdict, overrides: Sequence[Override], channel: st
     """
     left = uncovered(verdict, overrides)
     if not verdict.gates:
-        raise NotProven(f"nothing was judged for {channel}", "add gates to its policy")
+        raise NotProven(f"nothing was judged for {verdict.channel}", "add gates to its policy")
     for error, outcome in ((GateFailed, FAIL), (NotProven, "")):
         if first := [each for each in left if outcome in ("", each.outcome)]:
+            mend = "what passes; or, where somebody answers for it: --override "
             raise error(
-                f"not promoted to {channel}: {_said(left, first[0])}",
-                "evidence that passes; or, where somebody answers for it: --override "
-                f'{first[0].name} --because "..."',
+                f"not promoted to {verdict.channel}: {_said(left, first[0])}",
+                "a bundle that passes: nobody may override that"
+                if is_fixed(policy, first[0])
+                else f'{mend}{first[0].name} --because "..."',
             )
 
 
 def _said(left: Sequence[Judged], first: Judged) -> str:
     more = f" ({len(left) - 1} more did not pass)" if len(left) > 1 else ""
-    return f"{first.name} is {first.outcome}: {first.sentence}{more}"
+    return f"{first.name} is {first.outcome}: {first.sentence.rstrip('.')}{more}"
 
 
 def _meant(verdict: Verdict, policy: Policy, name: str) -> list[Judged]:

@@ -83,7 +83,7 @@ def promote(
     with changing(settings, store, channel, proposal.seen, on_wait) as path:
         refuse_held(channel, proposal.seen, release=proposal.release)
         kept = keeping.keep(store, proposal.verdict, proposal.bundle, proposal.measured)
-        refuse_unproven(proposal.verdict, proposal.overrides, channel)
+        refuse_unproven(proposal.verdict, proposal.overrides, proposal.policy)
         record = following(
             proposal.seen,
             proposal.identity,

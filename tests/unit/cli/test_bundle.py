@@ -215,6 +215,7 @@ def test_a_percentile_that_is_not_claimed_is_a_dash_with_its_reason(
         "conditions": {"kind": "pc", "looks": 3, "seconds": 1.5, "drift": 0.02},
     }  # fmt: skip
     run.make(f"profile-{PC}", {"profile.json": as_json(few)})
+    run.make("report")
     code, said = invoke("bundle", *DEMO)
     assert code == 0, said
 

@@ -13,7 +13,7 @@ from small_releases import SmallRun, as_json
 
 from mmdet_jetson.bundles import making
 from mmdet_jetson.bundles.contents import Contents, of_bundle, of_run
-from mmdet_jetson.cli.incumbents import found_incumbent, measure_incumbent
+from mmdet_jetson.cli.incumbents import measure_incumbent
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.cli.verbs import Session
 from mmdet_jetson.config.settings import Settings
@@ -168,7 +168,9 @@ def test_it_is_measured_once_on_the_candidate_s_pictures(
     assert runtime.runs == ["evaluate-checkpoint"]
     assert measure_incumbent(now, candidate, records)[1] == evaluation
     assert runtime.runs == ["evaluate-checkpoint"]
-    assert found_incumbent(run.store, candidate, records)[1] == evaluation
+    again = incumbent_of(run.store, candidate, records, None)
+    assert again
+    assert again.matches
     now_named = {tag: each.digest for tag, each in run.store.tags().items() if tag[:6] != "cache."}
     assert now_named == names
 
@@ -176,10 +178,9 @@ def test_it_is_measured_once_on_the_candidate_s_pictures(
 def test_nothing_is_computed_where_only_what_is_known_is_asked_for(
     run: SmallRun, runtime: Evaluates
 ) -> None:
-    incumbent, evaluation = found_incumbent(run.store, contents(run, "v2"), [record(run, "v1")])
+    incumbent = incumbent_of(run.store, contents(run, "v2"), [record(run, "v1")], None)
 
     assert incumbent
-    assert evaluation is None
     assert incumbent.matches is None
     assert "not measured on these validation pictures" in incumbent.why_not
     assert "invoke promote" in incumbent.why_not
@@ -190,7 +191,9 @@ def test_an_evaluation_without_matches_is_none(run: SmallRun, now: Session) -> N
     """The second training's own evaluation is of the same pictures, and says nothing by picture."""
     records = [record(run, "v2")]
 
-    assert found_incumbent(run.store, contents(run, "v2"), records)[1] is None
+    known = incumbent_of(run.store, contents(run, "v2"), records, None)
+    assert known
+    assert known.matches is None
     assert measure_incumbent(now, contents(run, "v2"), records)[1]
 
 

@@ -1,6 +1,7 @@
 """``grade``: evidence was taken as near to its target as the policy demands.
 
-An artifact says its grade twice: in the file that it made, and in its provenance. The lower counts.
+An artifact says its grade in the file that it made, and but for proofs in its provenance, too. The
+lower counts.
 """
 
 from collections.abc import Iterator
@@ -31,11 +32,11 @@ def _judge(case: Case, subject: str) -> Judged:
         raise Unusable(INCONCLUSIVE, "There is no evidence of it.")
     asked = case.policy.evidence
     for part in of_this:
-        said, grade = min(_grades(case, part), key=lambda each: _rank(each[1]), default=("", ""))
+        said, grade = min(_grades(case, part), key=lambda each: _rank(each[1]))
         if _rank(grade) < _rank(asked):
             raise Unusable(
                 FAIL,
-                f"The {part.kind} is {said or 'of no grade'!s}, and {case.channel} takes {asked} "
+                f"The {part.kind} is {said or 'of no grade'}, and {case.channel} takes {asked} "
                 "evidence" + (" only." if asked == GRADES[0] else " or better."),
             )
     return case.passed(NAME, f"All of its evidence is {asked}{_or_better(asked)}.")
@@ -45,10 +46,13 @@ def _grades(case: Case, part: PartName) -> Iterator[tuple[str, str]]:
     """What a piece of evidence says of itself, as it says it, and which grade that is."""
     artifact = case.contents.parts[part]
     told = case.contents.document(artifact, FILES[part.kind])
-    said = [artifact.provenance.parameters.get("evidence")]
-    said.append(told.get("evidence") if isinstance(told, dict) else None)
-    for each in said:
-        yield str(each or ""), grade_of(each)
+    yield _said(told.get("evidence") if isinstance(told, dict) else None)
+    if (grade := artifact.provenance.parameters.get("evidence")) is not None:
+        yield _said(grade)
+
+
+def _said(grade: object) -> tuple[str, str]:
+    return str(grade or ""), grade_of(grade)
 
 
 def grade_of(said: object) -> str:

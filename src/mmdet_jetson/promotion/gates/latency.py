@@ -1,0 +1,155 @@
+"""``latency``: the engine for a target is as fast as its budgets ask, sure to 99%.
+
+A budget is met where the upper bound of a percentile keeps it, and missed where the lower bound is
+over it; between them nothing is proven. A profile whose samples are too few or that was taken under
+conditions that spoil it is no evidence, however fast or slow it says the engine is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from mmdet_jetson.bundles.contents import PROFILE
+from mmdet_jetson.contract.conditions import PC, Flaw, Limits, flaws
+from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, Bounds, ProfileMetrics
+from mmdet_jetson.contract.samples import PERCENTILES, bounds_of, fewest_samples
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.promotion.evidence import Case
+from mmdet_jetson.promotion.policy import Latency
+from mmdet_jetson.promotion.verdicts import Judged, combined
+
+GATE = "latency"
+UNIT = "ms"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a percentile is, and may be: its bounds, and what follows from them; in ms."""
+
+    name: str
+    limit: float
+    measured: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def outcome(self) -> str:
+        """Fail where even the lower bound is over the limit."""
+        if self.low is not None and self.low > self.limit:
+            return FAIL
+        return PASS if self.high is not None and self.high <= self.limit else INCONCLUSIVE
+
+    def sentence(self, samples: int) -> str:
+        """What it is, beside its limit."""
+        if self.outcome == PASS:
+            return f"{self.name} is at most {self.high:.1f} ms of {self.limit:g}"
+        if self.outcome == FAIL:
+            return f"{self.name} is at least {self.low:.1f} ms, and {self.limit:g} are the most"
+        if self.high is None:
+            least = fewest_samples(PERCENTILES[self.name], 0)
+            return (
+                f"{self.name} is not told by {samples} samples: it asks for {least} "
+                "([profile] samples)"
+            )
+        low = "" if self.low is None else f"at least {self.low:.1f} and "
+        return (
+            f"{self.name} is {low}at most {self.high:.1f} ms, so nothing tells whether it keeps "
+            f"{self.limit:g} ([profile] samples, seconds)"
+        )
+
+
+def judge(case: Case) -> Iterator[Judged]:
+    """Judge every target that the policy has budgets for."""
+    for target, latency in case.policy.latency.items():
+        if any(getattr(latency, name) is not None for name in PERCENTILES):
+            yield _judged(case, target, latency)
+
+
+def _judged(case: Case, target: str, latency: Latency) -> Judged:
+    profile, why_not = _profile(case, target)
+    if profile is None:
+        return Judged(gate=GATE, subject=target, outcome=INCONCLUSIVE, sentence=why_not)
+    budgets = list(_budgets(profile, latency))
+    spoiled = list(_spoiled(profile, case))
+    outcome = INCONCLUSIVE if spoiled else combined([each.outcome for each in budgets])
+    # The one that decided; of those that all pass the highest percentile is the hardest.
+    shown = next((each for each in budgets if each.outcome == outcome), budgets[-1])
+    shown = budgets[-1] if outcome == PASS else shown
+    return Judged(
+        gate=GATE,
+        subject=target,
+        outcome=outcome,
+        sentence=_sentence(target, profile, budgets, spoiled),
+        measured=shown.measured,
+        low=shown.low,
+        high=shown.high,
+        limit=shown.limit,
+        unit=UNIT,
+    )
+
+
+def _profile(case: Case, target: str) -> tuple[ProfileMetrics | None, str]:
+    """The profile of a target's engine, or why it is of no use."""
+    part = case.contents.get(PROFILE, target)
+    again = f"invoke profile --target {target}, and bundle again"
+    if part is None:
+        return None, f"The engine for {target} was not profiled ({again})."
+    try:
+        profile = case.contents.profile(part)
+    except UserError as error:
+        return None, f"The profile of the engine for {target} is of no use: {error.message}."
+    if profile is None:
+        return None, f"The profile of the engine for {target} has no profile.json ({again})."
+    if profile.conditions is None or not profile.bounds:
+        return None, (
+            f"The profile of the engine for {target} does not tell under which conditions it was "
+            f"taken, as those of earlier releases ({again})."
+        )
+    if profile.unit != UNIT or any(map(_is_absurd, profile.bounds.values())):
+        return None, f"The profile of the engine for {target} contradicts itself ({again})."
+    return profile, ""
+
+
+def _is_absurd(bounds: Bounds) -> bool:
+    low, high = bounds.low, bounds.high
+    told = [each for each in (low, high) if each is not None]
+    return not all(0 < each < float("inf") for each in told) or told != sorted(told)
+
+
+def _budgets(profile: ProfileMetrics, latency: Latency) -> Iterator[Budget]:
+    for name, percentile in PERCENTILES.items():
+        limit = getattr(latency, name)
+        if limit is not None:
+            bounds = profile.bounds.get(name, Bounds(None, None))
+            # A profile from elsewhere may claim what its samples do not carry.
+            low, high = bounds_of(percentile, profile.samples)
+            yield Budget(
+                name,
+                limit,
+                measured=getattr(profile.total, name),
+                low=None if low is None else bounds.low,
+                high=None if high is None else bounds.high,
+            )
+
+
+def _spoiled(profile: ProfileMetrics, case: Case) -> Iterator[Flaw]:
+    """Why the times are no evidence, by the limits of the policy."""
+    found = profile.conditions
+    if found is not None:
+        yield from flaws(found, Limits(**msgspec.structs.asdict(case.policy.conditions)))
+        if found.kind == PC and profile.machine.get("gpu") and found.throttle_reasons is None:
+            yield Flaw("throttling", "nothing tells whether the GPU was throttled (NVML)", False)
+
+
+def _sentence(
+    target: str, profile: ProfileMetrics, budgets: list[Budget], spoiled: list[Flaw]
+) -> str:
+    if spoiled:
+        why = "; ".join(flaw.sentence for flaw in spoiled)
+        return f"The latency of the engine for {target} is no evidence: {why}."
+    said = "; ".join(budget.sentence(profile.samples) for budget in budgets)
+    return (
+        f"Of the engine for {target} {said} (99% sure, {profile.samples} samples in "
+        f"{profile.seconds:.0f} s)."
+    )
