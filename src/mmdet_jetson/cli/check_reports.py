@@ -10,7 +10,7 @@ from mmdet_jetson.promotion.checking import CheckedChannel, CheckedRecord
 from mmdet_jetson.promotion.verdicts import Judged, combined
 
 # What Markdown, or the HTML that it may hold, would read as more than text.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~@&$])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~@&$])")
 # What XML 1.0 cannot hold, besides what `printable` takes out already.
 _NO_XML = re.compile(r"[\ud800-\udfff\ufffe\uffff]")
 OVERRIDDEN = "overridden"
@@ -54,8 +54,9 @@ def markdown(channels: Sequence[CheckedChannel]) -> str:
 def _record(channel: str, checked: CheckedRecord) -> Iterator[str]:
     yield f"### {_plain(f'{channel}, {_title(checked)}')}: {checked.outcome}"
     yield ""
-    rows = [_row(gate.name, _word(checked, gate), gate) for gate in _gates(checked)]
-    rows += [["", each.outcome, "", "", each.sentence] for each in checked.findings]
+    rows = [["", each.outcome, "", "", each.sentence] for each in checked.findings]
+    first = sorted(_gates(checked), key=lambda gate: gate.outcome == PASS)  # what blocks is on top
+    rows += [_row(gate.name, _word(checked, gate), gate) for gate in first]
     if rows:
         yield "| gate | | measured | limit | |"
         yield "|---|---|---|---|---|"
@@ -106,6 +107,11 @@ def _suite(root: Xml.Element, name: str) -> Xml.Element:
     return Xml.SubElement(root, "testsuite", name=_xml(name))
 
 
+def _class_of(suite: Xml.Element) -> str:
+    """What groups cases in a list of tests: ``staging.record 17``."""
+    return ".".join(suite.get("name", "").split(", ")[:2])
+
+
 def _judged(suite: Xml.Element, checked: CheckedRecord, gate: Judged) -> None:
     override = checked.overridden.get(gate.name)
     failed = [] if gate.outcome == PASS or override else [(gate.outcome, gate.sentence)]
@@ -119,7 +125,7 @@ def _judged(suite: Xml.Element, checked: CheckedRecord, gate: Judged) -> None:
 
 def _case(suite: Xml.Element, name: str, failed: Sequence[tuple[str, str]]) -> Xml.Element:
     """A test case, which has failed where there is anything to say of it."""
-    case = Xml.SubElement(suite, "testcase", classname=suite.get("name", ""), name=_xml(name))
+    case = Xml.SubElement(suite, "testcase", classname=_class_of(suite), name=_xml(name))
     if failed:
         worst = combined([outcome for outcome, _ in failed])
         sentences = " ".join(sentence for _, sentence in failed)

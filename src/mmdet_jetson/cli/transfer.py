@@ -50,12 +50,13 @@ class Asked:
 def push(name: str, asked: Asked) -> None:
     """Bring what has a name in the store, or a channel, to a place, and say where it is."""
     settings = read_settings()
-    store = existing_store()
+    channel = mirroring.channel_named(settings, name)
+    # A fresh clone has no store, and a channel may be in its place with all that it needs.
+    store = Store(settings.artifacts) if channel else existing_store()
     where, options = place_of(asked, settings, "--to")
     if is_digest(where.name):
         message = f"{where} is named with a digest, and what is pushed has its own"
         raise ConfigError(message, f"--to {where}, or --to {where}:TAG")
-    channel = mirroring.channel_named(settings, name)
     if channel:
         mirroring.check_whole(name, where.name, evidence=asked.evidence)
     else:

@@ -18,7 +18,7 @@ from mmdet_jetson.promotion.judging import judge
 from mmdet_jetson.promotion.keeping import read_verdict
 from mmdet_jetson.promotion.overriding import NEVER
 from mmdet_jetson.promotion.policy import Policy
-from mmdet_jetson.promotion.records import PROMOTE, ROLLBACK, Override, Record
+from mmdet_jetson.promotion.records import PROMOTE, RELEASE, ROLLBACK, Override, Record
 from mmdet_jetson.promotion.verdicts import Judged, Verdict, combined
 from mmdet_jetson.store import Store
 
@@ -104,8 +104,7 @@ def check_channel(
     if not flaws:
         for each in added_to(records, before):
             earlier = [other for other in records if other.sequence < each.sequence]
-            judged = _CHECKS.get(each.action)  # nothing of a release is to be judged
-            added.append(judged(store, each, earlier, check) if judged else CheckedRecord(each))
+            added.append(_CHECKS[each.action](store, each, earlier, check))
     return CheckedChannel(check.channel, check.base, tuple(flaws), tuple(added))
 
 
@@ -130,10 +129,25 @@ def _rollback(
 ) -> CheckedRecord:
     """A rollback is judged by nobody anew: it has the verdict of the record that it restores."""
     restored = numbered(earlier, record.restores or 0)
-    if restored is None or restored.verdict != record.verdict:
-        said = f"record {record.sequence} has another verdict than record {record.restores}, which"
-        return CheckedRecord(record, None, (Finding(FAIL, f"{said} it restores."),))
-    return CheckedRecord(record, notes=(f"it restores record {restored.sequence}",))
+    found = tuple(_not_of(restored, record, f"record {record.restores}, which it restores"))
+    return CheckedRecord(record, None, found, (f"it restores record {record.restores}",))
+
+
+def _release(
+    store: Store, record: Record, earlier: Sequence[Record], check: Check
+) -> CheckedRecord:
+    """A release leaves everything as it was."""
+    found = tuple(_not_of(earlier[-1] if earlier else None, record, "the record before"))
+    return CheckedRecord(record, None, found)
+
+
+def _not_of(source: Record | None, record: Record, called: str) -> Iterator[Finding]:
+    """What a record says otherwise than the one whose bundle it is about; it judged nothing."""
+    for what in ("verdict", "policy", "validation", "judged"):
+        if source is None or getattr(source, what) != getattr(record, what):
+            yield Finding(FAIL, f"Record {record.sequence} has another {what} than {called}.")
+    if record.overrides:
+        yield Finding(FAIL, f"Record {record.sequence} overrides gates, and none judged it.")
 
 
 def _promotion(
@@ -159,6 +173,7 @@ def _promotion(
 _CHECKS: Mapping[str, Callable[[Store, Record, Sequence[Record], Check], CheckedRecord]] = {
     PROMOTE: _promotion,
     ROLLBACK: _rollback,
+    RELEASE: _release,
 }
 
 

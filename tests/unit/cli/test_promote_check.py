@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 import pytest
+from in_process import Commands
 from invoke.exceptions import Exit
 from judged_channels import Channel, channel_of
 from registry_server import RegistryServer
@@ -256,3 +257,45 @@ def test_what_the_registry_does_not_have_is_inconclusive(
 
     assert code == 4
     assert "warning: " in said
+
+
+def test_the_commands_of_a_job_go_all_the_way(
+    clone: Clone,
+    fresh: Request,
+    invoke: Commands,
+    server: RegistryServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in `examples/ci`: each job has a clone and an empty store, and the registry has the rest."""
+    there = clone.folder.parent
+    asked = ("--config", fresh.config, "--set", *fresh.overrides)
+    files = ("--summary", str(there / "promotion.md"), "--junit", str(there / "j.xml"))
+
+    code, said = invoke("promote", "--check", "--base", "HEAD", *files, *asked)
+    assert (code, "1 new record since HEAD: pass" in said) == (0, True), said
+    assert (there / "promotion.md").exists()
+    assert (there / "j.xml").exists()
+    assert invoke("push", "channel-staging", *asked)[0] == 0
+
+    clone.commit()
+    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(there / "next"))
+    code, said = invoke("promote", "--check", "--base", "HEAD", *asked)
+    assert (code, "nothing new" in said) == (0, True), said
+    code, said = invoke("push", "channel-staging", *asked)
+    assert (code, "no new record" in said) == (0, True), said
+    assert not (there / "next").exists()
+    tags = server.repositories["team/mugs"].tags
+    assert tags["channel-staging"] == tags["channel-staging-1"]
+    assert invoke("pull", "channel-staging", *asked)[0] == 0
+
+
+def test_a_bundle_is_judged_by_the_same_words(clone: Clone, invoke: Commands) -> None:
+    words = ("--to", "staging", "--check", "--config", clone.request.config)
+    assert invoke("promote", "v1", *words)[0] == 0
+
+    clone.channel.say("latency", FAIL, 20.0)
+    code, said = invoke("promote", "v1", *words)
+
+    assert code == 3
+    assert "fail          latency" in said
+    assert list((clone.folder / "channels").iterdir()) == []

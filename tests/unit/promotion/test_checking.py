@@ -12,7 +12,7 @@ from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.checking import Check, CheckedChannel, check_channel
 from mmdet_jetson.promotion.policy import Policy
-from mmdet_jetson.promotion.records import RELEASE, ROLLBACK, Override
+from mmdet_jetson.promotion.records import RELEASE, ROLLBACK, Override, Record
 
 
 @pytest.fixture
@@ -235,27 +235,48 @@ def test_an_override_that_may_not_be_is_named(channel: Channel, given: Override,
     assert why in sentences(found)
 
 
+def of(record: Record) -> dict[str, object]:
+    """What a record that judges nothing has of the one whose bundle it is about."""
+    names = ("bundle", "verdict", "policy", "validation", "judged")
+    return {name: getattr(record, name) for name in names}
+
+
 def test_a_rollback_has_the_verdict_of_what_it_restores(channel: Channel) -> None:
     first, second = channel.promote("v1"), channel.promote("v2")
-    said = {"action": ROLLBACK, "bundle": first.bundle, "restores": 1, "undoes": (2,)}
-    channel.add(**said, verdict=first.verdict)
+    said = {**of(first), "action": ROLLBACK, "restores": 1, "undoes": (2,)}
+    channel.add(**said)
 
     assert channel.check([first, second]).outcome == PASS
 
+    for change in ({"verdict": second.verdict}, {"judged": 7}, {"policy": NOTHING}):
+        channel.records.pop()
+        channel.add(**{**said, **change})
+        found = channel.check([first, second])
+        (what,) = change
+        assert found.outcome == FAIL
+        assert sentences(found) == [
+            f"Record 3 has another {what} than record 1, which it restores."
+        ]
+
     channel.records.pop()
-    channel.add(**said, verdict=second.verdict)
-    found = channel.check([first, second])
-    assert found.outcome == FAIL
-    assert sentences(found) == ["record 3 has another verdict than record 1, which it restores."]
+    channel.add(**said, overrides=(override("latency"),))
+    assert sentences(channel.check([first, second])) == [
+        "Record 3 overrides gates, and none judged it."
+    ]
 
 
 def test_a_release_passes_and_a_promotion_before_it_does_not(channel: Channel) -> None:
     first, second = channel.promote("v1"), channel.promote("v2")
-    said = {"action": ROLLBACK, "bundle": first.bundle, "restores": 1, "undoes": (2,)}
-    held = channel.add(**said, verdict=first.verdict)
-    channel.add(action=RELEASE, bundle=first.bundle)
+    held = channel.add(**of(first), action=ROLLBACK, restores=1, undoes=(2,))
+    channel.add(**of(first), action=RELEASE)
 
     assert channel.check([first, second, held]).outcome == PASS
+
+    channel.records.pop()
+    channel.add(**{**of(first), "verdict": second.verdict}, action=RELEASE)
+    assert sentences(channel.check([first, second, held])) == [
+        "Record 4 has another verdict than the record before."
+    ]
 
     channel.records.pop()
     channel.promote("v2")
