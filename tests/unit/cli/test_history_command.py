@@ -223,3 +223,34 @@ def test_a_run_and_an_artifact_have_pages_too(
         assert code == 0
         assert f"<h1>{what} <bdi>{name}</bdi></h1>" in (tmp_path / f"{name}.html").read_text()
         assert "Channels that it was in" not in (tmp_path / f"{name}.html").read_text()
+
+
+def test_all_channels_share_a_page(folder: Path, tmp_path: Path, invoke: Commands) -> None:
+    shutil.copy(folder / "production.toml", folder / "staging.toml")
+
+    code, said = invoke("channels", "--page", str(tmp_path / "page.html"))
+
+    text = (tmp_path / "page.html").read_text()
+    assert (code, said.strip()) == (0, f"wrote {tmp_path / 'page.html'}")
+    assert "record-1-10" in text
+    assert "record-2-10" in text
+
+
+def test_no_channel_is_no_page(folder: Path, tmp_path: Path, invoke: Commands) -> None:
+    (folder / "production.toml").unlink()
+
+    code, said = invoke("channels", "--page", str(tmp_path / "page.html"))
+
+    assert code == 1
+    assert "there is no channel yet" in said
+
+
+def test_a_page_takes_no_check_away(folder: Path, tmp_path: Path, invoke: Commands) -> None:
+    path = folder / "production.toml"
+    path.write_text(path.read_text().replace("finds dark mugs", "finds all mugs"))
+
+    code, said = invoke("channels", "--check", "--page", str(tmp_path / "page.html"))
+
+    assert code != 0
+    assert "record 3" in said
+    assert "These records cannot be trusted." in (tmp_path / "page.html").read_text()
