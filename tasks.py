@@ -319,12 +319,23 @@ def verify(asked: Asked, *, mend: bool = False, mirror: str | bool = "") -> None
     verifying.verify(asked, mirror, mend=mend)
 
 
-@with_mirror(check="fail where evidence grew too old, a mirror forked or a base image moved on")
+@with_mirror(
+    check="fail where evidence grew too old, a mirror forked or a base image moved on",
+    page="the history of all of them as one HTML file (default: one under reports/ of the store)",
+)
 def channels(
-    asked: Asked, *, mirror: str | bool = "", check: bool = False, json: bool = False
+    asked: Asked,
+    *,
+    mirror: str | bool = "",
+    check: bool = False,
+    json: bool = False,
+    page: str | bool = False,
 ) -> None:
     """List what is in every channel, since when, by whom, and how it fares."""
-    listing.channels(asked, mirror, check=check, as_json=json)
+    if page:
+        telling.history("", page=page)
+    if check or not page:
+        listing.channels(asked, mirror, check=check, as_json=json)
 
 
 @with_place(

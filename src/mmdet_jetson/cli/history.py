@@ -18,7 +18,7 @@ from mmdet_jetson.promotion.channel_file import channel_names, channel_path, rea
 from mmdet_jetson.promotion.channel_page import render_channels
 from mmdet_jetson.promotion.history import Entry, History, day, history_of, lasted
 from mmdet_jetson.promotion.keeping import read_verdict
-from mmdet_jetson.promotion.records import RELEASE, ROLLBACK
+from mmdet_jetson.promotion.records import RELEASE, ROLLBACK, Record
 from mmdet_jetson.promotion.release_figures import Figure, Measured, measured_in, releases_of
 from mmdet_jetson.promotion.telling import evidence, judged, sentence, story
 from mmdet_jetson.promotion.verdicts import Verdict
@@ -51,7 +51,8 @@ def history(name: str, *, as_json: bool = False, page: str | bool = False) -> No
         Console(emoji=False).out(said, highlight=False)
     else:
         for each in told:
-            _print("\n".join(map(printable, _lines(each, store, now))))
+            said = "\n".join(map(printable, _lines(each, store, now)))
+            Console(emoji=False).out(said, highlight=False)
 
 
 def _all(settings: Settings) -> list[str]:
@@ -128,6 +129,8 @@ def _measured(each: Measured) -> str:
     said = f"AP {_said(each.ap)}, AP50 {_said(each.ap50)}{_between(each.ap50)}"
     if each.p99 or each.p50:
         said += f"; p50 {_said(each.p50, 1)} ms, p99 {_said(each.p99, 1)} ms"
+    if each.not_told:
+        said += f" ({each.not_told})"
     return f"{each.subject}: {said}{f'; {each.grade}' if each.grade else ''}"
 
 
@@ -187,14 +190,19 @@ def _now(entry: Entry, store: Store) -> dict[str, object]:
 
 def _record(entry: Entry) -> dict[str, object]:
     """A record as its file has it, with what became of it; its fields are always all there."""
-    record = entry.record
     return {
-        **{each: _built(getattr(record, each)) for each in record.__struct_fields__},
+        **_UNSAID,
+        **msgspec.to_builtins(entry.record),
         "until": entry.until or None,
         "undone_by": entry.undone_by,
         "ended_hold": entry.ended_hold,
+        "hold_ended_by": entry.hold_ended_by,
         "effective_overrides": _built(entry.overrides),
     }
+
+
+_UNSAID = {each.encode_name: each.default for each in msgspec.structs.fields(Record)}
+"""What fields say that a record leaves out; those that it must have are in it."""
 
 
 def _built(value: object) -> object:

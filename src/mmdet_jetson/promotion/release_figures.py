@@ -36,7 +36,8 @@ class Measured:
     """What was measured of the checkpoint or of a target's engine.
 
     ``ap50`` has its 95% interval over resampled pictures; a latency, in ms, that of its order
-    statistics, each end with 99% confidence. ``grade`` is the least of its evidence's.
+    statistics, each end with 99% confidence. ``grade`` has that of all its evidence, ``not_told``
+    why a percentile is not claimed.
     """
 
     subject: str
@@ -46,6 +47,7 @@ class Measured:
     p99: Figure | None = None
     grade: str = ""
     pictures: int | None = None
+    not_told: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def _of(contents: Contents, subject: str, flaws: list[str]) -> Measured:
         p99=_figure(spread.get("p99"), mapping(spread.get("bounds")).get("p99")),
         grade=", ".join(dict.fromkeys(grades)),
         pictures=None if pictures is None else int(pictures),
+        not_told=str(spread.get("not_told") or ""),
     )
 
 
