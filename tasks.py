@@ -11,13 +11,25 @@ from invoke.context import Context
 from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import bundle as bundling
+from mmdet_jetson.cli import channels as listing
 from mmdet_jetson.cli import diff as comparing
+from mmdet_jetson.cli import history as telling
 from mmdet_jetson.cli import pack as packing
-from mmdet_jetson.cli import pipelines, showing, transfer, upkeep, verbs
+from mmdet_jetson.cli import (
+    pipelines,
+    promote_check,
+    showing,
+    transfer,
+    upkeep,
+    verbs,
+    verifying,
+)
 from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
+from mmdet_jetson.cli import promote as promoting
 from mmdet_jetson.cli import runs as training_runs
 from mmdet_jetson.cli.menu import (
+    ANY,
     BY_IMAGE,
     DOCKER_HOST,
     HELP,
@@ -26,8 +38,10 @@ from mmdet_jetson.cli.menu import (
     RUNTIME,
     STEPS,
     TARGETS,
+    Checkable,
     by_config,
     by_target,
+    with_mirror,
     with_place,
     with_request,
 )
@@ -114,12 +128,28 @@ def bundle(
     help={
         "name": "a bundle, a run or an artifact: a tag, or a digest's first 12 digits",
         "json": "all that is known of it, for programs",
-    }
+        "page": "a page of it instead: an HTML file (default: one under reports/ of the store)",
+    },
+    optional=["page"],
 )
 @verbs.answering
-def show(_: Context, name: str, json: bool = False) -> None:
+def show(_: Context, name: str, *, json: bool = False, page: str | bool = False) -> None:
     """Show what is in a release or a run: figures, evidence, ages, what is missing."""
-    showing.show(name, as_json=json)
+    showing.show(name, as_json=json, page=page)
+
+
+@task(
+    help={
+        "name": "a channel, such as production: a file of channels/",
+        "json": "every record and all that is known of what is in it, for programs",
+        "page": "a page of it instead: an HTML file (default: one under reports/ of the store)",
+    },
+    optional=["page"],
+)
+@verbs.answering
+def history(_: Context, name: str, *, json: bool = False, page: str | bool = False) -> None:
+    """Tell what is in a channel: since when, by whom, why, and all that was before."""
+    telling.history(name, as_json=json, page=page)
 
 
 @task(
@@ -148,6 +178,80 @@ def diff(
 def runs(_: Context, json: bool = False) -> None:
     """List what was trained in this store, when, with what, and how well."""
     training_runs.runs(as_json=json)
+
+
+@with_request(
+    *PROJECT,
+    *RUNTIME,
+    made_as=Checkable,
+    bundle="a bundle, by tag or digest; with --check and without one, what channel files add",
+    to="the channel, which promotion.toml beside the configuration has a table for",
+    reason="why, for the record",
+    override="a gate that did not pass, as size or size:pc-onnxruntime (repeatable)",
+    because="why it is overridden; the record shows it for ever",
+    release="go on where a rollback holds the channel, and end that",
+    check="judge and change nothing; comes behind the bundle",
+    base="a commit that --check compares channel files with (default: where this branch began)",
+    junit="with --check: a file to write, for CI",
+    summary="with --check: a file to write, in Markdown, for the summary of a job",
+    json="everything, for programs",
+)
+def promote(
+    request: Request,
+    bundle: str,
+    *,
+    to: str = "",
+    reason: str = "",
+    override: list[str] | None = None,
+    because: str = "",
+    release: bool = False,
+    check: bool = False,
+    base: str = "",
+    junit: str = "",
+    summary: str = "",
+    json: bool = False,
+) -> None:
+    """Let a bundle into a channel, if it shows what the channel's policy asks for."""
+    if check and bundle == ANY:
+        promote_check.check_channels(
+            request, base=base, to=to, junit=junit, summary=summary, as_json=json
+        )
+        return
+    wish = promoting.Wish(
+        bundle=bundle,
+        to=to,
+        reason=reason,
+        overrides=override or (),
+        because=because,
+        release=release,
+    )
+    if check:
+        promoting.check_bundle(request, wish, junit=junit, summary=summary, as_json=json)
+    else:
+        promoting.promote(request, wish, as_json=json)
+
+
+@task(
+    help={
+        "channel": "a channel, as staging",
+        "to": "the number of the record whose bundle comes back (default: what was there before)",
+        "release": "end the hold, and leave what is there",
+        "reason": "why, for the record",
+        "json": "the record, for programs",
+    }
+)
+@verbs.answering
+def rollback(
+    _: Context,
+    channel: str,
+    *,
+    to: str = "",
+    release: bool = False,
+    reason: str = "",
+    json: bool = False,
+) -> None:
+    """Put back what was in a channel before, and hold it: nothing is promoted until --release."""
+    promoting.change_back(channel, to=to, release=release, reason=reason, as_json=json)
 
 
 @with_request(
@@ -207,15 +311,35 @@ def checkout(_: Context, tag: str, into: str) -> None:
     upkeep.checkout(tag, into)
 
 
-@task(help={"mend": "remove what is damaged, so that the next run makes it again"})
-@verbs.answering
-def verify(_: Context, mend: bool = False) -> None:
-    """Read every artifact again and compare it with its digest."""
-    upkeep.verify(mend)
+@with_mirror(
+    mend="remove what is damaged, so that the next run makes it again; let tags follow the channels"
+)
+def verify(asked: Asked, *, mend: bool = False, mirror: str | bool = "") -> None:
+    """Read every artifact again, and compare digests; follow the records of every channel."""
+    verifying.verify(asked, mirror, mend=mend)
+
+
+@with_mirror(
+    check="fail where evidence grew too old, a mirror forked or a base image moved on",
+    page="the history of all of them as one HTML file (default: one under reports/ of the store)",
+)
+def channels(
+    asked: Asked,
+    *,
+    mirror: str | bool = "",
+    check: bool = False,
+    json: bool = False,
+    page: str | bool = False,
+) -> None:
+    """List what is in every channel, since when, by whom, and how it fares."""
+    if page:
+        telling.history("", page=page)
+    if check or not page:
+        listing.channels(asked, mirror, check=check, as_json=json)
 
 
 @with_place(
-    name="a run (balloon), a tag (balloon.train), a bundle or a digest",
+    name="a run (balloon), a tag (balloon.train), a bundle, a digest, or a channel-NAME",
     to=f"{PLACE} (default: [store] registry of the config)",
 )
 def push(asked: Asked, name: str, *, to: str = "") -> None:

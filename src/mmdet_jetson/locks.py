@@ -30,6 +30,20 @@ def hold(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[Tex
 
 
 @contextmanager
+def hold_folder(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold an exclusive lock on a folder itself, which leaves no file in it; else as `hold`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if not _try(handle):
+            on_wait()
+            portalocker.lock(handle, portalocker.LockFlags.EXCLUSIVE)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def hold_if_free(path: Path) -> Iterator[bool]:
     """Hold an exclusive lock on ``path`` unless another holds it; gives whether it is held here.
 
@@ -53,7 +67,7 @@ def lock_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
-def _try(stream: IO[str] | IO[bytes]) -> bool:
+def _try(stream: IO[str] | IO[bytes] | int) -> bool:
     flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
     try:
         portalocker.lock(stream, flags)

@@ -21,7 +21,7 @@ def commands_of(capsys: pytest.CaptureFixture[str], program: Program | None = No
     Args:
         program: one that finds the commands itself; ours, which knows them already, if none is given.
     """
-    program = program or Program(namespace=_our_commands())
+    program = program or Program(namespace=our_commands())
 
     def run(*words: str) -> Said:
         code = 0
@@ -35,6 +35,7 @@ def commands_of(capsys: pytest.CaptureFixture[str], program: Program | None = No
     return run
 
 
-def _our_commands() -> Collection:
+def our_commands() -> Collection:
+    """The tasks of ``tasks.py``."""
     module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
     return Collection.from_module(module)

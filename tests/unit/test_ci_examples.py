@@ -17,7 +17,8 @@ from invoke.parser import Parser
 
 ROOT = Path(__file__).resolve().parents[2]
 GITHUB, GITLAB = (ROOT / f"examples/ci/{name}.yml" for name in ("github", "gitlab"))
-INVOKE = re.compile(r"^\.venv/bin/invoke (.*?)(?: >[\w.]+)?$", re.MULTILINE)
+INVOKE = re.compile(r"^ *\.venv/bin/invoke (.*?)(?: >[\w.]+)?$", re.MULTILINE)
+JOBS = ["plan", "train", "engine", "release", "promotion", "publish", "drift"]
 BASH = (None, "bash")
 
 
@@ -87,7 +88,7 @@ def test_both_run_the_same() -> None:
         name: {job: invoked(each) for job, each in jobs.items()} for name, jobs in SCRIPTS.items()
     }
     assert ours["github"] == ours["gitlab"]
-    assert list(ours["github"]) == ["plan", "train", "engine", "release"]
+    assert list(ours["github"]) == JOBS
     assert all(ours["github"].values())
 
 
@@ -177,9 +178,66 @@ def test_every_job_has_an_end_and_may_do_no_more_than_it_needs() -> None:
     jobs = yaml.safe_load(GITHUB.read_text())["jobs"]
     assert all(job["timeout-minutes"] for job in jobs.values())
     rights = {name: job["permissions"]["packages"] for name, job in jobs.items()}
-    assert rights == {"plan": "read", "train": "write", "engine": "write", "release": "write"}
+    assert [name for name in JOBS if rights[name] == "read"] == ["plan", "promotion", "drift"]
+    assert {*rights.values()} == {"read", "write"}
     gitlab = yaml.safe_load(GITLAB.read_text())
-    assert all("timeout" in gitlab[name] for name in jobs)
+    assert all(
+        "timeout" in {**gitlab.get(str(gitlab[name].get("extends")), {}), **gitlab[name]}
+        for name in jobs
+    )
+
+
+# What starts each job: on GitHub and on GitLab.
+STARTS = {
+    "plan": ("push workflow_dispatch", "push web"),
+    "promotion": ("pull_request", "merge_request_event"),
+    "publish": ("push", "push"),
+    "drift": ("schedule", "schedule"),
+}
+
+
+def test_each_job_is_started_by_what_it_is_for() -> None:
+    github = yaml.safe_load(GITHUB.read_text())
+    gitlab = yaml.safe_load(GITLAB.read_text())
+    assert set(github[True]) == {"push", "pull_request", "schedule", "workflow_dispatch"}
+    for name in JOBS:
+        job, github_job = gitlab[name], github["jobs"][name]
+        (rule,) = {**gitlab.get(job.get("extends"), {}), **job}["rules"]
+        on_github, on_gitlab = STARTS.get(name, STARTS["plan"])
+        assert re.findall(r'"(\w+)"', rule["if"]) == on_gitlab.split()
+        # One that waits for others is left out with them.
+        started = "needs" in github_job or re.findall(r"'(\w+)'", github_job["if"])
+        assert started is True or started == on_github.split()
+
+
+def test_nothing_of_a_stranger_s_reaches_a_machine_of_ours() -> None:
+    jobs = yaml.safe_load(GITHUB.read_text())["jobs"]
+    started = [name for name, job in jobs.items() if "needs" not in job]
+    assert started == ["plan", "promotion", "publish", "drift"]
+    by_strangers = [name for name in started if "pull_request" in jobs[name]["if"]]
+    assert by_strangers == ["promotion"]
+    assert jobs["promotion"]["runs-on"] == "ubuntu-22.04"
+    assert jobs["promotion"]["permissions"] == {"contents": "read", "packages": "read"}
+
+
+def test_what_channels_had_before_is_in_the_clone() -> None:
+    github = yaml.safe_load(GITHUB.read_text())["jobs"]
+    gitlab = yaml.safe_load(GITLAB.read_text())
+    for name in ("promotion", "publish"):
+        (clone,) = [s for s in github[name]["steps"] if "actions/checkout" in s.get("uses", "")]
+        assert clone["with"]["fetch-depth"] == 0
+        assert gitlab[gitlab[name]["extends"]]["variables"]["GIT_DEPTH"] == 0
+
+
+def test_a_verdict_is_shown_where_it_blocks_as_well() -> None:
+    github = yaml.safe_load(GITHUB.read_text())["jobs"]
+    gitlab = yaml.safe_load(GITLAB.read_text())
+    for name in ("promotion", "publish"):
+        (shown,) = [s for s in github[name]["steps"] if "GITHUB_STEP_SUMMARY" in s.get("run", "")]
+        assert shown["if"] == "always()"
+    assert gitlab[".checks"]["artifacts"] == {
+        "when": "always", "paths": ["promotion.md"], "reports": {"junit": "promotion.xml"},
+    }  # fmt: skip
 
 
 def test_a_device_has_one_job_at_a_time() -> None:

@@ -28,7 +28,10 @@ ONLY_IN_STAGES = {
     "cv2", "mmcv", "mmdeploy", "mmdet", "mmengine", "numpy", "onnx", "onnxruntime", "openvino",
     "pycocotools", "pycuda", "shapely", "tensorrt", "torch", "torchvision",
 }  # fmt: skip
-OF_NUMBERS = ("promotion/accuracy.py", "promotion/precision.py")
+OF_NUMBERS = (
+    "promotion/accuracy.py", "promotion/precision.py", "promotion/resampling.py",
+    "promotion/validation.py",
+)  # fmt: skip
 """What of the host side counts with NumPy."""
 FLAT = "*.py"
 """What architecture.md calls the modules that lie beside the folders."""

@@ -23,7 +23,7 @@ from mmdet_jetson.store import Bundle, Store
 from mmdet_jetson.store.naming import is_tag
 
 # What `show` and the rest take for a digest, and tags that keep or look up (docs/releases.md).
-_RESERVED = re.compile(r"[0-9a-f]{12,64}|(cache\.|digest\.|sha256-).*")
+_RESERVED = re.compile(r"[0-9a-f]{12,64}|(cache\.|digest\.|sha256-|channel-).*")
 _say = partial(Console(emoji=False).print, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -90,8 +90,8 @@ def _check_name(name: str) -> None:
     if _RESERVED.fullmatch(name):
         raise UserError(
             f"--name {name}: it could be taken for a digest, or for a tag that is set beside names",
-            "no 12 to 64 digits of 0-9 and a-f, and nothing that begins with cache., digest. or "
-            "sha256-",
+            "no 12 to 64 digits of 0-9 and a-f, and nothing that begins with cache., digest., "
+            "sha256- or channel-",
         )
 
 

@@ -11,6 +11,7 @@ from inspect import Parameter
 from typing import TypeVar
 
 from invoke.context import Context
+from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import verbs
@@ -41,6 +42,7 @@ HELP = {
     "push": "push each result to the registry of [store] as soon as it is made",
     "evidence": "with what was measured of it, and all else that refers to it (default)",
     "ca": "a file with the certificates that a registry's is signed by",
+    "json": "everything, for programs",
     "plain_http": "reach the registry without TLS; to this machine itself that is always allowed",
 }
 BY_IMAGE = {
@@ -92,21 +94,30 @@ def asked_of(
     return Asked("", evidence, config, set or (), ca, plain_http)
 
 
-def with_request(*shared: str, config: str = CONFIG, **own: str) -> Decorator:
+def with_request(
+    *shared: str, config: str = CONFIG, made_as: type[Command] = Task, **own: str
+) -> Decorator:
     """Make a task of a function that is given a `Request`.
 
     Args:
         shared: which options of `request_of` it has.
         config: the default of one of them.
+        made_as: the kind of task.
         own: the texts of its own options, or other ones for the shared.
     """
     texts = {"config": HELP["config"].replace(CONFIG, config), **own}
-    return partial(_task, request_of, shared, {"config": config}, texts)
+    return partial(_task, request_of, shared, {"config": config}, texts, made_as=made_as)
 
 
 def with_place(**own: str) -> Decorator:
     """Make a task of a function that is given what `asked_of` gives; ``own`` as above."""
     return partial(_task, asked_of, tuple(inspect.signature(asked_of).parameters), {}, own)
+
+
+def with_mirror(**own: str) -> Decorator:
+    """The same, for a task that only looks at a place, if at all: ``--mirror [PLACE]``."""
+    texts = {"mirror": f"{PLACE}; without one: [store] registry of the config", **own}
+    return partial(_task, asked_of, (*PROJECT, "ca", "plain_http"), {}, texts)
 
 
 def _task(
@@ -115,6 +126,8 @@ def _task(
     defaults: Mapping[str, object],
     texts: Mapping[str, str],
     act: Callable[..., None],
+    *,
+    made_as: type[Command] = Task,
 ) -> Command:
     own = list(inspect.signature(act).parameters.values())[1:]
     pool = inspect.signature(build).parameters
@@ -133,10 +146,46 @@ def _task(
     run.__name__, run.__doc__ = act.__name__, act.__doc__
     shown = {**HELP, **texts}
     command: Command = task(
+        klass=made_as,
         help={each.name.rstrip("_").replace("_", "-"): shown[each.name] for each in keyed},
         iterable=[each.name for each in keyed if each.annotation == list[str] | None],
+        optional=[each.name for each in keyed if each.annotation == str | bool],
     )(verbs.answering(run))
     return command
+
+
+ANY = "-"
+"""What a command is given where `Checkable` was told no name; nothing can be called so."""
+
+
+class _Fill(Argument):
+    """``--check``: once it is typed, a name may be missing."""
+
+    name_of: Argument
+
+    def set_value(self, value: object, cast: bool = True) -> None:
+        """Set it, and give the name a value where it has none."""
+        super().set_value(value, cast)
+        if self.name_of.raw_value is None:
+            self.name_of.set_value(ANY)
+
+
+class Checkable(Task[Callable[..., None]]):
+    """A task with a name that has to be typed, unless ``--check`` is: then it is about all.
+
+    Invoke knows no arguments by position that can be left out. One that is typed comes before
+    ``--check``.
+    """
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """The arguments as Invoke reads them off the function."""
+        found = super().get_arguments(ignore_unknown_help)
+        (name_of,) = (each for each in found if each.positional)
+        for each in found:
+            if each.name == "check":
+                each.__class__ = _Fill
+                vars(each)["name_of"] = name_of
+        return found
 
 
 def by_config(name: str, says: str, act: Act, default: str = CONFIG) -> Command:

@@ -28,7 +28,9 @@ from mmdet_jetson.bundles.making import TITLE
 from mmdet_jetson.bundles.overview import Facts, age, lacking, mapping, newest, part_facts
 from mmdet_jetson.bundles.remedies import command_for
 from mmdet_jetson.bundles.trainings import shown
+from mmdet_jetson.cli.pages import file_name, write_page
 from mmdet_jetson.cli.part_lines import lines, printable, size_of
+from mmdet_jetson.cli.show_page import page_of
 from mmdet_jetson.cli.upkeep import existing_store
 from mmdet_jetson.cli.verbs import CONFIG
 from mmdet_jetson.config.pipeline import Project, load_project
@@ -48,8 +50,10 @@ MEASURED = "measured"
 """The grade of evidence that was taken on the target itself."""
 
 
-def show(name: str, *, as_json: bool = False) -> None:
+def show(name: str, *, as_json: bool = False, page: str | bool = False) -> None:
     """Print a tree of what belongs to a bundle, a run or a tag; with ``as_json`` all that is known.
+
+    ``page`` is an HTML file to write instead, or True for one in the store's folder.
 
     Raises:
         UserError: there is no such thing, or the parts of a bundle do not belong together.
@@ -59,7 +63,11 @@ def show(name: str, *, as_json: bool = False) -> None:
     seen = {part: part_facts(contents, part) for part in contents.parts}
     against = list(contradictions(contents))
     mends = partial(command_for, project=_project_of(contents))
-    if as_json:
+    if page:
+        told = _document(contents, seen, against, mends)
+        text = page_of(contents, seen, told, read_settings())
+        _print(f"wrote {write_page(page, store, file_name(name), text)}")
+    elif as_json:
         said = json.dumps(_document(contents, seen, against, mends), indent=1)
         Console(emoji=False).out(said, highlight=False)
     else:

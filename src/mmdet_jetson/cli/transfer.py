@@ -15,6 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from mmdet_jetson.cli import mirroring
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.sharing import options_of, registry_of
 from mmdet_jetson.cli.upkeep import existing_store
@@ -47,14 +48,23 @@ class Asked:
 
 
 def push(name: str, asked: Asked) -> None:
-    """Bring what has a name in the store to a place, and say where it is."""
+    """Bring what has a name in the store, or a channel, to a place, and say where it is."""
     settings = read_settings()
-    store = existing_store()
-    where, options = _place(asked, settings, "--to")
+    channel = mirroring.channel_named(settings, name)
+    # A fresh clone has no store, and a channel may be in its place with all that it needs.
+    store = Store(settings.artifacts) if channel else existing_store()
+    where, options = place_of(asked, settings, "--to")
     if is_digest(where.name):
         message = f"{where} is named with a digest, and what is pushed has its own"
         raise ConfigError(message, f"--to {where}, or --to {where}:TAG")
+    if channel:
+        mirroring.check_whole(name, where.name, evidence=asked.evidence)
+    else:
+        mirroring.check_tag(settings, store, name, where.name)
     with open_place(where, settings, writing=True, options=options) as place, Bars() as bars:
+        if channel:
+            mirroring.push(settings, store, channel, place, bars)
+            return
         moved = push_(store, [name], place, evidence=asked.evidence, watch=bars, tag=where.name)
     _tell("pushed", name, moved, "sent", f"to {where}")
 
@@ -65,12 +75,12 @@ def pull(name: str, asked: Asked) -> None:
     if places.is_place(name) and asked.place:
         raise ConfigError(f"{name} names a place, and so does --from", "leave --from out")
     if places.is_place(name):
-        where, options = _place(replace(asked, place=name), settings, "--from")
+        where, options = place_of(replace(asked, place=name), settings, "--from")
         if not where.name:
             raise ConfigError(f"{where} does not say what to pull", f"{where}:TAG")
         name = where.name
     else:
-        where, options = _place(asked, settings, "--from")
+        where, options = place_of(asked, settings, "--from")
         if where.name:
             hint = f"`invoke pull {where}:{where.name}`, or --from {where}"
             raise ConfigError(f"{name} and {where.name} both say what to pull", hint)
@@ -80,7 +90,7 @@ def pull(name: str, asked: Asked) -> None:
     _tell("pulled", name, moved, "read", f"from {where}")
 
 
-def _place(asked: Asked, settings: Settings, option: str) -> tuple[Where, Options]:
+def place_of(asked: Asked, settings: Settings, option: str) -> tuple[Where, Options]:
     """Say which place is meant, the one that is named or the configuration's, and how to reach it.
 
     Raises:

@@ -13,6 +13,8 @@ from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.containers.objects import DockerHostError
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import folder_to_write
+from mmdet_jetson.promotion.channel_file import channel_names, channel_path, read_channel
+from mmdet_jetson.promotion.channel_tags import hold_named
 from mmdet_jetson.registry.names import is_name
 from mmdet_jetson.running.jobs import DAYS_KEPT, sweep
 from mmdet_jetson.runtimes.host import HostRuntime
@@ -73,28 +75,10 @@ def _not_found(store: Store, name: str, verb: str = "") -> UserError:
     return UserError(f"no artifact is tagged {name!r}", hint)
 
 
-def verify(mend: bool) -> None:
-    """Read everything in the store again; fail when a digest does not hold."""
-    store = existing_store()
-    console = Console(stderr=True)
-    with console.status("reading the store") as status:
-        found = store.verify(
-            lambda done, total: status.update(f"read {done / 1e6:.0f} of {total / 1e6:.0f} MB"),
-            mend=mend,
-        )
-    for problem in found.problems:
-        Console().print(f"{problem.where}: {problem.what}", markup=False, soft_wrap=True)
-    summary_line = f"{found.blobs} blobs, {found.size / 1e6:.1f} MB"
-    if found.problems:
-        hint = "run again: what was damaged is removed" if mend else "invoke verify --mend"
-        count = len(found.problems)
-        problems = "1 problem" if count == 1 else f"{count} problems"
-        raise UserError(f"{problems} in {summary_line}", hint)
-    Console().print(f"clean: {summary_line}", highlight=False)
-
-
 def collect_garbage(days: str, dry_run: bool, options: RuntimeOptions) -> None:
     """Drop cached results that no run name holds, and what bad ends of runs left, if old enough.
+
+    Whatever a channel's file names stays, as far as it is here.
 
     On a Docker host, that is images older than a day that are not current and, where the options
     name a Docker host or the Docker runtime, the uploaded inputs too.
@@ -107,6 +91,9 @@ def collect_garbage(days: str, dry_run: bool, options: RuntimeOptions) -> None:
     if options.uses_docker:
         _drop_inputs(options, settings, store, dry_run=dry_run)
     lines = _outdated_images(options, settings, dry_run=dry_run)
+    if not dry_run:
+        for channel in channel_names(settings):
+            hold_named(store, channel, read_channel(channel_path(settings, channel)))
     freed = store.gc(_keeper(store, kept_days), dry_run=dry_run)
     if dry_run:
         lines += [_told(store, tag) for tag in freed.tags]

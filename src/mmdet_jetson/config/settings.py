@@ -3,6 +3,7 @@
 ============================= ===================================================================
 ``MMDET_JETSON_CACHE``        environments, wheels and downloads (default: the user's cache folder)
 ``MMDET_JETSON_ARTIFACTS``    the store (default: ``artifacts/`` of the project)
+``MMDET_JETSON_CHANNELS``     the channel files (default: ``channels/`` of the project)
 ``MMDET_JETSON_MIRRORS``      folders or URLs tried before the original address, separated by spaces
 ``MMDET_JETSON_OFFLINE``      ``1``: never open a connection; use the cache and mirrored folders
 ``MMDET_JETSON_PYTHON38``     a Python 3.8 to use for the environment ``train``
@@ -55,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     docker_host: str = ""
     docker_certificates: Path | None = None
     ci: bool = False
+    channels: Path | None = None
+    """The folder of the channel files, where it is not the project's own."""
 
 
 def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Settings:
@@ -73,6 +76,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
     if offline not in ("0", "1"):
         raise ConfigError(f"MMDET_JETSON_OFFLINE is {offline!r}", "set it to 0 or 1")
     docker = environ.get("DOCKER_CERT_PATH")
+    channels = environ.get("MMDET_JETSON_CHANNELS")
     cache = environ.get("MMDET_JETSON_CACHE") or _user_cache()
     return Settings(
         root=root,
@@ -87,6 +91,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
         docker_host=environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT") or "",
         docker_certificates=_folder(docker) if docker else None,
         ci=environ.get("CI", "").lower() in ("true", "1"),
+        channels=_folder(channels) if channels else None,
     )
 
 

@@ -175,7 +175,7 @@ def _names_at(kind: type, field: str) -> list[str]:
     ``*`` in the path stands for any key of a mapping.
     """
     found = inspect.type_info(kind)
-    for part in filter(None, field.split(".")):
+    for part in re.findall(r"\[\d+\]|[^.[]+", field):
         found = _child(found, part)
     if isinstance(found, inspect.StructType):
         return [each.encode_name for each in found.fields]
@@ -185,6 +185,8 @@ def _names_at(kind: type, field: str) -> list[str]:
 def _child(table: inspect.Type, key: str) -> inspect.Type:
     if isinstance(table, inspect.DictType):
         return table.value_type
+    if isinstance(table, inspect.ListType | inspect.VarTupleType):
+        return table.item_type
     if not isinstance(table, inspect.StructType):
         raise TypeError(f"nothing lies inside of {table}")
     (found,) = (each.type for each in table.fields if each.encode_name == key)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
+from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.parameters.evaluate import (
     DrawingParameters,
@@ -21,9 +22,10 @@ from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.steps import Step, StepOutput
+from mmdet_jetson.planning.steps import Step, StepOutput, name_of
 from mmdet_jetson.planning.target_steps import VALIDATION, WEIGHTS, TargetSteps, drawing_of
 from mmdet_jetson.planning.training_steps import check_step, dataset_step, model_of, train_step
+from mmdet_jetson.store import Artifact
 
 
 def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
@@ -65,6 +67,29 @@ def compared_targets(project: Project) -> list[Target]:
     """The targets whose graph is compared with the documented one."""
     fused = [each for each in project.used_targets.values() if each.graph == "fused"]
     return fused if project.pipeline.export.compare_documented else []
+
+
+def evaluate_again(project: Project, checkpoint: Artifact) -> Step:
+    """The evaluation of a checkpoint that some run made, on a dataset that may be another one's.
+
+    It reads artifacts of the steps `train` and `dataset`, and has the key of the pipeline's own
+    evaluation where these are the pipeline's own.
+    """
+    carried = [each.title for each in checkpoint.layers if each.title == custom_imports.FOLDER]
+    weights = StepOutput(name_of(stages.TRAINING), (*WEIGHTS, *carried))
+    return _evaluation_of(project, weights, StepOutput(name_of(stages.DATASET), VALIDATION))
+
+
+def _evaluation_of(project: Project, checkpoint: StepOutput, validation: StepOutput) -> Step:
+    device = project.pipeline.train.device
+    return Step(
+        stage=stages.EVALUATE_CHECKPOINT,
+        subject=CHECKPOINT,
+        parameters=EvaluateCheckpointParameters(CHECKPOINT, device, drawing_of(project)),
+        inputs={"checkpoint": checkpoint, "dataset": validation},
+        uses_gpu=device != "cpu",
+        judges=checkpoint.step,
+    )
 
 
 @dataclass(frozen=True)
@@ -114,15 +139,7 @@ class _Planner:
         ]
 
     def evaluate_checkpoint(self) -> Step:
-        device = self.project.pipeline.train.device
-        return Step(
-            stage=stages.EVALUATE_CHECKPOINT,
-            subject=CHECKPOINT,
-            parameters=EvaluateCheckpointParameters(CHECKPOINT, device, self.drawing),
-            inputs={"checkpoint": self.checkpoint, "dataset": self.validation},
-            uses_gpu=device != "cpu",
-            judges=self.train.name,
-        )
+        return _evaluation_of(self.project, self.checkpoint, self.validation)
 
     def documented(self) -> list[Step]:
         """MMDeploy's graph, which fused ones are compared with: for ONNX Runtime, without a plugin.

@@ -6,12 +6,12 @@ Two models are compared on the same pictures, in pairs, by a Bayesian bootstrap 
 Bayesian Bootstrap", 1981): each picture has a random weight, and one is added that was not seen.
 For the lower bound, the model finds nothing on it of what it finds elsewhere; for the upper, all.
 Without it, a model that loses everything on one picture in a hundred would pass by any bootstrap
-whenever no such picture is among those that it is judged by. For losses that are all or nothing the
-bound is exactly that of Clopper and Pearson, so nothing passes a ratio of 0.99 on fewer than 459
-pictures. In general it is the bound of Gaffke (2005), whose coverage Learned-Miller and Thomas ("A
-New Confidence Interval for the Mean of a Bounded Random Variable", 2019) found to hold wherever
-they looked. What is weighted is the influence of each picture on AP. `benchmarks/promotion_gates.py`
-shows how often it errs.
+whenever no such picture is among those that it is judged by. For losses that are all or nothing,
+on pictures alike, the bound is exactly that of Clopper and Pearson, so nothing passes a ratio of
+0.99 on fewer than 459 pictures. In general it is that of Gaffke (2005), whose coverage
+Learned-Miller and Thomas ("A New Confidence Interval for the Mean of a Bounded Random Variable",
+2019) found to hold wherever they looked. What is weighted is the influence of each picture on AP.
+`benchmarks/promotion_gates.py` shows how often it errs.
 """
 
 import io
@@ -19,16 +19,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, log
 
 import numpy as np
 
 from mmdet_jetson.contract.matches import IOU_THRESHOLDS
 from mmdet_jetson.promotion.precision import Curve
+from mmdet_jetson.promotion.resampling import bounds, typical
 
-CONFIDENCE = 0.99
-"""Of each bound of a comparison."""
-DRAWS, PIECE = 2000, 500
+AP50 = 0.5
+"""The IoU from which on a detection has found an object, for AP50."""
 FEWEST_PICTURES = 10
 """With an object. Below it no bound is told: so few weights say little of any other pictures."""
 
@@ -127,15 +126,13 @@ def precision_of_classes(matches: Matches) -> dict[str, float | None]:
     return found
 
 
-def fewest_pictures(ratio: float) -> int:
-    """How many pictures with an object a model needs at least to be shown not to be worse.
-
-    It may lose everything on 1 - ``ratio`` of all pictures: so many have to be seen that one of
-    these is among them, with the confidence of the gate. 459 for 0.99, as in MLPerf's rule.
-    """
-    if not 0 < ratio < 1:
-        return FEWEST_PICTURES
-    return max(FEWEST_PICTURES, ceil(log(1 - CONFIDENCE) / log(ratio)))
+def found_from(matches: Matches, score: float) -> tuple[int, int]:
+    """How many detections from a score on found an object, at an IoU of 0.5, and how many none."""
+    flag = np.uint16(1 << IOU_THRESHOLDS.index(AP50))
+    # Scores were rounded to float32: so has to be what they are compared with.
+    counts = (matches.score >= np.float32(score)) & ((matches.ignored & flag) == 0)
+    right = int(np.count_nonzero((matches.matched[counts] & flag) != 0))
+    return right, int(np.count_nonzero(counts)) - right
 
 
 def compare(model: Matches, other: Matches, ratio: float) -> Comparison | None:
@@ -145,15 +142,13 @@ def compare(model: Matches, other: Matches, ratio: float) -> Comparison | None:
     """
     if not belong_together(model, other) or model.pictures_with_objects < FEWEST_PICTURES:
         return None
-    mine, others = average_precision(model), average_precision(other)
-    if mine is None or others is None:
-        return None
-    difference = mine - ratio * others
-    lost, found = _unseen(model, 0), _unseen(model, 1)
-    changes = _influences(model) - ratio * _influences(other)
-    low, high = _bounds(changes, lost.of_picture, found.of_picture)
+    mine, others = _measured(model), _measured(other)
+    difference = mine.average - ratio * others.average
+    changes = mine.influences - ratio * others.influences
+    (lost, weakest), (found, _) = (_unseen(model, to - mine.averages) for to in (0, 1))
+    low, high = bounds(changes, lost, found)
     pictures = model.pictures_with_objects
-    return Comparison(difference, difference + low, difference + high, pictures, lost.label)
+    return Comparison(difference, difference + low, difference + high, pictures, weakest)
 
 
 def belong_together(model: Matches, other: Matches) -> bool:
@@ -162,94 +157,46 @@ def belong_together(model: Matches, other: Matches) -> bool:
     return same_names and bool((model.objects == other.objects).all())
 
 
+def are_the_same(model: Matches, other: Matches) -> bool:
+    """Whether two models detect exactly the same."""
+    names = ("picture", "label", "score", "matched", "ignored")
+    return belong_together(model, other) and all(
+        np.array_equal(getattr(model, name), getattr(other, name)) for name in names
+    )
+
+
 @dataclass(frozen=True)
-class _Unseen:
-    """What AP would change by if a model found nothing, or all, on a picture like each of these.
+class _Measured:
+    """AP of each class with an object, and how fast their mean grows with each picture's weight."""
 
-    ``of_picture`` adds up to what it would change by if that were so on all of them. ``label`` is
-    the class that this is about; "" for all.
-    """
-
-    of_picture: np.ndarray
-    label: str
+    averages: np.ndarray
+    influences: np.ndarray
 
     @property
-    def of_one(self) -> float:
-        """The change by one more such picture."""
-        return typical(self.of_picture)
+    def average(self) -> float:
+        return float(self.averages.mean())
 
 
-def _unseen(model: Matches, finds: int) -> _Unseen:
-    """The worst that can happen on a picture: to all classes, or to one that is on few pictures."""
+def _measured(matches: Matches) -> _Measured:
+    averages, influences = [], np.zeros(len(matches.pictures))
+    for label in _judged(matches):
+        curves = list(_curves(matches, label))
+        averages.append(np.mean([each.average() for each in curves]))
+        influences += np.mean([each.influences() for each in curves], axis=0)
+    return _Measured(np.array(averages), influences / len(averages))
+
+
+def _unseen(model: Matches, changes: np.ndarray) -> tuple[np.ndarray, str]:
+    """The worst that can happen on a picture: to all classes, or to one that is on few pictures.
+
+    ``changes`` are those of each class's AP where it happens on all pictures. Gives the share of
+    each picture in what that does to AP, and the class; "" for all.
+    """
     labels = _judged(model)
-    changes = np.zeros((len(model.pictures), len(labels)))
-    for place, label in enumerate(labels):
-        objects = model.objects[:, label]
-        average = np.mean([each.average() for each in _curves(model, label)])
-        changes[:, place] = (finds - average) * objects / objects.sum() / len(labels)
-    each = [_Unseen(changes[:, i], model.classes[label]) for i, label in enumerate(labels)]
-    return max([_Unseen(changes.sum(axis=1), ""), *each], key=lambda unseen: abs(unseen.of_one))
-
-
-def typical(shares: np.ndarray) -> float:
-    """The share of the picture on which whatever is shared out is on average."""
-    total = float(shares.sum())
-    return float((shares**2).sum()) / total if total else 0.0
-
-
-def _bounds(changes: np.ndarray, lost: np.ndarray, found: np.ndarray) -> tuple[float, float]:
-    """What a difference may be lower and higher by, each with the confidence of the gate.
-
-    ``changes`` are the influences of the pictures on it; ``lost`` and ``found`` what may happen on
-    a picture like each.
-    """
-    columns = np.stack([changes, np.ones(len(changes)), lost, found], axis=1)
-    drawn = []
-    for weights in _weights(len(changes)):
-        change, total, all_lost, all_found = (weights[:, :-1] @ columns).T
-        seen, unseen = change * len(changes) / total, weights[:, -1]
-        drawn.append(
-            [
-                seen + _one_more(each, all_of, unseen)
-                for each, all_of in ((lost, all_lost), (found, all_found))
-            ]
-        )
-    low, high = np.sort(np.concatenate(drawn, axis=1), axis=1)
-    rank = round((1 - CONFIDENCE) * DRAWS)
-    return float(low[rank - 1]), float(high[-rank])
-
-
-def _one_more(shares: np.ndarray, weighted: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The change by one more picture of a weight, beside all those that it is like."""
-    one = typical(shares)
-    if not one:
-        return np.zeros_like(weighted)
-    more: np.ndarray = shares.sum() * weight * one / (weighted + weight * one)
-    return more
-
-
-def _weights(pictures: int) -> Iterator[np.ndarray]:
-    """Weights of pictures and of one more, `DRAWS` times, in pieces; always the same ones.
-
-    The weight of the picture that was not seen takes every size in turn: the bounds hang on it.
-    The stream of a RandomState is the only one that NumPy keeps the same in all versions, and a
-    verdict has to come out again.
-    """
-    stream = np.random.RandomState(0)
-    for start in range(0, DRAWS, PIECE):
-        shares = stream.random_sample((PIECE, pictures + 1))
-        shares[:, -1] = (np.arange(start, start + PIECE) + shares[:, -1]) / DRAWS
-        yield -np.log(1 - shares)
-
-
-def _influences(matches: Matches) -> np.ndarray:
-    """How fast AP grows with the weight of each picture."""
-    labels = _judged(matches)
-    total = np.zeros(len(matches.pictures))
-    for label in labels:
-        for curve in _curves(matches, label):
-            total += curve.influences()
-    return total / (len(labels) * len(IOU_THRESHOLDS))
+    objects = model.objects[:, labels]
+    shares = objects / objects.sum(axis=0) * changes / len(labels)
+    each = [(shares[:, i], model.classes[label]) for i, label in enumerate(labels)]
+    return max([(shares.sum(axis=1), ""), *each], key=lambda unseen: abs(typical(unseen[0])))
 
 
 def _judged(matches: Matches) -> list[int]:

@@ -12,15 +12,13 @@ from pathlib import Path
 import msgspec
 
 from mmdet_jetson.bundles.making import CREATED
-from mmdet_jetson.contract.matches import MATCHES
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.promotion.incumbents import embed
 from mmdet_jetson.promotion.records import Record
 from mmdet_jetson.promotion.verdicts import KIND, Verdict, encode
 from mmdet_jetson.store import Artifact, Bundle, Provenance, Store
 
-VERDICT, INCUMBENT = "verdict.json", "incumbent"
-OF_INCUMBENT = ("metrics.json", MATCHES)
-"""What is kept of the incumbent's evaluation: all that a gate reads of one."""
+VERDICT = "verdict.json"
 UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
 
 
@@ -39,9 +37,7 @@ def keep(
         folder.mkdir()
         (folder / VERDICT).write_bytes(encode(verdict))
         if incumbent_evaluation:
-            there = {layer.title for layer in incumbent_evaluation.layers}
-            kept = [each for each in OF_INCUMBENT if each in there]
-            store.checkout(incumbent_evaluation, folder / INCUMBENT, kept)
+            embed(store, incumbent_evaluation, folder)
         return store.put(KIND, folder, _provenance(verdict, bundle), (), bundle.descriptor)
 
 

@@ -1,23 +1,32 @@
 """The records of a channel: a numbered list in ``channels/NAME.toml``, each naming the one before.
 
-A record's digest is over all that it says, the digest of the record before it included, so one that
-is changed, removed, moved or put in between is found by what follows it. Of the last record only git
-knows whether it was there: `chain` compares with an earlier state of the file, too.
+A record's digest is over all that it says, the digest of the record before it included, so one
+that is changed, removed, moved or put in between is found by what follows it. Of the last record
+only git knows whether it was there: `chain` compares with an earlier state of the file, too.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import msgspec
 
+from mmdet_jetson.config.toml import Positive, pattern
 from mmdet_jetson.store import oci
 
-PROMOTE, ROLLBACK, RELEASE = "promote", "rollback", "release"
+PROMOTE: Literal["promote"] = "promote"
+ROLLBACK: Literal["rollback"] = "rollback"
+RELEASE: Literal["release"] = "release"
 """What a record does. A rollback also holds the channel: nothing is promoted until a release."""
+
+Digest = Annotated[str, pattern(r"^sha256:[0-9a-f]{64}\Z", "a digest is sha256: and 64 digits")]
+DigestOrNone = Annotated[
+    str, pattern(r"^(sha256:[0-9a-f]{64})?\Z", "a digest is sha256: and 64 digits, or nothing")
+]
 
 
 class Override(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A gate that did not pass and was overridden: the gate as `Judged.name` has it, who and why."""
+    """A gate that did not pass and was overridden, as `Judged.name` has it; who did, and why."""
 
     gate: str
     outcome: str
@@ -45,25 +54,25 @@ class Record(
         digest: of this record, over everything else in it.
     """
 
-    sequence: int
-    action: str
-    bundle: str
+    sequence: Positive
+    action: Literal["promote", "rollback", "release"]
+    bundle: Digest
     name: str = ""
-    verdict: str = ""
-    policy: str = ""
+    verdict: DigestOrNone = ""
+    policy: DigestOrNone = ""
     restores: int | None = None
     undoes: tuple[int, ...] = ()
     released: bool = False
     """Whether it ended a hold: of a promotion, by ``--release``."""
-    validation: str = ""
+    validation: DigestOrNone = ""
     judged: int = 0
     overrides: tuple[Override, ...] = ()
     who: str
     run: str = ""
     at: str
     reason: str = ""
-    previous: str = ""
-    digest: str = ""
+    previous: DigestOrNone = ""
+    digest: DigestOrNone = ""
 
 
 def digest_of(record: Record) -> str:

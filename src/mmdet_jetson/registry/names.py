@@ -15,6 +15,7 @@ from mmdet_jetson.store.naming import digest_start
 _KEEPING = re.compile(r"digest\.[0-9a-f]{64}|sha256-[0-9a-f]{64}.*")
 _OF_RUN = re.compile(r"(.+?)\.([a-z]+(?:-.+)?)")
 """A run and a step of it, or its bundle: the names that move with every run."""
+_OF_CHANNEL = re.compile(r"channel-([A-Za-z0-9_][A-Za-z0-9_-]*?)(?:-([1-9][0-9]*))?")
 Root = tuple[str, Descriptor]
 """A tag, or "" where a digest was asked for, and what it names."""
 
@@ -31,7 +32,22 @@ def is_name(tag: str) -> bool:
 
 def is_release(tag: str) -> bool:
     """Whether a bundle's tag is a name that it was given, such as v1.2, and stays with it."""
-    return is_name(tag) and not tag.endswith(".bundle")
+    moves = tag.endswith(".bundle") or ((of := channel_of(tag)) and not of[1])
+    return is_name(tag) and not moves
+
+
+def channel_tag(channel: str, sequence: int = 0) -> str:
+    """Give the tag of the bundle that a record of a channel names; without one, of the last.
+
+    That moves with every record, and those with a number stay.
+    """
+    return f"channel-{channel}-{sequence}" if sequence else f"channel-{channel}"
+
+
+def channel_of(tag: str) -> tuple[str, int] | None:
+    """Give the channel and the record's number, or 0, that a tag is for; None for any other tag."""
+    match = _OF_CHANNEL.fullmatch(tag)
+    return (match[1], int(match[2] or 0)) if match else None
 
 
 def _run_of(tag: str) -> str:

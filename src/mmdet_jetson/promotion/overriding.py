@@ -1,0 +1,88 @@
+"""Overrides: gates that did not pass, and that somebody answers for by name."""
+
+from collections.abc import Sequence
+
+from mmdet_jetson.config.toml import nearest
+from mmdet_jetson.contract.report import FAIL, PASS
+from mmdet_jetson.errors import ConfigError, GateFailed, NotProven, UserError
+from mmdet_jetson.promotion.policy import Policy
+from mmdet_jetson.promotion.records import Override
+from mmdet_jetson.promotion.verdicts import Judged, Verdict
+
+NEVER = ("parts", "belonging")
+"""Gates that nobody may override: a bundle that they refuse is not what it says."""
+
+
+def overrides_of(
+    verdict: Verdict, policy: Policy, asked: Sequence[str], who: str, because: str
+) -> tuple[Override, ...]:
+    """What somebody asked to override, as ``GATE`` or ``GATE:SUBJECT``, each with its outcome.
+
+    Raises:
+        UserError: one is no gate, has passed, or may not be overridden; or nobody says why.
+    """
+    if asked and not because.strip():
+        raise ConfigError("--override: nobody says why", '--because "..."')
+    if because and not asked:
+        raise ConfigError("--because: nothing is overridden", "--override GATE, or leave it out")
+    found = dict.fromkeys(each for name in asked for each in _meant(verdict, policy, name))
+    return tuple(
+        Override(gate=each.name, outcome=each.outcome, who=who, because=because.strip())
+        for each in found
+    )
+
+
+def uncovered(verdict: Verdict, overrides: Sequence[Override]) -> list[Judged]:
+    """The gates that have not passed and that nobody overrides."""
+    covered = {each.gate for each in overrides}
+    return [each for each in verdict.gates if each.outcome != PASS and each.name not in covered]
+
+
+def is_fixed(policy: Policy, judged: Judged) -> bool:
+    """Whether nobody may override this."""
+    fixed = {*NEVER, *policy.fixed}
+    return judged.gate in fixed or judged.name in fixed
+
+
+def refuse_unproven(verdict: Verdict, overrides: Sequence[Override], policy: Policy) -> None:
+    """Refuse a bundle that its policy does not let into the channel.
+
+    Raises:
+        GateFailed: a gate failed that nobody overrides.
+        NotProven: none failed, and one is inconclusive; or nothing was judged at all.
+    """
+    left = uncovered(verdict, overrides)
+    if not verdict.gates:
+        raise NotProven(f"nothing was judged for {verdict.channel}", "add gates to its policy")
+    for error, outcome in ((GateFailed, FAIL), (NotProven, "")):
+        if first := [each for each in left if outcome in ("", each.outcome)]:
+            mend = "what passes; or, where somebody answers for it: --override "
+            raise error(
+                f"not promoted to {verdict.channel}: {_said(left, first[0])}",
+                "a bundle that passes: nobody may override that"
+                if is_fixed(policy, first[0])
+                else f'{mend}{first[0].name} --because "..."',
+            )
+
+
+def _said(left: Sequence[Judged], first: Judged) -> str:
+    more = f" ({len(left) - 1} more did not pass)" if len(left) > 1 else ""
+    return f"{first.name} is {first.outcome}: {first.sentence.rstrip('.')}{more}"
+
+
+def _meant(verdict: Verdict, policy: Policy, name: str) -> list[Judged]:
+    """What a name stands for: one judgement, or all of a gate that did not pass."""
+    named = [each for each in verdict.gates if name in (each.gate, each.name)]
+    if not named:
+        known = dict.fromkeys(each.name for each in verdict.gates if each.outcome != PASS)
+        raise UserError(f"--override {name}: no gate judged that", nearest(name, known))
+    left = [each for each in named if each.outcome != PASS]
+    if not left:
+        raise UserError(f"--override {name}: it passed", "leave it out")
+    for each in left:
+        if is_fixed(policy, each):
+            raise UserError(
+                f"--override {name}: nobody may override that, {each.outcome}: {each.sentence}",
+                "a bundle that passes",
+            )
+    return left

@@ -1,0 +1,42 @@
+"""What git has of a channel file: its authority on which records there are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdet_jetson.processes import ProcessFailed, output_of
+from mmdet_jetson.promotion.channel_file import parse
+from mmdet_jetson.promotion.records import Record
+
+
+def published(path: Path) -> tuple[Record, ...] | None:
+    """The records that others have seen: at the merge base with what this branch comes from.
+
+    Without such, those of the last commit; None without git, or where it has no such file. While
+    git merges or rebases, what it has of this side is just what gives way.
+
+    Raises:
+        UserError: git's state of the file cannot be read.
+    """
+    git = ["git", "-C", str(path.parent)]
+    for base in (["merge-base", "HEAD", "@{upstream}"], ["merge-base", "HEAD", "origin/HEAD"]):
+        try:
+            return _at(git, output_of([*git, *base]), path)
+        except (ProcessFailed, UnicodeDecodeError):
+            continue
+    try:
+        output_of([*git, "rev-parse", "--verify", "--quiet", "HEAD"])
+        if any(_exists(git, state) for state in ("MERGE_HEAD", "rebase-merge", "rebase-apply")):
+            return None
+        return _at(git, "HEAD", path)
+    except (ProcessFailed, UnicodeDecodeError):
+        return None
+
+
+def _at(git: Sequence[str], commit: str, path: Path) -> tuple[Record, ...]:
+    content = output_of([*git, "show", f"{commit}:./{path.name}"])
+    return parse(content.encode(), f"{path} at {commit[:10]}")
+
+
+def _exists(git: Sequence[str], state: str) -> bool:
+    found = Path(output_of([*git, "rev-parse", "--git-path", state]))
+    return (found if found.is_absolute() else Path(git[2]) / found).exists()

@@ -1,0 +1,465 @@
+"""`invoke push channel-NAME`, `invoke verify` and `invoke channels`, as they are typed."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+import pytest
+import small_releases
+from in_process import Commands
+from registry_server import RegistryServer
+from small_mirrored import SmallChannel, small_channel
+from small_releases import PC, SmallRun
+
+from mmdet_jetson.cli import drifting
+from mmdet_jetson.config.images import load_images
+from mmdet_jetson.config.settings import ROOT
+from mmdet_jetson.promotion.records import Override
+from mmdet_jetson.promotion.verdicts import Judged
+from mmdet_jetson.store import Store
+
+DEMO = ("--config", "configs/demo.toml")
+FAILED = (Judged(gate="latency", subject=PC, outcome="fail", sentence="It is slow."),)
+DID = Override(
+    gate=f"latency:{PC}", outcome="fail", who="Ada <ada@example.com>", because="a\x1b[31m demo"
+)
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MMDET_JETSON_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MMDET_JETSON_CHANNELS", str(tmp_path / "channels"))
+    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "artifacts"))
+    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def channel(tmp_path: Path) -> SmallChannel:
+    return small_channel(tmp_path, "v1", "v2", "v3")
+
+
+@pytest.fixture
+def server() -> Iterator[RegistryServer]:
+    with RegistryServer() as running:
+        yield running
+
+
+def test_a_channel_goes_to_a_registry_and_is_verified_there(
+    channel: SmallChannel, server: RegistryServer, invoke: Commands
+) -> None:
+    place = server.place("team/mugs")
+    code, said = invoke("push", "channel-staging", "--to", place)
+    assert code == 0, said
+    assert f"channel-staging: v3 ({channel.records[2].bundle[7:19]}), record 3 of 3\n" in said
+    assert "pushed channel staging: records 1 to 3 new, 0.0 MB of 0.0 MB sent to docker://" in said
+    assert (
+        "pushed channel staging: no new record"
+        in invoke("push", "channel-staging", "--to", place)[1]
+    )
+    code, said = invoke("verify", "--mirror", place)
+    assert (code, said.splitlines()[-1].startswith("clean: ")) == (0, True), said
+    assert said.endswith(", 1 channel\n")
+    channel.promote("v4")
+    code, said = invoke("verify", "--mirror", place)
+    assert code == 0
+    assert f"note: channel staging: {place} is behind, it lacks record 4\n" in said
+    assert f"  try: invoke push channel-staging --to {place}\n" in said
+
+
+def test_the_registry_of_the_configuration(
+    channel: SmallChannel, server: RegistryServer, invoke: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured = [*DEMO, "--set", f"store.registry={server.place('team/mugs')}"]
+    assert invoke("push", "channel-staging", *configured)[0] == 0
+    assert invoke("verify", "--mirror", *configured)[0] == 0
+    monkeypatch.setenv("MMDET_JETSON_OFFLINE", "1")
+    count = len(server.asked)
+    assert invoke("verify", *configured)[0] == 0
+    code, said = invoke("verify", "--mirror", *configured)
+    assert (code, "is not reached: MMDET_JETSON_OFFLINE is 1" in said) == (1, True)
+    assert len(server.asked) == count
+
+
+def test_a_fork_is_refused_found_and_mended(
+    channel: SmallChannel, server: RegistryServer, invoke: Commands, tmp_path: Path
+) -> None:
+    place = server.place("team/mugs")
+    other = small_channel(tmp_path / "other", "v1", "v2", "v9")
+    channels, artifacts = str(other.path.parent), str(other.store.root)
+    with pytest.MonkeyPatch.context() as there:
+        there.setenv("MMDET_JETSON_CHANNELS", channels)
+        there.setenv("MMDET_JETSON_ARTIFACTS", artifacts)
+        assert invoke("push", "channel-staging", "--to", place)[0] == 0
+    code, said = invoke("push", "channel-staging", "--to", place)
+    assert code == 1
+    assert "error: channel staging has forked in docker://" in said
+    code, verified = invoke("verify", "--mirror", place)
+    said = verified
+    assert code == 1
+    assert f"channel staging: {place} has forked: channel-staging-3 is bundle" in said
+    assert "error: 1 problem in " in said
+    # As the hint says: git decides, and here it is ours that was merged.
+    wanted = channel.records[2].bundle
+    code, said = invoke("push", "v2", "--to", f"{place}:channel-staging-3")
+    assert code == 1
+    assert "error: channel-staging-3 is not what v2 is: by " in said
+    assert f"invoke push {wanted} --to {place}:channel-staging-3` mends it" in verified
+    assert invoke("push", wanted, "--to", f"{place}:channel-staging-3")[0] == 0
+    code, said = invoke("push", "channel-staging", "--to", place)
+    assert (code, f"invoke push {wanted} --to {place}:channel-staging` mends it" in said) == (
+        1,
+        True,
+    )
+    assert invoke("push", wanted, "--to", f"{place}:channel-staging")[0] == 0
+    code, said = invoke("push", "channel-staging", "--to", place)
+    assert code == 0, said
+    assert invoke("verify", "--mirror", place)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("push channel-staging --to oci:NEW:v1", "channel-staging goes by its own tags, and not by 'v1'"),
+        ("push channel-staging --to oci:NEW --no-evidence", "channel-staging without evidence would prove nothing"),
+        ("push channel-stging --to oci:NEW", "channel-stging stands for a channel, and there is no"),
+        ("push channel-stging --to oci:NEW", "did you mean 'channel-staging'?"),
+        ("push channel-staging-9 --to oci:NEW", "nothing in the store is called 'channel-staging-9'"),
+        ("push v1 --to oci:NEW:channel-staging", "channel-staging is not what v1 is: by"),
+        ("push v1 --to oci:NEW:channel-staging-7", "no bundle, for there is no such record"),
+        ("push v1 --to oci:NEW:channel-other", "channel other has no records in"),
+        ("bundle --config configs/demo.toml --name channel-x", "it could be taken for a digest, or for a tag"),
+        ("verify --mirror oci:NEW:v1", "names one thing in it"),
+        ("verify --mirror oci:NEW", "there is no OCI layout at"),
+        ("verify --mirror what", "'what' is not the name of a place"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(
+    channel: SmallChannel, invoke: Commands, tmp_path: Path, words: str, sentence: str
+) -> None:
+    code, said = invoke(*words.replace("NEW", str(tmp_path / "new")).split(" "))
+    assert code
+    assert sentence in said
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_a_record_says_may_go_by_its_own_tag(
+    channel: SmallChannel, invoke: Commands, tmp_path: Path
+) -> None:
+    place = f"oci:{tmp_path}/new"
+    assert invoke("push", "channel-staging-2", "--to", place)[0] == 0
+    channel.store.tag(channel.bundle("v1"), "channel-staging-3")
+    code, said = invoke("push", "channel-staging-3", "--to", place)
+    assert code == 1
+    assert "record 3 was replaced: its tag names bundle" in said
+
+
+def test_a_broken_chain_is_neither_pushed_nor_verified(
+    channel: SmallChannel, invoke: Commands, tmp_path: Path
+) -> None:
+    text = channel.path.read_text()
+    channel.path.write_text(
+        text.replace("v2 is better", "v2 is \x1b better".replace("\x1b", "much"))
+    )
+    code, said = invoke("push", "channel-staging", "--to", f"oci:{tmp_path}/new")
+    assert code == 1
+    assert "record 2 was changed: its digest is of something else" in said
+    assert not (tmp_path / "new").exists()
+    code, said = invoke("verify")
+    assert code == 1
+    assert "channel staging: record 2 was changed" in said
+    code, said = invoke("channels")
+    assert code == 1
+    assert "staging: record 2 was changed" in said
+    channel.path.write_text("what\x1b[31m?")
+    for words in (["verify"], ["channels"], ["push", "channel-staging", "--to", "oci:new"]):
+        code, said = invoke(*words)
+        assert code == 1
+        assert "is no channel file" in said
+        assert "\x1b[31m" not in said
+
+
+def test_verify_mends_tags(channel: SmallChannel, invoke: Commands) -> None:
+    channel.store.tag(channel.bundle("v4"), "channel-staging-4")
+    channel.store.tag(channel.bundle("stranger"), "channel-staging")
+    code, said = invoke("verify")
+    assert code == 1
+    assert "was begun and not written; its tag is left" in said
+    assert "which no record of the channel has" in said
+    code, said = invoke("verify", "--mend")
+    assert (code, "channel staging: the store's tags name what its records do" in said) == (0, True)
+    code, said = invoke("verify")
+    assert (code, said.startswith("clean: ")) == (0, True), said
+
+
+def test_a_fresh_clone_is_clean_and_says_what_to_pull(
+    channel: SmallChannel, invoke: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"oci:{tmp_path}/mirror"
+    invoke("push", "channel-staging", "--to", place)
+    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "fresh"))
+    code, said = invoke("verify")
+    assert code == 0
+    assert "note: channel staging: the bundles of records 1 to 3 are not here\n" in said
+    assert "  try: invoke pull channel-staging\n" in said
+    assert "clean: no store at" in said
+    code, said = invoke("channels")
+    assert code == 0
+    assert "  its bundle is not here: invoke pull channel-staging\n" in said
+    assert invoke("pull", "channel-staging", "--from", place)[0] == 0
+    code, said = invoke("verify")
+    assert code == 0, said
+    assert "records 1 to 2 are not here" in said
+    assert "its bundle is not here" not in invoke("channels")[1]
+    # Its tag follows what comes later.
+    channel.promote("v4")
+    with pytest.MonkeyPatch.context() as there:
+        there.setenv("MMDET_JETSON_ARTIFACTS", str(channel.store.root))
+        assert invoke("push", "channel-staging", "--to", place)[0] == 0
+    code, said = invoke("pull", "channel-staging", "--from", place)
+    assert (code, "channel-staging named" in said) == (0, True), said
+    assert invoke("verify")[0] == 0
+
+
+def test_without_a_channel_nothing_is_said_of_one(
+    run: SmallRun, invoke: Commands, tmp_path: Path
+) -> None:
+    assert "channel" not in invoke("verify")[1]
+    assert "there is no channel here to compare" in invoke("verify", "--mirror", "oci:x")[1]
+    code, said = invoke("channels", "--config", str(tmp_path / "none.toml"))
+    assert (code, said.startswith("there is no channel yet: `invoke promote")) == (0, True), said
+    assert invoke("channels")[1] == (
+        "staging: nothing has been promoted yet\nproduction: nothing has been promoted yet\n"
+    )
+
+
+@pytest.fixture
+def run(whole_run: SmallRun, tmp_path: Path) -> SmallRun:
+    return small_releases.copy_of(whole_run, tmp_path)
+
+
+@pytest.fixture
+def release(run: SmallRun, invoke: Commands, tmp_path: Path) -> SmallChannel:
+    """A channel with a bundle of a whole run in it, a gate of which was overridden."""
+    assert invoke("bundle", *DEMO, "--name", "v1.2")[0] == 0
+    made = SmallChannel(Store(tmp_path / "artifacts"), tmp_path / "channels/staging.toml")
+    made.promote("v1.2", FAILED, overrides=(DID,), reason="it \x1b[31m is better")
+    return made
+
+
+def test_what_is_where(release: SmallChannel, invoke: Commands) -> None:
+    code, said = invoke("channels")
+    assert code == 0
+    digest = release.records[0].bundle[7:19]
+    assert f"staging: v1.2 ({digest}), since 2026-11-02 10:00 (" in said
+    assert "  record 1 of 1, promoted by Ada <ada@example.com>: it ?[31m is better\n" in said
+    assert "  verdict: fail, 1 gate was overridden\n" in said
+    assert f"  overridden: latency:{PC} (fail) by Ada <ada@example.com>: a?[31m demo\n" in said
+    assert f"\n  {PC}   " in said.replace("     ", "   ")
+    assert "AP 0.750   p" in said
+    assert "held" not in said
+    assert "production: nothing has been promoted yet\n" in said
+    release.promote("v9")
+    release.roll_back(1, reason="it broke")
+    said = invoke("channels")[1]
+    assert "  record 3 of 3, rolled back to record 1 by Ada <ada@example.com>: it broke\n" in said
+    assert "  held by record 3 (rollback of v1.2 by Ada" in said
+    assert f"  overridden: latency:{PC} (fail) by Ada" in said  # for ever
+    release.release()
+    said = invoke("channels")[1]
+    assert "held" not in said
+    assert "  record 3 of 4, rolled back to record 1" in said
+
+
+def test_channels_for_programs(release: SmallChannel, invoke: Commands) -> None:
+    release.promote("v9")
+    release.roll_back(1)
+    code, said = invoke("channels", "--json")
+    assert code == 0
+    told = json.loads(said)
+    assert told["drift"] is None
+    assert told["flaws"] == []
+    staging, production = told["channels"]
+    assert (production["channel"], production["bundle"], production["records"]) == (
+        "production",
+        None,
+        0,
+    )
+    assert staging["bundle"] == release.records[0].bundle
+    assert (staging["records"], staging["name"], staging["since"]) == (
+        3,
+        "v1.2",
+        release.records[2].at,
+    )
+    assert staging["held_by"]["sequence"] == 3
+    assert staging["verdict"] == "fail"
+    assert staging["overrides"] == [msgspec.to_builtins(DID)]
+    assert staging["figures"]["checkpoint"]["AP"] == 0.75
+    assert staging["figures"][PC]["p99"] == 3.5
+    assert staging["is_here"] is True
+
+
+# What has drifted.
+
+
+@pytest.fixture
+def images(
+    server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> RegistryServer:
+    """Base images that are pinned to what a registry of here has."""
+    store = small_channel(tmp_path / "bases", "old", "new").store
+    pinned = store.bundle("old")
+    assert pinned
+    images = load_images(ROOT / "configs/images.toml")
+    reference = f"{server.address}/team/base:22.04"
+    text = (ROOT / "configs/images.toml").read_text()
+    for name in images.references():
+        text = text.replace(f'"{name}"', f'"{reference}"')
+    project = tmp_path / "project"
+    (project / "configs").mkdir(parents=True)
+    (project / "docker").symlink_to(ROOT / "docker")
+    (project / "configs/images.toml").write_text(text)
+    lock = {reference: {"digest": pinned.digest, "resolved": "2026-01-02"}}
+    (project / "configs/images.lock").write_text(json.dumps(lock))
+    monkeypatch.setattr(drifting, "images_file", lambda _: project / "configs/images.toml")
+    server.repository("team/base").manifests[pinned.digest] = ("", b"")
+    with_manifest(server, store, "old")
+    with_manifest(server, store, "new")
+    server.repository("team/base").tags["22.04"] = pinned.digest
+    return server
+
+
+def with_manifest(server: RegistryServer, store: Store, name: str) -> None:
+    bundle = store.bundle(name)
+    assert bundle
+    content = (store.root / "blobs/sha256" / bundle.digest[7:]).read_bytes()
+    kind = "application/vnd.oci.image.index.v1+json"
+    server.repository("team/base").manifests[bundle.digest] = (kind, content)
+
+
+@pytest.fixture
+def today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day after all evidence was made."""
+
+    class Today(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return datetime(2026, 11, 3, tzinfo=timezone.utc)
+
+    monkeypatch.setattr(drifting, "datetime", Today)
+
+
+@pytest.mark.usefixtures("today")
+def test_nothing_has_drifted(
+    release: SmallChannel, images: RegistryServer, invoke: Commands
+) -> None:
+    code, said = invoke("channels", "--check")
+    assert (code, said.splitlines()[-1]) == (0, "nothing has drifted"), said
+    assert json.loads(invoke("channels", "--check", "--json")[1])["drift"] == []
+
+
+@pytest.mark.usefixtures("today")
+def test_a_base_that_moved(release: SmallChannel, images: RegistryServer, invoke: Commands) -> None:
+    tags = images.repository("team/base").tags
+    digests = list(images.repository("team/base").manifests)
+    old = tags["22.04"]
+    tags["22.04"] = next(each for each in digests if each != old)
+    code, said = invoke("channels", "--check")
+    assert code == 3
+    assert (
+        f"drift: {images.address}/team/base:22.04: it is {tags['22.04'][7:19]} now, and was "
+        in said
+    )
+    assert f"{old[7:19]} when it was pinned on 2026-01-02" in said
+    assert "invoke images.pin" in said
+    del tags["22.04"]
+    code, said = invoke("channels", "--check")
+    assert (code, "it is not there any more" in said) == (3, True), said
+
+
+@pytest.mark.usefixtures("today")
+def test_a_registry_of_bases_that_refuses(
+    release: SmallChannel, images: RegistryServer, invoke: Commands
+) -> None:
+    images.auth = "basic"
+    code, said = invoke("channels", "--check")
+    assert code == 4
+    assert "not known: " in said
+    assert "its registry was not asked: " in said
+
+
+@pytest.mark.usefixtures("images")
+def test_evidence_that_grew_old(release: SmallChannel, invoke: Commands, tmp_path: Path) -> None:
+    config = tmp_path / "configs"
+    config.mkdir()
+    for name in ("demo.toml", "targets.toml", "sources.toml"):
+        (config / name).write_text((ROOT / "configs" / name).read_text())
+    (config / "promotion.toml").write_text("[staging]\nmax_evidence_days = 1\n")
+    words = ("channels", "--check", "--config", str(config / "demo.toml"))
+    code, said = invoke(*words)
+    assert code == 3
+    assert "drift: staging: The oldest evidence, " in said
+    assert "1 days are allowed, until 2026-11-02." in said
+    (config / "promotion.toml").write_text("[other]\nmax_evidence_days = 1\n")
+    code, said = invoke(*words)
+    assert (code, "not known: staging: " in said) == (4, True), said
+    assert "there is no table [staging]" in said
+
+
+@pytest.mark.usefixtures("images", "today")
+def test_what_is_not_here_may_be_old(
+    release: SmallChannel, invoke: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "empty"))
+    code, said = invoke("channels", "--check")
+    assert code == 4
+    assert "not known: staging: its bundle is not here" in said
+    assert "try: invoke pull channel-staging" in said
+
+
+@pytest.mark.usefixtures("today")
+def test_a_mirror_that_forked_or_cannot_be_asked(
+    release: SmallChannel, images: RegistryServer, invoke: Commands, tmp_path: Path
+) -> None:
+    place = images.place("team/mugs")
+    configured = ("channels", "--check", *DEMO, "--set", f"store.registry={place}")
+    assert invoke(*configured)[0] == 0  # it is behind
+    assert invoke("push", "channel-staging", "--to", place)[0] == 0
+    assert invoke(*configured)[0] == 0
+    stranger = release.bundle("stranger")
+    images.repository("team/mugs").tags["channel-staging-1"] = stranger.digest
+    with_manifest_of(images, release.store, stranger.digest)
+    code, said = invoke(*configured)
+    assert code == 3
+    assert f"drift: staging: {place} has forked: channel-staging-1 is bundle" in said
+    code, said = invoke("channels", "--mirror", place)
+    assert (code, "has forked" in said) == (3, True), said
+    code, said = invoke("channels", "--check", "--mirror", f"oci:{tmp_path}/none")
+    assert (code, "it cannot be asked: there is no OCI layout" in said) == (4, True), said
+
+
+def with_manifest_of(server: RegistryServer, store: Store, digest: str) -> None:
+    content = (store.root / "blobs/sha256" / digest[7:]).read_bytes()
+    kind = "application/vnd.oci.image.index.v1+json"
+    server.repository("team/mugs").manifests[digest] = (kind, content)
+
+
+def test_offline_nothing_is_asked(
+    release: SmallChannel, images: RegistryServer, invoke: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMDET_JETSON_OFFLINE", "1")
+    configured = ("--set", f"store.registry={images.place('team/mugs')}")
+    code, said = invoke("channels", "--check", *DEMO, *configured)
+    assert "note: MMDET_JETSON_OFFLINE is 1, so no registry is asked" in said
+    assert images.asked == []
+    assert code == 0, said
+    # A folder is no registry.
+    place = f"oci:{release.store.root.parent}/mirror"
+    assert invoke("push", "channel-staging", "--to", place)[0] == 0
+    assert invoke("channels", "--check", "--mirror", place)[0] == 0
+    code, said = invoke("channels", "--mirror", *DEMO, *configured)
+    assert (code, "MMDET_JETSON_OFFLINE is 1" in said) == (4, True), said
+    assert images.asked == []
