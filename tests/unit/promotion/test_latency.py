@@ -114,6 +114,11 @@ def test_bounds_that_the_samples_do_not_carry_are_not_taken(good: Case) -> None:
     assert "p99 is not told by 200 samples" in found.sentence
 
 
+def test_nor_are_they_taken_against_an_engine(good: Case) -> None:
+    assert judged(good, profile(samples=6), budgets={"p50": 5}).outcome == INCONCLUSIVE
+    assert judged(good, profile(samples=7), budgets={"p50": 5}).outcome == FAIL
+
+
 @pytest.mark.parametrize(
     "changes",
     [
