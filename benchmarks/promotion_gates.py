@@ -211,9 +211,13 @@ def engine(base: Objects, checkpoint: float, loss: Loss, share: float) -> Detect
 
 
 @lru_cache(maxsize=1)
-def kept_weights(count: int) -> list[np.ndarray]:
-    """The weights are the same in each trial, so they are drawn once."""
+def _kept(count: int) -> list[np.ndarray]:
     return list(_drawn_weights(count))
+
+
+def kept_weights(count: int) -> Iterator[np.ndarray]:
+    """The weights are the same in each trial, so they are drawn once."""
+    return iter(_kept(count))
 
 
 _drawn_weights = resampling.drawn_weights
