@@ -211,9 +211,13 @@ def engine(base: Objects, checkpoint: float, loss: Loss, share: float) -> Detect
 
 
 @lru_cache(maxsize=1)
-def kept_weights(count: int) -> list[np.ndarray]:
-    """The weights are the same in each trial, so they are drawn once."""
+def _kept(count: int) -> list[np.ndarray]:
     return list(_drawn_weights(count))
+
+
+def kept_weights(pictures: int) -> Iterator[np.ndarray]:
+    """The weights are the same in each trial, so they are drawn once."""
+    return iter(_kept(pictures))
 
 
 _drawn_weights = resampling.drawn_weights
@@ -269,8 +273,8 @@ POWER = [
 ]
 
 
-def table(found: list[Row], column: str) -> str:
-    """Shares of passes in percent: a row for each number of pictures."""
+def table(found: list[Row], column: str, what: str = "passed") -> str:
+    """Shares that passed or failed: a row for each number of pictures."""
     columns = list(dict.fromkeys(getattr(row, column) for row in found))
     lines = [
         "| pictures | " + " | ".join(map(str, columns)) + " |",
@@ -278,31 +282,32 @@ def table(found: list[Row], column: str) -> str:
     ]
     for count in sorted({row.pictures for row in found}):
         cells = {
-            getattr(row, column): f"{row.passed:.1%}" for row in found if row.pictures == count
+            getattr(row, column): f"{getattr(row, what):.1%}"
+            for row in found
+            if row.pictures == count
         }
         lines.append(f"| {count:,} | " + " | ".join(cells.get(each, "") for each in columns) + " |")
     return "\n".join(lines)
 
 
 def plot(found: list[Row], path: Path) -> None:
-    """Draw the power over the number of pictures, a line for each true share."""
+    """Draw how many pass over the number of pictures, a line for each true share."""
+    counts = sorted({row.pictures for row in found})
     style = pygal.style.CleanStyle(background="white", plot_background="white")
-    chart = pygal.XY(
+    chart = pygal.Line(
         style=style,
         js=(),
-        logarithmic_x=True,
         width=900,
         height=420,
         title="Engines that pass a ratio of 0.99, by their true share of the checkpoint's AP",
         x_title="validation pictures",
         y_title="share that passes",
         range=(0, 1),
-        x_labels=[13, 50, 200, 1000, 5000],
-        legend_at_bottom=True,
     )
+    chart.x_labels = [f"{count:,}" for count in counts]
     for share in sorted({row.share for row in found}, reverse=True):
-        points = sorted((row.pictures, row.passed) for row in found if row.share == share)
-        chart.add(f"{share:g}", points)
+        passed = {row.pictures: row.passed for row in found if row.share == share}
+        chart.add(f"{share:g}", [passed.get(count) for count in counts])
     chart.render_to_file(str(path))
 
 
@@ -324,7 +329,9 @@ def main() -> None:
     kept.write_text("[\n" + ",\n".join(json.dumps(asdict(row)) for row in found) + "\n]\n")
     power = [row for row in found if row.noise]
     plot(power, Path(f"{options.to}.svg"))
-    print(table([row for row in found if not row.noise], "loss"), table(power, "share"), sep="\n\n")
+    margin = [row for row in found if not row.noise]
+    tables = table(margin, "loss"), table(power, "share"), table(power, "share", "failed")
+    print(*tables, sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -147,6 +147,7 @@ def test_a_checkpoint_is_evaluated_as_mmdetection_did(trained: Trained, tmp_path
     assert result.warnings == ()
     files = {path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.rglob("out/**/*.*")}
     assert files == {
+        "matches.npz",
         "metrics.json",
         "predictions.json",
         "output_pytorch.jpg",

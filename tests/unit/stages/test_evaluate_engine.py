@@ -7,9 +7,15 @@ import numpy as np
 import pytest
 from built_engines import dataset_folder, engine_folder, job, onnx_folder
 
+from mmdet_jetson.contract.matches import MATCHES
 from mmdet_jetson.contract.parameters.evaluate import DrawingParameters, EvaluateEngineParameters
 from mmdet_jetson.contract.records import read_record
 from mmdet_jetson.contract.report import EvaluationMetrics
+from mmdet_jetson.promotion.accuracy import (
+    average_precision,
+    precision_of_classes,
+    read_matches,
+)
 from mmdet_jetson.stages.annotations.coco_file import read_predictions
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.evaluate_engine import run
@@ -43,6 +49,19 @@ def test_an_engine_that_finds_the_truth_has_ap_1(tmp_path: Path) -> None:
     assert metrics.evidence == "emulated"
     assert metrics.preprocessing["keep_ratio"] is True
     assert metrics.preprocessing["input_size"] == [64, 64]
+
+
+def test_what_was_matched_gives_the_figures_again(tmp_path: Path) -> None:
+    made = evaluation(tmp_path)
+
+    run(made)
+
+    metrics = read_record(made.output / "metrics.json", EvaluationMetrics)
+    found = read_matches((made.output / MATCHES).read_bytes())
+    assert average_precision(found) == pytest.approx(metrics.figures["AP"], abs=1e-12)
+    assert precision_of_classes(found) == pytest.approx(metrics.per_class, abs=1e-12)
+    assert (len(found.pictures), len(found.score)) == (metrics.pictures, metrics.detections)
+    assert found.pictures == ("1.png", "2.png", "3.png")
 
 
 def test_a_graph_that_is_no_engine_yet_is_run_by_onnx_runtime(tmp_path: Path) -> None:
