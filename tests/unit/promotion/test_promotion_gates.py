@@ -387,3 +387,13 @@ def test_agreement_is_all_that_staging_asks_of_few_pictures(run: ProvenRun) -> N
     run.make(f"prove-{PC}", {"proof.json": as_json(proof(PC, models=pairs(1, extra=9)))})
     found = said("agreement", case_of(run.store, run.bundle(), stated, "staging", None, NOW))
     assert found[PC].outcome == FAIL
+
+
+def test_a_file_that_stops_a_gate_is_a_failure_of_that_gate(run: ProvenRun) -> None:
+    run.make(f"export-{PC}", {"graph.json": b"["})
+
+    found = judge(case(run.bundle(), accuracy={"ratio": 0.99}), 0)
+
+    stopped = [each for each in found.gates if each.name == "agreement"]
+    assert [each.outcome for each in stopped] == [FAIL]
+    assert "graph.json of " in stopped[0].sentence
