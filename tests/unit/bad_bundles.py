@@ -50,21 +50,18 @@ def _inputs(step: str, **changed: str) -> Spoil:
     return lambda run: run.make(step, inputs={**run.made[step].provenance.inputs, **changed})
 
 
-def _files(step: str, files: Mapping[str, bytes], *, all_after: bool = False) -> Spoil:
-    """A step wrote something else; ``all_after`` it may be made again, so that it belongs."""
+def _files(step: str, files: Mapping[str, bytes]) -> Spoil:
+    """A step wrote something else, and what follows was made of that."""
 
     def spoil(run: ProvenRun) -> None:
         run.own[step] = files
-        if all_after:
-            run.make_after(step)
-        else:
-            run.make(step)
+        run.make_after(step)
 
     return spoil
 
 
 def _without(step: str, title: str) -> Spoil:
-    """A step's artifact without one of its files."""
+    """A step's artifact without one of its files, which nothing can be made of."""
 
     def spoil(run: ProvenRun) -> None:
         made, folder = run.made[step], run.scratch / f"without-{title}"
@@ -72,19 +69,23 @@ def _without(step: str, title: str) -> Spoil:
         run.store.checkout(made, folder, titles)
         tags = [f"{run.name}.{step}"]
         run.store.put(made.kind, folder, made.provenance, tags, made.subject)
+        run.store.untag(f"{run.name}.report")
+
+    return spoil
+
+
+def _made(step: str, **changes: Any) -> Spoil:
+    """A step says something else of how it was made; what follows was made of that."""
+
+    def spoil(run: ProvenRun) -> None:
+        run.make(step, **changes)
+        run.make_after(step, itself=False)
 
     return spoil
 
 
 def _evaluated(target: str, **changes: Any) -> Spoil:
-    return lambda run: _again(run, f"evaluate-{target}", evaluation(found(), **changes))
-
-
-def _again(run: ProvenRun, step: str, files: Mapping[str, bytes]) -> None:
-    """A step wrote something else, and a proof was made of that."""
-    run.make(step, files)
-    if step.startswith("evaluate-"):
-        run.make(f"prove-{step.removeprefix('evaluate-')}")
+    return _files(f"evaluate-{target}", evaluation(found(), **changes))
 
 
 def _profiled(**changes: Any) -> Spoil:
@@ -168,27 +169,20 @@ def _silent(run: ProvenRun) -> None:
     run.make(f"evaluate-{PC}", inputs=made)
 
 
-def _lost(missed: int, engine: str = ORIN) -> Spoil:
+def _lost(missed: int) -> Spoil:
     """An engine that loses what its checkpoint finds on some more pictures."""
-
-    def spoil(run: ProvenRun) -> None:
-        _again(run, f"evaluate-{engine}", evaluation(found(24 + missed)))
-
-    return spoil
-
-
-def _untested(run: ProvenRun) -> None:
-    run.make(f"profile-{ORIN}", facts={"image_digest": "sha256:" + "2" * 64})
+    return _files(f"evaluate-{ORIN}", evaluation(found(24 + missed)))
 
 
 def _no_engine(run: ProvenRun) -> None:
     for step in ("engine", "evaluate", "prove", "profile"):
         run.store.untag(f"demo.{step}-{ORIN}")
+    run.store.untag("demo.report")
 
 
 def _emulated(run: ProvenRun) -> None:
     run.own[f"profile-{ORIN}"] = {"profile.json": as_json(profile(evidence="emulated"))}
-    run.make(f"profile-{ORIN}", parameters={"evidence": "emulated"})
+    _made(f"profile-{ORIN}", parameters={"evidence": "emulated"})(run)
 
 
 SLOW = ClockRange(1_300_500_000, 1_300_500_000, 612_000_000, 1_300_500_000)
@@ -261,6 +255,9 @@ BAD: Mapping[str, Bad] = {
     ),
     "AP-that-is-better-than-its-detections": Bad(
         _evaluated(PC, figures={"AP": 0.99, "AP50": 0.99}), "parts", "is damaged: AP of its"
+    ),
+    "AP-below-zero": Bad(
+        _evaluated(PC, figures={"AP": -0.1}), "parts", "not a number between 0 and 1"
     ),
     "no-class-of-the-dataset": Bad(_evaluated(PC, per_class={}), "parts", "other classes"),
     "no-detections": Bad(_evaluated(PC, detections=0), "parts", "contains no detections"),
@@ -424,12 +421,12 @@ BAD: Mapping[str, Bad] = {
     ),
     "no-grade": Bad(_evaluated(PC, evidence=""), "grade", "is of no grade"),
     "old-evidence": Bad(
-        lambda run: run.make(f"profile-{ORIN}", created="2026-08-01T00:00:00+00:00"),
+        _made(f"profile-{ORIN}", created="2026-08-01T00:00:00+00:00"),
         "age",
         f"The oldest evidence, profile {ORIN}, is of 2026-08-01",
     ),
     "evidence-of-tomorrow": Bad(
-        lambda run: run.make(f"profile-{ORIN}", created="2030-08-01T00:00:00+00:00"),
+        _made(f"profile-{ORIN}", created="2030-08-01T00:00:00+00:00"),
         "age",
         "is of 2030-08-01, which is yet to come",
     ),
@@ -438,13 +435,18 @@ BAD: Mapping[str, Bad] = {
         "image_tests",
         "failed 2 of its 40 tests; the first: test_",
     ),
-    "untested-image": Bad(_untested, "image_tests", "has no tests in the bundle", INCONCLUSIVE),
+    "untested-image": Bad(
+        _made(f"profile-{ORIN}", facts={"image_digest": "sha256:" + "2" * 64}),
+        "image_tests",
+        "has no tests in the bundle",
+        INCONCLUSIVE,
+    ),
     "no-memory": Bad(_profiled(machine={}), "memory", "has not measured its memory", INCONCLUSIVE),
     "too-much-memory": Bad(
         _profiled(machine={"peak_memory_mb": 2500.0}), "memory", "2500 MB, more than 2000 MB"
     ),
     "too-large": Bad(
-        _files(f"engine-{ORIN}", {"weights.bin": bytes(1_500_000)}, all_after=True),
+        _files(f"engine-{ORIN}", {"weights.bin": bytes(1_500_000)}),
         "size",
         "has 1.5 MB, more than 1 MB",
     ),

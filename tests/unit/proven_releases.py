@@ -196,10 +196,10 @@ class ProvenRun(SmallRun):
         changes.setdefault("facts", {"image_digest": self.image})
         return super().make(name, own, **changes)
 
-    def make_after(self, name: str) -> None:
-        """Make all that follows a step again, as a run would."""
+    def make_after(self, name: str, *, itself: bool = True) -> None:
+        """Make a step again and all that follows it, as a run would; or what follows it alone."""
         names = [each.name for each in self.steps]
-        for each in names[names.index(name) :]:
+        for each in names[names.index(name) + (not itself) :]:
             self.make(each)
 
     def tested(self, failed: int = 0) -> None:

@@ -39,8 +39,7 @@ def measure_incumbent(
     except UserError as error:
         incumbent = incumbent_of(now.store, contents, records, None)
         hint = f" ({error.hint})" if error.hint else ""
-        why = f"what is in the channel was not measured: {error.message}{hint}"
-        return incumbent and replace(incumbent, why_not=why), None
+        return incumbent and replace(incumbent, why_not=f"{error.message}{hint}"), None
     return incumbent_of(now.store, contents, records, evaluation), evaluation
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -33,7 +34,7 @@ from mmdet_jetson.promotion.keeping import judged_before
 from mmdet_jetson.promotion.overriding import overrides_of
 from mmdet_jetson.promotion.policy import Policy, channels_in, load_policy
 from mmdet_jetson.promotion.promoting import Proposal, refuse_held
-from mmdet_jetson.promotion.records import PROMOTE, RELEASE, Record
+from mmdet_jetson.promotion.records import PROMOTE, RELEASE, Record, is_held
 from mmdet_jetson.registry.names import channel_tag
 from mmdet_jetson.store import Artifact, Store
 
@@ -137,7 +138,8 @@ def _consequences(channel: str, made: Record) -> Iterator[str]:
     if made.action == RELEASE:
         yield "promotions may go on"
         return
-    undone = ", ".join(map(str, made.undoes))
+    first, last = made.undoes[0], made.undoes[-1]
+    undone = f"{first} to {last}" if last > first else f"{first}"
     yield f"as record {made.restores} had it; taken back: {undone}"
     yield "it is held: nothing is promoted to it until"
     yield f'  invoke rollback {channel} --release --reason "..."'
@@ -259,6 +261,8 @@ def _tell_there(wish: Wish, records: Sequence[Record], *, as_json: bool) -> None
         _say_json({"channel": wish.to, "promoted": False, "record": record, "verdict": None})
         return
     _say(printable(f"{wish.bundle} is in {wish.to} already: {told(last)}; nothing was changed"))
+    if is_held(records):
+        _say(f'  it is held until: invoke rollback {wish.to} --release --reason "..."')
 
 
 def _called(record: Record) -> str:
@@ -267,9 +271,11 @@ def _called(record: Record) -> str:
 
 def _next(path: Path, channel: str, message: str) -> None:
     """What makes it known to others: git, which tells whoever was not the first, and the mirror."""
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    words = printable(message).replace('"', "'")
-    _say(f'next: git add {shown} && git commit -m "{words}" && git push')
+    here = path.is_relative_to(Path.cwd())
+    git = "git" if here else f"git -C {shlex.quote(str(path.parent))}"
+    file = shlex.quote(str(path.relative_to(Path.cwd()) if here else path.name))
+    said = shlex.quote(printable(message))
+    _say(f"next: {git} add {file} && {git} commit -m {said} && {git} push")
     _say(f"      invoke push {channel_tag(channel)}")
 
 

@@ -6,11 +6,11 @@ Two models are compared on the same pictures, in pairs, by a Bayesian bootstrap 
 Bayesian Bootstrap", 1981): each picture has a random weight, and one is added that was not seen.
 For the lower bound, the model finds nothing on it of what it finds elsewhere; for the upper, all.
 Without it, a model that loses everything on one picture in a hundred would pass by any bootstrap
-whenever no such picture is among those that it is judged by. For losses that are all or nothing the
-bound is exactly that of Clopper and Pearson, so nothing passes a ratio of 0.99 on fewer than 459
-pictures. In general it is the bound of Gaffke (2005), whose coverage Learned-Miller and Thomas ("A
-New Confidence Interval for the Mean of a Bounded Random Variable", 2019) found to hold wherever
-they looked. What is weighted is the influence of each picture on AP.
+whenever no such picture is among those that it is judged by. For losses that are all or nothing,
+on pictures alike, the bound is exactly that of Clopper and Pearson, so nothing passes a ratio of
+0.99 on fewer than 459 pictures. In general it is that of Gaffke (2005), whose coverage
+Learned-Miller and Thomas ("A New Confidence Interval for the Mean of a Bounded Random Variable",
+2019) found to hold wherever they looked. What is weighted is the influence of each picture on AP.
 `benchmarks/promotion_gates.py` shows how often it errs.
 """
 
@@ -19,14 +19,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, log
 
 import numpy as np
 
 from mmdet_jetson.contract.matches import IOU_THRESHOLDS
 from mmdet_jetson.promotion.precision import Curve
-from mmdet_jetson.promotion.resampling import CONFIDENCE, bounds, typical
+from mmdet_jetson.promotion.resampling import bounds, typical
 
+AP50 = 0.5
+"""The IoU from which on a detection has found an object, for AP50."""
 FEWEST_PICTURES = 10
 """With an object. Below it no bound is told: so few weights say little of any other pictures."""
 
@@ -125,15 +126,13 @@ def precision_of_classes(matches: Matches) -> dict[str, float | None]:
     return found
 
 
-def fewest_pictures(ratio: float) -> int:
-    """How many pictures with an object a model needs at least to be shown not to be worse.
-
-    It may lose everything on 1 - ``ratio`` of all pictures: so many have to be seen that one of
-    these is among them, with the confidence of the gate. 459 for 0.99, as in MLPerf's rule.
-    """
-    if not 0 < ratio < 1:
-        return FEWEST_PICTURES
-    return max(FEWEST_PICTURES, ceil(log(1 - CONFIDENCE) / log(ratio)))
+def found_from(matches: Matches, score: float) -> tuple[int, int]:
+    """How many detections from a score on found an object, at an IoU of 0.5, and how many none."""
+    flag = np.uint16(1 << IOU_THRESHOLDS.index(AP50))
+    # Scores were rounded to float32: so has to be what they are compared with.
+    counts = (matches.score >= np.float32(score)) & ((matches.ignored & flag) == 0)
+    right = int(np.count_nonzero((matches.matched[counts] & flag) != 0))
+    return right, int(np.count_nonzero(counts)) - right
 
 
 def compare(model: Matches, other: Matches, ratio: float) -> Comparison | None:
@@ -156,6 +155,14 @@ def belong_together(model: Matches, other: Matches) -> bool:
     """Whether both were matched with the same objects of the same pictures."""
     same_names = (model.pictures, model.classes) == (other.pictures, other.classes)
     return same_names and bool((model.objects == other.objects).all())
+
+
+def are_the_same(model: Matches, other: Matches) -> bool:
+    """Whether two models detect exactly the same."""
+    names = ("picture", "label", "score", "matched", "ignored")
+    return belong_together(model, other) and all(
+        np.array_equal(getattr(model, name), getattr(other, name)) for name in names
+    )
 
 
 @dataclass(frozen=True)

@@ -118,12 +118,6 @@ class Check:
     now: datetime
 
 
-def _release(
-    store: Store, record: Record, earlier: Sequence[Record], check: Check
-) -> CheckedRecord:
-    return CheckedRecord(record)
-
-
 def _rollback(
     store: Store, record: Record, earlier: Sequence[Record], check: Check
 ) -> CheckedRecord:

@@ -164,8 +164,8 @@ def _measured(
         evaluation = find_evaluation(store, checkpoint, contents.dataset)
     if evaluation is None:
         raise UserError(
-            "what is in the channel was not measured on these validation pictures",
-            "invoke promote, without --check, measures it",
+            f"{store.root} has no evaluation of it on them",
+            "invoke promote, without --check, makes it",
         )
     if not _is_about(evaluation, wanted):
         raise UserError(

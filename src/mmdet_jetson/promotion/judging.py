@@ -28,7 +28,7 @@ def judge(case: Case, judged_before: int) -> Verdict:
         validation=_validation(case),
         judged_before=judged_before,
         gates=tuple(said for name, gate in GATES.items() for said in _said(name, gate, case)),
-        named=(*no_longer_supported(case.contents), *_without_engine(case)),
+        named=tuple(no_longer_supported(case.contents)),
     )
 
 
@@ -46,13 +46,3 @@ def _validation(case: Case) -> str:
         return case.validation
     except UserError:
         return ""
-
-
-def _without_engine(case: Case) -> Iterator[str]:
-    """Limits for a target that is not judged: mostly a typing error, and else good to know."""
-    policy = case.policy
-    stated = {"latency": policy.latency, "size_mb": policy.size_mb, "memory_mb": policy.memory_mb}
-    for field, limits in stated.items():
-        for target in limits:
-            if target not in case.targets:
-                yield f"{field} has a limit for {target}, which the bundle has no engine for."

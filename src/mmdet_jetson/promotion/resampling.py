@@ -18,11 +18,15 @@ def bounds(changes: np.ndarray, lost: np.ndarray, found: np.ndarray) -> tuple[fl
     ``changes`` are the influences of the pictures on it. ``lost`` and ``found`` add up to what it
     changes by where a model finds nothing, or all, and have the share of each picture in that.
     """
-    columns = np.stack([changes, np.ones(len(changes)), lost, found], axis=1)
+    count = len(changes)
+    columns = np.stack([changes, np.ones(count), lost, found], axis=1)
+    # The share of one of several random weights in their sum does not depend on the others', so it
+    # can take each size in turn: the bounds hang on it.
+    odds = np.expm1(-np.log1p(-np.arange(DRAWS) / DRAWS) / count).reshape(-1, PIECE)
     low, high = [], []
-    for weights in drawn_weights(len(changes)):
-        change, total, all_lost, all_found = (weights[:, :-1] @ columns).T
-        seen, unseen = change * len(changes) / total, weights[:, -1]
+    for weights, odd in zip(drawn_weights(count), odds, strict=True):
+        change, total, all_lost, all_found = (weights @ columns).T
+        seen, unseen = change * count / total, odd * total
         low.append(seen + _one_more(lost, all_lost, unseen))
         high.append(seen + _one_more(found, all_found, unseen))
     rank = round((1 - CONFIDENCE) * DRAWS)
@@ -48,13 +52,10 @@ def _one_more(shares: np.ndarray, weighted: np.ndarray, weight: np.ndarray) -> n
 
 
 def drawn_weights(pictures: int) -> Iterator[np.ndarray]:
-    """Weights of pictures and of one more, `DRAWS` times, in pieces; always the same ones.
+    """Weights of pictures, `DRAWS` times, in pieces; always the same ones.
 
-    The weight of the picture that was not seen takes every size in turn: the bounds hang on it.
     The stream of a RandomState is the only one that NumPy keeps the same in all versions.
     """
     stream = np.random.RandomState(0)
-    for start in range(0, DRAWS, PIECE):
-        shares = stream.random_sample((PIECE, pictures + 1))
-        shares[:, -1] = (np.arange(start, start + PIECE) + shares[:, -1]) / DRAWS
-        yield -np.log(1 - shares)
+    for _ in range(DRAWS // PIECE):
+        yield -np.log(1 - stream.random_sample((PIECE, pictures)))

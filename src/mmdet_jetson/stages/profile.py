@@ -1,6 +1,7 @@
 """Stage `profile`: how long each step from a picture file to boxes takes, one picture at a time."""
 
 import gc
+import resource
 from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ def run(job: StageJob[ProfileParameters]) -> Result:
             **facts,
             **power.facts(),
             **gpu_facts(passport.backend),
+            **memory_facts(passport.backend),
             **load_backend(passport.backend).versions(),
             "opencv": cv2.__version__,
             "busy_with_others": timings.others,
@@ -117,6 +119,18 @@ def gpu_facts(backend: str) -> Dict[str, str]:
     """Name the GPU and its driver, where the backend runs its engines on one."""
     gpu = first_gpu() if BACKENDS[backend].needs_gpu else None
     return {"gpu": gpu.name, "gpu_driver": gpu.driver} if gpu else {}
+
+
+def memory_facts(backend: str) -> Dict[str, float]:
+    """Tell the most memory in MB that this process had in use, where that is all that it takes.
+
+    What CUDA allocates is not in it, so nothing is said where there is a GPU: on a Jetson, too,
+    whose GPU has the same memory.
+    """
+    if BACKENDS[backend].needs_gpu:
+        return {}
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"peak_memory_mb": round(kibibytes * 1024 / 1e6, 1)}
 
 
 def watch_of(backend: str) -> Watch:

@@ -85,7 +85,8 @@ def test_a_bundle_goes_into_a_channel(run: Commands, clone: Clone) -> None:
     assert (record.who, record.reason, record.name) == ("Ada <ada@example.com>", "the first", "v1")
     assert "pass          size: It says pass." in said
     assert "staging is v1 now: record 1 (promote of v1 by Ada <ada@example.com>, " in said
-    assert f"next: git add {clone.path} && git commit -m " in said
+    git = f"git -C {clone.path.parent}"
+    assert f"next: {git} add staging.toml && {git} commit -m 'Promote v1 to staging' && " in said
     assert "invoke push channel-staging" in said
 
 
@@ -171,7 +172,11 @@ def test_a_rollback_holds_until_it_is_released(run: Commands, clone: Clone) -> N
     assert code == 0
     code, said = run("rollback", CHANNEL, "--to", "2")
     assert code == 0
-    assert "as record 2 had it; taken back: 3, 5" in said
+    assert "as record 2 had it; taken back: 3 to 5" in said
+    code, said = run("promote", "v2", "--to", CHANNEL, "--release")
+    assert code == 0
+    assert "v2 is in staging already" in said
+    assert "it is held until: invoke rollback staging --release" in said
     code, said = run("promote", "v3", "--to", CHANNEL, "--release", "--reason", "it is fine")
     assert code == 0
     assert [each.action for each in clone.records] == [

@@ -10,7 +10,10 @@ from small_releases import SmallRun
 
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.promotion import checking
 from mmdet_jetson.promotion.checking import Check, CheckedChannel, check_channel
+from mmdet_jetson.promotion.evidence import Incumbent
+from mmdet_jetson.promotion.incumbents import FOLDER
 from mmdet_jetson.promotion.policy import Policy
 from mmdet_jetson.promotion.records import RELEASE, ROLLBACK, Override, Record
 
@@ -294,6 +297,46 @@ def test_a_chain_that_does_not_hold_is_not_judged(channel: Channel) -> None:
     assert found.outcome == FAIL
     assert found.added == ()
     assert any("record 1 was removed" in each for each in sentences(found))
+
+
+def test_what_git_has_and_the_file_has_not_is_named(channel: Channel) -> None:
+    first = channel.promote("v1")
+    channel.records.clear()
+
+    found = channel.check([first])
+
+    assert found.outcome == FAIL
+    assert "record 1 was removed: git has it." in sentences(found)
+
+
+def test_it_is_judged_with_what_the_verdict_keeps_and_counts(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the pictures of then are not, nothing but the verdict knows of the incumbent's matches."""
+    first, second = channel.promote("v1"), channel.promote("v2")
+    store, asked = channel.run.store, list[object]()
+    verdict = store.find(second.verdict)
+    assert verdict
+    folder = channel.run.scratch / "kept"
+    (folder / FOLDER).mkdir(parents=True)
+    (folder / FOLDER / "origin.json").write_bytes(b"{}")
+    (folder / "verdict.json").write_bytes(store.read(verdict, "verdict.json"))
+    keeps = store.put("verdict", folder, verdict.provenance, (), verdict.subject)
+    channel.records.pop()
+    channel.promote("v2", verdict=keeps.digest)
+
+    def remember(*given: object) -> Incumbent:
+        asked.append(given[-1])
+        return Incumbent(first.bundle, "v1", None)
+
+    monkeypatch.setattr(checking, "incumbent_of", remember)
+    found = channel.check([first])
+
+    (added,) = found.added
+    assert found.outcome == PASS
+    assert asked == [keeps]
+    assert added.verdict
+    assert added.verdict.judged_before == 1
 
 
 def test_a_promotion_that_no_gate_judged_does_not_pass(channel: Channel) -> None:

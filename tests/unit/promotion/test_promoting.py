@@ -323,6 +323,15 @@ def test_a_tag_that_a_killed_promotion_left_is_moved(clone: Clone) -> None:
     }
 
 
+def test_tags_that_are_missing_come_back(clone: Clone) -> None:
+    clone.promote("v1", "v2")
+    clone.store.untag("channel-staging-1", "channel-staging")
+
+    clone.promote("v3")
+
+    assert clone.tags()["channel-staging-1"] == "v1"
+
+
 def test_a_tag_that_did_not_follow_is_moved(clone: Clone) -> None:
     clone.promote("v1", "v2")
     clone.store.tag(clone.bundle("v1"), "channel-staging")
@@ -351,6 +360,21 @@ def test_a_bundle_that_is_collected_meanwhile_is_not_promoted(
         promote(clone.settings, clone.store, proposal)
     assert appended == []
     assert "channel-staging-2" not in clone.store.tags()
+
+
+def test_a_verdict_that_is_gone_by_then_lets_nothing_in(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse = overriding.refuse_unproven
+
+    def lose(*arguments: object) -> None:
+        refuse(*arguments)  # type: ignore[arg-type]
+        (verdict,) = (each for each in clone.store.artifacts() if each.kind == "verdict")
+        clone.store.file_of(verdict.layers[0]).unlink()
+
+    monkeypatch.setattr(promoting, "refuse_unproven", lose)
+    assert "or its verdict is not in" in refused(clone, "v1").message
+    assert clone.records == ()
 
 
 def test_text_that_is_none_is_refused(clone: Clone) -> None:

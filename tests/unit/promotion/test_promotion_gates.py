@@ -10,16 +10,19 @@ from proven_releases import NOW, PICTURES, TARGETS, ProvenRun, case, profile, pr
 from small_releases import INT8, ORIN, PC, as_json
 
 from mmdet_jetson.bundles.contents import of_run
+from mmdet_jetson.config.settings import ROOT
+from mmdet_jetson.contract.conditions import Conditions
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.evidence import Case, case_of
 from mmdet_jetson.promotion.gates import GATES
 from mmdet_jetson.promotion.gates.grade import grade_of
 from mmdet_jetson.promotion.judging import judge
-from mmdet_jetson.promotion.policy import Policy
+from mmdet_jetson.promotion.policy import POLICY_FILE, Policy, channels_in, load_policy
 from mmdet_jetson.promotion.support import no_longer_supported
 from mmdet_jetson.promotion.verdicts import Judged, Verdict
 
+SHIPPED = ROOT / "configs" / POLICY_FILE
 Said = dict[str, Judged]
 
 
@@ -250,12 +253,16 @@ def test_what_was_made_on_this_machine_needs_no_image(run: ProvenRun) -> None:
     assert outcome("image_tests", "", case(run.bundle())) == PASS
 
 
-def test_a_limit_for_a_target_without_an_engine_is_named(run: ProvenRun) -> None:
-    found = judge(case(run.bundle(), size_mb={"orin-jp26": 1}), 0)
+@pytest.mark.parametrize("gate", ["size", "memory", "latency"])
+def test_a_limit_for_a_target_asks_for_its_engine(run: ProvenRun, gate: str) -> None:
+    """Were it left out, a typing error in a target's name would leave the right one without."""
+    limits = {"size": "size_mb", "memory": "memory_mb", "latency": "latency"}
+    stated = {"orin-jp26": {"p99": 1} if gate == "latency" else 1}
 
-    named = "size_mb has a limit for orin-jp26, which the bundle has no engine for."
-    assert named in found.named
-    assert not any(each.gate == "size" for each in found.gates)
+    found = said(gate, case(run.bundle(), **{limits[gate]: stated}))["orin-jp26"]
+
+    assert found.outcome == INCONCLUSIVE
+    assert "orin-jp26" in found.sentence
 
 
 def test_packages_without_support_are_named_and_not_judged(run: ProvenRun) -> None:
@@ -344,3 +351,39 @@ def test_whatever_a_bundle_holds_is_an_outcome(run: ProvenRun, name: str) -> Non
 
     assert found.outcome in (FAIL, INCONCLUSIVE) or name == "profile-without-conditions"
     assert all(each.sentence for each in found.gates)
+
+
+def busy_pc() -> dict[str, object]:
+    """The profile of development: 200 rounds on a PC that does much else."""
+    seen = Conditions(
+        kind="pc", looks=20, seconds=4.0, governors=("powersave",), others=0.85, drift=0.6
+    )
+    return profile(
+        seen,
+        samples=200,
+        seconds=4.0,
+        total={"mean": 54.0, "p50": 50.0, "p90": 80.0, "p99": None},
+        bounds={"p50": {"low": 45.0, "high": 55.0}, "p90": {"low": 70.0, "high": 120.0}},
+        machine={"cpu": "a CPU", "cores": 2},
+    )
+
+
+@pytest.mark.parametrize("channel", channels_in(SHIPPED))
+def test_the_shipped_channels_can_be_entered(run: ProvenRun, channel: str) -> None:
+    run.own[f"profile-{PC}"] = {"profile.json": as_json(busy_pc())}
+    run.make_after(f"profile-{PC}")
+    contents, stated = run.bundle(), load_policy(SHIPPED, channel)
+
+    found = judge(case_of(run.store, contents, stated, channel, None, NOW), 0)
+
+    assert [each.sentence for each in found.gates if each.outcome != PASS] == []
+    assert channel != "staging" or f"latency:{PC}" in {each.name for each in found.gates}
+
+
+def test_agreement_is_all_that_staging_asks_of_few_pictures(run: ProvenRun) -> None:
+    stated = load_policy(SHIPPED, "staging")
+
+    assert (stated.accuracy, stated.incumbent) == (None, None)
+    run.make(f"prove-{PC}", {"proof.json": as_json(proof(PC, models=pairs(1, extra=9)))})
+    found = said("agreement", case_of(run.store, run.bundle(), stated, "staging", None, NOW))
+    assert found[PC].outcome == FAIL

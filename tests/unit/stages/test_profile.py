@@ -58,6 +58,7 @@ def test_every_step_is_timed_and_the_machine_is_named(profile_job: ProfileJob) -
     assert {"cpu", "memory_gb", "system", "python", "onnxruntime", "opencv", "load_average"} < set(
         profile["machine"]
     )
+    assert 20 < profile["machine"]["peak_memory_mb"] < 20_000
     assert result.metrics == profile["total"]
     assert profile["gpu"] is None
     bounds = profile["bounds"]

@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 from mmdet_jetson.promotion.evidence import Case
 from mmdet_jetson.promotion.gates import (
+    accuracy,
     age,
     agreement,
     belonging,
+    figures,
     grade,
     image_tests,
+    incumbent,
+    latency,
     memory,
     parts,
     separation,
@@ -28,6 +32,10 @@ GATES: Mapping[str, Gate] = {
     "belonging": belonging.judge,
     "separation": separation.judge,
     "agreement": agreement.judge,
+    "accuracy": accuracy.judge,
+    "figures": figures.judge,
+    "incumbent": incumbent.judge,
+    "latency": latency.judge,
     "size": size.judge,
     "memory": memory.judge,
     "image_tests": image_tests.judge,

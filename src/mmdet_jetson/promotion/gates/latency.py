@@ -7,19 +7,18 @@ conditions that spoil it is no evidence, however fast or slow it says the engine
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
-from mmdet_jetson.bundles.contents import PROFILE
 from mmdet_jetson.contract.conditions import PC, Flaw, Limits, flaws
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, Bounds, ProfileMetrics
 from mmdet_jetson.contract.samples import PERCENTILES, bounds_of, fewest_samples
-from mmdet_jetson.errors import UserError
-from mmdet_jetson.promotion.evidence import Case
+from mmdet_jetson.promotion.evidence import Case, Unusable
 from mmdet_jetson.promotion.policy import Latency
 from mmdet_jetson.promotion.verdicts import Judged, combined
 
-GATE = "latency"
+NAME = "latency"
 UNIT = "ms"
 
 
@@ -60,25 +59,22 @@ class Budget:
 
 
 def judge(case: Case) -> Iterator[Judged]:
-    """Judge every target that the policy has budgets for."""
+    """Judge every target that the policy has budgets for, whether it has an engine or not."""
     for target, latency in case.policy.latency.items():
         if any(getattr(latency, name) is not None for name in PERCENTILES):
-            yield _judged(case, target, latency)
+            yield case.judged(NAME, target, partial(_judge, case, target, latency))
 
 
-def _judged(case: Case, target: str, latency: Latency) -> Judged:
-    profile, why_not = _profile(case, target)
-    if profile is None:
-        return Judged(gate=GATE, subject=target, outcome=INCONCLUSIVE, sentence=why_not)
+def _judge(case: Case, target: str, latency: Latency) -> Judged:
+    profile = _usable(case.profile(target), target)
     budgets = list(_budgets(profile, latency))
     spoiled = list(_spoiled(profile, case))
     outcome = INCONCLUSIVE if spoiled else combined([each.outcome for each in budgets])
-    # The one that decided; of those that all pass the highest percentile is the hardest.
-    shown = next((each for each in budgets if each.outcome == outcome), budgets[-1])
-    shown = budgets[-1] if outcome == PASS else shown
+    # The one that decided; where all pass or none counts, the highest percentile is the hardest.
+    deciding = [each for each in budgets if each.outcome == outcome and outcome != PASS]
+    shown = (deciding or budgets[-1:])[0]
     return Judged(
-        gate=GATE,
-        subject=target,
+        gate=NAME,
         outcome=outcome,
         sentence=_sentence(target, profile, budgets, spoiled),
         measured=shown.measured,
@@ -89,26 +85,17 @@ def _judged(case: Case, target: str, latency: Latency) -> Judged:
     )
 
 
-def _profile(case: Case, target: str) -> tuple[ProfileMetrics | None, str]:
-    """The profile of a target's engine, or why it is of no use."""
-    part = case.contents.get(PROFILE, target)
-    again = f"invoke profile --target {target}, and bundle again"
-    if part is None:
-        return None, f"The engine for {target} was not profiled ({again})."
-    try:
-        profile = case.contents.profile(part)
-    except UserError as error:
-        return None, f"The profile of the engine for {target} is of no use: {error.message}."
-    if profile is None:
-        return None, f"The profile of the engine for {target} has no profile.json ({again})."
+def _usable(profile: ProfileMetrics, target: str) -> ProfileMetrics:
+    """Refuse a profile that tells too little, or what cannot be, with ``Unusable``."""
     if profile.conditions is None or not profile.bounds:
-        return None, (
+        raise Unusable(
+            INCONCLUSIVE,
             f"The profile of the engine for {target} does not tell under which conditions it was "
-            f"taken, as those of earlier releases ({again})."
+            f"taken: invoke profile --target {target}, and bundle again.",
         )
     if profile.unit != UNIT or any(map(_is_absurd, profile.bounds.values())):
-        return None, f"The profile of the engine for {target} contradicts itself ({again})."
-    return profile, ""
+        raise Unusable(FAIL, f"The profile of the engine for {target} contradicts itself.")
+    return profile
 
 
 def _is_absurd(bounds: Bounds) -> bool:

@@ -16,10 +16,9 @@ OURS = frozenset({"passport.json", "graph.json", "infer.py", "timing.cache"})
 
 
 def judge(case: Case) -> Iterator[Judged]:
-    """Judge the engine of each target with a limit."""
+    """Judge the engine of each target with a limit, whether there is one or not."""
     for target, limit in case.policy.size_mb.items():
-        if target in case.targets:
-            yield case.judged(NAME, target, partial(_judge, case, target, limit))
+        yield case.judged(NAME, target, partial(_judge, case, target, limit))
 
 
 def _judge(case: Case, target: str, limit: float) -> Judged:
