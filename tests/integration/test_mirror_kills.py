@@ -5,6 +5,7 @@
 
 import os
 import random
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class Clone:
 
     def broken_off(self, what: str, moment: float) -> str:
         """Start a push, and kill it, or the registry, once so many bytes have passed."""
-        ready, processes = threading.Event(), []
+        ready, processes = threading.Event(), list[subprocess.Popen[str]]()
 
         def kill() -> None:
             ready.wait()

@@ -1,8 +1,8 @@
 """``matches.npz`` of an evaluation: what COCO's rule makes of every detection, picture by picture.
 
 So a gate or a report can resample the pictures without pycocotools, and compare two models on the
-same pictures in pairs. Objects of every size count, and at most the 100 best detections of a picture
-and class, as in COCO's AP. The arrays, by name:
+same pictures in pairs. Objects of every size count, and at most the 100 best detections of a
+picture and class, as in COCO's AP. The arrays, by name:
 
 ``pictures``  str [P]: the file names of the validation pictures, sorted
 ``classes``   str [C]: in the order of the dataset
@@ -10,7 +10,7 @@ and class, as in COCO's AP. The arrays, by name:
 ``picture``   int32 [D]: the index of each detection's picture
 ``label``     int32 [D]: and of its class
 ``score``     float32 [D]
-``matched``   uint16 [D]: bit i is set if it found an object at `IOU_THRESHOLDS`\\ [i]
+``matched``   uint16 [D]: bit i is set if it found an object at ``IOU_THRESHOLDS[i]``
 ``ignored``   uint16 [D]: bit i is set if it counts neither for nor against there
 
 The detections of a class stand in COCO's order: by score, the highest first, and where scores are

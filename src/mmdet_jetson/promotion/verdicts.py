@@ -64,7 +64,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def outcome(self) -> str:
-        """Fail where a gate failed, else inconclusive where one was, else pass; never by default."""
+        """Fail where a gate failed, else inconclusive where one was, else pass."""
         return combined([each.outcome for each in self.gates])
 
     def of(self, outcome: str) -> list[Judged]:

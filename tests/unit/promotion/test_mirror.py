@@ -199,7 +199,10 @@ def test_a_fork_is_named_before_anything_is_sent(
     server.asked.clear()
     with pytest.raises(PlaceError, match="channel staging has forked in docker://") as told:
         pushed(channel, opened())
-    assert f"channel-staging-3 is bundle {theirs}, and record 3 (promote of v3 by" in told.value.message
+    assert (
+        f"channel-staging-3 is bundle {theirs}, and record 3 (promote of v3 by"
+        in told.value.message
+    )
     assert channel.records[2].who in told.value.message
     assert "git pull" in told.value.hint
     assert ":channel-staging-3` mends it" in told.value.hint
