@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from mmdet_jetson.bundles.contents import Contents, of_bundle
-from mmdet_jetson.bundles.dataset_summary import content_of, is_summary
+from mmdet_jetson.bundles.dataset_summary import content_of
 from mmdet_jetson.bundles.overview import mapping
 from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.matches import MATCHES
@@ -104,7 +104,7 @@ def validation_pictures(contents: Contents) -> Artifact | None:
     """
     wanted, store = validation_of(contents), contents.store
     made = [each for each in store.artifacts() if each.kind == stages.DATASET.makes]
-    whole = (each for each in made if not is_summary(each) and _has(each, *VALIDATION))
+    whole = (each for each in made if _has(each, *VALIDATION))
     return next((each for each in whole if each.content_of(VALIDATION) == wanted), None)
 
 
