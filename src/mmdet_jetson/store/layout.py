@@ -104,6 +104,11 @@ class Layout:
         """Whether there is anything of a layout; other things may be in the folder all along."""
         return any(path.exists() for path in (self.marker, self.blobs, self.root / "index.json"))
 
+    def is_only_begun(self) -> bool:
+        """Whether it is what a creator leaves that was killed at once; the next one goes on."""
+        begun = self.marker.exists() or (self.root / "index.json").exists()
+        return not begun and self.blobs.is_dir() and not any(self.blobs.iterdir())
+
     def path(self, digest: str) -> Path:
         """Where the blob of a digest is, or would be."""
         return self.blobs / digest.removeprefix("sha256:")

@@ -35,7 +35,7 @@ class Verification:
 
 def verify(layout: Layout, on_bytes: OnBytesRead, *, mend: bool) -> Verification:
     """Check the layout, every index entry, and every blob that one of them needs."""
-    if not layout.exists():
+    if not layout.exists() or layout.is_only_begun():
         return Verification((), 0, 0, 0)
     with layout.using():
         problems = structure(layout)

@@ -204,3 +204,13 @@ def test_sound_blobs_that_describe_no_artifact(
     assert not (tmp_path / "b").exists()
     assert Store(store.root).verify(mend=True).problems
     assert bool(Store(store.root).verify().problems) == (change is newer)  # an update reads it
+
+
+def test_a_creator_that_was_killed_at_once_leaves_nothing_damaged(store: Store, put: Put) -> None:
+    (store.root / "blobs/sha256").mkdir(parents=True)
+
+    assert store.verify().problems == ()
+    put("one", "a")
+    (store.root / "index.json").unlink()
+    (store.root / "oci-layout").unlink()
+    assert store.verify().problems
