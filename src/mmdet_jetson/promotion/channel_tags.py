@@ -31,7 +31,7 @@ def refuse_flawed(store: Store, path: Path, channel: str, records: Sequence[Reco
         more = f" ({len(flaws) - 1} more: invoke verify)" if len(flaws) > 1 else ""
         raise UserError(
             f"{path} is no history any more: {flaws[0].what}{more}",
-            f"what git has of it: git log -p {path}",
+            f"what git has of it: git log -p {path}; without git, put it back from a copy",
         )
 
 

@@ -11,8 +11,9 @@ from mmdet_jetson.promotion.records import Record
 def published(path: Path) -> tuple[Record, ...] | None:
     """The records that others have seen: at the merge base with what this branch comes from.
 
-    Without such, those of the last commit; None without git, or where it has no such file. While
-    git merges or rebases, what it has of this side is just what gives way.
+    Without such, those of the last commit, none where that has no such file: what was never
+    committed nobody has seen. None without git, and while it merges or rebases, since what it has
+    of this side is then just what gives way.
 
     Raises:
         UserError: git's state of the file cannot be read.
@@ -27,8 +28,13 @@ def published(path: Path) -> tuple[Record, ...] | None:
         output_of([*git, "rev-parse", "--verify", "--quiet", "HEAD"])
         if any(_exists(git, state) for state in ("MERGE_HEAD", "rebase-merge", "rebase-apply")):
             return None
-        return _at(git, "HEAD", path)
     except (ProcessFailed, UnicodeDecodeError):
+        return None
+    try:
+        return _at(git, "HEAD", path)
+    except ProcessFailed:
+        return ()
+    except UnicodeDecodeError:
         return None
 
 

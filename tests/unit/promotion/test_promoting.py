@@ -1,5 +1,6 @@
 """Promotions, rollbacks, holds and overrides, in a clone without git unless a test says so."""
 
+import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -308,6 +309,17 @@ def test_a_removed_last_record_is_missed_by_the_tags(clone: Clone) -> None:
     clone.path.write_text(clone.path.read_text()[:last])
 
     assert "record 2 was removed, or this clone is behind" in refused(clone, "v3").message
+
+
+def test_what_was_never_committed_may_be_begun_anew(clone: Clone) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    for words in (("init", "-q"), (*who, "commit", "-q", "--allow-empty", "-m", "begin")):
+        subprocess.run(["git", "-C", str(clone.folder), *words], check=True)
+    clone.promote("v1", "v2")
+    clone.path.unlink()
+
+    assert clone.promote("v3").sequence == 1
+    assert clone.tags() == {"channel-staging": "v3", "channel-staging-1": "v3"}
 
 
 def test_a_tag_that_a_killed_promotion_left_is_moved(clone: Clone) -> None:
