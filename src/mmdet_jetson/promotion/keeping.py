@@ -83,9 +83,12 @@ def judged_before(store: Store, records: Sequence[Record], validation: str, bund
     seen = {each["bundle"] for each in inputs if each.get("validation") == validation}
     told = [each for each in records if each.validation == validation]
     seen |= {each.bundle for each in told}
-    itself = any(each.bundle == bundle for each in told)
-    by_records = max((each.judged for each in told), default=0) - itself
-    return max(len(seen - {bundle}), by_records)
+    counted = max((each.judged for each in told), default=0)
+    if len(seen) >= counted:
+        return len(seen - {bundle})
+    # Others have counted more than is known here. Whether this bundle was among them, only a
+    # record of it tells: better one too many than one too few.
+    return counted - any(each.bundle == bundle for each in told)
 
 
 def _provenance(verdict: Verdict, bundle: Bundle) -> Provenance:

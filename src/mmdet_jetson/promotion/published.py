@@ -18,7 +18,9 @@ def published(path: Path) -> tuple[Record, ...] | None:
     Raises:
         UserError: git's state of the file cannot be read.
     """
-    git = ["git", "-C", str(path.parent)]
+    # The folder of the channels may not be there yet, or may have gone with its only file.
+    folder = next(each for each in path.absolute().parents if each.is_dir())
+    git = ["git", "-C", str(folder)]
     for base in (["merge-base", "HEAD", "@{upstream}"], ["merge-base", "HEAD", "origin/HEAD"]):
         try:
             return _at(git, output_of([*git, *base]), path)
@@ -39,7 +41,7 @@ def published(path: Path) -> tuple[Record, ...] | None:
 
 
 def _at(git: Sequence[str], commit: str, path: Path) -> tuple[Record, ...]:
-    content = output_of([*git, "show", f"{commit}:./{path.name}"])
+    content = output_of([*git, "show", f"{commit}:./{path.absolute().relative_to(git[2])}"])
     return parse(content.encode(), f"{path} at {commit[:10]}")
 
 

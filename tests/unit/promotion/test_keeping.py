@@ -166,6 +166,18 @@ def test_what_was_counted_elsewhere_is_in_the_records(run: ProvenRun) -> None:
     assert judged_before(run.store, few, validation, mine) == 1
 
 
+def test_a_bundle_that_was_refused_before_is_not_counted_twice(run: ProvenRun) -> None:
+    first = run.bundle("first")
+    validation = case(first).validation
+    kept(run, first)
+    run.make(f"profile-{PC}", created="2026-11-09T10:00:00+00:00")
+    second = run.bundle("second")
+    kept(run, second)
+    records = [record(bundle_of(first).digest, validation, 2)]
+
+    assert judged_before(run.store, records, validation, bundle_of(second).digest) == 1
+
+
 def test_a_bundle_without_a_time_has_a_verdict_too(run: ProvenRun) -> None:
     contents = run.bundle()
     bundle, said = bundle_of(contents), judge(case(contents), 0)

@@ -1,5 +1,6 @@
 """Promotions, rollbacks, holds and overrides, in a clone without git unless a test says so."""
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -316,7 +317,7 @@ def test_what_was_never_committed_may_be_begun_anew(clone: Clone) -> None:
     for words in (("init", "-q"), (*who, "commit", "-q", "--allow-empty", "-m", "begin")):
         subprocess.run(["git", "-C", str(clone.folder), *words], check=True)
     clone.promote("v1", "v2")
-    clone.path.unlink()
+    shutil.rmtree(clone.path.parent)
 
     assert clone.promote("v3").sequence == 1
     assert clone.tags() == {"channel-staging": "v3", "channel-staging-1": "v3"}
