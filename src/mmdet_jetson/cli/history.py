@@ -127,8 +127,9 @@ def _titled(entry: Entry) -> str:
 
 def _measured(each: Measured) -> str:
     said = f"AP {_said(each.ap)}, AP50 {_said(each.ap50)}{_between(each.ap50)}"
-    if each.p99 or each.p50:
-        said += f"; p50 {_said(each.p50, 1)} ms, p99 {_said(each.p99, 1)} ms"
+    times = {"p50": each.p50, "p99": each.p99}
+    known = [f"{name} {_said(figure, 1)} ms" for name, figure in times.items() if figure]
+    said += f"; {', '.join(known)}" if known else ""
     if each.not_told:
         said += f" ({each.not_told})"
     return f"{each.subject}: {said}{f'; {each.grade}' if each.grade else ''}"
@@ -146,9 +147,7 @@ def _between(figure: Figure | None) -> str:
 
 def _entry_lines(entry: Entry, now: datetime) -> Iterator[str]:
     record = entry.record
-    did = {RELEASE: "released the hold of", ROLLBACK: "rolled back to"}.get(
-        record.action, "promoted"
-    )
+    did = {RELEASE: "ended the hold of", ROLLBACK: "rolled back to"}.get(record.action, "promoted")
     what = "the channel" if record.action == RELEASE else _titled(entry)
     yield f"{record.sequence:>4}  {day(record.at)}  {did} {what}, {record.who}"
     if record.reason:

@@ -28,18 +28,19 @@ def story(entry: Entry, now: datetime) -> Iterator[str]:
 
 
 def evidence(entry: Entry, verdict: Verdict | None) -> str:
-    """What a release was let in on, in a sentence or two."""
+    """What a release was let in on: how many gates passed, and what the others said."""
     record = entry.record
     first = f"judged when record {record.restores} let it in; " if record.restores else ""
     if not record.verdict:
         return "No verdict is recorded."
     if verdict is None:
         return sentence(f"{first}{_by_record(entry)} (verdict {short(record.verdict)}, not here)")
-    missed = [each.name for each in verdict.gates if each.outcome != PASS]
-    said = f"{len(verdict.of(PASS))} of {len(verdict.gates)} gates passed"
-    if missed:
-        said += f"; {', '.join(missed)} did not"
-    return sentence(f"{first}{said} (verdict {short(record.verdict)})")
+    passed = f"{len(verdict.of(PASS))} of {len(verdict.gates)} gates passed"
+    said = sentence(f"{first}{passed} (verdict {short(record.verdict)})")
+    missed = [each for each in verdict.gates if each.outcome != PASS]
+    return " ".join(
+        [said, *(f"{each.name} was {each.outcome}: {each.sentence}" for each in missed)]
+    )
 
 
 def _by_record(entry: Entry) -> str:

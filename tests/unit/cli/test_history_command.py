@@ -56,7 +56,7 @@ def test_then_every_record_the_newest_first(folder: Path, invoke: Commands) -> N
     assert "OVERRIDDEN: latency:pc-onnxruntime was inconclusive, and Ben Okri" in blocks[7]
     assert "Taken back by the rollback of record 4." in blocks[7]
     assert "rolled back to v1.1" in blocks[6]
-    assert "released the hold" in blocks[5]
+    assert "ended the hold" in blocks[5]
     assert f"run: {small_history.RUN}" in blocks[4]
 
 
