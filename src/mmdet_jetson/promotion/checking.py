@@ -13,9 +13,9 @@ from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.channel_file import chain_flaws, numbered
 from mmdet_jetson.promotion.evidence import case_of
-from mmdet_jetson.promotion.incumbents import FOLDER, incumbent_of
+from mmdet_jetson.promotion.incumbents import incumbent_of
 from mmdet_jetson.promotion.judging import judge
-from mmdet_jetson.promotion.keeping import read_verdict
+from mmdet_jetson.promotion.keeping import FOLDER, read_verdict
 from mmdet_jetson.promotion.overriding import NEVER
 from mmdet_jetson.promotion.policy import Policy
 from mmdet_jetson.promotion.records import PROMOTE, RELEASE, ROLLBACK, Override, Record

@@ -1,7 +1,8 @@
 """Verdicts in the store: artifacts that refer to the bundle they are about.
 
 Nothing in one is of the time or the place of judging, so the same verdict is the same artifact on
-every machine, and whoever judges anew compares one digest.
+every machine, and whoever judges anew compares one digest. What was measured of the incumbent lies
+in the folder ``incumbent/``, and in ``origin.json`` of what.
 """
 
 import tempfile
@@ -12,14 +13,22 @@ from pathlib import Path
 import msgspec
 
 from mmdet_jetson.bundles.making import CREATED
+from mmdet_jetson.contract.matches import MATCHES
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.promotion.incumbents import embed
 from mmdet_jetson.promotion.records import Record
 from mmdet_jetson.promotion.verdicts import KIND, Verdict, encode
 from mmdet_jetson.store import Artifact, Bundle, Provenance, Store
 
 VERDICT = "verdict.json"
+FOLDER, ORIGIN, METRICS = "incumbent", "origin.json", "metrics.json"
 UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """What an evaluation is about: content digests of the weights and the validation pictures."""
+
+    checkpoint: str
+    dataset: str
 
 
 def keep(
@@ -86,6 +95,23 @@ def judged_before(store: Store, records: Sequence[Record], validation: str, bund
     itself = any(each.bundle == bundle for each in told)
     by_records = max((each.judged for each in told), default=0) - itself
     return max(len(seen - {bundle}), by_records)
+
+
+def embed(store: Store, evaluation: Artifact, folder: Path) -> None:
+    """Write what a verdict keeps of an incumbent's evaluation into ``folder``/incumbent.
+
+    Raises:
+        UserError: a file of it is damaged.
+    """
+    into = folder / FOLDER
+    into.mkdir(parents=True)
+    there = {layer.title for layer in evaluation.layers}
+    for title in (METRICS, MATCHES):
+        if title in there:
+            (into / title).write_bytes(store.read(evaluation, title))
+    read = evaluation.provenance.inputs
+    about = Origin(read.get("checkpoint", ""), read.get("dataset", ""))
+    (into / ORIGIN).write_bytes(msgspec.json.encode(about, order="sorted"))
 
 
 def _provenance(verdict: Verdict, bundle: Bundle) -> Provenance:

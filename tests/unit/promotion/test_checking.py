@@ -13,7 +13,7 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion import checking
 from mmdet_jetson.promotion.checking import Check, CheckedChannel, check_channel
 from mmdet_jetson.promotion.evidence import Incumbent
-from mmdet_jetson.promotion.incumbents import FOLDER
+from mmdet_jetson.promotion.keeping import FOLDER
 from mmdet_jetson.promotion.policy import Policy
 from mmdet_jetson.promotion.records import RELEASE, ROLLBACK, Override, Record
 
