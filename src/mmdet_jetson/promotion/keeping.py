@@ -7,7 +7,6 @@ in the folder ``incumbent/``, and in ``origin.json`` of what.
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.records import Record
 from mmdet_jetson.promotion.verdicts import KIND, Verdict, encode
 from mmdet_jetson.store import Artifact, Bundle, Provenance, Store
+from mmdet_jetson.store.artifact import moment_of
 
 VERDICT = "verdict.json"
 FOLDER, ORIGIN, METRICS = "incumbent", "origin.json", "metrics.json"
@@ -90,11 +90,16 @@ def judged_before(store: Store, records: Sequence[Record], validation: str, bund
     """
     inputs = [each.provenance.inputs for each in verdicts_in(store)]
     seen = {each["bundle"] for each in inputs if each.get("validation") == validation}
+    seen |= {each.bundle for each in records if each.validation == validation}
+    return max(len(seen - {bundle}), counted(records, validation, bundle))
+
+
+def counted(records: Sequence[Record], validation: str, bundle: str) -> int:
+    """How many other bundles these validation pictures have judged by what records say."""
     told = [each for each in records if each.validation == validation]
-    seen |= {each.bundle for each in told}
+    others = {each.bundle for each in told} - {bundle}
     itself = any(each.bundle == bundle for each in told)
-    by_records = max((each.judged for each in told), default=0) - itself
-    return max(len(seen - {bundle}), by_records)
+    return max(len(others), max((each.judged for each in told), default=0) - itself)
 
 
 def embed(store: Store, evaluation: Artifact, folder: Path) -> None:
@@ -134,7 +139,4 @@ def _provenance(verdict: Verdict, bundle: Bundle) -> Provenance:
 def _time_of(bundle: Bundle) -> str:
     """When the newest part was made, as the bundle says; a fixed time where it says nothing."""
     said = bundle.annotations.get(CREATED, "")
-    try:
-        return said if datetime.fromisoformat(said).tzinfo else UNKNOWN_TIME
-    except ValueError:
-        return UNKNOWN_TIME
+    return said if moment_of(said) else UNKNOWN_TIME
