@@ -122,8 +122,11 @@ def _mapping(kind: object, value: object, where: str) -> object:
 
 
 def _scalar(kind: type, value: object, where: str) -> object:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if kind is float and type(value) is int:
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ContractError(f"{where}: {error}") from error
     if type(value) is float and not isfinite(value):
         raise ContractError(f"{where}: {value!r} is no number")  # as Python's JSON reads NaN
     if type(value) is not kind:

@@ -215,8 +215,8 @@ def _of_verdict(
     if record.judged <= (least := counted(earlier, record.validation, record.bundle)):
         yield Finding(
             FAIL,
-            f"Its pictures have judged {record.judged} bundles by what it says, and {least} others "
-            "by the records before.",
+            f"It is number {record.judged} of those that its pictures have judged, and by the "
+            f"records before {least + 1} at the least.",
         )
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from mmdet_jetson.bundles.contents import Contents, of_bundle
 from mmdet_jetson.bundles.dataset_summary import content_of
-from mmdet_jetson.bundles.overview import mapping
+from mmdet_jetson.bundles.overview import mapping, number
 from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.matches import MATCHES
 from mmdet_jetson.errors import UserError
@@ -190,9 +190,10 @@ def _matches(read: Read) -> Matches:
 
 
 def _near(said: object, found: float | None) -> bool:
-    if found is None or not isinstance(said, int | float):
+    told = number(said)
+    if found is None or told is None:
         return said is None and found is None
-    return abs(said - found) <= NEAR
+    return abs(told - found) <= NEAR
 
 
 def _damaged(what: str, error: Exception) -> UserError:

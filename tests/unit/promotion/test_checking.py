@@ -239,7 +239,8 @@ def test_a_record_cannot_count_fewer_bundles_than_those_before(channel: Channel)
 
     assert found.outcome == FAIL
     assert sentences(found) == [
-        "Its pictures have judged 1 bundles by what it says, and 1 others by the records before."
+        "It is number 1 of those that its pictures have judged, and by the records before 2 at "
+        "the least."
     ]
 
 

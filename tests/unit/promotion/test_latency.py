@@ -158,6 +158,7 @@ OLD = {
         ([], FAIL),
         (profile(conditions(seconds=float("nan"))), FAIL),
         (profile(conditions(others=float("nan"))), FAIL),
+        (profile(seconds=10**400), FAIL),
         (profile(bounds={"p99": {"low": float("nan"), "high": 5.0}}), FAIL),
         (profile(bounds={"p99": {"low": 1.0, "high": float("inf")}}), FAIL),
     ],
