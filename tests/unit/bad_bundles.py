@@ -285,6 +285,11 @@ BAD: Mapping[str, Bad] = {
         "separation",
         f"The training picture t003.jpg is the validation picture {PICTURES[7]}",
     ),
+    "calibrated-with-nothing": Bad(
+        _passport(INT8, calibration={"split": "train", "pictures": 0, "sha256": "3" * 64}),
+        "separation",
+        "cannot be read",
+    ),
     "calibrated-with-nobody-knows-what": Bad(
         _passport(INT8, calibration=None),
         "separation",

@@ -15,7 +15,6 @@ from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.chain import chain_flaws
 from mmdet_jetson.promotion.channel_file import channel_names, channel_path, read_channel
-from mmdet_jetson.promotion.channel_page import render_channels
 from mmdet_jetson.promotion.history import Entry, History, day, history_of, lasted
 from mmdet_jetson.promotion.keeping import read_verdict
 from mmdet_jetson.promotion.records import RELEASE, ROLLBACK, Record
@@ -40,6 +39,9 @@ def history(name: str, *, as_json: bool = False, page: str | bool = False) -> No
     told = [read_history(settings, each) for each in ([name] if name else _all(settings))]
     now = datetime.now(timezone.utc)
     if page:
+        # Templates and charts, which nothing else here needs.
+        from mmdet_jetson.promotion.channel_page import render_channels  # noqa: PLC0415
+
         text = render_channels(
             told, partial(releases_of, store), partial(verdict_in, store), now, printable
         )

@@ -32,7 +32,7 @@ from mmdet_jetson.promotion.incumbents import incumbent_of
 from mmdet_jetson.promotion.judging import judge
 from mmdet_jetson.promotion.keeping import judged_before
 from mmdet_jetson.promotion.overriding import overrides_of
-from mmdet_jetson.promotion.policy import Policy, channels_in, load_policy
+from mmdet_jetson.promotion.policy import POLICY_FILE, Policy, channels_in, load_policy
 from mmdet_jetson.promotion.promoting import Proposal, refuse_held
 from mmdet_jetson.promotion.records import PROMOTE, RELEASE, Record, is_held
 from mmdet_jetson.registry.names import channel_tag
@@ -162,7 +162,7 @@ def _records(settings: Settings, store: Store, channel: str) -> tuple[Record, ..
 
 def _policy(request: Request, settings: Settings, channel: str) -> Policy:
     project = load_project(config_file(request.config, settings.root), request.overrides)
-    path = project.folder / promote_check.POLICY
+    path = project.folder / POLICY_FILE
     if not channel:
         raise ConfigError("--to: which channel?", nearest(channel, channels_in(path)))
     channel_path(settings, channel)  # refuses what is no name

@@ -1,10 +1,18 @@
 """What the records of a channel amount to: what is in it, since when, what became of the rest."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from mmdet_jetson.promotion.records import PROMOTE, RELEASE, ROLLBACK, Flaw, Override, Record
+from mmdet_jetson.promotion.records import (
+    PROMOTE,
+    RELEASE,
+    ROLLBACK,
+    Flaw,
+    Override,
+    Record,
+    overrides_behind,
+)
 from mmdet_jetson.promotion.verdicts import Verdict
 
 ReadVerdict = Callable[[str], Verdict | None]
@@ -102,7 +110,7 @@ def history_of(channel: str, records: Sequence[Record], flaws: Iterable[Flaw] = 
             undone.get(record.sequence),
             holds[place],
             freed.get(record.sequence),
-            _overrides(record, by_number),
+            overrides_behind(record, by_number),
         )
         for place, record in enumerate(records)
     )
@@ -110,17 +118,6 @@ def history_of(channel: str, records: Sequence[Record], flaws: Iterable[Flaw] = 
     held = holds[len(records)]
     held_by = next((each for each in reversed(entries) if each.record.sequence == held), None)
     return History(channel, entries, tuple(flaws), now, held_by if held is not None else None)
-
-
-def _overrides(record: Record, by_number: Mapping[int, Record]) -> tuple[Override, ...]:
-    """Follow a rollback to what it restores, down to the promotion."""
-    found, seen = list(record.overrides), {record.sequence}
-    restored: Record | None = record
-    while restored and restored.restores and restored.restores not in seen:
-        seen.add(restored.restores)
-        restored = by_number.get(restored.restores)
-        found += restored.overrides if restored else ()
-    return tuple(dict.fromkeys(found))
 
 
 def _ends(records: Sequence[Record]) -> list[str]:

@@ -25,10 +25,10 @@ from mmdet_jetson.promotion.overriding import refuse_unproven
 from mmdet_jetson.promotion.policy import Policy
 from mmdet_jetson.promotion.records import (
     PROMOTE,
-    ROLLBACK,
     Override,
     Record,
     digest_of,
+    holder_of,
     is_held,
 )
 from mmdet_jetson.promotion.verdicts import Verdict
@@ -176,10 +176,8 @@ def refuse_held(channel: str, records: Sequence[Record], *, release: bool) -> No
     Raises:
         UserError: it is held; says by which record, whom and why, or that nothing holds it.
     """
-    if not is_held(records):
-        return
-    holding = [each for each in records if each.action == ROLLBACK][-1]
-    if not release:
+    holding = holder_of(records)
+    if holding and not release:
         why = f": {holding.reason}" if holding.reason else ""
         raise UserError(
             f"{channel} is held by {told(holding)}{why}",

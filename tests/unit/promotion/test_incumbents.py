@@ -22,11 +22,8 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.keys import Ingredients, ingredients
 from mmdet_jetson.planning.pipeline import evaluate_again
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.promotion.incumbents import (
-    FOLDER,
-    embed,
-    incumbent_of,
-)
+from mmdet_jetson.promotion.incumbents import incumbent_of
+from mmdet_jetson.promotion.keeping import FOLDER, embed
 from mmdet_jetson.promotion.records import PROMOTE, Record
 from mmdet_jetson.promotion.verdicts import KIND
 from mmdet_jetson.runtimes.protocol import StageRun
