@@ -73,6 +73,8 @@ def read_channel(path: Path) -> tuple[Record, ...]:
         UserError: it cannot be read, or git left in it what two branches say.
     """
     try:
+        if path.is_symlink():  # what it leads to may be changed without a review
+            raise UserError(f"{path} is a link, and a channel's file is none", "git log -- channels")
         refuse_special(path)
         content = path.read_bytes()
     except FileNotFoundError:

@@ -28,6 +28,8 @@ from mmdet_jetson.store import Artifact, Store
 
 NEAR = 1e-6
 """How near the AP of the matches has to be to that of the figures beside them."""
+ALIKE = 0.002
+"""How near two evaluations of the same weights on the same pictures are, on whatever machines."""
 Read = Callable[[str], bytes]
 
 
@@ -135,7 +137,10 @@ def _measured(
     if evaluation and evaluation.kind == VERDICT:
         if not _has(evaluation, FOLDER):
             raise UserError("the verdict keeps no measurement of what was in the channel")
-        return _kept(store, evaluation, wanted)
+        kept = _kept(store, evaluation, wanted)
+        if own := contents.dataset and find_evaluation(store, checkpoint, contents.dataset):
+            _refuse_another(kept, _matches(lambda title: store.read(own, title)))
+        return kept
     if evaluation is None and contents.dataset:
         evaluation = find_evaluation(store, checkpoint, contents.dataset)
     if evaluation is None:
@@ -174,6 +179,23 @@ def _kept(store: Store, verdict: Artifact, wanted: Origin) -> Matches:
                 "promote again: a record of another channel or a newer one came in between",
             )
         return _matches(read)
+
+
+def _refuse_another(kept: Matches, own: Matches) -> None:
+    """Hold what a verdict keeps against another evaluation of the same weights and pictures.
+
+    Machines differ in the last digits of scores, which moves AP less than `ALIKE`.
+
+    Raises:
+        UserError: they are two.
+    """
+    said, found = average_precision(kept), average_precision(own)
+    if kept.pictures != own.pictures or abs((said or 0) - (found or 0)) > ALIKE:
+        raise UserError(
+            f"the verdict keeps a measurement with AP {said or 0:.4f} of what was in the channel, "
+            f"and its own evaluation on the same pictures has {found or 0:.4f}",
+            "ask whoever promoted it",
+        )
 
 
 def _matches(read: Read) -> Matches:

@@ -227,3 +227,11 @@ def test_a_thousand_records_are_read_at_once(tmp_path: Path) -> None:
 
 def test_digests_of_a_bundle_are_whole() -> None:
     assert len(bundle_digest("a")) == 71
+
+
+def test_a_link_is_no_channel_file(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.toml").write_text("")
+    (tmp_path / "staging.toml").symlink_to("elsewhere.toml")
+
+    with pytest.raises(UserError, match="is a link"):
+        read_channel(tmp_path / "staging.toml")
