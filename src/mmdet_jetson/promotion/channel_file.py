@@ -74,7 +74,7 @@ def read_channel(path: Path) -> tuple[Record, ...]:
     """
     try:
         if path.is_symlink():  # what it leads to may be changed without a review
-            raise UserError(f"{path} is a link, and a channel's file is none", "git log -- channels")
+            raise UserError(f"{path} is a link, not a channel's file", "git log -- channels")
         refuse_special(path)
         content = path.read_bytes()
     except FileNotFoundError:
