@@ -50,28 +50,28 @@ def pairs(count: int, **each: int) -> dict[str, object]:
     return {"engine": {"deviation": total, "by_picture": by_picture}}
 
 
-@pytest.mark.parametrize(("alone", "expected"), [(96, PASS), (97, FAIL)])
+@pytest.mark.parametrize(("alone", "expected"), [(192, PASS), (193, FAIL)])
 def test_agreement_at_its_limit(run: ProvenRun, alone: int, expected: str) -> None:
-    """A fifth of 480 detections may have no partner in 8 bits: 96."""
+    """A fifth of 960 detections may have no partner in 8 bits: 192."""
     made = proof(INT8, models=pairs(alone, off=1))
     run.make(f"prove-{INT8}", {"proof.json": as_json(made)})
 
     found = said("agreement", case(run.bundle()))[INT8]
 
     assert found.outcome == expected
-    assert found.measured == pytest.approx(100 * alone / 480)
+    assert found.measured == pytest.approx(100 * alone / 960)
     assert (found.limit, found.unit) == (20, "%")
 
 
 def test_agreement_counts_the_side_with_more_detections_alone(run: ProvenRun) -> None:
-    made = proof(INT8, models=pairs(60, missing=1, extra=2))
+    made = proof(INT8, models=pairs(120, missing=1, extra=2))
     run.make(f"prove-{INT8}", {"proof.json": as_json(made)})
 
-    assert outcome("agreement", INT8, case(run.bundle())) == FAIL  # 120 of 540
+    assert outcome("agreement", INT8, case(run.bundle())) == FAIL  # 240 of 1080
 
 
 def test_a_policy_may_demand_more_agreement(run: ProvenRun) -> None:
-    made = proof(INT8, models=pairs(96, off=1))
+    made = proof(INT8, models=pairs(192, off=1))
     run.make(f"prove-{INT8}", {"proof.json": as_json(made)})
     contents = run.bundle()
 
@@ -94,7 +94,7 @@ def test_a_proof_with_wider_tolerances_shows_nothing(run: ProvenRun, field: str)
 
 def test_the_share_that_a_proof_allows_itself_does_not_count(run: ProvenRun) -> None:
     stated = {"from_score": 0.05, "box": 0.0002, "score": 0.001, "alone": 1.0}
-    made = proof(PC, tolerances=stated, models=pairs(96, off=1))
+    made = proof(PC, tolerances=stated, models=pairs(192, off=1))
     run.make(f"prove-{PC}", {"proof.json": as_json(made)})
 
     assert outcome("agreement", PC, case(run.bundle())) == FAIL
