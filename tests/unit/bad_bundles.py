@@ -251,7 +251,7 @@ BAD: Mapping[str, Bad] = {
     "no-AP": Bad(_evaluated(PC, figures={}), "parts", "AP of the engine for"),
     "AP-that-is-none": Bad(_evaluated(PC, figures={"AP": None}), "parts", "AP of the engine for"),
     "AP-that-is-no-number": Bad(
-        _evaluated(PC, figures={"AP": float("nan")}), "parts", "not a number between 0 and 1"
+        _evaluated(PC, figures={"AP": float("nan")}), "parts", "nan is no number"
     ),
     "AP-that-is-better-than-its-detections": Bad(
         _evaluated(PC, figures={"AP": 0.99, "AP50": 0.99}), "parts", "is damaged: AP of its"
