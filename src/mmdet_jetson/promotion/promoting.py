@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from textwrap import shorten
 
 import msgspec
 
@@ -180,7 +181,7 @@ def refuse_held(channel: str, records: Sequence[Record], *, release: bool) -> No
         return
     holding = [each for each in records if each.action == ROLLBACK][-1]
     if not release:
-        why = f": {holding.reason}" if holding.reason else ""
+        why = f": {shorten(holding.reason, 60, placeholder='...')}" if holding.reason else ""
         raise UserError(
             f"{channel} is held by {told(holding)}{why}",
             f'--release with a --reason, or: invoke rollback {channel} --release --reason "..."',
