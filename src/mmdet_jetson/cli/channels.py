@@ -87,9 +87,9 @@ def _print(
             _say(printable(line))
     if not standings and not found:
         _say("there is no channel yet: `invoke promote BUNDLE --to staging` begins one")
-    for each in drift:
-        word = "drift" if each.is_sure else "not known"
-        _say(printable(f"{word}: {each.about}: {each.what}"))
+    for drifted in drift:
+        word = "drift" if drifted.is_sure else "not known"
+        _say(printable(f"{word}: {drifted.about}: {drifted.what}"))
     if checked and not drift and not any(each.is_problem for each in found):
         _say("nothing has drifted")
 

@@ -103,7 +103,7 @@ def parse(content: bytes, where: str, hint: str = "") -> tuple[Record, ...]:
         raise UserError(
             f"{where} is no channel file: line {line} is no text in UTF-8", hint
         ) from error
-    except (ValueError, RecursionError) as error:  # msgspec's errors are among them
+    except (TypeError, ValueError, RecursionError) as error:  # msgspec's errors are among them
         raise UserError(f"{where} is no channel file: {_first_line(error)}", hint) from error
 
 
@@ -128,7 +128,7 @@ def append(path: Path, record: Record) -> None:
 def _records(text: str, where: str) -> tuple[Record, ...]:
     tables, path = tables_in(text), Path(where)
     if not isinstance(tables, list):
-        raise ValueError("its record is no list of tables")
+        raise TypeError("its record is no list of tables")
     return tuple(
         convert(table, Record, path, f"record {place}")
         for place, table in enumerate(tables, start=1)

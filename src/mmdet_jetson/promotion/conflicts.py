@@ -77,11 +77,10 @@ def _way_out(folder: Path) -> tuple[str, str]:
             return "--ours", "git rebase --skip"
         if exists_in_git(folder, "CHERRY_PICK_HEAD"):
             return "--ours", "git cherry-pick --skip"
-        if any(exists_in_git(folder, each) for each in ("MERGE_HEAD", "SQUASH_MSG")):
-            return "--theirs", "git commit"
-        return "--ours", ""
+        merges = any(exists_in_git(folder, each) for each in ("MERGE_HEAD", "SQUASH_MSG"))
     except (ProcessFailed, UnicodeDecodeError):
-        return "--theirs", "git commit"
+        merges = True
+    return ("--theirs", "git commit") if merges else ("--ours", "")
 
 
 def exists_in_git(folder: Path, state: str) -> bool:
