@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from textwrap import shorten
 
 import msgspec
 
@@ -35,6 +34,9 @@ from mmdet_jetson.promotion.records import (
 from mmdet_jetson.promotion.verdicts import Verdict
 from mmdet_jetson.registry.names import channel_of, channel_tag, is_name, is_release
 from mmdet_jetson.store import Artifact, Bundle, Store
+
+_MOST = 60
+"""Letters of a reason that a refusal repeats."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,11 +183,17 @@ def refuse_held(channel: str, records: Sequence[Record], *, release: bool) -> No
         return
     holding = [each for each in records if each.action == ROLLBACK][-1]
     if not release:
-        why = f": {shorten(holding.reason, 60, placeholder='...')}" if holding.reason else ""
+        why = f": {_in_short(holding.reason)}" if holding.reason else ""
         raise UserError(
             f"{channel} is held by {told(holding)}{why}",
             f'--release with a --reason, or: invoke rollback {channel} --release --reason "..."',
         )
+
+
+def _in_short(reason: str) -> str:
+    """The start of what somebody wrote; the whole is in the history."""
+    line = " ".join(reason.split())
+    return line if len(line) <= _MOST else f"{line[: _MOST - 3]}..."
 
 
 def _moved_on(channel: str, seen: Sequence[Record], now: Sequence[Record]) -> UserError:
