@@ -94,7 +94,7 @@ def test_a_long_reason_is_repeated_in_short(run: Commands) -> None:
     code, said = run("promote", "v3", "--to", "staging")
     assert code == 1
     assert said.count("it broke") == 6
-    assert "it broke ...\n" in said
+    assert " it ...\n" in said
 
 
 def test_a_bundle_goes_into_a_channel(run: Commands, clone: Clone) -> None:
