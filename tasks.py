@@ -330,7 +330,7 @@ def channels(
 ) -> None:
     """List what is in every channel, since when, by whom, and how it fares."""
     if page:
-        telling.history("", page=page)
+        telling.history("", page=page, may_fail=not check)  # which tells why by itself
     if check or not page:
         listing.channels(asked, mirror, check=check, as_json=json)
 

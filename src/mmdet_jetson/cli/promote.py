@@ -18,6 +18,7 @@ from mmdet_jetson.cli.incumbents import measure_incumbent
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.upkeep import existing_store
 from mmdet_jetson.cli.verbs import Request, config_file, session
+from mmdet_jetson.cli.wrapping import fitted
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
@@ -248,10 +249,8 @@ def _tell(proposal: Proposal, made: Record | None, *, as_json: bool) -> None:
         )
         return
     _, *lines = check_reports.text([_checked(proposal, made)])
-    for line in lines:
-        _say(line)
-    if made:
-        _say(printable(f"{proposal.channel} is {_called(made)} now: {told(made)}"))
+    lines += [printable(f"{proposal.channel} is {_called(made)} now: {told(made)}")] if made else []
+    Console(emoji=False).out(fitted(lines), highlight=False)
 
 
 def _tell_there(wish: Wish, records: Sequence[Record], *, as_json: bool) -> None:

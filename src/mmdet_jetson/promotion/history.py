@@ -60,7 +60,8 @@ class History:
     """A channel as its records tell it, the newest entry last.
 
     Attributes:
-        flaws: what is wrong with the chain; then nothing else here is to be relied on.
+        flaws: what is wrong with it; then nothing else here is to be relied on.
+        notes: what else its tags tell, which is nothing wrong.
         now: the entry that put in what is in the channel; None where nothing is.
         held_by: the rollback that keeps promotions out; None where they may come in.
     """
@@ -68,6 +69,7 @@ class History:
     channel: str
     entries: tuple[Entry, ...]
     flaws: tuple[Flaw, ...] = ()
+    notes: tuple[str, ...] = ()
     now: Entry | None = None
     held_by: Entry | None = None
 
@@ -93,7 +95,12 @@ class History:
         return ", ".join([_counted(len(self.entries), "record"), *told])
 
 
-def history_of(channel: str, records: Sequence[Record], flaws: Iterable[Flaw] = ()) -> History:
+def history_of(
+    channel: str,
+    records: Sequence[Record],
+    flaws: Iterable[Flaw] = (),
+    notes: Iterable[str] = (),
+) -> History:
     """Read what became of every record out of those behind it."""
     undone = {each: record.sequence for record in records for each in record.undoes}
     by_number = {each.sequence: each for each in records}
@@ -117,7 +124,8 @@ def history_of(channel: str, records: Sequence[Record], flaws: Iterable[Flaw] = 
     now = next((each for each in reversed(entries) if each.put_in), None)
     held = holds[len(records)]
     held_by = next((each for each in reversed(entries) if each.record.sequence == held), None)
-    return History(channel, entries, tuple(flaws), now, held_by if held is not None else None)
+    holder = held_by if held is not None else None
+    return History(channel, entries, tuple(flaws), tuple(notes), now, holder)
 
 
 def _ends(records: Sequence[Record]) -> list[str]:
