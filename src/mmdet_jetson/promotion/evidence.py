@@ -85,7 +85,7 @@ class Case:
     now: datetime
     project: Project | None = None
     _read: dict[tuple[str, str], object] = field(default_factory=dict, repr=False, compare=False)
-    _said: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    heard: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def targets(self) -> list[str]:
@@ -105,18 +105,18 @@ class Case:
             said = Judged(
                 gate=gate,
                 outcome=reason.outcome,
-                sentence=self._short(gate, subject, reason.sentence),
+                sentence=self.short(gate, subject, reason.sentence),
             )
         except UserError as error:  # a file of the bundle is damaged
             said = Judged(
-                gate=gate, outcome=FAIL, sentence=self._short(gate, subject, f"{error.message}.")
+                gate=gate, outcome=FAIL, sentence=self.short(gate, subject, f"{error.message}.")
             )
         return msgspec.structs.replace(said, gate=gate, subject=subject)
 
-    def _short(self, gate: str, subject: str, sentence: str) -> str:
-        """A sentence that another gate has said already is not said again."""
+    def short(self, gate: str, subject: str, sentence: str) -> str:
+        """Why a gate cannot judge; what another has said already is not said again."""
         name = Judged(gate=gate, subject=subject, outcome="", sentence="").name
-        first = self._said.setdefault(sentence, name)
+        first = self.heard.setdefault(sentence, name)
         return sentence if first == name else f"Not judged: see {first}."
 
     def remedy(self, kind: str, subject: str = "") -> str:
