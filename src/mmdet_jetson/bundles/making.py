@@ -23,7 +23,7 @@ from mmdet_jetson.bundles.contents import (
     refuse_damaged,
 )
 from mmdet_jetson.bundles.dataset_summary import summarize
-from mmdet_jetson.bundles.remedies import command_for
+from mmdet_jetson.bundles.remedies import as_measured, command_for
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.contract.report import BASE, DOCUMENTED
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
@@ -155,6 +155,7 @@ def check(contents: Contents, project: Project) -> None:
     if not found:
         return
     first, stale = found[0].part, {each.part for each in found}
+    project = as_measured(contents, project, stale)
     hint = command_for(first, project)
     if others := len(stale) - 1:
         hint = f"{project.command('pipeline')}, which makes again what is stale"

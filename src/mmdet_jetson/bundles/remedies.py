@@ -1,5 +1,10 @@
 """Which command makes what is missing from a release, or no longer belongs to it."""
 
+import shlex
+from collections.abc import Collection
+
+import msgspec
+
 from mmdet_jetson.bundles.contents import (
     CHECKPOINT,
     DATASET,
@@ -10,6 +15,7 @@ from mmdet_jetson.bundles.contents import (
     PROFILE,
     PROOF,
     REPORT,
+    Contents,
     PartName,
 )
 from mmdet_jetson.config.pipeline import Project
@@ -46,6 +52,24 @@ def command_for(part: PartName, project: Project | None = None) -> str:
     if project:
         return project.command(verb, *targets)
     return " ".join([f"invoke {verb}", *(f"--target {target}" for target in targets)])
+
+
+def as_measured(contents: Contents, project: Project, stale: Collection[PartName] = ()) -> Project:
+    """The project as its profiles were told to time, so that its commands do not time anew.
+
+    A setting that profiles do not agree on stays as it is, and all do where one is ``stale``.
+    """
+    profiles = contents.of_kind(PROFILE)
+    if any(part.kind == PROFILE for part in stale):
+        return project
+    words = list[str]()
+    for name, configured in msgspec.structs.asdict(project.pipeline.profile).items():
+        told = [each.provenance.parameters.get(name) for each in profiles.values()]
+        numbers = {each for each in told if isinstance(each, int | float)}
+        if len(numbers) == 1 and numbers != {configured}:
+            words += ["--set", f"profile.{name}={numbers.pop()}"]
+    typed = " ".join(filter(None, (project.typed, shlex.join(words))))
+    return msgspec.structs.replace(project, typed=typed)
 
 
 def _on_device(part: PartName, project: Project | None) -> bool:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mmdet_jetson.bundles import making
 from mmdet_jetson.bundles.contents import BUNDLE_TAG, Contents, of_bundle, of_run
-from mmdet_jetson.bundles.remedies import command_for
+from mmdet_jetson.bundles.remedies import as_measured, command_for
 from mmdet_jetson.bundles.trainings import verdict_of
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.verbs import Request, Session, session
@@ -51,7 +51,7 @@ def bundle(
             only = [each for each in chosen.targets if each not in left_out]
             project, steps, chosen = _choose(now, run, only)
         making.check(chosen, now.project)
-        lacks = making.missing(chosen, steps)
+        project, lacks = as_measured(chosen, project), making.missing(chosen, steps)
         if complete and lacks:
             raise UserError(f"{now.name} has no {lacks[0]}", command_for(lacks[0], project))
         made = making.bind(chosen, lacks, with_dataset=with_dataset)

@@ -22,13 +22,22 @@ def outcome_of(channels: Iterable[CheckedChannel]) -> str:
     return combined(outcomes) if outcomes else PASS
 
 
+def headed(outcome: str, records: Sequence[CheckedRecord]) -> str:
+    """An outcome of records for a heading: no pass, where gates were overridden for it."""
+    covered = [gate for each in records for gate in each.covered]
+    if outcome != PASS or not covered:
+        return outcome
+    count = "1 gate was" if len(covered) == 1 else f"{len(covered)} gates were"
+    return f"{combined([each.outcome for each in covered])}, {count} {OVERRIDDEN}"
+
+
 def text(channels: Sequence[CheckedChannel]) -> Iterator[str]:
     """Lines for a terminal."""
     for channel in channels:
-        yield f"{channel.channel}: {_summed_up(channel)}: {channel.outcome}"
+        yield f"{channel.channel}: {_summed_up(channel)}: {headed(channel.outcome, channel.added)}"
         yield from (f"  {each.outcome:<13} {printable(each.sentence)}" for each in channel.findings)
         for each in channel.added:
-            yield f"  {_title(each)}: {each.outcome}"
+            yield f"  {_title(each)}: {headed(each.outcome, [each])}"
             yield from (f"    {_word(each, gate):<13} {gate_line(gate)}" for gate in _gates(each))
             yield from (f"    {it.outcome:<13} {printable(it.sentence)}" for it in each.findings)
             yield from (f"    {'':<13} {printable(line)}" for line in _said(each))
@@ -41,7 +50,8 @@ def gate_line(gate: Judged) -> str:
 
 def markdown(channels: Sequence[CheckedChannel]) -> str:
     """A table for each record, for the summary of a job."""
-    lines = [f"## Promotion: {outcome_of(channels)}", ""]
+    added = [each for channel in channels for each in channel.added]
+    lines = [f"## Promotion: {headed(outcome_of(channels), added)}", ""]
     for channel in channels:
         lines += [f"**{_plain(channel.channel)}**: {_plain(_summed_up(channel))}", ""]
         lines += [f"- **{each.outcome}**: {_plain(each.sentence)}" for each in channel.findings]
@@ -52,7 +62,7 @@ def markdown(channels: Sequence[CheckedChannel]) -> str:
 
 
 def _record(channel: str, checked: CheckedRecord) -> Iterator[str]:
-    yield f"### {_plain(f'{channel}, {_title(checked)}')}: {checked.outcome}"
+    yield f"### {_plain(f'{channel}, {_title(checked)}')}: {headed(checked.outcome, [checked])}"
     yield ""
     rows = [["", each.outcome, "", "", each.sentence] for each in checked.findings]
     first = sorted(_gates(checked), key=lambda gate: gate.outcome == PASS)  # what blocks is on top

@@ -5,18 +5,19 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 
+import msgspec
 from rich.console import Console
 
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.sharing import registry_of
 from mmdet_jetson.cli.transfer import Asked, place_of
-from mmdet_jetson.cli.verbs import config_file
+from mmdet_jetson.cli.verbs import Request, config_file
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.references import images_file
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.errors import ConfigError, UserError
-from mmdet_jetson.promotion.drift import Drift, aged, moved_bases
+from mmdet_jetson.promotion.drift import Drift, aged, moved_bases, unasked
 from mmdet_jetson.promotion.policy import POLICY_FILE, load_policy
 from mmdet_jetson.promotion.standing import Standing
 from mmdet_jetson.promotion.verifying import verify_mirror
@@ -37,14 +38,16 @@ def drift_of(
         ConfigError: the configuration is wrong.
     """
     project = load_project(config_file(asked.config, settings.root), asked.overrides)
+    typed = Request(config=asked.config, overrides=asked.overrides).typed
+    project = msgspec.structs.replace(project, typed=typed)
     now = datetime.now(timezone.utc)
     for standing in standings:
         try:
             policy = load_policy(project.folder / POLICY_FILE, standing.channel)
         except ConfigError as error:
-            yield Drift(standing.channel, error.message, error.hint, is_sure=False)
+            yield Drift(standing.channel, error.message, _elsewhere(error), is_sure=False)
         else:
-            yield from aged(standing, policy, now)
+            yield from aged(standing, policy, now, project)
     if settings.offline:
         _note("note: MMDET_JETSON_OFFLINE is 1, so no registry is asked")
     if _is_place(mirror) or (not settings.offline and (mirror or registry_of(project))):
@@ -52,6 +55,12 @@ def drift_of(
     if not settings.offline:
         images = load_images(images_file(settings.root))
         yield from moved_bases(images, partial(_look, settings, Options(asked.ca)))
+
+
+def _elsewhere(error: ConfigError) -> str:
+    """What to do about a policy that is not found: each configuration has its own beside it."""
+    other = "where its policy lies beside another pipeline's configuration: --config with that"
+    return "; or, ".join(filter(None, (error.hint, other)))
 
 
 def _is_place(mirror: str | bool) -> bool:
@@ -84,7 +93,7 @@ def _mirror(
                     else:
                         _note(printable(f"note: channel {each.channel}: {each.what}: {each.mend}"))
     except UserError as error:
-        yield Drift(str(where), f"it cannot be asked: {error.message}", error.hint, is_sure=False)
+        yield Drift(str(where), unasked(error, "it cannot be asked"), error.hint, is_sure=False)
 
 
 def _look(settings: Settings, options: Options, reference: str) -> str | None:

@@ -16,10 +16,11 @@ from mmdet_jetson.bundles.contents import Contents, contents_of
 from mmdet_jetson.cli import check_reports, promote_check
 from mmdet_jetson.cli.incumbents import measure_incumbent
 from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.sharing import registry_of
 from mmdet_jetson.cli.upkeep import existing_store
-from mmdet_jetson.cli.verbs import Request, config_file, session
+from mmdet_jetson.cli.verbs import CONFIG, Request, config_file, session
 from mmdet_jetson.cli.wrapping import fitted
-from mmdet_jetson.config.pipeline import load_project
+from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.errors import ConfigError, GateFailed, NotProven, UserError
@@ -32,7 +33,7 @@ from mmdet_jetson.promotion.identity import Identity, identity
 from mmdet_jetson.promotion.incumbents import incumbent_of
 from mmdet_jetson.promotion.judging import judge
 from mmdet_jetson.promotion.keeping import judged_before
-from mmdet_jetson.promotion.overriding import overrides_of
+from mmdet_jetson.promotion.overriding import check_reason, overrides_of
 from mmdet_jetson.promotion.policy import POLICY_FILE, Policy, channels_in, load_policy
 from mmdet_jetson.promotion.promoting import Proposal, refuse_held
 from mmdet_jetson.promotion.records import PROMOTE, RELEASE, Record, is_held
@@ -64,17 +65,21 @@ def promote(request: Request, wish: Wish, *, as_json: bool = False) -> None:
         GateFailed, NotProven: it does not pass; its verdict is kept, and nothing else has changed.
         UserError: the channel is held, is no chain, or has moved on meanwhile.
     """
+    check_reason(wish.overrides, wish.because)
     settings, store = read_settings(), existing_store()
-    policy = _policy(request, settings, wish.to)
+    project = promote_check.project_of(request, settings)
+    policy = _policy(project, settings, wish.to)
     who = identity(os.environ, settings.root)
     contents = _bundle(store, wish.bundle)
     records = _records(settings, store, wish.to)
-    if records and contents.bundle and records[-1].bundle == contents.bundle.digest:
+    if _is_there(contents, records):
         _tell_there(wish, records, as_json=as_json)
         return
     refuse_held(wish.to, records, release=wish.release)
     incumbent, measured = _incumbent(request, policy, contents, records)
-    proposal = _proposed(wish, policy, contents, records, incumbent=incumbent, who=who)
+    proposal = _proposed(
+        wish, policy, contents, records, incumbent=incumbent, who=who, project=project
+    )
     try:
         made = promoting.promote(
             settings, store, replace(proposal, measured=measured), partial(_wait, wish.to)
@@ -84,7 +89,8 @@ def promote(request: Request, wish: Wish, *, as_json: bool = False) -> None:
         raise
     _tell(proposal, made, as_json=as_json)
     if not as_json:
-        _next(channel_path(settings, wish.to), wish.to, f"Promote {_called(made)} to {wish.to}")
+        message = f"Promote {_called(made)} to {wish.to}"
+        _next(channel_path(settings, wish.to), _push(wish.to, project), message)
 
 
 def check_bundle(
@@ -96,14 +102,22 @@ def check_bundle(
         GateFailed, NotProven: it does not pass.
         UserError: as `promote`.
     """
+    check_reason(wish.overrides, wish.because)
     settings, store = read_settings(), existing_store()
-    policy, contents = _policy(request, settings, wish.to), _bundle(store, wish.bundle)
+    project = promote_check.project_of(request, settings)
+    policy, contents = _policy(project, settings, wish.to), _bundle(store, wish.bundle)
     records = _records(settings, store, wish.to)
-    refuse_held(wish.to, records, release=wish.release)
+    is_there = _is_there(contents, records)
+    if not is_there:
+        refuse_held(wish.to, records, release=wish.release)
     incumbent = incumbent_of(store, contents, records, None)
     who = identity(os.environ, settings.root) if wish.overrides else Identity("")
-    proposal = _proposed(wish, policy, contents, records, incumbent=incumbent, who=who)
-    promote_check.tell([_checked(proposal, None)], junit=junit, summary=summary, as_json=as_json)
+    proposal = _proposed(
+        wish, policy, contents, records, incumbent=incumbent, who=who, project=project
+    )
+    notes = [f"{_there(wish, records)}; promoting it changes nothing"] if is_there else []
+    checked = _checked(proposal, None, notes)
+    promote_check.tell([checked], junit=junit, summary=summary, as_json=as_json)
 
 
 def change_back(
@@ -116,10 +130,11 @@ def change_back(
     """
     if release and to:
         raise ConfigError("--release ends a hold, and --to would begin one", "leave one out")
-    settings, store = read_settings(), existing_store()
+    settings = read_settings()
     path, number = channel_path(settings, channel), _number(to) if to else None
     if not path.exists():
         raise UserError(f"there is no channel {channel!r}", _known(settings, channel))
+    store = existing_store()
     who, records = identity(os.environ, settings.root), _records(settings, store, channel)
     change = rolling_back.release if release else partial(rolling_back.rollback, to=number)
     made = change(
@@ -132,7 +147,7 @@ def change_back(
     for line in _consequences(channel, made):
         _say(f"  {line}")
     verb = "Release" if release else "Roll back"
-    _next(path, channel, f"{verb} {channel}: {_called(made)}")
+    _next(path, _push(channel, _usual(settings)), f"{verb} {channel}: {_called(made)}")
 
 
 def _consequences(channel: str, made: Record) -> Iterator[str]:
@@ -161,8 +176,15 @@ def _records(settings: Settings, store: Store, channel: str) -> tuple[Record, ..
     return records
 
 
-def _policy(request: Request, settings: Settings, channel: str) -> Policy:
-    project = load_project(config_file(request.config, settings.root), request.overrides)
+def _usual(settings: Settings) -> Project | None:
+    """The project that commands are about where no other is named; None where it cannot be read."""
+    try:
+        return load_project(config_file(CONFIG, settings.root))
+    except UserError:
+        return None
+
+
+def _policy(project: Project, settings: Settings, channel: str) -> Policy:
     path = project.folder / POLICY_FILE
     if not channel:
         raise ConfigError("--to: which channel?", nearest(channel, channels_in(path)))
@@ -198,9 +220,10 @@ def _proposed(
     *,
     incumbent: Incumbent | None,
     who: Identity,
+    project: Project,
 ) -> Proposal:
     now, store = datetime.now(timezone.utc), contents.store
-    case = case_of(store, contents, policy, wish.to, incumbent, now)
+    case = case_of(store, contents, policy, wish.to, incumbent, now, project)
     digest = contents.bundle.digest if contents.bundle else ""
     verdict = judge(case, 0)
     count = judged_before(store, records, verdict.validation, digest)
@@ -218,7 +241,7 @@ def _proposed(
     )
 
 
-def _checked(proposal: Proposal, made: Record | None) -> CheckedChannel:
+def _checked(proposal: Proposal, made: Record | None, notes: Sequence[str] = ()) -> CheckedChannel:
     record = made or Record(
         sequence=len(proposal.seen) + 1,
         action=PROMOTE,
@@ -230,7 +253,7 @@ def _checked(proposal: Proposal, made: Record | None) -> CheckedChannel:
         reason=proposal.reason,
         at="",
     )
-    checked = CheckedRecord(record, proposal.verdict, notes=tuple(proposal.verdict.named))
+    checked = CheckedRecord(record, proposal.verdict, notes=(*proposal.verdict.named, *notes))
     return CheckedChannel(proposal.channel, "", (), (checked,))
 
 
@@ -253,13 +276,23 @@ def _tell(proposal: Proposal, made: Record | None, *, as_json: bool) -> None:
     Console(emoji=False).out(fitted(lines), highlight=False)
 
 
+def _is_there(contents: Contents, records: Sequence[Record]) -> bool:
+    """Whether a bundle is what the channel has now."""
+    bundle = contents.bundle
+    return bool(records and bundle and records[-1].bundle == bundle.digest)
+
+
+def _there(wish: Wish, records: Sequence[Record]) -> str:
+    return f"{wish.bundle} is in {wish.to} already: {told(records[-1])}"
+
+
 def _tell_there(wish: Wish, records: Sequence[Record], *, as_json: bool) -> None:
     last = records[-1]
     if as_json:
         record = msgspec.to_builtins(last)
         _say_json({"channel": wish.to, "promoted": False, "record": record, "verdict": None})
         return
-    _say(printable(f"{wish.bundle} is in {wish.to} already: {told(last)}; nothing was changed"))
+    _say(printable(f"{_there(wish, records)}; nothing was changed"))
     if is_held(records):
         _say(f'  it is held until: invoke rollback {wish.to} --release --reason "..."')
 
@@ -268,14 +301,24 @@ def _called(record: Record) -> str:
     return record.name or record.bundle[7:19]
 
 
-def _next(path: Path, channel: str, message: str) -> None:
+def _push(channel: str, project: Project | None) -> str:
+    """The command that tells a registry: the configured one, else a place that has to be named."""
+    tag = channel_tag(channel)
+    try:
+        known = project and registry_of(project)
+    except UserError:
+        known = None
+    return project.command(f"push {tag}") if project and known else f"invoke push {tag} --to PLACE"
+
+
+def _next(path: Path, push: str, message: str) -> None:
     """What makes it known to others: git, which tells whoever was not the first, and the mirror."""
     here = path.is_relative_to(Path.cwd())
     git = "git" if here else f"git -C {shlex.quote(str(path.parent))}"
     file = shlex.quote(str(path.relative_to(Path.cwd()) if here else path.name))
     said = shlex.quote(printable(message))
     _say(f"next: {git} add {file} && {git} commit -m {said} && {git} push")
-    _say(f"      invoke push {channel_tag(channel)}")
+    _say(f"      {push}")
 
 
 def _say_json(told: object) -> None:

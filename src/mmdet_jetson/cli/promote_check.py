@@ -65,7 +65,7 @@ def check_channels(
         UserError: there is nothing to compare.
     """
     settings = read_settings()
-    project = load_project(config_file(request.config, settings.root), request.overrides)
+    project = project_of(request, settings)
     store, before = Store(settings.artifacts), earlier(settings, base)
     known = sorted({*channel_names(settings), *before.channels})
     if to and to not in known:
@@ -73,12 +73,21 @@ def check_channels(
     now = datetime.now(timezone.utc)
     found = []
     for name in [to] if to else known:
-        check = Check(
-            name, before.called, partial(load_policy, project.folder / POLICY_FILE, name), now
-        )
+        policy = partial(load_policy, project.folder / POLICY_FILE, name)
+        check = Check(name, before.called, policy, now, project)
         then = before.channels.get(name, ())
         found.append(_checked(settings, project, store, then, check))
     tell(found, junit=junit, summary=summary, as_json=as_json)
+
+
+def project_of(request: Request, settings: Settings) -> Project:
+    """The project of a command, with the options that its remedies carry.
+
+    Raises:
+        ConfigError: its configuration is wrong.
+    """
+    project = load_project(config_file(request.config, settings.root), request.overrides)
+    return msgspec.structs.replace(project, typed=request.typed)
 
 
 def _checked(
@@ -185,6 +194,8 @@ def _document(found: Sequence[CheckedChannel]) -> Mapping[str, object]:
             "added": [
                 {
                     "outcome": each.outcome,
+                    "judged": each.verdict.outcome if each.verdict else None,
+                    "overridden": [gate.name for gate in each.covered],
                     "record": msgspec.to_builtins(each.record),
                     "verdict": msgspec.to_builtins(each.verdict),
                     "findings": msgspec.to_builtins(each.findings),

@@ -211,7 +211,7 @@ def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
     targets, sources = path.parent / "targets.toml", path.parent / "sources.toml"
     beside = f"{path} needs it beside it: keep your configs in configs/, or copy it from there"
     project = Project(
-        pipeline=convert(raw, Pipeline, path),
+        pipeline=convert(raw, Pipeline, path, assigned=overrides),
         targets={
             name: convert(table, Target, targets, name)
             for name, table in inherited(read_toml(targets, beside), targets).items()

@@ -7,7 +7,8 @@ nearest valid one.
 import difflib
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -87,17 +88,27 @@ def flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def convert(raw: object, kind: type[T], path: Path, name: str = "") -> T:
-    """Turn parsed TOML into a section.
+def convert(
+    raw: object, kind: type[T], path: Path, name: str = "", assigned: Sequence[str] = ()
+) -> T:
+    """Turn parsed TOML into a section; ``assigned`` is what `overridden` changed in it.
 
     Raises:
-        ConfigError: a field is wrong or unknown; names file and field.
+        ConfigError: a field is wrong or unknown; names file, or the assignment, and field.
     """
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         told, hint = _explain(str(error), raw, kind, name)
-        raise ConfigError(f"{path}: {told}", hint) from error
+        by = [each for each in assigned if _is_about(each, told)]
+        where = f"--set {by[-1]}" if by else str(path)
+        raise ConfigError(f"{where}: {told}", hint) from error
+
+
+def _is_about(assignment: str, told: str) -> bool:
+    """Whether an assignment is what a sentence, which names its field, complains of."""
+    key = re.escape(assignment.partition("=")[0].strip())
+    return re.match(rf"(unknown key ')?{key}([.:'\[]|$)", told) is not None
 
 
 def _explain(message: str, raw: object, kind: type, name: str) -> tuple[str, str]:
@@ -127,7 +138,9 @@ def _explain(message: str, raw: object, kind: type, name: str) -> tuple[str, str
     if "of length >= 1" in text:
         text = "must not be empty"
     told = (f"{field}: " if field else "") + text[0].lower() + text[1:]
-    return re.sub("`(.+?)`", lambda found: _in_words(found[1]), told), _how_to_write(text)
+    return re.sub("`(.+?)`", lambda found: _in_words(found[1]), told), _how_to_write(
+        text, partial(_type_at, kind, inside)
+    )
 
 
 def _in_words(types: str) -> str:
@@ -136,7 +149,7 @@ def _in_words(types: str) -> str:
     return " or ".join(filter(None, named))
 
 
-def _how_to_write(text: str) -> str:
+def _how_to_write(text: str, wanted: Callable[[], inspect.Type]) -> str:
     """Give a hint for a value of another type, range or length."""
     limit = re.search(r"([<>]=) (\S+)$", text)
     if limit:
@@ -145,7 +158,16 @@ def _how_to_write(text: str) -> str:
     if length:
         return f"list {length[1]} of them"
     expected = re.match(r"Expected `(\w+)", text)
-    return f"write it {_types[expected[1]][1]}" if expected and expected[1] in _types else ""
+    if not expected or expected[1] not in _types:
+        return ""
+    advice = f"write it {_types[expected[1]][1]}"
+    least = _least(wanted()) if expected[1] == "int" else 0
+    return advice if least <= 3 else f"{advice.removesuffix(' 3')} {least}, which is the least"
+
+
+def _least(wanted: inspect.Type) -> int:
+    """The least whole number that a field takes, as far as it has one."""
+    return (wanted.ge if isinstance(wanted, inspect.IntType) else None) or 0
 
 
 def _with_key(field: str, message: str, raw: object, kind: type) -> str:
@@ -174,12 +196,18 @@ def _names_at(kind: type, field: str) -> list[str]:
 
     ``*`` in the path stands for any key of a mapping.
     """
-    found = inspect.type_info(kind)
-    for part in re.findall(r"\[\d+\]|[^.[]+", field):
-        found = _child(found, part)
+    found = _type_at(kind, field)
     if isinstance(found, inspect.StructType):
         return [each.encode_name for each in found.fields]
     return [str(value) for value in found.values] if isinstance(found, inspect.LiteralType) else []
+
+
+def _type_at(kind: type, field: str) -> inspect.Type:
+    """What has to stand at a dotted path; ``*`` in it stands for any key of a mapping."""
+    found = inspect.type_info(kind)
+    for part in re.findall(r"\[\d+\]|[^.[]+", field):
+        found = _child(found, part)
+    return found
 
 
 def _child(table: inspect.Type, key: str) -> inspect.Type:
@@ -187,11 +215,14 @@ def _child(table: inspect.Type, key: str) -> inspect.Type:
         return table.value_type
     if isinstance(table, inspect.ListType | inspect.VarTupleType):
         return table.item_type
+    if isinstance(table, inspect.TupleType):
+        return table.item_types[int(key.strip("[]"))]
     if not isinstance(table, inspect.StructType):
         raise TypeError(f"nothing lies inside of {table}")
     (found,) = (each.type for each in table.fields if each.encode_name == key)
     if isinstance(found, inspect.UnionType):  # a field that may be left out: None is the other
-        (found,) = (each for each in found.types if not isinstance(each, inspect.NoneType))
+        others = [each for each in found.types if not isinstance(each, inspect.NoneType)]
+        found = others[0] if len(others) == 1 else found
     return found
 
 

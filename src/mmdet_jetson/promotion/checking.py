@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mmdet_jetson.bundles.contents import of_bundle
+from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.channel_file import chain_flaws, numbered
@@ -55,9 +56,18 @@ class CheckedRecord:
         return gate.outcome != PASS and override is not None and covers(override, gate)
 
     @property
+    def covered(self) -> list[Judged]:
+        """The gates that did not pass, and that somebody answers for."""
+        return [each for each in self._gates if self.is_overridden(each)]
+
+    @property
+    def _gates(self) -> Sequence[Judged]:
+        return self.verdict.gates if self.verdict else ()
+
+    @property
     def outcome(self) -> str:
         """Fail, inconclusive or pass, what was overridden left out."""
-        gates = self.verdict.gates if self.verdict else ()
+        gates = self._gates
         judged = [PASS if self.is_overridden(each) else each.outcome for each in gates]
         return combined([*judged, *(each.outcome for each in self.findings), *self._without_gates])
 
@@ -111,12 +121,16 @@ def check_channel(
 
 @dataclass(frozen=True)
 class Check:
-    """How a channel is checked: by which policy, when, and against what."""
+    """How a channel is checked: by which policy, when, and against what.
+
+    Remedies are spelled for ``project``, if there is one.
+    """
 
     channel: str
     base: str
     policy: PolicyOf
     now: datetime
+    project: Project | None = None
 
 
 def _rollback(
@@ -193,7 +207,7 @@ def _judged(
     contents, artifact = of_bundle(store, bundle, name), store.find(record.verdict)
     keeps = artifact and any(layer.title == FOLDER for layer in artifact.layers)
     incumbent = incumbent_of(store, contents, earlier, artifact if keeps else None)
-    case = case_of(store, contents, policy, check.channel, incumbent, check.now)
+    case = case_of(store, contents, policy, check.channel, incumbent, check.now, check.project)
     return judge(case, max(record.judged - 1, 0))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mmdet_jetson.config.images import Images
+from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.contract.report import PASS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.policy import Policy
@@ -26,8 +27,13 @@ class Drift:
     is_sure: bool = True
 
 
-def aged(standing: Standing, policy: Policy, now: datetime) -> Iterator[Drift]:
-    """Evidence of what is in a channel that is older than its policy allows by now."""
+def aged(
+    standing: Standing, policy: Policy, now: datetime, project: Project | None = None
+) -> Iterator[Drift]:
+    """Evidence of what is in a channel that is older than its policy allows by now.
+
+    What measures again is spelled for ``project``, if there is one.
+    """
     if policy.max_evidence_days is None or standing.entered is None:
         return
     contents, channel = standing.contents, standing.channel
@@ -43,8 +49,19 @@ def aged(standing: Standing, policy: Policy, now: datetime) -> Iterator[Drift]:
 
     for said in age.judge(case_of(contents.store, contents, policy, channel, None, now)):
         if said.outcome != PASS:
-            again = "measure again (`invoke profile --again`), bundle and promote"
-            yield Drift(channel, said.sentence, again)
+            command = "profile --again"
+            again = project.command(command) if project else f"invoke {command}"
+            mend = f"measure again (`{again}`), bundle and promote"
+            yield Drift(channel, said.sentence, mend)
+
+
+def unasked(error: UserError, otherwise: str) -> str:
+    """Why a registry was not asked; ``otherwise`` comes before what is no lack of a connection.
+
+    What drifts is named beside it, so that the registry's name is not said again.
+    """
+    _, unreached, why = error.message.partition(": connecting: ")
+    return why if unreached else f"{otherwise}: {error.message}"
 
 
 def moved_bases(images: Images, look: Callable[[str], str | None]) -> list[Drift]:
@@ -62,7 +79,7 @@ def _moved(images: Images, reference: str, look: Callable[[str], str | None]) ->
     try:
         digest = look(reference)
     except UserError as error:
-        return Drift(reference, f"its registry was not asked: {error.message}", "", is_sure=False)
+        return Drift(reference, unasked(error, "its registry was not asked"), "", is_sure=False)
     if digest == pin.digest:
         return None
     there = f"is {digest[7:19]} now" if digest else "is not there any more"

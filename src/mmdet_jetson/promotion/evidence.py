@@ -24,6 +24,7 @@ from mmdet_jetson.bundles.contents import (
 )
 from mmdet_jetson.bundles.dataset_summary import content_of
 from mmdet_jetson.bundles.remedies import command_for
+from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.contract.matches import MATCHES
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.contract.report import (
@@ -73,7 +74,8 @@ class Case:
     """A bundle to be judged for a channel at a time; ``incumbent`` is None for an empty channel.
 
     Subjects are "checkpoint" and targets. What is asked for and not there, damaged, or about
-    something else, is an `Unusable`, which `judged` turns into an outcome.
+    something else, is an `Unusable`, which `judged` turns into an outcome. ``project`` is that of
+    the command, if there is one, which remedies are spelled for.
     """
 
     contents: Contents
@@ -81,7 +83,9 @@ class Case:
     channel: str
     incumbent: Incumbent | None
     now: datetime
+    project: Project | None = None
     _read: dict[tuple[str, str], object] = field(default_factory=dict, repr=False, compare=False)
+    heard: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def targets(self) -> list[str]:
@@ -94,14 +98,30 @@ class Case:
         return [TRAINED, *self.targets]
 
     def judged(self, gate: str, subject: str, judge: Callable[[], Judged]) -> Judged:
-        """What a gate says of a subject; where it cannot judge, why."""
+        """What a gate says of a subject; where it cannot judge, why, or which gate said so."""
         try:
             said = judge()
         except Unusable as reason:
-            said = Judged(gate=gate, outcome=reason.outcome, sentence=reason.sentence)
+            said = Judged(
+                gate=gate,
+                outcome=reason.outcome,
+                sentence=self.short(gate, subject, reason.sentence),
+            )
         except UserError as error:  # a file of the bundle is damaged
-            said = Judged(gate=gate, outcome=FAIL, sentence=f"{error.message}.")
+            said = Judged(
+                gate=gate, outcome=FAIL, sentence=self.short(gate, subject, f"{error.message}.")
+            )
         return msgspec.structs.replace(said, gate=gate, subject=subject)
+
+    def short(self, gate: str, subject: str, sentence: str) -> str:
+        """Why a gate cannot judge; what another has said already is not said again."""
+        name = Judged(gate=gate, subject=subject, outcome="", sentence="").name
+        first = self.heard.setdefault(sentence, name)
+        return sentence if first == name else f"Not judged: see {first}."
+
+    def remedy(self, kind: str, subject: str = "") -> str:
+        """The command that makes a part."""
+        return command_for(PartName(kind, subject), self.project)
 
     def passed(self, gate: str, sentence: str) -> Judged:
         """What a gate that compares no numbers says of a good subject."""
@@ -115,10 +135,10 @@ class Case:
         """
         if found := self.contents.get(kind, subject):
             return found
-        part = PartName(kind, subject)
         raise Unusable(
             INCONCLUSIVE,
-            f"The bundle has no {part}: {command_for(part)}, and bundle again.",
+            f"The bundle has no {PartName(kind, subject)}: {self.remedy(kind, subject)}, and "
+            "bundle again.",
         )
 
     @property
@@ -212,7 +232,7 @@ class Case:
             raise Unusable(
                 INCONCLUSIVE,
                 f"The evaluation of {title(subject)} has no {MATCHES}, which an earlier version "
-                f"did not write: {command_for(PartName(EVALUATION, subject))}, and bundle again.",
+                f"did not write: {self.remedy(EVALUATION, subject)}, and bundle again.",
             )
         content = self.contents.store.read(evaluation, MATCHES)
         found = usable(lambda: read_matches(content), f"{MATCHES} of {title(subject)}")
@@ -226,7 +246,7 @@ class Case:
             raise Unusable(
                 INCONCLUSIVE,
                 f"The profile of {title(target)} is of an earlier version, which did not look at "
-                f"clocks and heat: {command_for(PartName(PROFILE, target))}, and bundle again.",
+                f"clocks and heat: {self.remedy(PROFILE, target)}, and bundle again.",
             )
         found = self.contents.record(profile, "profile.json", ProfileMetrics)
         if found is None:
@@ -247,8 +267,9 @@ def case_of(  # noqa: PLR0917 - all that a case is made of
     channel: str,
     incumbent: Incumbent | None,
     now: datetime,
+    project: Project | None = None,
 ) -> Case:
-    """Lay out what gates judge.
+    """Lay out what gates judge; remedies are spelled for ``project``, if there is one.
 
     Raises:
         UserError: it is no bundle: a run's names move, so nothing that is judged would stay.
@@ -258,7 +279,7 @@ def case_of(  # noqa: PLR0917 - all that a case is made of
             f"{contents.name} is no bundle, and only a bundle can enter a channel",
             f"invoke bundle --complete, then promote RUN.bundle, in place of {contents.name}",
         )
-    return Case(replace(contents, store=store), policy, channel, incumbent, now)
+    return Case(replace(contents, store=store), policy, channel, incumbent, now, project)
 
 
 def graded(case: Case) -> Mapping[PartName, Artifact]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
-from mmdet_jetson.errors import ConfigError, GateFailed, NotProven, UserError
+from mmdet_jetson.errors import ConfigError, GateFailed, NotProven
 from mmdet_jetson.promotion.policy import NEVER_OVERRIDDEN, Policy
 from mmdet_jetson.promotion.records import Override
 from mmdet_jetson.promotion.verdicts import Judged, Verdict
@@ -16,17 +16,26 @@ def overrides_of(
     """What somebody asked to override, as ``GATE`` or ``GATE:SUBJECT``, each with its outcome.
 
     Raises:
-        UserError: one is no gate, has passed, or may not be overridden; or nobody says why.
+        ConfigError: one is no gate, has passed, or may not be overridden; or nobody says why.
     """
-    if asked and not because.strip():
-        raise ConfigError("--override: nobody says why", '--because "..."')
-    if because and not asked:
-        raise ConfigError("--because: nothing is overridden", "--override GATE, or leave it out")
+    check_reason(asked, because)
     found = dict.fromkeys(each for name in asked for each in _meant(verdict, policy, name))
     return tuple(
         Override(gate=each.name, outcome=each.outcome, who=who, because=because.strip())
         for each in found
     )
+
+
+def check_reason(asked: Sequence[str], because: str) -> None:
+    """Refuse an override without a reason, or a reason without one; no verdict is needed for it.
+
+    Raises:
+        ConfigError: says what to add.
+    """
+    if asked and not because.strip():
+        raise ConfigError("--override: nobody says why", '--because "..."')
+    if because and not asked:
+        raise ConfigError("--because: nothing is overridden", "--override GATE, or leave it out")
 
 
 def uncovered(verdict: Verdict, overrides: Sequence[Override]) -> list[Judged]:
@@ -75,15 +84,24 @@ def _meant(verdict: Verdict, policy: Policy, name: str) -> list[Judged]:
     """What a name stands for: one judgement, or all of a gate that did not pass."""
     named = [each for each in verdict.gates if name in (each.gate, each.name)]
     if not named:
-        known = dict.fromkeys(each.name for each in verdict.gates if each.outcome != PASS)
-        raise UserError(f"--override {name}: no gate judged that", nearest(name, known))
+        raise ConfigError(f"--override {name}: no gate judged that", _meant_perhaps(verdict, name))
     left = [each for each in named if each.outcome != PASS]
     if not left:
-        raise UserError(f"--override {name}: it passed", "leave it out")
+        raise ConfigError(f"--override {name}: it passed", "leave it out")
     for each in left:
         if is_fixed(policy, each.name):
-            raise UserError(
+            raise ConfigError(
                 f"--override {name}: nobody may override that, {each.outcome}: {each.sentence}",
                 "a bundle that passes",
             )
     return left
+
+
+def _meant_perhaps(verdict: Verdict, name: str) -> str:
+    """What may be overridden and is called nearly so: a gate, or what it said of a subject."""
+    left = [each for each in verdict.gates if each.outcome != PASS]
+    if not left:
+        return "leave it out: every gate passed"
+    called = [name for each in left for name in (each.gate, each.name)]
+    near = nearest(name, dict.fromkeys(called))
+    return near if near.startswith("did") else nearest("", dict.fromkeys(e.name for e in left))

@@ -18,6 +18,7 @@ from mmdet_jetson.config.toml import (
     check_choice,
     convert,
     flatten,
+    nearest,
     read_toml,
 )
 from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES, Tolerances
@@ -33,6 +34,8 @@ Grade = Literal["measured", "emulated", "proxy"]
 in an image on a base that stands in for the real one."""
 POLICY_FILE = "promotion.toml"
 """Its name, beside the pipeline's configuration."""
+TARGETS_FILE = "targets.toml"
+"""What names the targets, beside both."""
 WRITE_ONE = "write one, as configs/promotion.toml of the project is"
 GATE_NAMES = (
     "parts", "belonging", "separation", "agreement", "accuracy", "figures", "incumbent", "latency",
@@ -180,6 +183,7 @@ def load_policy(path: Path, channel: str) -> Policy:
     _refuse_endless(table, path, channel)
     policy = convert(table, Policy, path, channel)
     _check(policy, path, channel)
+    _check_targets(policy, path, channel)
     return policy
 
 
@@ -214,7 +218,7 @@ def _check(policy: Policy, path: Path, channel: str) -> None:
     figures, incumbent = policy.figures, policy.incumbent
     empty: dict[str, tuple[bool, str]] = {
         "incumbent": (
-            incumbent is not None and (incumbent.worse_by is None) == (incumbent.better_by is None),
+            incumbent is not None and incumbent.worse_by is incumbent.better_by is None,
             "set worse_by, or better_by, and not both",
         ),
         "figures": (
@@ -239,7 +243,31 @@ def _check(policy: Policy, path: Path, channel: str) -> None:
     for field, (is_wrong, hint) in empty.items():
         if is_wrong:
             raise ConfigError(f"{path}: {channel}.{field} does not say what it demands", hint)
+    if incumbent and None not in (incumbent.worse_by, incumbent.better_by):
+        raise ConfigError(
+            f"{path}: {channel}.incumbent has both worse_by and better_by, and one is to be stated",
+            "leave out worse_by, or better_by",
+        )
     for precision in policy.agreement:
         check_choice(f"{path}: {channel}.agreement", precision, tuple(DEFAULT_TOLERANCES))
     for gate in policy.fixed:
         check_choice(f"{path}: {channel}.fixed", gate, GATE_NAMES)
+
+
+def _check_targets(policy: Policy, path: Path, channel: str) -> None:
+    """Refuse a target that no file of targets beside the policy has.
+
+    Raises:
+        ConfigError: names the field, and the nearest that there is.
+    """
+    beside = path.parent / TARGETS_FILE
+    if not beside.exists():
+        return
+    known = list(read_toml(beside))
+    for field in ("targets", "latency", "size_mb", "memory_mb"):
+        for target in getattr(policy, field):
+            if target not in known:
+                raise ConfigError(
+                    f"{path}: {channel}.{field}: {beside.name} beside it has no target {target!r}",
+                    nearest(target, known),
+                )

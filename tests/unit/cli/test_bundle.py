@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -68,6 +69,26 @@ def test_a_bundle_that_must_be_complete_is_refused_and_nothing_is_named(
     assert "error: demo has no report\n  try: invoke report --config configs/demo.toml" in said
     assert run.store.bundle("v1") is None
     assert run.store.bundle("demo.bundle") is None
+
+
+def test_what_was_timed_as_told_is_not_timed_anew_by_a_hint(
+    run: SmallRun, invoke: Commands
+) -> None:
+    for target in TARGETS:
+        told = run.step(f"profile-{target}").parameters
+        parameters = {**asdict(told), "samples": 300, "seconds": 1.5}
+        run.make(f"profile-{target}", {"profile.json": b"{}"}, parameters=parameters)
+
+    code, said = invoke("bundle", *DEMO)
+
+    sets = "--set profile.samples=300 --set profile.seconds=1.5"
+    assert code == 1
+    assert "demo.report shows another profile than demo.profile-" in said
+    assert f"try: invoke report --config configs/demo.toml {sets}\n" in said
+    run.store.untag("demo.report")
+    assert (
+        f"it has no report: invoke report {' '.join(DEMO)} {sets}\n" in invoke("bundle", *DEMO)[1]
+    )
 
 
 def test_only_some_targets(run: SmallRun, invoke: Commands) -> None:

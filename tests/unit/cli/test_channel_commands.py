@@ -465,10 +465,12 @@ def test_evidence_that_grew_old(release: SmallChannel, invoke: Commands, tmp_pat
     assert code == 3
     assert "drift: staging: The oldest evidence, " in said
     assert "1 days are allowed, until 2026-11-02." in said
+    assert f"`invoke profile --again --config {config}/demo.toml`" in said
     (config / "promotion.toml").write_text("[other]\nmax_evidence_days = 1\n")
     code, said = invoke(*words)
     assert (code, "not known: staging: " in said) == (4, True), said
     assert "there is no table [staging]" in said
+    assert "where its policy lies beside another pipeline's configuration: --config" in said
 
 
 @pytest.mark.usefixtures("images", "today")
@@ -501,6 +503,9 @@ def test_a_mirror_that_forked_or_cannot_be_asked(
     assert (code, "has forked" in said) == (3, True), said
     code, said = invoke("channels", "--check", "--mirror", f"oci:{tmp_path}/none")
     assert (code, "it cannot be asked: there is no OCI layout" in said) == (4, True), said
+    nobody = "docker://127.0.0.1:9/mugs"
+    code, said = invoke("channels", "--check", "--mirror", nobody)
+    assert (code, f"not known: {nobody}: it cannot be reached: " in said) == (4, True), said
 
 
 def with_manifest_of(server: RegistryServer, store: Store, digest: str) -> None:

@@ -98,17 +98,32 @@ def test_what_is_overridden_is_said_everywhere_and_fails_nowhere() -> None:
     found = channel(checked(SIZE, LATENCY, overrides=(override(LATENCY),)))
 
     assert check_reports.outcome_of(found) == PASS
+    lines = list(check_reports.text(found))
+    assert lines[0] == "staging: 1 new record since origin/main: fail, 1 gate was overridden"
+    assert lines[1].endswith("): fail, 1 gate was overridden")
     assert "    overridden    latency:orin-jp62: p99 is over its budget." in list(
         check_reports.text(found)
     )
     said = check_reports.markdown(found)
     assert "| **overridden** |" in said
+    assert "## Promotion: fail, 1 gate was overridden\n" in said
+    assert "): fail, 1 gate was overridden\n" in said
     assert "overridden by Ada" in said
     assert "a customer waits" in said
     (_, record) = parsed(found)
     assert record.get("failures") == "0"
     case = next(each for each in record if each.get("name") == LATENCY.name)
     assert "fail, overridden by Ada" in str(case.findtext("system-out"))
+
+
+def test_what_fails_beside_an_override_is_headed_as_a_failure() -> None:
+    covered = (override(LATENCY), override(FEW))
+    lines = list(check_reports.text(channel(checked(LATENCY, FEW, overrides=covered))))
+    assert lines[0].endswith(": fail, 2 gates were overridden")
+    found = channel(checked(LATENCY, FEW, overrides=covered[1:]))
+    assert next(iter(check_reports.text(found))).endswith(": fail")
+    found = channel(checked(SIZE, FEW, overrides=covered[1:]))
+    assert next(iter(check_reports.text(found))).endswith(": inconclusive, 1 gate was overridden")
 
 
 @pytest.mark.parametrize("outcome", [FAIL, INCONCLUSIVE])

@@ -107,7 +107,77 @@ def test_a_bundle_goes_into_a_channel(run: Commands, clone: Clone) -> None:
     assert "staging is v1 now: record 1 (promote of v1 by Ada <ada@example.com>, " in said
     git = f"git -C {clone.path.parent}"
     assert f"next: {git} add staging.toml && {git} commit -m 'Promote v1 to staging' && " in said
-    assert "invoke push channel-staging" in said
+    assert "      invoke push channel-staging --to PLACE\n" in said
+
+
+def test_what_comes_next_is_told_for_the_registry_that_is_configured(
+    run: Commands, clone: Clone, invoke: Commands
+) -> None:
+    config = clone.folder / "configs/pipeline.toml"
+    registry = "store.registry=docker://registry.example.com/mugs"
+
+    code, said = run("promote", "v1", "--to", CHANNEL, "--set", registry)
+
+    assert code == 0
+    assert f"      invoke push channel-staging --config {config} --set {registry}\n" in said
+    run("promote", "v2", "--to", CHANNEL)
+    code, said = run("rollback", CHANNEL)
+    assert code == 0
+    assert "      invoke push channel-staging --to PLACE\n" in said
+
+
+def test_a_check_of_what_is_there_says_so(run: Commands, clone: Clone, outcomes: Outcomes) -> None:
+    run("promote", "v1", "--to", CHANNEL)
+
+    code, said = run("promote", "v1", "--to", CHANNEL, "--check")
+
+    assert code == 0
+    assert "v1 is in staging already: record 1 (promote of v1 by Ada" in said
+    assert "promoting it changes nothing" in said
+    code, said = run("promote", "v2", "--to", CHANNEL, "--check")
+    assert "already" not in said
+    run("promote", "v2", "--to", CHANNEL)
+    run("rollback", CHANNEL)
+    code, said = run("promote", "v1", "--to", CHANNEL, "--check")
+    assert (code, "v1 is in staging already" in said) == (0, True), "as promote, held or not"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("latensy", "did you mean 'latency'?"),
+        ("latency:pv", "did you mean 'latency:pc'?"),
+        ("zzz", "one of: latency:pc"),
+    ],
+)
+def test_an_override_that_is_misspelt_is_answered(
+    run: Commands, outcomes: Outcomes, name: str, hint: str
+) -> None:
+    outcomes["latency"] = FAIL
+    code, said = run("promote", "v1", "--to", CHANNEL, "--override", name, "--because", "x")
+    assert code == 2
+    assert f"--override {name}: no gate judged that\n  try: {hint}" in said
+    outcomes["latency"] = PASS
+    code, said = run("promote", "v1", "--to", CHANNEL, "--override", name, "--because", "x")
+    assert (code, "leave it out: every gate passed" in said) == (2, True)
+
+
+def test_a_reason_is_asked_for_before_anything_is_judged(
+    run: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promoting, "judge", None)
+    for more in ((), ("--check",)):
+        code, said = run("promote", "v1", "--to", CHANNEL, "--override", "size", *more)
+        assert (code, "nobody says why" in said) == (2, True)
+
+
+def test_a_channel_that_is_none_is_named_without_a_store(
+    run: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "nowhere"))
+    code, said = run("rollback", "nosuch")
+    assert code == 1
+    assert "there is no channel 'nosuch'" in said
 
 
 def test_what_is_there_already_is_said(run: Commands, clone: Clone) -> None:
@@ -164,6 +234,7 @@ def test_an_override_is_shown_by_name(run: Commands, clone: Clone, outcomes: Out
     )
 
     assert code == 0, said
+    assert "): fail, 1 gate was overridden\n" in said
     assert "overridden    latency:pc: It says fail." in said
     assert "latency:pc (fail) overridden by Ada <ada@example.com>: a demo only" in said
     assert clone.records[0].overrides[0].because == "a demo only"

@@ -19,6 +19,7 @@ from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
 from mmdet_jetson.processes import output_of
 from mmdet_jetson.promotion.channel_file import append
+from mmdet_jetson.promotion.records import Override
 from mmdet_jetson.registry import places
 from mmdet_jetson.registry.places import Options, open_place
 from mmdet_jetson.registry.push import push
@@ -122,6 +123,19 @@ def test_a_failure_outweighs_what_is_inconclusive(clone: Clone, run: Callable[..
 
     assert code == 3
     assert "fail: size: So" in said
+
+
+def test_what_is_overridden_is_told_to_programs(clone: Clone, run: Callable[..., Said]) -> None:
+    clone.channel.say("latency", FAIL)
+    override = Override(gate="latency", outcome=FAIL, who="Ada", because="a customer waits")
+    clone.promote("v1", overrides=(override,))
+
+    code, said = run(check_channels, clone.request, as_json=True)
+
+    found = json.loads(said)
+    (added,) = found["channels"][0]["added"]
+    assert (code, found["outcome"], added["outcome"]) == (0, "pass", "pass")
+    assert (added["judged"], added["overridden"]) == ("fail", ["latency"])
 
 
 def test_what_git_has_is_not_judged_again(clone: Clone, run: Callable[..., Said]) -> None:

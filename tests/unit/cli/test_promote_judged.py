@@ -126,6 +126,17 @@ def test_a_gate_that_did_not_pass_is_overridden_for_all_to_see(
     assert (override.gate, override.outcome) == (f"size:{ORIN}", "fail")
 
 
+def test_what_mends_it_is_told_for_the_configuration(
+    run: ProvenRun, promote: Promote, tmp_path: Path
+) -> None:
+    BAD["no-matches"].bundle(run)
+
+    told = f" --config {tmp_path}/configs/demo.toml --set dataset.drawn.seed=0 --target "
+    for more in ((), ("--check",)):
+        _, said = promote("--set", "dataset.drawn.seed=0", *more)
+        assert told in said
+
+
 def test_what_is_not_whole_is_never_overridden(
     run: ProvenRun, promote: Promote, tmp_path: Path
 ) -> None:

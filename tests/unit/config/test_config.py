@@ -93,6 +93,7 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ("gates.proof.int4.box=0.1", "gates.proof: 'int4' is unknown; did you mean 'int8'?"),
         ("gates.proof.int8.boxes=0.1", "unknown key 'gates.proof.int8.boxes'; did you mean 'box'?"),
         ("gates.proof.int8.alone=2", "gates.proof.int8.alone: expected a number <= 1.0\n  try: set it to 1.0 or less"),
+        ("profile.samples=many", "profile.samples: expected a whole number, got text\n  try: write it without quotes and point, as 200, which is the least"),
         ("profile.samples=10", "profile.samples: expected a whole number >= 200"),
         ("profile.repeats=300", "unknown key 'profile.repeats'; it is called 'samples' now"),
         ("profile.seconds=-1", "profile.seconds: expected a number >= 0"),
@@ -130,6 +131,19 @@ def test_a_wrong_field_is_named(config: Path, assignment: str, message: str) -> 
         load_project(config, [assignment])
     assert message in str(caught.value)
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "assignment", ["profile.samples=many", "train={config='', epochs='x'}", "profile.repeats=3"]
+)
+def test_an_assignment_is_blamed_for_what_it_assigns(config: Path, assignment: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_project(config, ["evaluate.pictures=5", assignment])
+    assert caught.value.message.startswith(f"--set {assignment}: ")
+    config.write_text(config.read_text().replace("name =", "name_ ="))
+    with pytest.raises(ConfigError) as caught:
+        load_project(config, ["evaluate.pictures=5"])
+    assert caught.value.message.startswith(f"{config}: ")
 
 
 @pytest.mark.parametrize(

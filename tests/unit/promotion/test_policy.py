@@ -105,7 +105,10 @@ def test_the_tolerances_of_a_precision_may_be_replaced(tmp_path: Path) -> None:
         ("[a.latency]\npc = {}", "a.latency.pc does not say what it demands"),
         ("[a.latency]\npc = { p95 = 3 }", "unknown key 'a.latency.pc.p95'"),
         ("[a.incumbent]", "a.incumbent does not say what it demands"),
-        ("[a.incumbent]\nworse_by = 0.1\nbetter_by = 0.1", "worse_by, or better_by, and not both"),
+        (
+            "[a.incumbent]\nworse_by = 0.1\nbetter_by = 0.1",
+            "a.incumbent has both worse_by and better_by, and one is to be stated",
+        ),
         ("[a.figures]", "a.figures does not say what it demands"),
         ("[a.figures.at_score]\nscore = 0.3", "a.figures.at_score does not say what it demands"),
         ("[a.figures]\nap = 0.3", "unknown key 'a.figures.ap'"),
@@ -127,6 +130,27 @@ def test_a_mistake_is_answered_with_its_file_and_field(
         load_policy(path, "a")
 
     assert caught.match(says)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[a]\ntargets = ["pc-onxruntime"]',
+        "[a.latency]\npc-onxruntime = { p99 = 3 }",
+        "[a.size_mb]\npc-onxruntime = 3",
+        "[a.memory_mb]\npc-onxruntime = 3",
+    ],
+)
+def test_a_target_that_is_misspelt_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "targets.toml").write_bytes((ROOT / "configs/targets.toml").read_bytes())
+
+    with pytest.raises(ConfigError) as caught:
+        load_policy(written(tmp_path, text), "a")
+
+    assert caught.value.exit_code == 2
+    assert "targets.toml beside it has no target 'pc-onxruntime'" in caught.value.message
+    assert caught.value.hint == "did you mean 'pc-onnxruntime'?"
+    assert load_policy(written(tmp_path, text.replace("onx", "onnx")), "a")
 
 
 def test_a_file_that_is_missing_is_answered_with_what_to_write(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
+import msgspec
 import pytest
 from bad_bundles import BAD
 from proven_releases import NOW, PICTURES, TARGETS, ProvenRun, case, profile, proof
@@ -294,6 +295,31 @@ def test_a_limit_for_a_target_asks_for_its_engine(run: ProvenRun, gate: str) -> 
 
     assert found.outcome == INCONCLUSIVE
     assert "orin-jp26" in found.sentence
+
+
+def test_what_is_missing_is_said_once(run: ProvenRun) -> None:
+    of = case(BAD["no-matches"].bundle(run))
+
+    found = {each.name: each for each in judge(of, 0).gates}
+
+    assert "has no matches.npz, which an earlier version" in found[f"parts:{PC}"].sentence
+    for gate, expected in (("accuracy", INCONCLUSIVE), ("figures", INCONCLUSIVE)):
+        assert found[f"{gate}:{PC}"].outcome == expected
+        assert found[f"{gate}:{PC}"].sentence == f"Not judged: see parts:{PC}."
+    assert found[f"accuracy:{ORIN}"].outcome == PASS
+
+
+def test_a_remedy_is_spelled_for_the_project_of_the_command(run: ProvenRun) -> None:
+    project = msgspec.structs.replace(run.project, typed="--config mine/demo.toml --set name=mine")
+    of = replace(case(run.bundle(), size_mb={"orin-jp60": 1}), project=project)
+
+    found = said("size", of)["orin-jp60"]
+
+    command = f"invoke build-jetson-engine {project.typed} --target orin-jp60"
+    assert f"The bundle has no engine orin-jp60: {command}, and bundle again." == found.sentence
+    run.make(f"profile-{ORIN}", {"profile.json": as_json(profile(conditions=None))})
+    of = replace(case(run.bundle()), project=project)
+    assert f"{project.typed} --target {ORIN}, and bundle" in said("latency", of)[ORIN].sentence
 
 
 def test_packages_without_support_are_named_and_not_judged(run: ProvenRun) -> None:

@@ -92,7 +92,11 @@ def _figures(matches: Matches, stated: Figures) -> Iterator[_Figure]:
     per_class = precision_of_classes(matches) if stated.per_class else {}
     for name, least in stated.per_class.items():
         if name not in per_class:
-            raise Unusable(FAIL, f"The policy states a figure for {name}, which is not detected.")
+            raise Unusable(
+                FAIL,
+                f"[figures] of the policy states one for the class {name!r}, which the dataset "
+                f"does not have; it has {', '.join(per_class)}.",
+            )
         yield _Figure(f"AP of {name}", _known(f"AP of {name}", per_class[name]), least)
     if stated.at_score:
         yield from _at_score(matches, stated.at_score)

@@ -11,6 +11,7 @@ from functools import partial
 
 import msgspec
 
+from mmdet_jetson.bundles.contents import PROFILE
 from mmdet_jetson.contract.conditions import PC, Flaw, Limits, flaws
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, Bounds, ProfileMetrics
 from mmdet_jetson.contract.samples import PERCENTILES, fewest_samples, is_carried
@@ -66,7 +67,7 @@ def judge(case: Case) -> Iterator[Judged]:
 
 
 def _judge(case: Case, target: str, latency: Latency) -> Judged:
-    profile = _usable(case.profile(target), target)
+    profile = _usable(case, target)
     budgets = list(_budgets(profile, latency))
     spoiled = list(_spoiled(profile, case))
     outcome = INCONCLUSIVE if spoiled else combined([each.outcome for each in budgets])
@@ -85,13 +86,14 @@ def _judge(case: Case, target: str, latency: Latency) -> Judged:
     )
 
 
-def _usable(profile: ProfileMetrics, target: str) -> ProfileMetrics:
+def _usable(case: Case, target: str) -> ProfileMetrics:
     """Refuse a profile that tells too little, or what cannot be, with ``Unusable``."""
+    profile = case.profile(target)
     if profile.conditions is None or not profile.bounds:
         raise Unusable(
             INCONCLUSIVE,
             f"The profile of the engine for {target} does not tell under which conditions it was "
-            f"taken: invoke profile --target {target}, and bundle again.",
+            f"taken: {case.remedy(PROFILE, target)}, and bundle again.",
         )
     claimed = any(_is_absurd(*each) for each in _claims(profile))
     if profile.unit != UNIT or claimed or not _is_of_one_machine(profile):
