@@ -70,7 +70,10 @@ def flaws_in(store: Store, path: Path, channel: str, records: Sequence[Record]) 
         UserError: git's state of the file cannot be read.
     """
     before = published(path)
-    return chain_flaws(records, before, _unsettled(tags_in(store, channel), records, before))
+    if before is not None:
+        # Branches of one clone share the store's tags, and may have two records of one number.
+        return chain_flaws(records, before)
+    return chain_flaws(records, tags=_deciding(tags_in(store, channel), records))
 
 
 def overtaken(store: Store, channel: str, records: Sequence[Record]) -> Iterator[str]:
@@ -145,21 +148,15 @@ def told(record: Record) -> str:
     return f"record {record.sequence} ({what} by {record.who}, {record.at})"
 
 
-def _unsettled(
-    tags: Mapping[int, str], records: Sequence[Record], before: Sequence[Record] | None
-) -> dict[int, str]:
-    """The tags that decide: those of records that git does not know of.
+def _deciding(tags: Mapping[int, str], records: Sequence[Record]) -> dict[int, str]:
+    """The tags that a file without git has to agree with.
 
-    Without git, that is those behind the last record, too. A promotion that was killed leaves one
-    tag there, right behind it, and then the channel's own tag has not followed.
+    A promotion that was killed leaves one tag right behind the last record, and then the channel's
+    own tag has not followed.
     """
-    known = {each.sequence for each in before or () if each in records}
     last = records[-1].sequence if records else 0
     behind = [number for number in tags if number > last]
     left = behind == [last + 1] and tags[last + 1] != tags.get(0)
-    counts = before is None and not left
     return {
-        number: bundle
-        for number, bundle in tags.items()
-        if number and number not in known and (number <= last or counts)
+        number: bundle for number, bundle in tags.items() if number and (number <= last or not left)
     }

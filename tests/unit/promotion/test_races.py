@@ -242,3 +242,18 @@ def test_a_file_that_is_gone_is_told_of_by_what_the_hint_says(clones: tuple[Clon
     words = refused.value.hint.partition(": ")[2].split()
     assert words[:4] == ["git", "log", "-p", "--"]
     assert seen[0].digest in git(ada.folder, *words[1:])
+
+
+def test_two_branches_of_one_clone_may_each_promote(clones: tuple[Clone, Clone]) -> None:
+    ada, _ = clones
+    git(ada.folder, "switch", "-q", "-c", "first")
+    ada.promote("ada")
+    commit(ada)
+    git(ada.folder, "switch", "-q", "main")
+    git(ada.folder, "switch", "-q", "-c", "second")
+    ada.promote("bob")
+    commit(ada)
+    git(ada.folder, "switch", "-q", "first")
+
+    assert ada.promote("v1").sequence == 3
+    assert [each.sequence for each in ada.records] == [1, 2, 3]
