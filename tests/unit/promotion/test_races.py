@@ -245,15 +245,15 @@ def test_a_file_that_is_gone_is_told_of_by_what_the_hint_says(clones: tuple[Clon
 
 
 def test_two_branches_of_one_clone_may_each_promote(clones: tuple[Clone, Clone]) -> None:
-    ada, _ = clones
-    git(ada.folder, "switch", "-q", "-c", "first")
-    ada.promote("ada")
-    commit(ada)
-    git(ada.folder, "switch", "-q", "main")
-    git(ada.folder, "switch", "-q", "-c", "second")
-    ada.promote("bob")
-    commit(ada)
-    git(ada.folder, "switch", "-q", "first")
+    _, bob = clones
+    git(bob.folder, "switch", "-q", "-c", "first")
+    bob.promote("ada")
+    commit(bob)
+    git(bob.folder, "switch", "-q", "main")
+    git(bob.folder, "switch", "-q", "-c", "second")
+    bob.promote("bob")
+    commit(bob)
+    git(bob.folder, "switch", "-q", "first")
 
-    assert ada.promote("v1").sequence == 3
-    assert [each.sequence for each in ada.records] == [1, 2, 3]
+    assert bob.promote("v1").sequence == 3
+    assert [each.sequence for each in bob.records] == [1, 2, 3]
