@@ -15,18 +15,9 @@ from mmdet_jetson.cli import channels as listing
 from mmdet_jetson.cli import diff as comparing
 from mmdet_jetson.cli import history as telling
 from mmdet_jetson.cli import pack as packing
-from mmdet_jetson.cli import (
-    pipelines,
-    promote_check,
-    showing,
-    transfer,
-    upkeep,
-    verbs,
-    verifying,
-)
+from mmdet_jetson.cli import pipelines, showing, transfer, upkeep, verbs, verifying
 from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
-from mmdet_jetson.cli import promote as promoting
 from mmdet_jetson.cli import runs as training_runs
 from mmdet_jetson.cli.menu import (
     ANY,
@@ -212,6 +203,10 @@ def promote(
     json: bool = False,
 ) -> None:
     """Let a bundle into a channel, if it shows what the channel's policy asks for."""
+    # NumPy, which no other task needs.
+    from mmdet_jetson.cli import promote as promoting  # noqa: PLC0415
+    from mmdet_jetson.cli import promote_check  # noqa: PLC0415
+
     if check and bundle == ANY:
         promote_check.check_channels(
             request, base=base, to=to, junit=junit, summary=summary, as_json=json
@@ -251,6 +246,8 @@ def rollback(
     json: bool = False,
 ) -> None:
     """Put back what was in a channel before, and hold it: nothing is promoted until --release."""
+    from mmdet_jetson.cli import promote as promoting  # noqa: PLC0415 - as above
+
     promoting.change_back(channel, to=to, release=release, reason=reason, as_json=json)
 
 
@@ -333,7 +330,7 @@ def channels(
 ) -> None:
     """List what is in every channel, since when, by whom, and how it fares."""
     if page:
-        telling.history("", page=page)
+        telling.history("", page=page, may_fail=not check)  # which tells why by itself
     if check or not page:
         listing.channels(asked, mirror, check=check, as_json=json)
 

@@ -1,6 +1,6 @@
 """How often the accuracy gate lets an engine pass that is too bad, and one that is good.
 
-    .venv/bin/python benchmarks/promotion_gates.py [--trials 400] [--to docs/promotion_gates]
+    .venv/bin/python benchmarks/promotion_gates.py [--trials 500] [--to docs/promotion_gates]
 
 A population of pictures is drawn, and a checkpoint's detections on it. An engine is the checkpoint
 with one kind of loss, as strong as makes its AP on all pictures the wanted share of the
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from mmdet_jetson.promotion.accuracy import Matches, average_precision, compare
 from mmdet_jetson.promotion.compared import pictures_needed
 
 RATIO = 0.99
+WORSE_BY = 0.01
 FEWEST = pictures_needed(1 - RATIO, 1) or 0
 POPULATION = 40_000
 CLASSES = ("common", "frequent", "rare")
@@ -199,15 +201,25 @@ def true_precision(seen: Objects) -> float:
 
 
 def engine(base: Objects, checkpoint: float, loss: Loss, share: float) -> Detections:
-    """The engine whose AP on all pictures is that share of the checkpoint's, by bisection."""
-    low, high = 0.0, 1.0
-    for _ in range(16):
-        middle = (low + high) / 2
-        if true_precision(loss(base, middle)) > share * checkpoint:
-            low = middle
+    """The engine whose AP on all pictures is that share of the checkpoint's, by false position."""
+
+    def above(strength: float) -> float:
+        return true_precision(loss(base, strength)) / checkpoint - share
+
+    low, at_low, high = 0.0, above(0), 0.01
+    while (at_high := above(high)) > 0:
+        low, at_low, high = high, at_high, high * 4
+    middle = low
+    while at_low > 0 and high - low > 1e-7:
+        middle = low + (high - low) * at_low / (at_low - at_high)
+        at_middle = above(middle)
+        if abs(at_middle) < 2e-5:
+            break
+        if at_middle > 0:
+            low, at_low, at_high = middle, at_middle, at_high / 2
         else:
-            high = middle
-    return detections(loss(base, (low + high) / 2))
+            high, at_high, at_low = middle, at_middle, at_low / 2
+    return detections(loss(base, middle))
 
 
 @lru_cache(maxsize=1)
@@ -225,7 +237,10 @@ _drawn_weights = resampling.drawn_weights
 
 @dataclass(frozen=True)
 class Row:
-    """Of trials with one engine and so many pictures, the shares in which it passed and failed."""
+    """Of trials with one engine and so many pictures, the shares in which it passed and failed.
+
+    At the margin of the gate ``incumbent``, the engine is the checkpoint that is worse.
+    """
 
     loss: str
     share: float
@@ -234,6 +249,7 @@ class Row:
     trials: int
     passed: float
     failed: float
+    gate: str = "accuracy"
 
 
 def asked(checkpoint: Detections, judged: Detections, case: Row) -> Row:
@@ -241,35 +257,62 @@ def asked(checkpoint: Detections, judged: Detections, case: Row) -> Row:
     passed = failed = 0
     for _ in range(case.trials):
         chosen = rng.integers(0, len(checkpoint.objects), case.pictures)
-        compared = compare(judged.of(chosen), checkpoint.of(chosen), RATIO)
-        if compared is not None:
+        ratio = RATIO if case.gate == "accuracy" else 1
+        compared = compare(judged.of(chosen), checkpoint.of(chosen), ratio)
+        if compared is None:
+            continue
+        if case.gate == "accuracy":
             passed += compared.low >= 0 and compared.pictures >= FEWEST
             failed += compared.high < 0
+        else:
+            passed += compared.low >= -WORSE_BY
+            failed += compared.high < -WORSE_BY
     return replace(case, passed=passed / case.trials, failed=failed / case.trials)
 
 
-def rows(trials: int, cases: list[tuple[str, float, bool, int]]) -> Iterator[Row]:
-    """Ask for each case: a loss, a share, whether there is noise, and pictures."""
+Case = tuple[str, str, float, bool, int, float]
+"""A gate, a loss, a share, whether there is noise, pictures, and what part of all trials."""
+
+
+def rows(trials: int, cases: list[Case]) -> Iterator[Row]:
+    """Ask for each case."""
     seen = population()
     checkpoint = detections(seen)
+    whole = true_precision(seen)
     engines: dict[tuple[str, float, bool], Detections] = {}
-    for kind, share, noise, count in sorted(cases, key=lambda case: case[3]):
-        if (kind, share, noise) not in engines:
+    for gate, kind, share, noise, count, part in cases:
+        wanted = share if gate == "accuracy" else 1 - WORSE_BY / whole
+        if (kind, wanted, noise) not in engines:
             base = noisy(seen) if noise else seen
-            engines[kind, share, noise] = engine(base, true_precision(seen), LOSSES[kind], share)
-        # Nothing can pass on few pictures, and trials of many take long.
-        share_of = 4 if count < FEWEST or count > 2000 else 2 if count > 1000 else 1
-        case = Row(kind, share, noise, count, trials // share_of, 0, 0)
-        yield asked(checkpoint, engines[kind, share, noise], case)
+            engines[kind, wanted, noise] = engine(base, whole, LOSSES[kind], wanted)
+        of = max(round(trials * part), 1)
+        case = Row(kind, round(wanted, 5), noise, count, of, 0, 0, gate)
+        yield asked(checkpoint, engines[kind, wanted, noise], case)
 
 
-MARGIN = [
-    (kind, RATIO, False, count) for kind in LOSSES for count in (13, 50, 200, 800, 1000, 2000, 5000)
+# More trials for the losses that most pass with, and few where nothing can.
+FEW_PICTURES = ((13, 0.04), (50, 0.04), (200, 0.04), (800, 0.04))
+WORST = ("misplaced", "crowded")
+MARGIN: list[Case] = [
+    *(
+        ("accuracy", kind, RATIO, False, count, part)
+        for count, part in ((1000, 1), (2000, 1), (5000, 0.6))
+        for kind in WORST
+    ),
+    *(
+        ("accuracy", kind, RATIO, False, count, part)
+        for kind in LOSSES
+        for count, part in (*FEW_PICTURES, (1000, 0.2), (2000, 0.2), (5000, 0.1))
+        if kind not in WORST or count < FEWEST
+    ),
 ]
-POWER = [
-    ("faint", share, True, count)
-    for share in (0.97, 0.98, 0.99, 0.995, 1.0)
-    for count in (13, 50, 200, 800, 1000, 1400, 2000, 5000)
+POWER: list[Case] = [
+    ("accuracy", "faint", share, True, count, part)
+    for share in (1.0, 0.995, 0.99, 0.98, 0.97)
+    for count, part in (*FEW_PICTURES, (1000, 0.12), (1400, 0.12), (2000, 0.12), (5000, 0.08))
+]
+INCUMBENT: list[Case] = [
+    ("incumbent", kind, 0, False, count, 0.4) for kind in WORST for count in (1000, 2000)
 ]
 
 
@@ -311,27 +354,52 @@ def plot(found: list[Row], path: Path) -> None:
     chart.render_to_file(str(path))
 
 
+def at_most(row: Row) -> float:
+    """The share that is not exceeded with 95% confidence (Clopper and Pearson)."""
+    passed = round(row.passed * row.trials)
+    low, high = row.passed, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        each = (
+            comb(row.trials, i) * middle**i * (1 - middle) ** (row.trials - i)
+            for i in range(passed + 1)
+        )
+        low, high = (middle, high) if sum(each) > 0.05 else (low, middle)
+    return high
+
+
 def main() -> None:
+    cases = {"margin": MARGIN, "power": POWER, "incumbent": INCUMBENT}
     parser = argparse.ArgumentParser()
-    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--to", default="docs/promotion_gates")
-    parser.add_argument("--only", choices=("margin", "power"))
+    parser.add_argument("--only", choices=tuple(cases))
     options = parser.parse_args()
     resampling.drawn_weights = kept_weights
     kept = Path(f"{options.to}.json")
     found = [Row(**row) for row in json.loads(kept.read_text())] if kept.exists() else []
-    cases = {"margin": MARGIN, "power": POWER}
     for case in [options.only] if options.only else list(cases):
-        found = [row for row in found if row.noise != (case == "power")]
+        found = [row for row in found if _case_of(row) != case]
         for row in rows(options.trials, cases[case]):
             print(json.dumps(asdict(row)), file=sys.stderr, flush=True)
             found.append(row)
-    kept.write_text("[\n" + ",\n".join(json.dumps(asdict(row)) for row in found) + "\n]\n")
-    power = [row for row in found if row.noise]
+            lines = ",\n".join(json.dumps(asdict(row)) for row in found)
+            kept.write_text(f"[\n{lines}\n]\n")
+    power = [row for row in found if _case_of(row) == "power"]
     plot(power, Path(f"{options.to}.svg"))
-    margin = [row for row in found if not row.noise]
+    margin = [row for row in found if _case_of(row) == "margin"]
+    incumbent = [row for row in found if _case_of(row) == "incumbent"]
     tables = table(margin, "loss"), table(power, "share"), table(power, "share", "failed")
-    print(*tables, sep="\n\n")
+    print(*tables, table(incumbent, "loss"), sep="\n\n")
+    for row in [*margin, *incumbent]:
+        if row.loss in WORST and row.pictures >= FEWEST:
+            print(row.gate, row.loss, row.pictures, row.trials, f"at most {at_most(row):.2%}")
+
+
+def _case_of(row: Row) -> str:
+    if row.gate == "incumbent":
+        return row.gate
+    return "power" if row.noise else "margin"
 
 
 if __name__ == "__main__":

@@ -233,7 +233,7 @@ BAD: Mapping[str, Bad] = {
     "truncated-evaluation": Bad(
         _files(f"evaluate-{PC}", evaluation(found(pictures=PICTURES[:400]))),
         "parts",
-        "covers 400 pictures, but the validation set has 480",
+        "covers 400 pictures, but the validation set has 960",
     ),
     "truncated-matches": Bad(
         _files(f"evaluate-{PC}", {"matches.npz": saved(found(pictures=PICTURES[:400]))}),
@@ -251,7 +251,7 @@ BAD: Mapping[str, Bad] = {
     "no-AP": Bad(_evaluated(PC, figures={}), "parts", "AP of the engine for"),
     "AP-that-is-none": Bad(_evaluated(PC, figures={"AP": None}), "parts", "AP of the engine for"),
     "AP-that-is-no-number": Bad(
-        _evaluated(PC, figures={"AP": float("nan")}), "parts", "not a number between 0 and 1"
+        _evaluated(PC, figures={"AP": float("nan")}), "parts", "nan is no number"
     ),
     "AP-that-is-better-than-its-detections": Bad(
         _evaluated(PC, figures={"AP": 0.99, "AP50": 0.99}), "parts", "is damaged: AP of its"
@@ -285,6 +285,11 @@ BAD: Mapping[str, Bad] = {
         "separation",
         f"The training picture t003.jpg is the validation picture {PICTURES[7]}",
     ),
+    "calibrated-with-nothing": Bad(
+        _passport(INT8, calibration={"split": "train", "pictures": 0, "sha256": "3" * 64}),
+        "separation",
+        "cannot be read",
+    ),
     "calibrated-with-nobody-knows-what": Bad(
         _passport(INT8, calibration=None),
         "separation",
@@ -293,22 +298,22 @@ BAD: Mapping[str, Bad] = {
     ),
     # engines that detect something else
     "detects-something-else": Bad(
-        _files(f"prove-{PC}", {"proof.json": as_json(_pairs(PC, extra=12))}),
+        _files(f"prove-{PC}", {"proof.json": as_json(_pairs(PC, extra=24))}),
         "agreement",
-        "12 extra",
+        "24 extra",
     ),
     "matches-nothing": Bad(
         _proven(
             PC,
             models={
                 "engine": {
-                    "deviation": {"missing": 480},
+                    "deviation": {"missing": 960},
                     "by_picture": _each({"missing": 1}),
                 }
             },
         ),
         "agreement",
-        "480 missing",
+        "960 missing",
     ),
     "proves-nothing": Bad(
         _proven(PC, models={"engine": {"deviation": {}, "by_picture": _each({})}}),
@@ -326,7 +331,7 @@ BAD: Mapping[str, Bad] = {
             PC,
             models={
                 "engine": {
-                    "deviation": {"matched": 480},
+                    "deviation": {"matched": 960},
                     "by_picture": _each({"matched": 1, "extra": 3}),
                 }
             },
@@ -346,8 +351,8 @@ BAD: Mapping[str, Bad] = {
         INCONCLUSIVE,
     ),
     # engines and models that are worse
-    "loses-a-fifth": Bad(_lost(96), "accuracy", ""),
-    "loses-too-little-to-tell": Bad(_lost(3), "accuracy", "", INCONCLUSIVE),
+    "loses-a-fifth": Bad(_lost(192), "accuracy", ""),
+    "loses-too-little-to-tell": Bad(_lost(6), "accuracy", "", INCONCLUSIVE),
     "trained-with-shuffled-labels": Bad(_shuffled_training, "figures", ""),
     "worse-than-what-is-in-the-channel": Bad(_shuffled_training, "incumbent", ""),
     # times that are no evidence

@@ -8,6 +8,7 @@ import msgspec
 from small_artifacts import PROVENANCE
 from small_chains import bundle_digest, following
 
+from mmdet_jetson.promotion.chain import taken_back
 from mmdet_jetson.promotion.channel_file import append
 from mmdet_jetson.promotion.records import RELEASE, ROLLBACK, Record
 from mmdet_jetson.promotion.verdicts import KIND, Judged, Verdict, encode
@@ -73,7 +74,7 @@ class SmallChannel:
 
     def roll_back(self, to: int, **changes: object) -> Record:
         old = self.records[to - 1]
-        undoes = tuple(range(len(self.records), to, -1))
+        undoes = taken_back(self.records, to)
         said = {"action": ROLLBACK, "restores": to, "undoes": undoes, "bundle": old.bundle}
         told = {**said, "verdict": old.verdict, "policy": old.policy, **changes}
         return self.add(following(self.records, old.name, **told))

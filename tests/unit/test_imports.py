@@ -208,6 +208,14 @@ def test_commands_start_without_the_sdk() -> None:
     assert done.returncode == 0
 
 
+def test_tasks_start_without_what_few_of_them_need() -> None:
+    """`invoke --list` reads all of them."""
+    unwanted = {"docker", "jinja2", "numpy", "pygal"}
+    code = f"import sys, tasks; sys.exit(', '.join({unwanted} & sys.modules.keys()) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT)
+    assert done.returncode == 0
+
+
 def test_no_two_files_of_tests_have_one_name() -> None:
     """pytest imports them by it, and a run of all of them ends before the first test."""
     parts = ("unit", "integration", "gpu")

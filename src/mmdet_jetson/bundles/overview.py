@@ -267,7 +267,10 @@ def number(value: object) -> float | None:
     """A number of whoever wrote it; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # JSON has whole numbers of any size
+        return None
 
 
 def newest(parts: Iterable[Artifact]) -> str:

@@ -16,8 +16,8 @@ from mmdet_jetson.cli.verbs import config_file
 from mmdet_jetson.cli.verifying import read_channels
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
-from mmdet_jetson.promotion.channel_file import channel_names, channel_path
-from mmdet_jetson.promotion.channel_tags import told
+from mmdet_jetson.promotion.channel_file import channel_names, channel_path, is_channel_name
+from mmdet_jetson.promotion.channel_tags import left_of, told
 from mmdet_jetson.promotion.drift import Drift
 from mmdet_jetson.promotion.policy import POLICY_FILE, channels_in
 from mmdet_jetson.promotion.records import PROMOTE
@@ -41,17 +41,19 @@ def channels(asked: Asked, mirror: str | bool, *, check: bool, as_json: bool) ->
     """
     settings = read_settings()
     store = Store(settings.artifacts)
-    flaws, sound = read_channels(settings, store, channel_names(settings))
+    names, policed = channel_names(settings), _with_policy(settings, asked)
+    asked_for = [*names, *(each for each in policed if each not in names)]
+    asked_for += [each for each in left_of(store, asked_for) if is_channel_name(each)]
+    found, sound = read_channels(settings, store, asked_for)
+    flaws = [each for each in found if each.is_problem]
     shelf = shelf_of(store)
     standings = [standing_of(name, records, shelf) for name, records in sound.items()]
-    empty = [each for each in _with_policy(settings, asked) if each not in channel_names(settings)]
-    standings += [Standing(each, ()) for each in empty]
     look = drift_of if check else mirror_drift
     drift = list(look(settings, asked, mirror, standings)) if check or mirror else []
     if as_json:
         _print_json(settings, standings, flaws, drift if check or mirror else None)
     else:
-        _print(standings, flaws, drift, checked=check)
+        _print(standings, found, drift, checked=check)
     _answer(flaws, drift)
 
 
@@ -72,22 +74,23 @@ def _answer(flaws: Sequence[Finding], drift: Sequence[Drift]) -> None:
 
 def _print(
     standings: Sequence[Standing],
-    flaws: Sequence[Finding],
+    found: Sequence[Finding],
     drift: Sequence[Drift],
     *,
     checked: bool,
 ) -> None:
-    for each in flaws:
+    for each in found:
         _say(printable(f"{each.channel}: {each.what}"))
+        _say(printable(f"  try: {each.mend}"))
     for standing in standings:
         for line in _lines(standing):
             _say(printable(line))
-    if not standings and not flaws:
+    if not standings and not found:
         _say("there is no channel yet: `invoke promote BUNDLE --to staging` begins one")
-    for found in drift:
-        word = "drift" if found.is_sure else "not known"
-        _say(printable(f"{word}: {found.about}: {found.what}"))
-    if checked and not drift and not flaws:
+    for drifted in drift:
+        word = "drift" if drifted.is_sure else "not known"
+        _say(printable(f"{word}: {drifted.about}: {drifted.what}"))
+    if checked and not drift and not any(each.is_problem for each in found):
         _say("nothing has drifted")
 
 
@@ -103,9 +106,9 @@ def _lines(standing: Standing) -> Iterator[str]:
     yield f"{standing.channel}: {named}, since {entered.at[:16].replace('T', ' ')} ({since})"
     did = "promoted" if entered.action == PROMOTE else f"rolled back to record {entered.restores}"
     count = f"record {entered.sequence} of {len(standing.records)}"
-    yield cut(
-        f"  {count}, {did} by {entered.who}" + (f": {entered.reason}" if entered.reason else "")
-    )
+    yield cut(f"  {count}, {did} by {entered.who}")
+    if entered.reason:
+        yield cut(f"  why: {entered.reason}")
     if entered.run:
         yield f"  {entered.run}"
     if standing.held_by:

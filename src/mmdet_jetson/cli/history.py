@@ -10,36 +10,48 @@ from rich.console import Console
 
 from mmdet_jetson.cli.pages import write_page
 from mmdet_jetson.cli.part_lines import decimals, printable
+from mmdet_jetson.cli.wrapping import fitted
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.promotion.chain import chain_flaws
-from mmdet_jetson.promotion.channel_file import channel_names, channel_path, read_channel
-from mmdet_jetson.promotion.channel_page import render_channels
+from mmdet_jetson.promotion.channel_file import (
+    channel_names,
+    channel_path,
+    is_channel_name,
+    read_channel,
+)
+from mmdet_jetson.promotion.channel_tags import flaws_in, left_of, refuse_flawed
 from mmdet_jetson.promotion.history import Entry, History, day, history_of, lasted
 from mmdet_jetson.promotion.keeping import read_verdict
 from mmdet_jetson.promotion.records import RELEASE, ROLLBACK, Record
 from mmdet_jetson.promotion.release_figures import Figure, Measured, measured_in, releases_of
 from mmdet_jetson.promotion.telling import evidence, judged, sentence, story
 from mmdet_jetson.promotion.verdicts import Verdict
+from mmdet_jetson.promotion.verifying import verify_tags
 from mmdet_jetson.store import Store
 
 _print = partial(Console(emoji=False).print, highlight=False, markup=False, soft_wrap=True)
 
 
-def history(name: str, *, as_json: bool = False, page: str | bool = False) -> None:
+def history(
+    name: str, *, as_json: bool = False, page: str | bool = False, may_fail: bool = True
+) -> None:
     """Tell the history of a channel; of every channel where ``name`` is empty.
 
     ``page`` is the file to write instead, or True for one in the store's folder.
 
     Raises:
-        UserError: there is no such channel, its file cannot be read or the page not be written.
+        UserError: there is no such channel, its file cannot be read or the page not be written; or
+            all was told, and it cannot be trusted, unless somebody else is to say so.
     """
     settings = read_settings()
     store = Store(settings.artifacts)
-    told = [read_history(settings, each) for each in ([name] if name else _all(settings))]
+    told = [read_history(settings, each) for each in ([name] if name else _all(settings, store))]
     now = datetime.now(timezone.utc)
     if page:
+        # Templates and charts, which nothing else here needs.
+        from mmdet_jetson.promotion.channel_page import render_channels  # noqa: PLC0415
+
         text = render_channels(
             told, partial(releases_of, store), partial(verdict_in, store), now, printable
         )
@@ -51,30 +63,39 @@ def history(name: str, *, as_json: bool = False, page: str | bool = False) -> No
         Console(emoji=False).out(said, highlight=False)
     else:
         for each in told:
-            said = "\n".join(map(printable, _lines(each, store, now)))
+            said = fitted(map(printable, _lines(each, store, now)))
             Console(emoji=False).out(said, highlight=False)
+    flawed = [each.channel for each in told if each.flaws]
+    if flawed and may_fail:
+        raise UserError(f"channel {flawed[0]} is no history any more", "invoke verify")
 
 
-def _all(settings: Settings) -> list[str]:
+def _all(settings: Settings, store: Store) -> list[str]:
     names = channel_names(settings)
     if not names:
+        for each in filter(is_channel_name, left_of(store, ())):
+            refuse_flawed(store, channel_path(settings, each), each, ())
         raise UserError("there is no channel yet", "invoke promote BUNDLE --to NAME makes one")
     return names
 
 
 def read_history(settings: Settings, name: str) -> History:
-    """Read a channel's file, and what became of each of its records.
+    """Read a channel's file, what became of each of its records, and what speaks against it.
 
     Raises:
         UserError: there is no such channel, or its file cannot be read.
     """
-    path = channel_path(settings, name)
+    path, store = channel_path(settings, name), Store(settings.artifacts)
     records = read_channel(path)
     if not records:
-        known = channel_names(settings)
-        hint = nearest(name, known) if known else "invoke promote BUNDLE --to NAME makes one"
+        refuse_flawed(store, path, name, records)
+        known = [each for each in channel_names(settings) if each != name]
+        makes = f"invoke promote BUNDLE --to {name} makes one"
+        hint = makes if path.exists() or not known else nearest(name, known)
         raise UserError(f"{name} has no history: there is no record in {path}", hint)
-    return history_of(name, records, chain_flaws(records))
+    flaws = flaws_in(store, path, name, records)
+    notes = [] if flaws else [each.what for each in verify_tags(name, records, store)]
+    return history_of(name, records, flaws, notes)
 
 
 def verdict_in(store: Store, digest: str) -> Verdict | None:
@@ -87,8 +108,8 @@ def verdict_in(store: Store, digest: str) -> Verdict | None:
 
 def _lines(told: History, store: Store, now: datetime) -> Iterator[str]:
     yield f"channel {told.channel}: {told.summary}"
-    for flaw in told.flaws:
-        yield f"CANNOT BE TRUSTED: {flaw.what}"
+    yield from (f"CANNOT BE TRUSTED: {flaw.what}" for flaw in told.flaws)
+    yield from (f"note: {each}" for each in told.notes)
     if told.now:
         yield from _current(told, told.now, store, now)
     for entry in reversed(told.entries):
@@ -169,6 +190,7 @@ def _document(told: History, store: Store) -> dict[str, object]:
     return {
         "channel": told.channel,
         "flaws": [{"sequence": each.sequence, "what": each.what} for each in told.flaws],
+        "notes": list(told.notes),
         "now": _now(told.now, store) if told.now else None,
         "held_by": told.held_by.record.sequence if told.held_by else None,
         "records": [_record(each) for each in told.entries],

@@ -19,6 +19,7 @@ from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.sharing import registry_of
 from mmdet_jetson.cli.upkeep import existing_store
 from mmdet_jetson.cli.verbs import CONFIG, Request, config_file, session
+from mmdet_jetson.cli.wrapping import fitted
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
@@ -33,7 +34,7 @@ from mmdet_jetson.promotion.incumbents import incumbent_of
 from mmdet_jetson.promotion.judging import judge
 from mmdet_jetson.promotion.keeping import judged_before
 from mmdet_jetson.promotion.overriding import check_reason, overrides_of
-from mmdet_jetson.promotion.policy import Policy, channels_in, load_policy
+from mmdet_jetson.promotion.policy import POLICY_FILE, Policy, channels_in, load_policy
 from mmdet_jetson.promotion.promoting import Proposal, refuse_held
 from mmdet_jetson.promotion.records import PROMOTE, RELEASE, Record, is_held
 from mmdet_jetson.registry.names import channel_tag
@@ -184,7 +185,7 @@ def _usual(settings: Settings) -> Project | None:
 
 
 def _policy(project: Project, settings: Settings, channel: str) -> Policy:
-    path = project.folder / promote_check.POLICY
+    path = project.folder / POLICY_FILE
     if not channel:
         raise ConfigError("--to: which channel?", nearest(channel, channels_in(path)))
     channel_path(settings, channel)  # refuses what is no name
@@ -271,10 +272,8 @@ def _tell(proposal: Proposal, made: Record | None, *, as_json: bool) -> None:
         )
         return
     _, *lines = check_reports.text([_checked(proposal, made)])
-    for line in lines:
-        _say(line)
-    if made:
-        _say(printable(f"{proposal.channel} is {_called(made)} now: {told(made)}"))
+    lines += [printable(f"{proposal.channel} is {_called(made)} now: {told(made)}")] if made else []
+    Console(emoji=False).out(fitted(lines), highlight=False)
 
 
 def _is_there(contents: Contents, records: Sequence[Record]) -> bool:

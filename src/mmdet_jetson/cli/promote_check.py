@@ -33,13 +33,12 @@ from mmdet_jetson.promotion.checking import (
     check_channel,
 )
 from mmdet_jetson.promotion.earlier import earlier
-from mmdet_jetson.promotion.policy import load_policy
+from mmdet_jetson.promotion.policy import POLICY_FILE, load_policy
 from mmdet_jetson.promotion.records import PROMOTE, Record
 from mmdet_jetson.registry.places import open_place
 from mmdet_jetson.registry.pull import pull
 from mmdet_jetson.store import Store
 
-POLICY = "promotion.toml"
 _say = partial(Console(emoji=False).print, highlight=False, markup=False, soft_wrap=True)
 _warn = partial(
     Console(stderr=True, emoji=False).print, highlight=False, markup=False, soft_wrap=True
@@ -74,7 +73,7 @@ def check_channels(
     now = datetime.now(timezone.utc)
     found = []
     for name in [to] if to else known:
-        policy = partial(load_policy, project.folder / POLICY, name)
+        policy = partial(load_policy, project.folder / POLICY_FILE, name)
         check = Check(name, before.called, policy, now, project)
         then = before.channels.get(name, ())
         found.append(_checked(settings, project, store, then, check))

@@ -30,7 +30,6 @@ from mmdet_jetson.bundles.remedies import command_for
 from mmdet_jetson.bundles.trainings import shown
 from mmdet_jetson.cli.pages import file_name, write_page
 from mmdet_jetson.cli.part_lines import lines, printable, size_of
-from mmdet_jetson.cli.show_page import page_of
 from mmdet_jetson.cli.upkeep import existing_store
 from mmdet_jetson.cli.verbs import CONFIG
 from mmdet_jetson.config.pipeline import Project, load_project
@@ -64,6 +63,9 @@ def show(name: str, *, as_json: bool = False, page: str | bool = False) -> None:
     against = list(contradictions(contents))
     mends = partial(command_for, project=_project_of(contents))
     if page:
+        # Templates, which nothing else here needs.
+        from mmdet_jetson.cli.show_page import page_of  # noqa: PLC0415
+
         told = _document(contents, seen, against, mends)
         text = page_of(contents, seen, told, read_settings())
         _print(f"wrote {write_page(page, store, file_name(name), text)}")

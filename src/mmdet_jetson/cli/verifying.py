@@ -10,11 +10,20 @@ from rich.console import Console
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.cli.transfer import Asked, place_of
 from mmdet_jetson.cli.upkeep import existing_store
+from mmdet_jetson.cli.verbs import config_file
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.files import disk_errors
+from mmdet_jetson.locks import hold_folder
 from mmdet_jetson.promotion import verifying
-from mmdet_jetson.promotion.channel_file import channel_names, channel_path, read_channel
-from mmdet_jetson.promotion.channel_tags import tags_in
+from mmdet_jetson.promotion.channel_file import (
+    channel_names,
+    channel_path,
+    is_channel_name,
+    read_channel,
+)
+from mmdet_jetson.promotion.channel_tags import is_given_up, left_of, settle, tags_in
+from mmdet_jetson.promotion.policy import POLICY_FILE, channels_in
 from mmdet_jetson.promotion.promoting import changing
 from mmdet_jetson.promotion.records import Record
 from mmdet_jetson.promotion.verifying import Finding
@@ -35,6 +44,7 @@ def verify(asked: Asked, mirror: str | bool, *, mend: bool) -> None:
     """
     settings = read_settings()
     names = channel_names(settings)
+    config = config_file(asked.config, settings.root)
     if mirror and not names:
         hint = "leave --mirror out, or `git pull`"
         raise UserError("there is no channel here to compare a mirror with", hint)
@@ -42,8 +52,11 @@ def verify(asked: Asked, mirror: str | bool, *, mend: bool) -> None:
     told, problems = (
         _store(store, mend=mend) if store.exists() else (f"no store at {store.root}", 0)
     )
-    found, sound = read_channels(settings, store, names)
+    if mend:
+        _give_up(settings, store, left_of(store, names))
+    found, sound = read_channels(settings, store, all_channels(settings, store, config))
     _tell(found)
+    sound = {name: records for name, records in sound.items() if name in names}
     if mend and store.exists():
         _settle(settings, store, sound)
     shelf = verifying.shelf_of(store)
@@ -87,15 +100,32 @@ def read_channels(
         path = channel_path(settings, name)
         flaws = list(_chain(store, name, path, sound))
         found += flaws
-        if flaws:
+        if flaws:  # those that have no file but tags are told of by that
             sound.pop(name, None)
     return found, sound
+
+
+def all_channels(settings: Settings, store: Store, config: Path) -> list[str]:
+    """The channels that have a file, and those of which a store or a policy tells."""
+    names = channel_names(settings)
+    told = {*left_of(store, names), *_with_policy(config)} - set(names)
+    return [*names, *sorted(each for each in told if is_channel_name(each))]
+
+
+def _with_policy(config: Path) -> list[str]:
+    try:
+        return channels_in(config.parent / POLICY_FILE)
+    except UserError:  # which is for commands that judge by it
+        return []
 
 
 def _chain(store: Store, name: str, path: Path, into: Channels) -> Iterator[Finding]:
     try:
         into[name] = read_channel(path)
-        yield from verifying.verify_chain(store, name, into[name], path)
+        found = list(verifying.verify_chain(store, name, into[name], path))
+        if not found and not path.exists():
+            found = list(verifying.verify_left(store, name, path))
+        yield from found
     except UserError as error:
         yield Finding(name, error.message, error.hint)
 
@@ -108,6 +138,21 @@ def _settle(settings: Settings, store: Store, channels: Channels) -> None:
             pass
         if tags_in(store, name) != before:
             _say(f"channel {name}: the store's tags name what its records do")
+
+
+def _give_up(settings: Settings, store: Store, channels: Sequence[str]) -> None:
+    """Take away the tags of channels that are gone; a bundle keeps the tag of its digest."""
+    for name in filter(is_channel_name, channels):
+        path = channel_path(settings, name)
+        try:
+            if not is_given_up(path):
+                continue
+        except UserError:  # which is told of with the channel
+            continue
+        with disk_errors(path), hold_folder(path.parent):
+            if not path.exists():
+                settle(store, name, ())
+        _say(f"channel {name}: there is no {path}, and its tags are gone")
 
 
 def _mirror(

@@ -119,7 +119,7 @@ def flaws(found: Conditions, limits: Limits = Limits()) -> Tuple[Flaw, ...]:
         _too_short(found, limits), _drift(found, limits), _others(found, limits),
         _throttling(found), _heat(found, limits),
     )  # fmt: skip
-    if found.kind == JETSON:
+    if found.kind != PC:  # a kind that is not known is asked for all
         told = chain(told, _mode(found), _clocks(found, limits), _over_current(found))
     return tuple(sorted(told, key=lambda flaw: FLAWS.index(flaw.of)))
 
@@ -175,7 +175,7 @@ def _throttling(found: Conditions) -> Iterator[Flaw]:
     slow = {
         name: each
         for name, each in found.clocks.items()
-        if found.kind == JETSON and each.is_locked and each.lowest_seen < SLOWED * each.most
+        if found.kind != PC and each.is_locked and each.lowest_seen < SLOWED * each.most
     }
     if slow:
         yield Flaw("throttling", f"locked clocks were slowed down: {clocks_told(slow)} (cool it)")
@@ -208,7 +208,7 @@ def _over_current(found: Conditions) -> Iterator[Flaw]:
 
 def _heat(found: Conditions, limits: Limits) -> Iterator[Flaw]:
     tripping = {name: each for name, each in found.temperatures.items() if each.trip is not None}
-    if found.kind == JETSON and not tripping:
+    if found.kind != PC and not tripping:
         yield _unknown("heat", "no file tells a temperature at which it is throttled")
     hot = [
         f"{name} {each.highest:.0f} of {each.trip:.0f} °C"

@@ -5,6 +5,7 @@ The host side has msgspec for this; an environment has nothing but its own packa
 
 import json
 from dataclasses import MISSING, asdict, fields, is_dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Type, TypeVar, Union, cast, get_type_hints
 
@@ -121,8 +122,13 @@ def _mapping(kind: object, value: object, where: str) -> object:
 
 
 def _scalar(kind: type, value: object, where: str) -> object:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if kind is float and type(value) is int:
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ContractError(f"{where}: {error}") from error
+    if type(value) is float and not isfinite(value):
+        raise ContractError(f"{where}: {value!r} is no number")  # as Python's JSON reads NaN
     if type(value) is not kind:
         raise ContractError(f"{where}: {value!r} is not of type {kind.__name__}")
     return value

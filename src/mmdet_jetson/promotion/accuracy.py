@@ -4,13 +4,16 @@ Both are computed from ``matches.npz`` (`contract.matches`), by numpy alone.
 
 Two models are compared on the same pictures, in pairs, by a Bayesian bootstrap (Rubin, "The
 Bayesian Bootstrap", 1981): each picture has a random weight, and one is added that was not seen.
-For the lower bound, the model finds nothing on it of what it finds elsewhere; for the upper, all.
-Without it, a model that loses everything on one picture in a hundred would pass by any bootstrap
-whenever no such picture is among those that it is judged by. For losses that are all or nothing,
-on pictures alike, the bound is exactly that of Clopper and Pearson, so nothing passes a ratio of
-0.99 on fewer than 459 pictures. In general it is that of Gaffke (2005), whose coverage
+For the lower bound, the model finds nothing on it of what it finds elsewhere, and has as many wrong
+detections there with the scores of right ones, which costs twice as much; for the upper, all and
+none. Without it, a model that loses everything on one picture in a hundred would pass by any
+bootstrap whenever no such picture is among those that it is judged by. Where nothing is lost, on
+pictures alike, the bound is exactly twice that of Clopper and Pearson, so nothing passes a ratio of
+0.99 on fewer than 919 pictures. Without the factor of 2 it is that of Gaffke (2005), whose coverage
 Learned-Miller and Thomas ("A New Confidence Interval for the Mean of a Bounded Random Variable",
-2019) found to hold wherever they looked. What is weighted is the influence of each picture on AP.
+2019) found to hold wherever they looked, if no picture can cost more. One can: so the bounds are
+wider, too, where losses were seen that are large and few. What is weighted is the influence of each
+picture on AP.
 `benchmarks/promotion_gates.py` shows how often it errs.
 """
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from mmdet_jetson.promotion.records import (
+    PROMOTE,
     RELEASE,
     ROLLBACK,
     Flaw,
@@ -134,12 +135,19 @@ def _meaning(records: Sequence[Record]) -> Iterator[Flaw]:
     bundles: dict[int, str] = {}
     for each in records:
         number, there = each.sequence, bundles.get(each.sequence - 1, "")
+        yield from _of_another_action(each)
         if each.action == ROLLBACK:
             if bundles.get(each.restores or 0) != each.bundle:
                 yield Flaw(
                     number,
                     f"record {number} says that it restores record {each.restores}, and has "
                     "another bundle",
+                )
+            elif each.undoes != (taken := taken_back(records[: number - 1], each.restores or 0)):
+                yield Flaw(
+                    number,
+                    f"record {number} says that it takes back {_listed(each.undoes)}, and by "
+                    f"restoring record {each.restores} it takes back {_listed(taken)}",
                 )
             held = each
         elif each.action == RELEASE:
@@ -155,6 +163,30 @@ def _meaning(records: Sequence[Record]) -> Iterator[Flaw]:
         else:
             held = None
         bundles[number] = each.bundle
+
+
+def _of_another_action(each: Record) -> Iterator[Flaw]:
+    """What a record says that only one of another action can."""
+    said = {
+        "restores": each.action != ROLLBACK and each.restores is not None,
+        "undoes": each.action != ROLLBACK and bool(each.undoes),
+        "released": each.action != PROMOTE and each.released,
+        "overrides": each.action != PROMOTE and bool(each.overrides),
+    }
+    for what, is_wrong in said.items():
+        if is_wrong:
+            yield Flaw(
+                each.sequence, f"record {each.sequence} is a {each.action}, and has {what!r}"
+            )
+
+
+def taken_back(records: Sequence[Record], restored: int) -> tuple[int, ...]:
+    """The records that a rollback to one of them takes back: what came in behind that."""
+    return tuple(each.sequence for each in records[restored:] if each.action != RELEASE)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers)) or "none"
 
 
 def _since(records: Sequence[Record], before: Sequence[Record]) -> Iterator[Flaw]:

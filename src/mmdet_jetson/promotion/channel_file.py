@@ -11,7 +11,7 @@ from pathlib import Path
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.config.toml import convert
 from mmdet_jetson.contract.files import refuse_special, write_whole
-from mmdet_jetson.errors import UserError
+from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.files import disk_errors, make_folder
 from mmdet_jetson.promotion import conflicts
 from mmdet_jetson.promotion.chain import chain_flaws
@@ -73,6 +73,8 @@ def read_channel(path: Path) -> tuple[Record, ...]:
         UserError: it cannot be read, or git left in it what two branches say.
     """
     try:
+        if path.is_symlink():  # what it leads to may be changed without a review
+            raise UserError(f"{path} is a link, not a channel's file", "git log -- channels")
         refuse_special(path)
         content = path.read_bytes()
     except FileNotFoundError:
@@ -82,22 +84,29 @@ def read_channel(path: Path) -> tuple[Record, ...]:
     return parse(content, str(path))
 
 
-def parse(content: bytes, where: str) -> tuple[Record, ...]:
+def parse(content: bytes, where: str, hint: str = "") -> tuple[Record, ...]:
     """The records in a channel file's content; ``where`` is what to call it.
+
+    ``hint`` is what to try where that is no file: nobody is to mend one by hand.
 
     Raises:
         UserError: as `read_channel`.
     """
+    hint = hint or f"git has it as it was: git checkout -- {where}"
     try:
         text = content.decode()
         if sides := conflicts.sides(text):
             raise conflicts.refusal(where, *(_records(side, where) for side in sides))
         return _records(text, where)
-    except (ValueError, RecursionError) as error:  # msgspec's errors are among them
+    except ConfigError as error:
+        raise UserError(error.message, hint) from error
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
         raise UserError(
-            f"{where} is no channel file: {_first_line(error)}",
-            f"git has it as it was: git checkout -- {where}",
+            f"{where} is no channel file: line {line} is no text in UTF-8", hint
         ) from error
+    except (TypeError, ValueError, RecursionError) as error:  # msgspec's errors are among them
+        raise UserError(f"{where} is no channel file: {_first_line(error)}", hint) from error
 
 
 def append(path: Path, record: Record) -> None:
@@ -121,7 +130,7 @@ def append(path: Path, record: Record) -> None:
 def _records(text: str, where: str) -> tuple[Record, ...]:
     tables, path = tables_in(text), Path(where)
     if not isinstance(tables, list):
-        raise UserError(f"{where} is no channel file: its record is no list of tables", "")
+        raise TypeError("its record is no list of tables")
     return tuple(
         convert(table, Record, path, f"record {place}")
         for place, table in enumerate(tables, start=1)

@@ -121,8 +121,7 @@ class ChannelView:
     @property
     def first(self) -> str:
         """Where the picture of times begins."""
-        start = self._shown[0][0] if self._shown else None
-        return day(start.record.at) if start else ""
+        return day(self._start.isoformat()) if self._shown else ""
 
     @property
     def cut(self) -> bool:
@@ -132,11 +131,7 @@ class ChannelView:
     @cached_property
     def rows(self) -> list[Row]:
         """The times of each release, the newest first."""
-        start = min(
-            (at for spans in self._shown for each in spans if (at := moment(each.record.at))),
-            default=self.now,
-        )
-        return [_row(spans, start, self.now) for spans in reversed(self._shown)]
+        return [_row(spans, self._start, self.now) for spans in reversed(self._shown)]
 
     @cached_property
     def charts(self) -> list[Drawn]:
@@ -155,6 +150,12 @@ class ChannelView:
             RecordView(each, self.verdicts.get(each.record.verdict), self.now)
             for each in self.history.entries
         ]
+
+    @cached_property
+    def _start(self) -> datetime:
+        """When the first of them came: a release that came back later stands further up."""
+        times = [moment(each.record.at) for spans in self._shown for each in spans]
+        return min((each for each in times if each), default=self.now)
 
     @property
     def _shown(self) -> list[list[Entry]]:

@@ -4,12 +4,12 @@ A store's tags keep bundles from being collected. They are of this machine alone
 the file differ, git decides: what it has of the file is what others have seen.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.channel_file import chain_flaws
-from mmdet_jetson.promotion.published import published
+from mmdet_jetson.promotion.published import is_known_to_git, published
 from mmdet_jetson.promotion.records import Flaw, Record
 from mmdet_jetson.registry.names import channel_of, channel_tag, digest_tag
 from mmdet_jetson.store import Bundle, Store
@@ -31,8 +31,36 @@ def refuse_flawed(store: Store, path: Path, channel: str, records: Sequence[Reco
         more = f" ({len(flaws) - 1} more: invoke verify)" if len(flaws) > 1 else ""
         raise UserError(
             f"{path} is no history any more: {flaws[0].what}{more}",
-            f"what git has of it: git log -p {path}; without git, put it back from a copy",
+            way_out(path),
         )
+
+
+def way_out(path: Path) -> str:
+    """What to do about a channel that is no history any more."""
+    if is_known_to_git(path):
+        return f"what git has of it: git log -p -- {path}"
+    if path.exists():
+        return "put it back from a copy"
+    return "put it back from a copy; where it is not to come back: invoke verify --mend"
+
+
+def left_of(store: Store, channels: Collection[str]) -> list[str]:
+    """The channels that the store has tags of, besides these, which have a file."""
+    found = {of[0] for tag in store.tags() if (of := channel_of(tag))} if store.exists() else set()
+    return sorted(found - set(channels))
+
+
+def is_given_up(path: Path) -> bool:
+    """Whether the file of a channel is gone and nothing has it, so that its tags may go too.
+
+    Raises:
+        UserError: git's state of the file cannot be read.
+    """
+    if path.exists():
+        return False
+    before = published(path)
+    # While it merges, git says nothing, and will again.
+    return not is_known_to_git(path) if before is None else not before
 
 
 def flaws_in(store: Store, path: Path, channel: str, records: Sequence[Record]) -> list[Flaw]:
@@ -122,16 +150,16 @@ def _unsettled(
 ) -> dict[int, str]:
     """The tags that decide: those of records that git does not know of.
 
-    A tag behind the last record is of a promotion that was killed, as long as the channel's own
-    tag has not followed.
+    Without git, that is those behind the last record, too. A promotion that was killed leaves one
+    tag there, right behind it, and then the channel's own tag has not followed.
     """
     known = {each.sequence for each in before or () if each in records}
     last = records[-1].sequence if records else 0
-    decided = {
+    behind = [number for number in tags if number > last]
+    left = behind == [last + 1] and tags[last + 1] != tags.get(0)
+    counts = before is None and not left
+    return {
         number: bundle
         for number, bundle in tags.items()
-        if number and number not in known and (number <= last or bundle == tags.get(0))
+        if number and number not in known and (number <= last or counts)
     }
-    if before is None:
-        return decided
-    return {number: bundle for number, bundle in decided.items() if number <= last}

@@ -14,10 +14,10 @@ from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.channel_file import chain_flaws, numbered
 from mmdet_jetson.promotion.evidence import case_of
-from mmdet_jetson.promotion.incumbents import FOLDER, incumbent_of
+from mmdet_jetson.promotion.incumbents import incumbent_of
 from mmdet_jetson.promotion.judging import judge
-from mmdet_jetson.promotion.keeping import read_verdict
-from mmdet_jetson.promotion.overriding import NEVER
+from mmdet_jetson.promotion.keeping import FOLDER, least_judged, read_verdict
+from mmdet_jetson.promotion.overriding import covers, is_fixed
 from mmdet_jetson.promotion.policy import Policy
 from mmdet_jetson.promotion.records import PROMOTE, RELEASE, ROLLBACK, Override, Record
 from mmdet_jetson.promotion.verdicts import Judged, Verdict, combined
@@ -52,7 +52,8 @@ class CheckedRecord:
 
     def is_overridden(self, gate: Judged) -> bool:
         """Whether a gate that did not pass does no harm, because somebody answers for it."""
-        return gate.outcome != PASS and gate.name in self.overridden
+        override = self.overridden.get(gate.name)
+        return gate.outcome != PASS and override is not None and covers(override, gate)
 
     @property
     def covered(self) -> list[Judged]:
@@ -151,11 +152,9 @@ def _release(
 
 def _not_of(source: Record | None, record: Record, called: str) -> Iterator[Finding]:
     """What a record says otherwise than the one whose bundle it is about; it judged nothing."""
-    for what in ("verdict", "policy", "validation", "judged"):
+    for what in ("name", "verdict", "policy", "validation", "judged"):
         if source is None or getattr(source, what) != getattr(record, what):
             yield Finding(FAIL, f"Record {record.sequence} has another {what} than {called}.")
-    if record.overrides:
-        yield Finding(FAIL, f"Record {record.sequence} overrides gates, and none judged it.")
 
 
 def _promotion(
@@ -227,13 +226,19 @@ def _of_verdict(
     ):
         if said != wanted:
             yield Finding(FAIL, f"The verdict that the record names is of another {what}.")
+    if record.judged < (least := least_judged(earlier, record.validation, record.bundle)):
+        yield Finding(
+            FAIL,
+            f"It is number {record.judged} of those that its pictures have judged, and by the "
+            f"records before {least} at the least.",
+        )
 
 
 def _of_overrides(record: Record, kept: Verdict, policy: Policy) -> Iterator[Finding]:
     """Whether an override is of a gate that did not pass, and may be overridden."""
     outcomes = {each.name: each.outcome for each in kept.gates}
     for each in record.overrides:
-        if {each.gate, each.gate.partition(":")[0]} & {*NEVER, *policy.fixed}:
+        if is_fixed(policy, each.gate):
             yield Finding(FAIL, f"{each.gate} is overridden, and nobody may override it.")
         elif outcomes.get(each.gate, PASS) == PASS:
             yield Finding(FAIL, f"{each.gate} is overridden, and its verdict has it as passed.")
@@ -245,6 +250,8 @@ def _of_overrides(record: Record, kept: Verdict, policy: Policy) -> Iterator[Fin
 
 def _differences(kept: Verdict, anew: Verdict) -> Iterator[Finding]:
     """What the same policy says otherwise of the same bundle than the record's verdict does."""
+    if kept.policy != anew.policy:
+        yield Finding(FAIL, "The verdict shows another policy than the one that it names.")
     was, now = ({each.name: each for each in verdict.gates} for verdict in (kept, anew))
     for name in was.keys() | now.keys():
         before, after = was.get(name), now.get(name)

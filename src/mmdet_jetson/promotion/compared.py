@@ -4,7 +4,7 @@ from math import ceil, log
 
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.promotion.accuracy import Comparison
-from mmdet_jetson.promotion.resampling import CONFIDENCE
+from mmdet_jetson.promotion.resampling import CONFIDENCE, COST
 from mmdet_jetson.promotion.verdicts import Judged
 
 UNIT = "AP"
@@ -46,14 +46,14 @@ def judged(gate: str, compared: Comparison, limit: float, outcome: str, what: st
 def pictures_needed(allowed: float, average: float) -> int | None:
     """How many pictures with an object it takes to show that AP falls by no more than allowed.
 
-    ``average`` is the AP that all of them have: all of it may be lost on as many as make up
-    what is allowed, and one of those has to be seen with the confidence of a bound. None where
+    ``average`` is the AP that all of them have: it may be lost, `COST` times, on as many as make
+    up what is allowed, and one of those has to be seen with the confidence of a bound. None where
     nothing is allowed, which no number of pictures shows.
     """
     share = allowed / average if average else 1.0
     if share <= 0:
         return None
-    return 1 if share >= 1 else ceil(log(1 - CONFIDENCE) / log(1 - share))
+    return 1 if share >= 1 else ceil(log(1 - CONFIDENCE) / log(1 - share / COST))
 
 
 def too_few(compared: Comparison, needed: int | None) -> str:

@@ -42,13 +42,13 @@ def refusal(where: str, ours: Sequence[Record], theirs: Sequence[Record]) -> Use
         [each for each in side if each.digest not in same] or [side[-1]] if side else []
         for side in (ours, theirs)
     )
-    upstream = _upstream(where)
+    upstream, then = _way_out(Path(where).parent)
     mine, other = (second, first) if upstream == "--ours" else (first, second)
     return UserError(
         f"{where} is in conflict: {_told(mine)} here, {_told(other)} there, both after the same "
         "record",
-        f"keep theirs and promote again: git checkout {upstream} {where} && git add {where}, then "
-        + ("git rebase --skip" if upstream == "--ours" else "git commit"),
+        f"keep theirs and promote again: git checkout {upstream} {where} && git add {where}"
+        + (f", then {then}" if then else ""),
     )
 
 
@@ -63,12 +63,32 @@ def _told(records: Sequence[Record]) -> str:
     return named + (f" and {len(records) - 3} more" if len(records) > 3 else "")
 
 
-def _upstream(where: str) -> str:
-    """Which side of git's is the others': in a rebase, what is rebased onto is called ours."""
-    folder = str(Path(where).parent)
+def _way_out(folder: Path) -> tuple[str, str]:
+    """Which side of git's is the others', and what ends the conflict.
+
+    Where git puts commits of here onto those of others, as a rebase does and a stash that comes
+    back, it calls what it puts them onto ours.
+    """
     try:
-        state = output_of(["git", "-C", folder, "rev-parse", "--git-path", "rebase-merge"])
-    except ProcessFailed:
-        return "--theirs"
-    rebasing = Path(state) if Path(state).is_absolute() else Path(folder) / state
-    return "--ours" if rebasing.is_dir() else "--theirs"
+        if exists_in_git(folder, "rebase-merge"):
+            # Not --skip, which would drop what else the commit has.
+            return "--ours", "git rebase --continue"
+        if exists_in_git(folder, "rebase-apply"):
+            return "--ours", "git rebase --skip"
+        if exists_in_git(folder, "CHERRY_PICK_HEAD"):
+            return "--ours", "git cherry-pick --skip"
+        merges = any(exists_in_git(folder, each) for each in ("MERGE_HEAD", "SQUASH_MSG"))
+    except (ProcessFailed, UnicodeDecodeError):
+        merges = True
+    return ("--theirs", "git commit") if merges else ("--ours", "")
+
+
+def exists_in_git(folder: Path, state: str) -> bool:
+    """Whether git has a file or folder that tells of something under way, such as a merge.
+
+    Raises:
+        ProcessFailed: the folder is in no clone.
+        UnicodeDecodeError: where git keeps it is no text.
+    """
+    found = Path(output_of(["git", "-C", str(folder), "rev-parse", "--git-path", state]))
+    return (found if found.is_absolute() else folder / found).exists()

@@ -8,8 +8,6 @@ from mmdet_jetson.config.images import Images
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.contract.report import PASS
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.promotion.evidence import case_of
-from mmdet_jetson.promotion.gates import age
 from mmdet_jetson.promotion.policy import Policy
 from mmdet_jetson.promotion.standing import Standing
 from mmdet_jetson.registry.names import channel_tag
@@ -45,6 +43,10 @@ def aged(
         )
         yield Drift(channel, what, f"invoke pull {channel_tag(channel)}", is_sure=False)
         return
+    # NumPy, without which a list of channels is there at once.
+    from mmdet_jetson.promotion.evidence import case_of  # noqa: PLC0415
+    from mmdet_jetson.promotion.gates import age  # noqa: PLC0415
+
     for said in age.judge(case_of(contents.store, contents, policy, channel, None, now)):
         if said.outcome != PASS:
             command = "profile --again"

@@ -69,7 +69,8 @@ def _commit(top: Path, named: str) -> str:
 
 
 def _records(top: Path, commit: str, path: str, called: str) -> tuple[Record, ...]:
-    return parse(_git(top, "show", f"{commit}:{path}").encode(), f"{path} at {called}")
+    content = _git(top, "show", f"{commit}:{path}").encode()
+    return parse(content, f"{path} at {called}", f"git log -p -- {path}")
 
 
 def _git(top: Path, *words: str) -> str:

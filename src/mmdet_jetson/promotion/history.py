@@ -1,10 +1,18 @@
 """What the records of a channel amount to: what is in it, since when, what became of the rest."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from mmdet_jetson.promotion.records import PROMOTE, RELEASE, ROLLBACK, Flaw, Override, Record
+from mmdet_jetson.promotion.records import (
+    PROMOTE,
+    RELEASE,
+    ROLLBACK,
+    Flaw,
+    Override,
+    Record,
+    overrides_behind,
+)
 from mmdet_jetson.promotion.verdicts import Verdict
 
 ReadVerdict = Callable[[str], Verdict | None]
@@ -52,7 +60,8 @@ class History:
     """A channel as its records tell it, the newest entry last.
 
     Attributes:
-        flaws: what is wrong with the chain; then nothing else here is to be relied on.
+        flaws: what is wrong with it; then nothing else here is to be relied on.
+        notes: what else its tags tell, which is nothing wrong.
         now: the entry that put in what is in the channel; None where nothing is.
         held_by: the rollback that keeps promotions out; None where they may come in.
     """
@@ -60,6 +69,7 @@ class History:
     channel: str
     entries: tuple[Entry, ...]
     flaws: tuple[Flaw, ...] = ()
+    notes: tuple[str, ...] = ()
     now: Entry | None = None
     held_by: Entry | None = None
 
@@ -85,7 +95,12 @@ class History:
         return ", ".join([_counted(len(self.entries), "record"), *told])
 
 
-def history_of(channel: str, records: Sequence[Record], flaws: Iterable[Flaw] = ()) -> History:
+def history_of(
+    channel: str,
+    records: Sequence[Record],
+    flaws: Iterable[Flaw] = (),
+    notes: Iterable[str] = (),
+) -> History:
     """Read what became of every record out of those behind it."""
     undone = {each: record.sequence for record in records for each in record.undoes}
     by_number = {each.sequence: each for each in records}
@@ -102,25 +117,15 @@ def history_of(channel: str, records: Sequence[Record], flaws: Iterable[Flaw] = 
             undone.get(record.sequence),
             holds[place],
             freed.get(record.sequence),
-            _overrides(record, by_number),
+            overrides_behind(record, by_number),
         )
         for place, record in enumerate(records)
     )
     now = next((each for each in reversed(entries) if each.put_in), None)
     held = holds[len(records)]
     held_by = next((each for each in reversed(entries) if each.record.sequence == held), None)
-    return History(channel, entries, tuple(flaws), now, held_by if held is not None else None)
-
-
-def _overrides(record: Record, by_number: Mapping[int, Record]) -> tuple[Override, ...]:
-    """Follow a rollback to what it restores, down to the promotion."""
-    found, seen = list(record.overrides), {record.sequence}
-    restored: Record | None = record
-    while restored and restored.restores and restored.restores not in seen:
-        seen.add(restored.restores)
-        restored = by_number.get(restored.restores)
-        found += restored.overrides if restored else ()
-    return tuple(dict.fromkeys(found))
+    holder = held_by if held is not None else None
+    return History(channel, entries, tuple(flaws), tuple(notes), now, holder)
 
 
 def _ends(records: Sequence[Record]) -> list[str]:

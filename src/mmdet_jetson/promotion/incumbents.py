@@ -1,8 +1,7 @@
 """The incumbent, which is what a channel has now, measured on the candidate's validation pictures.
 
 Its evaluation is a result as any other: found in the store by what it was made from, or made by the
-pipeline's own step (`cli.incumbents`). A verdict keeps it in its folder ``incumbent/``, so that who
-has the verdict can judge anew: what was measured, and in ``origin.json`` of what.
+pipeline's own step (`cli.incumbents`), or what a verdict keeps of it (`keeping`).
 """
 
 import json
@@ -14,7 +13,7 @@ import msgspec
 
 from mmdet_jetson.bundles.contents import Contents, of_bundle
 from mmdet_jetson.bundles.dataset_summary import content_of
-from mmdet_jetson.bundles.overview import mapping
+from mmdet_jetson.bundles.overview import mapping, number
 from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.matches import MATCHES
 from mmdet_jetson.errors import UserError
@@ -22,21 +21,16 @@ from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.target_steps import VALIDATION, WEIGHTS
 from mmdet_jetson.promotion.accuracy import Matches, average_precision, read_matches
 from mmdet_jetson.promotion.evidence import Incumbent
+from mmdet_jetson.promotion.keeping import FOLDER, METRICS, ORIGIN, Origin
 from mmdet_jetson.promotion.records import Record
 from mmdet_jetson.promotion.verdicts import KIND as VERDICT
 from mmdet_jetson.store import Artifact, Store
 
-FOLDER, ORIGIN, METRICS = "incumbent", "origin.json", "metrics.json"
 NEAR = 1e-6
 """How near the AP of the matches has to be to that of the figures beside them."""
+ALIKE = 0.002
+"""How near two evaluations of the same weights on the same pictures are, on whatever machines."""
 Read = Callable[[str], bytes]
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """What an evaluation is about: content digests of the weights and the validation pictures."""
-
-    checkpoint: str
-    dataset: str
 
 
 def incumbent_of(
@@ -135,22 +129,6 @@ def weights_of(checkpoint: Artifact) -> str:
         ) from lacking
 
 
-def embed(store: Store, evaluation: Artifact, folder: Path) -> None:
-    """Write what a verdict keeps of an incumbent's evaluation into ``folder``/incumbent.
-
-    Raises:
-        UserError: a file of it is damaged.
-    """
-    into = folder / FOLDER
-    into.mkdir(parents=True)
-    for title in (METRICS, MATCHES):
-        if _has(evaluation, title):
-            (into / title).write_bytes(store.read(evaluation, title))
-    read = evaluation.provenance.inputs
-    about = Origin(read.get("checkpoint", ""), read.get("dataset", ""))
-    (into / ORIGIN).write_bytes(msgspec.json.encode(about, order="sorted"))
-
-
 def _measured(
     store: Store, contents: Contents, last: Record, evaluation: Artifact | None
 ) -> Matches:
@@ -159,7 +137,10 @@ def _measured(
     if evaluation and evaluation.kind == VERDICT:
         if not _has(evaluation, FOLDER):
             raise UserError("the verdict keeps no measurement of what was in the channel")
-        return _kept(store, evaluation, wanted)
+        kept = _kept(store, evaluation, wanted)
+        if own := contents.dataset and find_evaluation(store, checkpoint, contents.dataset):
+            _refuse_another(kept, _matches(lambda title: store.read(own, title)))
+        return kept
     if evaluation is None and contents.dataset:
         evaluation = find_evaluation(store, checkpoint, contents.dataset)
     if evaluation is None:
@@ -200,6 +181,23 @@ def _kept(store: Store, verdict: Artifact, wanted: Origin) -> Matches:
         return _matches(read)
 
 
+def _refuse_another(kept: Matches, own: Matches) -> None:
+    """Hold what a verdict keeps against another evaluation of the same weights and pictures.
+
+    Machines differ in the last digits of scores, which moves AP less than `ALIKE`.
+
+    Raises:
+        UserError: they are two.
+    """
+    said, found = average_precision(kept), average_precision(own)
+    if kept.pictures != own.pictures or abs((said or 0) - (found or 0)) > ALIKE:
+        raise UserError(
+            f"the verdict keeps a measurement with AP {said or 0:.4f} of what was in the channel, "
+            f"and its own evaluation on the same pictures has {found or 0:.4f}",
+            "ask whoever promoted it",
+        )
+
+
 def _matches(read: Read) -> Matches:
     """The matches of an evaluation, if they are those that its figures are of."""
     try:
@@ -214,9 +212,10 @@ def _matches(read: Read) -> Matches:
 
 
 def _near(said: object, found: float | None) -> bool:
-    if found is None or not isinstance(said, int | float):
+    told = number(said)
+    if found is None or told is None:
         return said is None and found is None
-    return abs(said - found) <= NEAR
+    return abs(told - found) <= NEAR
 
 
 def _damaged(what: str, error: Exception) -> UserError:

@@ -1,25 +1,34 @@
 """Verdicts in the store: artifacts that refer to the bundle they are about.
 
 Nothing in one is of the time or the place of judging, so the same verdict is the same artifact on
-every machine, and whoever judges anew compares one digest.
+every machine, and whoever judges anew compares one digest. What was measured of the incumbent lies
+in the folder ``incumbent/``, and in ``origin.json`` of what.
 """
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from mmdet_jetson.bundles.making import CREATED
+from mmdet_jetson.contract.matches import MATCHES
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.promotion.incumbents import embed
 from mmdet_jetson.promotion.records import Record
 from mmdet_jetson.promotion.verdicts import KIND, Verdict, encode
 from mmdet_jetson.store import Artifact, Bundle, Provenance, Store
+from mmdet_jetson.store.artifact import moment_of
 
 VERDICT = "verdict.json"
+FOLDER, ORIGIN, METRICS = "incumbent", "origin.json", "metrics.json"
 UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """What an evaluation is about: content digests of the weights and the validation pictures."""
+
+    checkpoint: str
+    dataset: str
 
 
 def keep(
@@ -84,11 +93,35 @@ def judged_before(store: Store, records: Sequence[Record], validation: str, bund
     told = [each for each in records if each.validation == validation]
     seen |= {each.bundle for each in told}
     counted = max((each.judged for each in told), default=0)
-    if len(seen) >= counted:
+    if len(seen | {bundle}) >= counted:
         return len(seen - {bundle})
     # Others have counted more than is known here. Whether this bundle was among them, only a
     # record of it tells: better one too many than one too few.
     return counted - any(each.bundle == bundle for each in told)
+
+
+def least_judged(records: Sequence[Record], validation: str, bundle: str) -> int:
+    """How many bundles its pictures have judged at least, this one included, by the records."""
+    told = [each for each in records if each.validation == validation]
+    bundles = {each.bundle for each in told} | {bundle}
+    return max(len(bundles), max((each.judged for each in told), default=0))
+
+
+def embed(store: Store, evaluation: Artifact, folder: Path) -> None:
+    """Write what a verdict keeps of an incumbent's evaluation into ``folder``/incumbent.
+
+    Raises:
+        UserError: a file of it is damaged.
+    """
+    into = folder / FOLDER
+    into.mkdir(parents=True)
+    there = {layer.title for layer in evaluation.layers}
+    for title in (METRICS, MATCHES):
+        if title in there:
+            (into / title).write_bytes(store.read(evaluation, title))
+    read = evaluation.provenance.inputs
+    about = Origin(read.get("checkpoint", ""), read.get("dataset", ""))
+    (into / ORIGIN).write_bytes(msgspec.json.encode(about, order="sorted"))
 
 
 def _provenance(verdict: Verdict, bundle: Bundle) -> Provenance:
@@ -111,7 +144,4 @@ def _provenance(verdict: Verdict, bundle: Bundle) -> Provenance:
 def _time_of(bundle: Bundle) -> str:
     """When the newest part was made, as the bundle says; a fixed time where it says nothing."""
     said = bundle.annotations.get(CREATED, "")
-    try:
-        return said if datetime.fromisoformat(said).tzinfo else UNKNOWN_TIME
-    except ValueError:
-        return UNKNOWN_TIME
+    return said if moment_of(said) else UNKNOWN_TIME

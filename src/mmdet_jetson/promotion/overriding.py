@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 
 from mmdet_jetson.config.toml import nearest
-from mmdet_jetson.contract.report import FAIL, PASS
+from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.errors import ConfigError, GateFailed, NotProven
-from mmdet_jetson.promotion.policy import Policy
+from mmdet_jetson.promotion.policy import NEVER_OVERRIDDEN, Policy
 from mmdet_jetson.promotion.records import Override
 from mmdet_jetson.promotion.verdicts import Judged, Verdict
-
-NEVER = ("parts", "belonging")
-"""Gates that nobody may override: a bundle that they refuse is not what it says."""
 
 
 def overrides_of(
@@ -43,14 +40,18 @@ def check_reason(asked: Sequence[str], because: str) -> None:
 
 def uncovered(verdict: Verdict, overrides: Sequence[Override]) -> list[Judged]:
     """The gates that have not passed and that nobody overrides."""
-    covered = {each.gate for each in overrides}
-    return [each for each in verdict.gates if each.outcome != PASS and each.name not in covered]
+    left = [each for each in verdict.gates if each.outcome != PASS]
+    return [each for each in left if not any(covers(override, each) for override in overrides)]
 
 
-def is_fixed(policy: Policy, judged: Judged) -> bool:
-    """Whether nobody may override this."""
-    fixed = {*NEVER, *policy.fixed}
-    return judged.gate in fixed or judged.name in fixed
+def is_fixed(policy: Policy, name: str) -> bool:
+    """Whether nobody may override a gate, by itself or for a subject."""
+    return name.partition(":")[0] in {*NEVER_OVERRIDDEN, *policy.fixed}
+
+
+def covers(override: Override, judged: Judged) -> bool:
+    """Whether an override answers for what a gate says: who took the worse, took the better."""
+    return override.gate == judged.name and judged.outcome in (override.outcome, INCONCLUSIVE)
 
 
 def refuse_unproven(verdict: Verdict, overrides: Sequence[Override], policy: Policy) -> None:
@@ -69,7 +70,7 @@ def refuse_unproven(verdict: Verdict, overrides: Sequence[Override], policy: Pol
             raise error(
                 f"not promoted to {verdict.channel}: {_said(left, first[0])}",
                 "a bundle that passes: nobody may override that"
-                if is_fixed(policy, first[0])
+                if is_fixed(policy, first[0].name)
                 else f'{mend}{first[0].name} --because "..."',
             )
 
@@ -88,7 +89,7 @@ def _meant(verdict: Verdict, policy: Policy, name: str) -> list[Judged]:
     if not left:
         raise ConfigError(f"--override {name}: it passed", "leave it out")
     for each in left:
-        if is_fixed(policy, each):
+        if is_fixed(policy, each.name):
             raise ConfigError(
                 f"--override {name}: nobody may override that, {each.outcome}: {each.sentence}",
                 "a bundle that passes",

@@ -124,11 +124,11 @@ def _plot(
         formatter=lambda value: f"{value:.{chart.decimals}f}",
     )
     plot.uuid = str(number)
-    plot.x_labels = [
-        each.title if place % every == 0 else "" for place, each in enumerate(releases)
-    ]
+    # An empty place at both ends has room for whiskers, and for series that stand aside.
+    titles = [each.title if place % every == 0 else "" for place, each in enumerate(releases)]
+    plot.x_labels = ["", *titles, ""]
     for name, points in series.items():
-        plot.add(name, [_point(each) for each in points])
+        plot.add(name, [None, *(_point(each) for each in points), None])
     return str(plot.render(is_unicode=True))
 
 

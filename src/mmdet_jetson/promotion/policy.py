@@ -14,7 +14,6 @@ import msgspec
 
 from mmdet_jetson.config.toml import (
     Name,
-    Positive,
     Section,
     check_choice,
     convert,
@@ -28,6 +27,8 @@ from mmdet_jetson.store import oci
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 AboveZero = Annotated[float, msgspec.Meta(gt=0)]
+Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
+"""A century at the most: calendars end."""
 Grade = Literal["measured", "emulated", "proxy"]
 """Evidence grades, the most demanding first: on the target itself, its code on another machine, and
 in an image on a base that stands in for the real one."""
@@ -138,7 +139,7 @@ class Policy(Section, frozen=True):
 
     targets: tuple[Name, ...] = ()
     evidence: Grade = "measured"
-    max_evidence_days: Positive | None = None
+    max_evidence_days: Days | None = None
     image_tests: bool = False
     agreement: Mapping[str, Agreement] = {}
     accuracy: Accuracy | None = None

@@ -25,15 +25,18 @@ from mmdet_jetson.promotion.overriding import refuse_unproven
 from mmdet_jetson.promotion.policy import Policy
 from mmdet_jetson.promotion.records import (
     PROMOTE,
-    ROLLBACK,
     Override,
     Record,
     digest_of,
+    holder_of,
     is_held,
 )
 from mmdet_jetson.promotion.verdicts import Verdict
 from mmdet_jetson.registry.names import channel_of, channel_tag, is_name, is_release
 from mmdet_jetson.store import Artifact, Bundle, Store
+
+_MOST = 60
+"""Letters of a reason that a refusal repeats."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,15 +179,19 @@ def refuse_held(channel: str, records: Sequence[Record], *, release: bool) -> No
     Raises:
         UserError: it is held; says by which record, whom and why, or that nothing holds it.
     """
-    if not is_held(records):
-        return
-    holding = [each for each in records if each.action == ROLLBACK][-1]
-    if not release:
-        why = f": {holding.reason}" if holding.reason else ""
+    holding = holder_of(records)
+    if holding and not release:
+        why = f": {_in_short(holding.reason)}" if holding.reason else ""
         raise UserError(
             f"{channel} is held by {told(holding)}{why}",
             f'--release with a --reason, or: invoke rollback {channel} --release --reason "..."',
         )
+
+
+def _in_short(reason: str) -> str:
+    """The start of what somebody wrote; the whole is in the history."""
+    line = " ".join(reason.split())
+    return line if len(line) <= _MOST else f"{line[: _MOST - 3]}..."
 
 
 def _moved_on(channel: str, seen: Sequence[Record], now: Sequence[Record]) -> UserError:

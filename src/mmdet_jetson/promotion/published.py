@@ -5,7 +5,10 @@ from pathlib import Path
 
 from mmdet_jetson.processes import ProcessFailed, output_of
 from mmdet_jetson.promotion.channel_file import parse
+from mmdet_jetson.promotion.conflicts import exists_in_git
 from mmdet_jetson.promotion.records import Record
+
+_MERGING = ("MERGE_HEAD", "rebase-merge", "rebase-apply")
 
 
 def published(path: Path) -> tuple[Record, ...] | None:
@@ -18,8 +21,7 @@ def published(path: Path) -> tuple[Record, ...] | None:
     Raises:
         UserError: git's state of the file cannot be read.
     """
-    # The folder of the channels may not be there yet, or may have gone with its only file.
-    folder = next(each for each in path.absolute().parents if each.is_dir())
+    folder = _folder(path)
     git = ["git", "-C", str(folder)]
     for base in (["merge-base", "HEAD", "@{upstream}"], ["merge-base", "HEAD", "origin/HEAD"]):
         try:
@@ -28,7 +30,7 @@ def published(path: Path) -> tuple[Record, ...] | None:
             continue
     try:
         output_of([*git, "rev-parse", "--verify", "--quiet", "HEAD"])
-        if any(_exists(git, state) for state in ("MERGE_HEAD", "rebase-merge", "rebase-apply")):
+        if any(exists_in_git(folder, state) for state in _MERGING):
             return None
     except (ProcessFailed, UnicodeDecodeError):
         return None
@@ -42,9 +44,18 @@ def published(path: Path) -> tuple[Record, ...] | None:
 
 def _at(git: Sequence[str], commit: str, path: Path) -> tuple[Record, ...]:
     content = output_of([*git, "show", f"{commit}:./{path.absolute().relative_to(git[2])}"])
-    return parse(content.encode(), f"{path} at {commit[:10]}")
+    return parse(content.encode(), f"{path} at {commit[:10]}", f"git log -p -- {path}")
 
 
-def _exists(git: Sequence[str], state: str) -> bool:
-    found = Path(output_of([*git, "rev-parse", "--git-path", state]))
-    return (found if found.is_absolute() else Path(git[2]) / found).exists()
+def is_known_to_git(path: Path) -> bool:
+    """Whether git can tell of a file, be it only that two states of it are being merged."""
+    try:
+        output_of(["git", "-C", str(_folder(path)), "rev-parse", "--verify", "--quiet", "HEAD"])
+    except (ProcessFailed, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _folder(path: Path) -> Path:
+    """That of the channels may not be there yet, or may have gone with its only file."""
+    return next(each for each in path.absolute().parents if each.is_dir())

@@ -5,7 +5,7 @@ that is changed, removed, moved or put in between is found by what follows it. O
 only git knows whether it was there: `chain` compares with an earlier state of the file, too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -89,11 +89,28 @@ class Flaw:
     what: str
 
 
-def is_held(records: Sequence[Record]) -> bool:
-    """Whether a rollback holds the channel: nothing has released it since."""
-    held = False
+def holder_of(records: Sequence[Record]) -> Record | None:
+    """The rollback that holds the channel; None where nothing does, or it was released since."""
+    held: Record | None = None
     for record in records:
-        held = record.action == ROLLBACK or (
-            held and record.action != RELEASE and not record.released
-        )
+        if record.action == ROLLBACK:
+            held = record
+        elif record.action == RELEASE or record.released:
+            held = None
     return held
+
+
+def is_held(records: Sequence[Record]) -> bool:
+    """Whether a rollback holds the channel."""
+    return holder_of(records) is not None
+
+
+def overrides_behind(record: Record, by_number: Mapping[int, Record]) -> tuple[Override, ...]:
+    """Its own overrides, and of a rollback those of what it restores, down to the promotion."""
+    found, seen = list(record.overrides), {record.sequence}
+    restored: Record | None = record
+    while restored and restored.restores and restored.restores not in seen:
+        seen.add(restored.restores)
+        restored = by_number.get(restored.restores)
+        found += restored.overrides if restored else ()
+    return tuple(dict.fromkeys(found))

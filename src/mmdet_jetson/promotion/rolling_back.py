@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.promotion.chain import taken_back
 from mmdet_jetson.promotion.channel_file import append, numbered
 from mmdet_jetson.promotion.channel_tags import here, settle, told
 from mmdet_jetson.promotion.identity import Identity
@@ -36,14 +37,13 @@ def rollback(
     with changing(settings, store, channel, seen, on_wait) as path:
         restored = _restored(channel, seen, to)
         _refuse_missing(store, channel, restored)
-        undone = seen[restored.sequence :]
         record = following(
             seen,
             identity,
             reason,
             action=ROLLBACK,
             restores=restored.sequence,
-            undoes=tuple(each.sequence for each in undone if each.action != RELEASE),
+            undoes=taken_back(seen, restored.sequence),
             **_of(restored),
         )
         enter(store, path, channel, record)

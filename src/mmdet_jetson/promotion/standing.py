@@ -9,10 +9,10 @@ from mmdet_jetson.contract.report import CHECKPOINT
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.records import (
     RELEASE,
-    ROLLBACK,
     Override,
     Record,
-    is_held,
+    holder_of,
+    overrides_behind,
 )
 from mmdet_jetson.promotion.verifying import Shelf
 
@@ -65,7 +65,8 @@ def standing_of(channel: str, records: Sequence[Record], shelf: Shelf) -> Standi
     if not changes:
         return Standing(channel, records)
     entered = changes[-1]
-    told = Standing(channel, records, entered, _holder(records), _overrides(records, entered))
+    overrides = overrides_behind(entered, {each.sequence: each for each in records})
+    told = Standing(channel, records, entered, holder_of(records), overrides)
     try:
         return _with_store(told, entered, shelf)
     except UserError as error:
@@ -95,23 +96,6 @@ def _with_store(told: Standing, entered: Record, shelf: Shelf) -> Standing:
         contents,
         figures_of(contents) if contents else {},
     )
-
-
-def _holder(records: Sequence[Record]) -> Record | None:
-    rollbacks = [each for each in records if each.action == ROLLBACK]
-    return rollbacks[-1] if is_held(records) else None
-
-
-def _overrides(records: Sequence[Record], entered: Record) -> tuple[Override, ...]:
-    """Those of the record, and where it restores another, those of that, down to the promotion."""
-    by_number = {each.sequence: each for each in records}
-    found, seen = list(entered.overrides), {entered.sequence}
-    record: Record | None = entered
-    while record and record.restores and record.restores not in seen:
-        seen.add(record.restores)
-        record = by_number.get(record.restores)
-        found += record.overrides if record else ()
-    return tuple(dict.fromkeys(found))
 
 
 def figures_of(contents: Contents) -> dict[str, Figures]:

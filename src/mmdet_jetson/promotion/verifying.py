@@ -10,10 +10,9 @@ from pathlib import Path
 
 from mmdet_jetson.contract.report import PASS
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.promotion.channel_tags import flaws_in
+from mmdet_jetson.promotion.channel_tags import flaws_in, way_out
 from mmdet_jetson.promotion.keeping import verdict_of
 from mmdet_jetson.promotion.mirror import (
-    Tags,
     compare,
     how_to_mend,
     numbers,
@@ -23,7 +22,7 @@ from mmdet_jetson.promotion.mirror import (
 )
 from mmdet_jetson.promotion.records import PROMOTE, Record
 from mmdet_jetson.promotion.verdicts import KIND, Verdict
-from mmdet_jetson.registry.names import channel_tag
+from mmdet_jetson.registry.names import channel_of, channel_tag
 from mmdet_jetson.registry.place import Place, PlaceError
 from mmdet_jetson.registry.reference import is_digest
 from mmdet_jetson.store import Artifact, Bundle, Store
@@ -88,7 +87,24 @@ def verify_chain(
         UserError: what git has of the file cannot be read.
     """
     for flaw in flaws_in(store, path, channel, records):
-        yield Finding(channel, flaw.what, f"`git log -p {path}` tells who did what")
+        yield Finding(channel, flaw.what, way_out(path))
+
+
+def verify_left(store: Store, channel: str, path: Path) -> Iterator[Finding]:
+    """Find tags of a channel that has no file, and whose records nobody misses."""
+    if tags := [tag for tag in sorted(store.tags()) if _is_of(channel, tag)]:
+        more = f" and {len(tags) - 1} more" if len(tags) > 1 else ""
+        yield Finding(
+            channel,
+            f"there is no {path}, and this store has tag {tags[0]}{more}",
+            "`git pull`; where it is not to come, `invoke verify --mend` takes the tags away",
+            is_problem=False,
+        )
+
+
+def _is_of(channel: str, tag: str) -> bool:
+    found = channel_of(tag)
+    return found is not None and found[0] == channel
 
 
 def verify_store(channel: str, records: Sequence[Record], shelf: Shelf) -> Iterator[Finding]:
@@ -112,8 +128,7 @@ def verify_store(channel: str, records: Sequence[Record], shelf: Shelf) -> Itera
             f"invoke pull {channel_tag(channel)}",
             is_problem=False,
         )
-    named = {tag: each.digest for tag, each in shelf.store.tags().items()}
-    yield from _verify_tags(channel, records, tags_of(channel, named))
+    yield from verify_tags(channel, records, shelf.store)
 
 
 def _not_here(channel: str, records: Sequence[Record], missing: Sequence[Record]) -> Finding:
@@ -156,11 +171,12 @@ def _short(named: str) -> str:
     return named[7:19] if is_digest(named) else named[:48]
 
 
-def _verify_tags(channel: str, records: Sequence[Record], tags: Tags) -> Iterator[Finding]:
+def verify_tags(channel: str, records: Sequence[Record], store: Store) -> Iterator[Finding]:
     """Find what this store's tags name and the file does not; whether it should is for the chain.
 
     The channel's own tag moves once a record is written, so it tells of one that was.
     """
+    tags = tags_of(channel, {tag: each.digest for tag, each in store.tags().items()})
     found = compare(channel, records, tags)
     for fork in found.forks:
         if fork.record:

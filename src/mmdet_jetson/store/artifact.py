@@ -1,5 +1,6 @@
 """What an artifact is: named layers, and where they come from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -18,6 +19,11 @@ def cache_tag(key: str) -> str:
 def is_cache_tag(tag: str) -> bool:
     """Whether a tag is one for runs to look up, and no name."""
     return tag.startswith(cache_tag(""))
+
+
+_RFC3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,14 +48,24 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
 
 
-def age_in_days(made: Provenance) -> float | None:
-    """How long ago something was made; None where it does not say so, as only others write it."""
+def moment_of(created: str) -> datetime | None:
+    """A time as RFC 3339 has it, to the second, in UTC; None for anything else.
+
+    What `datetime` itself takes, such as "Z", differs between versions of Python, and what a
+    verdict says must not.
+    """
+    told = _RFC3339.fullmatch(created)
     try:
-        when = datetime.fromisoformat(made.created)
-        utc = when.astimezone(timezone.utc)
+        when = datetime.fromisoformat(told[1] + told[2].replace("Z", "+00:00")) if told else None
+        return when and when.astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
-    return (datetime.now(timezone.utc) - utc).total_seconds() / 86400 if when.tzinfo else None
+
+
+def age_in_days(made: Provenance) -> float | None:
+    """How long ago something was made; None where it does not say so, as only others write it."""
+    when = moment_of(made.created)
+    return (datetime.now(timezone.utc) - when).total_seconds() / 86400 if when else None
 
 
 @dataclass(frozen=True)

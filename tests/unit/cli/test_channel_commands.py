@@ -1,6 +1,7 @@
 """`invoke push channel-NAME`, `invoke verify` and `invoke channels`, as they are typed."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -195,6 +196,65 @@ def test_verify_mends_tags(channel: SmallChannel, invoke: Commands) -> None:
     assert (code, said.startswith("clean: ")) == (0, True), said
 
 
+def git(folder: Path, *words: str) -> None:
+    who = ("-c", "user.name=A", "-c", "user.email=a", "-c", "commit.gpgsign=0")
+    subprocess.run(["git", "-C", str(folder), *who, *words], check=True, capture_output=True)
+
+
+def test_tags_of_a_channel_that_git_has_no_file_of_are_a_note(
+    channel: SmallChannel, invoke: Commands, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "begin")
+    channel.store.untag("v3")
+    channel.path.unlink()
+    code, said = invoke("verify")
+    assert code == 0, said
+    assert f"note: channel staging: there is no {channel.path}, and this store has tag " in said
+    code, said = invoke("channels")
+    assert (code, "and this store has tag channel-staging and 3 more" in said) == (0, True), said
+    code, said = invoke("verify", "--mend")
+    assert (code, "and its tags are gone" in said) == (0, True), said
+    tags = channel.store.tags()
+    assert not [each for each in tags if each.startswith("channel-")]
+    assert tags[f"digest.{channel.records[2].bundle[7:]}"].digest == channel.records[2].bundle
+    assert "note" not in invoke("verify")[1]
+
+
+def test_a_file_that_git_has_keeps_its_tags(
+    channel: SmallChannel, invoke: Commands, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "channels")
+    git(tmp_path, "commit", "-q", "-m", "begin")
+    channel.path.unlink()
+    before = channel.store.tags()
+    for words in (["verify"], ["verify", "--mend"], ["channels"], ["history", "staging"]):
+        code, said = invoke(*words)
+        assert (code, "record 1 was removed: git has it" in said) == (1, True), said
+        assert f"git log -p -- {channel.path}" in said
+    assert channel.store.tags() == before
+
+
+def test_without_git_a_file_that_is_gone_is_told_of_and_can_be_given_up(
+    channel: SmallChannel, invoke: Commands
+) -> None:
+    channel.path.unlink()
+    for words in (["verify"], ["channels"], ["history", "staging"]):
+        code, said = invoke(*words)
+        assert (code, "record 1 was removed" in said) == (1, True), said
+        assert "put it back from a copy; where it is not to come back: invoke verify --mend" in said
+        assert "nothing has been promoted yet" not in said.partition("production")[0]
+    code, said = invoke("verify", "--mend")
+    assert (code, "and its tags are gone" in said) == (0, True), said
+    assert "staging: nothing has been promoted yet" in invoke("channels")[1]
+
+
+def test_a_reason_survives_a_long_name(channel: SmallChannel, invoke: Commands) -> None:
+    channel.promote("v4", who=f"{'Long ' * 30}<ada@example.com>", reason="finds small mugs")
+    assert "\n  why: finds small mugs\n" in invoke("channels")[1]
+
+
 def test_a_fresh_clone_is_clean_and_says_what_to_pull(
     channel: SmallChannel, invoke: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,7 +315,8 @@ def test_what_is_where(release: SmallChannel, invoke: Commands) -> None:
     assert code == 0
     digest = release.records[0].bundle[7:19]
     assert f"staging: v1.2 ({digest}), since 2026-11-02 10:00 (" in said
-    assert "  record 1 of 1, promoted by Ada <ada@example.com>: it ?[31m is better\n" in said
+    assert "  record 1 of 1, promoted by Ada <ada@example.com>\n" in said
+    assert "  why: it ?[31m is better\n" in said
     assert "  verdict: fail, 1 gate was overridden\n" in said
     assert f"  overridden: latency:{PC} (fail) by Ada <ada@example.com>: a?[31m demo\n" in said
     assert f"\n  {PC}   " in said.replace("     ", "   ")
@@ -265,7 +326,8 @@ def test_what_is_where(release: SmallChannel, invoke: Commands) -> None:
     release.promote("v9")
     release.roll_back(1, reason="it broke")
     said = invoke("channels")[1]
-    assert "  record 3 of 3, rolled back to record 1 by Ada <ada@example.com>: it broke\n" in said
+    assert "  record 3 of 3, rolled back to record 1 by Ada <ada@example.com>\n" in said
+    assert "  why: it broke\n" in said
     assert "  held by record 3 (rollback of v1.2 by Ada" in said
     assert f"  overridden: latency:{PC} (fail) by Ada" in said  # for ever
     release.release()

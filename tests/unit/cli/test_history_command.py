@@ -10,7 +10,9 @@ from in_process import Commands
 from small_history import SmallHistory
 from small_releases import PC
 
+from mmdet_jetson.cli import wrapping
 from mmdet_jetson.config.settings import read_settings
+from mmdet_jetson.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +139,65 @@ def test_a_record_that_was_removed_is_told_of(folder: Path, invoke: Commands) ->
     path.write_text("[[record]]".join([*blocks[:4], *blocks[5:]]))
 
     code, said = invoke("history", "production")
-    told = json.loads(invoke("history", "production", "--json")[1])
+    as_json, document = invoke("history", "production", "--json")
+    told, _ = json.JSONDecoder().raw_decode(document)
 
-    assert code == 0  # it is shown, and `verify` fails
+    assert (code, as_json) == (1, 1)  # it is shown all the same
+    assert said.rstrip().endswith("try: invoke verify")
     assert "CANNOT BE TRUSTED: record 4 was removed" in said
     assert told["flaws"][0]["sequence"] == 4
+
+
+def test_what_the_tags_tell_is_said_first(folder: Path, tmp_path: Path, invoke: Commands) -> None:
+    store = Store(tmp_path / "artifacts")
+    bundle, other = store.bundle("v2.1"), store.bundle("v1.0")
+    assert bundle
+    assert other
+    store.tag(bundle, "channel-production", "channel-production-10")
+    store.tag(other, "channel-production-11")
+
+    code, said = invoke("history", "production")
+
+    assert code == 0
+    assert said.splitlines()[1].startswith("note: record 11 of here, with bundle ")
+    store.tag(other, "channel-production-12")
+    code, said = invoke("history", "production")
+    assert code == 1
+    assert said.splitlines()[1].startswith("CANNOT BE TRUSTED: record 11 was removed")
+    assert said.splitlines()[2].startswith("CANNOT BE TRUSTED: record 12 was removed")
+
+
+def test_an_empty_file_is_not_taken_for_another_name(folder: Path, invoke: Commands) -> None:
+    (folder / "staging.toml").write_text("")
+
+    code, said = invoke("history", "staging")
+
+    assert (code, "did you mean" in said) == (1, False)
+    assert "try: invoke promote BUNDLE --to staging" in said
+
+
+def test_a_terminal_gets_lines_that_fit(
+    folder: Path, invoke: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_file = invoke("history", "production")[1]
+    assert max(map(len, as_file.splitlines())) > 80
+    monkeypatch.setattr(wrapping, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    said = invoke("history", "production")[1]
+
+    assert max(map(len, said.splitlines())) <= 80
+    assert said.split() == as_file.split()
+
+
+def test_what_goes_on_stands_under_its_sentence() -> None:
+    gate = f"    {'pass':<13} size:pc: The engine has 3 MB, and 50 MB are allowed by the policy."
+    assert wrapping.wrapped(gate, 60).splitlines() == [
+        "    pass          size:pc: The engine has 3 MB, and 50 MB",
+        "                  are allowed by the policy.",
+    ]
+    assert wrapping.wrapped("  why: one two three", 14) == "  why: one two\n    three"
+    assert wrapping.wrapped("", 40) == ""
 
 
 def test_a_clone_with_an_empty_store_has_its_history(

@@ -10,7 +10,7 @@ from in_process import Commands
 from small_channels import CHANNEL, PICTURES, Clone, judged
 
 from mmdet_jetson.cli import promote as promoting
-from mmdet_jetson.cli import promote_check
+from mmdet_jetson.cli import promote_check, wrapping
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.promotion import judging
@@ -75,6 +75,26 @@ def run(clone: Clone, outcomes: Outcomes, invoke: Commands) -> Commands:
         return invoke(*with_config)
 
     return run
+
+
+def test_a_terminal_gets_lines_that_fit(run: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wrapping, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    code, said = run("promote", "v1", "--to", "staging", "--reason", "finds small mugs " * 9)
+    assert code == 0
+    told, _, commands = said.partition("next: ")
+    assert max(map(len, told.splitlines())) <= 60
+    assert max(map(len, commands.splitlines())) > 60, "what is to be copied stays in one line"
+
+
+def test_a_long_reason_is_repeated_in_short(run: Commands) -> None:
+    run("promote", "v1", "--to", "staging")
+    run("promote", "v2", "--to", "staging")
+    run("rollback", "staging", "--reason", "it broke " * 50)
+    code, said = run("promote", "v3", "--to", "staging")
+    assert code == 1
+    assert said.count("it broke") == 6
+    assert " it ...\n" in said
 
 
 def test_a_bundle_goes_into_a_channel(run: Commands, clone: Clone) -> None:

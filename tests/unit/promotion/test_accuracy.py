@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from small_matches import matches, saved
 
+from mmdet_jetson.promotion import resampling
 from mmdet_jetson.promotion.accuracy import (
     Comparison,
     Matches,
@@ -223,22 +224,51 @@ def passes(pictures: int, lost: int) -> bool:
 
 @pytest.mark.parametrize(
     ("lost", "fewest"),
-    # The upper bound of Clopper and Pearson for so many of so many is 1%, at 99% confidence.
-    [(0, 459), (1, 662), (2, 838)],
+    # The upper bound of Clopper and Pearson for none is half of 1%, at 99% confidence; with
+    # losses that were seen, more are needed than the 662 and 838 where it is 1%.
+    [(0, 919), (1, 1142), (2, 1344)],
 )
-def test_losses_that_are_all_or_nothing_are_bound_as_by_clopper_and_pearson(
-    lost: int, fewest: int
-) -> None:
-    """MLPerf's numbers for a p99: the same question."""
+def test_losses_that_are_all_or_nothing_are_bound(lost: int, fewest: int) -> None:
     # The weights of pictures that were seen to be lost are random.
-    noise = round(0.02 * fewest) if lost else 0
+    noise = round(0.08 * fewest) if lost else 0
     assert not passes(fewest - 1 - noise, lost)
     assert passes(fewest + noise, lost)
 
 
-def test_459_pictures_are_the_fewest_that_an_equal_engine_passes() -> None:
-    assert compared(matches(459), matches(459)).low >= 0
-    assert compared(matches(458), matches(458)).low < 0
+def test_919_pictures_are_the_fewest_that_an_equal_engine_passes() -> None:
+    assert compared(matches(919), matches(919)).low >= 0
+    assert compared(matches(918), matches(918)).low < 0
+
+
+def test_few_large_losses_make_the_lower_bound_lower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the picture costs that most of the spread is on; the other bound stays as it is."""
+    lost = np.zeros(2000)
+    lost[:3] = [-0.001, -0.002, -0.004]
+    lost -= lost.mean()
+    share = np.full(2000, 1e-9)
+    low, high = bounds(lost, -share, share)
+    won = bounds(-lost, -share, share)
+    monkeypatch.setattr(resampling, "_skew", lambda _: 0.0)
+    nearer, same = bounds(lost, -share, share)
+
+    assert nearer - low == pytest.approx((1 + 8 + 64) / (1 + 4 + 16) / 1000, rel=0.01)
+    assert high == same
+    assert won == pytest.approx((-high, -low))
+
+
+def test_what_was_not_seen_costs_no_more_than_all() -> None:
+    """Of one picture all AP can be lost, and not twice as much."""
+    share = np.ones(1)
+    low, high = bounds(np.zeros(1), -share, share)
+    assert (low, high) == (-1, 1)
+
+
+def test_the_bounds_tell_losing_from_finding() -> None:
+    """Where hardly anything is left to be found, the upper bound is near and the lower is not."""
+    share = np.full(1000, 1e-3)
+    low, high = bounds(np.zeros(1000), -0.9 * share, 0.1 * share)
+    assert low == pytest.approx(-2 * 0.9 * (1 - 0.01 ** (1 / 1000)), rel=1e-6)
+    assert high == pytest.approx(2 * 0.1 * (1 - 0.01 ** (1 / 1000)), rel=1e-6)
 
 
 def test_an_engine_fails_that_loses_a_tenth() -> None:
@@ -265,7 +295,7 @@ def test_a_class_on_few_pictures_decides() -> None:
     rare = replace(whole, objects=objects, **{name: getattr(whole, name)[kept] for name in names})
     found = compared(rare, rare)
     assert found.weakest == "rare"
-    assert found.low == pytest.approx(0.01 - (1 - 0.01 ** (1 / 20)) / 2, abs=0.01)
+    assert found.low == pytest.approx(0.01 - 2 * (1 - 0.01 ** (1 / 20)) / 2, abs=0.01)
     assert compared(whole, whole).weakest == ""
     assert compared(whole, whole).low > 0
 

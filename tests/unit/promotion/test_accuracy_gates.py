@@ -107,13 +107,13 @@ accuracy = partial(judge, "accuracy", {"ratio": 0.99})
 @pytest.mark.parametrize(
     ("engine", "checkpoint", "outcome", "says"),
     [
-        (matches(800), matches(800), PASS, "at least 0."),
-        (matches(800, range(80)), matches(800), FAIL, "below 0."),
-        (matches(800, range(4)), matches(800), INCONCLUSIVE, "too uncertain to compare with 0."),
-        (matches(200), matches(200), INCONCLUSIVE, "takes 459 at least"),
+        (matches(1000), matches(1000), PASS, "at least 0."),
+        (matches(1000, range(100)), matches(1000), FAIL, "below 0."),
+        (matches(1000, range(4)), matches(1000), INCONCLUSIVE, "too uncertain to compare with 0."),
+        (matches(200), matches(200), INCONCLUSIVE, "takes 919 at least"),
         (matches(200, range(40)), matches(200), FAIL, "below 0."),
         (matches(9), matches(9), INCONCLUSIVE, "9 pictures with an object: far too few"),
-        (matches(800), matches(800, range(800)), INCONCLUSIVE, "nothing to lose"),
+        (matches(1000), matches(1000, range(1000)), INCONCLUSIVE, "nothing to lose"),
     ],
     ids=["equal", "worse", "a-little", "few", "few-and-worse", "hardly-any", "nothing-found"],
 )
@@ -127,7 +127,7 @@ def test_an_engine_beside_its_checkpoint(
 
 
 def test_what_was_measured_is_told() -> None:
-    said = only(accuracy(matches(800), matches(800, range(4))))
+    said = only(accuracy(matches(1000), matches(1000, range(4))))
     assert said.limit == 0
     assert said.unit == "AP"
     assert said.low is not None
@@ -138,21 +138,21 @@ def test_what_was_measured_is_told() -> None:
     assert said.sentence.startswith(
         "AP of the engine for orin is 0.9901 and of the checkpoint 1.0000; less 0.99 times that it "
     )
-    assert "from 800 pictures with an object" in said.sentence
+    assert "from 1000 pictures with an object" in said.sentence
 
 
 def test_a_better_engine_on_few_pictures_does_not_pass() -> None:
     """Whatever was measured: what it may lose everything on was hardly seen."""
-    said = only(accuracy(matches(400, range(200)), matches(400)))
+    said = only(accuracy(matches(900, range(450)), matches(900)))
     assert said.low is not None
     assert said.low > 0
     assert said.outcome == INCONCLUSIVE
-    assert "takes 459 at least" in said.sentence
-    assert only(accuracy(matches(500, range(250)), matches(500))).outcome == PASS
+    assert "takes 919 at least" in said.sentence
+    assert only(accuracy(matches(920, range(460)), matches(920))).outcome == PASS
 
 
 def test_the_class_that_is_missing_from_pictures_is_named() -> None:
-    whole = matches(800, classes=("common", "rare"))
+    whole = matches(1000, classes=("common", "rare"))
     objects = whole.objects.copy()
     objects[20:, 1] = 0
     kept = (whole.label == 0) | (whole.picture < 20)
@@ -165,7 +165,7 @@ def test_the_class_that_is_missing_from_pictures_is_named() -> None:
 
 @pytest.mark.parametrize("ratio", [0.9, 0.97, 0.995])
 def test_the_ratio_decides_how_many_pictures_it_takes(ratio: float) -> None:
-    fewest = int(np.ceil(np.log(0.01) / np.log(ratio)))
+    fewest = int(np.ceil(np.log(0.01) / np.log((1 + ratio) / 2)))
     stated = {"ratio": ratio}
     for count, outcome in ((fewest, PASS), (fewest - 1, INCONCLUSIVE)):
         same = matches(count)
@@ -174,15 +174,15 @@ def test_the_ratio_decides_how_many_pictures_it_takes(ratio: float) -> None:
 
 def test_no_less_at_all_is_shown_by_being_better() -> None:
     stated = {"ratio": 1.0}
-    assert only(judge("accuracy", stated, matches(800), matches(800))).outcome == INCONCLUSIVE
-    worse = matches(800, range(200))
-    assert only(judge("accuracy", stated, worse, matches(800))).outcome == PASS
+    assert only(judge("accuracy", stated, matches(1000), matches(1000))).outcome == INCONCLUSIVE
+    worse = matches(1000, range(200))
+    assert only(judge("accuracy", stated, worse, matches(1000))).outcome == PASS
 
 
 @pytest.mark.parametrize("outcome", [FAIL, INCONCLUSIVE])
 def test_what_cannot_be_read_is_no_pass(outcome: str) -> None:
     broken = Unusable(outcome, "It is broken.")
-    for checkpoint, engine in ((matches(800), broken), (broken, matches(800))):
+    for checkpoint, engine in ((matches(1000), broken), (broken, matches(1000))):
         said = only(accuracy(checkpoint, engine))
         assert (said.outcome, said.sentence) == (outcome, "It is broken.")
 

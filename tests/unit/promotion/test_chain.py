@@ -8,9 +8,11 @@ from small_chains import bundle_digest, chain_of, following
 
 from mmdet_jetson.promotion.chain import chain_flaws
 from mmdet_jetson.promotion.records import (
+    PROMOTE,
     RELEASE,
     ROLLBACK,
     Flaw,
+    Override,
     Record,
     digest_of,
     is_held,
@@ -176,6 +178,34 @@ def test_what_no_command_writes_is_named() -> None:
         assert told((*two, wrong)) == [
             f"record 3 says that it restores record {restores}, and has another bundle"
         ]
+    for undoes, said in (((), "none"), ((1, 2), "1, 2")):
+        wrong = following(two, "v1", action=ROLLBACK, restores=1, undoes=undoes)
+        assert told((*two, wrong)) == [
+            f"record 3 says that it takes back {said}, and by restoring record 1 it takes back 2"
+        ]
+
+
+GIVEN = Override(gate="size", outcome="fail", who="Ada", because="it is needed")
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"restores": 1}, "restores"),
+        ({"undoes": (1,)}, "undoes"),
+        ({"action": RELEASE, "released": True}, "released"),
+        ({"action": RELEASE, "overrides": (GIVEN,)}, "overrides"),
+    ],
+    ids=lambda it: it if isinstance(it, str) else "",
+)
+def test_a_record_says_nothing_that_its_action_does_not_do(
+    changes: dict[str, object], what: str
+) -> None:
+    one = chain_of("v1")
+    action = changes.get("action", PROMOTE)
+    assert told((*one, following(one, "v1", **changes))) == [
+        f"record 2 is a {action}, and has '{what}'"
+    ]
 
 
 def test_flaws_come_in_the_order_of_the_records() -> None:

@@ -104,7 +104,7 @@ def test_no_file_is_an_empty_channel(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"\xff\xfe", "is no channel file: 'utf-8'"),
+        (b"\xff\xfe", "is no channel file: line 1 is no text in UTF-8"),
         (b"[[record]\n", "is no channel file: "),
         (b"record = 3\n", "its record is no list of tables"),
         (b"sequence = 3\n", "it has 'sequence' besides records"),
@@ -126,6 +126,9 @@ def test_anything_else_is_refused_in_a_sentence(tmp_path: Path, content: bytes, 
 
     assert said in refused.value.message
     assert str(path) in refused.value.message
+    # Nobody is to write into it by hand.
+    assert refused.value.hint == f"git has it as it was: git checkout -- {path}"
+    assert refused.value.exit_code == 1
 
 
 def test_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
@@ -205,6 +208,50 @@ def test_a_conflict_names_both_records_and_what_to_type(
     assert git(tmp_path, "status", "--porcelain") == ""
 
 
+def typed(folder: Path, hint: str) -> None:
+    """Do what a hint says."""
+    words = hint.partition(": ")[2].replace(", then ", " && ")
+    words = words.replace("git ", "git -c user.name=A -c user.email=a -c core.editor=true ")
+    subprocess.run(["sh", "-ec", words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("way", ["rebase", "rebase --apply", "stash", "cherry-pick", "squash"])
+def test_theirs_is_what_others_have_whatever_git_calls_it(tmp_path: Path, way: str) -> None:
+    path = tmp_path / "a.toml"
+    git(tmp_path, "init", "-q", "-b", "main")
+    base = chain_of("v1")
+    commit(path, base[0])
+    theirs = following(base, "theirs", who="Bob <bob@example.com>")
+    git(tmp_path, "checkout", "-q", "-b", "mine")
+    if way == "stash":
+        append(path, following(base, "mine"))
+        git(tmp_path, "stash", "-q")
+        commit(path, theirs)
+        git(tmp_path, "stash", "pop", fails=True)
+    else:
+        (tmp_path / "other").write_text("of the same commit")
+        git(tmp_path, "add", "other")
+        commit(path, following(base, "mine"))
+        git(tmp_path, "checkout", "-q", "main")
+        commit(path, theirs)
+        if way == "cherry-pick":
+            git(tmp_path, "cherry-pick", "mine", fails=True)
+        else:
+            git(tmp_path, "checkout", "-q", "mine")
+            words = "merge --squash main" if way == "squash" else f"{way} main"
+            git(tmp_path, *words.split(), fails=True)
+
+    with pytest.raises(UserError) as refused:
+        read_channel(path)
+
+    assert "record 2 (promote of mine, " in refused.value.message.partition(" here, ")[0]
+    typed(tmp_path, refused.value.hint)
+    assert read_channel(path) == (*base, theirs)
+    assert not git(tmp_path, "status", "--porcelain").startswith("U")
+    if way == "rebase":
+        assert (tmp_path / "other").exists(), "the rest of the commit is not lost"
+
+
 def commit(path: Path, record: Record) -> None:
     append(path, record)
     git(path.parent, "add", path.name)
@@ -227,3 +274,11 @@ def test_a_thousand_records_are_read_at_once(tmp_path: Path) -> None:
 
 def test_digests_of_a_bundle_are_whole() -> None:
     assert len(bundle_digest("a")) == 71
+
+
+def test_a_link_is_no_channel_file(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.toml").write_text("")
+    (tmp_path / "staging.toml").symlink_to("elsewhere.toml")
+
+    with pytest.raises(UserError, match="is a link"):
+        read_channel(tmp_path / "staging.toml")

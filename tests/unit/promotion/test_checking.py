@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from judged_channels import NOTHING, NOW, Channel, channel_of
+from msgspec.structs import replace
 from small_chains import WHO
 from small_releases import SmallRun
 
@@ -13,7 +14,7 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion import checking
 from mmdet_jetson.promotion.checking import Check, CheckedChannel, check_channel
 from mmdet_jetson.promotion.evidence import Incumbent
-from mmdet_jetson.promotion.incumbents import FOLDER
+from mmdet_jetson.promotion.keeping import FOLDER, keep, read_verdict
 from mmdet_jetson.promotion.policy import Policy
 from mmdet_jetson.promotion.records import RELEASE, ROLLBACK, Override, Record
 
@@ -209,6 +210,58 @@ def test_an_override_is_of_one_gate_alone(channel: Channel) -> None:
 
 
 @pytest.mark.parametrize(
+    ("then", "now", "outcome"),
+    [(INCONCLUSIVE, FAIL, FAIL), (FAIL, INCONCLUSIVE, PASS), (FAIL, FAIL, PASS)],
+)
+def test_an_override_of_what_was_not_known_is_none_of_a_failure(
+    channel: Channel, then: str, now: str, outcome: str
+) -> None:
+    channel.say("latency", then, 20.0)
+    channel.promote("v1", overrides=(override("latency", then),))
+    channel.policy = Policy(max_evidence_days=30)
+    channel.say("latency", now, 20.0)
+
+    assert channel.check().outcome == outcome
+
+
+def test_a_record_cannot_count_fewer_bundles_than_those_before(channel: Channel) -> None:
+    first = channel.promote("v1")
+    honest = channel.promote("v2")
+    verdict = read_verdict(channel.run.store, honest.verdict)
+    bundle = channel.contents("v2").bundle
+    assert verdict
+    assert bundle
+    fewer = keep(channel.run.store, replace(verdict, judged_before=0), bundle, None)
+    channel.records.pop()
+    channel.promote("v2", judged=1, verdict=fewer.digest)
+
+    found = channel.check([first])
+
+    assert found.outcome == FAIL
+    assert sentences(found) == [
+        "It is number 1 of those that its pictures have judged, and by the records before 2 at "
+        "the least."
+    ]
+
+
+def test_a_verdict_that_shows_another_policy_is_found(channel: Channel) -> None:
+    honest = channel.promote("v1")
+    verdict = read_verdict(channel.run.store, honest.verdict)
+    bundle = channel.contents("v1").bundle
+    assert verdict
+    assert bundle
+    shown = {**verdict.policy, "max_evidence_days": 30}
+    other = keep(channel.run.store, replace(verdict, policy=shown), bundle, None)
+    channel.records.pop()
+    channel.promote("v1", verdict=other.digest)
+
+    found = channel.check()
+
+    assert found.outcome == FAIL
+    assert sentences(found) == ["The verdict shows another policy than the one that it names."]
+
+
+@pytest.mark.parametrize(
     ("given", "why"),
     [
         (override("size"), "size is overridden, and its verdict has it as passed."),
@@ -240,7 +293,7 @@ def test_an_override_that_may_not_be_is_named(channel: Channel, given: Override,
 
 def of(record: Record) -> dict[str, object]:
     """What a record that judges nothing has of the one whose bundle it is about."""
-    names = ("bundle", "verdict", "policy", "validation", "judged")
+    names = ("bundle", "name", "verdict", "policy", "validation", "judged")
     return {name: getattr(record, name) for name in names}
 
 
@@ -251,7 +304,7 @@ def test_a_rollback_has_the_verdict_of_what_it_restores(channel: Channel) -> Non
 
     assert channel.check([first, second]).outcome == PASS
 
-    for change in ({"verdict": second.verdict}, {"judged": 7}, {"policy": NOTHING}):
+    for change in ({"verdict": second.verdict}, {"judged": 7}, {"policy": NOTHING}, {"name": "v9"}):
         channel.records.pop()
         channel.add(**{**said, **change})
         found = channel.check([first, second])
@@ -264,7 +317,7 @@ def test_a_rollback_has_the_verdict_of_what_it_restores(channel: Channel) -> Non
     channel.records.pop()
     channel.add(**said, overrides=(override("latency"),))
     assert sentences(channel.check([first, second])) == [
-        "Record 3 overrides gates, and none judged it."
+        "record 3 is a rollback, and has 'overrides'."
     ]
 
 

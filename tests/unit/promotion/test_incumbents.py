@@ -22,11 +22,9 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.keys import Ingredients, ingredients
 from mmdet_jetson.planning.pipeline import evaluate_again
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.promotion.incumbents import (
-    FOLDER,
-    embed,
-    incumbent_of,
-)
+from mmdet_jetson.promotion.accuracy import average_precision
+from mmdet_jetson.promotion.incumbents import incumbent_of
+from mmdet_jetson.promotion.keeping import FOLDER, embed
 from mmdet_jetson.promotion.records import PROMOTE, Record
 from mmdet_jetson.promotion.verdicts import KIND
 from mmdet_jetson.runtimes.protocol import StageRun
@@ -35,6 +33,8 @@ from mmdet_jetson.store import Artifact
 MATCHES = saved(matches(4, [3], objects=1))
 AP = 0.7524752475247525
 """76 of 101 recall levels: three objects of four were found, none of it wrong."""
+FORGED = matches(4, objects=1)
+"""Better than what was measured."""
 OTHER_VAL = b'{"images": [], "annotations": [], "info": "today\'s"}'
 
 
@@ -324,8 +324,15 @@ def test_a_verdict_keeps_what_was_measured(run: SmallRun, now: Session, tmp_path
         ({"origin_json": b'{"checkpoint": "sha256:1", "dataset": "sha256:2"}'}, "of another"),
         ({"matches_npz": saved(matches(4, [2, 3], objects=1))}, "is damaged"),
         ({"metrics_json": b"["}, "cannot be read"),
+        (
+            {
+                "matches_npz": saved(FORGED),
+                "metrics_json": as_json({"figures": {"AP": average_precision(FORGED)}}),
+            },
+            "its own evaluation on the same pictures has",
+        ),
     ],
-    ids=["no-origin", "another", "matches", "metrics"],
+    ids=["no-origin", "another", "matches", "metrics", "forged"],
 )
 def test_a_verdict_that_keeps_something_else_is_found(
     run: SmallRun, now: Session, tmp_path: Path, changes: dict[str, bytes], why: str

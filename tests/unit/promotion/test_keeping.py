@@ -11,9 +11,9 @@ from small_releases import PC
 
 from mmdet_jetson.bundles.contents import Contents
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.promotion.incumbents import FOLDER
 from mmdet_jetson.promotion.judging import judge
 from mmdet_jetson.promotion.keeping import (
+    FOLDER,
     judged_before,
     keep,
     read_verdict,

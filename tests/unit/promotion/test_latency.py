@@ -12,6 +12,7 @@ from proven_releases import ProvenRun, case, conditions, policy, profile
 from small_releases import ORIN, as_json
 
 from mmdet_jetson.contract.conditions import Conditions
+from mmdet_jetson.contract.records import encode
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS, profile_of
 from mmdet_jetson.promotion.evidence import Case
 from mmdet_jetson.promotion.gates.latency import judge
@@ -124,8 +125,8 @@ def test_nor_are_they_taken_against_an_engine(good: Case) -> None:
     [
         {"bounds": {"p99": {"low": 12.0, "high": 11.0}}},
         {"bounds": {"p99": {"low": None, "high": -1.0}}},
-        {"bounds": {"p99": {"low": float("nan"), "high": 5.0}}},
-        {"bounds": {"p99": {"low": 1.0, "high": float("inf")}}},
+        {"bounds": {"p99": {"low": 1.0, "high": 2.0}}},
+        {"conditions": encode(conditions(kind="pc"))},
         {"unit": "s"},
     ],
 )
@@ -151,7 +152,16 @@ OLD = {
 
 @pytest.mark.parametrize(
     ("content", "outcome"),
-    [({**OLD, "repeats": 60_000}, INCONCLUSIVE), ({"some": "thing"}, FAIL), ([], FAIL)],
+    [
+        ({**OLD, "repeats": 60_000}, INCONCLUSIVE),
+        ({"some": "thing"}, FAIL),
+        ([], FAIL),
+        (profile(conditions(seconds=float("nan"))), FAIL),
+        (profile(conditions(others=float("nan"))), FAIL),
+        (profile(seconds=10**400), FAIL),
+        (profile(bounds={"p99": {"low": float("nan"), "high": 5.0}}), FAIL),
+        (profile(bounds={"p99": {"low": 1.0, "high": float("inf")}}), FAIL),
+    ],
 )
 def test_what_is_no_record_is_an_outcome(content: object, outcome: str, run: ProvenRun) -> None:
     run.own[f"profile-{ORIN}"] = {"profile.json": as_json(content)}
@@ -219,6 +229,12 @@ def test_a_jetson_that_tells_nothing_is_no_evidence(good: Case, tmp_path: Path) 
     found = judged(good, profile(looked_at(tmp_path, tree={})))
     assert found.outcome == INCONCLUSIVE
     assert found.sentence.count("no file tells") == 4
+
+
+def test_a_kind_of_machine_that_is_not_known_is_asked_for_all(good: Case) -> None:
+    unknown = judged(good, profile(conditions(kind="tv", clocks={}, over_current={})))
+    assert unknown.outcome == INCONCLUSIVE
+    assert "no file tells the clocks" in unknown.sentence
 
 
 def test_the_policy_says_how_much_is_too_much(good: Case, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from mmdet_jetson.cli.history import verdict_in
 from mmdet_jetson.cli.part_lines import printable
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.promotion.channel_page import render_channels
-from mmdet_jetson.promotion.history import History, history_of
+from mmdet_jetson.promotion.history import History, day, history_of
 from mmdet_jetson.promotion.page import between, tone
 from mmdet_jetson.promotion.page_charts import CHARTS, draw
 from mmdet_jetson.promotion.records import Flaw
@@ -284,6 +284,19 @@ def test_what_was_taken_back_is_seen_in_the_picture_of_times(past: SmallHistory)
     ]
 
 
+def test_the_picture_of_times_begins_where_its_label_says(past: SmallHistory) -> None:
+    """Though the release that was there first came back later."""
+    back = html(past, history_of("production", past.records[:4]))
+
+    assert past.records[3].restores == 2
+    assert re.findall(r'<div class="ends"[^>]*><span>([^<]*)', back) == [day(past.records[0].at)]
+    swapped = (past.records[1], msgspec.structs.replace(past.records[2], bundle="x"))
+    twice = (*swapped, msgspec.structs.replace(past.records[3], sequence=4))
+    again = html(past, history_of("production", twice))
+    assert re.findall(r'<div class="ends"[^>]*><span>([^<]*)', again) == [day(twice[0].at)]
+    assert 'class="replaced" x="0"' in again
+
+
 def test_an_outcome_that_is_none_of_ours_proves_nothing() -> None:
     assert [tone(each) for each in ("pass", "fail", "inconclusive", 'x" onclick="')] == [
         "pass",
@@ -335,6 +348,32 @@ def test_whiskers_stay_inside_the_chart() -> None:
     (whisker, _) = re.findall(r'class="ci"><path d="([^"]*)"', drawn.svg)
     heights = [float(each) for each in re.findall(r"[ML][\d.]+ ([\d.]+)", whisker)]
     assert all(0 <= each <= 280 for each in heights)
+
+
+@pytest.mark.parametrize("count", [2, 5, 30])
+def test_whiskers_of_series_that_stand_aside_stay_inside_the_chart(count: int) -> None:
+    names = ["a", "b", "c", "d", "e"]
+    figure = Figure(0.5, 0.1, 0.9)
+    parts = tuple(Measured(each, ap50=figure) for each in names)
+    drawn = draw(CHARTS[1], [Release("sha256:1", "v1", 1, parts)] * count, names, 1)
+
+    assert drawn
+    (left,) = set(
+        re.findall(r'<g transform="translate\((\d+), \d+\)" class="plot overlay"', drawn.svg)
+    )
+    for aside, series in re.findall(
+        r'class="series[^>]*translate\((\S+) 0\)">(.*?)(?=<g class="series|$)', drawn.svg
+    ):
+        places = [float(each) for each in re.findall(r"[ML]([\d.]+) ", series)]
+        assert min(places) + float(aside) >= 0, "it hides no label"
+        assert max(places) + float(aside) + float(left) <= 440
+
+
+def test_a_table_that_scrolls_shows_that_it_does(past: SmallHistory) -> None:
+    (style,) = re.findall(r"\.scroll \{(.*?)\}", html(past).partition("@media (max")[0], re.DOTALL)
+
+    assert style.count(" local") == 2  # these travel with the table, and hide
+    assert style.count(" scroll") == 2  # what stays at the edges
 
 
 def test_names_of_targets_are_text_in_charts() -> None:

@@ -47,6 +47,11 @@ def test_the_shipped_channels_are_read() -> None:
     assert production.image_tests
 
 
+def test_a_limit_in_days_ends_before_calendars_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="max_evidence_days"):
+        load_policy(written(tmp_path, "[a]\nmax_evidence_days = 9999999"), "a")
+
+
 def test_every_gate_has_a_name_that_a_policy_may_fix() -> None:
     assert set(GATES) <= set(GATE_NAMES)
     assert set(GATE_NAMES) >= NEVER_OVERRIDDEN == {"parts", "belonging"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import msgspec
 import pytest
@@ -11,17 +11,20 @@ from proven_releases import NOW, PICTURES, TARGETS, ProvenRun, case, profile, pr
 from small_releases import INT8, ORIN, PC, as_json
 
 from mmdet_jetson.bundles.contents import of_run
+from mmdet_jetson.bundles.datasets import digests_of
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.contract.conditions import Conditions
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.evidence import Case, case_of
-from mmdet_jetson.promotion.gates import GATES
+from mmdet_jetson.promotion.gates import GATES, separation
 from mmdet_jetson.promotion.gates.grade import grade_of
 from mmdet_jetson.promotion.judging import judge
 from mmdet_jetson.promotion.policy import POLICY_FILE, Policy, channels_in, load_policy
 from mmdet_jetson.promotion.support import no_longer_supported
 from mmdet_jetson.promotion.verdicts import Judged, Verdict
+from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.store.artifact import moment_of
 
 SHIPPED = ROOT / "configs" / POLICY_FILE
 Said = dict[str, Judged]
@@ -48,28 +51,28 @@ def pairs(count: int, **each: int) -> dict[str, object]:
     return {"engine": {"deviation": total, "by_picture": by_picture}}
 
 
-@pytest.mark.parametrize(("alone", "expected"), [(96, PASS), (97, FAIL)])
+@pytest.mark.parametrize(("alone", "expected"), [(192, PASS), (193, FAIL)])
 def test_agreement_at_its_limit(run: ProvenRun, alone: int, expected: str) -> None:
-    """A fifth of 480 detections may have no partner in 8 bits: 96."""
+    """A fifth of 960 detections may have no partner in 8 bits: 192."""
     made = proof(INT8, models=pairs(alone, off=1))
     run.make(f"prove-{INT8}", {"proof.json": as_json(made)})
 
     found = said("agreement", case(run.bundle()))[INT8]
 
     assert found.outcome == expected
-    assert found.measured == pytest.approx(100 * alone / 480)
+    assert found.measured == pytest.approx(100 * alone / 960)
     assert (found.limit, found.unit) == (20, "%")
 
 
 def test_agreement_counts_the_side_with_more_detections_alone(run: ProvenRun) -> None:
-    made = proof(INT8, models=pairs(60, missing=1, extra=2))
+    made = proof(INT8, models=pairs(120, missing=1, extra=2))
     run.make(f"prove-{INT8}", {"proof.json": as_json(made)})
 
-    assert outcome("agreement", INT8, case(run.bundle())) == FAIL  # 120 of 540
+    assert outcome("agreement", INT8, case(run.bundle())) == FAIL  # 240 of 1080
 
 
 def test_a_policy_may_demand_more_agreement(run: ProvenRun) -> None:
-    made = proof(INT8, models=pairs(96, off=1))
+    made = proof(INT8, models=pairs(192, off=1))
     run.make(f"prove-{INT8}", {"proof.json": as_json(made)})
     contents = run.bundle()
 
@@ -92,7 +95,7 @@ def test_a_proof_with_wider_tolerances_shows_nothing(run: ProvenRun, field: str)
 
 def test_the_share_that_a_proof_allows_itself_does_not_count(run: ProvenRun) -> None:
     stated = {"from_score": 0.05, "box": 0.0002, "score": 0.001, "alone": 1.0}
-    made = proof(PC, tolerances=stated, models=pairs(96, off=1))
+    made = proof(PC, tolerances=stated, models=pairs(192, off=1))
     run.make(f"prove-{PC}", {"proof.json": as_json(made)})
 
     assert outcome("agreement", PC, case(run.bundle())) == FAIL
@@ -145,7 +148,7 @@ def test_memory_at_its_limit(run: ProvenRun, used: float, expected: str) -> None
     assert set(found) == {ORIN}
 
 
-@pytest.mark.parametrize("used", [None, "900", True, 0, -5, float("nan")])
+@pytest.mark.parametrize("used", [None, "900", True, 0, -5, float("nan"), 10**400])
 def test_memory_that_is_no_number_proves_nothing(run: ProvenRun, used: object) -> None:
     made = profile(machine={"peak_memory_mb": used})
     run.make(f"profile-{ORIN}", {"profile.json": as_json(made)})
@@ -168,7 +171,27 @@ def test_age_at_its_limit(run: ProvenRun) -> None:
     assert said("age", case(first.contents, max_evidence_days=None)) == {}
 
 
-@pytest.mark.parametrize("created", ["2026-11-01T10:00:00", "0001-01-01T00:00:00+23:00"])
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_picture_without_a_digest_may_be_in_both(
+    run: ProvenRun, split: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def all_but_one(store: Store, dataset: Artifact) -> dict[str, dict[str, str]]:
+        found = digests_of(store, dataset)
+        del found[split][{"train": "t003.jpg", "val": PICTURES[7]}[split]]
+        return found
+
+    monkeypatch.setattr(separation, "digests_of", all_but_one)
+
+    found = said("separation", case(run.bundle()))[""]
+
+    assert found.outcome == INCONCLUSIVE
+    assert f"The dataset does not say what its {split} picture " in found.sentence
+
+
+@pytest.mark.parametrize(
+    "created",
+    ["2026-11-01T10:00:00", "0001-01-01T00:00:00+23:00", "20261101T100000+0000", "2026-11-01"],
+)
 def test_evidence_without_a_time_is_as_old_as_can_be(run: ProvenRun, created: str) -> None:
     contents = run.bundle()
     part = next(each for each in contents.parts if str(each) == "evaluation checkpoint")
@@ -182,6 +205,14 @@ def test_evidence_without_a_time_is_as_old_as_can_be(run: ProvenRun, created: st
 
     assert found.outcome == FAIL
     assert found.sentence == "The evaluation checkpoint does not say when it was made."
+
+
+@pytest.mark.parametrize(
+    "created",
+    ["2026-11-01T10:00:00Z", "2026-11-01T10:00:00.123456789+00:00", "2026-11-01T19:00:00+09:00"],
+)
+def test_a_time_is_read_alike_by_every_python(created: str) -> None:
+    assert moment_of(created) == datetime(2026, 11, 1, 10, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize(

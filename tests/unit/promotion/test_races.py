@@ -231,3 +231,14 @@ def test_what_was_pushed_cannot_be_taken_out(clones: tuple[Clone, Clone]) -> Non
             ada.promote("bob")
         with pytest.raises(UserError, match="record 2 was removed: git has it"):
             ada.rollback()
+
+
+def test_a_file_that_is_gone_is_told_of_by_what_the_hint_says(clones: tuple[Clone, Clone]) -> None:
+    ada, _ = clones
+    seen = ada.records
+    ada.path.unlink()
+    with pytest.raises(UserError, match="record 1 was removed: git has it") as refused:
+        promote(ada.settings, ada.store, ada.proposal("ada"))
+    words = refused.value.hint.partition(": ")[2].split()
+    assert words[:4] == ["git", "log", "-p", "--"]
+    assert seen[0].digest in git(ada.folder, *words[1:])

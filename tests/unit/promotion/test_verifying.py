@@ -161,6 +161,18 @@ def test_the_last_record_removed_is_found_by_the_tags(channel: SmallChannel) -> 
     assert any("record 3 was removed" in each for each in said(found(channel)))
 
 
+def test_every_record_that_a_tag_tells_of_was_there(channel: SmallChannel) -> None:
+    """Though the channel's own tag was moved back."""
+    bundle = channel.store.bundle("v1")
+    assert bundle
+    channel.store.tag(bundle, "channel-staging")
+    del channel.records[1:]
+    assert [each.split(",")[0] for each in said(found(channel))] == [
+        "record 2 was removed",
+        "record 3 was removed",
+    ]
+
+
 def test_a_changed_record_is_found(channel: SmallChannel) -> None:
     channel.records[1] = msgspec.structs.replace(channel.records[1], who="Eve")
     (problem, *_) = said(found(channel))

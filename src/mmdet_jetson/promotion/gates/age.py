@@ -4,13 +4,14 @@ Its sentence has dates and no ages, so that it is the same whenever it is judged
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import partial
 
 from mmdet_jetson.bundles.contents import PartName
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.promotion.evidence import Case, Unusable, graded
 from mmdet_jetson.promotion.verdicts import Judged
+from mmdet_jetson.store.artifact import moment_of
 
 NAME = "age"
 AHEAD = timedelta(days=1)
@@ -44,13 +45,6 @@ def _judge(case: Case, days: int) -> Judged:
 
 
 def _made(case: Case, part: PartName) -> datetime:
-    said = case.contents.parts[part].provenance.created
-    try:
-        when = datetime.fromisoformat(said)
-        return when.astimezone(timezone.utc) if when.tzinfo else _no_time(part)
-    except (ValueError, OverflowError):
-        return _no_time(part)
-
-
-def _no_time(part: PartName) -> datetime:
+    if when := moment_of(case.contents.parts[part].provenance.created):
+        return when
     raise Unusable(FAIL, f"The {part} does not say when it was made.")

@@ -95,15 +95,27 @@ def _usable(case: Case, target: str) -> ProfileMetrics:
             f"The profile of the engine for {target} does not tell under which conditions it was "
             f"taken: {case.remedy(PROFILE, target)}, and bundle again.",
         )
-    if profile.unit != UNIT or any(map(_is_absurd, profile.bounds.values())):
+    claimed = any(_is_absurd(*each) for each in _claims(profile))
+    if profile.unit != UNIT or claimed or not _is_of_one_machine(profile):
         raise Unusable(FAIL, f"The profile of the engine for {target} contradicts itself.")
     return profile
 
 
-def _is_absurd(bounds: Bounds) -> bool:
-    low, high = bounds.low, bounds.high
-    told = [each for each in (low, high) if each is not None]
+def _claims(profile: ProfileMetrics) -> Iterator[tuple[Bounds, float | None]]:
+    """All bounds, each with the percentile that has to lie between them."""
+    for name, bounds in profile.bounds.items():
+        yield bounds, getattr(profile.total, name) if name in PERCENTILES else None
+
+
+def _is_absurd(bounds: Bounds, measured: float | None) -> bool:
+    told = [each for each in (bounds.low, measured, bounds.high) if each is not None]
     return not all(0 < each < float("inf") for each in told) or told != sorted(told)
+
+
+def _is_of_one_machine(profile: ProfileMetrics) -> bool:
+    """Whether what it says of its conditions is of the machine that it says it was timed on."""
+    conditions = profile.conditions
+    return not (conditions and conditions.kind == PC and profile.machine.get("l4t"))
 
 
 def _budgets(profile: ProfileMetrics, latency: Latency) -> Iterator[Budget]:

@@ -7,6 +7,7 @@ from anywhere.
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
+from typing import Annotated
 
 import msgspec
 
@@ -21,7 +22,7 @@ NAME = "separation"
 
 class _Calibration(msgspec.Struct, frozen=True):
     split: str
-    pictures: int
+    pictures: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class _Passport(msgspec.Struct, frozen=True):
@@ -29,6 +30,16 @@ class _Passport(msgspec.Struct, frozen=True):
 
     precision: str
     calibration: _Calibration | None = None
+
+
+class _Picture(msgspec.Struct, frozen=True):
+    file_name: str
+
+
+class _Annotated(msgspec.Struct, frozen=True):
+    """Of a COCO file which pictures it is about."""
+
+    images: tuple[_Picture, ...]
 
 
 class _Pictures:
@@ -40,9 +51,30 @@ class _Pictures:
     @cached_property
     def splits(self) -> Mapping[str, Mapping[str, str]]:
         found = digests_of(self._case.contents.store, self._case.part(DATASET))
-        if not (found.get("val") and found.get("train")):
-            raise Unusable(INCONCLUSIVE, "The dataset does not say which pictures its splits have.")
+        for split in ("train", "val"):
+            names = self._annotated(split)
+            if not names or not found.get(split):
+                raise Unusable(
+                    INCONCLUSIVE, "The dataset does not say which pictures its splits have."
+                )
+            # Of a picture without a digest nobody knows whether it is in both.
+            if missing := [name for name in names if name not in found[split]]:
+                raise Unusable(
+                    INCONCLUSIVE,
+                    f"The dataset does not say what its {split} picture {missing[0]} is.",
+                )
         return found
+
+    def _annotated(self, split: str) -> list[str]:
+        dataset, title = self._case.part(DATASET), f"{split}.json"
+        if title not in {layer.title for layer in dataset.layers}:
+            return []
+        try:
+            content = self._case.contents.store.read(dataset, title)
+            told = msgspec.json.decode(content, type=_Annotated)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Unusable(FAIL, f"{title} of the dataset cannot be read: {error}.") from error
+        return [each.file_name for each in told.images]
 
     @cached_property
     def shared(self) -> dict[str, str]:
