@@ -32,7 +32,7 @@ from mmdet_jetson.promotion.checking import (
     added_to,
     check_channel,
 )
-from mmdet_jetson.promotion.earlier import earlier
+from mmdet_jetson.promotion.earlier import differs, earlier
 from mmdet_jetson.promotion.policy import POLICY_FILE, load_policy
 from mmdet_jetson.promotion.records import PROMOTE, Record
 from mmdet_jetson.registry.places import open_place
@@ -71,10 +71,11 @@ def check_channels(
     if to and to not in known:
         raise UserError(f"there is no channel {to!r}", nearest(to, known))
     now = datetime.now(timezone.utc)
-    found = []
+    found, path = [], project.folder / POLICY_FILE
+    other_policy = differs(path, before.called)
     for name in [to] if to else known:
-        policy = partial(load_policy, project.folder / POLICY_FILE, name)
-        check = Check(name, before.called, policy, now, project)
+        policy = partial(load_policy, path, name)
+        check = Check(name, before.called, policy, now, project, other_policy)
         then = before.channels.get(name, ())
         found.append(_checked(settings, project, store, then, check))
     tell(found, junit=junit, summary=summary, as_json=as_json)

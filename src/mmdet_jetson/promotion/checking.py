@@ -14,7 +14,7 @@ from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE, PASS
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.promotion.channel_file import chain_flaws, numbered
 from mmdet_jetson.promotion.evidence import case_of
-from mmdet_jetson.promotion.incumbents import incumbent_of
+from mmdet_jetson.promotion.incumbents import checkpoint_of, incumbent_of
 from mmdet_jetson.promotion.judging import judge
 from mmdet_jetson.promotion.keeping import FOLDER, least_judged, read_verdict
 from mmdet_jetson.promotion.overriding import covers, is_fixed
@@ -123,7 +123,8 @@ def check_channel(
 class Check:
     """How a channel is checked: by which policy, when, and against what.
 
-    Remedies are spelled for ``project``, if there is one.
+    Remedies are spelled for ``project``, if there is one. ``other_policy`` tells whether the policy
+    is another than what git has at the base.
     """
 
     channel: str
@@ -131,6 +132,7 @@ class Check:
     policy: PolicyOf
     now: datetime
     project: Project | None = None
+    other_policy: bool = False
 
 
 def _rollback(
@@ -170,6 +172,8 @@ def _promotion(
         return CheckedRecord(record, None, (finding,))
     findings = [*_of_verdict(record, earlier, kept, check), *_of_overrides(record, kept, policy)]
     notes = list(anew.named)
+    if check.other_policy:
+        notes.append(f"the policies were changed since {check.base}, and judge as they are now")
     if anew.policy_digest == kept.policy_digest:
         findings += _differences(kept, anew)
     else:
@@ -204,6 +208,8 @@ def _judged(
         raise UserError(
             f"bundle {name} is not in {store.root}", f"invoke pull {record.bundle[7:19]}"
         )
+    if policy.incumbent and earlier:
+        checkpoint_of(store, earlier[-1])  # else the gate would be another than when it judged
     contents, artifact = of_bundle(store, bundle, name), store.find(record.verdict)
     keeps = artifact and any(layer.title == FOLDER for layer in artifact.layers)
     incumbent = incumbent_of(store, contents, earlier, artifact if keeps else None)

@@ -49,6 +49,22 @@ def earlier(settings: Settings, base: str = "") -> Earlier:
     return Earlier(base or commit[:10], channels)
 
 
+def differs(path: Path, base: str) -> bool:
+    """Whether a file is another than git has at a commit; not known of one that is in no clone."""
+    git = ["git", "-C", str(path.parent)]
+    try:
+        commit = output_of(
+            [*git, "rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}"]
+        )
+    except ProcessFailed:
+        return False
+    try:
+        output_of([*git, "diff", "--quiet", commit, "--", path.name])
+    except ProcessFailed:
+        return True
+    return False
+
+
 def _default(top: Path) -> str:
     """Where this branch left origin's main branch; in a clone that has none, its own commit."""
     try:

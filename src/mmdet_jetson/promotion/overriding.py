@@ -66,7 +66,8 @@ def refuse_unproven(verdict: Verdict, overrides: Sequence[Override], policy: Pol
         raise NotProven(f"nothing was judged for {verdict.channel}", "add gates to its policy")
     for error, outcome in ((GateFailed, FAIL), (NotProven, "")):
         if first := [each for each in left if outcome in ("", each.outcome)]:
-            mend = "what passes; or, where somebody answers for it: --override "
+            wanted = "what passes" if outcome else "what it asks for"
+            mend = f"{wanted}; or, where somebody answers for it: --override "
             raise error(
                 f"not promoted to {verdict.channel}: {_said(left, first[0])}",
                 "a bundle that passes: nobody may override that"

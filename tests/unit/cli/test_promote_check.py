@@ -100,6 +100,15 @@ def test_a_good_change_passes_and_writes_its_reports(
     assert clone.git("status", "--porcelain", "channels") == "?? channels/"
 
 
+def test_a_policy_that_is_changed_along_is_noted(clone: Clone, run: Callable[..., Said]) -> None:
+    clone.promote("v1")
+
+    assert "the policies were changed since" in run(check_channels, clone.request)[1]
+    clone.git("add", "configs")
+    clone.git("commit", "-qm", "a policy")
+    assert "the policies were changed since" not in run(check_channels, clone.request)[1]
+
+
 @pytest.mark.parametrize(("outcome", "expected"), [(FAIL, 3), (INCONCLUSIVE, 4)])
 def test_a_gate_that_does_not_pass_blocks(
     clone: Clone, run: Callable[..., Said], tmp_path: Path, outcome: str, expected: int
