@@ -246,9 +246,9 @@ def rollback(
     json: bool = False,
 ) -> None:
     """Put back what was in a channel before, and hold it: nothing is promoted until --release."""
-    from mmdet_jetson.cli import promote as promoting  # noqa: PLC0415 - as above
+    from mmdet_jetson.cli import rollback as rolling_back  # noqa: PLC0415 - as above
 
-    promoting.change_back(channel, to=to, release=release, reason=reason, as_json=json)
+    rolling_back.change_back(channel, to=to, release=release, reason=reason, as_json=json)
 
 
 @with_request(

@@ -1,32 +1,37 @@
-"""``invoke promote`` and ``invoke rollback``: what changes a channel."""
+"""``invoke promote``: a bundle is judged for a channel, and let in where it passes."""
 
-import json
 import os
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
 from mmdet_jetson.bundles.contents import Contents, contents_of
 from mmdet_jetson.cli import check_reports, promote_check
+from mmdet_jetson.cli.changing import (
+    called,
+    push_of,
+    records_of,
+    say,
+    say_json,
+    tell_next,
+    wait_for,
+)
 from mmdet_jetson.cli.incumbents import measure_incumbent
 from mmdet_jetson.cli.part_lines import printable
-from mmdet_jetson.cli.sharing import registry_of
 from mmdet_jetson.cli.upkeep import existing_store
-from mmdet_jetson.cli.verbs import CONFIG, Request, config_file, session
+from mmdet_jetson.cli.verbs import Request, session
 from mmdet_jetson.cli.wrapping import fitted
-from mmdet_jetson.config.pipeline import Project, load_project
+from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.errors import ConfigError, GateFailed, NotProven, UserError
-from mmdet_jetson.promotion import promoting, rolling_back
-from mmdet_jetson.promotion.channel_file import channel_names, channel_path, read_channel
-from mmdet_jetson.promotion.channel_tags import overtaken, refuse_flawed, told
+from mmdet_jetson.promotion import promoting
+from mmdet_jetson.promotion.channel_file import channel_path
+from mmdet_jetson.promotion.channel_tags import told
 from mmdet_jetson.promotion.checking import CheckedChannel, CheckedRecord
 from mmdet_jetson.promotion.evidence import Incumbent, case_of
 from mmdet_jetson.promotion.identity import Identity, identity
@@ -36,14 +41,8 @@ from mmdet_jetson.promotion.keeping import judged_before
 from mmdet_jetson.promotion.overriding import check_reason, overrides_of
 from mmdet_jetson.promotion.policy import POLICY_FILE, Policy, channels_in, load_policy
 from mmdet_jetson.promotion.promoting import Proposal, refuse_held
-from mmdet_jetson.promotion.records import PROMOTE, RELEASE, Record, is_held
-from mmdet_jetson.registry.names import channel_tag
+from mmdet_jetson.promotion.records import PROMOTE, Record, is_held
 from mmdet_jetson.store import Artifact, Store
-
-_say = partial(Console(emoji=False).print, highlight=False, markup=False, soft_wrap=True)
-_warn = partial(
-    Console(stderr=True, emoji=False).print, highlight=False, markup=False, soft_wrap=True
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +70,7 @@ def promote(request: Request, wish: Wish, *, as_json: bool = False) -> None:
     policy = _policy(project, settings, wish.to)
     who = identity(os.environ, settings.root)
     contents = _bundle(store, wish.bundle)
-    records = _records(settings, store, wish.to)
+    records = records_of(settings, store, wish.to)
     if _is_there(contents, records):
         _tell_there(wish, records, as_json=as_json)
         return
@@ -82,15 +81,15 @@ def promote(request: Request, wish: Wish, *, as_json: bool = False) -> None:
     )
     try:
         made = promoting.promote(
-            settings, store, replace(proposal, measured=measured), partial(_wait, wish.to)
+            settings, store, replace(proposal, measured=measured), partial(wait_for, wish.to)
         )
     except (GateFailed, NotProven):
         _tell(proposal, None, as_json=as_json)
         raise
     _tell(proposal, made, as_json=as_json)
     if not as_json:
-        message = f"Promote {_called(made)} to {wish.to}"
-        _next(channel_path(settings, wish.to), _push(wish.to, project), message)
+        message = f"Promote {called(made)} to {wish.to}"
+        tell_next(channel_path(settings, wish.to), push_of(wish.to, project), message)
 
 
 def check_bundle(
@@ -106,7 +105,7 @@ def check_bundle(
     settings, store = read_settings(), existing_store()
     project = promote_check.project_of(request, settings)
     policy, contents = _policy(project, settings, wish.to), _bundle(store, wish.bundle)
-    records = _records(settings, store, wish.to)
+    records = records_of(settings, store, wish.to)
     is_there = _is_there(contents, records)
     if not is_there:
         refuse_held(wish.to, records, release=wish.release)
@@ -118,70 +117,6 @@ def check_bundle(
     notes = [f"{_there(wish, records)}; promoting it changes nothing"] if is_there else []
     checked = _checked(proposal, None, notes)
     promote_check.tell([checked], junit=junit, summary=summary, as_json=as_json)
-
-
-def change_back(
-    channel: str, *, to: str = "", release: bool = False, reason: str = "", as_json: bool = False
-) -> None:
-    """Put back what was in a channel before, or what a record had, and hold it; or end the hold.
-
-    Raises:
-        UserError: nothing can be put back, or nothing holds it; says why.
-    """
-    if release and to:
-        raise ConfigError("--release ends a hold, and --to would begin one", "leave one out")
-    settings = read_settings()
-    path, number = channel_path(settings, channel), _number(to) if to else None
-    if not path.exists():
-        raise UserError(f"there is no channel {channel!r}", _known(settings, channel))
-    store = existing_store()
-    who, records = identity(os.environ, settings.root), _records(settings, store, channel)
-    change = rolling_back.release if release else partial(rolling_back.rollback, to=number)
-    made = change(
-        settings, store, channel, records, who, reason=reason, on_wait=partial(_wait, channel)
-    )
-    if as_json:
-        _say_json({"channel": channel, "record": msgspec.to_builtins(made)})
-        return
-    _say(printable(f"{channel} is {_called(made)} now: {told(made)}"))
-    for line in _consequences(channel, made):
-        _say(f"  {line}")
-    verb = "Release" if release else "Roll back"
-    _next(path, _push(channel, _usual(settings)), f"{verb} {channel}: {_called(made)}")
-
-
-def _consequences(channel: str, made: Record) -> Iterator[str]:
-    if made.action == RELEASE:
-        yield "promotions may go on"
-        return
-    first, last = made.undoes[0], made.undoes[-1]
-    undone = f"{first} to {last}" if last > first else f"{first}"
-    yield f"as record {made.restores} had it; taken back: {undone}"
-    yield "it is held: nothing is promoted to it until"
-    yield f'  invoke rollback {channel} --release --reason "..."'
-
-
-def _known(settings: Settings, channel: str) -> str:
-    known = channel_names(settings)
-    return nearest(channel, known) if known else "invoke promote BUNDLE --to CHANNEL begins one"
-
-
-def _records(settings: Settings, store: Store, channel: str) -> tuple[Record, ...]:
-    """The records of a channel that is a chain, having said what came in the way of promotions."""
-    path = channel_path(settings, channel)
-    records = read_channel(path)
-    refuse_flawed(store, path, channel, records)
-    for sentence in overtaken(store, channel, records):
-        _warn(printable(f"note: {sentence}"))
-    return records
-
-
-def _usual(settings: Settings) -> Project | None:
-    """The project that commands are about where no other is named; None where it cannot be read."""
-    try:
-        return load_project(config_file(CONFIG, settings.root))
-    except UserError:
-        return None
 
 
 def _policy(project: Project, settings: Settings, channel: str) -> Policy:
@@ -261,7 +196,7 @@ def _tell(proposal: Proposal, made: Record | None, *, as_json: bool) -> None:
     """Show all gates, and whether the bundle is in the channel now."""
     if as_json:
         verdict = proposal.verdict
-        _say_json(
+        say_json(
             {
                 "channel": proposal.channel,
                 "promoted": made is not None,
@@ -272,7 +207,7 @@ def _tell(proposal: Proposal, made: Record | None, *, as_json: bool) -> None:
         )
         return
     _, *lines = check_reports.text([_checked(proposal, made)])
-    lines += [printable(f"{proposal.channel} is {_called(made)} now: {told(made)}")] if made else []
+    lines += [printable(f"{proposal.channel} is {called(made)} now: {told(made)}")] if made else []
     Console(emoji=False).out(fitted(lines), highlight=False)
 
 
@@ -290,46 +225,8 @@ def _tell_there(wish: Wish, records: Sequence[Record], *, as_json: bool) -> None
     last = records[-1]
     if as_json:
         record = msgspec.to_builtins(last)
-        _say_json({"channel": wish.to, "promoted": False, "record": record, "verdict": None})
+        say_json({"channel": wish.to, "promoted": False, "record": record, "verdict": None})
         return
-    _say(printable(f"{_there(wish, records)}; nothing was changed"))
+    say(printable(f"{_there(wish, records)}; nothing was changed"))
     if is_held(records):
-        _say(f'  it is held until: invoke rollback {wish.to} --release --reason "..."')
-
-
-def _called(record: Record) -> str:
-    return record.name or record.bundle[7:19]
-
-
-def _push(channel: str, project: Project | None) -> str:
-    """The command that tells a registry: the configured one, else a place that has to be named."""
-    tag = channel_tag(channel)
-    try:
-        known = project and registry_of(project)
-    except UserError:
-        known = None
-    return project.command(f"push {tag}") if project and known else f"invoke push {tag} --to PLACE"
-
-
-def _next(path: Path, push: str, message: str) -> None:
-    """What makes it known to others: git, which tells whoever was not the first, and the mirror."""
-    here = path.is_relative_to(Path.cwd())
-    git = "git" if here else f"git -C {shlex.quote(str(path.parent))}"
-    file = shlex.quote(str(path.relative_to(Path.cwd()) if here else path.name))
-    said = shlex.quote(printable(message))
-    _say(f"next: {git} add {file} && {git} commit -m {said} && {git} push")
-    _say(f"      {push}")
-
-
-def _say_json(told: object) -> None:
-    Console(emoji=False).out(json.dumps(told, indent=1), highlight=False)
-
-
-def _wait(channel: str) -> None:
-    _warn(f"another command changes a channel now; {channel} waits for it")
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise ConfigError(f"--to {text}: not the number of a record", "as 15: invoke history tells")
-    return int(text)
+        say(f'  it is held until: invoke rollback {wish.to} --release --reason "..."')
