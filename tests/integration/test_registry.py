@@ -65,6 +65,9 @@ def released(
     text = commands.config.read_text()
     assert 'targets = ["pc-onnxruntime"]' in text
     text = text.replace('targets = ["pc-onnxruntime"]', f"targets = {json.dumps(TARGETS)}")
+    # What becomes of a training differs from processor to processor, and this is not about int8.
+    assert "max_AP_difference = 0.002" in text
+    text = text.replace("max_AP_difference = 0.002", "max_AP_difference = 0.05")
     commands.config.write_text(text)
     for words in (["pipeline"], ["bundle"], ["push", "demo.bundle"]):
         done = commands.run(*words)
