@@ -13,7 +13,15 @@ from registries import Registry, docker_registry, skopeo
 
 from mmdet_jetson.store import Store
 
-TARGETS = ("pc-onnxruntime", "pc-onnxruntime-int8", "pc-openvino")
+TARGETS = ("pc-onnxruntime", "pc-whole-picture", "pc-openvino")
+# In place of the shipped one in 8 bits: what that costs the demo's training in AP, and so the verdict,
+# differs from processor to processor.
+WHOLE_PICTURE = """
+[pc-whole-picture]
+description = "scaled inside the graph"
+like = "pc-onnxruntime"
+input = "image"
+"""
 DEMO = (ROOT / "configs/demo.toml").read_text()
 STORE = """
 [store]
@@ -32,6 +40,8 @@ def sharing(folder: Path, registry: Registry, repository: str, pipeline: str = D
     """A clone with an empty store whose configuration names the registry."""
     told = STORE.format(registry=registry, repository=repository)
     made = new_commands(folder, f"{pipeline}\n{told}")
+    with (made.config.parent / "targets.toml").open("a") as targets:
+        targets.write(WHOLE_PICTURE)
     return replace(made, env={"DOCKER_CONFIG": str(registry.login())})
 
 
@@ -65,9 +75,6 @@ def released(
     text = commands.config.read_text()
     assert 'targets = ["pc-onnxruntime"]' in text
     text = text.replace('targets = ["pc-onnxruntime"]', f"targets = {json.dumps(TARGETS)}")
-    # What becomes of a training differs from processor to processor, and this is not about int8.
-    assert "max_AP_difference = 0.002" in text
-    text = text.replace("max_AP_difference = 0.002", "max_AP_difference = 0.05")
     commands.config.write_text(text)
     for words in (["pipeline"], ["bundle"], ["push", "demo.bundle"]):
         done = commands.run(*words)
