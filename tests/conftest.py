@@ -21,17 +21,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes |
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings whose cache and store lie in the test's own folder, offline."""
-    return Settings(
-        root=ROOT,
-        cache=tmp_path / "cache",
-        artifacts=tmp_path / "artifacts",
-        mirrors=(),
-        offline=True,
-        python38="",
-        variant="cpu",
-        bases="stand-in",
-        certificates=None,
-    )
+    return small_releases.settings_in(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import small_releases
 from small_matches import ALL, saved
-from small_releases import INT8, ORIN, PC, Files, SmallRun, as_json, planned, sha256
+from small_releases import INT8, ORIN, PC, Files, SmallRun, as_json, planned, settings_in, sha256
 
 from mmdet_jetson.bundles.contents import (
     KIND_OF_PART,
@@ -26,7 +26,6 @@ from mmdet_jetson.bundles.contents import (
 )
 from mmdet_jetson.bundles.dataset_summary import summarize
 from mmdet_jetson.bundles.making import CREATED, choose
-from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.conditions import ClockRange, Conditions, Temperature
 from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES
 from mmdet_jetson.contract.records import encode
@@ -292,18 +291,7 @@ def _passport(run: SmallRun, step: Step) -> bytes:
 
 def proven_run(home: Path) -> ProvenRun:
     """A whole run in a folder of its own, for a PC, in 8 bits and for an Orin."""
-    settings = Settings(
-        root=Path(__file__).resolve().parents[2],
-        cache=home / "cache",
-        artifacts=home / "artifacts",
-        mirrors=(),
-        offline=True,
-        python38="",
-        variant="cpu",
-        bases="stand-in",
-        certificates=None,
-    )
-    project, steps = planned(TARGETS, settings)
+    project, steps = planned(TARGETS, settings_in(home))
     scratch = home / "made"
     scratch.mkdir(parents=True)
     run = ProvenRun(Store(home / "artifacts"), scratch, steps, project)

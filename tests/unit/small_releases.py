@@ -238,9 +238,9 @@ def small_run(store: Store, scratch: Path, settings: Settings, *targets: str) ->
     return SmallRun(store, scratch, steps, project).make_all()
 
 
-def whole_run(home: Path) -> SmallRun:
-    """A run for all targets in a folder of its own: half a second, so tests share it as copies."""
-    settings = Settings(
+def settings_in(home: Path) -> Settings:
+    """Settings whose cache and store lie in a folder of their own, offline."""
+    return Settings(
         root=ROOT,
         cache=home / "cache",
         artifacts=home / "artifacts",
@@ -251,7 +251,11 @@ def whole_run(home: Path) -> SmallRun:
         bases="stand-in",
         certificates=None,
     )
-    return small_run(Store(home / "artifacts"), home / "made", settings)
+
+
+def whole_run(home: Path) -> SmallRun:
+    """A run for all targets in a folder of its own: half a second, so tests share it as copies."""
+    return small_run(Store(home / "artifacts"), home / "made", settings_in(home))
 
 
 def copy_of(run: SmallRun, home: Path) -> SmallRun:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -228,12 +228,6 @@ def test_a_report_that_cannot_be_written_is_one_sentence(
 
     assert code == 1
     assert said.startswith("error: ") or "\nerror: " in said
-
-
-@pytest.fixture
-def server() -> Iterator[RegistryServer]:
-    with RegistryServer() as server:
-        yield server
 
 
 @pytest.fixture

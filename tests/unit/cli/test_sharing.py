@@ -1,6 +1,5 @@
 """Commands whose results come from and go to a registry, as users find them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,12 +32,6 @@ def on(monkeypatch: pytest.MonkeyPatch, store: Path) -> Store:
     """Go to a machine with this store."""
     monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(store))
     return Store(store)
-
-
-@pytest.fixture
-def server() -> Iterator[RegistryServer]:
-    with RegistryServer() as server:
-        yield server
 
 
 def request_for(server: RegistryServer, *, push: bool = False) -> Request:
