@@ -1,0 +1,143 @@
+"""``analysis.json`` of an evaluation: what its detections say beyond AP, for whoever deploys them.
+
+A detection counts as right where it meets an object of its class with an IoU of `IOU` at least,
+each object once, the best score first, as in COCO's AP50; crowds count neither for nor against.
+"""
+
+from dataclasses import dataclass
+from typing import Mapping, Optional, Tuple
+
+ANALYSIS = "analysis.json"
+THRESHOLDS = "thresholds.json"
+WORST = "worst"
+"""The folder of an evaluation with drawings of the pictures that went worst."""
+IOU = 0.5
+
+ERROR_TYPES = ("class", "localisation", "both", "duplicate", "background", "missed")
+"""In the order in which TIDE (Bolya and others, 2020, arXiv:2008.08115) asks for them."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What is found by the detections whose score is ``threshold`` at least.
+
+    ``precision`` is None where nothing is detected, ``recall`` where there is nothing to detect;
+    ``f1`` where one of them is None. All lie between 0 and 1.
+    """
+
+    threshold: float
+    precision: Optional[float]
+    recall: Optional[float]
+    f1: Optional[float]
+
+
+@dataclass(frozen=True)
+class ScoreCurve:
+    """Operating points over the score, thinned to a few hundred, ``points`` by rising threshold.
+
+    ``best_f1`` is the exact best of all thresholds, the highest threshold of several alike.
+    ``wished`` has the wished precision or more with as high a recall as can be; None where no
+    precision is wished, or none reaches it.
+    """
+
+    objects: int
+    points: Tuple[OperatingPoint, ...]
+    best_f1: Optional[OperatingPoint]
+    wished: Optional[OperatingPoint] = None
+
+
+@dataclass(frozen=True)
+class SizeBand:
+    """Objects whose box, at the network's input, has a side (root of its area) in a range.
+
+    ``low`` and ``high`` are in pixels there, ``high`` None for no end. ``ap`` and ``ap50`` are
+    COCO's for that range of areas, None where there is no object in it.
+    """
+
+    low: float
+    high: Optional[float]
+    objects: int
+    ap: Optional[float]
+    ap50: Optional[float]
+
+
+@dataclass(frozen=True)
+class ErrorSplit:
+    """How much AP50 would rise if all errors of a type were mended, as TIDE splits them.
+
+    ``ap50_lost`` and ``counts`` are by `ERROR_TYPES`; ``false_alarms`` and ``misses`` are TIDE's
+    two special ones, of all wrong detections and of all objects not found.
+    """
+
+    ap50: float
+    ap50_lost: Mapping[str, float]
+    counts: Mapping[str, int]
+    false_alarms: float
+    misses: float
+
+
+@dataclass(frozen=True)
+class PictureResult:
+    """What happened on a picture at the threshold to deploy.
+
+    ``wrong_class`` are detections that meet an object of another class. ``lost`` is how much AP50
+    would rise, in points between 0 and 1, if everything on this picture were right.
+    """
+
+    name: str
+    objects: int
+    right: int
+    false_alarms: int
+    misses: int
+    wrong_class: int
+    lost: float
+
+
+@dataclass(frozen=True)
+class WorstPicture:
+    """A drawing of ``WORST``, with detections and ground truth: a picture that went badly.
+
+    ``kind`` is "false alarms", "misses" or "wrong class".
+    """
+
+    name: str
+    file: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All of it. ``confusion[t][d]`` counts objects of class t that were detected as class d.
+
+    The last row is the background, detected where there is no object, the last column are objects
+    that were not found. It and ``pictures`` are at ``deploy``, the threshold to deploy: of
+    ``together`` the one for the wished precision, else the one of the best F1; None where nothing
+    is detected or there is nothing to detect.
+    """
+
+    classes: Tuple[str, ...]
+    wished_precision: Optional[float]
+    deploy: Optional[OperatingPoint]
+    together: ScoreCurve
+    per_class: Mapping[str, ScoreCurve]
+    precision_recall: Mapping[str, Tuple[float, ...]]
+    """Precision at COCO's 101 recall levels and an IoU of `IOU`, by class; of those with objects."""
+    confusion: Tuple[Tuple[int, ...], ...]
+    sizes: Tuple[SizeBand, ...]
+    errors: Optional[ErrorSplit]
+    pictures: Tuple[PictureResult, ...]
+    worst: Tuple[WorstPicture, ...]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """``thresholds.json``, which lies beside a checked-out engine, for ``infer.py``.
+
+    ``reason`` ends a sentence that says why it is this one: "the best F1 over 80 validation
+    pictures". ``evaluation`` is the digest of what it was taken from, "" where that has none yet.
+    """
+
+    deploy: OperatingPoint
+    reason: str
+    per_class: Mapping[str, OperatingPoint]
+    evaluation: str = ""
