@@ -121,7 +121,7 @@ class Analysis:
     together: ScoreCurve
     per_class: Mapping[str, ScoreCurve]
     precision_recall: Mapping[str, Tuple[float, ...]]
-    """Precision at COCO's 101 recall levels and an IoU of `IOU`, by class; of those with objects."""
+    """Precision at COCO's 101 recall levels and an IoU of `IOU`, by class that has objects."""
     confusion: Tuple[Tuple[int, ...], ...]
     sizes: Tuple[SizeBand, ...]
     errors: Optional[ErrorSplit]
