@@ -78,6 +78,10 @@ class Dataset(Section, frozen=True):
     train: Split | None = None
     val: Split | None = None
     drawn: Drawn | None = None
+    others: Literal["refuse", "ignore"] = "refuse"
+    """What becomes of an object whose class is none of ``classes``."""
+    rename: dict[str, str] = msgspec.field(default_factory=dict)
+    """Which class a name in the annotation files means."""
 
 
 class Train(Section, frozen=True):
@@ -260,6 +264,8 @@ def _check(project: Project, path: Path) -> None:
             f"{path}: dataset.default_class: {dataset.default_class!r} is not in dataset.classes",
             nearest(str(dataset.default_class), dataset.classes),
         )
+    for name, meant in dataset.rename.items():
+        check_choice(f"{path}: dataset.rename: {name!r}", meant, dataset.classes)
     _check_format(dataset, path)
 
 

@@ -8,3 +8,6 @@ FORMATS: Mapping[str, str] = {
     "coco": "COCO",
 }
 DRAWN = "drawn"
+
+REFUSE, IGNORE = "refuse", "ignore"
+"""What becomes of an object whose class is none of the dataset's."""

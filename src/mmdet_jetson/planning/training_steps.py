@@ -39,6 +39,8 @@ def _dataset_parameters(dataset: Dataset) -> DatasetParameters:
         train=SplitLocation(train.pictures, train.annotations) if train else None,
         val=SplitLocation(val.pictures, val.annotations) if val else None,
         drawn=(DrawnPictures(drawn.train, drawn.val, drawn.size, drawn.seed) if drawn else None),
+        others=dataset.others,
+        rename=dataset.rename,
     )
 
 

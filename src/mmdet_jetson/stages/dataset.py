@@ -17,7 +17,7 @@ import numpy as np
 import PIL
 import shapely
 
-from mmdet_jetson.contract.formats import DRAWN
+from mmdet_jetson.contract.formats import DRAWN, IGNORE, REFUSE
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters, SplitLocation
 from mmdet_jetson.contract.records import encode, write_record
@@ -72,7 +72,24 @@ def _labels(parameters: DatasetParameters) -> Labels:
                 f"set classes to {json.dumps(list(drawn.CLASSES))}",
             )
         return Labels(classes, drawn.LABEL_ATTRIBUTE, None)
-    return Labels(classes, parameters.label_attribute, default)
+    _check_others(parameters)
+    return Labels(
+        classes, parameters.label_attribute, default, parameters.others, parameters.rename
+    )
+
+
+def _check_others(parameters: DatasetParameters) -> None:
+    """Check what becomes of classes that a file names otherwise, or that are none of ours."""
+    if parameters.others not in (REFUSE, IGNORE):
+        raise StageError(
+            f'others is "{parameters.others}"', f'set dataset.others to "{REFUSE}" or "{IGNORE}"'
+        )
+    for name, meant in parameters.rename.items():
+        if meant not in parameters.classes:
+            listed = ", ".join(parameters.classes)
+            raise StageError(
+                f'"{name}" is renamed to "{meant}", which is not a class', f"choose from {listed}"
+            )
 
 
 def _draw(job: StageJob[DatasetParameters]) -> List[Split]:

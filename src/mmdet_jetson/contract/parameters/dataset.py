@@ -1,8 +1,9 @@
 """What the stage `dataset` is told."""
 
-from dataclasses import dataclass
-from typing import Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Mapping, Optional, Tuple
 
+from mmdet_jetson.contract.formats import REFUSE
 from mmdet_jetson.contract.parameters.base import Parameters, Size
 
 
@@ -26,7 +27,10 @@ class DrawnPictures:
 
 @dataclass(frozen=True)
 class DatasetParameters(Parameters):
-    """``format`` is one of `FORMATS`, with ``train`` and ``val``, or `DRAWN`."""
+    """``format`` is one of `FORMATS`, with ``train`` and ``val``, or `DRAWN`.
+
+    ``others`` is `REFUSE` or `IGNORE`; ``rename`` says which class a name of the file means.
+    """
 
     classes: Tuple[str, ...]
     format: str
@@ -35,3 +39,5 @@ class DatasetParameters(Parameters):
     train: Optional[SplitLocation]
     val: Optional[SplitLocation]
     drawn: Optional[DrawnPictures]
+    others: str = REFUSE
+    rename: Mapping[str, str] = field(default_factory=dict)

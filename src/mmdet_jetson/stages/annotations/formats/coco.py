@@ -5,7 +5,7 @@ pixel, and so are the stated widths and heights.
 """
 
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, Optional, Tuple, Union
 
 from mmdet_jetson.stages.annotations import geometry, strict_json
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
@@ -14,7 +14,7 @@ from mmdet_jetson.stages.annotations.records import (
     Outline,
     Record,
     Region,
-    known_class,
+    class_of,
 )
 from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
 
@@ -41,15 +41,18 @@ def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Rec
     images, annotations, categories = (
         _by_id(sections[section], f"{shown}, {section}", findings) for section in _SECTIONS
     )
-    names = _class_names(categories, annotations, labels.classes, shown, findings)
+    names = _class_names(categories, annotations, findings, shown)
     regions: Dict[_Id, List[Region]] = {identifier: [] for identifier in images}
     for identifier, raw in annotations.items():
         where = f"annotation {identifier}"
-        with findings.at(f"{shown}, {_picture(raw, images)}{where}"):
+        place = f"{shown}, {_picture(raw, images)}{where}"
+        with findings.at(place):
             image = _known(raw, "image_id", images)
             category = _known(raw, "category_id", categories)
-            if category in names:
-                regions[image].append(_region(raw, where, names[category]))
+            name = names.get(category)
+            label = None if name is None else class_of(name, labels, findings, place)
+            if label is not None:
+                regions[image].append(_region(raw, where, label))
     return _records(images, regions, shown, findings)
 
 
@@ -85,24 +88,20 @@ def _by_id(items: List[object], where: str, findings: Findings) -> _Items:
 
 
 def _class_names(
-    categories: _Items,
-    annotations: _Items,
-    classes: Sequence[str],
-    shown: str,
-    findings: Findings,
+    categories: _Items, annotations: _Items, findings: Findings, shown: str
 ) -> Dict[_Id, str]:
-    """The class of each category that an annotation uses."""
+    """The name of each category that an annotation uses."""
     used = {_id(raw, "category_id") for raw in annotations.values()}
-    labels: Dict[_Id, str] = {}
+    names: Dict[_Id, str] = {}
     for identifier, category in categories.items():
         if identifier not in used:
             continue
         with findings.at(f"{shown}, category {identifier}"):
-            label = known_class(str(category.get("name")), classes)
-            if label in labels.values():
-                raise Defect(f'has the name "{label}", as another has', "give each its own name")
-            labels[identifier] = label
-    return labels
+            name = str(category.get("name"))
+            if name in names.values():
+                raise Defect(f'has the name "{name}", as another has', "give each its own name")
+            names[identifier] = name
+    return names
 
 
 def _id(raw: Mapping[str, object], key: str) -> Optional[_Id]:

@@ -15,7 +15,7 @@ from mmdet_jetson.stages.annotations.records import (
     Outline,
     Record,
     Region,
-    known_class,
+    class_of,
 )
 from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
 
@@ -81,7 +81,9 @@ def _record(entry: object, shown: str, labels: Labels, findings: Findings) -> Re
     for index, raw in enumerate(_raw_regions(entry)):
         where = f"region {index + 1}"
         with findings.at(f"{shown}, {name}, {where}"):
-            regions.append(_region(raw, where, f"{shown}, {name}", labels, findings))
+            region = _region(raw, where, f"{shown}, {name}", labels, findings)
+            if region is not None:
+                regions.append(region)
     return Record(name, tuple(regions))
 
 
@@ -94,7 +96,9 @@ def _raw_regions(entry: Mapping[str, object]) -> List[object]:
     raise Defect("has no list of regions", _EXPORT_HINT)
 
 
-def _region(raw: object, where: str, picture: str, labels: Labels, findings: Findings) -> Region:
+def _region(
+    raw: object, where: str, picture: str, labels: Labels, findings: Findings
+) -> Optional[Region]:
     shape = raw.get("shape_attributes") if isinstance(raw, dict) else None
     if not isinstance(raw, dict) or not isinstance(shape, dict):
         raise Defect("the region has no shape", "delete the region or draw it again")
@@ -102,7 +106,9 @@ def _region(raw: object, where: str, picture: str, labels: Labels, findings: Fin
     outline = _outline(shape)
     if name == "polyline":
         findings.warn("an open polyline was closed to a polygon", f"{picture}, {where}")
-    return Region(where, _label(raw.get("region_attributes"), labels), (outline,))
+    text = _label(raw.get("region_attributes"), labels)
+    label = class_of(text, labels, findings, f"{picture}, {where}")
+    return None if label is None else Region(where, label, (outline,))
 
 
 def _outline(shape: Mapping[str, object]) -> Outline:
@@ -164,7 +170,7 @@ def _label(attributes: object, labels: Labels) -> str:
     if named is not None and not isinstance(named, str):
         raise Defect(f'the attribute "{labels.attribute}" is not text', "label the region again")
     if named and named.strip():
-        return known_class(named.strip(), labels.classes)
+        return named
     if labels.default is not None:
         return labels.default
     raise _unlabelled(attributes, labels.attribute)

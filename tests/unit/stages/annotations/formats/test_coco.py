@@ -107,7 +107,7 @@ BAD_RECORDS = {
     "category-id-a-list": (with_annotation(category_id=[7]), "its category_id [7] does not"),
     "category-not-a-class": (
         coco(categories=[{"id": 7, "name": "Kites"}]),
-        'coco.json, category 7: unknown class "Kites"',
+        'coco.json, a.png, annotation 1: unknown class "Kites"',
     ),
     "category-name-twice": (
         coco(
