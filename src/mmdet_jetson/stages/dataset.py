@@ -26,6 +26,7 @@ from mmdet_jetson.stages.annotations.coco_writing import to_coco
 from mmdet_jetson.stages.annotations.examples import WORKERS, Split, compare, examine
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.formats import annotation_format, read_annotations
+from mmdet_jetson.stages.annotations.picture_folder import PictureFolder, lost_link
 from mmdet_jetson.stages.annotations.records import Example, Labels, Record
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.errors import StageError
@@ -119,6 +120,13 @@ def _find(job: StageJob[DatasetParameters]) -> List[Split]:
 
 def _find_split(source: Path, name: str, location: SplitLocation, suffix: str) -> Split:
     pictures, annotations = source / location.pictures, source / location.annotations
+    link = lost_link(pictures)
+    if link is not None:
+        raise StageError(
+            f"the {name} split's pictures folder {location.pictures} is a file with the text "
+            f"{link}: a symbolic link to a folder that became text when it was copied",
+            f"make it a link again, such as by: ln -sfn {link} {location.pictures}",
+        )
     if not pictures.is_dir():
         folders = sorted(path.name for path in source.iterdir() if path.is_dir())
         raise StageError(
@@ -176,7 +184,7 @@ def _warn_of_gaps(
     # lists is not left out.
     folders = {split.pictures: split.name for split in examples}
     for folder, split_name in folders.items():
-        for name in pictures.PictureFolder(folder).unlisted(sources):
+        for name in PictureFolder(folder).unlisted(sources):
             findings.warn("left out, as no annotation file lists it", f"{split_name}, {name}")
 
 
