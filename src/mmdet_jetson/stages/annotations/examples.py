@@ -145,7 +145,9 @@ def _contradiction(other: Region) -> Defect:
 def _extent(region: Region, picture: Inspection, place: str, findings: Findings) -> Extent:
     if region.mask is not None:
         return mask_extent(region.mask, picture.width, picture.height)
-    placement = geometry.place(region.outlines, picture.width, picture.height)
+    across, down = (picture.width, picture.height) if region.fractions else (1, 1)
+    outlines = geometry.scaled(region.outlines, across, down)
+    placement = geometry.place(outlines, picture.width, picture.height)
     if placement.repaired:
         findings.warn("made valid, as its outline crosses itself", place)
     if placement.clipped:

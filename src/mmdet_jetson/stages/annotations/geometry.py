@@ -8,10 +8,13 @@ import shapely
 from shapely.geometry import MultiPolygon, Polygon, box
 
 from mmdet_jetson.stages.annotations.findings import Defect
-from mmdet_jetson.stages.annotations.records import Extent, Outline
+from mmdet_jetson.stages.annotations.records import Extent, Outline, Point
 
 ELLIPSE_POINTS = 72
 """Points on the outline of an ellipse: the polygon has 99.87% of its area (see ``ellipse``)."""
+
+DEGREES = 180 / math.pi
+"""Degrees of a radian."""
 
 _DECIMALS = 3
 _SMALLEST_AREA = 10**-_DECIMALS
@@ -120,3 +123,17 @@ def _extent(rings: List[List[Tuple[float, float]]], geometry: shapely.Geometry) 
         )
     flat = [[round(value, _DECIMALS) for point in ring for value in point] for ring in rings]
     return Extent(flat, (left, top, width, height), round(geometry.area, _DECIMALS))
+
+
+def scaled(outlines: Sequence[Outline], across: float, down: float) -> Tuple[Outline, ...]:
+    """Outlines whose coordinates are multiplied, such as fractions by a picture's size."""
+    return tuple(tuple((x * across, y * down) for x, y in outline) for outline in outlines)
+
+
+def turned(outline: Outline, about: Point, degrees: float) -> Outline:
+    """An outline turned around a point, clockwise on the screen as y points down."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    from_there = [(x - about[0], y - about[1]) for x, y in outline]
+    return tuple(
+        (about[0] + x * cos - y * sin, about[1] + x * sin + y * cos) for x, y in from_there
+    )

@@ -35,7 +35,8 @@ class Region:
     """One object as annotated.
 
     ``where`` is how the annotation file numbers it, for messages. The shape is one or several
-    closed ``outlines`` in pixels of the upright picture, or a COCO run-length ``mask``.
+    closed ``outlines`` in pixels of the upright picture, or a COCO run-length ``mask``. Outlines
+    may be ``fractions`` of the picture's width and height instead, for files without its size.
     """
 
     where: str
@@ -43,6 +44,7 @@ class Region:
     outlines: Tuple[Outline, ...] = ()
     mask: Optional[Mapping[str, object]] = None
     crowd: bool = False
+    fractions: bool = False
 
 
 @dataclass(frozen=True)
