@@ -145,7 +145,9 @@ def _find_split(source: Path, name: str, location: SplitLocation, suffix: str) -
 def _read(split: Split, form: str, labels: Labels, findings: Findings) -> List[Record]:
     records: List[Record] = []
     with findings.at(split.shown):
-        records += read_annotations(form, split.annotations, split.shown, labels, findings)
+        records += read_annotations(
+            form, split.annotations, split.shown, labels, findings, pictures=split.pictures
+        )
     return records
 
 

@@ -13,6 +13,9 @@ from mmdet_jetson.stages.annotations.records import Extent, Outline, Point
 ELLIPSE_POINTS = 72
 """Points on the outline of an ellipse: the polygon has 99.87% of its area (see ``ellipse``)."""
 
+DEGREES = 180 / math.pi
+"""Degrees of a radian."""
+
 NO_AREA = "it has no area, and MMDetection learns none of that kind"
 UNDER_A_PIXEL = (
     "it covers less than one pixel of the picture in width or height, and MMDetection learns "
