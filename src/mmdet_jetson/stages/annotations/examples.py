@@ -52,14 +52,18 @@ def examine(
                 checked = _checked(inspection, record)
                 annotations = _annotations(record, checked, where, findings)
                 target = name if checked.plain else _png_name(name, found)
-                examples.append(_example(target, folder.path(name), checked, annotations))
+                examples.append(_example(target, folder.path(name), checked, annotations, record))
                 if not checked.plain:
                     findings.warn(_TURNED if checked.turned else _REWRITTEN, where)
     return sorted(examples, key=lambda example: example.name)
 
 
 def _example(
-    name: str, source: Path, picture: Inspection, annotations: Tuple[Annotation, ...]
+    name: str,
+    source: Path,
+    picture: Inspection,
+    annotations: Tuple[Annotation, ...],
+    record: Record,
 ) -> Example:
     return Example(
         name=name,
@@ -69,6 +73,9 @@ def _example(
         digest=picture.digest,
         reencode=not picture.plain,
         annotations=annotations,
+        fingerprint=picture.fingerprint,
+        group=record.group,
+        keys=record.keys,
     )
 
 

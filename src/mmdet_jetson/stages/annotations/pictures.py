@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmdet_jetson.stages.annotations.findings import Defect
+from mmdet_jetson.stages.annotations.fingerprints import Fingerprint, fingerprint
 
 _PLAIN_FORMATS = {"JPEG", "MPO", "PNG", "BMP"}
 _PLAIN_MODES = {"L", "RGB"}
@@ -37,7 +38,8 @@ _COPY_AGAIN = "copy it again from where it came from, or remove its entry"
 class Inspection:
     """A readable picture: upright size in pixels, digest of its pixels, whether it is plain.
 
-    One that is ``turned`` has an EXIF orientation, so its file is not upright.
+    One that is ``turned`` has an EXIF orientation, so its file is not upright. ``fingerprint`` is
+    what it looks like.
     """
 
     width: int
@@ -45,6 +47,7 @@ class Inspection:
     digest: str
     plain: bool
     turned: bool
+    fingerprint: Fingerprint
 
 
 class PictureFolder:
@@ -125,7 +128,7 @@ def inspect(path: Path) -> Inspection:
     height, width = pixels.shape[:2]
     digest = hashlib.sha256(f"{width}x{height}".encode())
     digest.update(pixels.data)
-    return Inspection(width, height, digest.hexdigest(), plain, turned)
+    return Inspection(width, height, digest.hexdigest(), plain, turned, fingerprint(pixels))
 
 
 def _reason(error: BaseException, path: Path) -> str:
