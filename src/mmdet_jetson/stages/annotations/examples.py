@@ -73,7 +73,7 @@ def examine(
             checked = _checked(picture, turned.get(name, record))
             annotations = _annotations(checked, picture, where, findings)
             target = name if picture.plain else _png_name(name, found)
-            examples.append(_example(target, folder.path(name), picture, annotations))
+            examples.append(_example(target, folder.path(name), picture, annotations, record))
             if not picture.plain and name not in turned:
                 findings.warn(_TURNED if picture.turned else _REWRITTEN, where)
     _check_left(split, records, examples, findings)
@@ -97,7 +97,11 @@ def _check_left(
 
 
 def _example(
-    name: str, source: Path, picture: Inspection, annotations: Tuple[Annotation, ...]
+    name: str,
+    source: Path,
+    picture: Inspection,
+    annotations: Tuple[Annotation, ...],
+    record: Record,
 ) -> Example:
     return Example(
         name=name,
@@ -107,6 +111,9 @@ def _example(
         digest=picture.digest,
         reencode=not picture.plain,
         annotations=annotations,
+        fingerprint=picture.fingerprint,
+        group=record.group,
+        keys=record.keys,
     )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmdet_jetson.stages.annotations.findings import Defect
+from mmdet_jetson.stages.annotations.fingerprints import Fingerprint, fingerprint
 from mmdet_jetson.stages.annotations.picture_folder import lost_link
 from mmdet_jetson.stages.annotations.strict_json import LFS_POINTER
 
@@ -36,7 +37,8 @@ _COPY_AGAIN = "copy it again from where it came from, or remove its entry"
 class Inspection:
     """A readable picture: upright size in pixels, digest of its pixels, whether it is plain.
 
-    ``orientation`` is EXIF's, from 1 to 8; a file is stored upright where it is 1.
+    ``orientation`` is EXIF's, from 1 to 8; a file is stored upright where it is 1. ``fingerprint``
+    is what it looks like.
     """
 
     width: int
@@ -44,6 +46,7 @@ class Inspection:
     digest: str
     plain: bool
     orientation: int
+    fingerprint: Fingerprint
 
     @property
     def turned(self) -> bool:
@@ -80,7 +83,7 @@ def inspect(path: Path) -> Inspection:
     height, width = pixels.shape[:2]
     digest = hashlib.sha256(f"{width}x{height}".encode())
     digest.update(pixels.data)
-    return Inspection(width, height, digest.hexdigest(), plain, orientation)
+    return Inspection(width, height, digest.hexdigest(), plain, orientation, fingerprint(pixels))
 
 
 def _reason(error: BaseException, path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Mapping, Optional, Sequence, Tuple
 from mmdet_jetson.contract.formats import IGNORE, REFUSE
 from mmdet_jetson.stages.annotations.coco_file import Segmentation
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.fingerprints import BLANK, Fingerprint
 
 Point = Tuple[float, float]
 Outline = Tuple[Point, ...]
@@ -90,7 +91,7 @@ class Example:
 
     ``name`` is its file name in the artifact, ``source`` the user's file. It is copied as it is
     unless ``reencode`` says that its upright pixels have to be written anew; ``digest`` is over
-    those pixels.
+    those pixels, ``fingerprint`` what they look like, ``group`` and ``keys`` as in `Record`.
     """
 
     name: str
@@ -100,6 +101,9 @@ class Example:
     digest: str
     reencode: bool
     annotations: Tuple[Annotation, ...]
+    fingerprint: Fingerprint = BLANK
+    group: Optional[str] = None
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 def class_of(text: str, labels: Labels, findings: Findings, where: str) -> Optional[str]:
