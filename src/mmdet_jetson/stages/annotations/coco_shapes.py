@@ -44,7 +44,7 @@ def shaped(blank: Region, raw: Raw, place: str, findings: Findings) -> Region:
     segmentation = raw.get("segmentation")
     box, stated = _box(raw.get("bbox"), needed=not segmentation)
     _check_area(raw.get("area"), stated, bool(segmentation), place, findings)
-    if isinstance(segmentation, dict):
+    if segmentation and isinstance(segmentation, dict):
         return replace(blank, mask=segmentation, stated=box)
     degrees = _rotation(raw)
     rings = _rings(segmentation, box, place, findings)

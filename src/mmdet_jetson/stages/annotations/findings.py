@@ -125,8 +125,15 @@ def _told(alike: Sequence[Found], places: int) -> Tuple[str, str]:
     if all(defect[1:] == first[1:] for defect in alike):
         where = _listed([defect.where for defect in alike], places)
         return f"{len(alike)} times: {first.what}: {where}", first.hint
-    each = [f"{defect.where}: {defect.what}" for defect in alike]
+    # Each name or number once, so that one that is behind many of another is still told.
+    counts = Counter(defect.what for defect in alike)
+    firsts = {defect.what: defect for defect in reversed(alike)}
+    each = [f"{firsts[what].where}: {what}{_times(count)}" for what, count in counts.items()]
     return f"{len(alike)} of a kind: {_listed(each, places)}", first.hint
+
+
+def _times(count: int) -> str:
+    return f" ({count} times)" if count > 1 else ""
 
 
 def _listed(places: Sequence[str], shown: int = _PLACES_SHOWN) -> str:
