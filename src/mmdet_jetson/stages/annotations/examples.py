@@ -164,7 +164,7 @@ def _take(
     if known.regions and record.regions and _shapes(known) != _shapes(record):
         raise Defect("the picture is listed twice", "merge its two entries")
     findings.warn("listed twice, with the same regions or with none in one entry", where)
-    found[name] = known if known.regions else record
+    found[name] = replace(known, regions=known.regions + record.regions)
 
 
 def _shapes(record: Record) -> List[str]:
