@@ -32,6 +32,8 @@ _LOCAL = "/data/local-files/?d="
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(.+)$")
 _PICTURE = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif)(\?.*)?$", re.IGNORECASE)
 
+_PERCENTS = (100, 100)
+
 _Json = Mapping[str, object]
 _Size = Tuple[float, float]
 
@@ -192,13 +194,14 @@ def _kind(raw: _Json, place: Place) -> Optional[str]:
     return "rectangle"
 
 
-def _size(raw: _Json) -> Tuple[int, int]:
-    sides = (
-        positive(raw.get(f"original_{side}"), f"original_{side}") for side in ("width", "height")
-    )
-    width, height = sides
+def _size(raw: _Json) -> Optional[Tuple[int, int]]:
+    """The picture's size as Label Studio saw it, None in what programs wrote without it."""
     if raw.get("image_rotation", 0) not in (0, None):
         raise Defect("was drawn on a picture that was turned in Label Studio", "turn it back")
+    keys = ("original_width", "original_height")
+    if all(raw.get(key) is None for key in keys):
+        return None
+    width, height = (positive(raw.get(key), key) for key in keys)
     return int(width), int(height)
 
 
@@ -208,16 +211,23 @@ def _region(raw: object, sizes: Set[Tuple[int, int]], place: Place) -> Optional[
     kind = _kind(raw, place)
     if kind is None:
         return None
-    size, value = _size(raw), raw["value"]
-    sizes.add(size)
+    stated, value = _size(raw), raw["value"]
+    assert isinstance(value, dict)
+    sizes |= set() if stated is None else {stated}
     label = place.class_of(_label(raw))
+    turned = number(value.get("rotation") or 0, "rotation") % 360
+    if stated is None and (turned or kind == "brush"):
+        raise Defect("has no original_width and original_height, which it needs", _HINT)
+    size = stated or _PERCENTS
     if kind == "brush":
         mask = whole_mask(label_studio_brush.pixels(value.get("rle"), size), (0, 0), size)
         return None if label is None else Region(place.where, label, mask=mask)
-    if kind == "rectangle" and number(value.get("rotation") or 0, "rotation") % 360:
+    if kind == "rectangle" and turned:
         place.warn("a rotated box was read as its four corners")
     outline = geometry.scaled([_OUTLINES[kind](value, size)], 1 / size[0], 1 / size[1])
-    return None if label is None else Region(place.where, label, outline, fractions=True)
+    if label is None:
+        return None
+    return Region(place.where, label, geometry.snapped(outline), fractions=True)
 
 
 def _label(raw: _Json) -> str:

@@ -55,14 +55,13 @@ def read(
     Shapes of one class with the same group id are one object, as labelme's own converters have it.
 
     Raises:
-        Defect: there are none, or the only one is not labelme's.
+        Defect: there are none, or a file by itself is not labelme's.
     """
     everywhere = Place(shown, labels, findings, OwnNames(pictures))
-    files = files_below(path, SUFFIX)
-    if len(files) == 1:
-        return [_record(_content(files[0][0]), files[0][1], everywhere)]
+    if not path.is_dir():
+        return [_record(_content(path), path.name, everywhere)]
     records = []
-    for file, name in files:
+    for file, name in files_below(path, SUFFIX):
         place = replace(everywhere, shown=f"{shown}/{name}")
         with place.checked():
             records.append(_record(_content(file), name, place))
