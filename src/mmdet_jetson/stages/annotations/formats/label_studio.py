@@ -159,15 +159,20 @@ def _annotated(picture: str, results: Sequence[object], file: Place) -> Record:
 
 def _joined(results: Sequence[object]) -> List[object]:
     """The results, without those that repeat a labelled region to say something else of it."""
-    labelled = {raw.get("id") for raw in results if isinstance(raw, dict) and _label_lists(raw)}
+    labelled = {_id(raw) for raw in results if isinstance(raw, dict) and _label_lists(raw)}
     return [
         raw
         for raw in results
         if not isinstance(raw, dict)
         or _label_lists(raw)
-        or not isinstance(raw.get("id"), str)
-        or raw["id"] not in labelled
+        or _id(raw) is None
+        or _id(raw) not in labelled
     ]
+
+
+def _id(raw: _Json) -> Optional[str]:
+    identifier = raw.get("id")
+    return identifier if isinstance(identifier, str) else None
 
 
 def _label_lists(raw: _Json) -> List[object]:

@@ -42,19 +42,18 @@ def brush(mask: np.ndarray) -> list[int]:
     return [int(bits[index : index + 8], 2) for index in range(0, len(bits), 8)]
 
 
+SIZE: Json = {"original_width": WIDTH, "original_height": HEIGHT}
+SMALL: Json = {"x": 10, "y": 20, "width": 25, "height": 80 / 3, "rotation": 0, **SIZE}
+
+
 @pytest.mark.parametrize(
     "made",
     [
         task(result()),
         task(result("polygonlabels", **POLYGON)),
-        small_task({**BOX_VALUE, "rectanglelabels": ["balloon"]})
-        if (BOX_VALUE := {
-            "x": 10, "y": 20, "width": 25, "height": 80 / 3, "rotation": 0,
-            "original_width": WIDTH, "original_height": HEIGHT,
-        })
-        else None,
+        small_task({**SMALL, "rectanglelabels": ["balloon"]}),
     ],
-)  # fmt: skip
+)
 def test_percents_are_of_the_picture(tmp_path: Path, made: Json) -> None:
     records, findings = saved(tmp_path, made)
     assert corners(records[0]) == list(BOX)
