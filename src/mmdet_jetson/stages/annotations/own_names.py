@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Tuple
 
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.pictures import PictureFolder
+from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 
 _SEPARATOR = re.compile(r"[\\/]")
 

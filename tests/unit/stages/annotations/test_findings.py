@@ -63,7 +63,7 @@ def test_twenty_kinds_are_shown_and_the_others_counted() -> None:
     first, *lines = error.message.split("\n")
     assert first == "the dataset has 22 defects"
     assert lines[0] == "  - file 0: is a (mend it)"
-    assert lines[20:] == ["  - and defects of 2 more kinds"]
+    assert lines[20:] == ["  - and defects of 2 more kinds: is u; is v"]
 
 
 def test_another_exception_is_a_bug_and_goes_through() -> None:
@@ -77,6 +77,6 @@ def test_warnings_of_one_topic_are_one_sentence() -> None:
         findings.warn("was cut off", f"region {number}")
     findings.warn("was repaired", "region 9")
     assert findings.warnings() == [
-        "was cut off: region 0; region 1; region 2; and 2 more",
+        "was cut off, 5 times: region 0; region 1; region 2; and 2 more",
         "was repaired: region 9",
     ]
