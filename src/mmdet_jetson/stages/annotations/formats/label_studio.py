@@ -8,18 +8,15 @@ ellipse around its centre; a brush is decoded to its pixels.
 import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
-from urllib.parse import unquote
 
 from mmdet_jetson.stages.annotations import geometry, label_studio_brush, strict_json
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.own_names import OwnNames
 from mmdet_jetson.stages.annotations.place import Place
 from mmdet_jetson.stages.annotations.placed_masks import whole_mask
 from mmdet_jetson.stages.annotations.records import Labels, Outline, Record, Region
 from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
 
 SUFFIX = ".json"
-PER_PICTURE = True
 
 _HINT = "export the project as JSON"
 _SHAPES = ("rectangle", "polygon", "ellipse", "brush")
@@ -27,9 +24,6 @@ _NO_AREA = (
     "keypoint", "choices", "textarea", "number", "rating", "taxonomy", "relation", "vector",
     "datetime", "pairwise",
 )  # fmt: skip
-_LOCAL = "/data/local-files/?d="
-# Label Studio puts eight of these in front of the name of an uploaded file.
-_UPLOADED = re.compile(r"^[0-9a-f]{8}-(.+)$")
 _PICTURE = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif)(\?.*)?$", re.IGNORECASE)
 
 _PERCENTS = (100, 100)
@@ -38,9 +32,7 @@ _Json = Mapping[str, object]
 _Size = Tuple[float, float]
 
 
-def read(
-    path: Path, shown: str, labels: Labels, findings: Findings, pictures: Optional[Path] = None
-) -> List[Record]:
+def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
     """The pictures of the tasks in their order; ``shown`` is the file's name in messages.
 
     Predictions are no annotations, and a task that nobody annotated is left out with a warning.
@@ -48,7 +40,7 @@ def read(
     Raises:
         Defect: the file as a whole cannot be read as Label Studio's.
     """
-    place = Place(shown, labels, findings, OwnNames(pictures))
+    place = Place(shown, labels, findings)
     numbered = [(f"task {_told(raw, i)}", raw) for i, raw in enumerate(_content(path))]
     seen: Dict[str, str] = {}
     return place.each(numbered, lambda raw, inside: _record(raw, seen, place, inside))
@@ -87,7 +79,8 @@ def _told(raw: _Json, index: int) -> object:
 
 def _record(raw: _Json, seen: Dict[str, str], file: Place, place: Place) -> Optional[Record]:
     """The task's picture with its one annotation, None where nobody annotated it."""
-    data = raw.get("data") if isinstance(raw.get("data"), dict) else raw
+    small = "annotations" not in raw and "completions" not in raw
+    data = raw if small else raw.get("data")
     picture = _picture_of(data) if isinstance(data, dict) else None
     if picture is None:
         raise Defect("names no one picture", 'label pictures, with one key such as "image"')
@@ -97,7 +90,7 @@ def _record(raw: _Json, seen: Dict[str, str], file: Place, place: Place) -> Opti
             f"annotates the picture of {first} again",
             "keep one annotation of each picture, and export again",
         )
-    results = list(_small(raw)) if data is raw else _results(raw, picture, place)
+    results = list(_small(raw)) if small else _results(raw, picture, place)
     return None if results is None else _annotated(picture, results, file)
 
 
@@ -148,13 +141,12 @@ def _small(raw: _Json) -> Iterator[_Json]:
 
 
 def _annotated(picture: str, results: Sequence[object], file: Place) -> Record:
-    name = _local(picture, file.names)
     sizes: Set[Tuple[int, int]] = set()
     numbered = [(f"result {i + 1}", raw) for i, raw in enumerate(_joined(results))]
-    regions = file.inside(name).each(numbered, lambda raw, place: _region(raw, sizes, place))
+    regions = file.inside(picture).each(numbered, lambda raw, place: _region(raw, sizes, place))
     if len(sizes) > 1:
         raise Defect(f"{picture} has results for pictures of several sizes", "label it again")
-    return Record(name, tuple(regions), next(iter(sizes), None))
+    return Record(picture, tuple(regions), next(iter(sizes), None), upright=True)
 
 
 def _joined(results: Sequence[object]) -> List[object]:
@@ -278,12 +270,3 @@ def _polygon(value: _Json, size: _Size) -> Outline:
 
 
 _OUTLINES = {"rectangle": _rectangle, "polygon": _polygon, "ellipse": _ellipse}
-
-
-def _local(picture: str, names: OwnNames) -> str:
-    """The picture's path behind a local-files address, and its own name where it was uploaded."""
-    plain = unquote(picture.split(_LOCAL, 1)[1]) if _LOCAL in picture else picture
-    uploaded = _UPLOADED.match(unquote(re.split(r"[\\/]", plain)[-1]))
-    if uploaded and not names.has(plain) and names.has(uploaded.group(1)):
-        return uploaded.group(1)
-    return plain

@@ -49,14 +49,14 @@ def read(
     Raises:
         Defect: there are none, or a file by itself is not Pascal VOC's.
     """
-    everywhere = Place(shown, labels, findings, OwnNames(pictures))
+    names, everywhere = OwnNames(pictures), Place(shown, labels, findings)
     if not path.is_dir():
-        return [_record(_root(path), path.name, everywhere)]
+        return [_record(_root(path), path.name, names, everywhere)]
     records = []
     for file, name in files_below(path, SUFFIX):
         place = replace(everywhere, shown=f"{shown}/{name}")
         with place.checked():
-            records.append(_record(_root(file), name, place))
+            records.append(_record(_root(file), name, names, place))
     return records
 
 
@@ -75,9 +75,9 @@ def _root(path: Path) -> Element:
     return root
 
 
-def _record(root: Element, file: str, place: Place) -> Record:
+def _record(root: Element, file: str, names: OwnNames, place: Place) -> Record:
     stated = (root.findtext("filename") or "").strip() or None
-    name = place.names.beside(stated, file, place.findings, place.shown)
+    name = names.beside(stated, file, place)
     shift = _shift(root, place)
     objects = [(f"object {i + 1}", item) for i, item in enumerate(root.findall("object"))]
     regions = place.each(objects, lambda item, inside: _region(item, shift, inside))
@@ -99,8 +99,8 @@ def _shift(root: Element, place: Place) -> _Shift:
     texts = [box.findtext(side) or "" for box in boxes for side in _SIDES]
     if database == _EDGES or any(map(_AN_EDGE.fullmatch, texts)):
         place.warn(
-            "corners were read as edges counted from 0, as labelImg, CVAT and labelme2voc write them "
-            "(MMDetection's XMLDataset would move these boxes by a pixel)"
+            "corners were read as edges counted from 0, as labelImg, CVAT and labelme2voc write "
+            "them (MMDetection's XMLDataset would move these boxes by a pixel)"
         )
         return 0, 0
     return 1, 1

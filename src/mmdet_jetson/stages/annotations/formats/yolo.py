@@ -44,7 +44,7 @@ def read(
     present = [(name, file) for name, file in listed if file.is_file()]
     if not present:
         raise _nothing_found(path, listed)
-    records = Place(shown, labels, findings, OwnNames(None)).each(
+    records = Place(shown, labels, findings).each(
         [(name, (name, file)) for name, file in listed],
         lambda picture, place: _record(*picture, names, place),
     )

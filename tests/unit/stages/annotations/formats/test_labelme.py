@@ -98,7 +98,7 @@ def test_pictures_are_named_by_the_file_or_by_their_path(tmp_path: Path) -> None
     (tmp_path / "images/b.png").unlink()
     records, findings = read("labelme", path, tmp_path)
     assert [record.name for record in records] == ["a.png", "C:\\x\\c.png", "c.png"]
-    assert 'json/c.json: c.png, not "..\\images\\a.png"' in findings.said()
+    assert 'json/c.json, c.png, not "..\\images\\a.png"' in findings.said()
 
 
 def test_one_file_is_read_alone(tmp_path: Path) -> None:
@@ -173,5 +173,5 @@ def test_a_bad_file_is_one_sentence_and_the_others_are_read(
 
 def test_a_folder_without_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    with pytest.raises(Defect, match="is a folder without .json files"):
+    with pytest.raises(Defect, match=r"is a folder without \.json files"):
         read("labelme", tmp_path / "images", tmp_path)

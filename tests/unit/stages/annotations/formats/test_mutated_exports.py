@@ -35,7 +35,7 @@ from exports import (
     voc,
     voc_object,
 )
-from labelled import HEIGHT, WIDTH, Json
+from labelled import HEIGHT, WIDTH
 
 from mmdet_jetson.stages.annotations.examples import Split, examine
 from mmdet_jetson.stages.annotations.findings import Defect
@@ -261,8 +261,15 @@ def unaccounted(there: Counter[str], records: list[Record], findings: Noted) -> 
 
 def sentences(findings: Noted) -> list[str]:
     """The places of what leaves something out: defects, and warnings of objects or tasks."""
-    noted = [w for topic, w in findings.noted if OBJECT.search(w) or topic.startswith("left out")]
+    about = ("left out", "listed twice")
+    noted = [w for topic, w in findings.noted if OBJECT.search(w) or topic.startswith(about)]
     return [defect.where for defect in findings.defects] + noted
+
+
+def assert_told(defect: Defect) -> None:
+    assert defect.what
+    assert defect.hint
+    assert "\n" not in defect.what
 
 
 def tried(form: str, path: Path, source: Path) -> tuple[list[Record], Noted] | None:
@@ -270,9 +277,7 @@ def tried(form: str, path: Path, source: Path) -> tuple[list[Record], Noted] | N
     try:
         records, findings = read(form, path, source)
     except Defect as defect:
-        assert defect.what
-        assert defect.hint
-        assert "\n" not in defect.what
+        assert_told(defect)
         return None
     noted = Noted()
     split = Split("train", source / "images", path, path.name)
@@ -287,7 +292,7 @@ def tried(form: str, path: Path, source: Path) -> tuple[list[Record], Noted] | N
 
 @pytest.mark.parametrize("name", json_exports())
 def test_every_object_of_a_mutated_json_is_read_or_named(tmp_path: Path, name: str) -> None:
-    form = name.split("-")[0]
+    form = name.split("-", maxsplit=1)[0]
     content = json_exports()[name]
     path = example(form, tmp_path)
     pictures(tmp_path, ["a.png", "b.png"])
@@ -309,7 +314,7 @@ def write(file: Path, content: object) -> Path:
 
 @pytest.mark.parametrize("name", xml_exports())
 def test_every_object_of_a_mutated_xml_is_read_or_named(tmp_path: Path, name: str) -> None:
-    form = name.split("-")[0]
+    form = name.split("-", maxsplit=1)[0]
     text = xml_exports()[name]
     path = example(form, tmp_path)
     pictures(tmp_path, ["a.png", "b.png", *(f"frame_{index:06d}.png" for index in range(3))])
@@ -352,7 +357,7 @@ FILES: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_damaged_bytes_are_a_sentence(tmp_path: Path, name: str) -> None:
-    form = name.split("-")[0]
+    form = name.split("-", maxsplit=1)[0]
     data = FILES[name]()
     path = example(form, tmp_path)
     pictures(tmp_path, ["a.png", "b.png"])

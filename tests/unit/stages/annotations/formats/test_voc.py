@@ -91,7 +91,7 @@ def test_the_picture_of_the_files_own_name_is_taken(tmp_path: Path) -> None:
     records, findings = read("voc", path, tmp_path)
     assert [record.name for record in records] == ["a.png", "b.png", "c.png"]
     assert "the picture of the annotation file's own name was taken" in findings.said()
-    assert 'labels/b.xml: b.png, not "a.png"' in findings.said()
+    assert 'labels/b.xml, b.png, not "a.png"' in findings.said()
 
 
 def test_a_file_without_a_picture_of_its_name_has_the_one_it_states(tmp_path: Path) -> None:
@@ -166,5 +166,5 @@ def test_a_bad_file_is_one_sentence_and_the_others_are_read(
 
 def test_a_folder_without_xml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    with pytest.raises(Defect, match="is a folder without .xml files"):
+    with pytest.raises(Defect, match=r"is a folder without \.xml files"):
         read("voc", tmp_path / "images", tmp_path)
