@@ -32,7 +32,7 @@ class Format(Protocol):
 
 
 class PictureFormat(Format, Protocol):
-    """A format that may name a picture without its suffix, or has a file for each picture."""
+    """A format with a file for each picture, whose name says which."""
 
     PER_PICTURE: bool
 
