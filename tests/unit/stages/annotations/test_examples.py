@@ -108,6 +108,15 @@ def test_crowds_alone_are_refused(folder: Path) -> None:
         examined(folder, Record("p.png", (crowd,)))
 
 
+def test_crowds_are_told_of(folder: Path) -> None:
+    crowd = Region("region 2", "kite", (geometry.rectangle(4, 6, 10, 8),), crowd=True)
+    examples, warnings = examined(folder, Record("p.png", (box(9, 6, 10, 8), crowd)))
+    assert [each.crowd for each in examples[0].annotations] == [False, True]
+    (warning,) = warnings
+    assert warning.startswith("marked as a crowd (iscrowd), so it is not learnt")
+    assert warning.endswith("a.json, p.png, region 2")
+
+
 def test_name_that_is_found_by_its_end_is_warned_of(folder: Path) -> None:
     examples, warnings = examined(folder, Record("images\\p.png", (box(4, 6, 10, 8),)))
     assert examples[0].name == "p.png"
