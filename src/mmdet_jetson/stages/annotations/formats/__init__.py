@@ -108,7 +108,8 @@ def _meant(name: str, path: Path) -> Optional[Defect]:
     if meant is None:
         return None
     kind = "folder" if path.is_dir() else "file"
+    of_folders = getattr(annotation_format(name), "PER_PICTURE", False)
     return Defect(
-        f"is a {FORMATS[meant]} {kind}, not a {FORMATS[name]} {kind}",
+        f"is a {FORMATS[meant]} {kind}, not a {FORMATS[name]} {kind if of_folders else 'file'}",
         f'set the dataset\'s format to "{meant}"',
     )

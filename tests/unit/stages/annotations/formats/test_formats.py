@@ -121,7 +121,8 @@ def test_an_export_of_another_tool_is_named_for_what_it_is(
     with pytest.raises(Defect) as caught:
         read_export(wrong, path, tmp_path)
     kind = "folder" if path.is_dir() else "file"
-    assert caught.value.what == f"is a {FORMATS[name]} {kind}, not a {FORMATS[wrong]} {kind}"
+    wanted = kind if wrong in {"yolo", "voc", "labelme"} else "file"
+    assert caught.value.what == f"is a {FORMATS[name]} {kind}, not a {FORMATS[wrong]} {wanted}"
     assert f'format to "{name}"' in caught.value.hint
 
 
