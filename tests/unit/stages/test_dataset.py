@@ -80,7 +80,8 @@ def test_artifact_has_exactly_its_files(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     result, output = convert(tmp_path, folder)
     assert set(digests(output)) == {
-        "train.json", "val.json", "summary.json", "train/a.png", "val/b.png",
+        "train.json", "val.json", "summary.json", "glance.json", "page.html",
+        "train/a.png", "val/b.png",
     }  # fmt: skip
     assert (output / "train/a.png").read_bytes() == (folder / "train/a.png").read_bytes()
     expected: CocoFile = {
@@ -336,6 +337,7 @@ SMALL = DatasetParameters(
     train=None,
     val=None,
     drawn=DrawnPictures(train=12, val=4, size=(96, 64), seed=5),
+    input_size=(96, 64),
 )
 
 BAD_SETTINGS = {
