@@ -116,7 +116,7 @@ def _size_chart(bands: Sequence[Tuple[str, SizeBand]]) -> Optional[Markup]:
     return draw_bars(
         BarChart(
             "AP by the size of objects",
-            "side at the network's input",
+            "side at the input",
             "average precision (0 to 1)",
             [f"{name} ({band.objects})" for name, band in there],
             series,
