@@ -31,6 +31,7 @@ from mmdet_jetson.stages.annotations.glance import FILE as GLANCE
 from mmdet_jetson.stages.annotations.glance import Glance, Looked, glance_at
 from mmdet_jetson.stages.annotations.grouping import groups_of
 from mmdet_jetson.stages.annotations.near_duplicates import Pair, near_duplicates
+from mmdet_jetson.stages.annotations.picture_folder import PictureFolder, lost_link
 from mmdet_jetson.stages.annotations.records import Example, Labels, Record
 from mmdet_jetson.stages.annotations.remarks import per_class, remark, remark_duplicates
 from mmdet_jetson.stages.annotations.splitting import (
@@ -148,6 +149,13 @@ def _find(job: StageJob[DatasetParameters]) -> List[Split]:
 
 def _find_split(source: Path, name: str, location: SplitLocation, suffix: str) -> Split:
     pictures, annotations = source / location.pictures, source / location.annotations
+    link = lost_link(pictures)
+    if link is not None:
+        raise StageError(
+            f"the {name} split's pictures folder {location.pictures} is a file with the text "
+            f"{link}: a symbolic link to a folder that became text when it was copied",
+            f"make it a link again, such as by: ln -sfn {link} {location.pictures}",
+        )
     if not pictures.is_dir():
         folders = sorted(path.name for path in source.iterdir() if path.is_dir())
         raise StageError(
@@ -166,7 +174,9 @@ def _find_split(source: Path, name: str, location: SplitLocation, suffix: str) -
 def _read(split: Split, form: str, labels: Labels, findings: Findings) -> List[Record]:
     records: List[Record] = []
     with findings.at(split.shown):
-        records += read_annotations(form, split.annotations, split.shown, labels, findings)
+        records += read_annotations(
+            form, split.annotations, split.shown, labels, findings, pictures=split.pictures
+        )
     return records
 
 
@@ -235,7 +245,7 @@ def _warn_of_unlisted(examples: Mapping[Split, Sequence[Example]], findings: Fin
     # lists is not left out.
     folders = {split.pictures: split.name for split in examples}
     for folder, split_name in folders.items():
-        for name in pictures.PictureFolder(folder).unlisted(sources):
+        for name in PictureFolder(folder).unlisted(sources):
             findings.warn("left out, as no annotation file lists it", f"{split_name}, {name}")
 
 

@@ -245,7 +245,7 @@ def second_entry(folder: Path) -> None:
     noise(folder / "train/c.png", 7)
     save(
         folder / "train/via.json",
-        {"1": entry("a.png", region()), "2": entry("./a.png", region())},
+        {"1": entry("a.png", region()), "2": entry("./a.png", region(rect(20, 6)))},
     )
 
 
@@ -280,7 +280,7 @@ BAD_DATA: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no-area": (
         lambda folder: relabel(folder, entry("a.png", region(polygon((1, 1), (5, 5), (9, 9))))),
-        "train/via.json, a.png, region 1: the region has no area",
+        "train/via.json: all objects of the train split are left out: left out, as it has no area",
     ),
     "two-classes-for-one-outline": (
         lambda folder: relabel(folder, entry("a.png", region(), region(label="kite"))),
@@ -372,7 +372,7 @@ def test_bad_setting_is_one_sentence_with_a_hint(
 
 def test_many_defects_are_named_in_one_run(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
-    relabel(folder, entry("a.png", region(label="x"), region(rect(width=0))), entry("c.png"))
+    relabel(folder, entry("a.png", region(label="x"), region(rect(width="x"))), entry("c.png"))
     relabel(folder, entry("b.png", region(label="x")), split="val")
     with pytest.raises(StageError) as caught:
         convert(tmp_path, folder)
