@@ -47,10 +47,17 @@ from mmdet_jetson.stages import dataset
 from mmdet_jetson.stages.annotations.coco_file import CocoFile, read_split
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.reporting import dataset_glance
 
 ROOT = Path(__file__).resolve().parents[3]
 MIRROR = Path(os.environ.get("MMDET_JETSON_TEST_MIRROR", ROOT.parent / "shared/mirror"))
 BALLOONS = MIRROR / "balloon_dataset.zip"
+
+
+@pytest.fixture(autouse=True)
+def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts take longer than all the rest, and are tested with the page."""
+    monkeypatch.setattr(dataset_glance, "glance_charts", lambda _: [])
 
 
 def made(output: Path, split: str = "train") -> CocoFile:
