@@ -10,7 +10,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -27,15 +27,24 @@ from mmdet_jetson.stages.annotations.coco_writing import to_coco
 from mmdet_jetson.stages.annotations.examples import WORKERS, Split, compare, examine
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.formats import annotation_format, read_annotations
+from mmdet_jetson.stages.annotations.glance import FILE as GLANCE
+from mmdet_jetson.stages.annotations.glance import Glance, Looked, glance_at
 from mmdet_jetson.stages.annotations.grouping import groups_of
 from mmdet_jetson.stages.annotations.near_duplicates import Pair, near_duplicates
 from mmdet_jetson.stages.annotations.picture_folder import PictureFolder, lost_link
 from mmdet_jetson.stages.annotations.records import Example, Labels, Record
 from mmdet_jetson.stages.annotations.remarks import per_class, remark, remark_duplicates
-from mmdet_jetson.stages.annotations.splitting import Wanted, check_fraction, divide, warn_of_split
+from mmdet_jetson.stages.annotations.splitting import (
+    SplitRecord,
+    Wanted,
+    check_fraction,
+    divide,
+    warn_of_split,
+)
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob, main
+from mmdet_jetson.stages.reporting import dataset_page
 
 SPLITS = ("train", "val")
 
@@ -60,8 +69,9 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     findings.raise_defects()
     listed = [example for made in examples.values() for example in made]
     pairs = near_duplicates([example.fingerprint for example in listed])
+    record = None
     if job.parameters.split is not None:
-        examples = _divide(job, splits[0], listed, pairs, findings)
+        examples, record = _divide(job, splits[0], listed, pairs, findings)
     _warn_of_unlisted(examples, findings)
     named = {split.name: made for split, made in examples.items()}
     placed = {id(example): name for name, made in named.items() for example in made}
@@ -69,7 +79,9 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     remark(named, labels.classes, job.parameters.input_size, findings)
     for name, made in named.items():
         _write(job.output, name, made, labels.classes, advance)
-    return _finish(job.output, examples, labels.classes, findings.warnings())
+    looked = Looked(listed, [placed[id(each)] for each in listed], pairs)
+    glance = glance_at(looked, labels.classes, job.parameters.input_size)
+    return _finish(job.output, named, glance, record, findings.warnings())
 
 
 def _labels(parameters: DatasetParameters) -> Labels:
@@ -210,20 +222,20 @@ def _divide(
     examples: Sequence[Example],
     pairs: Sequence[Pair],
     findings: Findings,
-) -> Dict[Split, List[Example]]:
-    """Make two splits of one, and write down how."""
+) -> Tuple[Dict[Split, List[Example]], SplitRecord]:
+    """Make two splits of one, and say how."""
     wanted = job.parameters
     groups = groups_of(examples, wanted.group, pairs, findings)
     split = Wanted(wanted.split or 0, wanted.split_seed, wanted.group)
     validates, record = divide(examples, groups, split)
     warn_of_split(record, findings)
-    write_record(job.output / "split.json", record)
-    return {
+    made = {
         replace(whole, name=name): [
             each for each, held in zip(examples, validates) if held is (name == "val")
         ]
         for name in SPLITS
     }
+    return made, record
 
 
 def _warn_of_unlisted(examples: Mapping[Split, Sequence[Example]], findings: Findings) -> None:
@@ -256,21 +268,27 @@ def _write(
 
 def _finish(
     output: Path,
-    examples: Mapping[Split, Sequence[Example]],
-    classes: Sequence[str],
+    examples: Mapping[str, Sequence[Example]],
+    glance: Glance,
+    record: Optional[SplitRecord],
     warnings: List[str],
 ) -> Result:
-    """Write the summary and say the same to the runtime."""
+    """Write the summary and the page, and say the same to the runtime."""
     splits = {
-        split.name: SplitSummary(
+        name: SplitSummary(
             pictures=len(made),
             annotations=sum(len(example.annotations) for example in made),
-            per_class=per_class(made, classes),
+            per_class=per_class(made, glance.classes),
         )
-        for split, made in examples.items()
+        for name, made in examples.items()
     }
-    summary = DatasetSummary(tuple(classes), splits, tuple(warnings))
+    summary = DatasetSummary(glance.classes, splits, tuple(warnings))
     write_record(output / "summary.json", summary)
+    write_record(output / GLANCE, glance)
+    if record:
+        write_record(output / "split.json", record)
+    page = dataset_page.render(summary, glance, record)
+    (output / dataset_page.FILE).write_text(page, encoding="utf-8")
     facts = {
         "python": platform.python_version(),
         "numpy": np.__version__,

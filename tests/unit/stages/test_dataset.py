@@ -47,10 +47,17 @@ from mmdet_jetson.stages import dataset
 from mmdet_jetson.stages.annotations.coco_file import CocoFile, read_split
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.reporting import dataset_glance
 
 ROOT = Path(__file__).resolve().parents[3]
 MIRROR = Path(os.environ.get("MMDET_JETSON_TEST_MIRROR", ROOT.parent / "shared/mirror"))
 BALLOONS = MIRROR / "balloon_dataset.zip"
+
+
+@pytest.fixture(autouse=True)
+def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts take longer than all the rest, and are tested with the page."""
+    monkeypatch.setattr(dataset_glance, "glance_charts", lambda _: [])
 
 
 def made(output: Path, split: str = "train") -> CocoFile:
@@ -80,7 +87,8 @@ def test_artifact_has_exactly_its_files(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     result, output = convert(tmp_path, folder)
     assert set(digests(output)) == {
-        "train.json", "val.json", "summary.json", "train/a.png", "val/b.png",
+        "train.json", "val.json", "summary.json", "glance.json", "page.html",
+        "train/a.png", "val/b.png",
     }  # fmt: skip
     assert (output / "train/a.png").read_bytes() == (folder / "train/a.png").read_bytes()
     expected: CocoFile = {
@@ -336,6 +344,7 @@ SMALL = DatasetParameters(
     train=None,
     val=None,
     drawn=DrawnPictures(train=12, val=4, size=(96, 64), seed=5),
+    input_size=(96, 64),
 )
 
 BAD_SETTINGS = {

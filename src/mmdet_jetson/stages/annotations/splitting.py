@@ -114,9 +114,13 @@ class _Dealer:
         self.validation: Set[int] = set()
         self._shares = shares
         self._unit = fraction.denominator
-        total = sum((each.shows for each in shares), Counter())
-        self._demand = {label: count * fraction.numerator for label, count in total.items()}
-        self._target = sum(each.size for each in shares) * fraction.numerator
+        self._numerator = fraction.numerator
+        self._totals: Counts[str] = Counter()
+        for each in shares:
+            self._totals.update(each.shows)
+        self._pictures = sum(each.size for each in shares)
+        self._demand = {label: count * self._numerator for label, count in self._totals.items()}
+        self._target = self._pictures * self._numerator
         self._room = self._target
 
     def deal(self) -> None:
@@ -130,10 +134,41 @@ class _Dealer:
                     self._take(share)
                 del remaining[share.index]
             self._see_to_both(label)
+        self._improve()
         if not self.validation:
             self._take(min(self._shares, key=_smallest))
         if len(self.validation) == len(self._shares):
             self._give_back(min(self._shares, key=_smallest))
+
+    def _improve(self) -> None:
+        """Move single groups over where that brings classes and pictures nearer to their shares.
+
+        A class that few groups show may have decided on all of them, and left the rest out.
+        """
+        for share in sorted(self._shares, key=lambda each: each.rank):
+            inside = share.index in self.validation
+            if self._gain(share, -1 if inside else 1) > 0 and not self._empties(share, inside):
+                if inside:
+                    self._give_back(share)
+                else:
+                    self._take(share)
+
+    def _gain(self, share: _Share, sign: int) -> Fraction:
+        """How much nearer to their shares all are, each in parts of its total, after a move."""
+        gain = Fraction(_nearer(self._room, sign * self._unit * share.size), self._pictures)
+        for label, count in share.shows.items():
+            moved = _nearer(self._demand[label], sign * self._unit * count)
+            gain += Fraction(moved, self._totals[label])
+        return gain
+
+    def _empties(self, share: _Share, inside: bool) -> bool:
+        """Whether a class would be in one split only after the move."""
+        for label, count in share.shows.items():
+            within = self._totals[label] * self._numerator - self._demand[label]
+            here = within if inside else self._totals[label] * self._unit - within
+            if here <= count * self._unit:
+                return True
+        return False
 
     def _is_wanted(self, share: _Share, label: str) -> bool:
         """Whether the validation split is nearer to its shares with it than without."""
@@ -165,6 +200,11 @@ class _Dealer:
                 self._take(share)
         elif len(inside) == len(having):
             self._give_back(min(inside, key=_smallest))
+
+
+def _nearer(demand: int, given: int) -> int:
+    """How much nearer to nothing a demand is once that was given."""
+    return abs(demand) - abs(demand - given)
 
 
 def _rarest(shares: Sequence[_Share]) -> str:
