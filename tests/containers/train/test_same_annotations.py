@@ -56,7 +56,7 @@ def _trained_on(file: Path) -> list[tuple[str, bool, list[float]]]:
         lazy_init=True,
     )
     (picture,) = dataset.load_data_list()
-    names = {index: name for index, name in enumerate(_order(file))}
+    names = dict(enumerate(_order(file)))
     return [
         (names[each["bbox_label"]], bool(each["ignore_flag"]), list(each["bbox"]))
         for each in picture["instances"]
