@@ -116,10 +116,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def examined(folder: Path, form: str, labels: Labels) -> tuple[list[Example], Findings]:
     split = Split("train", folder, folder / "file.json", "file.json")
     findings = Findings()
+    examples: list[Example] = []
     with findings.at(split.shown):
         records = read_annotations(form, split.annotations, split.shown, labels, findings)
-        return examine(split, records, findings, lambda: None), findings
-    return [], findings
+        examples += examine(split, records, findings, lambda: None)
+    return examples, findings
 
 
 def left_out(findings: Findings) -> int:
