@@ -47,9 +47,7 @@ def test_a_class_in_no_split_and_one_in_one_split_only() -> None:
 def test_shares_of_a_class_that_differ_strongly() -> None:
     train = [example(*[item()] * 90, *[item("bus")] * 10)]
     (warning,) = remarks(train, [example(*[item()] * 5, *[item("bus")] * 25)])
-    assert warning.startswith(
-        "a class has very different shares of the objects of the splits: car"
-    )
+    assert warning.startswith("a class has very different shares of the objects of the splits: car")
     assert warning.endswith("; bus (10 of 100 in train, 25 of 30 in val)")
     assert remarks(train, [example(*[item()] * 27, *[item("bus")] * 3)]) == []
     assert remarks(train, [example(item(), item("bus"))]) == []

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -148,7 +149,7 @@ def test_another_process_with_other_hashes_gives_the_same_split() -> None:
     here = [sorted(choose_validation(*drawn(seed), 0.2, seed)) for seed in range(20)]
     for hashes in ("1", "77"):
         ran = subprocess.run(
-            [sys.executable, "-c", CODE, os.path.dirname(__file__)],
+            [sys.executable, "-c", CODE, str(Path(__file__).parent)],
             env={**os.environ, "PYTHONHASHSEED": hashes},
             capture_output=True,
             text=True,
