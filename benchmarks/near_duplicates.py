@@ -150,9 +150,9 @@ def print_fixed() -> None:
 
 
 def print_times(pictures: Sequence[Picture]) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     known = [look(each) for each in pictures]
-    each = (time.perf_counter() - start) / len(pictures)
+    each = (time.process_time() - start) / len(pictures)
     random = np.random.default_rng(0)
     drawn_from = [known[index] for index in random.integers(0, len(known), MANY // 10)]
     others = [
@@ -163,13 +163,13 @@ def print_times(pictures: Sequence[Picture]) -> None:
             strict=True,
         )
     ]
-    start = time.perf_counter()
+    start = time.process_time()
     pairs = near_duplicates([*drawn_from, *others])
-    took = time.perf_counter() - start
+    took = time.process_time() - start
     print(
         f"\nA fingerprint: {1000 * each:.1f} ms a picture. {MANY:,} pictures, {len(pairs):,} pairs"
     )
-    print(f"of them near-duplicates: {took:.1f} s.")
+    print(f"of them near-duplicates: {took:.1f} s. Processor time.")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from mmdet_jetson.stages.annotations.fingerprints import BITS, SIDE, Fingerprint
 
 HASH_DISTANCE = 16
 """Bits of 64 in which the hashes of a candidate differ at most."""
-CELL_DIFFERENCE = 32
+CELL_DIFFERENCE = 40
 """How far a part may be from those beside it in the other picture, in 1/32 standard deviations."""
 MOST_CANDIDATES = 20
 """Candidates a picture on average: where there are more, fewer bits may differ."""
