@@ -193,8 +193,9 @@ def _grouped(shapes: Sequence[_Shape], picture: Place) -> List[Region]:
         first = members[0]
         with picture.inside(first.where).checked():
             if len(members) > 1 and any(member.outline is None for member in members):
+                others = ", ".join(member.where for member in members[1:])
                 raise Defect(
-                    f"its group joins {len(members)} shapes, of which one is a mask",
+                    f"its group joins it with {others}, and one of these is a mask",
                     "export the object as polygons, or as one mask",
                 )
             outlines = tuple(m.outline for m in members if m.outline is not None)

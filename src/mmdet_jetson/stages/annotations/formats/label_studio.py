@@ -199,6 +199,8 @@ def _size(raw: _Json) -> Optional[Tuple[int, int]]:
     if all(raw.get(key) is None for key in keys):
         return None
     width, height = (positive(raw.get(key), key) for key in keys)
+    if not (width.is_integer() and height.is_integer()):
+        raise Defect(f"its picture has {width:g} × {height:g} pixels", _HINT)
     return int(width), int(height)
 
 

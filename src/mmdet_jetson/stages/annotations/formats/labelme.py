@@ -235,8 +235,9 @@ def _region(members: Sequence[_Shape]) -> Region:
     if first.mask is None and len(outlines) == len(members):
         return Region(first.where, first.label, outlines)
     if len(members) > 1:
+        others = ", ".join(shape.where for shape in members[1:])
         raise Defect(
-            f"its group_id {first.group} joins {len(members)} shapes of which one is a mask",
+            f"its group_id joins it with {others}, and one of these is a mask",
             "draw the object as one mask, or as polygons",
         )
     return Region(first.where, first.label, mask=first.mask)

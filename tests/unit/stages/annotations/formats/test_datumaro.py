@@ -104,7 +104,7 @@ def test_a_bad_annotation_is_one_sentence_with_its_place(
 def test_a_group_of_masks_is_one_sentence(tmp_path: Path) -> None:
     mask = shape("mask", rle={"counts": "PPYo1", "size": [HEIGHT, WIDTH]}, group=4)
     _, findings = saved(tmp_path, datumaro(mask, mask))
-    assert "its group joins 2 shapes, of which one is a mask" in findings.said()
+    assert "its group joins it with annotation 2, and one of these is a mask" in findings.said()
 
 
 BAD_FILES: dict[str, tuple[object, str]] = {

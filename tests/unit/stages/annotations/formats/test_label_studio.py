@@ -187,6 +187,7 @@ BAD: dict[str, tuple[object, str]] = {
     "point-short": (result("polygonlabels", points=[[1]]), "does not have two coordinates"),
     "radius": (result("ellipselabels", **{**ELLIPSE, "radiusX": -1}), "its radii are -0.4"),
     "width-0": ({**result(), "original_width": 0}, "original_width is 0, it must be above 0"),
+    "half-a-pixel": ({**result(), "original_width": 0.5}, "its picture has 0.5 × 30 pixels"),
     "width-only": ({**result(), "original_height": None}, "original_height is missing"),
     "turned": ({**result(), "image_rotation": 90}, "a picture that was turned in Label Studio"),
     "turned-sizeless": (

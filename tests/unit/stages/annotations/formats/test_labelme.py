@@ -149,7 +149,7 @@ def test_a_bad_shape_is_one_sentence_with_its_place(
 def test_a_group_of_a_mask_and_a_polygon_is_one_sentence(tmp_path: Path) -> None:
     mask = shape("mask", [[5, 7], [7, 9]], mask=png(np.ones((3, 3), np.uint8)), group_id=1)
     _, said = only(tmp_path, shape(group_id=1), mask)
-    assert "its group_id 1 joins 2 shapes of which one is a mask" in said
+    assert "shape 1: its group_id joins it with shape 2, and one of these is a mask" in said
 
 
 BAD_FILES: dict[str, tuple[Json, str]] = {

@@ -138,14 +138,14 @@ def mutated_json(content: object, chance: random.Random) -> object:
             elif kind == 1:
                 inside[chance.choice(["x", "label", "type"])] = inside[key]
             else:
-                inside[key] = chance.choice(ODD)
+                inside[key] = copy.deepcopy(chance.choice(ODD))
         elif isinstance(inside, list) and isinstance(key, int):
             if kind == 0:
                 inside.pop(key)
             elif kind == 1:
                 inside.insert(key, copy.deepcopy(inside[key]))
             else:
-                inside[key] = chance.choice(ODD)
+                inside[key] = copy.deepcopy(chance.choice(ODD))
     return content
 
 
@@ -263,7 +263,7 @@ def sentences(findings: Noted) -> list[str]:
     """The places of what leaves something out: defects, and warnings of objects or tasks."""
     about = ("left out", "listed twice")
     noted = [w for topic, w in findings.noted if OBJECT.search(w) or topic.startswith(about)]
-    return [defect.where for defect in findings.defects] + noted
+    return [f"{defect.where}: {defect.what}" for defect in findings.defects] + noted
 
 
 def assert_told(defect: Defect) -> None:

@@ -50,11 +50,24 @@ def test_the_whole_picture_is_the_whole_picture_of_every_writer(tmp_path: Path) 
         assert corners(records[0]) == [(0, 0), (40, 0), (40, 30), (0, 30)]
 
 
-def test_a_coordinate_of_0_cannot_count_from_1(tmp_path: Path) -> None:
-    objects = voc_object(box=(0, 3, 8, 9)), voc_object(box=(4, 6, 14, 14))
-    records, findings = read("voc", folder(tmp_path, a=voc(*objects, database="mine")), tmp_path)
-    assert corners(records[0], 1) == list(BOX)
-    assert "edges counted from 0" in findings.said()
+@pytest.mark.parametrize("edge", ["0", "3.5"])
+def test_one_coordinate_tells_of_all_files_that_name_no_writer(tmp_path: Path, edge: str) -> None:
+    files = {
+        "a": voc(voc_object(), database=""),
+        "b": voc(voc_object(box=(edge, 3, 8, 9)), database=""),
+        "c": voc(voc_object(box=(5, 7, 15, 15)), database=ROBOFLOW),
+    }
+    records, findings = read("voc", folder(tmp_path, **files), tmp_path)
+    assert corners(records[0]) == corners(records[2]) == list(BOX)
+    assert [where for topic, where in findings.noted if "counted from 0" in topic] == [
+        "labels/a.xml", "labels/b.xml",
+    ]  # fmt: skip
+
+
+def test_the_folder_of_voc_tells_where_no_database_does(tmp_path: Path) -> None:
+    text = voc(voc_object(box=(5, 7, 14, 14)), database="").replace("images</f", "VOC2012</f")
+    records, _ = read("voc", folder(tmp_path, a=text), tmp_path)
+    assert corners(records[0]) == list(BOX)
 
 
 def test_difficult_objects_are_ignored_as_crowds_with_a_count(tmp_path: Path) -> None:
