@@ -115,7 +115,7 @@ def test_results_without_area_are_left_out_with_a_warning(tmp_path: Path) -> Non
     records, findings = saved(tmp_path, task(point, result(), choice, relation))
     assert len(records[0].regions) == 1
     assert findings.warnings() == [
-        f"a {kind} was left out, as it has no area: project.json, {records[0].name}, result {index}"
+        f"left out, as its type {kind} has no area: project.json, {records[0].name}, result {index}"
         for kind, index in (("keypointlabels", 1), ("choices", 3), ("relation", 4))
     ]
 
