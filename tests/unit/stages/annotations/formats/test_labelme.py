@@ -52,7 +52,12 @@ def test_corners_are_as_they_stand(tmp_path: Path, kind: str, points: object) ->
 
 def test_version_3_has_no_types_and_no_size(tmp_path: Path) -> None:
     old = {"label": "kite", "line_color": None, "fill_color": None, "points": BOX}
-    content = {"version": "3.2.1", "shapes": [old], "imagePath": "a.png", "imageData": "x" * 9}
+    content: Json = {
+        "version": "3.2.1",
+        "shapes": [old],
+        "imagePath": "a.png",
+        "imageData": "x" * 9,
+    }
     records, findings = read("labelme", folder(tmp_path, a=content), tmp_path)
     assert corners(records[0]) == list(BOX)
     assert (records[0].size, findings.said()) == (None, "")
