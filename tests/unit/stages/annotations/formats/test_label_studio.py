@@ -94,8 +94,11 @@ def test_pictures_are_named_as_label_studio_names_them(tmp_path: Path) -> None:
 
 
 def test_the_picture_is_the_only_one_of_the_data(tmp_path: Path) -> None:
-    made = task(result(), data={"photo": "a.png", "text": "hello", "n": 3})
-    assert saved(tmp_path, made)[0][0].name == "a.png"
+    made = task(result(), data={"photo": "a.png", "video": "walk", "n": 3, "list": []})
+    record = saved(tmp_path, made)[0][0]
+    assert (record.name, record.keys) == ("a.png", {"video": "walk", "n": "3"})
+    small = {**small_task(), "video": "walk"}
+    assert saved(tmp_path, small)[0][0].keys == {"video": "walk"}
 
 
 def test_labels_and_attributes_beside_a_region_belong_to_it(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from mmdet_jetson.stages.annotations.examples import Split, examine
 from mmdet_jetson.stages.annotations.findings import Defect
 from mmdet_jetson.stages.annotations.records import Record
 
-COUNT = int(os.environ.get("MMDET_JETSON_TEST_MUTATIONS", "250"))
+COUNT = int(os.environ.get("MMDET_JETSON_TEST_MUTATIONS", "100"))
 FLAT = [value for point in BOX for value in point]
 OBJECT = re.compile(
     r"(?:object|line|shape|result|annotation|box|polygon|ellipse|mask|points) \d+(?=$|, |:)"
