@@ -125,19 +125,21 @@ def class_of(text: str, labels: Labels, findings: Findings, where: str) -> Optio
     if labels.others == IGNORE and meant.lower() not in map(str.lower, labels.classes):
         findings.tally("left out, as their classes are none of the dataset's", meant, where)
         return None
-    raise Defect(f"unknown class {_quoted(meant)}", _hint(meant, labels.classes))
+    raise Defect(f"unknown class {_quoted(meant)}", _hint(meant, labels))
 
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def _hint(name: str, classes: Sequence[str]) -> str:
-    by_lowercase = {known.lower(): known for known in classes}
+def _hint(name: str, labels: Labels) -> str:
+    by_lowercase = {known.lower(): known for known in labels.classes}
     near = difflib.get_close_matches(name.lower(), by_lowercase, n=1, cutoff=0.5)
     if near:
         meant = by_lowercase[near[0]]
         first = f'the nearest class is "{meant}"; rename = {{ "{name}" = "{meant}" }} reads it so'
     else:
-        first = f"the classes are: {', '.join(classes)}; correct it or add it to them"
+        first = f"the classes are: {', '.join(labels.classes)}; correct it or add it to them"
+    if labels.others == IGNORE:
+        return first
     return f'{first}, and others = "{IGNORE}" in [dataset] leaves out what is none of the classes'

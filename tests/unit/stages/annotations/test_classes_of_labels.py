@@ -33,6 +33,7 @@ def test_name_that_differs_in_case_is_refused_with_what_to_set(labels: Labels) -
     with pytest.raises(Defect, match='unknown class "Car"') as caught:
         class_of("Car", labels, Findings(), "a.json")
     assert 'rename = { "Car" = "car" } reads it so' in caught.value.hint
+    assert ("leaves out" in caught.value.hint) is (labels is LABELS)
 
 
 def test_unknown_name_says_what_to_set() -> None:
