@@ -69,7 +69,7 @@ class Drawn(Section, frozen=True):
 
 
 class Dataset(Section, frozen=True):
-    """What to learn from: a source in VIA or COCO format, or pictures that we draw."""
+    """What to learn from: a source in one of the annotation formats, or pictures that we draw."""
 
     classes: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)]
     format: str = "via"

@@ -121,7 +121,7 @@ def _shape(raw: object, classes: Sequence[object], place: Place) -> Optional[_Sh
         raise Defect("the annotation is not an object of JSON", _HINT)
     kind = raw.get("type")
     if kind in _NO_AREA:
-        place.warn(f"a {kind} was left out, as it has no area")
+        place.warn(f"left out, as its type {kind} has no area")
         return None
     if kind not in _WITH_AREA:
         raise Defect(f'the type "{str(kind)[:40]}" is not known', f"use {', '.join(_WITH_AREA)}")

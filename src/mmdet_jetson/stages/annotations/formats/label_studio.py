@@ -178,7 +178,7 @@ def _kind(raw: _Json, place: Place) -> Optional[str]:
     named = raw.get("type")
     shown = named if isinstance(named, str) and named else "result without a type"
     if shown.startswith(_NO_AREA):
-        place.warn(f"a {shown} was left out, as it has no area")
+        place.warn(f"left out, as its type {shown} has no area")
         return None
     value = raw.get("value")
     if not isinstance(value, dict):

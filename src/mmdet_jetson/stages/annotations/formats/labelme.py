@@ -119,7 +119,7 @@ def _shape(raw: object, size: Optional[Tuple[int, int]], place: Place) -> Option
     # Before shapes had types, all were polygons.
     kind = raw.get("shape_type") or "polygon"
     if kind in _NO_AREA:
-        place.warn(f"a {kind} was left out, as it has no area")
+        place.warn(f"left out, as its type {kind} has no area")
         return None
     named = place.class_of(label)
     points = _points(raw.get("points"))

@@ -1,5 +1,7 @@
 """Read Pascal VOC annotations: a folder of XML files, one a picture, or one such file.
 
+Of VOC's own layout, ``annotations`` may be a list such as ImageSets/Main/train.txt.
+
 What the numbers of a box mean depends on who wrote them, and the writer is told by ``database``:
 
 - VOC itself ("The VOC2007 Database"): pixels counted from 1, the last one included, so a box from
@@ -29,6 +31,8 @@ from mmdet_jetson.stages.annotations.safe_xml import numeral
 SUFFIX = ".xml"
 PER_PICTURE = True
 
+_LIST = ".txt"
+_SETS = "ImageSets"
 _EXPORT_HINT = "export the annotations in the format Pascal VOC"
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _ORIGINAL = re.compile(r"VOC\s?20\d\d")
@@ -49,11 +53,11 @@ def read(
         Defect: there are none, or a file by itself is not Pascal VOC's.
     """
     names, everywhere = OwnNames(pictures), Place(shown, labels, findings)
-    if not path.is_dir():
+    if path.is_file() and path.suffix.lower() != _LIST:
         root = _root(path)
         return [_record(root, path.name, names, _has_edges([root]), everywhere)]
     roots: List[Tuple[Element, str, Place]] = []
-    for file, name in files_below(path, SUFFIX):
+    for file, name in _listed(path) if path.is_file() else files_below(path, SUFFIX):
         place = replace(everywhere, shown=f"{shown}/{name}")
         with place.checked():
             roots.append((_root(file), name, place))
@@ -71,6 +75,25 @@ def recognises(path: Path) -> bool:
         return _root(files_below(path, SUFFIX)[0][0]).tag == "annotation"
     except Defect:
         return False
+
+
+def _listed(path: Path) -> List[Tuple[Path, str]]:
+    """The files that a list in ImageSets names, which lie in Annotations beside that."""
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Defect("cannot be read as a list of names", "save it as UTF-8") from error
+    above = [folder.parent for folder in path.parents if folder.name == _SETS]
+    names = [line.split()[0] for line in lines if line.strip()]
+    if not above or not names:
+        raise Defect(
+            "is no list of Pascal VOC, which has a name a line and lies in ImageSets",
+            "name the folder of XML files",
+        )
+    outside = [name for name in names if name.startswith("/") or ".." in name.split("/")]
+    if outside:
+        raise Defect(f'its name "{outside[0]}" points out of the dataset', "remove it")
+    return [(above[0] / "Annotations" / f"{name}{SUFFIX}", f"{name}{SUFFIX}") for name in names]
 
 
 def _root(path: Path) -> Element:

@@ -115,7 +115,7 @@ def test_results_without_area_are_left_out_with_a_warning(tmp_path: Path) -> Non
     records, findings = saved(tmp_path, task(point, result(), choice, relation))
     assert len(records[0].regions) == 1
     assert findings.warnings() == [
-        f"a {kind} was left out, as it has no area: project.json, {records[0].name}, result {index}"
+        f"left out, as its type {kind} has no area: project.json, {records[0].name}, result {index}"
         for kind, index in (("keypointlabels", 1), ("choices", 3), ("relation", 4))
     ]
 
@@ -129,14 +129,16 @@ def annotation(*results: object, **more: object) -> Json:
 
 
 def test_cancelled_annotations_do_not_count(tmp_path: Path) -> None:
-    cancelled = annotation(result(name="kite"), was_cancelled=True)
+    cancelled = annotation(result("rectanglelabels", "kite"), was_cancelled=True)
     records, _ = saved(tmp_path, with_annotations(cancelled, annotation(result())))
     assert [region.label for region in records[0].regions] == ["balloon"]
 
 
 def test_the_ground_truth_counts_where_several_annotated(tmp_path: Path) -> None:
     true = annotation(result(), ground_truth=True)
-    records, _ = saved(tmp_path, with_annotations(annotation(result(name="kite")), true))
+    records, _ = saved(
+        tmp_path, with_annotations(annotation(result("rectanglelabels", "kite")), true)
+    )
     assert [region.label for region in records[0].regions] == ["balloon"]
 
 
@@ -169,7 +171,7 @@ def test_results_without_a_size_are_read_where_none_is_needed(tmp_path: Path) ->
 BAD: dict[str, tuple[object, str]] = {
     "not-an-object": (5, "the result is not an object of JSON"),
     "no-value": ({"type": "rectanglelabels"}, "the result has no value"),
-    "class": (result(name="ballon"), 'unknown class "ballon"'),
+    "class": (result("rectanglelabels", "ballon"), 'unknown class "ballon"'),
     "no-label": ({**result(), "value": {**ELLIPSE}}, "the region has 0 labels, not one"),
     "two-labels": (
         {**result(), "value": {**ELLIPSE, "ellipselabels": ["kite", "balloon"]}},

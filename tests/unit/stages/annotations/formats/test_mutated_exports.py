@@ -35,7 +35,7 @@ from exports import (
     voc,
     voc_object,
 )
-from labelled import HEIGHT, WIDTH
+from labelled import HEIGHT, WIDTH, Json
 
 from mmdet_jetson.stages.annotations.examples import Split, examine
 from mmdet_jetson.stages.annotations.findings import Defect
@@ -75,7 +75,7 @@ def json_exports() -> dict[str, object]:
     other = datumaro(datumaro_shape(), path="b.png")["items"]
     assert isinstance(items, list)
     assert isinstance(other, list)
-    small = {**result()["value"], "original_width": WIDTH, "original_height": HEIGHT}  # type: ignore[dict-item]
+    small: Json = {**result()["value"], "original_width": WIDTH, "original_height": HEIGHT}  # type: ignore[dict-item]
     return {
         "labelme": labelme(
             shape(), shape("polygon", triangle, group_id=1), shape("polygon", BOX, group_id=1),

@@ -124,6 +124,31 @@ def test_one_file_is_read_alone_and_other_encodings_are(tmp_path: Path) -> None:
     assert not findings.defects
 
 
+def test_a_list_of_image_sets_names_the_files(tmp_path: Path) -> None:
+    files = {stem: voc(voc_object(), name=f"{stem}.png") for stem in "abc"}
+    folder(tmp_path, **files).rename(tmp_path / "Annotations")
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    path = tmp_path / "ImageSets/Main/train.txt"
+    path.write_text("a\nc  1\n\nabsent\n")
+    records, findings = read("voc", path, tmp_path)
+    assert [record.name for record in records] == ["a.png", "c.png"]
+    (defect,) = findings.defects
+    assert (defect.where, defect.what) == (
+        "ImageSets/Main/train.txt/absent.xml", "cannot be read (No such file or directory)",
+    )  # fmt: skip
+    path.write_text("../../../../etc/passwd\n")
+    with pytest.raises(Defect, match="points out of the dataset"):
+        read("voc", path, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe"])
+def test_a_list_of_nothing_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "train.txt").write_bytes(content)
+    (tmp_path / "images").mkdir()
+    with pytest.raises(Defect, match="list"):
+        read("voc", tmp_path / "train.txt", tmp_path)
+
+
 BAD = {
     "unknown-class": (voc_object(name="ballon"), 'unknown class "ballon"'),
     "no-name": (voc_object(name=""), "the object has no name"),
