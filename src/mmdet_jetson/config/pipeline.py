@@ -310,9 +310,9 @@ def _check_format(dataset: Dataset, path: Path) -> None:
     files, drawn = ("source", "train", "val"), ("drawn",)
     needed, senseless = (drawn, files) if dataset.format == DRAWN else (files, drawn)
     check_split(dataset, path)
-    if dataset.split is not None:
-        needed = tuple(field for field in needed if field != "val")
     for field in needed:
+        if field == "val" and dataset.split is not None:
+            continue
         if getattr(dataset, field) is None:
             raise ConfigError(f"{path}: dataset.{field}: needed for format {dataset.format!r}")
     for field in senseless:

@@ -93,7 +93,8 @@ def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     A cell is compared with what lies between the least and the most of the nine cells around it.
     The outermost cells are not compared: a slight crop takes them away.
     """
-    return np.maximum(_beyond(one, other), _beyond(other, one))
+    worst: np.ndarray = np.maximum(_beyond(one, other), _beyond(other, one))
+    return worst
 
 
 def has_other_object(one: np.ndarray, other: np.ndarray) -> np.ndarray:
