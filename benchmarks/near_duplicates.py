@@ -33,7 +33,7 @@ def scaled(factor: float) -> Callable[[Picture], Picture]:
 
 
 def decoded(data: np.ndarray) -> Picture:
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    picture: Picture | None = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert picture is not None
     return picture
 

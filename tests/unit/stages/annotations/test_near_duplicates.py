@@ -11,7 +11,7 @@ from mmdet_jetson.stages.annotations.fingerprints import Fingerprint, bit_signs,
 
 
 def decoded(data: np.ndarray) -> np.ndarray:
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    picture: np.ndarray | None = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert picture is not None
     return picture
 
@@ -112,7 +112,8 @@ def test_few_pictures_have_no_pairs() -> None:
 
 
 def test_pairs_are_in_the_order_of_indices_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near_duplicates, "_BLOCK", 3)
+    for name in ("_BLOCK", "_ROWS"):
+        monkeypatch.setattr(near_duplicates, name, 3)
     pairs = near_duplicates.near_duplicates([Fingerprint(0, bytes(1024))] * 8)
     assert [(each.first, each.second) for each in pairs] == [
         (one, other) for one in range(8) for other in range(one + 1, 8)
