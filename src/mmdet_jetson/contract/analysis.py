@@ -137,6 +137,18 @@ class Analysis:
     pictures: Tuple[PictureResult, ...]
     worst: Tuple[WorstPicture, ...]
 
+    @property
+    def reason(self) -> str:
+        """Why ``deploy`` is it: the end of a sentence, as in `Thresholds`."""
+        pictures = len(self.pictures)
+        over = f"over {pictures} validation picture{'' if pictures == 1 else 's'}"
+        if self.wished_precision is None:
+            return f"the best F1 {over}"
+        wished = f"a precision of {self.wished_precision:g}"
+        if self.together.wished is None:
+            return f"the best F1 {over}, where no threshold has {wished}"
+        return f"{wished} or more with the highest recall {over}"
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -150,3 +162,16 @@ class Thresholds:
     reason: str
     per_class: Mapping[str, OperatingPoint]
     evaluation: str = ""
+
+    @classmethod
+    def of(cls, analysis: Analysis, evaluation: str = "") -> Optional["Thresholds"]:
+        """Take them from an analysis; None where it has none to deploy.
+
+        A class has its own threshold by the same rule, or none where no detection of it is right.
+        """
+        if analysis.deploy is None:
+            return None
+        curves = analysis.per_class.items()
+        points = {name: curve.wished or curve.best_f1 for name, curve in curves}
+        per_class = {name: point for name, point in points.items() if point is not None}
+        return cls(analysis.deploy, analysis.reason, per_class, evaluation)
