@@ -14,7 +14,7 @@ from fused import fused_folder
 
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.stages.engine import run
-from mmdet_jetson.stages.engines.infer import drawings
+from mmdet_jetson.stages.engines.saving import drawings
 from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.engines.runner_file import bundled, write_runner
 from mmdet_jetson.stages.inference.preprocessing import read_picture
@@ -128,7 +128,7 @@ def test_a_drawing_that_cannot_be_written_is_one_sentence(tmp_path: Path, pictur
     done = python(engine / "infer.py", picture, "--into", "into", cwd=tmp_path)
 
     assert (done.returncode, "Traceback" in done.stderr) == (3, False)
-    assert done.stderr.startswith("error: --into into: File exists\n  try: ")
+    assert done.stderr.startswith("error: --save into: File exists\n  try: ")
 
 
 @pytest.mark.parametrize(
