@@ -86,9 +86,11 @@ class Flow:
 
     @property
     def hangs(self) -> bool:
-        """Whether reading has not come back: OpenCV waits for a camera or an address."""
-        self.read.thread.join(PATIENCE)
-        return self.read.thread.is_alive()
+        """Whether a thread has not come back, as one does not while OpenCV waits for a camera."""
+        threads = [self.read.thread, self.prepared.thread, self.results.thread]
+        for thread in threads:
+            thread.join(PATIENCE)
+        return any(thread.is_alive() for thread in threads)
 
     def summary(self) -> str:
         """Sum the call up."""

@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import traceback
 from io import TextIOWrapper
 from pathlib import Path
 from typing import List, Optional, Tuple, Union
@@ -22,7 +23,7 @@ FAILED = 3
 # What a shell gives for a program that a signal ended.
 BY_SIGNAL = 128
 # Said unless the user wants more: what goes wrong is told in a sentence of ours.
-QUIET = {"OPENCV_LOG_LEVEL": "ERROR", "OPENCV_FFMPEG_LOGLEVEL": "16", "OPENCV_VIDEOIO_DEBUG": "0"}
+QUIET = {"OPENCV_LOG_LEVEL": "ERROR", "OPENCV_FFMPEG_LOGLEVEL": "8", "OPENCV_VIDEOIO_DEBUG": "0"}
 EPILOG = f"""
 sources:
   a.jpg b.png, photos/     pictures, and folders of them at any depth ({" ".join(PICTURES)})
@@ -49,9 +50,6 @@ def main(folder: Path, arguments: Optional[List[str]] = None) -> None:
         _detect(folder, options)
     except StageError as error:
         sys.exit(_failed(error.message, error.hint))
-    except BrokenPipeError:  # as of "| head"
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(BY_SIGNAL + signal.SIGPIPE)
     except KeyboardInterrupt:
         sys.exit(BY_SIGNAL + signal.SIGINT)
     except ImportError as error:
@@ -86,28 +84,46 @@ def _detect(folder: Path, options: argparse.Namespace) -> None:
 
 
 def _run(flow: Flow) -> None:
-    """Run a call to its end, sum it up, and leave with the exit code that it has earned."""
-    code = 0
+    """Run a call, and leave with the exit code that it has earned."""
+    try:
+        code = _code(flow)
+    except BrokenPipeError:  # as of "| head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = BY_SIGNAL + signal.SIGPIPE
+    except KeyboardInterrupt:  # the second one
+        code = BY_SIGNAL + signal.SIGINT
+    except Exception:
+        if not flow.hangs:
+            raise
+        traceback.print_exc()
+        code = 1
+    if flow.hangs:  # inside OpenCV, on a camera or an address: Python would abort there
+        sys.stdout.flush()
+        os._exit(code)
+    if code:
+        sys.exit(code)
+
+
+def _code(flow: Flow) -> int:
+    """Run a call to its end, sum it up and give its exit code."""
+    problem: Optional[StageError] = None
     try:
         flow.run()
     except StageError as error:
-        code = _failed(error.message, error.hint)
+        problem = error
     telling, saving = flow.outputs.telling, flow.outputs.saving
     if telling.told > 1:
         note(flow.summary())
     if isinstance(saving, Video) and saving.written:
         note(f"{saving.written} frames in {saving.path}")
-    if telling.unread:
-        code = _failed(
+    if telling.unread and not problem:
+        problem = StageError(
             f"{telling.unread} of {telling.unread + telling.told} pictures could not be read",
             "the warnings name them",
         )
-    code = code or (BY_SIGNAL + flow.stopped_by if flow.stopped_by else 0)
-    if flow.hangs:  # OpenCV still waits for a camera or an address, and would have us wait, too
-        sys.stdout.flush()
-        os._exit(code)
-    if code:
-        sys.exit(code)
+    if problem:
+        return _failed(problem.message, problem.hint)
+    return BY_SIGNAL + flow.stopped_by if flow.stopped_by else 0
 
 
 def _saving(source: Source, options: argparse.Namespace) -> Optional[Union[Drawings, Video]]:

@@ -15,7 +15,7 @@ from mmdet_jetson.stages.errors import StageError
 if TYPE_CHECKING:
     import cv2
 
-FILE, CAMERA, ADDRESS, GSTREAMER = "file", "camera", "address", "GStreamer pipeline"
+FILE, CAMERA, ADDRESS, GSTREAMER = "video", "camera", "address", "GStreamer pipeline"
 # Who a camera's user is does not belong into what is printed.
 USER = re.compile(r"(?<=://)[^/@]*@")
 # What a video is written with where its source does not tell a rate, as some cameras do not.
@@ -26,7 +26,7 @@ HINTS = {
     FILE: "ffprobe tells what it holds; ffmpeg -i FILE -c:v libx264 out.mp4 converts it",
     CAMERA: "v4l2-ctl --list-devices names cameras; another program may use it, or the user is not "
     "in the group video",
-    ADDRESS: "try it in VLC or with ffplay from this machine: address, user and password, network",
+    ADDRESS: "open it in VLC or ffplay on this machine: address, user and password, network",
     GSTREAMER: "gst-launch-1.0 shows its errors; here it has to end in "
     "... ! videoconvert ! video/x-raw,format=BGR ! appsink",
 }
