@@ -71,14 +71,14 @@ def _detect(folder: Path, options: argparse.Namespace) -> None:
     saving = _saving(source, options)
     if saving:
         saving.check()
+    window = Window(all_of_them=isinstance(source, Pictures)) if options.show else None
+    if window:
+        window.open()
     detector = open_engine(folder)
     scores = _scores(folder, detector.classes, options)
     if isinstance(source, Pictures):
         for left_out in source.notes:
             note(left_out)
-    window = Window(all_of_them=isinstance(source, Pictures)) if options.show else None
-    if window:
-        window.open()
     telling = Telling(source, detector.classes, options.json)
     _run(Flow(source, Steps(detector, scores), Outputs(telling, saving, window)))
 

@@ -72,8 +72,8 @@ class Video:
         with writing(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _check_place(self.path)
-            read = Path(str(self.stream.place))
-            if self.stream.kind == FILE and self.path.exists() and self.path.samefile(read):
+            is_file = self.stream.kind == FILE and self.path.exists()
+            if is_file and self.path.samefile(str(self.stream.place)):
                 raise StageError(f"{self.path} is the video that is read", "name another file")
 
     def save(self, frame: Frame, drawn: np.ndarray) -> Path:

@@ -78,7 +78,7 @@ def _frame(numbered: Tuple[int, Path]) -> Frame:
     except StageError as error:
         return Frame(number, None, error)
     except (OSError, cv2.error) as error:  # a disk's own error; a picture too large for OpenCV
-        reason = error.strerror if isinstance(error, OSError) else error.err
+        reason = error.strerror if isinstance(error, OSError) else getattr(error, "err", error)
         return Frame(number, None, StageError(f"{path} cannot be read: {reason}", "leave it out"))
 
 
@@ -140,7 +140,10 @@ def _note(folder: Path, found: Sequence[Path], others: Sequence[Path]) -> Iterat
             f"names of pictures end in one of: {' '.join(PICTURES)}",
         )
     if others:
-        yield f"{folder}: {len(others)} files are no pictures and left out, as {example}"
+        count = (
+            "1 file is no picture" if len(others) == 1 else f"{len(others)} files are no pictures"
+        )
+        yield f"{folder}: {count} and left out, as {example}"
 
 
 def _in_folder(folder: Path, left_out: Optional[Path]) -> Tuple[List[Path], List[Path]]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FILE, CAMERA, ADDRESS, GSTREAMER = "video", "camera", "address", "GStreamer pipeline"
 # Who a camera's user is does not belong into what is printed.
 USER = re.compile(r"(?<=://)[^/@]*@")
+# A pipeline that begins with a file, whose length OpenCV may be unable to tell.
+RECORDED = re.compile(r"\b(?:multi)?filesrc\b|\bfile:")
 # What a video is written with where its source does not tell a rate, as some cameras do not.
 USUAL_RATE, HIGHEST_RATE = 25.0, 1000.0
 # A container tells its number of frames by its length only, or rounds it.
@@ -57,7 +59,7 @@ class Stream:
 
     def __init__(self, kind: str, place: Union[str, int], name: str) -> None:
         self.kind, self.place, self.name = kind, place, name
-        self.live = kind in (CAMERA, ADDRESS)
+        self.live = kind == CAMERA
         self.rate = USUAL_RATE
         self.length: Optional[int] = None
 
@@ -110,8 +112,13 @@ class Stream:
         if self.kind != CAMERA:
             # A camera has no length, nor has what an address or a pipeline gives of one.
             self.length = int(length) if isfinite(length) and length > 0 else None
-            self.live = self.kind != FILE and self.length is None
+            self.live = self.length is None and not self._is_recorded()
         return capture
+
+    def _is_recorded(self) -> bool:
+        return self.kind == FILE or bool(
+            self.kind == GSTREAMER and RECORDED.search(str(self.place))
+        )
 
     def _check_end(self, frames: int) -> None:
         """Tell a stream that broke from one that is over."""

@@ -22,8 +22,8 @@ class Threshold:
     def sentence(self, chosen: bool = False) -> str:
         """Say which one it is; ``chosen`` says that every class has its own."""
         if not chosen:
-            return f"threshold {self.score:.3g}: {self.reason}"
-        each = ", ".join(f"{name} {score:.3g}" for name, score in self.per_class.items())
+            return f"threshold {self.score:.7g}: {self.reason}"
+        each = ", ".join(f"{name} {score:.7g}" for name, score in self.per_class.items())
         return f"thresholds {each}: {self.reason}, for each class"
 
 

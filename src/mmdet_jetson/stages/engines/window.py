@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from queue import Empty, Queue
 from typing import Callable
 
@@ -32,9 +33,8 @@ class Window:
         """
         import cv2  # noqa: PLC0415
 
-        if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
-            # Qt would end the process.
-            raise StageError("--show: there is no display here (DISPLAY is not set)", WITHOUT)
+        if sys.platform == "linux":
+            _check_display()
         try:
             cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         except cv2.error as error:
@@ -85,3 +85,24 @@ class Window:
         import cv2  # noqa: PLC0415
 
         cv2.destroyAllWindows()
+
+
+def _check_display() -> None:
+    """Look whether a window can be opened, in a process of its own: without a display Qt aborts it.
+
+    Raises:
+        StageError: it cannot.
+    """
+    import cv2  # noqa: PLC0415
+
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not display:
+        raise StageError("--show: there is no display here (DISPLAY is not set)", WITHOUT)
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        with suppress(cv2.error):  # one without windows is told by whoever opens it
+            cv2.namedWindow(TITLE)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise StageError(f"--show: the display {display} cannot be reached", WITHOUT)
