@@ -1,12 +1,17 @@
-"""The threshold to deploy, out of evaluations: told at the end of a run, and put beside an engine."""
+"""The threshold to deploy, from evaluations: told after a run, and put beside an engine."""
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from rich.console import Console
 
 from mmdet_jetson.contract.analysis import ANALYSIS, THRESHOLDS, Analysis, Thresholds
 from mmdet_jetson.contract.records import ContractError, decode, write_record
+from mmdet_jetson.contract.report import DOCUMENTED
 from mmdet_jetson.files import disk_errors
 from mmdet_jetson.planning.stages import EVALUATE_ENGINE
+from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.store import Artifact, Store
 
 
@@ -61,18 +66,31 @@ def read_analysis(store: Store, evaluation: Artifact) -> Analysis:
     return decode(Analysis, content, ANALYSIS)
 
 
-def deploy_line(store: Store, evaluation: Artifact, what: str) -> str:
-    """Say in one line from which score on to deploy ``what``; "" where its evaluation does not."""
+def tell_thresholds(store: Store, made: Mapping[str, Artifact], steps: Iterable[Step]) -> None:
+    """Say of each target's engine that was evaluated from which score on to deploy it."""
+    for step in steps:
+        is_engine = step.stage is EVALUATE_ENGINE and step.subject != DOCUMENTED
+        line = deploy_line(store, made[step.name], step.subject) if is_engine else ""
+        if line:
+            Console().print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def deploy_line(store: Store, evaluation: Artifact, target: str) -> str:
+    """Say in one line from which score on to deploy; "" where the evaluation does not tell."""
     if not has_analysis(evaluation):
         return ""
     try:
         analysis = read_analysis(store, evaluation)
     except ContractError as error:
-        return f"threshold of {what}: unknown, since {error}"
+        return f"threshold of engine {target}: unknown, since {error}"
     point = analysis.deploy
     if point is None:
-        return f"threshold of {what}: none, no detection is right"
+        return f"threshold of engine {target}: none, no detection is right"
     return (
-        f"threshold of {what}: {point.threshold!r}, with precision {point.precision:.3f} and recall "
-        f"{point.recall:.3f}, {analysis.reason}"
+        f"threshold of engine {target}: {point.threshold!r}, {analysis.reason}: precision "
+        f"{_figure(point.precision)}, recall {_figure(point.recall)}"
     )
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

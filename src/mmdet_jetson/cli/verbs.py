@@ -17,7 +17,7 @@ from rich.console import Console
 from mmdet_jetson.cli import summary
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.cli.sharing import open_shared
-from mmdet_jetson.cli.thresholds import deploy_line
+from mmdet_jetson.cli.thresholds import tell_thresholds
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
 from mmdet_jetson.config.references import check_references, images_file
@@ -225,7 +225,7 @@ def run_pipeline(request: Request, command: str = "pipeline") -> None:
         page = summary.place_report(now.store, made[report.name], now.name)
         given = now.given.references if now.given else ()
         Console().print(summary.table(now.store, now.steps, made, page, given))
-        _tell_thresholds(now, made, now.steps)
+        tell_thresholds(now.store, made, now.steps)
         verdict = summary.read_verdict(now.store, made[report.name])
         for outcome, error in ((FAIL, GateFailed), (INCONCLUSIVE, NotProven)):
             if sentences := verdict.sentences(outcome):
@@ -276,20 +276,7 @@ def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> 
             highlight=False,
             soft_wrap=True,
         )
-    _tell_thresholds(now, made, goals)
-
-
-def _tell_thresholds(now: Session, made: Mapping[str, Artifact], steps: Sequence[Step]) -> None:
-    """Say of each engine that was evaluated from which score on to deploy it."""
-    evaluated = {
-        step.subject: made[step.name]
-        for step in steps
-        if step.stage is stages.EVALUATE_ENGINE and step.name in made
-    }
-    for target in filter(evaluated.__contains__, now.project.used_targets):
-        line = deploy_line(now.store, evaluated[target], f"engine {target}")
-        if line:
-            Console().print(line, highlight=False, markup=False, soft_wrap=True)
+    tell_thresholds(now.store, made, goals)
 
 
 def show_status(request: Request) -> None:

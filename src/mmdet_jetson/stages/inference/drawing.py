@@ -40,7 +40,19 @@ def draw(
     Returns:
         BGR, uint8, [height + legend, width, 3].
     """
-    canvas = np.ascontiguousarray(picture).copy()
+    canvas = draw_boxes(picture, detections, classes, truth)
+    legend = f"solid: {len(detections)} detected   dashed: {len(truth)} ground truth"
+    return np.vstack([canvas, Pen(canvas).legend(legend)])
+
+
+def draw_boxes(
+    picture: np.ndarray,
+    detections: Sequence[Detection],
+    classes: Sequence[str],
+    truth: Sequence[Detection] = (),
+) -> np.ndarray:
+    """Do the same without a legend: the copy is as large as the picture."""
+    canvas: np.ndarray = np.ascontiguousarray(picture).copy()
     pen = Pen(canvas)
     for real in truth:
         pen.dashed_box(real.box, colour_of(real.label))
@@ -51,8 +63,7 @@ def draw(
     for found in by_score:
         text = f"{classes[found.label]} {found.score:.2f}"
         pen.label(text, found.box, colour_of(found.label))
-    legend = f"solid: {len(detections)} detected   dashed: {len(truth)} ground truth"
-    return np.vstack([canvas, pen.legend(legend)])
+    return canvas
 
 
 def write_jpeg(path: Path, picture: np.ndarray, quality: int = 90) -> None:

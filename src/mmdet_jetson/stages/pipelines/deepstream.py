@@ -9,11 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
 
-from mmdet_jetson.contract.analysis import THRESHOLDS, Thresholds
-from mmdet_jetson.contract.records import ContractError, read_record
+from mmdet_jetson.stages.engines.thresholds import threshold_of
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.graph import DOCUMENTED, TENSOR
-from mmdet_jetson.stages.inference.passport import CHECKOUT
 from mmdet_jetson.stages.inference.pipeline_json import Triple
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.pipelines.deepstream_parser import (
@@ -26,8 +24,6 @@ from mmdet_jetson.stages.pipelines.deepstream_parser import (
 from mmdet_jetson.stages.pipelines.described_engine import DescribedEngine
 
 CONFIG, LABELS = "config_infer_primary.txt", "labels.txt"
-# What `infer.py` draws from on, too, where no evaluation names a threshold.
-LEAST_SCORE = 0.3
 # One factor for three channels is off by this share of each at most; networks that were trained
 # with the usual deviations stay at 0.011.
 LARGEST_SHARE = 0.05
@@ -187,23 +183,8 @@ def properties(
             "crop-objects-to-roi-boundary": 1,
             "output-tensor-meta": 0,
         },
-        "class-attrs-all": {"pre-cluster-threshold": repr(least_score(engine))},
+        "class-attrs-all": {"pre-cluster-threshold": repr(threshold_of(engine.folder).score)},
     }
-
-
-def least_score(engine: DescribedEngine) -> float:
-    """The threshold of ``thresholds.json`` beside the engine, else `LEAST_SCORE`.
-
-    Raises:
-        StageError: what lies there is no such file.
-    """
-    path = engine.folder / THRESHOLDS
-    if not path.exists():
-        return LEAST_SCORE
-    try:
-        return read_record(path, Thresholds).deploy.threshold
-    except ContractError as error:
-        raise StageError(f"{path} cannot be read: {error}", f"remove it, or {CHECKOUT}") from error
 
 
 def _for_whom(engine: DescribedEngine) -> str:
