@@ -54,13 +54,15 @@ def test_the_same_detections_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_the_threshold_to_deploy_is_the_wished_one(tmp_path: Path) -> None:
-    content, predictions = drawn_split(1)
-    analysis = analysed(tmp_path, content, predictions, Wish(0.3, otherwise=0.3))
+    objects: list[Object] = [ONE, (1, 1, (400, 300, 50, 50))]
+    found: list[Found] = [(1, 1, BOX, 0.9), (1, 2, BOX, 0.8), (1, 1, (400, 300, 50, 50), 0.7)]
+    analysis = by_hand(tmp_path, objects, found, Wish(0.9, otherwise=0.3))
     assert analysis.deploy == analysis.together.wished
     assert analysis.deploy is not None
-    assert analysis.threshold == analysis.deploy.threshold
-    assert analysis.reason == "a precision of 0.3 or more with the highest recall over 20 " \
-        "validation pictures"  # fmt: skip
+    assert analysis.threshold == analysis.deploy.threshold == 0.85
+    assert analysis.together.best_f1 is not None
+    assert analysis.together.best_f1.recall == 1
+    assert analysis.reason.startswith("a precision of 0.9 or more with the highest recall over 1")
     assert unmet(analysis) == []
 
 
