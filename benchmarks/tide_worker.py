@@ -5,14 +5,14 @@ It runs in a Python of its own: pip install tidecv numpy pycocotools opencv-pyth
 
 import json
 import sys
-from typing import Any, Dict, List
+from typing import Any
 
 from tidecv import TIDE
 from tidecv.data import Data
 from tidecv.errors.main_errors import FalsePositiveError
 
-Content = Dict[str, Any]
-Found = List[Dict[str, Any]]
+Content = dict[str, Any]
+Found = list[dict[str, Any]]
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def judged(content: Content, predictions: Found) -> "dict[str, list[float]]":
     objects = [each for each in content["annotations"] if not each.get("iscrowd")]
     own = {each["category_id"] for each in objects}
 
-    def mean(points: Any) -> float:  # noqa: ANN401 - tidecv has no types
+    def mean(points: Any) -> float:
         values = [points.objs[each].get_ap() for each in own if not points.objs[each].is_empty()]
         return sum(values) / len(values) if values else 0.0
 
