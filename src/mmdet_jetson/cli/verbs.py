@@ -14,6 +14,7 @@ import msgspec
 from invoke.exceptions import Exit
 from rich.console import Console
 
+from mmdet_jetson.bundles.beside import read_compared
 from mmdet_jetson.cli import summary
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.cli.sharing import open_shared
@@ -26,6 +27,7 @@ from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
 from mmdet_jetson.files import disk_errors
 from mmdet_jetson.planning import compatibility, explain, pipeline, stages
+from mmdet_jetson.planning.compared import with_compared
 from mmdet_jetson.planning.given import Given, plan_given, read_given
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.stages import DEPLOY
@@ -88,7 +90,8 @@ class Request:
     ``targets`` and ``precision`` replace those of the configuration. With ``for_device`` a Docker
     host that is named builds and measures engines, and does nothing else. ``onnx`` names an export
     to start from that was made elsewhere (`planning.given`). With ``push`` what is made goes to the
-    registry of the configuration.
+    registry of the configuration. ``compare`` are other runs of the store, which the report shows
+    beside this one.
     """
 
     config: str
@@ -99,6 +102,7 @@ class Request:
     for_device: bool = False
     onnx: str = ""
     push: bool = False
+    compare: Sequence[str] = ()
 
     @property
     def typed(self) -> str:
@@ -171,6 +175,9 @@ def session(request: Request) -> Iterator[Session]:
     inputs = Inputs(project, settings, display.bytes_fetched)
     steps = plan_given(project, inputs, given) if given else pipeline.plan(project, inputs)
     store = Store(settings.artifacts)
+    digests = settings.cache / "digests.sqlite"
+    compared = read_compared(store, request.compare, project.pipeline.name, digests)
+    steps = with_compared(steps, compared)
     choose = open_for_device if request.for_device else open_runtimes
     with open_shared(project, settings, store, display, push=request.push) as shared:
         runtimes = choose(request.runtime, settings, store, display.say)

@@ -173,7 +173,7 @@ def _grid(analysis: Analysis) -> Optional[Markup]:
         GridChart(
             "Confusion of all classes",
             "detected as class number (the last column: not found)",
-            "class number of the object (the last row: background)",
+            "class number (the last row: background)",
             [_shares(row) for row in analysis.confusion],
         )
     )

@@ -52,7 +52,10 @@ def read_training(checkpoint: Optional[Path]) -> Optional[Training]:
     path = checkpoint / "metrics.json" if checkpoint else None
     if path is None or not path.is_file():
         return None
-    training: Training = json.loads(path.read_text(encoding="utf-8"))
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    if "best" not in metrics:  # a checkpoint that was taken as it is
+        return None
+    training: Training = metrics
     return training
 
 
