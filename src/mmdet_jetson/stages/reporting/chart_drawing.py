@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_POINTS = 400
-_MOST_LETTERS = 32
+_MOST_LETTERS = 24
 _DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 3)))
 _MARKERS = ("o", "s", "^", "D", "v", "x")
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
@@ -171,7 +171,7 @@ def _square(column: int, row: int) -> List[Point]:
 def _legend(axes: "Axes", names: Sequence[str], width: float) -> None:
     """Name the series above the chart, in as many columns as there is room for."""
     longest = max(len(_short(name)) for name in names)
-    columns = max(1, min(3, int(width / (0.6 + 0.085 * longest))))
+    columns = max(1, min(3, int(width / (0.45 + 0.078 * longest))))
     axes.figure.legend(loc="outside upper left", ncols=columns, borderpad=0, handlelength=2.4)
 
 

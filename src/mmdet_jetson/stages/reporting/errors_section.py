@@ -135,7 +135,7 @@ def _chart(types: Sequence[ErrorType]) -> Optional[Markup]:
             "AP50 that mending them all would add (0 to 1)",
             [each.name for each in types],
             {"AP50 lost": [each.lost for each in types]},
-            width=6.4,
+            width=5.0,
         )
     )
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from mmdet_jetson.contract.analysis import WORST, PictureResult
 from mmdet_jetson.stages.reporting.album import Album
 from mmdet_jetson.stages.reporting.analysed import Analysed
+from mmdet_jetson.stages.reporting.page_text import count
 
 ROWS_SHOWN = 50
 MOST_ROWS = 20_000
@@ -35,6 +36,19 @@ class Drawing:
     uri: Optional[str]
     row: Optional[int]
     result: Optional[PictureResult]
+
+    @property
+    def told(self) -> str:
+        """What happened on it, without what did not."""
+        if self.result is None:
+            return ""
+        counted = (
+            (self.result.false_alarms, "false alarm", "false alarms"),
+            (self.result.misses, "miss", "misses"),
+            (self.result.wrong_class, "of a wrong class", "of a wrong class"),
+        )
+        wrong = [count(number, noun, nouns) for number, noun, nouns in counted if number]
+        return ", ".join([f"{self.result.right} of {self.result.objects} right", *wrong])
 
 
 Gallery = Tuple[str, Tuple[Drawing, ...], Tuple[Drawing, ...]]
