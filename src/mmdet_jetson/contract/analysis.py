@@ -85,9 +85,9 @@ class PictureResult:
     """What happened on a picture at the threshold to deploy.
 
     ``wrong_class`` are detections that cover an object of another class that no right one found;
-    neither they nor these objects count as false alarms or misses, so that ``objects`` is the sum of
-    ``right``, ``misses`` and ``wrong_class``. ``lost`` is how much AP50, between 0 and 1, would rise
-    if exactly the objects of this picture were detected, before all else.
+    neither they nor these objects count as false alarms or misses, so that ``objects`` is the sum
+    of ``right``, ``misses`` and ``wrong_class``. ``lost`` is how much AP50, between 0 and 1, would
+    rise if exactly the objects of this picture were detected, before all else.
     """
 
     name: str
@@ -119,8 +119,8 @@ class Analysis:
     The last row is the background, detected where there is no object, the last column are objects
     that were not found. ``deploy`` is the point to deploy: of ``together`` the one for the wished
     precision, else, also where none reaches that, the one of the best F1; None where no detection
-    is right. ``confusion``, ``pictures`` and ``worst`` are from the score ``threshold`` on: deploy's,
-    or where there is none the score from which on pictures are drawn.
+    is right. ``confusion``, ``pictures`` and ``worst`` are from the score ``threshold`` on:
+    deploy's, or where there is none the score from which on pictures are drawn.
     """
 
     classes: Tuple[str, ...]
@@ -137,6 +137,18 @@ class Analysis:
     pictures: Tuple[PictureResult, ...]
     worst: Tuple[WorstPicture, ...]
 
+    @property
+    def reason(self) -> str:
+        """Why ``deploy`` is it: the end of a sentence, as in `Thresholds`."""
+        pictures = len(self.pictures)
+        over = f"over {pictures} validation picture{'' if pictures == 1 else 's'}"
+        if self.wished_precision is None:
+            return f"the best F1 {over}"
+        wished = f"a precision of {self.wished_precision:g}"
+        if self.together.wished is None:
+            return f"the best F1 {over}, where no threshold has {wished}"
+        return f"{wished} or more with the highest recall {over}"
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -150,3 +162,16 @@ class Thresholds:
     reason: str
     per_class: Mapping[str, OperatingPoint]
     evaluation: str = ""
+
+    @classmethod
+    def of(cls, analysis: Analysis, evaluation: str = "") -> Optional["Thresholds"]:
+        """Take them from an analysis; None where it has none to deploy.
+
+        A class has its own threshold by the same rule, or none where no detection of it is right.
+        """
+        if analysis.deploy is None:
+            return None
+        curves = analysis.per_class.items()
+        points = {name: curve.wished or curve.best_f1 for name, curve in curves}
+        per_class = {name: point for name, point in points.items() if point is not None}
+        return cls(analysis.deploy, analysis.reason, per_class, evaluation)
