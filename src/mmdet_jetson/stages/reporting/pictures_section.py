@@ -15,6 +15,7 @@ from mmdet_jetson.stages.reporting.album import Album
 from mmdet_jetson.stages.reporting.analysed import Analysed
 from mmdet_jetson.stages.reporting.page_text import count
 
+DRAWING_WIDTH = 560
 ROWS_SHOWN = 50
 MOST_ROWS = 20_000
 """Of more pictures than that, those without any loss are left to ``analysis.json``."""
@@ -112,7 +113,7 @@ def _drawings(
     for each in sorted(main.analysis.worst, key=lambda each: KINDS.index(each.kind)):
         # By its last part alone: a record names no file outside of the folder.
         file = each.file.replace("\\", "/").rpartition("/")[2]
-        uri = None if file in numbers else album.uri(main.folder / WORST / file)
+        uri = None if file in numbers else album.uri(main.folder / WORST / file, DRAWING_WIDTH)
         if uri or file in numbers:
             number = numbers.setdefault(file, len(numbers) + 1)
             row, result = places.get(each.name), known.get(each.name)
