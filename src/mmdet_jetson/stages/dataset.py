@@ -9,6 +9,7 @@ import platform
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Sequence
 
@@ -20,6 +21,7 @@ import shapely
 from mmdet_jetson.contract.formats import DRAWN, IGNORE, REFUSE
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters, SplitLocation
+from mmdet_jetson.contract.parameters.model import CLASSES
 from mmdet_jetson.contract.records import encode, write_record
 from mmdet_jetson.stages.annotations import drawn, pictures
 from mmdet_jetson.stages.annotations.coco_writing import to_coco
@@ -36,7 +38,7 @@ SPLITS = ("train", "val")
 
 def run(job: StageJob[DatasetParameters]) -> Result:
     """Make the artifact ``dataset``: two COCO files, two folders of pictures, a summary."""
-    labels = _labels(job.parameters)
+    labels = _labels(_with_classes(job))
     is_drawn = job.parameters.format == DRAWN
     splits = _draw(job) if is_drawn else _find(job)
     form = drawn.FORMAT if is_drawn else job.parameters.format
@@ -48,13 +50,22 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     examples = {
         split: examine(split, listed, findings, advance) for split, listed in records.items()
     }
-    train, val = examples.values()
-    compare(train, val, findings)
+    if len(examples) > 1:  # a model that is trained already needs no training pictures
+        train, val = examples.values()
+        compare(train, val, findings)
     findings.raise_defects()
     _warn_of_gaps(examples, labels.classes, findings)
     for split, made in examples.items():
         _write(job.output, split.name, made, labels.classes, advance)
     return _finish(job.output, examples, labels.classes, findings.warnings())
+
+
+def _with_classes(job: StageJob[DatasetParameters]) -> DatasetParameters:
+    """The parameters, with the classes of the input ``model`` where they name none."""
+    if job.parameters.classes or "model" not in job.inputs:
+        return job.parameters
+    classes = json.loads((job.inputs["model"] / CLASSES).read_text(encoding="utf-8"))
+    return replace(job.parameters, classes=tuple(classes))
 
 
 def _labels(parameters: DatasetParameters) -> Labels:
@@ -111,6 +122,8 @@ def _find(job: StageJob[DatasetParameters]) -> List[Split]:
     suffix = annotation_format(job.parameters.format).SUFFIX
     splits = []
     for name, location in (("train", job.parameters.train), ("val", job.parameters.val)):
+        if location is None and name == "train":
+            continue
         if location is None:
             raise StageError(f"nothing says where the {name} split is", f"set dataset.{name}")
         splits.append(_find_split(job.inputs["source"], name, location, suffix))
