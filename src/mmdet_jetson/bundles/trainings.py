@@ -20,6 +20,7 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.stages import Stage
 from mmdet_jetson.planning.target_steps import VALIDATION, WEIGHTS
+from mmdet_jetson.planning.training_steps import TRAINED_ON
 from mmdet_jetson.store import Artifact, Store, is_cache_tag
 
 NAMED = f".{stages.TRAINING.verb}"
@@ -58,15 +59,18 @@ class Shelf:
 
     @cached_property
     def datasets(self) -> dict[str, list[Artifact]]:
-        """The datasets by their content, those without their pictures before the others.
+        """The datasets by what a training reads of them, those without their pictures first.
 
+        Trainings of earlier releases read all that a dataset has: it has that name, too.
         A summary that cannot be read is left out: it may come from elsewhere.
         """
         found: dict[str, list[Artifact]] = {}
         made = [each for each in self.artifacts if _is(each, stages.DATASET)]
         for each in sorted(made, key=lambda each: not is_summary(each)):
             with suppress(UserError):
-                found.setdefault(content_of(self.store, each, None) or "", []).append(each)
+                contents = {content_of(self.store, each, titles) for titles in (TRAINED_ON, None)}
+                for content in contents - {None}:
+                    found.setdefault(content or "", []).append(each)
         return found
 
     @property

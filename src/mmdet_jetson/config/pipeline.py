@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from mmdet_jetson.config.builder_settings import check_builder
+from mmdet_jetson.config.dataset_split import check_split
 from mmdet_jetson.config.device_facts import check_device_facts
 from mmdet_jetson.config.shared import Shared
 from mmdet_jetson.config.sources import Sources
@@ -83,6 +84,11 @@ class Dataset(Section, frozen=True):
     """What becomes of an object whose class is none of ``classes``."""
     rename: dict[str, str] = msgspec.field(default_factory=dict)
     """Which class a name in the annotation files means."""
+    split: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    """The share of ``train`` that becomes the validation split, in place of ``val``."""
+    split_seed: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    group: NonEmpty | None = None
+    """Which pictures stay together then: see `contract.grouping`."""
 
 
 class Train(Section, frozen=True):
@@ -369,9 +375,12 @@ def _check_format(dataset: Dataset, path: Path, *, trains: bool) -> None:
     """Check that the fields of a dataset are those that its format has."""
     files, drawn = ("source", "train", "val"), ("drawn",)
     needed, senseless = (drawn, files) if dataset.format == DRAWN else (files, drawn)
+    check_split(dataset, path)
+    if dataset.split is not None:
+        needed = tuple(field for field in needed if field != "val")
     for field in needed:
-        if field == "train" and not trains:  # of use to calibration alone: `_check_used`
-            continue
+        if field == "train" and not trains and dataset.split is None:
+            continue  # of use to calibration alone: `_check_calibration`
         if getattr(dataset, field) is None:
             raise ConfigError(f"{path}: dataset.{field}: needed for format {dataset.format!r}")
     for field in senseless:

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mmdet_jetson.config.pipeline import Dataset, Project
+from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.toml import flatten
 from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.grouping import BY_NAMES
 from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures, SplitLocation
 from mmdet_jetson.contract.parameters.export import ExportParameters
@@ -22,6 +23,8 @@ from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.steps import Input, Step, StepOutput
 
 NUMBERS = (int, float)
+TRAINED_ON = ("train", "train.json", "val", "val.json")
+"""What a training reads of a dataset: what else is there to be looked at never starts one again."""
 
 
 def dataset_step(project: Project, inputs: Inputs, taken: Step | None = None) -> Step:
@@ -35,10 +38,11 @@ def dataset_step(project: Project, inputs: Inputs, taken: Step | None = None) ->
         read["source"] = inputs.dataset(dataset.source)
     if taken and not dataset.classes:
         read["model"] = taken.output(CLASSES)
-    return Step(stage=stages.DATASET, parameters=_dataset_parameters(dataset), inputs=read)
+    return Step(stage=stages.DATASET, parameters=_dataset_parameters(project), inputs=read)
 
 
-def _dataset_parameters(dataset: Dataset) -> DatasetParameters:
+def _dataset_parameters(project: Project) -> DatasetParameters:
+    dataset = project.pipeline.dataset
     train, val, drawn = dataset.train, dataset.val, dataset.drawn
     return DatasetParameters(
         classes=dataset.classes,
@@ -50,6 +54,10 @@ def _dataset_parameters(dataset: Dataset) -> DatasetParameters:
         drawn=(DrawnPictures(drawn.train, drawn.val, drawn.size, drawn.seed) if drawn else None),
         others=dataset.others,
         rename=dataset.rename,
+        input_size=project.pipeline.input_size,
+        split=dataset.split,
+        split_seed=dataset.split_seed or 0,
+        group=dataset.group or BY_NAMES,
     )
 
 
@@ -57,7 +65,7 @@ def train_step(project: Project, inputs: Inputs, dataset: Step) -> Step:
     """Plan the training, which has to wait for its check."""
     train = project.pipeline.training
     read: dict[str, Input] = {
-        "dataset": dataset.output(),
+        "dataset": dataset.output(*TRAINED_ON),
         "config": config_input(inputs.settings.root, train.config),
     }
     if train.weights:

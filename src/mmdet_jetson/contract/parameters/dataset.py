@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Mapping, Optional, Tuple
 
 from mmdet_jetson.contract.formats import REFUSE
+from mmdet_jetson.contract.grouping import BY_NAMES
 from mmdet_jetson.contract.parameters.base import Parameters, Size
 
 
@@ -41,3 +42,10 @@ class DatasetParameters(Parameters):
     drawn: Optional[DrawnPictures]
     others: str = REFUSE
     rename: Mapping[str, str] = field(default_factory=dict)
+    input_size: Size = (640, 640)
+    """The network's, which remarks about sizes are made for."""
+    split: Optional[float] = None
+    """The share of ``train`` that becomes the validation split; then there is no ``val``."""
+    split_seed: int = 0
+    group: str = BY_NAMES
+    """Which pictures stay together: `BY_NAMES`, `NO_GROUPS`, or as `contract.grouping` reads it."""
