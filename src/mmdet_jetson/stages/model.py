@@ -78,7 +78,7 @@ def _write(
     if modules:
         shutil.copytree(modules, folder / custom_imports.FOLDER, ignore=COMPILED)
     (folder / CLASSES).write_text(json.dumps(classes) + "\n")
-    taken = {"file": found.name, "config": job.parameters.config}
+    taken = {"file": found.name, "config": job.parameters.config or "its own config"}
     (folder / "metrics.json").write_text(json.dumps({"taken": taken}, indent=1) + "\n")
 
 
