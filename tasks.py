@@ -63,6 +63,11 @@ check = by_target(
 train = by_config(
     "train", "Train the detector and keep its best checkpoint.", partial(verbs.run_verb, "train")
 )
+model = by_config(
+    "model",
+    "Take in a model that is trained already, in place of a training.",
+    partial(verbs.run_verb, "model"),
+)
 export = by_target("export", "Turn the checkpoint into an ONNX file for each target.")
 engine = by_target("engine", "Build an engine for each target.")
 evaluate = by_target(

@@ -44,6 +44,19 @@ from mmdet_jetson.store import Artifact, Store
 CONFIG = "configs/pipeline.toml"
 CANCELLED = 130
 
+ORIGINS = {
+    stages.TRAINING.verb: (
+        "nothing is trained, as [model] names a model that is trained already",
+        "invoke pipeline goes on from there; remove [model] to train",
+    ),
+    stages.MODEL.verb: (
+        "there is no [model], so the checkpoint is that of a training",
+        'write [model] with checkpoint = "..." to take one that is trained already',
+    ),
+}
+"""What to say where a command has nothing to do because the checkpoint has another origin."""
+UNUSED = "[train] is not used: [model] names a model that is trained already"
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -146,6 +159,8 @@ class Session:
         steps = [step for step in self.steps if step.stage.verb == verb]
         if not steps and self.given:
             self.given.refuse(verb)
+        if not steps and verb in ORIGINS:
+            raise UserError(f"{self.project.path}: {ORIGINS[verb][0]}", ORIGINS[verb][1])
         return steps
 
     def states(self) -> list[explain.State]:
@@ -172,6 +187,8 @@ def session(request: Request) -> Iterator[Session]:
     project = msgspec.structs.replace(project, typed=request.typed)
     check_references(project, settings.root, trains=not request.onnx)
     display = Display(Console(stderr=True))
+    if project.pipeline.train and project.pipeline.model and not request.onnx:
+        display.say(UNUSED)
     given = read_given(request.onnx, project, settings) if request.onnx else None
     inputs = Inputs(project, settings, display.bytes_fetched)
     steps = plan_given(project, inputs, given) if given else pipeline.plan(project, inputs)
