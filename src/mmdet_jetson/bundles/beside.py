@@ -57,7 +57,7 @@ def _read(store: Store, name: str, own: str, digests: Path) -> Compared:
     try:
         found = side(store, name)
     except UserError as error:
-        raise UserError(f"--compare {name}: {error.message}", error.hint) from error
+        raise UserError(f"--compare: {error.message}", error.hint) from error
     evaluations = found.of_kind(EVALUATION)
     if not evaluations.keys() - {BASE, DOCUMENTED}:
         raise UserError(

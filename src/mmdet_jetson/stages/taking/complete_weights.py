@@ -80,7 +80,9 @@ def _part(what: str, names: List[str]) -> List[str]:
     if not names:
         return []
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return [f"{len(names)} {'is' if len(names) == 1 else 'are'} {what} ({', '.join(names[:SHOWN])}{more})"]
+    return [
+        f"{len(names)} {'is' if len(names) == 1 else 'are'} {what} ({', '.join(names[:SHOWN])}{more})"
+    ]
 
 
 def _shape(value: torch.Tensor) -> str:
