@@ -142,9 +142,9 @@ def _lines(
     sides: Sequence[Side],
     points: Callable[[Side], Sequence[Point]],
 ) -> Optional[DrawnChart]:
-    """One line a run, where two have any; a run keeps its colour where another has none."""
+    """One line a run, where another than this has any; a run keeps its colour without others."""
     series = [Series(each.name, points(each)) for each in sides]
-    if sum(bool(each.points) for each in series) < 2:
+    if not any(each.points for each in series[1:]):
         return None
     unit = x_label.endswith("(0 to 1)")
     svg = draw_lines(

@@ -33,7 +33,8 @@ MEANINGS: Dict[str, Tuple[str, str]] = {
     ),
     "duplicate": (
         "An object that was found already is detected once more.",
-        "Lower the IoU threshold of NMS ([export.thresholds]), or raise the score threshold.",
+        "Lower the IoU threshold of NMS (test_cfg in the model's config), or raise the score "
+        "threshold.",
     ),
     "background": (
         "Something is detected where there is no object.",

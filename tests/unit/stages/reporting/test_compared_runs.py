@@ -76,7 +76,8 @@ def test_trainings_are_drawn_where_both_are_known(tmp_path: Path) -> None:
     found = compared_section(this, [side(tmp_path, "before")])
     assert found
     assert [each.title for each in found.charts][:2] == ["Training loss", "AP while training"]
-    alone = compared_section(replace(this, training=None), [side(tmp_path, "before")])
+    bare = replace(side(tmp_path, "before"), training=None)
+    alone = compared_section(this, [bare])
     assert alone
     assert "Training loss" not in [each.title for each in alone.charts]
 
