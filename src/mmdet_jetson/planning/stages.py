@@ -13,6 +13,7 @@ from mmdet_jetson.contract.parameters.evaluate import (
 )
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.export_for import ExportForParameters
+from mmdet_jetson.contract.parameters.model import TakenModelParameters
 from mmdet_jetson.contract.parameters.preflight import PreflightParameters
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.parameters.prove import ProveParameters
@@ -76,6 +77,15 @@ TRAINING = Stage(
     trains=True,
     may_resume=True,
 )
+# In place of a training: a model that is trained already.
+MODEL = Stage(
+    verb="model",
+    module="model",
+    parameters=TakenModelParameters,
+    makes="checkpoint",
+)
+CHECKPOINTS = (TRAINING, MODEL)
+"""What can make a run's checkpoint."""
 EVALUATE_CHECKPOINT = Stage(
     verb="evaluate",
     module="evaluate_checkpoint",
@@ -136,6 +146,7 @@ STAGES = (
     DATASET,
     CHECK,
     TRAINING,
+    MODEL,
     EVALUATE_CHECKPOINT,
     EXPORT,
     ENGINE,

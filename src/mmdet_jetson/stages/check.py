@@ -1,14 +1,15 @@
 """Stage `check`: what a training is for can be made of its model, asked before the training.
 
 The model of the training config, with random weights, goes through the code that will export the
-trained one, for every target; the results are thrown away. And every picture that an engine will be
+trained one, for every target; the results are thrown away. A model that is trained already goes
+through it itself, before it is measured. And every picture that an engine will be
 shown has to fit into it.
 """
 
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import List, Mapping, Optional
+from typing import List, Mapping, Optional, Tuple
 
 from mmengine import Config
 
@@ -29,6 +30,7 @@ from mmdet_jetson.stages.conversion.trained_preprocessing import (
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.job import StageJob, main
+from mmdet_jetson.stages.training.input_size import input_size
 from mmdet_jetson.stages.training.torch_device import use_device
 from mmdet_jetson.stages.training.untrained import untrained_config, write_untrained
 
@@ -42,17 +44,31 @@ NOT_COMPARED = (
 def run(job: StageJob[CheckParameters]) -> Result:
     """Write ``check.json``, or say what would fail after the training."""
     use_device(job.parameters.device)
-    job.progress(0, len(job.parameters.exports) + 1, "reading the training config")
-    config = untrained_config(job.parameters.model, job, job.parameters.training)
-    pictures = check_pictures(job.inputs["dataset"], config, job.parameters.model.input_size)
-    check_sides(job.inputs["dataset"], job.parameters.largest)
-    with TemporaryDirectory(dir=job.work) as checkpoint:
-        write_untrained(config, Path(checkpoint))
-        model = load_trained_model(Path(checkpoint))
+    with TemporaryDirectory(dir=job.work) as folder:
+        config, size, checkpoint = _subject(job, Path(folder))
+        pictures = check_pictures(job.inputs["dataset"], config, size)
+        check_sides(job.inputs["dataset"], job.parameters.largest)
+        if job.parameters.model:
+            write_untrained(config, checkpoint)
+        model = load_trained_model(checkpoint)
         exports = _check_exports(job, model)
     content = {"model": model.description, "exports": exports, "pictures": pictures}
     (job.output / "check.json").write_text(json.dumps(content, indent=1) + "\n")
     return Result(metrics={"exports": len(exports), "pictures": pictures})
+
+
+def _subject(job: StageJob[CheckParameters], scratch: Path) -> Tuple[Config, Size, Path]:
+    """What is checked: its config, its input size, and the folder that a checkpoint is in.
+
+    That is empty yet before a training; a model that was taken is there.
+    """
+    steps, model = len(job.parameters.exports) + 1, job.parameters.model
+    if model:
+        job.progress(0, steps, "reading the training config")
+        return untrained_config(model, job, job.parameters.training), model.input_size, scratch
+    job.progress(0, steps, "reading the checkpoint")
+    trained = load_trained_model(job.inputs["checkpoint"])
+    return trained.config, input_size(trained.config), job.inputs["checkpoint"]
 
 
 def check_pictures(dataset: Path, config: Config, size: Size) -> int:

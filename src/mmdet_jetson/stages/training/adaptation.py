@@ -46,10 +46,7 @@ JUDGED_BY = {
 def adapt(config: Config, device: str) -> List[str]:
     """Change a config so that it trains here, on "cuda" or "cpu"; return warnings."""
     config.launcher = "none"
-    for owner in owners(config.model, "norm_cfg"):
-        _use_pytorch_norm(owner["norm_cfg"])
-    for pipeline in pipelines(config):
-        _pack_what_is_there(pipeline)
+    adapt_model(config)
     return [
         *_use_full_precision(config.optim_wrapper, device),
         *_keep_local_visualizers(config),
@@ -57,6 +54,14 @@ def adapt(config: Config, device: str) -> List[str]:
         *keep_needed_hooks(config),
         *keep_own_checkpoints(config),
     ]
+
+
+def adapt_model(config: Config) -> None:
+    """Change of a config what a single process needs to build its model and its pipelines."""
+    for owner in owners(config.model, "norm_cfg"):
+        _use_pytorch_norm(owner["norm_cfg"])
+    for pipeline in pipelines(config):
+        _pack_what_is_there(pipeline)
 
 
 def _use_pytorch_norm(norm: Optional[ConfigDict]) -> None:
