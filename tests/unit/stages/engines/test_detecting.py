@@ -78,9 +78,7 @@ def test_a_live_frame_waits_for_no_other(tmp_path: Path) -> None:
 def test_a_fused_graph_finds_the_same_in_steps(tmp_path: Path) -> None:
     detector = open_graph(fused_folder(tmp_path / "onnx"))
     random = np.random.default_rng(0)
-    pictures = [
-        Frame(n, random.integers(0, 255, (48 + n, 80, 3), np.uint8)) for n in range(4)
-    ]
+    pictures = [Frame(n, random.integers(0, 255, (48 + n, 80, 3), np.uint8)) for n in range(4)]
 
     found = found_in(Steps(detector, [0.0, 0.0]), pictures)
 
