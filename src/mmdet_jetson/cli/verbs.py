@@ -17,6 +17,7 @@ from rich.console import Console
 from mmdet_jetson.cli import summary
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.cli.sharing import open_shared
+from mmdet_jetson.cli.thresholds import tell_thresholds
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
 from mmdet_jetson.config.references import check_references, images_file
@@ -224,6 +225,7 @@ def run_pipeline(request: Request, command: str = "pipeline") -> None:
         page = summary.place_report(now.store, made[report.name], now.name)
         given = now.given.references if now.given else ()
         Console().print(summary.table(now.store, now.steps, made, page, given))
+        tell_thresholds(now.store, made, now.steps)
         verdict = summary.read_verdict(now.store, made[report.name])
         for outcome, error in ((FAIL, GateFailed), (INCONCLUSIVE, NotProven)):
             if sentences := verdict.sentences(outcome):
@@ -274,6 +276,7 @@ def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> 
             highlight=False,
             soft_wrap=True,
         )
+    tell_thresholds(now.store, made, goals)
 
 
 def show_status(request: Request) -> None:

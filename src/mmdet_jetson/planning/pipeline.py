@@ -85,7 +85,12 @@ def _evaluation_of(project: Project, checkpoint: StepOutput, validation: StepOut
     return Step(
         stage=stages.EVALUATE_CHECKPOINT,
         subject=CHECKPOINT,
-        parameters=EvaluateCheckpointParameters(CHECKPOINT, device, drawing_of(project)),
+        parameters=EvaluateCheckpointParameters(
+            CHECKPOINT,
+            device,
+            drawing_of(project),
+            precision=project.pipeline.evaluate.precision,
+        ),
         inputs={"checkpoint": checkpoint, "dataset": validation},
         uses_gpu=device != "cpu",
         judges=checkpoint.step,
@@ -128,7 +133,9 @@ class _Planner:
             Step(
                 stage=stages.EVALUATE_CHECKPOINT,
                 subject=BASE,
-                parameters=EvaluateCheckpointParameters(BASE, device, self.drawing, model),
+                parameters=EvaluateCheckpointParameters(
+                    BASE, device, self.drawing, model, self.project.pipeline.evaluate.precision
+                ),
                 inputs={
                     "config": self.train.inputs["config"],
                     "weights": self.train.inputs["weights"],
@@ -153,7 +160,9 @@ class _Planner:
         evaluate = Step(
             stage=stages.EVALUATE_ENGINE,
             subject=DOCUMENTED,
-            parameters=EvaluateEngineParameters(self.drawing),
+            parameters=EvaluateEngineParameters(
+                self.drawing, self.project.pipeline.evaluate.precision
+            ),
             inputs={"onnx": export.output(), "dataset": self.validation},
             environment=BACKENDS["onnxruntime"].environment,
             image=compared[0].image or "",

@@ -95,8 +95,10 @@ class TargetSteps:
         ``references`` are the checkpoint's evaluation and, where there are, the documented graph
         and its evaluation.
         """
-        drawing = EvaluateEngineParameters(drawing_of(self.project))
-        evaluate = self._on_device(stages.EVALUATE_ENGINE, drawing, engine)
+        judging = EvaluateEngineParameters(
+            drawing_of(self.project), self.project.pipeline.evaluate.precision
+        )
+        evaluate = self._on_device(stages.EVALUATE_ENGINE, judging, engine)
         timing = self.project.pipeline.profile
         times = ProfileParameters(timing.samples, timing.warmup, target.power_mode, timing.seconds)
         profile = self._on_device(stages.PROFILE, times, engine)
