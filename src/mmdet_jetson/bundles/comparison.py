@@ -218,7 +218,9 @@ def _inputs(pairs: Mapping[PartName, tuple[Artifact, Artifact]]) -> Iterator[Inp
         taken = is_taken(was) or is_taken(now)
         for name in sorted((before.keys() | after.keys()) & FROM_OUTSIDE.keys()):
             one, other = before.get(name, "none"), after.get(name, "none")
-            what = "the checkpoint as it came" if taken and name == "weights" else FROM_OUTSIDE[name]
+            what = (
+                "the checkpoint as it came" if taken and name == "weights" else FROM_OUTSIDE[name]
+            )
             if name == "config":
                 what = f"{what} of step {STEPS.get(now.kind, now.kind)}"
             if one != other and (what, one, other) not in seen:

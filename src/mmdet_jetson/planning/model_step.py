@@ -115,9 +115,7 @@ def _artifact(project: Project, inputs: Inputs, model: Model) -> GivenArtifact |
         )
     if found.kind != stages.MODEL.makes:
         raise ConfigError(f"{place}: {named!r} is {found.kind}, not a checkpoint", _hint(store))
-    return GivenArtifact(
-        found.kind, "", named, found, store, settings.cache / "digests.sqlite"
-    )
+    return GivenArtifact(found.kind, "", named, found, store, settings.cache / "digests.sqlite")
 
 
 def _checkpoints(store: Store) -> list[str]:

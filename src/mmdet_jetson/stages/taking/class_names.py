@@ -24,9 +24,7 @@ class Named(NamedTuple):
     remarks: Tuple[str, ...] = ()
 
 
-def class_names(
-    says: Mapping[str, Any], config: Config, given: Sequence[str], name: str
-) -> Named:
+def class_names(says: Mapping[str, Any], config: Config, given: Sequence[str], name: str) -> Named:
     """Find the names: the checkpoint's, else the config's, else those of its kind of dataset.
 
     Args:
@@ -86,8 +84,7 @@ def _others(known: Tuple[str, ...], given: Sequence[str], name: str) -> StageErr
     parts = [f"it has {_listed(absent)}, which are not in dataset.classes"] if absent else []
     parts += [f"it has no {_listed(more)}"] if more else []
     return StageError(
-        f"{name} detects {len(known)} classes, and dataset.classes are others: "
-        + "; ".join(parts),
+        f"{name} detects {len(known)} classes, and dataset.classes are others: " + "; ".join(parts),
         leave_out + ("" if more else "; pictures need not show all of them"),
     )
 
