@@ -31,7 +31,7 @@ def test_the_shipped_configs_are_valid() -> None:
 def test_a_project_is_frozen(config: Path) -> None:
     project = load_project(config)
     with pytest.raises(AttributeError):
-        project.pipeline.train.epochs = 3  # type: ignore[misc]
+        project.pipeline.training.epochs = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

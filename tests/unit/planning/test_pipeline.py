@@ -142,7 +142,9 @@ def test_a_check_knows_how_large_a_picture_each_engine_takes(settings: Settings)
 
 def test_a_check_knows_whether_there_are_weights_to_start_from(settings: Settings) -> None:
     for weights, has in (("rtmdet-tiny-coco", True), ("", False)):
-        assert check_of(settings, f"train.weights={weights}")[1].training.has_weights is has
+        training = check_of(settings, f"train.weights={weights}")[1].training
+        assert training
+        assert training.has_weights is has
 
 
 def test_a_check_knows_which_other_parts_a_training_is_given(settings: Settings) -> None:
@@ -153,6 +155,7 @@ def test_a_check_knows_which_other_parts_a_training_is_given(settings: Settings)
         "train_dataloader.drop_last=true",
     )
     _, parameters = check_of(settings, *(f"train.overrides.{each}" for each in given))
+    assert parameters.training
     assert parameters.training.overrides == {
         "custom_hooks": [],
         "optim_wrapper.optimizer.type": "SGD",
@@ -191,7 +194,9 @@ def test_how_long_and_how_fast_is_trained_decides_no_more_than_the_training(
 def test_of_a_number_in_an_override_the_check_knows_the_key_alone(settings: Settings) -> None:
     """So it refuses one that is misspelt, and a base's evaluation does not hear of it."""
     lr = "train.overrides.optim_wrapper.optimizer.lr=0.1"
-    assert check_of(settings, lr)[1].training.overrides == {"optim_wrapper.optimizer.lr": None}
+    training = check_of(settings, lr)[1].training
+    assert training
+    assert training.overrides == {"optim_wrapper.optimizer.lr": None}
 
     def base(*overrides: str) -> object:
         _, steps = planned(settings, *overrides)
