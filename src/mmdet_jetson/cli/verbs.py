@@ -220,7 +220,7 @@ def run_pipeline(request: Request, command: str = "pipeline") -> None:
         _check_targets(now, command)
         shown = (*summary.SHOWN, stages.REPORT)
         goals = [each for each in now.steps if command != "report" or each.stage in shown]
-        made = make(now, [step for step in goals if step.stage is not stages.CHECK])
+        made = make(now, [step for step in goals if step.stage.verb != stages.CHECK.verb])
         page = summary.place_report(now.store, made[report.name], now.name)
         given = now.given.references if now.given else ()
         Console().print(summary.table(now.store, now.steps, made, page, given))

@@ -3,6 +3,7 @@
 What the stages are is `stages.STAGES`; here is what each step is told and what it reads.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
 from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.rehearsals import rehearsals
 from mmdet_jetson.planning.steps import Step, StepOutput, name_of
 from mmdet_jetson.planning.target_steps import VALIDATION, WEIGHTS, TargetSteps, drawing_of
 from mmdet_jetson.planning.training_steps import check_step, dataset_step, model_of, train_step
@@ -47,7 +49,9 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
         evidence = behind.evidence(target, export, engine, [reference, *documented])
         later += [export, engine, *evidence]
     check = check_step(project, dataset, train, later)
-    return (dataset, check, train, *later, behind.report([dataset, train, *later]))
+    before = (check, *rehearsals(check, later))
+    waiting = dataclasses.replace(train, after=tuple(step.name for step in before))
+    return (dataset, *before, waiting, *later, behind.report([dataset, train, *later]))
 
 
 def _with_names(project: Project, root: Path) -> Project:

@@ -16,6 +16,7 @@ from mmdet_jetson.contract.parameters.export_for import ExportForParameters
 from mmdet_jetson.contract.parameters.preflight import PreflightParameters
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.parameters.rehearse import RehearseParameters
 from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
 
@@ -45,6 +46,8 @@ class Stage:
     """Whether its result tells how near to its target it was taken."""
     may_resume: bool = False
     """Whether a killed run goes on from what it left in its work folder."""
+    may_be_left_out: bool = False
+    """Whether what follows goes on without it where it cannot run."""
     trains: bool = False
     """Whether it is about PyTorch's computing, on a GPU where the training may use one."""
     runs_engines: bool = False
@@ -67,6 +70,14 @@ CHECK = Stage(
     parameters=CheckParameters,
     makes="check",
     trains=True,
+)
+REHEARSE = Stage(
+    verb="check",
+    module="rehearse",
+    parameters=RehearseParameters,
+    makes="rehearsal",
+    environment=OF_TARGET,
+    may_be_left_out=True,
 )
 TRAINING = Stage(
     verb="train",
@@ -135,6 +146,7 @@ REPORT = Stage(
 STAGES = (
     DATASET,
     CHECK,
+    REHEARSE,
     TRAINING,
     EVALUATE_CHECKPOINT,
     EXPORT,

@@ -17,6 +17,7 @@ from mmdet_jetson.contract.parameters.train import (
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import config_input
 from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.rehearsals import exported_as
 from mmdet_jetson.planning.steps import Input, Step
 
 NUMBERS = (int, float)
@@ -111,6 +112,7 @@ def check_step(project: Project, dataset: Step, train: Step, later: Iterable[Ste
 
     Targets that share an export are checked once.
     """
+    later = list(later)
     exports: dict[str, ExportParameters] = {}
     read: dict[str, Input] = {"config": train.inputs["config"]}
     splits = ["val.json"]
@@ -129,6 +131,7 @@ def check_step(project: Project, dataset: Step, train: Step, later: Iterable[Ste
             training=_parts_of(project),
             exports=exports,
             largest=largest_pictures(project),
+            kept=tuple(dict.fromkeys(exported_as(later).values())),
         ),
         inputs={"dataset": dataset.output(*splits), **read},
         # It computes nothing there: it looks whether there is one.

@@ -31,6 +31,7 @@ class Listener(Protocol):
     def progress(self, step: Step, progress: Progress) -> None: ...  # noqa: D102
     def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None: ...  # noqa: D102
     def in_registry(self, step: Step, artifact: Artifact) -> None: ...  # noqa: D102
+    def left_out(self, step: Step, why: str) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
