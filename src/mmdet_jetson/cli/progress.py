@@ -63,7 +63,9 @@ class Display:
         self.say(f"{step.name:<28} waiting: another run is making it")
 
     def progress(self, step: Step, progress: StageProgress) -> None:
-        """Show how far a stage is."""
+        """Show how far a stage is; what it only records changes nothing of that."""
+        if progress.recorded:
+            return
         numbers = "  ".join(
             f"{name} {value:.4g}" for name, value in progress.metrics.items() if value is not None
         )

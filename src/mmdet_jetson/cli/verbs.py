@@ -37,6 +37,7 @@ from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.runtimes.protocol import Runtimes
 from mmdet_jetson.runtimes.selection import RuntimeOptions, open_for_device, open_runtimes
 from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.tracking.trainings import Trainings
 
 CONFIG = "configs/pipeline.toml"
 CANCELLED = 130
@@ -192,6 +193,7 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
     goals = list(goals)
     steps = needed_for(now.steps, goals)
     names = frozenset(goal.name for goal in goals)
+    trainings = Trainings(now.store, now.name, now.display.say)
     context = RunContext(
         runtimes=now.runtimes,
         store=now.store,
@@ -199,11 +201,13 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
         again=names if again else frozenset(),
         shared=now.shared,
         pushes=now.pushes,
+        recorder=trainings,
     )
     with now.display:
         if now.shared and now.pushes:
             now.shared.check_write()
         made = run_steps(steps, context, now.name, names)
+        trainings.made(made)
         if now.shared:
             now.shared.settle()
     sweep(now.store.root / "jobs")
