@@ -21,6 +21,7 @@ from mmdet_jetson.contract.formats import DRAWN, IGNORE, REFUSE
 from mmdet_jetson.contract.grouping import pattern_of
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters, SplitLocation
+from mmdet_jetson.contract.parameters.model import CLASSES
 from mmdet_jetson.contract.records import encode, write_record
 from mmdet_jetson.stages.annotations import drawn, pictures
 from mmdet_jetson.stages.annotations.coco_writing import to_coco
@@ -51,7 +52,7 @@ SPLITS = ("train", "val")
 
 def run(job: StageJob[DatasetParameters]) -> Result:
     """Make the artifact ``dataset``: two COCO files, two folders of pictures, a summary."""
-    labels = _labels(job.parameters)
+    labels = _labels(_with_classes(job))
     is_drawn = job.parameters.format == DRAWN
     splits = _draw(job) if is_drawn else _find(job)
     form = drawn.FORMAT if is_drawn else job.parameters.format
@@ -64,8 +65,9 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     examples = {
         split: examine(split, listed, findings, advance) for split, listed in records.items()
     }
-    if len(examples) == len(SPLITS):
-        compare(*examples.values(), findings)
+    if len(examples) == len(SPLITS):  # a model that is trained already needs no training pictures
+        train, val = examples.values()
+        compare(train, val, findings)
     findings.raise_defects()
     listed = [example for made in examples.values() for example in made]
     pairs = near_duplicates([example.fingerprint for example in listed])
@@ -82,6 +84,14 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     looked = Looked(listed, [placed[id(each)] for each in listed], pairs)
     glance = glance_at(looked, labels.classes, job.parameters.input_size)
     return _finish(job.output, named, glance, record, findings.warnings())
+
+
+def _with_classes(job: StageJob[DatasetParameters]) -> DatasetParameters:
+    """The parameters, with the classes of the input ``model`` where they name none."""
+    if job.parameters.classes or "model" not in job.inputs:
+        return job.parameters
+    classes = json.loads((job.inputs["model"] / CLASSES).read_text(encoding="utf-8"))
+    return replace(job.parameters, classes=tuple(classes))
 
 
 def _labels(parameters: DatasetParameters) -> Labels:
@@ -141,6 +151,8 @@ def _find(job: StageJob[DatasetParameters]) -> List[Split]:
     if job.parameters.split is not None:
         del named[1]
     for name, location in named:
+        if location is None and name == "train" and job.parameters.split is None:
+            continue
         if location is None:
             raise StageError(f"nothing says where the {name} split is", f"set dataset.{name}")
         splits.append(_find_split(job.inputs["source"], name, location, suffix))

@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,12 @@ def test_a_training_made_again_differs_in_nothing(compared: Compared) -> None:
     found = compared(FIRST, later())
     assert found.before.digest != found.after.digest
     assert found.is_empty
+    assert found.data is None
+    assert found.data_alike
+
+
+def test_a_training_of_an_earlier_release_on_the_same_dataset(compared: Compared) -> None:
+    found = compared(replace(FIRST, reads_all=True), later())
     assert found.data is None
     assert found.data_alike
 
@@ -367,10 +374,10 @@ def test_a_split_without_objects_is_read() -> None:
 
 
 def test_what_a_whole_run_has_is_found_without_its_names(run: SmallRun) -> None:
-    """But for its check, and for exports, of which one may serve several targets."""
+    """But for its checks, and for exports, of which one may serve several targets."""
     named = contents_of(run.store, run.name).parts
     found = Shelf(run.store).of_training(named[PartName("checkpoint")]).parts
-    kinds = ("check", "onnx")
+    kinds = ("check", "rehearsal", "onnx")
     assert {part: each.digest for part, each in found.items() if part.kind not in kinds} == {
         part: each.digest for part, each in named.items() if part.kind not in kinds
     }

@@ -7,7 +7,8 @@ from typing import List, Mapping, Optional, TypedDict
 
 from markupsafe import Markup
 
-from mmdet_jetson.stages.reporting.charts import Chart, draw_chart
+from mmdet_jetson.stages.reporting.chart_kinds import Chart
+from mmdet_jetson.stages.reporting.charts import draw_chart
 
 CURVES = {
     "train": (
@@ -48,12 +49,15 @@ class Training(TypedDict):
 
 
 def read_training(checkpoint: Optional[Path]) -> Optional[Training]:
-    """Read how a checkpoint was trained; None where it does not tell, or is not at hand."""
+    """Read how a checkpoint was trained; None where it does not tell, or is not at hand.
+
+    One that was taken as it came tells nothing.
+    """
     path = checkpoint / "metrics.json" if checkpoint else None
     if path is None or not path.is_file():
         return None
     training: Training = json.loads(path.read_text(encoding="utf-8"))
-    return training
+    return training if "curves" in training else None  # else it was taken as it is
 
 
 @dataclass(frozen=True)

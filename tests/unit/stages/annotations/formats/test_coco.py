@@ -98,6 +98,10 @@ BAD_RECORDS = {
         coco(images=[{"id": 1, "file_name": "a.png", "width": [], "height": 3}]),
         "coco.json, image 1: width is []",
     ),
+    "negative-width-of-a-picture": (
+        coco(images=[{"id": 1, "file_name": "a.png", "width": -40, "height": 3}]),
+        "coco.json, image 1: its width is -40",
+    ),
     "dangling-picture": (with_annotation(image_id=9), "annotation 1: its image_id 9 does not"),
     "dangling-category": (
         with_annotation(category_id=9),
