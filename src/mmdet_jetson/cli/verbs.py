@@ -291,6 +291,10 @@ def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> 
             highlight=False,
             soft_wrap=True,
         )
+        if goal.stage is stages.DATASET:
+            page = summary.place_dataset_page(now.store, made[goal.name], now.name)
+            if page:
+                Console().print(f"  at a glance: {page}", highlight=False, soft_wrap=True)
 
 
 def show_status(request: Request) -> None:

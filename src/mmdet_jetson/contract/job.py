@@ -30,6 +30,7 @@ class ArtifactSummary:
     """What a report says of an artifact's origin.
 
     ``created`` is RFC 3339, in UTC; ``seconds`` is how long it took, ``size`` is in bytes.
+    ``inputs`` are the digests of what it was made from.
     """
 
     step: str
@@ -41,6 +42,7 @@ class ArtifactSummary:
     seconds: float
     size: int
     warnings: Tuple[str, ...]
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from mmdet_jetson.stages.inference.passport import EngineFile
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.proving.deviation import Deviation
 from mmdet_jetson.stages.proving.proof import ComparedModel, NetworkComparison, Proof
-from mmdet_jetson.stages.reporting.report_page import (
+from mmdet_jetson.stages.reporting.page_text import (
     difference,
     duration,
     fact,

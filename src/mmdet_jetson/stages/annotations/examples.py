@@ -2,15 +2,18 @@
 
 import json
 import os
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Container, Dict, List, Sequence, Tuple, Union
+from typing import Callable, Container, Dict, List, Sequence, Set, Tuple, Union
 
 from mmdet_jetson.stages.annotations import geometry
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.masks import mask_extent
-from mmdet_jetson.stages.annotations.pictures import Inspection, PictureFolder, inspect
+from mmdet_jetson.stages.annotations.orientation import Listed, upright_records
+from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
+from mmdet_jetson.stages.annotations.pictures import Inspection, inspect
 from mmdet_jetson.stages.annotations.records import Annotation, Example, Extent, Record, Region
 
 WORKERS = min(8, os.cpu_count() or 1)
@@ -20,6 +23,17 @@ _TURNED = (
     "turned upright, as its EXIF orientation says; its regions are taken to be drawn on the "
     "upright picture, as browsers show it"
 )
+_BY_END = "found by the end of its path alone"
+_DISAGREE = (
+    "its box differs from its segmentation by more than two pixels and 2 % of its size, so the "
+    "box is used, as MMDetection does"
+)
+_BOX_ALONE = (
+    "its box is used, as its segmentation is broken, has no area or lies outside the picture"
+)
+_SHAPE_ALONE = "its segmentation is used, as its box has no area or lies outside the picture"
+_TOLERANCE = 2.0
+_SHARE = 0.02
 _REWRITTEN = "written as a plain PNG, as other programs may see something else in such a file"
 
 
@@ -42,24 +56,52 @@ def examine(
     """
     folder = PictureFolder(split.pictures)
     found = _find(split, records, folder, findings)
-    examples = []
+    listed: Dict[str, Listed] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
         inspections = pool.map(_try_to_inspect, [folder.path(name) for name in found])
         for (name, record), inspection in zip(found.items(), inspections):
             advance()
-            where = f"{split.shown}, {name}"
-            with findings.at(where):
-                checked = _checked(inspection, record)
-                annotations = _annotations(record, checked, where, findings)
-                target = name if checked.plain else _png_name(name, found)
-                examples.append(_example(target, folder.path(name), checked, annotations))
-                if not checked.plain:
-                    findings.warn(_TURNED if checked.turned else _REWRITTEN, where)
+            if isinstance(inspection, Defect):
+                findings.defect(f"{split.shown}, {name}", inspection.what, inspection.hint)
+            else:
+                listed[name] = Listed(record, inspection)
+    turned = upright_records(listed, split.shown, findings)
+    examples = []
+    for name, (record, picture) in listed.items():
+        where = f"{split.shown}, {name}"
+        with findings.at(where):
+            checked = _checked(picture, turned.get(name, record))
+            annotations = _annotations(checked, picture, where, findings)
+            target = name if picture.plain else _png_name(name, found)
+            examples.append(_example(target, folder.path(name), picture, annotations, record))
+            if not picture.plain and name not in turned:
+                findings.warn(_TURNED if picture.turned else _REWRITTEN, where)
+    _check_left(split, records, examples, findings)
     return sorted(examples, key=lambda example: example.name)
 
 
+def _check_left(
+    split: Split, records: Sequence[Record], examples: Sequence[Example], findings: Findings
+) -> None:
+    """Check that of a split with objects something is left to learn from."""
+    annotations = [each for example in examples for each in example.annotations]
+    if findings.defects or not any(record.regions for record in records):
+        return
+    if not annotations:
+        reasons = "; ".join(each for each in findings.warnings() if each.startswith("left out"))
+        what = f"all objects of the {split.name} split are left out: {reasons}"
+        findings.defect(split.shown, what, "correct these, or set others and rename in [dataset]")
+    elif all(annotation.crowd for annotation in annotations):
+        what = f"all objects of the {split.name} split are crowds, of which nothing is learnt"
+        findings.defect(split.shown, what, "set iscrowd to 0 for those that are single objects")
+
+
 def _example(
-    name: str, source: Path, picture: Inspection, annotations: Tuple[Annotation, ...]
+    name: str,
+    source: Path,
+    picture: Inspection,
+    annotations: Tuple[Annotation, ...],
+    record: Record,
 ) -> Example:
     return Example(
         name=name,
@@ -69,21 +111,65 @@ def _example(
         digest=picture.digest,
         reencode=not picture.plain,
         annotations=annotations,
+        fingerprint=picture.fingerprint,
+        group=record.group,
+        keys=record.keys,
     )
 
 
 def _find(
     split: Split, records: Sequence[Record], folder: PictureFolder, findings: Findings
 ) -> Dict[str, Record]:
-    """Each record under the name of its file."""
+    """Each record under the name of its file; those of exactly its name take it first."""
     found: Dict[str, Record] = {}
+    near: List[Tuple[Record, str]] = []
     for record in records:
         with findings.at(f"{split.shown}, {record.name}"):
-            name = folder.find(record.name)
-            if name in found:
-                raise Defect("the picture is listed twice", "merge its two entries")
+            match = folder.find(record.name)
+            if match.exact:
+                _take(match.name, record, found, f"{split.shown}, {record.name}", findings)
+            else:
+                near.append((record, match.name))
+    claims: Dict[str, Set[str]] = defaultdict(set)
+    for record, name in near:
+        claims[name].add(record.name)
+    for record, name in near:
+        where = f"{split.shown}, {record.name}"
+        with findings.at(where):
+            other = found.get(name)
+            if other is not None and other.name == record.name:
+                _take(name, record, found, where, findings)
+                continue
+            if other is not None or len(claims[name]) > 1:
+                raise Defect(
+                    f'the picture is missing: "{name}" ends like it, but so does another entry',
+                    "name each picture by its path inside the pictures folder",
+                )
             found[name] = record
+            findings.warn(_BY_END, f"{where} is {name}")
     return found
+
+
+def _take(
+    name: str, record: Record, found: Dict[str, Record], where: str, findings: Findings
+) -> None:
+    """Give a file to a record; one that is listed twice needs regions in one entry only.
+
+    Raises:
+        Defect: both entries have regions, and they differ.
+    """
+    known = found.setdefault(name, record)
+    if known is record:
+        return
+    if known.regions and record.regions and _shapes(known) != _shapes(record):
+        raise Defect("the picture is listed twice", "merge its two entries")
+    findings.warn("listed twice, with the same regions or with none in one entry", where)
+    found[name] = known if known.regions else record
+
+
+def _shapes(record: Record) -> List[str]:
+    """The regions of a record but for how the file numbers them."""
+    return sorted(repr(replace(region, where="")) for region in record.regions)
 
 
 def _try_to_inspect(path: Path) -> Union[Inspection, Defect]:
@@ -94,16 +180,14 @@ def _try_to_inspect(path: Path) -> Union[Inspection, Defect]:
         return defect
 
 
-def _checked(inspection: Union[Inspection, Defect], record: Record) -> Inspection:
-    if isinstance(inspection, Defect):
-        raise inspection
-    size = (inspection.width, inspection.height)
+def _checked(picture: Inspection, record: Record) -> Record:
+    size = (picture.width, picture.height)
     if record.size not in (None, size):
         raise Defect(
             f"the annotations say {_by(record.size)} pixels, the upright picture has {_by(size)}",
             "put the picture back that was labelled, or label this one",
         )
-    return inspection
+    return record
 
 
 def _by(size: Tuple[int, int]) -> str:
@@ -143,14 +227,48 @@ def _contradiction(other: Region) -> Defect:
 
 
 def _extent(region: Region, picture: Inspection, place: str, findings: Findings) -> Extent:
+    """Where a region lies; where its shape and the box beside it differ, the box counts."""
+    extent, topics = _chosen(region, picture)
+    for topic in topics:
+        findings.warn(topic, place)
+    return extent
+
+
+def _chosen(region: Region, picture: Inspection) -> Tuple[Extent, List[str]]:
+    """The extent of a region's shape or of its box, and what is to be said of it."""
+    if region.stated is None:
+        return _placed(region, picture)
+    box = replace(region, outlines=(region.stated,), mask=None)
+    try:
+        shape, topics = _placed(region, picture)
+    except Defect:
+        boxed, topics = _placed(box, picture)
+        return boxed, [*topics, _BOX_ALONE]
+    try:
+        boxed, of_box = _placed(box, picture)
+    except Defect:
+        return shape, [*topics, _SHAPE_ALONE]
+    return (shape, topics) if _agree(shape, boxed) else (boxed, [*of_box, _DISAGREE])
+
+
+def _agree(shape: Extent, box: Extent) -> bool:
+    """Whether two extents are the same to two pixels, or to 2 % of the box."""
+    (left, top, width, height), (x, y, across, down) = shape.box, box.box
+    slack = (max(_TOLERANCE, _SHARE * across), max(_TOLERANCE, _SHARE * down))
+    edges = ((left, x, 0), (left + width, x + across, 0), (top, y, 1), (top + height, y + down, 1))
+    return all(abs(one - other) <= slack[way] for one, other, way in edges)
+
+
+def _placed(region: Region, picture: Inspection) -> Tuple[Extent, List[str]]:
+    """The extent of a region's shape, and what had to be done to it."""
     if region.mask is not None:
-        return mask_extent(region.mask, picture.width, picture.height)
-    placement = geometry.place(region.outlines, picture.width, picture.height)
-    if placement.repaired:
-        findings.warn("made valid, as its outline crosses itself", place)
-    if placement.clipped:
-        findings.warn("cut off at the picture's edge, which it reaches past", place)
-    return placement.extent
+        return mask_extent(region.mask, picture.width, picture.height), []
+    across, down = (picture.width, picture.height) if region.fractions else (1, 1)
+    outlines = geometry.scaled(region.outlines, across, down)
+    placement = geometry.place(outlines, picture.width, picture.height)
+    repaired = ["made valid, as its outline crosses itself"] if placement.repaired else []
+    clipped = ["cut off at the picture's edge, which it reaches past"] if placement.clipped else []
+    return placement.extent, repaired + clipped
 
 
 def compare(train: Sequence[Example], val: Sequence[Example], findings: Findings) -> None:

@@ -20,7 +20,7 @@ _LUMINANCE = np.array([77, 150, 29], np.int64)  # ITU-R BT.601, of 256
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """``cells`` are the mean luminances of 32 × 32 parts, 0 to 255, row by row.
+    """``cells`` are the mean luminances of 32 by 32 parts, 0 to 255, row by row.
 
     ``bits`` is a perceptual hash of them.
     """
@@ -32,6 +32,10 @@ class Fingerprint:
     def grid(self) -> np.ndarray:
         """The cells [32, 32], uint8."""
         return np.frombuffer(self.cells, np.uint8).reshape(SIDE, SIDE)
+
+
+BLANK = Fingerprint(0, bytes(SIDE * SIDE))
+"""Of a picture without anything in it."""
 
 
 def fingerprint(pixels: np.ndarray) -> Fingerprint:
@@ -53,7 +57,8 @@ def _sums(values: np.ndarray, axis: int) -> Tuple[np.ndarray, np.ndarray]:
     length = values.shape[axis]
     starts = np.arange(SIDE) * length // SIDE
     counts = np.maximum(np.diff(np.append(starts, length)), 1)
-    return np.add.reduceat(values, starts, axis=axis, dtype=np.int64), counts
+    wide = np.uint32 if values.dtype == np.uint8 else np.int64
+    return np.add.reduceat(values, starts, axis=axis, dtype=wide), counts
 
 
 def _cosines() -> np.ndarray:
@@ -67,7 +72,7 @@ _COSINES = _cosines()
 
 def _hash(cells: np.ndarray) -> int:
     """The DCT hash ("pHash") of C. Zauner, Implementation and Benchmarking of Perceptual Image Hash
-    Functions, 2010: whether each of the lowest 8 × 8 frequencies is above their median.
+    Functions, 2010: whether each of the lowest 8 by 8 frequencies is above their median.
 
     The mean brightness is none of them: the first stands for it, and is left out of the median.
     """  # noqa: D205

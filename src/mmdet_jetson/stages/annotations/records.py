@@ -8,6 +8,7 @@ from typing import Mapping, Optional, Sequence, Tuple
 from mmdet_jetson.contract.formats import IGNORE, REFUSE
 from mmdet_jetson.stages.annotations.coco_file import Segmentation
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.fingerprints import BLANK, Fingerprint
 
 Point = Tuple[float, float]
 Outline = Tuple[Point, ...]
@@ -35,7 +36,9 @@ class Region:
     """One object as annotated.
 
     ``where`` is how the annotation file numbers it, for messages. The shape is one or several
-    closed ``outlines`` in pixels of the upright picture, or a COCO run-length ``mask``.
+    closed ``outlines`` in pixels of the upright picture, or a COCO run-length ``mask``. Outlines
+    may be ``fractions`` of the picture's width and height instead, for files without its size.
+    ``stated`` is the box that the file has beside the shape, in the same coordinates.
     """
 
     where: str
@@ -43,6 +46,8 @@ class Region:
     outlines: Tuple[Outline, ...] = ()
     mask: Optional[Mapping[str, object]] = None
     crowd: bool = False
+    fractions: bool = False
+    stated: Optional[Outline] = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Record:
 
     ``group`` is what the file says it belongs with, such as the video that it is a frame of;
     ``keys`` is what the file says of the picture besides, as text, which may tell groups as well.
+    ``upright`` says that the tool that wrote it shows pictures upright, whatever size it states.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Record:
     size: Optional[Tuple[int, int]] = None
     group: Optional[str] = None
     keys: Mapping[str, str] = field(default_factory=dict)
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Example:
 
     ``name`` is its file name in the artifact, ``source`` the user's file. It is copied as it is
     unless ``reencode`` says that its upright pixels have to be written anew; ``digest`` is over
-    those pixels.
+    those pixels, ``fingerprint`` what they look like, ``group`` and ``keys`` as in `Record`.
     """
 
     name: str
@@ -94,6 +101,9 @@ class Example:
     digest: str
     reencode: bool
     annotations: Tuple[Annotation, ...]
+    fingerprint: Fingerprint = BLANK
+    group: Optional[str] = None
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 def class_of(text: str, labels: Labels, findings: Findings, where: str) -> Optional[str]:
@@ -110,7 +120,7 @@ def class_of(text: str, labels: Labels, findings: Findings, where: str) -> Optio
             findings.warn(f"the class {_quoted(text)} was read as {_quoted(meant)}", where)
         return meant
     if labels.others == IGNORE:
-        findings.warn(f"left out, as {_quoted(meant)} is none of the classes", where)
+        findings.tally("left out, as their classes are none of the dataset's", meant, where)
         return None
     raise Defect(f"unknown class {_quoted(meant)}", _hint(meant, labels.classes))
 

@@ -1,0 +1,130 @@
+"""The pictures that went worst, and what happened on each: a gallery and a table that are linked.
+
+The table's rows are in the page as JSON, from which the page's script shows those that are looked
+for; without a script there are the first rows, and those of the gallery.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from markupsafe import Markup
+
+from mmdet_jetson.contract.analysis import WORST, PictureResult
+from mmdet_jetson.stages.reporting.album import Album
+from mmdet_jetson.stages.reporting.analysed import Analysed
+
+ROWS_SHOWN = 50
+MOST_ROWS = 20_000
+"""Of more pictures than that, those without any loss are left to ``analysis.json``."""
+KINDS = ("false alarms", "misses", "wrong class")
+HEADINGS = {
+    "false alarms": "False alarms: detected where nothing is",
+    "misses": "Misses: objects that were not found",
+    "wrong class": "Found, and taken for another class",
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture of the gallery; ``row`` is its place in the table, None where it is not there."""
+
+    number: int
+    kind: str
+    name: str
+    uri: Optional[str]
+    row: Optional[int]
+    result: Optional[PictureResult]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table; ``place`` is where it stands in the usual order."""
+
+    place: int
+    result: PictureResult
+    drawings: Tuple[Drawing, ...]
+
+
+@dataclass(frozen=True)
+class PicturesSection:
+    """``shown`` are the rows that are there without a script; ``data`` has all, as JSON."""
+
+    main: Analysed
+    galleries: Tuple[Tuple[str, Tuple[Drawing, ...]], ...]
+    left_out: int
+    shown: Tuple[Row, ...]
+    total: int
+    known: int
+    data: Markup
+
+
+def pictures_section(main: Analysed, album: Album) -> PicturesSection:
+    """Shape the section: rows by what they cost, the most first."""
+    ranked = sorted(main.analysis.pictures, key=lambda each: (-each.lost, each.name))
+    kept = ranked[:MOST_ROWS]
+    left_out = album.left_out
+    drawings = _drawings(main, album, {each.name: place for place, each in enumerate(kept)}, ranked)
+    rows = _rows(kept, drawings)
+    return PicturesSection(
+        main=main,
+        galleries=_galleries(drawings),
+        left_out=album.left_out - left_out,
+        shown=tuple(row for row in rows if row.place < ROWS_SHOWN or row.drawings),
+        total=len(ranked),
+        known=len(kept),
+        data=json_data({"size": ROWS_SHOWN, "rows": [_told(row) for row in rows]}),
+    )
+
+
+def json_data(content: object) -> Markup:
+    """JSON that can stand in an element ``script``, whatever is in it, and read as no markup."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)  # noqa: S704 - nothing in it can end the element
+
+
+def _drawings(
+    main: Analysed, album: Album, places: Mapping[str, int], results: Sequence[PictureResult]
+) -> List[Drawing]:
+    known = {each.name: each for each in results}
+    found = []
+    for kind in KINDS:
+        for each in main.analysis.worst:
+            # By its last part alone: a record names no file outside of the folder.
+            file = each.file.replace("\\", "/").rpartition("/")[2]
+            uri = album.uri(main.folder / WORST / file) if each.kind == kind else None
+            if uri:
+                at, row = len(found) + 1, places.get(each.name)
+                found.append(Drawing(at, kind, each.name, uri, row, known.get(each.name)))
+    return found
+
+
+def _galleries(drawings: Sequence[Drawing]) -> Tuple[Tuple[str, Tuple[Drawing, ...]], ...]:
+    of_kind = {kind: tuple(each for each in drawings if each.kind == kind) for kind in KINDS}
+    return tuple((HEADINGS[kind], found) for kind, found in of_kind.items() if found)
+
+
+def _rows(results: Sequence[PictureResult], drawings: Sequence[Drawing]) -> List[Row]:
+    of_picture: Dict[str, List[Drawing]] = {}
+    for each in drawings:
+        of_picture.setdefault(each.name, []).append(each)
+    return [
+        Row(place, result, tuple(of_picture.get(result.name, ())))
+        for place, result in enumerate(results)
+    ]
+
+
+def _told(row: Row) -> List[object]:
+    """What the script reads: the name, the numbers in the table's order, numbers of drawings."""
+    result = row.result
+    numbers = (
+        result.objects,
+        result.right,
+        result.false_alarms,
+        result.misses,
+        result.wrong_class,
+    )
+    drawn = [[each.number, each.kind] for each in row.drawings]
+    return [result.name, *numbers, round(result.lost, 6), drawn]
