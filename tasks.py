@@ -54,7 +54,7 @@ demo = by_config(
     default=DEMO,
 )
 pipeline = by_target(
-    "pipeline", "Run every stage, from the dataset to the report.", verbs.run_pipeline
+    "pipeline", "Run every stage, from the dataset to the report.", verbs.run_pipeline, "compare"
 )
 dataset = by_config("dataset", "Convert and check the dataset.", partial(verbs.run_verb, "dataset"))
 check = by_target(
@@ -74,7 +74,10 @@ evaluate = by_target(
     "evaluate", "Measure the COCO figures of checkpoints, the documented graph and engines."
 )
 report = by_target(
-    "report", "Judge the gates and write the report.", partial(verbs.run_pipeline, command="report")
+    "report",
+    "Judge the gates and write the report.",
+    partial(verbs.run_pipeline, command="report"),
+    "compare",
 )
 
 

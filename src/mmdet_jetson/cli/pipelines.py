@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmdet_jetson.cli.one_stage import run_stage
+from mmdet_jetson.cli.thresholds import place_thresholds
 from mmdet_jetson.cli.upkeep import named
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.config.toml import nearest
@@ -72,6 +73,7 @@ def engine_folder(engine: str, scratch: Path) -> Path:
             "invoke status names the engines of a pipeline",
         )
     store.checkout(artifact, scratch / "engine")
+    place_thresholds(store, artifact, scratch / "engine")
     return scratch / "engine"
 
 

@@ -8,11 +8,13 @@ from rich.markup import escape
 
 from mmdet_jetson.cli import device_report, doctor
 from mmdet_jetson.cli.progress import Display
+from mmdet_jetson.cli.thresholds import place_thresholds
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.containers.objects import DockerHostError
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import folder_to_write
+from mmdet_jetson.planning.stages import ENGINE
 from mmdet_jetson.promotion.channel_file import channel_names, channel_path, read_channel
 from mmdet_jetson.promotion.channel_tags import hold_named
 from mmdet_jetson.registry.names import is_name
@@ -24,11 +26,17 @@ from mmdet_jetson.store.artifact import age_in_days
 
 
 def checkout(tag: str, into: str) -> None:
-    """Copy the files of a tag's or digest's artifact into a folder that does not exist yet."""
+    """Copy the files of a tag's or digest's artifact into a folder that does not exist yet.
+
+    Beside an engine the thresholds are put that its evaluation names, which came after it.
+    """
     store, artifact = named(tag)
-    store.checkout(artifact, folder_to_write(into, store.root, new=True))
-    sentence = f"{artifact.kind} {artifact.digest[:19]} is in {into}"
-    Console().print(sentence, markup=False, soft_wrap=True)
+    folder = folder_to_write(into, store.root, new=True)
+    store.checkout(artifact, folder)
+    lines = [f"{artifact.kind} {artifact.digest[:19]} is in {into}"]
+    if artifact.kind == ENGINE.makes:
+        lines.append(place_thresholds(store, artifact, folder))
+    Console().print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 def named(tag: str, verb: str = "") -> tuple[Store, Artifact]:

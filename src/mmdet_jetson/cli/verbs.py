@@ -14,9 +14,11 @@ import msgspec
 from invoke.exceptions import Exit
 from rich.console import Console
 
+from mmdet_jetson.bundles.beside import read_compared
 from mmdet_jetson.cli import summary
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.cli.sharing import open_shared
+from mmdet_jetson.cli.thresholds import tell_thresholds
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
 from mmdet_jetson.config.references import check_references, images_file
@@ -26,6 +28,7 @@ from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
 from mmdet_jetson.files import disk_errors
 from mmdet_jetson.planning import compatibility, explain, pipeline, stages
+from mmdet_jetson.planning.compared import with_compared
 from mmdet_jetson.planning.given import Given, plan_given, read_given
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.stages import DEPLOY
@@ -101,7 +104,8 @@ class Request:
     ``targets`` and ``precision`` replace those of the configuration. With ``for_device`` a Docker
     host that is named builds and measures engines, and does nothing else. ``onnx`` names an export
     to start from that was made elsewhere (`planning.given`). With ``push`` what is made goes to the
-    registry of the configuration.
+    registry of the configuration. ``compare`` are other runs of the store, which the report shows
+    beside this one.
     """
 
     config: str
@@ -112,6 +116,7 @@ class Request:
     for_device: bool = False
     onnx: str = ""
     push: bool = False
+    compare: Sequence[str] = ()
 
     @property
     def typed(self) -> str:
@@ -188,6 +193,9 @@ def session(request: Request) -> Iterator[Session]:
     inputs = Inputs(project, settings, display.bytes_fetched)
     steps = plan_given(project, inputs, given) if given else pipeline.plan(project, inputs)
     store = Store(settings.artifacts)
+    digests = settings.cache / "digests.sqlite"
+    compared = read_compared(store, request.compare, project.pipeline.name, digests)
+    steps = with_compared(steps, compared)
     choose = open_for_device if request.for_device else open_runtimes
     with open_shared(project, settings, store, display, push=request.push) as shared:
         runtimes = choose(request.runtime, settings, store, display.say)
@@ -241,6 +249,7 @@ def run_pipeline(request: Request, command: str = "pipeline") -> None:
         page = summary.place_report(now.store, made[report.name], now.name)
         given = now.given.references if now.given else ()
         Console().print(summary.table(now.store, now.steps, made, page, given))
+        tell_thresholds(now.store, made, now.steps)
         verdict = summary.read_verdict(now.store, made[report.name])
         for outcome, error in ((FAIL, GateFailed), (INCONCLUSIVE, NotProven)):
             if sentences := verdict.sentences(outcome):
@@ -295,6 +304,7 @@ def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> 
             page = summary.place_dataset_page(now.store, made[goal.name], now.name)
             if page:
                 Console().print(f"  at a glance: {page}", highlight=False, soft_wrap=True)
+    tell_thresholds(now.store, made, goals)
 
 
 def show_status(request: Request) -> None:

@@ -133,10 +133,14 @@ class Export(Section, frozen=True):
 
 
 class Evaluate(Section, frozen=True):
-    """How many validation pictures to draw, and from which score on."""
+    """How many validation pictures to draw, and from which score on.
+
+    The threshold to deploy has ``precision`` at least, or else the best F1.
+    """
 
     pictures: Annotated[int, msgspec.Meta(ge=1, le=50)] = 4
     draw_threshold: Fraction = 0.3
+    precision: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
 
 
 class Profile(Section, frozen=True):

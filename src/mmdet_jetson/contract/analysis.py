@@ -2,6 +2,8 @@
 
 A detection counts as right where it meets an object of its class with an IoU of `IOU` at least,
 each object once, the best score first, as in COCO's AP50; crowds count neither for nor against.
+Thresholds lie between two scores, also once these are rounded: write them in full, since 0.61 may
+select other detections than 0.6125. docs/evaluation.md has the formulas.
 """
 
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ class ScoreCurve:
 
     ``best_f1`` is the exact best of all thresholds, the highest threshold of several alike.
     ``wished`` has the wished precision or more with as high a recall as can be; None where no
-    precision is wished, or none reaches it.
+    precision is wished, or none reaches it. Both are None where no detection is right.
     """
 
     objects: int
@@ -65,6 +67,8 @@ class SizeBand:
 class ErrorSplit:
     """How much AP50 would rise if all errors of a type were mended, as TIDE splits them.
 
+    ``ap50`` is TIDE's, of the 100 best detections of a picture, of all classes together; COCO's has
+    100 of each class. ``counts`` leave out what lies in crowds. All but they are between 0 and 1.
     ``ap50_lost`` and ``counts`` are by `ERROR_TYPES`; ``false_alarms`` and ``misses`` are TIDE's
     two special ones, of all wrong detections and of all objects not found.
     """
@@ -80,8 +84,10 @@ class ErrorSplit:
 class PictureResult:
     """What happened on a picture at the threshold to deploy.
 
-    ``wrong_class`` are detections that meet an object of another class. ``lost`` is how much AP50
-    would rise, in points between 0 and 1, if everything on this picture were right.
+    ``wrong_class`` are detections that cover an object of another class that no right one found;
+    neither they nor these objects count as false alarms or misses, so that ``objects`` is the sum
+    of ``right``, ``misses`` and ``wrong_class``. ``lost`` is how much AP50, between 0 and 1, would
+    rise if exactly the objects of this picture were detected, before all else.
     """
 
     name: str
@@ -95,9 +101,10 @@ class PictureResult:
 
 @dataclass(frozen=True)
 class WorstPicture:
-    """A drawing of ``WORST``, with detections and ground truth: a picture that went badly.
+    """A drawing with detections and ground truth: a picture that went badly.
 
-    ``kind`` is "false alarms", "misses" or "wrong class".
+    ``file`` is a name in ``WORST``; a drawing may show a picture that is listed for several kinds.
+    ``kind`` is "false alarms", "misses" or "wrong class"; of each, the worst come first.
     """
 
     name: str
@@ -110,14 +117,16 @@ class Analysis:
     """All of it. ``confusion[t][d]`` counts objects of class t that were detected as class d.
 
     The last row is the background, detected where there is no object, the last column are objects
-    that were not found. It and ``pictures`` are at ``deploy``, the threshold to deploy: of
-    ``together`` the one for the wished precision, else the one of the best F1; None where nothing
-    is detected or there is nothing to detect.
+    that were not found. ``deploy`` is the point to deploy: of ``together`` the one for the wished
+    precision, else, also where none reaches that, the one of the best F1; None where no detection
+    is right. ``confusion``, ``pictures`` and ``worst`` are from the score ``threshold`` on:
+    deploy's, or where there is none the score from which on pictures are drawn.
     """
 
     classes: Tuple[str, ...]
     wished_precision: Optional[float]
     deploy: Optional[OperatingPoint]
+    threshold: float
     together: ScoreCurve
     per_class: Mapping[str, ScoreCurve]
     precision_recall: Mapping[str, Tuple[float, ...]]
@@ -127,6 +136,18 @@ class Analysis:
     errors: Optional[ErrorSplit]
     pictures: Tuple[PictureResult, ...]
     worst: Tuple[WorstPicture, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why ``deploy`` is it: the end of a sentence, as in `Thresholds`."""
+        pictures = len(self.pictures)
+        over = f"over {pictures} validation picture{'' if pictures == 1 else 's'}"
+        if self.wished_precision is None:
+            return f"the best F1 {over}"
+        wished = f"a precision of {self.wished_precision:g}"
+        if self.together.wished is None:
+            return f"the best F1 {over}, where no threshold has {wished}"
+        return f"{wished} or more with the highest recall {over}"
 
 
 @dataclass(frozen=True)
@@ -141,3 +162,16 @@ class Thresholds:
     reason: str
     per_class: Mapping[str, OperatingPoint]
     evaluation: str = ""
+
+    @classmethod
+    def of(cls, analysis: Analysis, evaluation: str = "") -> Optional["Thresholds"]:
+        """Take them from an analysis; None where it has none to deploy.
+
+        A class has its own threshold by the same rule, or none where no detection of it is right.
+        """
+        if analysis.deploy is None:
+            return None
+        curves = analysis.per_class.items()
+        points = {name: curve.wished or curve.best_f1 for name, curve in curves}
+        per_class = {name: point for name, point in points.items() if point is not None}
+        return cls(analysis.deploy, analysis.reason, per_class, evaluation)

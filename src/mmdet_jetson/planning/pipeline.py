@@ -105,7 +105,12 @@ def _evaluation_of(project: Project, checkpoint: StepOutput, validation: StepOut
     return Step(
         stage=stages.EVALUATE_CHECKPOINT,
         subject=CHECKPOINT,
-        parameters=EvaluateCheckpointParameters(CHECKPOINT, device, drawing_of(project)),
+        parameters=EvaluateCheckpointParameters(
+            CHECKPOINT,
+            device,
+            drawing_of(project),
+            precision=project.pipeline.evaluate.precision,
+        ),
         inputs={"checkpoint": checkpoint, "dataset": validation},
         uses_gpu=device != "cpu",
         judges=checkpoint.step,
@@ -147,7 +152,9 @@ class _Planner:
             Step(
                 stage=stages.EVALUATE_CHECKPOINT,
                 subject=BASE,
-                parameters=EvaluateCheckpointParameters(BASE, device, self.drawing, model),
+                parameters=EvaluateCheckpointParameters(
+                    BASE, device, self.drawing, model, self.project.pipeline.evaluate.precision
+                ),
                 inputs={
                     "config": train.inputs["config"],
                     "weights": train.inputs["weights"],
@@ -175,7 +182,9 @@ class _Planner:
         evaluate = Step(
             stage=stages.EVALUATE_ENGINE,
             subject=DOCUMENTED,
-            parameters=EvaluateEngineParameters(self.drawing),
+            parameters=EvaluateEngineParameters(
+                self.drawing, self.project.pipeline.evaluate.precision
+            ),
             inputs={"onnx": export.output(), "dataset": self.validation},
             environment=BACKENDS["onnxruntime"].environment,
             image=compared[0].image or "",

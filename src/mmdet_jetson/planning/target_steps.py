@@ -29,7 +29,7 @@ DETECTED = ("predictions.json", "metrics.json")
 """What a proof reads of an evaluation."""
 # What the report reads of each kind: neither pictures by the thousand nor weights.
 SHOWN: Mapping[str, tuple[str, ...]] = {
-    "dataset": ("summary.json", "val.json"),
+    "dataset": ("summary.json", "val.json", "glance.json"),
     "checkpoint": ("metrics.json",),
     "onnx": ("graph.json",),
     "engine": ("passport.json",),
@@ -95,8 +95,10 @@ class TargetSteps:
         ``references`` are the checkpoint's evaluation and, where there are, the documented graph
         and its evaluation.
         """
-        drawing = EvaluateEngineParameters(drawing_of(self.project))
-        evaluate = self._on_device(stages.EVALUATE_ENGINE, drawing, engine)
+        judging = EvaluateEngineParameters(
+            drawing_of(self.project), self.project.pipeline.evaluate.precision
+        )
+        evaluate = self._on_device(stages.EVALUATE_ENGINE, judging, engine)
         timing = self.project.pipeline.profile
         times = ProfileParameters(timing.samples, timing.warmup, target.power_mode, timing.seconds)
         profile = self._on_device(stages.PROFILE, times, engine)

@@ -28,6 +28,7 @@ from mmdet_jetson.stages.conversion.trained_preprocessing import (
     trained_preprocessing,
 )
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.evaluation.analysis import Wish, analyse
 from mmdet_jetson.stages.evaluation.evaluation import (
     Described,
     Detect,
@@ -58,7 +59,10 @@ def run(job: StageJob[EvaluateCheckpointParameters]) -> Result:
     folder = job.output
     described = Described(job.parameters.subject, job.evidence, _preprocessing(config))
     figures = write_evaluation(folder, validation, found, described)
-    write_pictures(folder, validation, found, job.parameters.drawing, "output_pytorch.jpg")
+    drawing = job.parameters.drawing
+    write_pictures(folder, validation, found, drawing, "output_pytorch.jpg")
+    wish = Wish(job.parameters.precision, otherwise=drawing.draw_threshold)
+    warnings += analyse(folder, validation, found, described, wish)
     return Result(metrics=figures.figures, facts=_facts(device), warnings=tuple(warnings))
 
 

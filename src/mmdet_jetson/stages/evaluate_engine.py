@@ -9,6 +9,7 @@ from mmdet_jetson.contract.report import DOCUMENTED
 from mmdet_jetson.stages.backends import load_backend
 from mmdet_jetson.stages.engines.opening import REFERENCE, open_engine, open_graph
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.evaluation.analysis import Wish, analyse
 from mmdet_jetson.stages.evaluation.evaluation import (
     Described,
     Validation,
@@ -47,10 +48,12 @@ def run(job: StageJob[EvaluateEngineParameters]) -> Result:
     backend = passport.backend if passport else REFERENCE
     drawing = job.parameters.drawing
     write_pictures(folder, validation, found, drawing, f"output_{backend}.jpg")
+    wish = Wish(job.parameters.precision, otherwise=drawing.draw_threshold)
+    unmet = analyse(folder, validation, found, described, wish)
     return Result(
         metrics=figures.figures,
         facts=passport.versions if passport else load_backend(backend).versions(),
-        warnings=tuple(doubts(incomplete, len(validation.images))),
+        warnings=(*doubts(incomplete, len(validation.images)), *unmet),
     )
 
 

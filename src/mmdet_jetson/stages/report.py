@@ -1,10 +1,9 @@
 """Stage ``report``: judge the gates and write one self-contained HTML page for people."""
 
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Dict, List, Sequence
 
 import jinja2
-from markupsafe import Markup
 
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.report import ReportParameters
@@ -17,6 +16,7 @@ from mmdet_jetson.stages.gates.measured import Measured
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.reporting import report_page
 from mmdet_jetson.stages.reporting.compared import read_sides
+from mmdet_jetson.stages.reporting.dataset_glance import glance_section
 from mmdet_jetson.stages.reporting.subjects import (
     Subject,
     read_evaluated,
@@ -24,12 +24,6 @@ from mmdet_jetson.stages.reporting.subjects import (
     read_subjects,
 )
 from mmdet_jetson.stages.reporting.training import read_training
-
-glance_section: Optional[Callable[[Path], Optional[Markup]]]
-try:
-    from mmdet_jetson.stages.reporting.dataset_glance import glance_section
-except ImportError:
-    glance_section = None
 
 
 def run(job: StageJob[ReportParameters]) -> Result:
@@ -49,7 +43,7 @@ def run(job: StageJob[ReportParameters]) -> Result:
         training=read_training(job.inputs.get("checkpoint")),
         artifacts=job.artifacts,
         compared=read_sides(job.inputs, job.parameters.compared),
-        glance=_glance(job.inputs["dataset"]),
+        glance=glance_section(job.inputs["dataset"]),
     )
     _write(job.output, outcome, gates, page)
     job.progress(2, 2, outcome)
@@ -63,10 +57,6 @@ def run(job: StageJob[ReportParameters]) -> Result:
         facts={"jinja2": jinja2.__version__},
         warnings=tuple(gate.sentence for gate in gates if gate.outcome != "pass"),
     )
-
-
-def _glance(dataset: Path) -> Optional[Markup]:
-    return glance_section(dataset) if glance_section else None
 
 
 def _measured(dataset: Path, subjects: Sequence[Subject]) -> Measured:

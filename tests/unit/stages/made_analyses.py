@@ -60,6 +60,7 @@ def made_analysis(
         classes=classes,
         wished_precision=wished,
         deploy=together.wished or together.best_f1,
+        threshold=(together.wished or together.best_f1 or operating_point(0.3)).threshold,
         together=together,
         per_class={
             name: score_curve(3 * pictures // len(classes), float(ease), wished)
@@ -111,6 +112,7 @@ def without_threshold(analysis: Analysis) -> Analysis:
     return replace(
         analysis,
         deploy=None,
+        threshold=0.3,
         together=nothing,
         per_class=dict.fromkeys(analysis.classes, nothing),
         precision_recall=dict.fromkeys(analysis.classes, (0.0,) * 101),

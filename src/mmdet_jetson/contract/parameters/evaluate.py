@@ -20,16 +20,22 @@ class EvaluateCheckpointParameters(Parameters):
     """``subject`` is "base", the weights before the training, or "checkpoint".
 
     ``model`` says what the base's weights are loaded into; a checkpoint brings its own config.
+    ``precision`` is the least that the threshold to deploy shall have; None for the best F1.
     """
 
     subject: str
     device: str
     drawing: DrawingParameters
     model: Optional[ModelParameters] = None
+    precision: Optional[float] = None
 
 
 @dataclass(frozen=True)
 class EvaluateEngineParameters(Parameters):
-    """What is drawn of an engine's detections, or of those of an exported graph."""
+    """What is drawn of an engine's detections, or of those of an exported graph.
+
+    ``precision`` is as for a checkpoint.
+    """
 
     drawing: DrawingParameters
+    precision: Optional[float] = None

@@ -1,29 +1,57 @@
-"""Detect objects in a picture with the engine in this folder, and draw them."""
+"""Detect objects with the engine in this folder: in pictures, videos, and what cameras see."""
 
 import argparse
 import os
-import stat
+import signal
 import sys
-from contextlib import contextmanager
+import traceback
+from io import TextIOWrapper
 from pathlib import Path
-from time import perf_counter
-from typing import Iterator, List, Optional, Sequence
+from typing import List, Optional, Tuple, Union
 
+from mmdet_jetson.stages.engines.detecting import Steps, scores_of
+from mmdet_jetson.stages.engines.flow import Flow, Outputs
 from mmdet_jetson.stages.engines.opening import open_engine
+from mmdet_jetson.stages.engines.saving import CODECS, Drawings, Video, video_name
+from mmdet_jetson.stages.engines.sources import PICTURES, Pictures, Source, source_of
+from mmdet_jetson.stages.engines.telling import Telling, note
+from mmdet_jetson.stages.engines.thresholds import USUAL, of_each_class, threshold_of
+from mmdet_jetson.stages.engines.window import Window
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.inference.detector import Detector
-from mmdet_jetson.stages.inference.preprocessing import read_picture
 
 FAILED = 3
+# What a shell gives for a program that a signal ended.
+BY_SIGNAL = 128
+# Said unless the user wants more: what goes wrong is told in a sentence of ours.
+QUIET = {"OPENCV_LOG_LEVEL": "ERROR", "OPENCV_FFMPEG_LOGLEVEL": "8", "OPENCV_VIDEOIO_DEBUG": "0"}
+EPILOG = f"""
+sources:
+  a.jpg b.png, photos/     pictures, and folders of them at any depth ({" ".join(PICTURES)})
+  traffic.mp4              a video: every frame
+  0, /dev/video0           a camera: the newest frame, others are dropped and counted
+  rtsp://..., http://...   a stream: the same
+  "videotestsrc ! videoconvert ! video/x-raw,format=BGR ! appsink"
+                           a GStreamer pipeline, where OpenCV was built with GStreamer
+
+without --json, --save and --show, drawings of pictures go into the current folder.
+Ctrl-C, or q in the window, ends a stream: what was seen is written, and a video can be played.
+exit codes: 0 all done, 2 wrong arguments, 3 something failed or cannot be read, 130 after Ctrl-C.
+"""
 
 
 def main(folder: Path, arguments: Optional[List[str]] = None) -> None:
     """Run as a program, with the engine in ``folder``."""
     options = _parser().parse_args(arguments)
+    for name, level in QUIET.items():
+        os.environ.setdefault(name, level)
+    if isinstance(sys.stdout, TextIOWrapper):  # the name of a file need not be of any encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        _detect(open_engine(folder), options)
+        _detect(folder, options)
     except StageError as error:
         sys.exit(_failed(error.message, error.hint))
+    except KeyboardInterrupt:
+        sys.exit(BY_SIGNAL + signal.SIGINT)
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "cv2":
             raise
@@ -36,79 +64,144 @@ def main(folder: Path, arguments: Optional[List[str]] = None) -> None:
         )
 
 
-def _detect(detector: Detector, options: argparse.Namespace) -> None:
-    from mmdet_jetson.stages.inference.drawing import draw, write_jpeg  # noqa: PLC0415
+def _detect(folder: Path, options: argparse.Namespace) -> None:
+    import cv2  # noqa: F401, PLC0415 - here it is missed by a sentence, and not by a thread
 
-    names = drawings(options.pictures, options.into)
-    with _writing_into(options.into):
-        options.into.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            _check_place(name)
-    for path, drawn in zip(options.pictures, names):
-        picture = read_picture(path)
-        began = perf_counter()
-        found = [d for d in detector.detect(picture) if d.score >= options.threshold]
-        milliseconds = (perf_counter() - began) * 1000
-        with _writing_into(options.into):
-            write_jpeg(drawn, draw(picture, found, detector.classes))
-        on_gpu = getattr(detector.network, "milliseconds", None)
-        timed = f"{milliseconds:.1f} ms" + (f", {on_gpu:.1f} ms of it on the GPU" if on_gpu else "")
-        print(f"{path}: {len(found)} detected in {timed}; drawn in {drawn}")
-        for detection in found:
-            box = " ".join(f"{value:.1f}" for value in detection.box)
-            print(f"  {detector.classes[detection.label]} {detection.score:.3f}  {box}")
+    source = source_of(options.sources, options.save)
+    saving = _saving(source, options)
+    if saving:
+        saving.check()
+    window = Window(all_of_them=isinstance(source, Pictures)) if options.show else None
+    if window:
+        window.open()
+    detector = open_engine(folder)
+    scores = _scores(folder, detector.classes, options)
+    if isinstance(source, Pictures):
+        for left_out in source.notes:
+            note(left_out)
+    telling = Telling(source, detector.classes, options.json)
+    _run(Flow(source, Steps(detector, scores), Outputs(telling, saving, window)))
 
 
-def drawings(pictures: Sequence[Path], into: Path) -> List[Path]:
-    """Name each picture's drawing: no two alike on any file system, and none a picture's own name.
-
-    ``1.png`` becomes ``1_detected.jpg``; another picture called 1 becomes ``1_detected-2.jpg``.
-    The same pictures have the same drawings the next time, which replace the earlier ones.
-    """
-    taken = {_folded(path) for path in pictures}
-    names: List[Path] = []
-    for path in pictures:
-        name, number = into / f"{path.stem}_detected.jpg", 2
-        while _folded(name) in taken:
-            name, number = into / f"{path.stem}_detected-{number}.jpg", number + 1
-        taken.add(_folded(name))
-        names.append(name)
-    return names
-
-
-def _folded(path: Path) -> str:
-    return str(path.resolve()).casefold()
-
-
-def _check_place(drawn: Path) -> None:
-    """Look, before anything is detected, that a drawing takes the place of nothing but a file."""
-    if os.path.lexists(drawn) and not stat.S_ISREG(drawn.lstat().st_mode):
-        raise StageError(
-            f"{drawn} is there, and is no ordinary file",
-            "remove it, or name another folder for the drawings: --into FOLDER",
-        )
-
-
-@contextmanager
-def _writing_into(folder: Path) -> Iterator[None]:
+def _run(flow: Flow) -> None:
+    """Run a call, and leave with the exit code that it has earned."""
     try:
-        yield
-    except OSError as error:
+        code = _code(flow)
+    except BrokenPipeError:  # as of "| head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = BY_SIGNAL + signal.SIGPIPE
+    except KeyboardInterrupt:  # the second one
+        code = BY_SIGNAL + signal.SIGINT
+    except Exception:
+        if not flow.hangs:
+            raise
+        traceback.print_exc()
+        code = 1
+    if flow.hangs:  # inside OpenCV, on a camera or an address: Python would abort there
+        sys.stdout.flush()
+        os._exit(code)
+    if code:
+        sys.exit(code)
+
+
+def _code(flow: Flow) -> int:
+    """Run a call to its end, sum it up and give its exit code."""
+    problem: Optional[StageError] = None
+    try:
+        flow.run()
+    except StageError as error:
+        problem = error
+    telling, saving = flow.outputs.telling, flow.outputs.saving
+    if telling.told > 1:
+        note(flow.summary())
+    if isinstance(saving, Video) and saving.written:
+        note(f"{saving.written} frames in {saving.path}")
+    if telling.unread and not problem:
+        problem = StageError(
+            f"{telling.unread} of {telling.unread + telling.told} pictures could not be read",
+            "the warnings name them",
+        )
+    if problem:
+        return _failed(problem.message, problem.hint)
+    return BY_SIGNAL + flow.stopped_by if flow.stopped_by else 0
+
+
+def _saving(source: Source, options: argparse.Namespace) -> Optional[Union[Drawings, Video]]:
+    """Tell where drawings go, if anywhere.
+
+    Raises:
+        StageError: they would be where the pictures are, or pictures would be drawn into a video.
+    """
+    if not isinstance(source, Pictures):
+        return Video(video_name(options.save, source), source) if options.save else None
+    into: Optional[Path] = options.save
+    if into is None:
+        if options.json or options.show:
+            return None
+        into = Path()
+    if into.suffix.lower() in CODECS and not into.is_dir():
         raise StageError(
-            f"--into {folder}: {error.strerror}", "name a folder that can be written, with room"
-        ) from error
+            f"--save {into}: pictures are drawn into a folder, and not into a video",
+            "name a folder",
+        )
+    for text in options.sources:
+        if Path(text).is_dir() and into.resolve() == Path(text).resolve():
+            raise StageError(
+                f"drawings would go into {text}, the folder of the pictures, and be detected on "
+                "the next time",
+                "name another folder: --save detected",
+            )
+    return Drawings(source.paths, into)
+
+
+def _scores(
+    folder: Path, classes: Tuple[str, ...], options: argparse.Namespace
+) -> Tuple[float, ...]:
+    """Give the score from which on each class counts, and say so unless the user did."""
+    if options.threshold is not None:
+        return scores_of(classes, options.threshold, {})
+    threshold = threshold_of(folder)
+    if options.per_class:
+        threshold = of_each_class(threshold, list(classes))
+    note(threshold.sentence(options.per_class))
+    return scores_of(classes, threshold.score, threshold.per_class if options.per_class else {})
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="infer.py", description=__doc__)
-    parser.add_argument("pictures", nargs="+", type=Path, help="JPEG or PNG files")
-    parser.add_argument("--threshold", type=_score, default=0.3, help="least score, 0 to 1 (0.3)")
+    parser = argparse.ArgumentParser(
+        prog="infer.py",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="pictures and folders, or one stream"
+    )
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--threshold",
+        type=_score,
+        metavar="SCORE",
+        help="least score, 0 to 1; without it what thresholds.json beside the engine names, "
+        f"and {USUAL} where there is none",
+    )
+    chosen.add_argument(
+        "--per-class",
+        action="store_true",
+        help="a least score for each class, as thresholds.json names them",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="a line of JSON for each picture or frame, and no text"
+    )
+    parser.add_argument(
+        "--save",
         "--into",
         type=Path,
-        default=Path(),
-        help="folder for the drawings (here); a drawing of an earlier call is replaced",
+        metavar="PLACE",
+        help="folder for drawings, or a video of a stream "
+        f"({', '.join(CODECS)}, or a folder for it); what an earlier call drew is replaced",
     )
+    parser.add_argument("--show", action="store_true", help="show drawings in a window; q ends")
     return parser
 
 
@@ -123,5 +216,5 @@ def _score(text: str) -> float:
 
 
 def _failed(message: str, hint: str) -> int:
-    print(f"error: {message}\n  try: {hint}", file=sys.stderr)
+    note(f"error: {message}\n  try: {hint}")
     return FAILED

@@ -17,14 +17,17 @@ RUNNER = "infer.py"
 ROOT = Path(infer.__file__).resolve().parents[2]
 PACKAGE, OWN_PACKAGE = "mmdet_jetson", "mmdet_jetson_infer"
 
-TEMPLATE = Template('''"""Detect objects with the engine in this folder: python infer.py picture.jpg
+TEMPLATE = Template('''"""Detect objects with the engine in this folder.
+
+    python infer.py picture.jpg     # or a folder, a video, a camera (0), rtsp://...: see --help
 
 Or in a program of your own, with pictures as BGR uint8 arrays [height, width, 3]:
 
     import infer
     detector = infer.load()
     for found in detector.detect(picture):
-        print(detector.classes[found.label], found.score, found.box)
+        if found.score >= infer.threshold():
+            print(detector.classes[found.label], found.score, found.box)
 
 It needs numpy and the engine's backend ($backend); OpenCV for picture files, and for scaling where
 the engine does not do that itself. It refuses an engine that was built for another device.
@@ -67,12 +70,18 @@ sys.meta_path.insert(0, _Sources())
 
 from $package.stages.engines.infer import main
 from $package.stages.engines.opening import open_engine
+from $package.stages.engines.thresholds import threshold_of
 from $package.stages.inference.preprocessing import read_picture
 
 
 def load():
     """Open the engine beside this file."""
     return open_engine(Path(__file__).resolve().parent)
+
+
+def threshold():
+    """Give the score from which on to believe: of thresholds.json beside this file, else 0.3."""
+    return threshold_of(Path(__file__).resolve().parent).score
 
 
 if __name__ == "__main__":

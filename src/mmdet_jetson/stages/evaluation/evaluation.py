@@ -98,11 +98,7 @@ def write_evaluation(
     described: Described,
 ) -> Figures:
     """Write what was detected, matched and measured; return the figures in ``metrics.json``."""
-    predictions = [
-        prediction(identifier, detection)
-        for identifier, detections in found.items()
-        for detection in detections
-    ]
+    predictions = predictions_of(found)
     figures = coco_figures(validation.annotations, predictions)
     metrics = EvaluationMetrics(
         subject=described.subject,
@@ -117,6 +113,15 @@ def write_evaluation(
     write_matches(folder, figures.matches)
     write_record(folder / "metrics.json", metrics)
     return figures
+
+
+def predictions_of(found: Mapping[int, Sequence[Detection]]) -> List[Prediction]:
+    """Write all detections in COCO's results format; ``found`` is by the pictures' ids."""
+    return [
+        prediction(identifier, detection)
+        for identifier, detections in found.items()
+        for detection in detections
+    ]
 
 
 def write_pictures(

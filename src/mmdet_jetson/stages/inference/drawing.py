@@ -40,8 +40,20 @@ def draw(
     Returns:
         BGR, uint8, [height + legend, width, 3].
     """
-    canvas = np.ascontiguousarray(picture).copy()
-    pen = _Pen(canvas)
+    canvas = draw_boxes(picture, detections, classes, truth)
+    legend = f"solid: {len(detections)} detected   dashed: {len(truth)} ground truth"
+    return np.vstack([canvas, Pen(canvas).legend(legend)])
+
+
+def draw_boxes(
+    picture: np.ndarray,
+    detections: Sequence[Detection],
+    classes: Sequence[str],
+    truth: Sequence[Detection] = (),
+) -> np.ndarray:
+    """Do the same without a legend: the copy is as large as the picture."""
+    canvas: np.ndarray = np.ascontiguousarray(picture).copy()
+    pen = Pen(canvas)
     for real in truth:
         pen.dashed_box(real.box, colour_of(real.label))
     by_score = sorted(detections, key=lambda detection: detection.score)
@@ -51,18 +63,17 @@ def draw(
     for found in by_score:
         text = f"{classes[found.label]} {found.score:.2f}"
         pen.label(text, found.box, colour_of(found.label))
-    legend = f"solid: {len(detections)} detected   dashed: {len(truth)} ground truth"
-    return np.vstack([canvas, pen.legend(legend)])
+    return canvas
 
 
-def write_jpeg(path: Path, picture: np.ndarray) -> None:
+def write_jpeg(path: Path, picture: np.ndarray, quality: int = 90) -> None:
     """Write a BGR uint8 [height, width, 3] picture as a JPEG file: a new one, in place of another.
 
     Raises:
         OSError: the disk is full or cannot be written, or a folder is there.
     """
     # cv2.imwrite says "no" instead of raising when a disk is full.
-    _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     path.unlink(missing_ok=True)
     with path.open("xb") as stream:  # "x": what is written goes through no link, nor into a pipe
         stream.write(content.tobytes())
@@ -75,8 +86,8 @@ def colour_of(label: int) -> Colour:
     return round(255 * blue), round(255 * green), round(255 * red)
 
 
-class _Pen:
-    """Draws on one picture, with line widths and text sizes in proportion to it."""
+class Pen:
+    """Draws on one picture, in place, with line widths and text sizes in proportion to it."""
 
     def __init__(self, canvas: np.ndarray) -> None:
         self.canvas = canvas
@@ -85,6 +96,7 @@ class _Pen:
         self.thickness = max(1, round(2 * self.scale))
 
     def solid_box(self, box: Sequence[float], colour: Colour) -> None:
+        """Draw a box in one line."""
         start, end = self._corners(box)
         cv2.rectangle(self.canvas, start, end, colour, self.thickness)
 

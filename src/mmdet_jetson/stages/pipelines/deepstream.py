@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
 
+from mmdet_jetson.stages.engines.thresholds import threshold_of
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.graph import DOCUMENTED, TENSOR
 from mmdet_jetson.stages.inference.pipeline_json import Triple
@@ -23,8 +24,6 @@ from mmdet_jetson.stages.pipelines.deepstream_parser import (
 from mmdet_jetson.stages.pipelines.described_engine import DescribedEngine
 
 CONFIG, LABELS = "config_infer_primary.txt", "labels.txt"
-# What `infer.py` draws from on, too.
-LEAST_SCORE = 0.3
 # One factor for three channels is off by this share of each at most; networks that were trained
 # with the usual deviations stay at 0.011.
 LARGEST_SHARE = 0.05
@@ -184,7 +183,7 @@ def properties(
             "crop-objects-to-roi-boundary": 1,
             "output-tensor-meta": 0,
         },
-        "class-attrs-all": {"pre-cluster-threshold": LEAST_SCORE},
+        "class-attrs-all": {"pre-cluster-threshold": repr(threshold_of(engine.folder).score)},
     }
 
 

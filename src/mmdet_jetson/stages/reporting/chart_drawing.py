@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_POINTS = 400
+_MOST_LETTERS = 24
 _DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 3)))
 _MARKERS = ("o", "s", "^", "D", "v", "x")
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
@@ -89,7 +90,7 @@ def draw_plot(axes: "Axes", chart: LineChart, curves: Mapping[str, List[Point]])
         axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=False)
     _mark(axes, chart)
     if sum(map(bool, curves.values())) > 1:
-        axes.figure.legend(loc="outside upper left", ncols=3, borderpad=0, handlelength=2.4)
+        _legend(axes, [name for name, points in curves.items() if points], chart.size[0])
 
 
 def _mark(axes: "Axes", chart: LineChart) -> None:
@@ -133,7 +134,7 @@ def draw_groups(axes: "Axes", chart: BarChart, longest: float) -> None:
     axes.locator_params("x", nbins=5)
     axes.tick_params(length=0)
     if len(chart.series) > 1:
-        axes.figure.legend(loc="outside upper left", ncols=3, borderpad=0)
+        _legend(axes, list(chart.series), chart.width)
 
 
 def draw_cells(axes: "Axes", chart: GridChart) -> None:
@@ -167,10 +168,21 @@ def _square(column: int, row: int) -> List[Point]:
     return [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
 
 
+def _legend(axes: "Axes", names: Sequence[str], width: float) -> None:
+    """Name the series above the chart, in as many columns as there is room for."""
+    longest = max(len(_short(name)) for name in names)
+    columns = max(1, min(3, int(width / (0.45 + 0.078 * longest))))
+    axes.figure.legend(loc="outside upper left", ncols=columns, borderpad=0, handlelength=2.4)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
+
+
 def _plain(name: str) -> str:
-    """A name as text: Matplotlib reads what stands between dollars as mathematics.
+    """A name as text, not too long: Matplotlib reads what is between dollars as mathematics.
 
     A leading underscore would leave it out of the legend.
     """
-    escaped = name.replace("$", r"\$")
+    escaped = _short(name).replace("$", r"\$")
     return f"\u200b{escaped}" if escaped.startswith("_") else escaped

@@ -22,12 +22,17 @@ LATENCY = BarChart("Latency of each run", "engine", "mean time a picture (ms)", 
 
 @dataclass(frozen=True)
 class Side:
-    """A run as the comparison shows it; ``validation`` is the digest of its validation pictures."""
+    """A run as the comparison shows it.
+
+    ``validation`` is the digest of its validation pictures, ``origin`` that of its checkpoint; ""
+    where they are not known.
+    """
 
     name: str
     subjects: Tuple[Subject, ...]
     training: Optional[Training]
     validation: str
+    origin: str = ""
     is_this: bool = False
 
     @property
@@ -57,7 +62,8 @@ def this_side(
     """The run that the report is of."""
     read = [each.inputs.get("dataset", "") for each in artifacts if each.kind == "evaluation"]
     digest = next(filter(None, read), "")
-    return Side(name, tuple(subjects), training, digest, is_this=True)
+    trained = next((each.digest for each in artifacts if each.kind == "checkpoint"), "")
+    return Side(name, tuple(subjects), training, digest, trained, is_this=True)
 
 
 def read_sides(inputs: Mapping[str, Path], runs: Sequence[ComparedRun]) -> List[Side]:
@@ -83,11 +89,14 @@ def _read_side(inputs: Mapping[str, Path], number: int, run: ComparedRun) -> Sid
     prefix = compared_input(number, "")
     own = {name[len(prefix) :]: path for name, path in inputs.items() if name.startswith(prefix)}
     subjects = tuple(read_subjects(own, run.targets))
-    return Side(run.name, subjects, read_training(own.get("checkpoint")), run.validation)
+    training = read_training(own.get("checkpoint"))
+    return Side(run.name, subjects, training, run.validation, run.origin)
 
 
 def _warning(this: Side, other: Side) -> str:
-    """Why figures of two runs are not comparable; "" where they are."""
+    """Why figures of two runs are not comparable, or need no comparison; "" where they are."""
+    if this.origin and this.origin == other.origin:
+        return f"{other.name} is the very training that this report is of."
     if this.validation and this.validation == other.validation:
         return ""
     if not (this.validation and other.validation):
@@ -133,9 +142,9 @@ def _lines(
     sides: Sequence[Side],
     points: Callable[[Side], Sequence[Point]],
 ) -> Optional[DrawnChart]:
-    """One line a run, where two have any; a run keeps its colour where another has none."""
+    """One line a run, where another than this has any; a run keeps its colour without others."""
     series = [Series(each.name, points(each)) for each in sides]
-    if sum(bool(each.points) for each in series) < 2:
+    if not any(each.points for each in series[1:]):
         return None
     unit = x_label.endswith("(0 to 1)")
     svg = draw_lines(

@@ -33,7 +33,8 @@ MEANINGS: Dict[str, Tuple[str, str]] = {
     ),
     "duplicate": (
         "An object that was found already is detected once more.",
-        "Lower the IoU threshold of NMS ([export.thresholds]), or raise the score threshold.",
+        "Lower the IoU threshold of NMS (test_cfg in the model's config), or raise the score "
+        "threshold.",
     ),
     "background": (
         "Something is detected where there is no object.",
@@ -135,7 +136,7 @@ def _chart(types: Sequence[ErrorType]) -> Optional[Markup]:
             "AP50 that mending them all would add (0 to 1)",
             [each.name for each in types],
             {"AP50 lost": [each.lost for each in types]},
-            width=6.4,
+            width=5.0,
         )
     )
 
@@ -173,7 +174,7 @@ def _grid(analysis: Analysis) -> Optional[Markup]:
         GridChart(
             "Confusion of all classes",
             "detected as class number (the last column: not found)",
-            "class number of the object (the last row: background)",
+            "class number (the last row: background)",
             [_shares(row) for row in analysis.confusion],
         )
     )

@@ -53,3 +53,11 @@ def percent(share: Optional[float], digits: int = 1) -> str:
     if share is None or not math.isfinite(share):
         return "–"
     return f"{100 * share:.{digits}f}%"
+
+
+def exact(threshold: Optional[float]) -> str:
+    """A score threshold with all its digits: one that is rounded selects other detections."""
+    if threshold is None:
+        return "–"
+    text = f"{threshold:.7f}".rstrip("0")
+    return text + "0" * max(0, 4 - len(text))

@@ -13,7 +13,9 @@ from markupsafe import Markup
 from mmdet_jetson.contract.analysis import WORST, PictureResult
 from mmdet_jetson.stages.reporting.album import Album
 from mmdet_jetson.stages.reporting.analysed import Analysed
+from mmdet_jetson.stages.reporting.page_text import count
 
+DRAWING_WIDTH = 560
 ROWS_SHOWN = 50
 MOST_ROWS = 20_000
 """Of more pictures than that, those without any loss are left to ``analysis.json``."""
@@ -36,6 +38,22 @@ class Drawing:
     row: Optional[int]
     result: Optional[PictureResult]
 
+    @property
+    def told(self) -> str:
+        """What happened on it, without what did not."""
+        if self.result is None:
+            return ""
+        counted = (
+            (self.result.false_alarms, "false alarm", "false alarms"),
+            (self.result.misses, "miss", "misses"),
+            (self.result.wrong_class, "of a wrong class", "of a wrong class"),
+        )
+        wrong = [count(number, noun, nouns) for number, noun, nouns in counted if number]
+        return ", ".join([f"{self.result.right} of {self.result.objects} right", *wrong])
+
+
+Gallery = Tuple[str, Tuple[Drawing, ...], Tuple[Drawing, ...]]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -51,7 +69,7 @@ class PicturesSection:
     """``shown`` are the rows that are there without a script; ``data`` has all, as JSON."""
 
     main: Analysed
-    galleries: Tuple[Tuple[str, Tuple[Drawing, ...]], ...]
+    galleries: Tuple[Gallery, ...]
     left_out: int
     shown: Tuple[Row, ...]
     total: int
@@ -88,22 +106,31 @@ def json_data(content: object) -> Markup:
 def _drawings(
     main: Analysed, album: Album, places: Mapping[str, int], results: Sequence[PictureResult]
 ) -> List[Drawing]:
+    """What is drawn, by kind; a drawing that is there already has its number and no picture."""
     known = {each.name: each for each in results}
+    numbers: Dict[str, int] = {}
     found = []
-    for kind in KINDS:
-        for each in main.analysis.worst:
-            # By its last part alone: a record names no file outside of the folder.
-            file = each.file.replace("\\", "/").rpartition("/")[2]
-            uri = album.uri(main.folder / WORST / file) if each.kind == kind else None
-            if uri:
-                at, row = len(found) + 1, places.get(each.name)
-                found.append(Drawing(at, kind, each.name, uri, row, known.get(each.name)))
+    for each in sorted(main.analysis.worst, key=lambda each: KINDS.index(each.kind)):
+        # By its last part alone: a record names no file outside of the folder.
+        file = each.file.replace("\\", "/").rpartition("/")[2]
+        uri = None if file in numbers else album.uri(main.folder / WORST / file, DRAWING_WIDTH)
+        if uri or file in numbers:
+            number = numbers.setdefault(file, len(numbers) + 1)
+            row, result = places.get(each.name), known.get(each.name)
+            found.append(Drawing(number, each.kind, each.name, uri, row, result))
     return found
 
 
-def _galleries(drawings: Sequence[Drawing]) -> Tuple[Tuple[str, Tuple[Drawing, ...]], ...]:
-    of_kind = {kind: tuple(each for each in drawings if each.kind == kind) for kind in KINDS}
-    return tuple((HEADINGS[kind], found) for kind, found in of_kind.items() if found)
+def _galleries(drawings: Sequence[Drawing]) -> Tuple[Gallery, ...]:
+    """By kind: its heading, the pictures, and those that are drawn in another gallery already."""
+    galleries = []
+    for kind in KINDS:
+        found = [each for each in drawings if each.kind == kind]
+        new = tuple(each for each in found if each.uri)
+        again = tuple(each for each in found if not each.uri)
+        if found:
+            galleries.append((HEADINGS[kind], new, again))
+    return tuple(galleries)
 
 
 def _rows(results: Sequence[PictureResult], drawings: Sequence[Drawing]) -> List[Row]:

@@ -102,7 +102,7 @@ def _chart(curves: Mapping[str, Sequence[float]], drawn: Sequence[str]) -> Optio
             series,
             unit_x=True,
             unit_y=True,
-            size=(6.4, 3.4),
+            size=(5.0, 3.2),
         )
     )
 
@@ -120,6 +120,6 @@ def _size_chart(bands: Sequence[Tuple[str, SizeBand]]) -> Optional[Markup]:
             "average precision (0 to 1)",
             [f"{name} ({band.objects})" for name, band in there],
             series,
-            width=6.4,
+            width=5.0,
         )
     )

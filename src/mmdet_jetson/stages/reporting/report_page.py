@@ -168,6 +168,7 @@ def _environment() -> jinja2.Environment:
         filesize=page_text.filesize,
         duration=page_text.duration,
         fact=page_text.fact,
+        exact=page_text.exact,
         percent=page_text.percent,
         count=page_text.count,
         capitalize_first=lambda text: text[:1].upper() + text[1:],

@@ -116,7 +116,7 @@ def _chart(analysis: Analysis) -> Optional[Markup]:
             unit_x=True,
             unit_y=True,
             mark=mark,
-            size=(6.4, 3.0),
+            size=(5.0, 2.8),
         )
     )
 

@@ -7,7 +7,8 @@ from typing import List, Mapping, Optional, TypedDict
 
 from markupsafe import Markup
 
-from mmdet_jetson.stages.reporting.charts import Chart, draw_chart
+from mmdet_jetson.stages.reporting.chart_kinds import Chart
+from mmdet_jetson.stages.reporting.charts import draw_chart
 
 CURVES = {
     "train": (
@@ -56,7 +57,7 @@ def read_training(checkpoint: Optional[Path]) -> Optional[Training]:
     if path is None or not path.is_file():
         return None
     training: Training = json.loads(path.read_text(encoding="utf-8"))
-    return training if "curves" in training else None
+    return training if "curves" in training else None  # else it was taken as it is
 
 
 @dataclass(frozen=True)

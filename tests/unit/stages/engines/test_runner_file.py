@@ -14,7 +14,6 @@ from fused import fused_folder
 
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.stages.engine import run
-from mmdet_jetson.stages.engines.infer import drawings
 from mmdet_jetson.stages.engines.opening import open_engine
 from mmdet_jetson.stages.engines.runner_file import bundled, write_runner
 from mmdet_jetson.stages.inference.preprocessing import read_picture
@@ -112,15 +111,6 @@ def test_pictures_of_one_name_have_a_drawing_each(tmp_path: Path, picture: Path)
     assert {path.name for path in tmp_path.glob("*_detected*")} == set(drawn)
 
 
-def test_a_drawing_never_takes_the_place_of_a_picture(tmp_path: Path) -> None:
-    """An earlier drawing may be what is detected on, and a file system may not tell B from b."""
-    pictures = [tmp_path / name for name in ("a.png", "a_detected.jpg", "B.png", "b.png")]
-    names = [path.name for path in drawings(pictures, tmp_path)]
-    assert names == [
-        "a_detected-2.jpg", "a_detected_detected.jpg", "B_detected.jpg", "b_detected-2.jpg"
-    ]  # fmt: skip
-
-
 def test_a_drawing_that_cannot_be_written_is_one_sentence(tmp_path: Path, picture: Path) -> None:
     engine = engine_folder(tmp_path)
     (tmp_path / "into").write_text("")
@@ -128,7 +118,7 @@ def test_a_drawing_that_cannot_be_written_is_one_sentence(tmp_path: Path, pictur
     done = python(engine / "infer.py", picture, "--into", "into", cwd=tmp_path)
 
     assert (done.returncode, "Traceback" in done.stderr) == (3, False)
-    assert done.stderr.startswith("error: --into into: File exists\n  try: ")
+    assert done.stderr.startswith("error: --save into: File exists\n  try: ")
 
 
 @pytest.mark.parametrize(
