@@ -24,6 +24,7 @@ from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.model_step import model_step
+from mmdet_jetson.planning.rehearsals import rehearsals
 from mmdet_jetson.planning.steps import Step, StepOutput, name_of
 from mmdet_jetson.planning.target_steps import VALIDATION, WEIGHTS, TargetSteps, drawing_of
 from mmdet_jetson.planning.training_steps import (
@@ -54,9 +55,17 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
         evidence = behind.evidence(target, export, engine, [reference, *documented])
         later += [export, engine, *evidence]
     check = check_step(project, dataset, origin, later)
+    checks = (check, *rehearsals(check, later))
+    after = tuple(step.name for step in checks)
     made = origin.step
-    before = (*first, check) if made in first else (*first, check, made)
-    return (*before, *later, behind.report([dataset, made, *later]))
+    shown = [dataset, made, *later]
+    if made.stage is stages.TRAINING:
+        waiting = copy_of(made, after=after)
+        return (*first, *checks, waiting, *later, behind.report(shown))
+    # What was taken is there before the check; the first to take long is its evaluation.
+    waiting = copy_of(reference, after=after)
+    later[later.index(reference)] = waiting
+    return (*first, *checks, *later, behind.report(shown))
 
 
 def _beginning(project: Project, inputs: Inputs) -> tuple[tuple[Step, ...], Step, Origin]:
@@ -165,10 +174,7 @@ class _Planner:
         ]
 
     def evaluate_checkpoint(self) -> Step:
-        """The figures of the checkpoint; what was taken is checked before, as a training's is."""
-        step = _evaluation_of(self.project, self.checkpoint, self.validation)
-        taken = self.origin.step.stage is stages.MODEL
-        return copy_of(step, after=(stages.CHECK.verb,)) if taken else step
+        return _evaluation_of(self.project, self.checkpoint, self.validation)
 
     def documented(self) -> list[Step]:
         """MMDeploy's graph, which fused ones are compared with: for ONNX Runtime, without a plugin.
