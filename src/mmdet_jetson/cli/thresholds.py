@@ -68,9 +68,10 @@ def read_analysis(store: Store, evaluation: Artifact) -> Analysis:
 
 def tell_thresholds(store: Store, made: Mapping[str, Artifact], steps: Iterable[Step]) -> None:
     """Say of each target's engine that was evaluated from which score on to deploy it."""
-    for step in steps:
-        is_engine = step.stage is EVALUATE_ENGINE and step.subject != DOCUMENTED
-        line = deploy_line(store, made[step.name], step.subject) if is_engine else ""
+    of_engines = [each for each in steps if each.stage is EVALUATE_ENGINE]
+    for step in of_engines:
+        known = step.name in made and step.subject != DOCUMENTED
+        line = deploy_line(store, made[step.name], step.subject) if known else ""
         if line:
             Console().print(line, highlight=False, markup=False, soft_wrap=True)
 

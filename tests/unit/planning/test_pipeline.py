@@ -10,6 +10,10 @@ from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES
 from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters
+from mmdet_jetson.contract.parameters.evaluate import (
+    EvaluateCheckpointParameters,
+    EvaluateEngineParameters,
+)
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.prove import ProveParameters
 from mmdet_jetson.contract.parameters.rehearse import RehearseParameters
@@ -54,6 +58,19 @@ def test_without_weights_there_is_no_base_to_evaluate(settings: Settings) -> Non
     _, steps = planned(settings, "train.weights=")
     assert "evaluate-base" not in [step.name for step in steps]
     assert "weights" not in steps[3].inputs
+
+
+@pytest.mark.parametrize("wished", [None, 0.9])
+def test_every_evaluation_is_told_the_precision_that_is_wished(
+    wished: float | None, settings: Settings
+) -> None:
+    _, steps = planned(settings, *([] if wished is None else [f"evaluate.precision={wished}"]))
+    told = {
+        step.name: step.parameters.precision
+        for step in steps
+        if isinstance(step.parameters, EvaluateCheckpointParameters | EvaluateEngineParameters)
+    }
+    assert told == dict.fromkeys([name for name in STEPS if name.startswith("evaluate-")], wished)
 
 
 def test_each_target_has_its_own_steps(settings: Settings) -> None:

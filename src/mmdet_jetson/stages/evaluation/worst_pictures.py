@@ -141,6 +141,8 @@ def _draw_detections(
     shown = np.flatnonzero((detections.picture == place) & (outcomes.detection >= 0))
     for index in shown[::-1].tolist():  # the best score last, on top
         kind = int(outcomes.detection[index])
+        if not np.isfinite(detections.box[index]).all():
+            continue
         box = (_corners(detections.box[index]) * factors).tolist()
         pen.solid_box(box, colours[kind])
         text = f"{overlaps.classes[detections.label[index]]} {detections.score[index]:.2f}"
