@@ -66,7 +66,8 @@ def run(job: StageJob[DatasetParameters]) -> Result:
         split: examine(split, listed, findings, advance) for split, listed in records.items()
     }
     if len(examples) == len(SPLITS):  # a model that is trained already needs no training pictures
-        compare(*examples.values(), findings)
+        train, val = examples.values()
+        compare(train, val, findings)
     findings.raise_defects()
     listed = [example for made in examples.values() for example in made]
     pairs = near_duplicates([example.fingerprint for example in listed])
