@@ -1,4 +1,4 @@
-"""`[model]`: a model that is trained already, and what a configuration needs with or without one."""
+"""`[model]`: a model that is trained already, and what a configuration needs with or without it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
