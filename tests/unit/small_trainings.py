@@ -52,6 +52,8 @@ class Training:
     torch: str = "1.11.0"
     pixels: bytes = b""
     name: str = "mugs"
+    taken: bool = False
+    """Whether nothing was trained: the model came as it is."""
 
 
 def make(store: Store, scratch: Path, told: Training = Training()) -> Artifact:
@@ -69,7 +71,7 @@ class _Maker:
         told = self.told
         dataset = self.put("dataset", "dataset", "dataset", self.dataset(), metrics=self.counts())
         val = dataset.content_of(("val", "val.json"))
-        checkpoint = self.put(
+        checkpoint = self.taken() if told.taken else self.put(
             "checkpoint", "train", "train",
             {"best.pth": f"weights {told}", "config.py": told.config, "metrics.json": json.dumps(str(told))},
             inputs={"dataset": dataset.content_of(None if told.reads_all else TRAINED_ON), "config": "c", "weights": told.weights},
@@ -91,6 +93,18 @@ class _Maker:
             metrics={"verdict": "pass", "AP50_intervals": intervals},
         )  # fmt: skip
         return checkpoint
+
+    def taken(self) -> Artifact:
+        told = self.told
+        return self.put(
+            "checkpoint", "model", "model",
+            {
+                "best.pth": f"weights {told}", "config.py": told.config, "classes.json": "[]",
+                "metrics.json": json.dumps({"taken": {"file": "m.pth", "config": "its own config"}}),
+            },
+            inputs={"weights": told.weights},
+            parameters={"config": None, "classes": [], "input_size": [640, 640]},
+        )  # fmt: skip
 
     def engine(self, target: str, weights: str, val: str) -> Artifact:
         told = self.told

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping
+from textwrap import shorten
 
 from mmdet_jetson.config.toml import flatten
 from mmdet_jetson.contract.job import Recorded
@@ -16,6 +17,8 @@ from mmdet_jetson.tracking.mlflow_runs import MlflowRun
 
 PATIENCE = 20.0
 """Seconds that the end of a training or of a command waits for a server."""
+LONGEST = 160
+"""How many characters of a library's words are said."""
 UNFIT = re.compile(r"[^\w\-. /]")
 """What no name of a figure may have."""
 
@@ -66,14 +69,14 @@ class Server:
         """It has ended so: FINISHED, FAILED or KILLED. What is left to tell is waited for a bit."""
         self._add(lambda: self._run.end(status))
         if self._delivery and (left := self._delivery.close(PATIENCE)):
-            self._warn(f"MLflow was not told everything: {left} messages were left at the end")
+            self._warn(f"MLflow was not told everything ({left} messages were left at the end)")
 
     def _add(self, job: Callable[[], object]) -> None:
         if self._delivery:
             self._delivery.add(job)
 
     def _failed(self, error: Exception) -> None:
-        reason = next(iter(str(error).splitlines()), "")[:300]
+        reason = shorten(next(iter(str(error).splitlines()), ""), LONGEST, placeholder=" ...")
         self._warn(
             f"MLflow cannot be told ({type(error).__name__}: {reason}); it is tried again, and the "
             f"training goes on. {mlflow_runs.ADDRESS} names the server"
