@@ -55,10 +55,9 @@ def judged(dataset: Path, lines: list[str]) -> tuple[int, int, int]:
         rows = zip(line["scores"], line["classes"], line["boxes"], strict=True)
         for _, kind, box in sorted(rows, key=lambda row: -row[0]):
             found += 1
-            same = [each for each in left if each[0] == kind]
-            best = max(same, key=lambda each, box=box: iou(each[1], box), default=None)
-            if best and iou(best[1], box) >= IOU:
-                left.remove(best)
+            overlaps = [iou(each, box) if other == kind else 0.0 for other, each in left]
+            if max(overlaps, default=0.0) >= IOU:
+                del left[overlaps.index(max(overlaps))]
                 right += 1
     return right, found, len(content["annotations"])
 
