@@ -31,7 +31,7 @@ def test_the_shipped_configs_are_valid() -> None:
 def test_a_project_is_frozen(config: Path) -> None:
     project = load_project(config)
     with pytest.raises(AttributeError):
-        project.pipeline.train.epochs = 3  # type: ignore[misc]
+        project.pipeline.training.epochs = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,9 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ('dataset.classes=["a","a"]', "dataset.classes: a name is listed twice"),
         ("dataset.classes=[]", "dataset.classes: must not be empty"),
         ("dataset.default_class=baloon", "'baloon' is not in dataset.classes\n  try: did you mean 'balloon'?"),
+        ("dataset.others=ignored", "dataset.others: "),
+        ('dataset.rename={car="baloon"}', "dataset.rename: 'car': 'baloon' is unknown; did you mean 'balloon'?"),
+        ("dataset.rename={car=3}", "dataset.rename"),
         ("dataset.format=drawn", "dataset.drawn: needed for format 'drawn'"),
         ("dataset.format=coko", "dataset.format: 'coko' is unknown; did you mean 'coco'?"),
         ("train.device=gpu", "train.device: 'gpu' is unknown; did you mean 'cpu'?"),
