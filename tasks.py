@@ -54,7 +54,7 @@ demo = by_config(
     default=DEMO,
 )
 pipeline = by_target(
-    "pipeline", "Run every stage, from the dataset to the report.", verbs.run_pipeline
+    "pipeline", "Run every stage, from the dataset to the report.", verbs.run_pipeline, "compare"
 )
 dataset = by_config("dataset", "Convert and check the dataset.", partial(verbs.run_verb, "dataset"))
 check = by_target(
@@ -63,13 +63,21 @@ check = by_target(
 train = by_config(
     "train", "Train the detector and keep its best checkpoint.", partial(verbs.run_verb, "train")
 )
+model = by_config(
+    "model",
+    "Take in a model that is trained already, in place of a training.",
+    partial(verbs.run_verb, "model"),
+)
 export = by_target("export", "Turn the checkpoint into an ONNX file for each target.")
 engine = by_target("engine", "Build an engine for each target.")
 evaluate = by_target(
     "evaluate", "Measure the COCO figures of checkpoints, the documented graph and engines."
 )
 report = by_target(
-    "report", "Judge the gates and write the report.", partial(verbs.run_pipeline, command="report")
+    "report",
+    "Judge the gates and write the report.",
+    partial(verbs.run_pipeline, command="report"),
+    "compare",
 )
 
 

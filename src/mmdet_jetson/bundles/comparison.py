@@ -1,7 +1,7 @@
 """What differs between two trainings or bundles, all of it, the most important first."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmdet_jetson.bundles.contents import Contents, PartName
 from mmdet_jetson.bundles.datasets import are_alike, compare_datasets
@@ -21,13 +21,14 @@ from mmdet_jetson.bundles.origins import (
     CodeChange,
     EnvironmentChange,
     FactChange,
+    Pair,
     compare_code,
     compare_environments,
     compare_facts,
     pairs_of,
 )
 from mmdet_jetson.bundles.pictures import PictureChanges
-from mmdet_jetson.bundles.trainings import input_of, run_of, verdict_of
+from mmdet_jetson.bundles.trainings import input_of, is_taken, run_of, verdict_of
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.store import Artifact
@@ -41,7 +42,9 @@ FROM_OUTSIDE = {
     "config": "the config files",
     "plugin": "the plugin library",
 }
-STEPS = {stage.makes: stage.verb for stage in stages.STAGES}
+DETECTING = ("model", "test_pipeline", "test_dataloader", "test_evaluator", "custom_imports")
+"""What of a checkpoint's config says how it detects."""
+STEPS = {stage.makes: stage.verb for stage in reversed(stages.STAGES)}
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,8 @@ def _named(side: Contents) -> Named:
     newest = max(side.parts.values(), key=lambda each: each.provenance.created, default=None)
     main = side.checkpoint or newest
     digest = side.bundle.digest if side.bundle else main.digest if main else ""
-    kind = "bundle" if side.bundle else "training" if side.checkpoint else "run"
+    made = "model" if side.checkpoint and is_taken(side.checkpoint) else "training"
+    kind = "bundle" if side.bundle else made if side.checkpoint else "run"
     created = main.provenance.created if main else ""
     return Named(side.name, digest, kind, created, run_of(side), verdict_of(side))
 
@@ -174,7 +178,7 @@ def _named(side: Contents) -> Named:
 def _parameters(pairs: Mapping[PartName, tuple[Artifact, Artifact]]) -> tuple[ParameterChange, ...]:
     """Compare the parameters of all steps; a field that several are told is one."""
     found: dict[tuple[str, str, str], tuple[FieldChange, list[str]]] = {}
-    for was, now in pairs.values():
+    for was, now in _made_alike(pairs):
         stage, step = now.provenance.stage, now.provenance.step
         before, after = (
             {k: v for k, v in each.provenance.parameters.items() if (stage, k) not in NOT_COMPARED}
@@ -194,16 +198,29 @@ def _config(before: Contents, after: Contents) -> ConfigChanges:
         if checkpoint is None or CONFIG not in {each.title for each in checkpoint.layers}:
             return ConfigChanges()
         texts.append(side.store.read(checkpoint, CONFIG).decode(errors="replace"))
-    return compare_configs(*texts)
+    found = compare_configs(*texts)
+    if not any(side.checkpoint and is_taken(side.checkpoint) for side in (before, after)):
+        return found
+    # A model that was taken has nothing of how it was trained.
+    fields = (each for each in found.fields if each.name.split(".")[0] in DETECTING)
+    return replace(found, fields=tuple(fields))
+
+
+def _made_alike(pairs: Mapping[PartName, tuple[Artifact, Artifact]]) -> Iterator[Pair]:
+    """Pairs that one stage has made: a training and the taking of a model are told other things."""
+    return (each for each in pairs.values() if each[0].provenance.stage == each[1].provenance.stage)
 
 
 def _inputs(pairs: Mapping[PartName, tuple[Artifact, Artifact]]) -> Iterator[InputChange]:
     seen: set[tuple[str, str, str]] = set()
-    for was, now in pairs.values():
+    for was, now in _made_alike(pairs):
         before, after = was.provenance.inputs, now.provenance.inputs
+        taken = is_taken(was) or is_taken(now)
         for name in sorted((before.keys() | after.keys()) & FROM_OUTSIDE.keys()):
             one, other = before.get(name, "none"), after.get(name, "none")
-            what = FROM_OUTSIDE[name]
+            what = (
+                "the checkpoint as it came" if taken and name == "weights" else FROM_OUTSIDE[name]
+            )
             if name == "config":
                 what = f"{what} of step {STEPS.get(now.kind, now.kind)}"
             if one != other and (what, one, other) not in seen:

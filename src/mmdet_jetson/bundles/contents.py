@@ -8,9 +8,11 @@ from typing import NamedTuple, TypeVar
 
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.records import ContractError, decode
+from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.contract.report import ProfileMetrics, profile_of
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
+from mmdet_jetson.planning.steps import name_of
 from mmdet_jetson.registry.names import is_name
 from mmdet_jetson.store import Artifact, Bundle, Store, is_cache_tag
 from mmdet_jetson.store.manifests import KIND_OF
@@ -200,13 +202,29 @@ def of_run(store: Store, run: str) -> Contents:
     """All that has a run's name; nothing where there is no such run."""
     parts: dict[PartName, Artifact] = {}
     called: dict[PartName, str] = {}
+    checkpoint = checkpoint_of_run(store, run)
     for tag in store.tags():
         artifact = store.find(tag) if tag.startswith(f"{run}.") else None
         subject = _subject(artifact, tag.removeprefix(f"{run}.")) if artifact else None
         if artifact and subject is not None:
             part = PartName(artifact.kind, subject)
+            if part == PartName(CHECKPOINT) and artifact != checkpoint:
+                continue
             parts[part], called[part] = artifact, tag
     return Contents(run, store, parts, called)
+
+
+def checkpoint_of_run(store: Store, run: str) -> Artifact | None:
+    """A run's checkpoint: where it was trained once and taken once, the one that was evaluated.
+
+    That is what the run has gone on with; without any evaluation it is the newest.
+    """
+    found = [store.find(f"{run}.{stage.verb}") for stage in stages.CHECKPOINTS]
+    there = [each for each in found if each and each.kind == CHECKPOINT]
+    evaluation = store.find(f"{run}.{name_of(stages.EVALUATE_CHECKPOINT, TRAINED)}")
+    judged = evaluation.subject.digest if evaluation and evaluation.subject else ""
+    ordered = sorted(there, key=lambda each: (each.digest == judged, each.provenance.created))
+    return ordered[-1] if ordered else None
 
 
 def runs_in(store: Store) -> list[str]:

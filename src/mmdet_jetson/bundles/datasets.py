@@ -16,6 +16,7 @@ from mmdet_jetson.bundles.dataset_summary import (
 )
 from mmdet_jetson.bundles.pictures import PictureChanges, compare_pictures
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.planning.training_steps import TRAINED_ON
 from mmdet_jetson.store import Artifact, Store
 from mmdet_jetson.store.layers import Damaged, HashingReader
 
@@ -46,8 +47,11 @@ def compare_datasets(before: Side, after: Side, *, read_all: bool = False) -> Pi
 
 
 def are_alike(before: Side, after: Side) -> bool:
-    """Whether two datasets hold the same files; one or both may be without their pictures."""
-    was, now = (content_of(store, dataset, None) for store, dataset in (before, after))
+    """Whether a training of both is the same; one or both may be without their pictures."""
+    was, now = (
+        content_of(store, dataset, TRAINED_ON) or content_of(store, dataset, None)
+        for store, dataset in (before, after)
+    )
     return was == now
 
 

@@ -1,4 +1,7 @@
-"""What was trained in a store, when, with what, and how well: one entry a training."""
+"""What was trained in a store, when, with what, and how well: one entry a training.
+
+A model that was taken as it came has one, too.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from mmdet_jetson.bundles import contents
 from mmdet_jetson.bundles.contents import Contents
 from mmdet_jetson.bundles.dataset_summary import SPLITS
 from mmdet_jetson.bundles.overview import number
-from mmdet_jetson.bundles.trainings import Shelf, input_of, run_of, verdict_of
+from mmdet_jetson.bundles.trainings import Shelf, input_of, is_taken, run_of, verdict_of
 from mmdet_jetson.contract.report import CHECKPOINT, DOCUMENTED
 from mmdet_jetson.store import Artifact, Store
 
@@ -44,6 +47,8 @@ class Entry:
     ap50: float | None
     engines: Mapping[str, float | None]
     verdict: str
+    taken: bool = False
+    """Whether it was trained elsewhere: ``weights`` is then the digest of its file."""
 
     @property
     def best_engine(self) -> tuple[str, float] | None:
@@ -77,7 +82,7 @@ def _entry(shelf: Shelf, checkpoint: Artifact) -> Entry:
         runs=tuple(shelf.runs.get(checkpoint.digest, ())),
         run=run_of(found),
         created=made.created,
-        config=str(told.get("config", "")),
+        config=str(told.get("config") or ""),
         epochs=_whole(made.metrics.get("epochs")),
         planned_epochs=_whole(told.get("epochs")),
         batch_size=_whole(told.get("batch_size")),
@@ -86,13 +91,14 @@ def _entry(shelf: Shelf, checkpoint: Artifact) -> Entry:
         seconds=made.seconds,
         data=input_of(checkpoint, "dataset"),
         pictures=_pictures(found.dataset),
-        weights=input_of(checkpoint, "weights"),
+        weights=input_of(checkpoint, "weights") or input_of(checkpoint, "checkpoint"),
         commit=made.commit,
         evaluated=evaluation is not None,
         ap=number(figures.get("AP")),
         ap50=number(figures.get("AP50")),
         engines=_engines(found),
         verdict=verdict_of(found),
+        taken=is_taken(checkpoint),
     )
 
 

@@ -28,6 +28,7 @@ from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.contract.report import BASE, DOCUMENTED
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.store import Artifact, Bundle, Descriptor, Store, oci
 
@@ -67,9 +68,11 @@ def choose(
         and (name.kind not in OF_ENGINE or not _of_target(name) or name.subject in engines)
     }
     if PartName(CHECKPOINT) not in parts:
-        refuse_damaged(run.store, f"{run.name}.train")
+        made_by = stages.MODEL if project.pipeline.model else stages.TRAINING
+        refuse_damaged(run.store, f"{run.name}.{made_by.verb}")
         raise UserError(
-            f"there is no {run.name}.train in {run.store.root}, so there is nothing to bundle",
+            f"there is no {run.name}.{made_by.verb} in {run.store.root}, so there is nothing to "
+            "bundle",
             command_for(PartName(CHECKPOINT), project),
         )
     if not engines:

@@ -78,7 +78,8 @@ def compare_code(before: Contents, after: Contents) -> CodeChange:
     """Compare commits, and the source of each stage: of what both sides have."""
     was, now = (_commits(side) for side in (before, after))
     pairs = pairs_of(before, after).values()
-    stages = {a.provenance.stage for a, b in pairs if a.provenance.source != b.provenance.source}
+    made = [(a.provenance, b.provenance) for a, b in pairs]
+    stages = {a.stage for a, b in made if a.source != b.source and a.stage == b.stage}
     first, last = (each[0].rstrip("+") if each else "" for each in (was, now))
     added = commits_between(first, last) if was != now else []
     dropped = commits_between(last, first) if was != now else []

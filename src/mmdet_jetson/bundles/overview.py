@@ -134,6 +134,7 @@ def _checkpoint(contents: Contents, _: PartName, artifact: Artifact) -> Facts:
         "epochs": metrics.get("epochs"),
         "best_epoch": mapping(metrics.get("best")).get("epoch"),
         "device": metrics.get("device"),
+        "taken": mapping(metrics.get("taken")) or None,
     }
 
 

@@ -50,6 +50,8 @@ def command_for(part: PartName, project: Project | None = None) -> str:
         "build-jetson-engine" if _on_device(part, project) else COMMANDS.get(part.kind, "pipeline")
     )
     if project:
+        if part.kind == CHECKPOINT and project.pipeline.model:
+            verb = stages.MODEL.verb
         return project.command(verb, *targets)
     return " ".join([f"invoke {verb}", *(f"--target {target}" for target in targets)])
 

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 from mmdet_jetson.bundles import contents
-from mmdet_jetson.bundles.contents import Contents, PartName
+from mmdet_jetson.bundles.contents import Contents, PartName, checkpoint_of_run
 from mmdet_jetson.bundles.dataset_summary import content_of, is_summary
 from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.report import BASE, CHECKPOINT
@@ -20,9 +21,11 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.stages import Stage
 from mmdet_jetson.planning.target_steps import VALIDATION, WEIGHTS
+from mmdet_jetson.planning.training_steps import TRAINED_ON
 from mmdet_jetson.store import Artifact, Store, is_cache_tag
 
-NAMED = f".{stages.TRAINING.verb}"
+NAMED = tuple(f".{stage.verb}" for stage in stages.CHECKPOINTS)
+"""What names of checkpoints end in: those of trainings, and of models that were taken."""
 EARLIER = re.compile(r"(.+)~(\d{1,6})")
 Parts = dict[PartName, Artifact]
 
@@ -58,27 +61,30 @@ class Shelf:
 
     @cached_property
     def datasets(self) -> dict[str, list[Artifact]]:
-        """The datasets by their content, those without their pictures before the others.
+        """The datasets by what a training reads of them, those without their pictures first.
 
+        Trainings of earlier releases read all that a dataset has: it has that name, too.
         A summary that cannot be read is left out: it may come from elsewhere.
         """
         found: dict[str, list[Artifact]] = {}
         made = [each for each in self.artifacts if _is(each, stages.DATASET)]
         for each in sorted(made, key=lambda each: not is_summary(each)):
             with suppress(UserError):
-                found.setdefault(content_of(self.store, each, None) or "", []).append(each)
+                contents = {content_of(self.store, each, titles) for titles in (TRAINED_ON, None)}
+                for content in contents - {None}:
+                    found.setdefault(content or "", []).append(each)
         return found
 
     @property
     def trainings(self) -> list[Artifact]:
-        """Every checkpoint, the newest first."""
-        return [each for each in reversed(self.artifacts) if _is(each, stages.TRAINING)]
+        """Every checkpoint, of trainings and those that were taken, the newest first."""
+        return [each for each in reversed(self.artifacts) if is_checkpoint(each)]
 
     @cached_property
     def runs(self) -> dict[str, list[str]]:
         """The runs that a training is the newest of, by its digest."""
         return {
-            digest: sorted(tag.removesuffix(NAMED) for tag in tags if tag.endswith(NAMED))
+            digest: sorted({_run_named(tag) for tag in tags if tag.endswith(NAMED)})
             for digest, tags in self.tags.items()
         }
 
@@ -103,16 +109,17 @@ def side(store: Store, name: str) -> Contents:
         return contents.contents_of(store, name)
     if earlier := EARLIER.fullmatch(name):
         return _earlier(Shelf(store), earlier[1], int(earlier[2]))
-    for run, found in ((name, store.find(f"{name}{NAMED}")), ("", store.find(name))):
-        if found and _is(found, stages.TRAINING):
-            return Shelf(store).of_training(found, run or name.removesuffix(NAMED))
-    contents.refuse_damaged(store, f"{name}{NAMED}")
+    for run, found in ((name, checkpoint_of_run(store, name)), ("", store.find(name))):
+        if found and is_checkpoint(found):
+            return Shelf(store).of_training(found, run or _run_named(name))
+    for end in NAMED:
+        contents.refuse_damaged(store, f"{name}{end}")
     return contents.contents_of(store, name)
 
 
 def _earlier(shelf: Shelf, run: str, back: int) -> Contents:
     """The training that has been a run's so many trainings ago."""
-    newest = shelf.store.find(f"{run}{NAMED}")
+    newest = checkpoint_of_run(shelf.store, run)
     found = [shelf.of_training(each) for each in shelf.trainings if each.digest != _digest(newest)]
     before = [each for each in found if run_of(each) == run]
     if newest and back == 0:
@@ -135,7 +142,7 @@ def shown(store: Store, name: str) -> Contents:
         UserError: as `side`.
     """
     found = None if store.bundle(name) or name in store.tags() else store.find(name)
-    is_training = found is not None and _is(found, stages.TRAINING)
+    is_training = found is not None and is_checkpoint(found)
     return side(store, name) if is_training else contents.contents_of(store, name)
 
 
@@ -162,7 +169,7 @@ class _Search:
     def parts(self) -> Parts:
         weights, read = _weights(self.checkpoint), self.checkpoint.provenance.inputs
         found: Parts = {PartName(contents.CHECKPOINT): self.checkpoint}
-        found |= self._dataset(read.get("dataset", ""))
+        found |= self._dataset(read.get("dataset", "")) or self._measured_on(weights)
         found |= self._from(stages.EVALUATE_CHECKPOINT, "checkpoint", weights)
         found |= self._base(found.get(PartName(contents.DATASET)))
         found |= self._from(stages.EXPORT, "checkpoint", weights)
@@ -181,6 +188,19 @@ class _Search:
         when = self.checkpoint.provenance.created
         made = self.shelf.datasets.get(content, [])
         order = sorted(made, key=lambda a: (not is_summary(a), a.provenance.created <= when))
+        return {PartName(contents.DATASET): each for each in order[-1:]}
+
+    def _measured_on(self, weights: str | None) -> Parts:
+        """The newest dataset that a checkpoint was evaluated on, which was not trained here."""
+        made = self.shelf.made_from(stages.EVALUATE_CHECKPOINT, "checkpoint", weights)
+        read = {input_of(each, "dataset") for each in made[-1:]}
+        there = {each.digest: each for each in chain(*self.shelf.datasets.values())}
+        fitting = [
+            each
+            for each in there.values()
+            if content_of(self.shelf.store, each, VALIDATION) in read
+        ]
+        order = sorted(fitting, key=lambda each: (not is_summary(each), each.provenance.created))
         return {PartName(contents.DATASET): each for each in order[-1:]}
 
     def _evidence(self, target: str, engine: Artifact) -> Parts:
@@ -234,6 +254,20 @@ def input_of(artifact: Artifact | None, name: str) -> str:
     """The digest of what an artifact was made from; "" where it was not."""
     read: Mapping[str, str] = artifact.provenance.inputs if artifact else {}
     return read.get(name, "")
+
+
+def is_checkpoint(artifact: Artifact) -> bool:
+    """Whether it is a checkpoint, of a training or one that was taken."""
+    return any(_is(artifact, stage) for stage in stages.CHECKPOINTS)
+
+
+def is_taken(artifact: Artifact) -> bool:
+    """Whether it is a model that was trained already."""
+    return _is(artifact, stages.MODEL)
+
+
+def _run_named(tag: str) -> str:
+    return next((tag.removesuffix(end) for end in NAMED if tag.endswith(end)), tag)
 
 
 def _is(artifact: Artifact, stage: Stage) -> bool:

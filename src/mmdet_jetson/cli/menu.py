@@ -36,6 +36,7 @@ HELP = {
     "precision": "fp32, fp16, bf16 or int8, instead of the target's",
     "onnx": "start at an export from elsewhere, in environment `deploy` alone: a folder of `invoke"
     " pack`, one with an export, or a name in the store such as balloon.export-pc-onnxruntime",
+    "compare": "another run of the store, to show beside this one in the report (repeatable)",
     "runtime": "host or docker: where stages run (default: host)",
     "docker_host": DOCKER_HOST,
     "untested": "use container images that have not passed their own tests",
@@ -69,6 +70,7 @@ def request_of(
     docker_host: str = "",
     untested: bool = False,
     push: bool = False,
+    compare: list[str] | None = None,
 ) -> Request:
     """Say what a command about a pipeline was asked for."""
     return Request(
@@ -79,6 +81,7 @@ def request_of(
         precision=precision,
         onnx=onnx,
         push=push,
+        compare=compare or (),
     )
 
 
@@ -193,9 +196,13 @@ def by_config(name: str, says: str, act: Act, default: str = CONFIG) -> Command:
     return _named(name, says, act, with_request(*PROJECT, *RUNTIME, "push", config=default))
 
 
-def by_target(name: str, says: str, act: Act | None = None) -> Command:
-    """Make the task of a command for each target; without ``act`` it makes what it is named by."""
-    return _named(name, says, act or partial(verbs.run_verb, name), with_request(*STEPS, "push"))
+def by_target(name: str, says: str, act: Act | None = None, *more: str) -> Command:
+    """Make the task of a command for each target; without ``act`` it makes what it is named by.
+
+    ``more`` are further options of `request_of`.
+    """
+    made_by = with_request(*STEPS, "push", *more)
+    return _named(name, says, act or partial(verbs.run_verb, name), made_by)
 
 
 def _named(name: str, says: str, act: Act, made_by: Decorator) -> Command:

@@ -15,6 +15,7 @@ from mmdet_jetson.contract.report import BASE
 from mmdet_jetson.files import disk_errors, folder_to_write, make_folder, move_new
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.given import ALONG, evidence_for
+from mmdet_jetson.planning.given_artifacts import LATER
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.planning.target_steps import CALIBRATION
 from mmdet_jetson.store import Artifact, Store
@@ -54,11 +55,13 @@ def _packed(now: Session) -> Iterator[Step]:
     return (step for step in now.steps if (step.stage, step.subject) in needed)
 
 
-def _parts(now: Session, step: Step) -> tuple[str, ...] | None:
+def _parts(now: Session, step: Step, artifact: Artifact) -> tuple[str, ...] | None:
     if step.stage is not stages.DATASET:
         return None
+    there = {layer.title for layer in artifact.layers}
+    later = tuple(title for title in LATER if title in there)
     calibrates = any(each.precision == "int8" for each in now.project.used_targets.values())
-    return (*ALONG, *CALIBRATION) if calibrates else ALONG
+    return (*ALONG, *later, *CALIBRATION) if calibrates else (*ALONG, *later)
 
 
 def _write(now: Session, steps: Sequence[Step], made: Mapping[str, Artifact], folder: Path) -> None:
@@ -69,7 +72,7 @@ def _write(now: Session, steps: Sequence[Step], made: Mapping[str, Artifact], fo
             store = Store(Path(scratch, "store"))
             for step in steps:
                 artifact, files = made[step.name], Path(scratch, step.name)
-                now.store.checkout(artifact, files, _parts(now, step))
+                now.store.checkout(artifact, files, _parts(now, step, artifact))
                 # Not what it judges: a checkpoint does not come along.
                 store.put(artifact.kind, files, artifact.provenance, [f"{now.name}.{step.name}"])
                 shutil.rmtree(files)

@@ -51,6 +51,9 @@ def decimals(value: object) -> str:
 
 
 def _checkpoint(found: Found) -> Iterator[str]:
+    if taken := mapping(found.get("taken")):
+        yield f"trained elsewhere, taken from {taken.get('file')}: {taken.get('config')}"
+        return
     best = f", best after {found['best_epoch']}" if found.get("best_epoch") else ""
     yield f"{found.get('epochs')} epochs{best} on {found.get('device')}: {found.get('config')}"
 

@@ -94,16 +94,18 @@ def table(entries: Sequence[Entry], weights: Mapping[str, str], width: int) -> I
         column("trained", lambda each: _day(each, day)),
         column("AP", lambda each: decimals(each.ap) + "~"[each.evaluated :], right=True),
         column("engine", _engine, right=True),
-        column("epochs", lambda each: _or_dash(each.epochs), right=True),
+        column("epochs", _epochs, right=True),
         column("seed", lambda each: _or_dash(each.seed), right=True),
         column("data", _data),
         column("run", _run, 4, optional=True),
         column("from", lambda each: _start(each, weights), 6, optional=True),
-        column("config", lambda each: PurePosixPath(each.config).stem, 10),
+        column("config", lambda each: PurePosixPath(each.config).stem or "its own", 10),
     ]
     fitted = list(_fitted(columns, width))
     for row in range(-1, len(entries)):
         yield " ".join(_cell(each, row, wide) for each, wide in fitted).rstrip()
+    if any(each.taken for each in entries):
+        yield "taken: trained elsewhere; its date is that of the taking, `from` is its file"
     if not all(each.evaluated for each in entries):
         yield "~ by the training's own validation: it was not evaluated"
 
@@ -130,6 +132,10 @@ def _cell(column: Column, row: int, width: int) -> str:
 def _day(entry: Entry, form: str) -> str:
     made = when(entry.created)
     return f"{made:{form}}" if made else "?"
+
+
+def _epochs(entry: Entry) -> str:
+    return "taken" if entry.taken else _or_dash(entry.epochs)
 
 
 def _or_dash(value: int | None) -> str:

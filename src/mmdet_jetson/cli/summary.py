@@ -19,6 +19,7 @@ from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.store import Artifact, Store
 
 T = TypeVar("T")
+DATASET_PAGE = "page.html"
 SHOWN = (stages.EVALUATE_CHECKPOINT, stages.EVALUATE_ENGINE, stages.PROFILE)
 """The stages whose artifacts `table` reads, besides the report."""
 
@@ -49,8 +50,22 @@ def read_verdict(store: Store, report: Artifact) -> Verdict:
 
 def place_report(store: Store, report: Artifact, name: str) -> Path:
     """Put the page of a report artifact at ``reports/<name>.html`` of the store's folder."""
+    return _place(store, report, "report.html", name)
+
+
+def place_dataset_page(store: Store, dataset: Artifact, name: str) -> Path | None:
+    """Put the page of a dataset beside that, as ``<name>-dataset.html``.
+
+    None where it has none, as those of earlier releases.
+    """
+    if not any(layer.title == DATASET_PAGE for layer in dataset.layers):
+        return None
+    return _place(store, dataset, DATASET_PAGE, f"{name}-dataset")
+
+
+def _place(store: Store, artifact: Artifact, file: str, name: str) -> Path:
     page = store.root / "reports" / f"{name}.html"
-    content = store.read(report, "report.html")
+    content = store.read(artifact, file)
     if not page.exists() or page.read_bytes() != content:
         page.parent.mkdir(exist_ok=True)
         write_whole(page, content)

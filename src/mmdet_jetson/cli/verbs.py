@@ -14,6 +14,7 @@ import msgspec
 from invoke.exceptions import Exit
 from rich.console import Console
 
+from mmdet_jetson.bundles.beside import read_compared
 from mmdet_jetson.cli import summary
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.cli.sharing import open_shared
@@ -27,6 +28,7 @@ from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
 from mmdet_jetson.files import disk_errors
 from mmdet_jetson.planning import compatibility, explain, pipeline, stages
+from mmdet_jetson.planning.compared import with_compared
 from mmdet_jetson.planning.given import Given, plan_given, read_given
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.stages import DEPLOY
@@ -38,9 +40,23 @@ from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.runtimes.protocol import Runtimes
 from mmdet_jetson.runtimes.selection import RuntimeOptions, open_for_device, open_runtimes
 from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.tracking.trainings import Trainings
 
 CONFIG = "configs/pipeline.toml"
 CANCELLED = 130
+
+ORIGINS = {
+    stages.TRAINING.verb: (
+        "nothing is trained, as [model] names a model that is trained already",
+        "invoke pipeline goes on from there; remove [model] to train",
+    ),
+    stages.MODEL.verb: (
+        "there is no [model], so the checkpoint is that of a training",
+        'write [model] with checkpoint = "..." to take one that is trained already',
+    ),
+}
+"""What to say where a command has nothing to do because the checkpoint has another origin."""
+UNUSED = "[train] is not used: [model] names a model that is trained already"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,7 +105,8 @@ class Request:
     ``targets`` and ``precision`` replace those of the configuration. With ``for_device`` a Docker
     host that is named builds and measures engines, and does nothing else. ``onnx`` names an export
     to start from that was made elsewhere (`planning.given`). With ``push`` what is made goes to the
-    registry of the configuration.
+    registry of the configuration. ``compare`` are other runs of the store, which the report shows
+    beside this one.
     """
 
     config: str
@@ -100,6 +117,7 @@ class Request:
     for_device: bool = False
     onnx: str = ""
     push: bool = False
+    compare: Sequence[str] = ()
 
     @property
     def typed(self) -> str:
@@ -142,6 +160,8 @@ class Session:
         steps = [step for step in self.steps if step.stage.verb == verb]
         if not steps and self.given:
             self.given.refuse(verb)
+        if not steps and verb in ORIGINS:
+            raise UserError(f"{self.project.path}: {ORIGINS[verb][0]}", ORIGINS[verb][1])
         return steps
 
     def states(self) -> list[explain.State]:
@@ -168,10 +188,15 @@ def session(request: Request) -> Iterator[Session]:
     project = msgspec.structs.replace(project, typed=request.typed)
     check_references(project, settings.root, trains=not request.onnx)
     display = Display(Console(stderr=True))
+    if project.pipeline.train and project.pipeline.model and not request.onnx:
+        display.say(UNUSED)
     given = read_given(request.onnx, project, settings) if request.onnx else None
     inputs = Inputs(project, settings, display.bytes_fetched)
     steps = plan_given(project, inputs, given) if given else pipeline.plan(project, inputs)
     store = Store(settings.artifacts)
+    digests = settings.cache / "digests.sqlite"
+    compared = read_compared(store, request.compare, project.pipeline.name, digests)
+    steps = with_compared(steps, compared)
     choose = open_for_device if request.for_device else open_runtimes
     with open_shared(project, settings, store, display, push=request.push) as shared:
         runtimes = choose(request.runtime, settings, store, display.say)
@@ -193,6 +218,7 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
     goals = list(goals)
     steps = needed_for(now.steps, goals)
     names = frozenset(goal.name for goal in goals)
+    trainings = Trainings(now.store, now.name, now.display.say)
     context = RunContext(
         runtimes=now.runtimes,
         store=now.store,
@@ -200,11 +226,13 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
         again=names if again else frozenset(),
         shared=now.shared,
         pushes=now.pushes,
+        recorder=trainings,
     )
     with now.display:
         if now.shared and now.pushes:
             now.shared.check_write()
         made = run_steps(steps, context, now.name, names)
+        trainings.made(made)
         if now.shared:
             now.shared.settle()
     sweep(now.store.root / "jobs")
@@ -221,7 +249,7 @@ def run_pipeline(request: Request, command: str = "pipeline") -> None:
         _check_targets(now, command)
         shown = (*summary.SHOWN, stages.REPORT)
         goals = [each for each in now.steps if command != "report" or each.stage in shown]
-        made = make(now, [step for step in goals if step.stage is not stages.CHECK])
+        made = make(now, [step for step in goals if step.stage.verb != stages.CHECK.verb])
         page = summary.place_report(now.store, made[report.name], now.name)
         given = now.given.references if now.given else ()
         Console().print(summary.table(now.store, now.steps, made, page, given))
@@ -276,6 +304,10 @@ def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> 
             highlight=False,
             soft_wrap=True,
         )
+        if goal.stage is stages.DATASET:
+            page = summary.place_dataset_page(now.store, made[goal.name], now.name)
+            if page:
+                Console().print(f"  at a glance: {page}", highlight=False, soft_wrap=True)
     tell_thresholds(now.store, made, goals)
 
 

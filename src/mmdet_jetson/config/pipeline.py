@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from mmdet_jetson.config.builder_settings import check_builder
+from mmdet_jetson.config.dataset_split import check_split
 from mmdet_jetson.config.device_facts import check_device_facts
 from mmdet_jetson.config.shared import Shared
 from mmdet_jetson.config.sources import Sources
@@ -70,7 +71,8 @@ class Drawn(Section, frozen=True):
 class Dataset(Section, frozen=True):
     """What to learn from: a source in VIA or COCO format, or pictures that we draw."""
 
-    classes: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)]
+    classes: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)] = ()
+    """Empty, with ``[model]`` alone, for those of the checkpoint."""
     format: str = "via"
     source: NonEmpty | None = None
     label_attribute: str = "label"
@@ -78,6 +80,15 @@ class Dataset(Section, frozen=True):
     train: Split | None = None
     val: Split | None = None
     drawn: Drawn | None = None
+    others: Literal["refuse", "ignore"] = "refuse"
+    """What becomes of an object whose class is none of ``classes``."""
+    rename: dict[str, str] = msgspec.field(default_factory=dict)
+    """Which class a name in the annotation files means."""
+    split: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    """The share of ``train`` that becomes the validation split, in place of ``val``."""
+    split_seed: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    group: NonEmpty | None = None
+    """Which pictures stay together then: see `contract.grouping`."""
 
 
 class Train(Section, frozen=True):
@@ -91,6 +102,19 @@ class Train(Section, frozen=True):
     workers: Annotated[int, msgspec.Meta(ge=0)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
     overrides: dict[str, object] = msgspec.field(default_factory=dict)
+
+
+class Model(Section, frozen=True):
+    """A model that is trained already, in place of a training: its checkpoint and its config.
+
+    The checkpoint is a name in ``sources.toml``, a file, or an artifact of the store, which has a
+    config of its own. The config is a path or ``mmdet::...``, one of MMDetection's; without one it
+    is a ``config.py`` beside the file, or what the checkpoint says of itself.
+    """
+
+    checkpoint: NonEmpty
+    config: NonEmpty | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class Export(Section, frozen=True):
@@ -168,12 +192,30 @@ class Pipeline(Section, frozen=True):
     input_size: tuple[Pixels, Pixels]
     targets: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
     dataset: Dataset
-    train: Train
+    train: Train | None = None
+    """Unused where there is a ``model``; one of the two there is."""
     export: Export = Export()
     evaluate: Evaluate = Evaluate()
     profile: Profile = Profile()
     gates: Gates = Gates()
     store: Shared = Shared()
+    model: Model | None = None
+
+    @property
+    def training(self) -> Train:
+        """What a training is told, of a pipeline that trains.
+
+        Raises:
+            TypeError: it takes a model instead; that is a bug in a plan.
+        """
+        if self.train is None or self.model is not None:
+            raise TypeError(f"pipeline {self.name} does not train")
+        return self.train
+
+    @property
+    def device(self) -> str:
+        """What PyTorch computes on: "auto", "cpu" or "cuda"."""
+        return self.model.device if self.model else self.training.device
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,18 +295,53 @@ def _check(project: Project, path: Path) -> None:
         )
     _check_targets(project, path)
     check_choice(f"{path}: dataset.format", dataset.format, (*FORMATS, DRAWN))
-    check_can_travel(f"{path}: train.overrides", pipeline.train.overrides)
+    _check_origin(pipeline, path)
+    if pipeline.train:
+        check_can_travel(f"{path}: train.overrides", pipeline.train.overrides)
     for precision in pipeline.gates.proof:
         check_choice(f"{path}: gates.proof", precision, PRECISIONS)
     for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
         if len(set(values)) != len(values):
             raise ConfigError(f"{path}: {field}: a name is listed twice", "remove one of them")
-    if dataset.default_class not in (None, *dataset.classes):
+    if dataset.classes and dataset.default_class not in (None, *dataset.classes):
         raise ConfigError(
             f"{path}: dataset.default_class: {dataset.default_class!r} is not in dataset.classes",
             nearest(str(dataset.default_class), dataset.classes),
         )
-    _check_format(dataset, path)
+    for name, meant in dataset.rename.items() if dataset.classes else ():
+        check_choice(f"{path}: dataset.rename: {name!r}", meant, dataset.classes)
+    _check_format(dataset, path, trains=pipeline.model is None)
+
+
+def _check_calibration(project: Project) -> None:
+    """Refuse an engine in 8 bits where there are no training pictures, which choose its ranges."""
+    dataset = project.pipeline.dataset
+    if dataset.format == DRAWN or dataset.train or not project.pipeline.model:
+        return
+    for name, target in project.used_targets.items():
+        if target.precision == "int8":
+            raise ConfigError(
+                f"{project.path}: dataset.train: needed for {name}, whose 8 bits are calibrated "
+                "with training pictures",
+                "name pictures like those that it was trained with, none of them of the "
+                'validation split: train = { pictures = "...", annotations = "..." }',
+            )
+
+
+def _check_origin(pipeline: Pipeline, path: Path) -> None:
+    """Check that something makes or brings a checkpoint, and what only a training can be without.
+
+    The targets are known to exist.
+    """
+    if pipeline.model is None and pipeline.train is None:
+        raise ConfigError(
+            f"{path}: train: needed, unless there is a [model] that is trained already",
+            'write [train] with config = "configs/train/...", or [model] with checkpoint = "..."',
+        )
+    if pipeline.model is None and not pipeline.dataset.classes:
+        raise ConfigError(
+            f"{path}: dataset.classes: needed for a training", 'write classes = ["..."]'
+        )
 
 
 def _check_targets(project: Project, path: Path) -> None:
@@ -281,6 +358,7 @@ def _check_targets(project: Project, path: Path) -> None:
 
 
 def _check_used(project: Project) -> None:
+    _check_calibration(project)
     for name, target in project.used_targets.items():
         place = f"{project.folder / 'targets.toml'}: {name}"
         try:
@@ -297,11 +375,16 @@ def _check_used(project: Project) -> None:
             raise ConfigError(error.message, hint) from error
 
 
-def _check_format(dataset: Dataset, path: Path) -> None:
+def _check_format(dataset: Dataset, path: Path, *, trains: bool) -> None:
     """Check that the fields of a dataset are those that its format has."""
     files, drawn = ("source", "train", "val"), ("drawn",)
     needed, senseless = (drawn, files) if dataset.format == DRAWN else (files, drawn)
+    check_split(dataset, path)
+    if dataset.split is not None:
+        needed = tuple(field for field in needed if field != "val")
     for field in needed:
+        if field == "train" and not trains and dataset.split is None:
+            continue  # of use to calibration alone: `_check_calibration`
         if getattr(dataset, field) is None:
             raise ConfigError(f"{path}: dataset.{field}: needed for format {dataset.format!r}")
     for field in senseless:

@@ -31,13 +31,22 @@ def check_references(project: Project, root: Path, *, trains: bool = True) -> No
         return
     used = {BACKENDS[each.backend].deploy_config for each in project.used_targets.values()}
     named = {f"export.{each}": getattr(project.pipeline.export, each) for each in sorted(used)}
-    for field, config in {"train.config": project.pipeline.train.config, **named}.items():
+    for field, config in {**_config_of_model(project), **named}.items():
         # Without following links for "..", as MMEngine and `planning/config_files.py`.
         if not Path(os.path.normpath(root / config)).exists():
             raise ConfigError(
                 f"{project.path}: {field}: {root / config}: no such config",
                 "see configs/train and configs/deploy",
             )
+
+
+def _config_of_model(project: Project) -> dict[str, str]:
+    """The config that a model is trained with or was, by its field, where it is a file."""
+    model, train = project.pipeline.model, project.pipeline.train
+    if model is None:
+        return {"train.config": train.config} if train else {}
+    is_file = model.config is not None and "::" not in model.config
+    return {"model.config": str(Path(model.config or "").expanduser())} if is_file else {}
 
 
 def _check_images(project: Project, root: Path) -> None:

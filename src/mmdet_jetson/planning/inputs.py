@@ -34,12 +34,12 @@ class Inputs:
             return ExternalInput(lambda: self._tree(folder), lambda _: folder)
         return self._file(named, path, _unpack)
 
-    def weights(self, named: str) -> ExternalInput:
-        """Return a folder with one checkpoint file."""
-        path = self._own(named, "train.weights")
+    def weights(self, named: str, field: str = "train.weights") -> ExternalInput:
+        """Return a folder with one checkpoint file; ``field`` of the configuration names it."""
+        path = self._own(named, field)
         if path and path.is_dir():
             raise ConfigError(
-                f"{self.project.path}: train.weights: {named!r} is a folder",
+                f"{self.project.path}: {field}: {named!r} is a folder",
                 "name the .pth file in it",
             )
         return self._file(named, path, _put)

@@ -102,6 +102,7 @@ def _summary(step: str, artifact: Artifact) -> ArtifactSummary:
         seconds=provenance.seconds,
         size=artifact.size,
         warnings=tuple(provenance.warnings),
+        inputs=dict(provenance.inputs),
     )
 
 

@@ -4,6 +4,7 @@ What the stages are is `stages.STAGES`; here is what each step is told and what 
 """
 
 from dataclasses import dataclass
+from dataclasses import replace as copy_of
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -22,9 +23,17 @@ from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
 from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.model_step import model_step
+from mmdet_jetson.planning.rehearsals import rehearsals
 from mmdet_jetson.planning.steps import Step, StepOutput, name_of
 from mmdet_jetson.planning.target_steps import VALIDATION, WEIGHTS, TargetSteps, drawing_of
-from mmdet_jetson.planning.training_steps import check_step, dataset_step, model_of, train_step
+from mmdet_jetson.planning.training_steps import (
+    Origin,
+    check_step,
+    dataset_step,
+    model_of,
+    train_step,
+)
 from mmdet_jetson.store import Artifact
 
 
@@ -35,9 +44,8 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
         ConfigError: a config file that a step needs is missing or broken.
     """
     project = _with_names(project, inputs.settings.root)
-    dataset = dataset_step(project, inputs)
-    train = train_step(project, inputs, dataset)
-    planner = _Planner(project, inputs, dataset, train)
+    first, dataset, origin = _beginning(project, inputs)
+    planner = _Planner(project, inputs, dataset, origin)
     reference, documented = planner.evaluate_checkpoint(), planner.documented()
     later = [*planner.evaluate_base(), reference, *documented]
     behind = TargetSteps(project, inputs, dataset)
@@ -46,20 +54,36 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
         engine = behind.engine(name, target, export)
         evidence = behind.evidence(target, export, engine, [reference, *documented])
         later += [export, engine, *evidence]
-    check = check_step(project, dataset, train, later)
-    return (dataset, check, train, *later, behind.report([dataset, train, *later]))
+    check = check_step(project, dataset, origin, later)
+    checks = (check, *rehearsals(check, later))
+    made = origin.step
+    if made in first:
+        return (*first, *checks, *later, behind.report([dataset, made, *later]))
+    waiting = copy_of(made, after=tuple(step.name for step in checks))
+    return (*first, *checks, waiting, *later, behind.report([dataset, made, *later]))
+
+
+def _beginning(project: Project, inputs: Inputs) -> tuple[tuple[Step, ...], Step, Origin]:
+    """The steps before the check, of them the dataset, and what makes the checkpoint."""
+    if model := project.pipeline.model:
+        taken = model_step(project, inputs, model)
+        dataset = dataset_step(project, inputs, taken.step)
+        checkpoint = taken.step.output(*WEIGHTS, *taken.carried)
+        return (taken.step, dataset), dataset, Origin(taken.step, checkpoint)
+    dataset = dataset_step(project, inputs)
+    train = train_step(project, inputs, dataset)
+    carried = carried_folders(inputs.settings.root, project.pipeline.training.config)
+    return (dataset,), dataset, Origin(train, train.output(*WEIGHTS, *carried))
 
 
 def _with_names(project: Project, root: Path) -> Project:
     """Call the config files of a project as the stages find them in their inputs."""
     train, export = project.pipeline.train, project.pipeline.export
+    if train and not project.pipeline.model:
+        train = replace(train, config=config_name(root, train.config))
     kinds = {backend.deploy_config for backend in BACKENDS.values()}
     named = {kind: config_name(root, getattr(export, kind)) for kind in kinds}
-    pipeline = replace(
-        project.pipeline,
-        train=replace(train, config=config_name(root, train.config)),
-        export=replace(export, **named),
-    )
+    pipeline = replace(project.pipeline, train=train, export=replace(export, **named))
     return replace(project, pipeline=pipeline)
 
 
@@ -81,7 +105,7 @@ def evaluate_again(project: Project, checkpoint: Artifact) -> Step:
 
 
 def _evaluation_of(project: Project, checkpoint: StepOutput, validation: StepOutput) -> Step:
-    device = project.pipeline.train.device
+    device = project.pipeline.device
     return Step(
         stage=stages.EVALUATE_CHECKPOINT,
         subject=CHECKPOINT,
@@ -99,18 +123,16 @@ def _evaluation_of(project: Project, checkpoint: StepOutput, validation: StepOut
 
 @dataclass(frozen=True)
 class _Planner:
-    """Plans the steps behind a training."""
+    """Plans the steps behind a checkpoint."""
 
     project: Project
     inputs: Inputs
     dataset: Step
-    train: Step
+    origin: Origin
 
     @property
     def checkpoint(self) -> StepOutput:
-        config = self.project.pipeline.train.config
-        carried = carried_folders(self.inputs.settings.root, config)
-        return self.train.output(*WEIGHTS, *carried)
+        return self.origin.checkpoint
 
     @property
     def validation(self) -> StepOutput:
@@ -125,9 +147,10 @@ class _Planner:
 
         They come from outside, so there is no artifact that this judges.
         """
-        if "weights" not in self.train.inputs:
+        train = self.origin.step
+        if train.stage is not stages.TRAINING or "weights" not in train.inputs:
             return []
-        device = self.project.pipeline.train.device
+        device = self.project.pipeline.device
         model = model_of(self.project)
         return [
             Step(
@@ -137,8 +160,8 @@ class _Planner:
                     BASE, device, self.drawing, model, self.project.pipeline.evaluate.precision
                 ),
                 inputs={
-                    "config": self.train.inputs["config"],
-                    "weights": self.train.inputs["weights"],
+                    "config": train.inputs["config"],
+                    "weights": train.inputs["weights"],
                     "dataset": self.validation,
                 },
                 uses_gpu=device != "cpu",
@@ -146,7 +169,10 @@ class _Planner:
         ]
 
     def evaluate_checkpoint(self) -> Step:
-        return _evaluation_of(self.project, self.checkpoint, self.validation)
+        """The figures of the checkpoint; what was taken is checked before, as a training's is."""
+        step = _evaluation_of(self.project, self.checkpoint, self.validation)
+        taken = self.origin.step.stage is stages.MODEL
+        return copy_of(step, after=(stages.CHECK.verb,)) if taken else step
 
     def documented(self) -> list[Step]:
         """MMDeploy's graph, which fused ones are compared with: for ONNX Runtime, without a plugin.

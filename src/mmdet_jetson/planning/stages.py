@@ -13,9 +13,11 @@ from mmdet_jetson.contract.parameters.evaluate import (
 )
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.export_for import ExportForParameters
+from mmdet_jetson.contract.parameters.model import TakenModelParameters
 from mmdet_jetson.contract.parameters.preflight import PreflightParameters
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.parameters.rehearse import RehearseParameters
 from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
 
@@ -45,6 +47,8 @@ class Stage:
     """Whether its result tells how near to its target it was taken."""
     may_resume: bool = False
     """Whether a killed run goes on from what it left in its work folder."""
+    may_be_left_out: bool = False
+    """Whether what follows goes on without it where it cannot run."""
     trains: bool = False
     """Whether it is about PyTorch's computing, on a GPU where the training may use one."""
     runs_engines: bool = False
@@ -68,6 +72,14 @@ CHECK = Stage(
     makes="check",
     trains=True,
 )
+REHEARSE = Stage(
+    verb="check",
+    module="rehearse",
+    parameters=RehearseParameters,
+    makes="rehearsal",
+    environment=OF_TARGET,
+    may_be_left_out=True,
+)
 TRAINING = Stage(
     verb="train",
     module="train",
@@ -76,6 +88,15 @@ TRAINING = Stage(
     trains=True,
     may_resume=True,
 )
+# In place of a training: a model that is trained already.
+MODEL = Stage(
+    verb="model",
+    module="model",
+    parameters=TakenModelParameters,
+    makes="checkpoint",
+)
+CHECKPOINTS = (TRAINING, MODEL)
+"""What can make a run's checkpoint."""
 EVALUATE_CHECKPOINT = Stage(
     verb="evaluate",
     module="evaluate_checkpoint",
@@ -135,7 +156,9 @@ REPORT = Stage(
 STAGES = (
     DATASET,
     CHECK,
+    REHEARSE,
     TRAINING,
+    MODEL,
     EVALUATE_CHECKPOINT,
     EXPORT,
     ENGINE,

@@ -29,7 +29,7 @@ DETECTED = ("predictions.json", "metrics.json")
 """What a proof reads of an evaluation."""
 # What the report reads of each kind: neither pictures by the thousand nor weights.
 SHOWN: Mapping[str, tuple[str, ...]] = {
-    "dataset": ("summary.json", "val.json"),
+    "dataset": ("summary.json", "val.json", "glance.json"),
     "checkpoint": ("metrics.json",),
     "onnx": ("graph.json",),
     "engine": ("passport.json",),

@@ -1,13 +1,16 @@
 """The steps up to a checkpoint: the dataset, the check of what will come, and the training."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from mmdet_jetson.config.pipeline import Dataset, Project
+from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.toml import flatten
 from mmdet_jetson.contract.backends import BACKENDS
+from mmdet_jetson.contract.grouping import BY_NAMES
 from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures, SplitLocation
 from mmdet_jetson.contract.parameters.export import ExportParameters
+from mmdet_jetson.contract.parameters.model import CLASSES
 from mmdet_jetson.contract.parameters.train import (
     OF_TRAINING_ALONE,
     ModelParameters,
@@ -17,19 +20,30 @@ from mmdet_jetson.contract.parameters.train import (
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import config_input
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.steps import Input, Step
+from mmdet_jetson.planning.rehearsals import exported_as
+from mmdet_jetson.planning.steps import Input, Step, StepOutput
 
 NUMBERS = (int, float)
+TRAINED_ON = ("train", "train.json", "val", "val.json")
+"""What a training reads of a dataset: what else is there to be looked at never starts one again."""
 
 
-def dataset_step(project: Project, inputs: Inputs) -> Step:
-    """Plan the conversion of the pictures' annotations."""
+def dataset_step(project: Project, inputs: Inputs, taken: Step | None = None) -> Step:
+    """Plan the conversion of the pictures' annotations.
+
+    Without classes of its own it asks the model that is ``taken``.
+    """
     dataset = project.pipeline.dataset
-    source = {} if dataset.source is None else {"source": inputs.dataset(dataset.source)}
-    return Step(stage=stages.DATASET, parameters=_dataset_parameters(dataset), inputs=source)
+    read: dict[str, Input] = {}
+    if dataset.source is not None:
+        read["source"] = inputs.dataset(dataset.source)
+    if taken and not dataset.classes:
+        read["model"] = taken.output(CLASSES)
+    return Step(stage=stages.DATASET, parameters=_dataset_parameters(project), inputs=read)
 
 
-def _dataset_parameters(dataset: Dataset) -> DatasetParameters:
+def _dataset_parameters(project: Project) -> DatasetParameters:
+    dataset = project.pipeline.dataset
     train, val, drawn = dataset.train, dataset.val, dataset.drawn
     return DatasetParameters(
         classes=dataset.classes,
@@ -39,14 +53,20 @@ def _dataset_parameters(dataset: Dataset) -> DatasetParameters:
         train=SplitLocation(train.pictures, train.annotations) if train else None,
         val=SplitLocation(val.pictures, val.annotations) if val else None,
         drawn=(DrawnPictures(drawn.train, drawn.val, drawn.size, drawn.seed) if drawn else None),
+        others=dataset.others,
+        rename=dataset.rename,
+        input_size=project.pipeline.input_size,
+        split=dataset.split,
+        split_seed=dataset.split_seed or 0,
+        group=dataset.group or BY_NAMES,
     )
 
 
 def train_step(project: Project, inputs: Inputs, dataset: Step) -> Step:
     """Plan the training, which has to wait for its check."""
-    train = project.pipeline.train
+    train = project.pipeline.training
     read: dict[str, Input] = {
-        "dataset": dataset.output(),
+        "dataset": dataset.output(*TRAINED_ON),
         "config": config_input(inputs.settings.root, train.config),
     }
     if train.weights:
@@ -70,9 +90,17 @@ def train_step(project: Project, inputs: Inputs, dataset: Step) -> Step:
     )
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What makes a run's checkpoint, and what of that is read."""
+
+    step: Step
+    checkpoint: StepOutput
+
+
 def model_of(project: Project) -> ModelParameters:
     """Say what decides the model and its test pipeline; how it is trained decides neither."""
-    train = project.pipeline.train
+    train = project.pipeline.training
     overrides = flatten(train.overrides)
     return ModelParameters(
         config=train.config,
@@ -84,7 +112,7 @@ def model_of(project: Project) -> ModelParameters:
 
 def _parts_of(project: Project) -> TrainingParts:
     """Say what a training builds besides its model; another learning rate is no other part."""
-    train = project.pipeline.train
+    train = project.pipeline.training
     overrides = {
         key: value if isinstance(value, bool) or not isinstance(value, NUMBERS) else None
         for key, value in flatten(train.overrides).items()
@@ -106,13 +134,18 @@ def largest_pictures(project: Project) -> dict[str, int]:
     }
 
 
-def check_step(project: Project, dataset: Step, train: Step, later: Iterable[Step]) -> Step:
-    """Plan the check whether the steps behind the training can do their work on its checkpoint.
+def check_step(project: Project, dataset: Step, origin: Origin, later: Iterable[Step]) -> Step:
+    """Plan the check whether the steps behind a checkpoint can do their work on it.
 
-    Targets that share an export are checked once.
+    Before a training that is its model with random weights. Targets that share an export are
+    checked once.
     """
+    later = list(later)
     exports: dict[str, ExportParameters] = {}
-    read: dict[str, Input] = {"config": train.inputs["config"]}
+    trains = origin.step.stage is stages.TRAINING
+    read: dict[str, Input] = {"checkpoint": origin.checkpoint}
+    if trains:
+        read = {"config": origin.step.inputs["config"]}
     splits = ["val.json"]
     for step in later:
         wanted = step.parameters
@@ -124,13 +157,14 @@ def check_step(project: Project, dataset: Step, train: Step, later: Iterable[Ste
     return Step(
         stage=stages.CHECK,
         parameters=CheckParameters(
-            device=project.pipeline.train.device,
-            model=model_of(project),
-            training=_parts_of(project),
+            device=project.pipeline.device,
+            model=model_of(project) if trains else None,
+            training=_parts_of(project) if trains else None,
             exports=exports,
             largest=largest_pictures(project),
+            kept=tuple(dict.fromkeys(exported_as(later).values())),
         ),
         inputs={"dataset": dataset.output(*splits), **read},
         # It computes nothing there: it looks whether there is one.
-        uses_gpu=project.pipeline.train.device == "cuda",
+        uses_gpu=project.pipeline.device == "cuda",
     )

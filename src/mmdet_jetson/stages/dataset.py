@@ -7,36 +7,52 @@ is right. The same parameters and inputs give the same bytes.
 import json
 import platform
 import shutil
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 import PIL
 import shapely
 
-from mmdet_jetson.contract.formats import DRAWN
+from mmdet_jetson.contract.formats import DRAWN, IGNORE, REFUSE
+from mmdet_jetson.contract.grouping import pattern_of
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters, SplitLocation
+from mmdet_jetson.contract.parameters.model import CLASSES
 from mmdet_jetson.contract.records import encode, write_record
 from mmdet_jetson.stages.annotations import drawn, pictures
 from mmdet_jetson.stages.annotations.coco_writing import to_coco
 from mmdet_jetson.stages.annotations.examples import WORKERS, Split, compare, examine
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.formats import annotation_format, read_annotations
+from mmdet_jetson.stages.annotations.glance import FILE as GLANCE
+from mmdet_jetson.stages.annotations.glance import Glance, Looked, glance_at
+from mmdet_jetson.stages.annotations.grouping import groups_of
+from mmdet_jetson.stages.annotations.near_duplicates import Pair, near_duplicates
+from mmdet_jetson.stages.annotations.picture_folder import PictureFolder, lost_link
 from mmdet_jetson.stages.annotations.records import Example, Labels, Record
+from mmdet_jetson.stages.annotations.remarks import per_class, remark, remark_duplicates
+from mmdet_jetson.stages.annotations.splitting import (
+    SplitRecord,
+    Wanted,
+    check_fraction,
+    divide,
+    warn_of_split,
+)
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob, main
+from mmdet_jetson.stages.reporting import dataset_page
 
 SPLITS = ("train", "val")
 
 
 def run(job: StageJob[DatasetParameters]) -> Result:
     """Make the artifact ``dataset``: two COCO files, two folders of pictures, a summary."""
-    labels = _labels(job.parameters)
+    labels = _labels(_with_classes(job))
     is_drawn = job.parameters.format == DRAWN
     splits = _draw(job) if is_drawn else _find(job)
     form = drawn.FORMAT if is_drawn else job.parameters.format
@@ -44,17 +60,37 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     records = {split: _read(split, form, labels, findings) for split in splits}
     if not findings.defects:
         _check_filled(records, findings)
+    _check_split(job.parameters, records, findings)
     advance = _progress(job, 2 * sum(len(listed) for listed in records.values()))
     examples = {
         split: examine(split, listed, findings, advance) for split, listed in records.items()
     }
-    train, val = examples.values()
-    compare(train, val, findings)
+    if len(examples) == len(SPLITS):  # a model that is trained already needs no training pictures
+        compare(*examples.values(), findings)
     findings.raise_defects()
-    _warn_of_gaps(examples, labels.classes, findings)
-    for split, made in examples.items():
-        _write(job.output, split.name, made, labels.classes, advance)
-    return _finish(job.output, examples, labels.classes, findings.warnings())
+    listed = [example for made in examples.values() for example in made]
+    pairs = near_duplicates([example.fingerprint for example in listed])
+    record = None
+    if job.parameters.split is not None:
+        examples, record = _divide(job, splits[0], listed, pairs, findings)
+    _warn_of_unlisted(examples, findings)
+    named = {split.name: made for split, made in examples.items()}
+    placed = {id(example): name for name, made in named.items() for example in made}
+    remark_duplicates(listed, [placed[id(each)] for each in listed], pairs, findings)
+    remark(named, labels.classes, job.parameters.input_size, findings)
+    for name, made in named.items():
+        _write(job.output, name, made, labels.classes, advance)
+    looked = Looked(listed, [placed[id(each)] for each in listed], pairs)
+    glance = glance_at(looked, labels.classes, job.parameters.input_size)
+    return _finish(job.output, named, glance, record, findings.warnings())
+
+
+def _with_classes(job: StageJob[DatasetParameters]) -> DatasetParameters:
+    """The parameters, with the classes of the input ``model`` where they name none."""
+    if job.parameters.classes or "model" not in job.inputs:
+        return job.parameters
+    classes = json.loads((job.inputs["model"] / CLASSES).read_text(encoding="utf-8"))
+    return replace(job.parameters, classes=tuple(classes))
 
 
 def _labels(parameters: DatasetParameters) -> Labels:
@@ -72,7 +108,24 @@ def _labels(parameters: DatasetParameters) -> Labels:
                 f"set classes to {json.dumps(list(drawn.CLASSES))}",
             )
         return Labels(classes, drawn.LABEL_ATTRIBUTE, None)
-    return Labels(classes, parameters.label_attribute, default)
+    _check_others(parameters)
+    return Labels(
+        classes, parameters.label_attribute, default, parameters.others, parameters.rename
+    )
+
+
+def _check_others(parameters: DatasetParameters) -> None:
+    """Check what becomes of classes that a file names otherwise, or that are none of ours."""
+    if parameters.others not in (REFUSE, IGNORE):
+        raise StageError(
+            f'others is "{parameters.others}"', f'set dataset.others to "{REFUSE}" or "{IGNORE}"'
+        )
+    for name, meant in parameters.rename.items():
+        if meant not in parameters.classes:
+            listed = ", ".join(parameters.classes)
+            raise StageError(
+                f'"{name}" is renamed to "{meant}", which is not a class', f"choose from {listed}"
+            )
 
 
 def _draw(job: StageJob[DatasetParameters]) -> List[Split]:
@@ -93,7 +146,12 @@ def _find(job: StageJob[DatasetParameters]) -> List[Split]:
     """The splits that the user named, whose pictures and annotations exist."""
     suffix = annotation_format(job.parameters.format).SUFFIX
     splits = []
-    for name, location in (("train", job.parameters.train), ("val", job.parameters.val)):
+    named = [("train", job.parameters.train), ("val", job.parameters.val)]
+    if job.parameters.split is not None:
+        del named[1]
+    for name, location in named:
+        if location is None and name == "train" and job.parameters.split is None:
+            continue
         if location is None:
             raise StageError(f"nothing says where the {name} split is", f"set dataset.{name}")
         splits.append(_find_split(job.inputs["source"], name, location, suffix))
@@ -102,6 +160,13 @@ def _find(job: StageJob[DatasetParameters]) -> List[Split]:
 
 def _find_split(source: Path, name: str, location: SplitLocation, suffix: str) -> Split:
     pictures, annotations = source / location.pictures, source / location.annotations
+    link = lost_link(pictures)
+    if link is not None:
+        raise StageError(
+            f"the {name} split's pictures folder {location.pictures} is a file with the text "
+            f"{link}: a symbolic link to a folder that became text when it was copied",
+            f"make it a link again, such as by: ln -sfn {link} {location.pictures}",
+        )
     if not pictures.is_dir():
         folders = sorted(path.name for path in source.iterdir() if path.is_dir())
         raise StageError(
@@ -120,7 +185,9 @@ def _find_split(source: Path, name: str, location: SplitLocation, suffix: str) -
 def _read(split: Split, form: str, labels: Labels, findings: Findings) -> List[Record]:
     records: List[Record] = []
     with findings.at(split.shown):
-        records += read_annotations(form, split.annotations, split.shown, labels, findings)
+        records += read_annotations(
+            form, split.annotations, split.shown, labels, findings, pictures=split.pictures
+        )
     return records
 
 
@@ -146,26 +213,51 @@ def _progress(job: StageJob[DatasetParameters], total: int) -> Callable[[], None
     return advance
 
 
-def _warn_of_gaps(
-    examples: Mapping[Split, Sequence[Example]], classes: Sequence[str], findings: Findings
+def _check_split(
+    parameters: DatasetParameters, records: Mapping[Split, Sequence[Record]], findings: Findings
 ) -> None:
-    """Warn of classes without annotations and of pictures that no annotation file lists."""
+    """Refuse what cannot be split before the pictures are looked at, which takes the time."""
+    if parameters.split is None or findings.defects:
+        return
+    (listed,) = records.values()
+    check_fraction(len(listed), parameters.split)
+    try:
+        pattern_of(parameters.group)
+    except ValueError as error:
+        raise StageError(f'dataset.group is "{parameters.group}": {error}', "correct it") from error
+
+
+def _divide(
+    job: StageJob[DatasetParameters],
+    whole: Split,
+    examples: Sequence[Example],
+    pairs: Sequence[Pair],
+    findings: Findings,
+) -> Tuple[Dict[Split, List[Example]], SplitRecord]:
+    """Make two splits of one, and say how."""
+    wanted = job.parameters
+    groups = groups_of(examples, wanted.group, pairs, findings)
+    split = Wanted(wanted.split or 0, wanted.split_seed, wanted.group)
+    validates, record = divide(examples, groups, split)
+    warn_of_split(record, findings)
+    made = {
+        replace(whole, name=name): [
+            each for each, held in zip(examples, validates) if held is (name == "val")
+        ]
+        for name in SPLITS
+    }
+    return made, record
+
+
+def _warn_of_unlisted(examples: Mapping[Split, Sequence[Example]], findings: Findings) -> None:
+    """Warn of pictures that no annotation file lists."""
     sources = {example.source for made in examples.values() for example in made}
-    for split, made in examples.items():
-        counts = _per_class(made, classes)
-        for name in (name for name, count in counts.items() if count == 0):
-            findings.warn("a class has no annotations", f"{split.name}, {name}")
     # Splits may share a folder of pictures: it is looked through once, and what only another split
     # lists is not left out.
     folders = {split.pictures: split.name for split in examples}
     for folder, split_name in folders.items():
-        for name in pictures.PictureFolder(folder).unlisted(sources):
+        for name in PictureFolder(folder).unlisted(sources):
             findings.warn("left out, as no annotation file lists it", f"{split_name}, {name}")
-
-
-def _per_class(examples: Sequence[Example], classes: Sequence[str]) -> Dict[str, int]:
-    counts = Counter(item.label for example in examples for item in example.annotations)
-    return {name: counts[name] for name in classes}
 
 
 def _write(
@@ -187,21 +279,27 @@ def _write(
 
 def _finish(
     output: Path,
-    examples: Mapping[Split, Sequence[Example]],
-    classes: Sequence[str],
+    examples: Mapping[str, Sequence[Example]],
+    glance: Glance,
+    record: Optional[SplitRecord],
     warnings: List[str],
 ) -> Result:
-    """Write the summary and say the same to the runtime."""
+    """Write the summary and the page, and say the same to the runtime."""
     splits = {
-        split.name: SplitSummary(
+        name: SplitSummary(
             pictures=len(made),
             annotations=sum(len(example.annotations) for example in made),
-            per_class=_per_class(made, classes),
+            per_class=per_class(made, glance.classes),
         )
-        for split, made in examples.items()
+        for name, made in examples.items()
     }
-    summary = DatasetSummary(tuple(classes), splits, tuple(warnings))
+    summary = DatasetSummary(glance.classes, splits, tuple(warnings))
     write_record(output / "summary.json", summary)
+    write_record(output / GLANCE, glance)
+    if record:
+        write_record(output / "split.json", record)
+    page = dataset_page.render(summary, glance, record)
+    (output / dataset_page.FILE).write_text(page, encoding="utf-8")
     facts = {
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -15,6 +15,8 @@ from mmdet_jetson.stages.gates import judge, verdict
 from mmdet_jetson.stages.gates.measured import Measured
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.reporting import report_page
+from mmdet_jetson.stages.reporting.compared import read_sides
+from mmdet_jetson.stages.reporting.dataset_glance import glance_section
 from mmdet_jetson.stages.reporting.subjects import (
     Subject,
     read_evaluated,
@@ -40,6 +42,8 @@ def run(job: StageJob[ReportParameters]) -> Result:
         summary=read_if_there(job.inputs["dataset"], "summary.json", DatasetSummary),
         training=read_training(job.inputs.get("checkpoint")),
         artifacts=job.artifacts,
+        compared=read_sides(job.inputs, job.parameters.compared),
+        glance=glance_section(job.inputs["dataset"]),
     )
     _write(job.output, outcome, gates, page)
     job.progress(2, 2, outcome)

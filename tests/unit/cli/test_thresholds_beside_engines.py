@@ -79,7 +79,7 @@ def put(
         (place / name).write_text(text)
     made = msgspec.structs.replace(PROVENANCE, created=created)
     tags = [f"mugs.{kind}-pc"] if subject is None else []
-    return store.put(kind, place, made, tags, subject and subject.descriptor)
+    return store.put(kind, place, made, tags, subject.descriptor if subject else None)
 
 
 def evaluated(

@@ -1,5 +1,7 @@
 """The report of made-up artifacts: complete, self-contained, escaped and reproducible."""
 
+import base64
+import hashlib
 import io
 import json
 import re
@@ -11,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from made_analyses import made_analysis, write_analysis
 from measured import FP32
 from passports import passport
 
@@ -36,7 +39,8 @@ from mmdet_jetson.stages.inference.passport import EngineFile
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.proving.deviation import Deviation
 from mmdet_jetson.stages.proving.proof import ComparedModel, NetworkComparison, Proof
-from mmdet_jetson.stages.reporting.report_page import (
+from mmdet_jetson.stages.reporting import charts, report_page
+from mmdet_jetson.stages.reporting.page_text import (
     difference,
     duration,
     fact,
@@ -46,7 +50,7 @@ from mmdet_jetson.stages.reporting.report_page import (
 CLASSES = ("<script>alert(1)</script>", "jug & cup")
 TARGETS = ("pc", "edge")
 PICTURES = 12
-VOID = {"meta", "img", "br", "path", "rect", "circle", "use"}
+VOID = {"meta", "input", "img", "br", "path", "rect", "circle", "use"}
 
 Job = StageJob[ReportParameters]
 
@@ -268,8 +272,74 @@ def test_the_page_is_well_formed_and_asks_for_nothing(job: Job) -> None:
     assert "url(" not in styles[0]
 
 
+def analyse(job: Job) -> Job:
+    """Let every evaluation have an analysis, of classes and pictures with hostile names."""
+    made = made_analysis(60, CLASSES)
+    name = '</script><img src="https://elsewhere.example/x" onerror="alert(1)">.jpg'
+    pictures = (replace(made.pictures[0], name=name, lost=1.0), *made.pictures[1:])
+    for each in ("checkpoint", *TARGETS):
+        folder = job.inputs[f"evaluation-{each}"]
+        write_analysis(folder, replace(made, pictures=pictures))
+    return job
+
+
+def test_an_analysis_brings_its_sections_and_one_script(job: Job) -> None:
+    text = page(analyse(job))
+    assert headings(text) == [
+        "Accuracy", "Which score threshold to deploy", "Precision and recall", "What goes wrong",
+        "Pictures that went worst", "Training", "Pictures side by side", "Latency", "Dataset",
+        "Provenance",
+    ]  # fmt: skip
+    assert "Deploy the engine pc with a score threshold" in text
+    reader = Reader(text)
+    assert reader.tags.count("script") == 2
+    for tag, key, value in reader.attributes:
+        if key in {"src", "href", "xlink:href"}:
+            assert value.startswith(("data:image/", "#")), (tag, key, value[:80])
+        assert not key.startswith("on"), (tag, key)
+    policy = next(value for _, _, value in reader.attributes if value.startswith("default-src"))
+    script = found(r"<script>(.*?)</script>", text)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "connect-src" not in policy
+
+
+def test_the_contents_are_those_of_the_page(job: Job) -> None:
+    for text in (page(job), page(analyse(job))):
+        contents = found(r'<nav class="contents"(.*?)</nav>', text)
+        anchors = re.findall(r'href="#(.*?)"', contents)
+        assert [text.index(f'id="{anchor}"') for anchor in anchors] == sorted(
+            text.index(f'id="{anchor}"') for anchor in anchors
+        )
+        assert len(anchors) >= len(headings(text))
+
+
+def test_evaluations_of_before_say_how_to_get_an_analysis(job: Job) -> None:
+    text = page(job)
+    assert "these evaluations come from an earlier release" in text
+    assert "`invoke evaluate` makes them again" in text
+    assert "<script" not in text
+
+
+def test_without_matplotlib_there_are_tables_and_a_sentence(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charts, "charts_there", lambda: False)
+    monkeypatch.setattr(report_page, "charts_there", lambda: False)
+    text = page(analyse(job))
+    assert "made where there is no Matplotlib, so it has no charts" in text
+    assert "There is no Matplotlib here to draw its curves." in text
+    assert "<figcaption>Precision over recall</figcaption>" not in text
+    assert 'id="class-precision"' in text
+
+
+def test_equal_analyses_give_an_equal_page(job: Job, tmp_path: Path) -> None:
+    text = page(analyse(job))
+    assert text == page(replace(job, output=tmp_path / "again"))
+
+
 def test_ids_are_unique(job: Job) -> None:
-    ids = [value for _, key, value in Reader(page(job)).attributes if key == "id"]
+    ids = [value for _, key, value in Reader(page(analyse(job))).attributes if key == "id"]
     assert sorted(ids) == sorted(set(ids))
 
 
@@ -287,7 +357,8 @@ def test_what_users_name_is_escaped(job: Job) -> None:
 def test_the_page_holds_every_part_in_order(job: Job) -> None:
     text = page(job)
     assert headings(text) == [
-        "Accuracy", "Training", "Pictures", "Latency", "Dataset", "Provenance",
+        "Accuracy", "Which score threshold to deploy", "Training", "Pictures side by side",
+        "Latency", "Dataset", "Provenance",
     ]  # fmt: skip
     assert text.index('class="verdict pass"') < text.index("<h2")
     for figure in FIGURES:
@@ -463,8 +534,8 @@ def test_a_given_export_has_no_training_to_show(job: Job) -> None:
     given = {name: path for name, path in job.inputs.items() if name != "checkpoint"}
     text = page(replace(job, inputs=given))
     Reader(text)
-    assert headings(text) == ["Accuracy", "Pictures", "Latency", "Dataset", "Provenance"]
-    assert "curves" not in text
+    assert "Training" not in headings(text)
+    assert "No curves" not in text
 
 
 def test_a_training_without_curves_says_so(job: Job) -> None:

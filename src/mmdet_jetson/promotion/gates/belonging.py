@@ -18,6 +18,7 @@ from mmdet_jetson.bundles.contents import (
     PROOF,
     PartName,
 )
+from mmdet_jetson.bundles.trainings import is_taken
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.contract.report import FAIL
 from mmdet_jetson.promotion.evidence import Case
@@ -49,7 +50,13 @@ def _judge(case: Case) -> Judged:
 
 def _silent(case: Case) -> Iterator[str]:
     """Parts that do not say what they were made from."""
-    needed = {PartName(CHECKPOINT): ("dataset",), PartName(EVALUATION, TRAINED): _OF_CHECKPOINT}
+    checkpoint = case.contents.checkpoint
+    # What was trained elsewhere has no dataset here; the gate `separation` says what that means.
+    trained: tuple[str, ...] = () if checkpoint and is_taken(checkpoint) else ("dataset",)
+    needed: dict[PartName, tuple[str, ...]] = {
+        PartName(CHECKPOINT): trained,
+        PartName(EVALUATION, TRAINED): _OF_CHECKPOINT,
+    }
     for target in case.contents.targets:
         needed |= {PartName(kind, target): inputs for kind, inputs in MADE_FROM.items()}
     for part, inputs in needed.items():

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import msgspec
 
-from mmdet_jetson.bundles.contents import DATASET, ENGINE
+from mmdet_jetson.bundles.contents import CHECKPOINT, DATASET, ENGINE
 from mmdet_jetson.bundles.datasets import digests_of
+from mmdet_jetson.bundles.trainings import is_taken
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
 from mmdet_jetson.promotion.evidence import Case, Unusable
 from mmdet_jetson.promotion.verdicts import Judged
@@ -95,6 +96,12 @@ def judge(case: Case) -> Iterator[Judged]:
 
 
 def _training(case: Case, pictures: _Pictures) -> Judged:
+    if is_taken(case.part(CHECKPOINT)):
+        raise Unusable(
+            INCONCLUSIVE,
+            "The model was trained elsewhere: which pictures it has learned from, and whether one "
+            "of them judges, is not known here.",
+        )
     counted = {split: len(digests) for split, digests in pictures.splits.items()}
     for trained, judged in pictures.shared.items():
         more = f" ({len(pictures.shared) - 1} more)" if len(pictures.shared) > 1 else ""

@@ -2,16 +2,18 @@
 
 import json
 import os
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Container, Dict, List, Sequence, Tuple, Union
+from typing import Callable, Container, Dict, List, Sequence, Set, Tuple, Union
 
-from mmdet_jetson.stages.annotations import geometry
+from mmdet_jetson.stages.annotations.extents import extent_of
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.masks import mask_extent
-from mmdet_jetson.stages.annotations.pictures import Inspection, PictureFolder, inspect
-from mmdet_jetson.stages.annotations.records import Annotation, Example, Extent, Record, Region
+from mmdet_jetson.stages.annotations.orientation import Listed, upright_records
+from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
+from mmdet_jetson.stages.annotations.pictures import Inspection, inspect
+from mmdet_jetson.stages.annotations.records import Annotation, Example, Record, Region
 
 WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode or copy pictures; Pillow, OpenCV and hashlib let others run meanwhile."""
@@ -20,6 +22,15 @@ _TURNED = (
     "turned upright, as its EXIF orientation says; its regions are taken to be drawn on the "
     "upright picture, as browsers show it"
 )
+_CROWD = (
+    "marked as a crowd (iscrowd), so it is not learnt, and detections on it count neither way; "
+    "CVAT marks single objects so that are painted with its brush"
+)
+_NO_CROWDS = (
+    "set iscrowd to 0 for those that are single objects: CVAT exports what is painted with its "
+    "brush as crowds"
+)
+_BY_END = "found by the end of its path alone"
 _REWRITTEN = "written as a plain PNG, as other programs may see something else in such a file"
 
 
@@ -42,24 +53,52 @@ def examine(
     """
     folder = PictureFolder(split.pictures)
     found = _find(split, records, folder, findings)
-    examples = []
+    listed: Dict[str, Listed] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
         inspections = pool.map(_try_to_inspect, [folder.path(name) for name in found])
         for (name, record), inspection in zip(found.items(), inspections):
             advance()
-            where = f"{split.shown}, {name}"
-            with findings.at(where):
-                checked = _checked(inspection, record)
-                annotations = _annotations(record, checked, where, findings)
-                target = name if checked.plain else _png_name(name, found)
-                examples.append(_example(target, folder.path(name), checked, annotations))
-                if not checked.plain:
-                    findings.warn(_TURNED if checked.turned else _REWRITTEN, where)
+            if isinstance(inspection, Defect):
+                findings.defect(f"{split.shown}, {name}", inspection.what, inspection.hint)
+            else:
+                listed[name] = Listed(record, inspection)
+    turned = upright_records(listed, split.shown, findings)
+    examples = []
+    for name, (record, picture) in listed.items():
+        where = f"{split.shown}, {name}"
+        with findings.at(where):
+            checked = _checked(picture, turned.get(name, record))
+            annotations = _annotations(checked, picture, where, findings)
+            target = name if picture.plain else _png_name(name, found)
+            examples.append(_example(target, folder.path(name), picture, annotations, record))
+            if not picture.plain and name not in turned:
+                findings.warn(_TURNED if picture.turned else _REWRITTEN, where)
+    _check_left(split, records, examples, findings)
     return sorted(examples, key=lambda example: example.name)
 
 
+def _check_left(
+    split: Split, records: Sequence[Record], examples: Sequence[Example], findings: Findings
+) -> None:
+    """Check that of a split with objects something is left to learn from."""
+    annotations = [each for example in examples for each in example.annotations]
+    if findings.defects or not any(record.regions for record in records):
+        return
+    if not annotations:
+        reasons = "; ".join(each for each in findings.warnings() if each.startswith("left out"))
+        what = f"all objects of the {split.name} split are left out: {reasons}"
+        findings.defect(split.shown, what, "correct these, or set others and rename in [dataset]")
+    elif all(annotation.crowd for annotation in annotations):
+        what = f"all objects of the {split.name} split are crowds, of which nothing is learnt"
+        findings.defect(split.shown, what, _NO_CROWDS)
+
+
 def _example(
-    name: str, source: Path, picture: Inspection, annotations: Tuple[Annotation, ...]
+    name: str,
+    source: Path,
+    picture: Inspection,
+    annotations: Tuple[Annotation, ...],
+    record: Record,
 ) -> Example:
     return Example(
         name=name,
@@ -69,21 +108,65 @@ def _example(
         digest=picture.digest,
         reencode=not picture.plain,
         annotations=annotations,
+        fingerprint=picture.fingerprint,
+        group=record.group,
+        keys=record.keys,
     )
 
 
 def _find(
     split: Split, records: Sequence[Record], folder: PictureFolder, findings: Findings
 ) -> Dict[str, Record]:
-    """Each record under the name of its file."""
+    """Each record under the name of its file; those of exactly its name take it first."""
     found: Dict[str, Record] = {}
+    near: List[Tuple[Record, str]] = []
     for record in records:
         with findings.at(f"{split.shown}, {record.name}"):
-            name = folder.find(record.name)
-            if name in found:
-                raise Defect("the picture is listed twice", "merge its two entries")
+            match = folder.find(record.name)
+            if match.exact:
+                _take(match.name, record, found, f"{split.shown}, {record.name}", findings)
+            else:
+                near.append((record, match.name))
+    claims: Dict[str, Set[str]] = defaultdict(set)
+    for record, name in near:
+        claims[name].add(record.name)
+    for record, name in near:
+        where = f"{split.shown}, {record.name}"
+        with findings.at(where):
+            other = found.get(name)
+            if other is not None and other.name == record.name:
+                _take(name, record, found, where, findings)
+                continue
+            if other is not None or len(claims[name]) > 1:
+                raise Defect(
+                    f'the picture is missing: "{name}" ends like it, but so does another entry',
+                    "name each picture by its path inside the pictures folder",
+                )
             found[name] = record
+            findings.warn(_BY_END, f"{where} is {name}")
     return found
+
+
+def _take(
+    name: str, record: Record, found: Dict[str, Record], where: str, findings: Findings
+) -> None:
+    """Give a file to a record; one that is listed twice needs regions in one entry only.
+
+    Raises:
+        Defect: both entries have regions, and they differ.
+    """
+    known = found.setdefault(name, record)
+    if known is record:
+        return
+    if known.regions and record.regions and _shapes(known) != _shapes(record):
+        raise Defect("the picture is listed twice", "merge its two entries")
+    findings.warn("listed twice, with the same regions or with none in one entry", where)
+    found[name] = replace(known, regions=known.regions + record.regions)
+
+
+def _shapes(record: Record) -> List[str]:
+    """The regions of a record but for how the file numbers them."""
+    return sorted(repr(replace(region, where="")) for region in record.regions)
 
 
 def _try_to_inspect(path: Path) -> Union[Inspection, Defect]:
@@ -94,16 +177,14 @@ def _try_to_inspect(path: Path) -> Union[Inspection, Defect]:
         return defect
 
 
-def _checked(inspection: Union[Inspection, Defect], record: Record) -> Inspection:
-    if isinstance(inspection, Defect):
-        raise inspection
-    size = (inspection.width, inspection.height)
+def _checked(picture: Inspection, record: Record) -> Record:
+    size = (picture.width, picture.height)
     if record.size not in (None, size):
         raise Defect(
             f"the annotations say {_by(record.size)} pixels, the upright picture has {_by(size)}",
             "put the picture back that was labelled, or label this one",
         )
-    return inspection
+    return record
 
 
 def _by(size: Tuple[int, int]) -> str:
@@ -125,10 +206,12 @@ def _annotations(
     for region in record.regions:
         place = f"{where}, {region.where}"
         with findings.at(place):
-            extent = _extent(region, picture, place, findings)
+            extent = extent_of(region, picture, place, findings)
             outline = json.dumps(extent.segmentation)
             if outline not in kept:
                 kept[outline] = region, Annotation(region.label, extent, region.crowd)
+                if region.crowd:
+                    findings.warn(_CROWD, place)
             elif kept[outline][0].label == region.label:
                 findings.warn("left out, as it repeats another region", place)
             else:
@@ -140,17 +223,6 @@ def _contradiction(other: Region) -> Defect:
     return Defect(
         f'it repeats {other.where}, which has the class "{other.label}"', "delete one of the two"
     )
-
-
-def _extent(region: Region, picture: Inspection, place: str, findings: Findings) -> Extent:
-    if region.mask is not None:
-        return mask_extent(region.mask, picture.width, picture.height)
-    placement = geometry.place(region.outlines, picture.width, picture.height)
-    if placement.repaired:
-        findings.warn("made valid, as its outline crosses itself", place)
-    if placement.clipped:
-        findings.warn("cut off at the picture's edge, which it reaches past", place)
-    return placement.extent
 
 
 def compare(train: Sequence[Example], val: Sequence[Example], findings: Findings) -> None:

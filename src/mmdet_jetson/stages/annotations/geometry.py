@@ -7,13 +7,24 @@ from typing import List, Sequence, Tuple
 import shapely
 from shapely.geometry import MultiPolygon, Polygon, box
 
-from mmdet_jetson.stages.annotations.findings import Defect
-from mmdet_jetson.stages.annotations.records import Extent, Outline
+from mmdet_jetson.stages.annotations.findings import Defect, LeftOut
+from mmdet_jetson.stages.annotations.records import Extent, Outline, Point
 
 ELLIPSE_POINTS = 72
 """Points on the outline of an ellipse: the polygon has 99.87% of its area (see ``ellipse``)."""
 
+DEGREES = 180 / math.pi
+"""Degrees of a radian."""
+
+NO_AREA = "it has no area, and MMDetection learns none of that kind"
+UNDER_A_PIXEL = (
+    "it covers less than one pixel of the picture in width or height, and MMDetection learns "
+    "none of that kind"
+)
+
 _DECIMALS = 3
+# Six decimals, as most tools write fractions, put a box at the edge this far past it.
+_ROUNDED = 2e-6
 _SMALLEST_AREA = 10**-_DECIMALS
 
 
@@ -66,6 +77,12 @@ def polygon(xs: Sequence[float], ys: Sequence[float]) -> Outline:
     return outline
 
 
+def bounds(outlines: Sequence[Outline]) -> Tuple[float, float, float, float]:
+    """Left, top, right and bottom of outlines together."""
+    xs, ys = zip(*[point for outline in outlines for point in outline])
+    return min(xs), min(ys), max(xs), max(ys)
+
+
 def place(outlines: Sequence[Outline], width: int, height: int) -> Placement:
     """The part of an object inside a picture of that size; area and bounds by shapely.
 
@@ -73,8 +90,9 @@ def place(outlines: Sequence[Outline], width: int, height: int) -> Placement:
     holes: a hole counts for the area, not in the segmentation.
 
     Raises:
-        Defect: no area, wholly outside, or less than one pixel wide or high (MMDetection leaves
-            such boxes out of training without a word).
+        LeftOut: no area, or less than one pixel wide or high (MMDetection leaves such boxes out of
+            training without a word).
+        Defect: it lies wholly outside.
     """
     repaired = not all(Polygon(outline).is_valid for outline in outlines)
     try:
@@ -86,7 +104,7 @@ def place(outlines: Sequence[Outline], width: int, height: int) -> Placement:
             "draw the region again",
         ) from error
     if whole.area < _SMALLEST_AREA:
-        raise Defect("the region has no area", "delete the region or draw it again")
+        raise LeftOut(NO_AREA, "delete the region or draw it again")
     inside = shapely.intersection(whole, box(0, 0, width, height))
     if inside.area < _SMALLEST_AREA:
         raise Defect(
@@ -114,9 +132,29 @@ def _extent(rings: List[List[Tuple[float, float]]], geometry: shapely.Geometry) 
     )
     width, height = round(right - left, _DECIMALS), round(bottom - top, _DECIMALS)
     if width < 1 or height < 1:
-        raise Defect(
-            f"the region covers {width:g} × {height:g} pixels of the picture",
-            "delete the region: a box needs at least one pixel each way",
-        )
+        raise LeftOut(UNDER_A_PIXEL, "delete the region: a box needs at least one pixel each way")
     flat = [[round(value, _DECIMALS) for point in ring for value in point] for ring in rings]
     return Extent(flat, (left, top, width, height), round(geometry.area, _DECIMALS))
+
+
+def scaled(outlines: Sequence[Outline], across: float, down: float) -> Tuple[Outline, ...]:
+    """Outlines whose coordinates are multiplied, such as fractions by a picture's size."""
+    return tuple(tuple((x * across, y * down) for x, y in outline) for outline in outlines)
+
+
+def snapped(outlines: Sequence[Outline]) -> Tuple[Outline, ...]:
+    """Outlines as fractions of a picture, without what rounding put past its edges."""
+
+    def snap(value: float) -> float:
+        nearest = min(max(value, 0.0), 1.0)
+        return nearest if abs(value - nearest) < _ROUNDED else value
+
+    return tuple(tuple((snap(x), snap(y)) for x, y in outline) for outline in outlines)
+
+
+def turned(outline: Outline, about: Point, degrees: float) -> Outline:
+    """An outline turned around a point, clockwise on the screen as y points down."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    cx, cy = about
+    from_there = [(x - cx, y - cy) for x, y in outline]
+    return tuple((cx + x * cos - y * sin, cy + x * sin + y * cos) for x, y in from_there)

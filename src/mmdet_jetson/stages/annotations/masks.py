@@ -21,17 +21,26 @@ def mask_extent(mask: Mapping[str, object], width: int, height: int) -> Extent:
     Raises:
         Defect: the mask belongs to a picture of another size, is broken or is empty.
     """
-    if mask.get("size") != [height, width]:
-        raise Defect(
-            f"its mask has the size {mask.get('size')}, the picture is [{height}, {width}]", _HINT
-        )
-    encoded = _encoded(mask.get("counts"), width, height)
+    encoded = encoded_mask(mask, width, height)
     area = float(coco_mask.area(encoded))
     x, y, box_width, box_height = (float(value) for value in coco_mask.toBbox(encoded))
     inside = x + box_width <= width and y + box_height <= height
     if area == 0 or not inside or area > box_width * box_height:
         raise Defect("its mask is empty or broken", _HINT)
     return Extent(dict(mask), (x, y, box_width, box_height), area)
+
+
+def encoded_mask(mask: Mapping[str, object], width: int, height: int) -> Dict[str, object]:
+    """A mask of a picture of that size in pycocotools' compressed form.
+
+    Raises:
+        Defect: the mask belongs to a picture of another size, or is broken.
+    """
+    if mask.get("size") != [height, width]:
+        raise Defect(
+            f"its mask has the size {mask.get('size')}, the picture is [{height}, {width}]", _HINT
+        )
+    return _encoded(mask.get("counts"), width, height)
 
 
 def _encoded(counts: object, width: int, height: int) -> Dict[str, object]:

@@ -1,4 +1,4 @@
-"""Find, check and copy the pictures of a dataset.
+"""Check and copy the pictures of a dataset.
 
 What a picture shows is defined as what OpenCV reads from it in colour: upright by its EXIF
 orientation, eight bits a channel, without transparency. MMDetection trains on that (mmcv decodes
@@ -9,24 +9,24 @@ CMYK, a format that is neither JPEG, PNG nor BMP) is written as a PNG of exactly
 """
 
 import hashlib
-import os
 import shutil
 import struct
-import unicodedata
 import warnings
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Container, List
+from pathlib import Path
+from typing import Tuple
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmdet_jetson.stages.annotations.findings import Defect
+from mmdet_jetson.stages.annotations.fingerprints import Fingerprint, fingerprint
+from mmdet_jetson.stages.annotations.picture_folder import lost_link
+from mmdet_jetson.stages.annotations.strict_json import LFS_POINTER
 
 _PLAIN_FORMATS = {"JPEG", "MPO", "PNG", "BMP"}
 _PLAIN_MODES = {"L", "RGB"}
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 _ORIENTATION_TAG = 0x0112
 _PNG_BIT_DEPTH_AT = 24
@@ -37,69 +37,27 @@ _COPY_AGAIN = "copy it again from where it came from, or remove its entry"
 class Inspection:
     """A readable picture: upright size in pixels, digest of its pixels, whether it is plain.
 
-    One that is ``turned`` has an EXIF orientation, so its file is not upright.
+    ``orientation`` is EXIF's, from 1 to 8; a file is stored upright where it is 1. ``fingerprint``
+    is what it looks like.
     """
 
     width: int
     height: int
     digest: str
     plain: bool
-    turned: bool
+    orientation: int
+    fingerprint: Fingerprint
 
+    @property
+    def turned(self) -> bool:
+        """Whether the file is not stored upright."""
+        return self.orientation != 1
 
-class PictureFolder:
-    """The files below a folder, found by the names that annotations give them.
-
-    A name is only ever compared with the names of these files, so none can lead out of the folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        # Links to folders, on another disk perhaps, are followed; rglob would not.
-        walked = os.walk(folder, followlinks=True)
-        paths = sorted(Path(at, name) for at, _, names in walked for name in names)
-        files = [path for path in paths if path.is_file()]
-        self._files = {_normal(path.relative_to(folder).as_posix()): path for path in files}
-        self._loosely = {_loose(name): name for name in self._files}
-
-    def find(self, name: str) -> str:
-        """The file's name relative to the folder, from an annotation's name for it.
-
-        Raises:
-            Defect: there is no such file, or the name points out of the folder.
-        """
-        if name.startswith("/") or ".." in PurePosixPath(name).parts:
-            raise Defect("the name points out of the pictures folder", "name it relative to that")
-        known = _normal(str(PurePosixPath(name)))
-        if known in self._files:
-            return known
-        near = self._loosely.get(_loose(known))
-        raise Defect(
-            "the picture is missing",
-            f'there is "{near}"; rename one of them'
-            if near
-            else "put it into the pictures folder or remove its entry",
-        )
-
-    def path(self, name: str) -> Path:
-        """The file of a name that ``find`` returned."""
-        return self._files[name]
-
-    def unlisted(self, listed: Container[Path]) -> List[str]:
-        """Names of the pictures in the folder that are not among these files."""
-        return [
-            name
-            for name, path in self._files.items()
-            if path not in listed and path.suffix.lower() in _SUFFIXES
-        ]
-
-
-def _normal(name: str) -> str:
-    """One form for names that look the same: macOS stores letters and accents apart."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _loose(name: str) -> str:
-    return PurePosixPath(name).stem.casefold()
+    @property
+    def stored_size(self) -> Tuple[int, int]:
+        """Width and height of the file's own pixels."""
+        on_its_side = self.orientation >= 5
+        return (self.height, self.width) if on_its_side else (self.width, self.height)
 
 
 def inspect(path: Path) -> Inspection:
@@ -115,8 +73,8 @@ def inspect(path: Path) -> Inspection:
         with warnings.catch_warnings(), Image.open(path) as picture:
             warnings.simplefilter("ignore")
             picture.load()
-            turned = _is_turned(picture)
-            plain = not turned and _is_plain(picture, path)
+            orientation = _orientation(picture)
+            plain = orientation == 1 and _is_plain(picture, path)
             pixels = np.asarray(picture.convert("RGB")) if plain else None
     except _BROKEN as error:
         raise Defect(f"the picture cannot be read ({_reason(error, path)})", _COPY_AGAIN) from error
@@ -125,7 +83,7 @@ def inspect(path: Path) -> Inspection:
     height, width = pixels.shape[:2]
     digest = hashlib.sha256(f"{width}x{height}".encode())
     digest.update(pixels.data)
-    return Inspection(width, height, digest.hexdigest(), plain, turned)
+    return Inspection(width, height, digest.hexdigest(), plain, orientation, fingerprint(pixels))
 
 
 def _reason(error: BaseException, path: Path) -> str:
@@ -133,6 +91,12 @@ def _reason(error: BaseException, path: Path) -> str:
     if path.stat().st_size == 0:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):
+        with path.open("rb") as stream:
+            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                return "it is a Git LFS pointer: git lfs pull brings the picture"
+        link = lost_link(path)
+        if link is not None:
+            return f"it is the text of a symbolic link to {link}"
         return "not a known picture format"
     return str(error).replace(str(path), path.name)
 
@@ -144,11 +108,12 @@ def _is_plain(picture: Image.Image, path: Path) -> bool:
     return picture.format != "PNG" or _png_bit_depth(path) == 8
 
 
-def _is_turned(picture: Image.Image) -> bool:
+def _orientation(picture: Image.Image) -> int:
     # Not picture.getexif(): that also believes XMP, which neither OpenCV nor browsers do.
     exif = Image.Exif()
     exif.load(picture.info.get("exif", b""))
-    return exif.get(_ORIENTATION_TAG, 1) in range(2, 9)
+    stated = exif.get(_ORIENTATION_TAG, 1)
+    return int(stated) if stated in range(2, 9) else 1
 
 
 def _png_bit_depth(path: Path) -> int:

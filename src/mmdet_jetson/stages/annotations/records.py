@@ -1,12 +1,14 @@
 """What an annotation file says, whatever its format, and what the stage makes of it."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Mapping, Optional, Sequence, Tuple
 
+from mmdet_jetson.contract.formats import IGNORE, REFUSE
 from mmdet_jetson.stages.annotations.coco_file import Segmentation
-from mmdet_jetson.stages.annotations.findings import Defect
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.fingerprints import BLANK, Fingerprint
 
 Point = Tuple[float, float]
 Outline = Tuple[Point, ...]
@@ -17,12 +19,16 @@ class Labels:
     """How an object gets its class.
 
     Formats whose regions have free attributes read the one called ``attribute``, and use
-    ``default``, if any, where it says nothing; the others have a class for each object.
+    ``default``, if any, where it says nothing; the others have a class for each object. ``rename``
+    says which class a name of the file means. An object of a class that is none of ``classes`` is
+    refused, or left out where ``others`` is `IGNORE`.
     """
 
     classes: Sequence[str]
     attribute: str
     default: Optional[str]
+    others: str = REFUSE
+    rename: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,9 @@ class Region:
     """One object as annotated.
 
     ``where`` is how the annotation file numbers it, for messages. The shape is one or several
-    closed ``outlines`` in pixels of the upright picture, or a COCO run-length ``mask``.
+    closed ``outlines`` in pixels of the upright picture, or a COCO run-length ``mask``. Outlines
+    may be ``fractions`` of the picture's width and height instead, for files without its size.
+    ``stated`` is the box that the file has beside the shape, in the same coordinates.
     """
 
     where: str
@@ -38,15 +46,25 @@ class Region:
     outlines: Tuple[Outline, ...] = ()
     mask: Optional[Mapping[str, object]] = None
     crowd: bool = False
+    fractions: bool = False
+    stated: Optional[Outline] = None
 
 
 @dataclass(frozen=True)
 class Record:
-    """One picture as annotated: name relative to the pictures folder, regions, stated size."""
+    """One picture as annotated: its name as the file has it, regions, stated size.
+
+    ``group`` is what the file says it belongs with, such as the video that it is a frame of;
+    ``keys`` is what the file says of the picture besides, as text, which may tell groups as well.
+    ``upright`` says that the tool that wrote it shows pictures upright, whatever size it states.
+    """
 
     name: str
     regions: Tuple[Region, ...]
     size: Optional[Tuple[int, int]] = None
+    group: Optional[str] = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +91,7 @@ class Example:
 
     ``name`` is its file name in the artifact, ``source`` the user's file. It is copied as it is
     unless ``reencode`` says that its upright pixels have to be written anew; ``digest`` is over
-    those pixels.
+    those pixels, ``fingerprint`` what they look like, ``group`` and ``keys`` as in `Record`.
     """
 
     name: str
@@ -83,22 +101,40 @@ class Example:
     digest: str
     reencode: bool
     annotations: Tuple[Annotation, ...]
+    fingerprint: Fingerprint = BLANK
+    group: Optional[str] = None
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
-def known_class(label: str, classes: Sequence[str]) -> str:
-    """The label, when it is one of the classes.
+def class_of(text: str, labels: Labels, findings: Findings, where: str) -> Optional[str]:
+    """The class that a name in an annotation file means, None where the object is left out.
+
+    What is renamed or left out is warned of at ``where``: call it once an object.
 
     Raises:
-        Defect: it is not; the sentence names the nearest class.
+        Defect: there is no such class; the sentence names the nearest one and the settings.
     """
-    if label in classes:
-        return label
-    by_lowercase = {name.lower(): name for name in classes}
-    near = difflib.get_close_matches(label.lower(), by_lowercase, n=1, cutoff=0.5)
-    listed = ", ".join(classes)
-    raise Defect(
-        f'unknown class "{label}"',
-        f'the nearest class is "{by_lowercase[near[0]]}"; correct it or add it to the classes'
-        if near
-        else f"the classes are: {listed}; correct it or add it to them",
-    )
+    meant = labels.rename.get(text, labels.rename.get(text.strip(), text.strip()))
+    if meant in labels.classes:
+        if meant != text and text not in labels.rename and text.strip() not in labels.rename:
+            findings.warn(f"the class {_quoted(text)} was read as {_quoted(meant)}", where)
+        return meant
+    if labels.others == IGNORE:
+        findings.tally("left out, as their classes are none of the dataset's", meant, where)
+        return None
+    raise Defect(f"unknown class {_quoted(meant)}", _hint(meant, labels.classes))
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _hint(name: str, classes: Sequence[str]) -> str:
+    by_lowercase = {known.lower(): known for known in classes}
+    near = difflib.get_close_matches(name.lower(), by_lowercase, n=1, cutoff=0.5)
+    if near:
+        meant = by_lowercase[near[0]]
+        first = f'the nearest class is "{meant}"; rename = {{ "{name}" = "{meant}" }} reads it so'
+    else:
+        first = f"the classes are: {', '.join(classes)}; correct it or add it to them"
+    return f'{first}, and others = "{IGNORE}" in [dataset] leaves out what is none of the classes'

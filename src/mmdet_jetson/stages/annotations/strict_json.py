@@ -2,12 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
-from mmdet_jetson.stages.annotations.findings import Defect
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+
+LFS_POINTER = b"version https://git-lfs."
+"""How a file begins that Git has put aside."""
 
 _LARGEST = 1e9
 """Far above the side of any picture, and far below where areas lose their precision."""
+_TEXT_FLAGS = {
+    "": False,
+    "0": False,
+    "0.0": False,
+    "false": False,
+    "1": True,
+    "1.0": True,
+    "true": True,
+}
 
 
 def load(path: Path) -> object:
@@ -20,7 +32,7 @@ def load(path: Path) -> object:
     if path.is_dir():
         raise Defect("is a folder, not a JSON file", "name the annotation file inside it")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = _decoded(path.read_bytes())
     except OSError as error:
         raise Defect(f"cannot be read ({error.strerror})", "make it readable") from error
     except UnicodeDecodeError as error:
@@ -39,6 +51,14 @@ def load(path: Path) -> object:
     except RecursionError as error:
         raise Defect("is nested too deeply", "export the annotations again as JSON") from error
     return content
+
+
+def _decoded(content: bytes) -> str:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise Defect("is UTF-16 text", "save it again with the encoding UTF-8")
+    if content.startswith(LFS_POINTER):
+        raise Defect("is a Git LFS pointer, not the file itself", "bring it by: git lfs pull")
+    return content.decode("utf-8-sig")
 
 
 def _unique(pairs: Sequence[Tuple[str, object]]) -> Dict[str, object]:
@@ -63,6 +83,24 @@ def number(value: object, name: str) -> float:
             f"{name} is {_shown(value)}, which cannot be a coordinate", "draw the region again"
         )
     return float(value)
+
+
+def flag(raw: Mapping[str, object], key: str, where: str, findings: Findings) -> bool:
+    """A yes or no that an exporter may have written as a number, as text, or not at all.
+
+    Raises:
+        Defect: anything else.
+    """
+    value = raw.get(key)
+    if value is None:
+        return False
+    if isinstance(value, str) and value.strip().lower() in _TEXT_FLAGS:
+        told = _TEXT_FLAGS[value.strip().lower()]
+        findings.warn(f'{key} is the text "{value}" and was read as {int(told)}', where)
+        return told
+    if isinstance(value, (bool, int, float)) and value in (0, 1):
+        return bool(value)
+    raise Defect(f"its {key} is {_shown(value)}, neither 0 nor 1", "write 0 or 1")
 
 
 def positive(value: object, name: str) -> float:

@@ -112,23 +112,31 @@ def read_weights(path: Path, advice: str = ADVICE) -> StateDict:
     Raises:
         StageError: the file is missing or damaged, holds no tensors, or wants to run something.
     """
-    content = read_checkpoint(path, advice)
+    return tensors_of(read_checkpoint(path, advice), path.name, advice)
+
+
+def tensors_of(content: object, name: str, advice: str = ADVICE) -> StateDict:
+    """Give the tensors of what was read of a checkpoint that is called ``name``.
+
+    Raises:
+        StageError: there are none, or some that are no numbers.
+    """
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     tensors = _tensors(state)
     if not tensors:
         elsewhere = [key for key, value in _items(content) if _tensors(value)]
         if elsewhere:
             raise StageError(
-                f"the weights {path.name} have their tensors below {elsewhere[0]!r}, where nothing "
+                f"the weights {name} have their tensors below {elsewhere[0]!r}, where nothing "
                 "looks for them",
                 f"save them again: torch.save({{'state_dict': content[{elsewhere[0]!r}]}}, path)",
             )
         raise StageError(
-            f"the weights {path.name} hold no tensors: they are a {type(content).__name__}, "
+            f"the weights {name} hold no tensors: they are a {type(content).__name__}, "
             "not a checkpoint",
             advice,
         )
-    _check_finite(tensors, path.name, advice)
+    _check_finite(tensors, name, advice)
     return tensors
 
 

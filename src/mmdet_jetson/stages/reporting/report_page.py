@@ -1,16 +1,16 @@
-"""The page of a report: shapes what was measured for ``report_page.html.j2`` and renders it."""
+"""The page of a report: shapes what was measured for ``report_page.html.j2`` and renders it.
+
+A section that takes more than a few lines has a module of its own, with its template beside it.
+"""
 
 import base64
-import math
-from dataclasses import dataclass
+import hashlib
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
-import cv2
 import jinja2
 from markupsafe import Markup
 
-from mmdet_jetson.contract.conditions import conditions_told
 from mmdet_jetson.contract.job import ArtifactSummary
 from mmdet_jetson.contract.report import (
     BASE,
@@ -18,19 +18,23 @@ from mmdet_jetson.contract.report import (
     FAIL,
     INCONCLUSIVE,
     PASS,
-    PROFILE_STEPS,
     GateResult,
-    ProfileMetrics,
-    Spread,
 )
 from mmdet_jetson.stages.annotations.summary import DatasetSummary
-from mmdet_jetson.stages.plain_numbers import number, plain
-from mmdet_jetson.stages.reporting.charts import Chart, draw_chart
+from mmdet_jetson.stages.plain_numbers import number
+from mmdet_jetson.stages.reporting import page_text
+from mmdet_jetson.stages.reporting.album import Album
+from mmdet_jetson.stages.reporting.analysed import MISSING, all_analysed, looked_into
+from mmdet_jetson.stages.reporting.charts import charts_there
+from mmdet_jetson.stages.reporting.compared import Side, compared_section, this_side
+from mmdet_jetson.stages.reporting.drawn_pictures import drawn_pictures
+from mmdet_jetson.stages.reporting.errors_section import errors_section
+from mmdet_jetson.stages.reporting.latency import latencies
+from mmdet_jetson.stages.reporting.pictures_section import pictures_section
+from mmdet_jetson.stages.reporting.precision_section import precision_section
 from mmdet_jetson.stages.reporting.subjects import Subject
-from mmdet_jetson.stages.reporting.training import Training
-
-PICTURE_WIDTH = 480
-JPEG_QUALITY = 82
+from mmdet_jetson.stages.reporting.threshold_section import threshold_section
+from mmdet_jetson.stages.reporting.training import Training, training_charts
 
 FIGURE_MEANINGS = {
     "AP": "IoU 0.50 to 0.95",
@@ -49,61 +53,22 @@ FIGURE_MEANINGS = {
 
 WORST_FIRST = (FAIL, INCONCLUSIVE, PASS)
 
-CURVES = {
-    "train": (
-        Chart("Loss", x="step", y=["loss"], x_label="iteration"),
-        Chart("Learning rate", x="step", y=["lr"], x_label="iteration"),
-    ),
-    "val": (Chart("AP", "epoch", ["AP", "AP50"], x_label="epoch", markers=True, unit_range=True),),
-}
-
-
-@dataclass(frozen=True)
-class DrawnChart:
-    """A chart as SVG, and its caption."""
-
-    title: str
-    svg: Markup
-
-
-@dataclass(frozen=True)
-class LatencyStep:
-    """A step's part of a bar: where it starts and how wide it is, in percent of the longest bar."""
-
-    name: str
-    times: Spread
-    start: float
-    width: float
-
-
-@dataclass(frozen=True)
-class Latency:
-    """The bar of one engine."""
-
-    subject: Subject
-    profile: ProfileMetrics
-    steps: Tuple[LatencyStep, ...]
-
-    @property
-    def conditions(self) -> Dict[str, str]:
-        """What the machine was like meanwhile, by headings."""
-        return conditions_told(self.profile.conditions) if self.profile.conditions else {}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What one subject detects on a picture, as a data URI; None where it was not drawn."""
-
-    title: str
-    uri: Optional[str]
-
-
-@dataclass(frozen=True)
-class PictureRow:
-    """One picture, as each subject detects on it."""
-
-    caption: str
-    cells: Tuple[Cell, ...]
+SECTIONS = (
+    ("accuracy", "Accuracy"),
+    ("compared", "Beside other runs"),
+    ("threshold", "Score threshold"),
+    ("precision-recall", "Precision and recall"),
+    ("errors", "What goes wrong"),
+    ("worst", "Worst pictures"),
+    ("all-pictures", "Every picture"),
+    ("proof", "Proof"),
+    ("training", "Training"),
+    ("pictures", "Pictures side by side"),
+    ("latency", "Latency"),
+    ("dataset", "Dataset"),
+    ("provenance", "Provenance"),
+)
+"""The contents, by id: what the page has not is left out."""
 
 
 def render(
@@ -115,34 +80,77 @@ def render(
     summary: Optional[DatasetSummary],
     training: Optional[Training],
     artifacts: Sequence[ArtifactSummary],
+    compared: Sequence[Side] = (),
+    glance: Optional[Markup] = None,
 ) -> str:
-    """One HTML page that needs nothing beside itself: no file, no network, no script.
+    """One HTML page that needs nothing beside itself: no file, no network.
 
-    ``summary`` is the dataset's, ``training`` the checkpoint's, ``artifacts`` the provenance of
-    everything the run made. Equal arguments give equal text.
+    Its one script searches and sorts the table of pictures, and nothing is missing without it.
+    ``summary`` and ``glance`` are the dataset's, ``training`` the checkpoint's, ``artifacts`` the
+    provenance of everything the run made, ``compared`` other runs. Equal arguments give equal text.
     """
-    return (
-        _environment()
-        .get_template("report_page.html.j2")
-        .render(
-            name=name,
-            verdict=verdict,
-            gates=sorted(gates, key=lambda gate: WORST_FIRST.index(gate.outcome)),
-            subjects=subjects,
-            engines=[subject for subject in subjects if subject.is_engine],
-            checkpoint=next(subject for subject in subjects if subject.name == CHECKPOINT),
-            meanings=FIGURE_MEANINGS,
-            classes=summary.classes if summary else (),
-            summary=summary,
-            training=training,
-            preprocessing=_preprocessing(subjects),
-            charts=_charts(training["curves"] if training else {}),
-            pictures=_pictures([subject for subject in subjects if subject.name != BASE]),
-            latencies=_latencies(subjects),
-            artifacts=artifacts,
-            finished=max((artifact.created for artifact in artifacts), default=None),
-        )
-    )
+    environment = _environment()
+    script = environment.get_template("report_page.script.js.j2").render()
+    context: Dict[str, object] = {
+        "name": name,
+        "verdict": verdict,
+        "gates": sorted(gates, key=lambda gate: WORST_FIRST.index(gate.outcome)),
+        "subjects": subjects,
+        "engines": [subject for subject in subjects if subject.is_engine],
+        "checkpoint": next(subject for subject in subjects if subject.name == CHECKPOINT),
+        "meanings": FIGURE_MEANINGS,
+        "classes": summary.classes if summary else (),
+        "summary": summary,
+        "glance": glance,
+        "training": training,
+        "preprocessing": _preprocessing(subjects),
+        "charts": training_charts(training),
+        "latencies": latencies(subjects),
+        "artifacts": artifacts,
+        "finished": max((artifact.created for artifact in artifacts), default=None),
+        "charts_there": charts_there(),
+        "compared": compared_section(this_side(name, subjects, training, artifacts), compared),
+        "script": Markup(script),  # noqa: S704 - a file of ours
+        "script_digest": _digest(script),
+        **_looked_into(subjects, Album()),
+    }
+    context["contents"] = _contents(context)
+    return environment.get_template("report_page.html.j2").render(context)
+
+
+def _looked_into(subjects: Sequence[Subject], album: Album) -> Dict[str, object]:
+    """The sections that ask what is behind the figures, of what is deployed; then the drawings."""
+    analysed = all_analysed(subjects)
+    main = looked_into(analysed)
+    return {
+        "threshold": threshold_section(main, analysed) if main else None,
+        "precision": precision_section(main) if main else None,
+        "errors": errors_section(main) if main else None,
+        "worst": pictures_section(main, album) if main else None,
+        "not_analysed": "" if main else MISSING,
+        "drawn": drawn_pictures([each for each in subjects if each.name != BASE], album),
+    }
+
+
+def _contents(context: Dict[str, object]) -> List[Tuple[str, str]]:
+    there = {
+        "compared": context["compared"],
+        "threshold": True,
+        **dict.fromkeys(("precision-recall", "errors", "worst", "all-pictures"), context["worst"]),
+        "proof": any(each.proof for each in _engines(context)),
+        "training": context["training"],
+    }
+    return [(anchor, title) for anchor, title in SECTIONS if there.get(anchor, True)]
+
+
+def _engines(context: Dict[str, object]) -> List[Subject]:
+    engines = context["engines"]
+    return engines if isinstance(engines, list) else []
+
+
+def _digest(script: str) -> str:
+    """What the page's policy lets run, as a browser computes it: this script and no other."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
 
 
 def _environment() -> jinja2.Environment:
@@ -155,76 +163,17 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, difference=difference, filesize=filesize, duration=duration, fact=fact
+        number=number,
+        difference=page_text.difference,
+        filesize=page_text.filesize,
+        duration=page_text.duration,
+        fact=page_text.fact,
+        exact=page_text.exact,
+        percent=page_text.percent,
+        count=page_text.count,
+        capitalize_first=lambda text: text[:1].upper() + text[1:],
     )
     return environment
-
-
-def difference(value: Optional[float], reference: Optional[float]) -> str:
-    """The signed difference of two figures, with four decimals; a dash where one is missing."""
-    apart = math.nan if value is None or reference is None else value - reference
-    if not math.isfinite(apart):
-        return "–"
-    text = f"{apart:+.4f}"
-    return "0.0000" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
-
-
-def filesize(size: int) -> str:
-    """A number of bytes in the unit that suits it (1 kB = 1000 bytes)."""
-    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
-        if size >= 0.99995 * 10**power:  # else it would round to 1000.0 of the unit below
-            return f"{size / 10**power:.1f} {unit}"
-    return f"{size} B"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-def fact(value: object) -> str:
-    """A fact about a machine or a setting, whatever its type."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(fact(item) for item in value)
-    return plain(value) if isinstance(value, float) else str(value)
-
-
-def _charts(curves: Mapping[str, Sequence[Mapping[str, Optional[float]]]]) -> List[DrawnChart]:
-    drawn = [
-        (chart.title, draw_chart(chart, curves.get(kind, [])))
-        for kind, charts in CURVES.items()
-        for chart in charts
-    ]
-    return [DrawnChart(title, svg) for title, svg in drawn if svg is not None]
-
-
-def _latencies(subjects: Sequence[Subject]) -> List[Latency]:
-    """Bars of all targets on one scale. Means are stacked because percentiles do not add up."""
-    profiled = [(subject, subject.profile) for subject in subjects if subject.profile]
-    longest = max((profile.total.mean for _, profile in profiled), default=1.0)
-    return [
-        Latency(subject, profile, tuple(_latency_steps(profile, longest)))
-        for subject, profile in profiled
-    ]
-
-
-def _latency_steps(profile: ProfileMetrics, longest: float) -> List[LatencyStep]:
-    steps, start = [], 0.0
-    for name in PROFILE_STEPS:
-        times = profile.steps.get(name)
-        if times is not None:
-            width = 100 * times.mean / longest
-            steps.append(LatencyStep(name, times, start, width))
-            start += width
-    return steps
 
 
 def _preprocessing(subjects: Sequence[Subject]) -> Dict[str, List[str]]:
@@ -232,39 +181,9 @@ def _preprocessing(subjects: Sequence[Subject]) -> Dict[str, List[str]]:
     groups: Dict[str, List[str]] = {}
     for subject in subjects:
         steps = subject.metrics.preprocessing if subject.metrics else {}
-        text = "; ".join(f"{key.replace('_', ' ')} {fact(steps[key])}" for key in sorted(steps))
+        text = "; ".join(
+            f"{key.replace('_', ' ')} {page_text.fact(steps[key])}" for key in sorted(steps)
+        )
         if text:
             groups.setdefault(text, []).append(subject.title)
     return groups
-
-
-def _pictures(subjects: Sequence[Subject]) -> List[PictureRow]:
-    """Rows of pictures, one column a subject; the ``output`` pair only where no row repeats it."""
-    titles = [subject.title for subject in subjects if subject.evaluation]
-    folders = [subject.evaluation for subject in subjects if subject.evaluation]
-    names = sorted({path.name for folder in folders for path in folder.glob("pictures/*.jpg")})
-    rows = [
-        _row(Path(name).stem, titles, [folder / "pictures" / name for folder in folders])
-        for name in names
-    ]
-    outputs = [next(iter(sorted(folder.glob("output_*.jpg"))), None) for folder in folders]
-    first = _row("First picture", titles, outputs)
-    if all(row.cells != first.cells for row in rows):
-        rows.insert(0, first)
-    return [row for row in rows if any(cell.uri for cell in row.cells)]
-
-
-def _row(caption: str, titles: Sequence[str], paths: Sequence[Optional[Path]]) -> PictureRow:
-    return PictureRow(caption, tuple(Cell(t, _data_uri(path)) for t, path in zip(titles, paths)))
-
-
-def _data_uri(path: Optional[Path]) -> Optional[str]:
-    picture = cv2.imread(str(path)) if path is not None and path.is_file() else None
-    if picture is None:
-        return None
-    height, width = picture.shape[:2]
-    if width > PICTURE_WIDTH:
-        size = (PICTURE_WIDTH, max(1, round(height * PICTURE_WIDTH / width)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Mapping, Optional, Sequence, Type, TypeVar
 
+from mmdet_jetson.contract.analysis import ANALYSIS, Analysis
 from mmdet_jetson.contract.records import read_record
 from mmdet_jetson.contract.report import (
     BASE,
@@ -27,7 +28,7 @@ class Subject:
     """One thing that was measured; what is missing is None.
 
     ``evaluation`` is the folder with predictions and pictures, ``metrics`` the figures in it. Only
-    an engine has a file, a profile and a proof.
+    an engine has a file, a profile and a proof. ``analysis`` is what its detections say beyond AP.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Subject:
     profile: Optional[ProfileMetrics]
     engine: Optional[EngineFile]
     proof: Optional[Proof]
+    analysis: Optional[Analysis] = None
 
     @property
     def is_engine(self) -> bool:
@@ -104,4 +106,5 @@ def _read_subject(inputs: Mapping[str, Path], name: str) -> Subject:
         profile=_read_profile(profile),
         engine=passport.engine if passport else None,
         proof=read_if_there(proof, "proof.json", Proof),
+        analysis=read_if_there(evaluation, ANALYSIS, Analysis),
     )

@@ -15,7 +15,7 @@ from mmdet_jetson.stages.training.default_hooks import (
 )
 from mmdet_jetson.stages.training.mmdet_config import EVALUATORS, owners, pipelines
 
-LOCAL = "LocalVisBackend"
+LOCAL, TENSORBOARD = "LocalVisBackend", "TensorboardVisBackend"
 # Backends of later versions of MMEngine, which configs are written for, too.
 OF_LATER = (
     *("MLflowVisBackend", "ClearMLVisBackend", "NeptuneVisBackend", "DVCLiveVisBackend"),
@@ -46,10 +46,7 @@ JUDGED_BY = {
 def adapt(config: Config, device: str) -> List[str]:
     """Change a config so that it trains here, on "cuda" or "cpu"; return warnings."""
     config.launcher = "none"
-    for owner in owners(config.model, "norm_cfg"):
-        _use_pytorch_norm(owner["norm_cfg"])
-    for pipeline in pipelines(config):
-        _pack_what_is_there(pipeline)
+    adapt_model(config)
     return [
         *_use_full_precision(config.optim_wrapper, device),
         *_keep_local_visualizers(config),
@@ -57,6 +54,14 @@ def adapt(config: Config, device: str) -> List[str]:
         *keep_needed_hooks(config),
         *keep_own_checkpoints(config),
     ]
+
+
+def adapt_model(config: Config) -> None:
+    """Change of a config what a single process needs to build its model and its pipelines."""
+    for owner in owners(config.model, "norm_cfg"):
+        _use_pytorch_norm(owner["norm_cfg"])
+    for pipeline in pipelines(config):
+        _pack_what_is_there(pipeline)
 
 
 def _use_pytorch_norm(norm: Optional[ConfigDict]) -> None:
@@ -102,11 +107,18 @@ def _keep_local_visualizers(config: Config) -> List[str]:
         return []
     kept = [each for each in backends if each not in left_out]
     visualizer.vis_backends = kept or [ConfigDict(type=LOCAL)]
-    names = ", ".join(sorted(str(each["type"]) for each in left_out))
-    return [
-        f"the visualizer goes without {names}: a stage has neither a network nor that package; "
-        "train.log and the report have the figures"
-    ]
+    # Every training writes TensorBoard's files, where it belongs.
+    kinds = {str(each["type"]) for each in left_out} - {TENSORBOARD}
+    names = ", ".join(sorted(kinds))
+    return (
+        []
+        if not kinds
+        else [
+            f"the visualizer goes without {names}: a stage has neither a network nor that package; "
+            "TensorBoard's files and the report have the figures, and MLflow where "
+            "MLFLOW_TRACKING_URI names one"
+        ]
+    )
 
 
 def _judge_as_coco(config: Config) -> List[str]:

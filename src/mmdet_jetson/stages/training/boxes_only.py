@@ -28,7 +28,7 @@ def check_boxes_only(config: Config, name: str) -> None:
     Raises:
         StageError: says which part of the config asks for more.
     """
-    for head in _mask_heads(config):
+    for head in mask_heads(config):
         raise segmentation(name, f"{head} of its model")
     for part in TRAINED_ON:
         for option, what in LOADED.items():
@@ -49,7 +49,8 @@ def segmentation(name: str, place: str) -> StageError:
     )
 
 
-def _mask_heads(config: Config) -> Iterator[str]:
+def mask_heads(config: Config) -> Iterator[str]:
+    """Name what of a model makes masks."""
     for key in MASK_HEADS:
         for owner in owners(config.model, key):
             if owner[key]:

@@ -1,6 +1,6 @@
 import pytest
 
-from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.findings import Defect, Findings, LeftOut
 from mmdet_jetson.stages.errors import StageError
 
 
@@ -47,6 +47,32 @@ def test_those_that_differ_in_numbers_or_names_are_one_kind_and_keep_both() -> N
     assert error.hint == 'rename "x"'
 
 
+def test_a_name_behind_many_of_another_is_still_told() -> None:
+    many = [(f"{n}.jpg", 'unknown class "cup"', "add it") for n in range(300)]
+    error = raised(*many, ("z.jpg", 'unknown class "glass"', "add it"))
+    assert error.message == (
+        '301 of a kind: 0.jpg: unknown class "cup" (300 times); z.jpg: unknown class "glass"'
+    )
+
+
+def test_what_is_left_out_is_a_warning() -> None:
+    findings = Findings()
+    for number in range(5):
+        with findings.at(f"region {number}"):
+            raise LeftOut("it has no area", "draw it again")
+    findings.raise_defects()
+    assert findings.warnings() == [
+        "left out, as it has no area, 5 times: region 0; region 1; region 2; and 2 more"
+    ]
+
+
+def test_tally_counts_by_name() -> None:
+    findings = Findings()
+    for name in ("cup", "glass", "cup"):
+        findings.tally("left out", name, f"the {name}")
+    assert findings.warnings() == ["left out: 3 in all (cup 2, glass 1), such as the cup"]
+
+
 def test_several_kinds_are_a_line_each() -> None:
     missing = [(f"{n}.jpg", "is missing", "add it") for n in range(9)]
     error = raised(("z", "is empty", "fill it"), *missing, ("y", "is empty", "fill it"))
@@ -63,7 +89,7 @@ def test_twenty_kinds_are_shown_and_the_others_counted() -> None:
     first, *lines = error.message.split("\n")
     assert first == "the dataset has 22 defects"
     assert lines[0] == "  - file 0: is a (mend it)"
-    assert lines[20:] == ["  - and defects of 2 more kinds"]
+    assert lines[20:] == ["  - and defects of 2 more kinds: is u; is v"]
 
 
 def test_another_exception_is_a_bug_and_goes_through() -> None:
@@ -77,6 +103,6 @@ def test_warnings_of_one_topic_are_one_sentence() -> None:
         findings.warn("was cut off", f"region {number}")
     findings.warn("was repaired", "region 9")
     assert findings.warnings() == [
-        "was cut off: region 0; region 1; region 2; and 2 more",
+        "was cut off, 5 times: region 0; region 1; region 2; and 2 more",
         "was repaired: region 9",
     ]

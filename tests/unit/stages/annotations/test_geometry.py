@@ -116,8 +116,8 @@ BAD: dict[str, tuple[Outline, str]] = {
     "outside-left": (geometry.rectangle(-20, 0, 10, 10), "lies outside the picture"),
     "outside-below": (geometry.rectangle(0, 25, 10, 10), "lies outside the picture"),
     "touching-the-edge": (geometry.rectangle(20, 0, 10, 10), "lies outside the picture"),
-    "under-a-pixel": (geometry.rectangle(1, 1, 0.5, 10), "covers 0.5 × 10 pixels"),
-    "under-a-pixel-inside": (geometry.rectangle(19.5, 1, 10, 10), "covers 0.5 × 10 pixels"),
+    "under-a-pixel": (geometry.rectangle(1, 1, 0.5, 10), "covers less than one pixel"),
+    "under-a-pixel-inside": (geometry.rectangle(19.5, 1, 10, 10), "covers less than one pixel"),
 }
 
 

@@ -10,7 +10,7 @@ from labelled import HEIGHT, WIDTH, noise
 from PIL import Image, ImageOps
 
 from mmdet_jetson.stages.annotations.findings import Defect
-from mmdet_jetson.stages.annotations.pictures import PictureFolder, inspect, upright, write
+from mmdet_jetson.stages.annotations.pictures import inspect, upright, write
 
 ORIENTATION = 0x0112
 
@@ -168,47 +168,3 @@ def test_picture_of_absurd_size_is_a_defect(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(Defect, match="the picture cannot be read"):
         inspect(saved(tmp_path / "a.png"))
-
-
-@pytest.mark.parametrize(
-    "name", ["a b.png", "ä.png", "sub/c.png", "-rf.png", "#%&'.png", "$(x).png"]
-)
-def test_any_name_below_the_folder_is_found(tmp_path: Path, name: str) -> None:
-    noise(tmp_path / name, 1)
-    folder = PictureFolder(tmp_path)
-    assert folder.path(folder.find("./" + name)) == tmp_path / name
-
-
-def test_letters_and_accents_stored_apart_are_the_same_name(tmp_path: Path) -> None:
-    noise(tmp_path / "a\u0308.png", 1)
-    folder = PictureFolder(tmp_path)
-    assert folder.find("\u00e4.png") == folder.find("a\u0308.png") == "\u00e4.png"
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("../secret.png", "points out of the pictures folder"),
-        ("/etc/passwd", "points out of the pictures folder"),
-        ("sub/../../secret.png", "points out of the pictures folder"),
-        ("no.png", "the picture is missing"),
-        ("", "the picture is missing"),
-        ("a\0.png", "the picture is missing"),
-        ("a" * 5000, "the picture is missing"),
-        ("https://example.org/a.png", "the picture is missing"),
-        ("..\\secret.png", "the picture is missing"),
-    ],
-)
-def test_name_without_a_file_is_a_defect(tmp_path: Path, name: str, sentence: str) -> None:
-    noise(tmp_path / "secret.png", 1)
-    noise(tmp_path / "pictures/a.png", 2)
-    with pytest.raises(Defect, match=sentence) as caught:
-        PictureFolder(tmp_path / "pictures").find(name)
-    assert caught.value.hint
-
-
-def test_missing_picture_names_one_that_differs_in_case_or_suffix(tmp_path: Path) -> None:
-    noise(tmp_path / "IMG_1.png", 1)
-    with pytest.raises(Defect) as caught:
-        PictureFolder(tmp_path).find("img_1.jpg")
-    assert caught.value.hint == 'there is "IMG_1.png"; rename one of them'

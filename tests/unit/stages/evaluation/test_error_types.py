@@ -96,7 +96,7 @@ TIDE = {
 @pytest.mark.parametrize("name", TIDE)
 def test_the_split_is_tidecvs(name: str, tmp_path: Path) -> None:
     drawn, (ap50, *lost), special = TIDE[name]
-    content, predictions = drawn_split(**drawn)  # type: ignore[arg-type]
+    content, predictions = drawn_split(**drawn)
     split = error_split(overlaps_of(write_split(tmp_path, content), predictions))
     assert split is not None
     assert 100 * split.ap50 == pytest.approx(ap50, abs=1e-5)

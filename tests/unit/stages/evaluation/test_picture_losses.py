@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cocos_precision import cocos_precision
 from small_splits import Found, Object, drawn_split, overlaps_by_hand, write_split
-from test_size_bands import cocos_precision
 
 from mmdet_jetson.stages.annotations.coco_file import CocoFile, Prediction
 from mmdet_jetson.stages.evaluation.analysis import count

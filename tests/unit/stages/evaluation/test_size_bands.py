@@ -1,21 +1,14 @@
 """AP over sizes and precision over recall, against pycocotools on the same arrays."""
 
-import contextlib
-import io
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from cocos_precision import cocos_precision
 from small_splits import drawn_split, overlaps_by_hand, split_of, write_split
 
-from mmdet_jetson.stages.annotations.coco_file import CocoFile, Prediction
 from mmdet_jetson.stages.evaluation.analysis import count, precision_recall
 from mmdet_jetson.stages.evaluation.overlaps import overlaps_of
-from mmdet_jetson.stages.evaluation.size_bands import EDGES, area_scales, size_bands
+from mmdet_jetson.stages.evaluation.size_bands import area_scales, size_bands
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 
 LETTERBOX = Preprocessing((320, 320), True, (0, 0, 0), (0, 0, 0), (1, 1, 1), to_rgb=False)
@@ -28,30 +21,6 @@ SETS = {
     },
     "many classes": {"seed": 4, "classes": 30},
 }  # fmt: skip
-
-
-def cocos_precision(
-    content: CocoFile, predictions: Sequence[Prediction], scales: np.ndarray | None = None
-) -> np.ndarray:
-    """COCOeval's [IoUs, levels, classes, areas]; with ``scales``, of box areas at the input."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = json.loads(json.dumps(content))
-        truth.createIndex()
-        found = truth.loadRes([dict(each) for each in predictions])
-        evaluation = COCOeval(truth, found, "bbox")
-        if scales is not None:
-            for each in (*truth.dataset["annotations"], *found.dataset["annotations"]):
-                each["area"] = each["bbox"][2] * each["bbox"][3] * scales[each["image_id"] - 1]
-            ends = [*EDGES[1:], 1e9]
-            evaluation.params.areaRng = [
-                [low**2, high**2] for low, high in zip(EDGES, ends, strict=True)
-            ]
-            evaluation.params.areaRngLbl = [str(low) for low in EDGES]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision: np.ndarray = evaluation.eval["precision"][..., -1]
-    return precision
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -1,10 +1,12 @@
 """The annotation formats that are read: one module for each, of its name in `FORMATS`."""
 
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import List, Protocol, cast
+from typing import Callable, List, Optional, Protocol, cast
 
 from mmdet_jetson.contract.formats import FORMATS
+from mmdet_jetson.stages.annotations import foreign
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.records import Labels, Record
 from mmdet_jetson.stages.errors import StageError
@@ -29,6 +31,22 @@ class Format(Protocol):
         """Whether a file or folder looks like this format, so that a wrong setting can be named."""
 
 
+class PictureFormat(Format, Protocol):
+    """A format with a file for each picture, whose name says which."""
+
+    PER_PICTURE: bool
+
+    def read(
+        self,
+        path: Path,
+        shown: str,
+        labels: Labels,
+        findings: Findings,
+        pictures: Optional[Path] = None,
+    ) -> List[Record]:
+        """As that of `Format`; ``pictures`` is the folder of the split's pictures."""
+
+
 def annotation_format(name: str) -> Format:
     """Give the module that reads a format.
 
@@ -44,19 +62,54 @@ def annotation_format(name: str) -> Format:
 
 
 def read_annotations(
-    name: str, path: Path, shown: str, labels: Labels, findings: Findings
+    name: str,
+    path: Path,
+    shown: str,
+    labels: Labels,
+    findings: Findings,
+    *,
+    pictures: Optional[Path] = None,
 ) -> List[Record]:
-    """Read annotations in the format of that name; see `Format.read`.
+    """Read annotations in the format of that name; see `Format.read` and `PictureFormat.read`.
 
     Raises:
         Defect: nothing can be read; it says so where the file is in one of the other formats.
     """
+    found = len(findings.defects)
     try:
-        return annotation_format(name).read(path, shown, labels, findings)
+        records = _reader(name, pictures)(path, shown, labels, findings)
     except Defect as defect:
-        others = [other for other in FORMATS if other != name]
-        meant = next((o for o in others if annotation_format(o).recognises(path)), None)
-        if meant is None:
-            raise
-        what = f"is a {FORMATS[meant]} file, not a {FORMATS[name]} file"
-        raise Defect(what, f'set the dataset\'s format to "{meant}"') from defect
+        raise _meant(name, path) or defect from defect
+    wrong = len(findings.defects) > found and not any(record.regions for record in records)
+    if wrong and (meant := _meant(name, path)):
+        del findings.defects[found:]
+        raise meant
+    return records
+
+
+def _reader(
+    name: str, pictures: Optional[Path]
+) -> Callable[[Path, str, Labels, Findings], List[Record]]:
+    module = annotation_format(name)
+    if not getattr(module, "PER_PICTURE", False):
+        return module.read
+    return partial(cast("PictureFormat", module).read, pictures=pictures)
+
+
+def _meant(name: str, path: Path) -> Optional[Defect]:
+    """What to say where a file, of which this format reads nothing, is in another one."""
+    refused = foreign.refusal(path)
+    if refused is not None:
+        return refused
+    if annotation_format(name).recognises(path):
+        return None
+    others = [other for other in FORMATS if other != name]
+    meant = next((other for other in others if annotation_format(other).recognises(path)), None)
+    if meant is None:
+        return None
+    kind = "folder" if path.is_dir() else "file"
+    of_folders = getattr(annotation_format(name), "PER_PICTURE", False)
+    return Defect(
+        f"is a {FORMATS[meant]} {kind}, not a {FORMATS[name]} {kind if of_folders else 'file'}",
+        f'set the dataset\'s format to "{meant}"',
+    )

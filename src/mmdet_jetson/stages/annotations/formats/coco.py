@@ -4,27 +4,28 @@ Coordinates are those of the upright picture, with (0, 0) at the top left corner
 pixel, and so are the stated widths and heights.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from mmdet_jetson.stages.annotations import geometry, strict_json
-from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.records import (
-    Labels,
-    Outline,
-    Record,
-    Region,
-    known_class,
-)
-from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
+from mmdet_jetson.stages.annotations.coco_sections import EXPORT_HINT, Id, Item, Section, id_of
+from mmdet_jetson.stages.annotations.coco_shapes import all_fractions, shaped
+from mmdet_jetson.stages.annotations.findings import Defect, Findings, LeftOut
+from mmdet_jetson.stages.annotations.records import Labels, Record, Region, class_of
+from mmdet_jetson.stages.annotations.strict_json import flag, number
 
 SUFFIX = ".json"
 
-_EXPORT_HINT = "export the annotations in COCO's instances format"
 _SECTIONS = ("images", "annotations", "categories")
-
-_Id = Union[int, str]
-_Items = Dict[_Id, Mapping[str, object]]
+_IGNORED = 'it is marked "ignore", and MMDetection leaves such out'
+_NO_CLASS = (
+    "it has no category_id, as VIA writes it where its options' ids are no numbers, and got the "
+    "default class"
+)
+_NO_ID = "an annotation has no id of its own (nothing here needs it; MMDetection does)"
+_NAME_TWICE = "the category has the name of another one, and both are read as one class"
+_KNOWN_KEYS = ("id", "file_name", "width", "height")
 
 
 def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
@@ -37,20 +38,12 @@ def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Rec
     Raises:
         Defect: the file as a whole cannot be read as COCO.
     """
-    sections = _sections(strict_json.load(path))
-    images, annotations, categories = (
-        _by_id(sections[section], f"{shown}, {section}", findings) for section in _SECTIONS
-    )
-    names = _class_names(categories, annotations, labels.classes, shown, findings)
-    regions: Dict[_Id, List[Region]] = {identifier: [] for identifier in images}
-    for identifier, raw in annotations.items():
-        where = f"annotation {identifier}"
-        with findings.at(f"{shown}, {_picture(raw, images)}{where}"):
-            image = _known(raw, "image_id", images)
-            category = _known(raw, "category_id", categories)
-            if category in names:
-                regions[image].append(_region(raw, where, names[category]))
-    return _records(images, regions, shown, findings)
+    content = strict_json.load(path)
+    sections = _sections(content)
+    reading = _Reading(sections, shown, labels, findings)
+    for index, raw in enumerate(sections["annotations"]):
+        reading.add(index, raw)
+    return reading.records(drawn_upright=_by_label_studio(content))
 
 
 def recognises(path: Path) -> bool:
@@ -63,109 +56,151 @@ def recognises(path: Path) -> bool:
 
 
 def _sections(content: object) -> Dict[str, List[object]]:
+    if _are_detections(content):
+        raise Defect("is a list of detections in COCO's results format", EXPORT_HINT)
     if not isinstance(content, dict):
-        raise Defect("is JSON but not a COCO file", _EXPORT_HINT)
+        raise Defect("is JSON but not a COCO file", EXPORT_HINT)
     for section in _SECTIONS:
         if not isinstance(content.get(section), list):
-            raise Defect(f'is not a COCO file: it has no list "{section}"', _EXPORT_HINT)
+            raise Defect(f'is not a COCO file: it has no list "{section}"', EXPORT_HINT)
+    annotations = content["annotations"]
+    for key, kind in (("segments_info", "panoptic segmentation"), ("caption", "captions")):
+        if annotations and all(isinstance(raw, dict) and key in raw for raw in annotations):
+            raise Defect(f"is a COCO file of {kind}, which has no boxes", EXPORT_HINT)
+    if all_fractions(annotations):
+        raise Defect(
+            "has boxes between 0 and 1 only: they are shares of the pictures' sizes, not pixels",
+            "multiply x and width by the picture's width, y and height by its height",
+        )
     return content
 
 
-def _by_id(items: List[object], where: str, findings: Findings) -> _Items:
-    found: _Items = {}
-    for index, item in enumerate(items):
-        identifier = item.get("id") if isinstance(item, dict) else None
-        if not isinstance(item, dict) or not isinstance(identifier, (int, str)):
-            findings.defect(f"{where}[{index}]", "has no id", _EXPORT_HINT)
-        elif identifier in found:
-            findings.defect(f"{where}[{index}]", f"has the id {identifier} again", _EXPORT_HINT)
-        else:
-            found[identifier] = item
-    return found
+def _are_detections(content: object) -> bool:
+    first = content[0] if isinstance(content, list) and content else None
+    return isinstance(first, dict) and "score" in first and "image_id" in first
 
 
-def _class_names(
-    categories: _Items,
-    annotations: _Items,
-    classes: Sequence[str],
-    shown: str,
-    findings: Findings,
-) -> Dict[_Id, str]:
-    """The class of each category that an annotation uses."""
-    used = {_id(raw, "category_id") for raw in annotations.values()}
-    labels: Dict[_Id, str] = {}
-    for identifier, category in categories.items():
-        if identifier not in used:
-            continue
-        with findings.at(f"{shown}, category {identifier}"):
-            label = known_class(str(category.get("name")), classes)
-            if label in labels.values():
-                raise Defect(f'has the name "{label}", as another has', "give each its own name")
-            labels[identifier] = label
-    return labels
+def _by_label_studio(content: object) -> bool:
+    info = content.get("info") if isinstance(content, dict) else None
+    return isinstance(info, dict) and info.get("contributor") == "Label Studio"
 
 
-def _id(raw: Mapping[str, object], key: str) -> Optional[_Id]:
-    """An id, None where there is nothing that could be one."""
-    identifier = raw.get(key)
-    return identifier if isinstance(identifier, (int, str)) else None
+class _Reading:
+    """One file being read: its pictures and categories, and the regions found so far."""
+
+    def __init__(
+        self,
+        sections: Mapping[str, List[object]],
+        shown: str,
+        labels: Labels,
+        findings: Findings,
+    ) -> None:
+        self.shown, self.labels, self.findings = shown, labels, findings
+        self.images = Section("images", sections["images"], shown, findings)
+        self.categories = Section("categories", sections["categories"], shown, findings)
+        self.regions: Dict[Id, List[Region]] = {identifier: [] for identifier in self.images.items}
+        self._ids: Dict[Id, int] = {}
+        self._names: Dict[str, Id] = {}
+
+    def add(self, index: int, raw: object) -> None:
+        """Read an annotation; what is wrong with it goes to the findings."""
+        identifier = id_of(raw.get("id")) if isinstance(raw, dict) else None
+        where = f"annotations[{index}]" if identifier is None else f"annotation {identifier}"
+        image = self.images.get(raw.get("image_id")) if isinstance(raw, dict) else {}
+        named = f"{image['file_name']}, " if "file_name" in image else ""
+        place = f"{self.shown}, {named}{where}"
+        with self.findings.at(place):
+            if not isinstance(raw, dict):
+                raise Defect("the annotation is no JSON object", EXPORT_HINT)
+            self._note_id(identifier, index, place)
+            self._add(raw, where, place)
+
+    def _note_id(self, identifier: Optional[Id], index: int, place: str) -> None:
+        if identifier is None:
+            self.findings.warn(_NO_ID, place)
+        elif self._ids.setdefault(identifier, index) != index:
+            topic = "several annotations share an id (nothing here needs it; MMDetection refuses)"
+            self.findings.warn(topic, place)
+
+    def _add(self, raw: Item, where: str, place: str) -> None:
+        if flag(raw, "ignore", place, self.findings):
+            raise LeftOut(_IGNORED, "remove its mark")
+        image = self.images.find(raw, "image_id", place)
+        label = self._label(raw, place)
+        if label is not None:
+            crowd = flag(raw, "iscrowd", place, self.findings)
+            blank = Region(where, label, crowd=crowd)
+            self.regions[image].append(shaped(blank, raw, place, self.findings))
+
+    def _label(self, raw: Item, place: str) -> Optional[str]:
+        """The class of an annotation, None where it is to be left out."""
+        if raw.get("category_id") is None and self.labels.default is not None:
+            self.findings.warn(_NO_CLASS, place)
+            return self.labels.default
+        if raw.get("category_id") is None:
+            raise Defect(
+                "it has no category_id",
+                "VIA writes none where its options' ids are no numbers: export its own JSON, or "
+                "set a default_class",
+            )
+        identifier = self.categories.find(raw, "category_id", place)
+        name = self.categories.items[identifier].get("name")
+        if isinstance(name, bool) or not isinstance(name, (str, int)) or not str(name).strip():
+            raise Defect(f"its category {identifier} has no name", EXPORT_HINT)
+        if self._names.setdefault(str(name), identifier) != identifier:
+            self.findings.warn(_NAME_TWICE, f"{self.shown}, category {identifier}, {name}")
+        return class_of(str(name), self.labels, self.findings, place)
+
+    def records(self, drawn_upright: bool) -> List[Record]:
+        """What was read, picture by picture."""
+        records = []
+        for identifier, image in self.images.items.items():
+            with self.findings.at(f"{self.shown}, image {identifier}"):
+                name = image.get("file_name", image.get("coco_url"))
+                if not isinstance(name, str) or not name.strip():
+                    raise Defect("has no file_name", EXPORT_HINT)
+                regions, size = self.regions[identifier], _size(image)
+                if drawn_upright and size:
+                    regions = [_by_shares(region, size) for region in regions]
+                keys = _keys(image)
+                records.append(
+                    Record(name, tuple(regions), size, keys.get("video_id"), keys, drawn_upright)
+                )
+        return records
 
 
-def _picture(raw: Mapping[str, object], images: _Items) -> str:
-    identifier = _id(raw, "image_id")
-    image = {} if identifier is None else images.get(identifier, {})
-    return f"{image['file_name']}, " if "file_name" in image else ""
+def _by_shares(region: Region, size: Tuple[int, int]) -> Region:
+    """A region of Label Studio's, which draws on upright pictures and knows shares of their size.
+
+    Its boxes are in pixels of the upright picture, its polygons in shares of that times the size
+    that it states, which is the size as stored. (label_studio_sdk, converter.py: rectangles by
+    ``original_width``, polygons by ``Image.open(...).size``.)
+    """
+    if region.mask is not None or region.stated is None:
+        return region
+    across, down = 1 / size[0], 1 / size[1]
+    (stated,) = geometry.scaled([region.stated], across, down)
+    outlines = geometry.scaled(region.outlines, across, down)
+    return replace(region, outlines=outlines, stated=stated, fractions=True)
 
 
-def _known(raw: Mapping[str, object], key: str, items: _Items) -> _Id:
-    identifier = _id(raw, key)
-    if identifier is None or identifier not in items:
-        raise Defect(f"its {key} {raw.get(key)} does not exist", "remove it or correct the id")
-    return identifier
+def _keys(image: Item) -> Dict[str, str]:
+    """What a file says of a picture besides what is read."""
+    return {
+        key: str(value)
+        for key, value in image.items()
+        if key not in _KNOWN_KEYS and isinstance(value, (str, int, float)) and value != ""
+    }
 
 
-def _region(raw: Mapping[str, object], where: str, label: str) -> Region:
-    crowd = bool(raw.get("iscrowd", 0))
-    segmentation = raw.get("segmentation")
-    if isinstance(segmentation, dict):
-        return Region(where, label, mask=segmentation, crowd=crowd)
-    if segmentation:
-        return Region(where, label, _polygons(segmentation), crowd=crowd)
-    return Region(where, label, (_box(raw.get("bbox")),), crowd=crowd)
-
-
-def _polygons(segmentation: object) -> Tuple[Outline, ...]:
-    if not isinstance(segmentation, list):
-        raise Defect("its segmentation is neither polygons nor a mask", _EXPORT_HINT)
-    rings = [numbers(ring, f"segmentation[{index}]") for index, ring in enumerate(segmentation)]
-    return tuple(geometry.polygon(ring[0::2], ring[1::2]) for ring in rings)
-
-
-def _box(box: object) -> Outline:
-    values = numbers(box, "bbox")
-    if len(values) != 4:
-        raise Defect(f"its bbox has {len(values)} numbers, not 4", "give x, y, width, height")
-    x, y, width, height = values
-    return geometry.rectangle(
-        x, y, positive(width, "the bbox's width"), positive(height, "the bbox's height")
-    )
-
-
-def _records(
-    images: _Items, regions: Mapping[_Id, List[Region]], shown: str, findings: Findings
-) -> List[Record]:
-    records = []
-    for identifier, image in images.items():
-        with findings.at(f"{shown}, image {identifier}"):
-            name = image.get("file_name")
-            if not isinstance(name, str):
-                raise Defect("has no file_name", _EXPORT_HINT)
-            records.append(Record(name, tuple(regions[identifier]), _size(image)))
-    return records
-
-
-def _size(image: Mapping[str, object]) -> Optional[Tuple[int, int]]:
-    if "width" not in image and "height" not in image:
-        return None
-    width, height = (number(image.get(side), side) for side in ("width", "height"))
-    return int(width), int(height)
+def _size(image: Item) -> Optional[Tuple[int, int]]:
+    """The stated size; tools write -1, 0 or nothing where they did not know it."""
+    sides = []
+    for side in ("width", "height"):
+        value = image.get(side)
+        if value in (None, ""):
+            return None
+        if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+            value = int(value)
+        sides.append(int(number(value, side)))
+    return (sides[0], sides[1]) if min(sides) > 0 else None

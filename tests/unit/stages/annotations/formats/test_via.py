@@ -205,13 +205,6 @@ BAD_REGIONS: dict[str, tuple[object, str]] = {
         region(polygon((1, 1), (5, None), (3, 3))),
         "all_points_y[1] is missing",
     ),
-    "negative-width": (region(rect(width=-3)), "width is -3, it must be above 0"),
-    "zero-height": (region(rect(height=0)), "height is 0, it must be above 0"),
-    "zero-radius": (region(circle(r=0)), "r is 0, it must be above 0"),
-    "negative-half-axis": (
-        region({"name": "ellipse", "cx": 9, "cy": 9, "rx": -5, "ry": 2}),
-        "rx is -5, it must be above 0",
-    ),
     "unknown-class": (region(label="baloon"), 'unknown class "baloon"'),
     "no-label": (region(), 'the region has no "label" attribute'),
     "two-boxes-ticked": (
@@ -247,3 +240,116 @@ def test_missing_label_names_the_attributes_there_are(tmp_path: Path) -> None:
     with pytest.raises(StageError) as caught:
         findings.raise_defects()
     assert 'label_attribute may have to be one of "type"' in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        rect(width=-3),
+        rect(height=0),
+        circle(r=0),
+        {"name": "ellipse", "cx": 9, "cy": 9, "rx": -5, "ry": 2},
+    ],
+    ids=["negative-width", "zero-height", "zero-radius", "negative-half-axis"],
+)
+def test_shape_without_an_area_is_left_out_with_a_warning(tmp_path: Path, shape: Json) -> None:
+    records, findings = project(tmp_path, [region(shape, label="kite"), region(label="kite")])
+    findings.raise_defects()
+    assert [each.where for each in records[0].regions] == ["region 2"]
+    (warning,) = findings.warnings()
+    assert warning.startswith("left out, as it has no area")
+    assert warning.endswith("via.json, a.png, region 1")
+
+
+LABELS = Labels(CLASSES, "label", None)
+
+
+def project(
+    tmp_path: Path,
+    regions: list[Json],
+    options: object = None,
+    labels: Labels = LABELS,
+    **others: object,
+) -> tuple[list[Record], Findings]:
+    """What a project file with these regions and options of the class attribute is read as."""
+    content = {
+        "_via_img_metadata": via(entry("a.png", *regions)),
+        "_via_attributes": {"region": {"label": {"type": "radio", "options": options}}},
+        **others,
+    }
+    save(tmp_path / "via.json", content)
+    findings = Findings()
+    return read(tmp_path / "via.json", "via.json", labels, findings), findings
+
+
+def read_labels(records: list[Record]) -> list[str]:
+    return [each.label for each in records[0].regions]
+
+
+def test_option_ids_mean_what_the_project_calls_them(tmp_path: Path) -> None:
+    options = {"1": "kite ", "2": "balloon", "kite": "A toy in the wind", "unused": None}
+    regions = [
+        region(label="1"),
+        region(label={"2": True, "1": False}),
+        region(label=2),
+        region(label="kite"),
+    ]
+    records, findings = project(tmp_path, regions, options)
+    findings.raise_defects()
+    assert read_labels(records) == ["kite", "balloon", "balloon", "kite"]
+    assert findings.warnings() == [
+        'the class "kite " was read as "kite": via.json, a.png, region 1'
+    ]
+
+
+def test_option_that_is_two_classes_is_refused(tmp_path: Path) -> None:
+    _, findings = project(tmp_path, [region(label="kite")], {"kite": "balloon"})
+    with pytest.raises(StageError, match="both are classes"):
+        findings.raise_defects()
+
+
+@pytest.mark.parametrize("options", [None, [], {"1": ["kite"]}, "kite"])
+def test_number_that_no_option_explains_says_where_to_look(tmp_path: Path, options: object) -> None:
+    _, findings = project(tmp_path, [region(label="1")], options)
+    with pytest.raises(StageError, match='unknown class "1"') as caught:
+        findings.raise_defects()
+    assert "the id of an option of VIA's" in str(caught.value.hint)
+    assert 'rename = { "1" = "..." }' in str(caught.value.hint)
+
+
+def test_other_classes_are_left_out_where_that_is_wished(tmp_path: Path) -> None:
+    labels = Labels(CLASSES, "label", None, others="ignore", rename={"Drachen": "kite"})
+    point = {"name": "point", "cx": 3, "cy": 4}
+    regions = [region(label="Drachen"), region(label="bird"), region(point, label="bird")]
+    records, findings = project(tmp_path, regions, labels=labels)
+    findings.raise_defects()
+    assert read_labels(records) == ["kite"]
+    assert findings.warnings() == [
+        "left out, as their classes are none of the dataset's: 2 in all (bird 2), such as "
+        "via.json, a.png, region 2"
+    ]
+
+
+def test_pictures_that_a_project_lists_without_an_entry_are_named(tmp_path: Path) -> None:
+    listed = ["a.png1", "gone.png7", 5]
+    _, findings = project(tmp_path, [region(label="kite")], _via_image_id_list=listed)
+    assert findings.warnings() == [
+        "listed in _via_image_id_list, but has no entry: via.json, gone.png7; via.json, 5"
+    ]
+
+
+def test_table_of_regions_is_named_for_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "via.csv"
+    path.write_text(
+        "filename,file_size,file_attributes,region_count,region_id,"
+        "region_shape_attributes,region_attributes\n"
+    )
+    with pytest.raises(Defect, match="is VIA's export as CSV"):
+        read(path, "via.csv", Labels(CLASSES, "label", None), Findings())
+
+
+def test_what_a_file_says_of_a_picture_may_tell_groups(tmp_path: Path) -> None:
+    picture = {**entry("a.png"), "file_attributes": {"video": "v1", "day": 3, "none": None}}
+    save(tmp_path / "via.json", via(picture))
+    (record,) = read(tmp_path / "via.json", "via.json", Labels(CLASSES, "label", None), Findings())
+    assert record.keys == {"video": "v1", "day": "3"}

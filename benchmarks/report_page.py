@@ -1,0 +1,76 @@
+"""Size of a report's page, and time to make it, for many validation pictures and many classes.
+
+Usage: report_page.py [FOLDER]. The pages are kept in the folder, to be looked at; the analyses are
+made up, with drawings that compress badly.
+"""
+
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests/unit/stages"), str(ROOT / "src")]
+
+from made_analyses import made_analysis, write_analysis  # noqa: E402
+
+from mmdet_jetson.contract.analysis import ANALYSIS, Analysis  # noqa: E402
+from mmdet_jetson.contract.records import read_record  # noqa: E402
+from mmdet_jetson.contract.report import CHECKPOINT  # noqa: E402
+from mmdet_jetson.stages.reporting.compared import Side  # noqa: E402
+from mmdet_jetson.stages.reporting.report_page import render  # noqa: E402
+from mmdet_jetson.stages.reporting.subjects import Subject  # noqa: E402
+
+CASES = ((13, 2), (80, 2), (5000, 80), (100_000, 80))
+
+
+def classes(number: int) -> tuple[str, ...]:
+    names = ("mug", "ball", "street sign with a long name")
+    return tuple(f"{names[at % 3]} {at + 1}" if at > 1 else names[at] for at in range(number))
+
+
+def subject(folder: Path, pictures: int, number: int, seed: int = 0) -> Subject:
+    made = made_analysis(pictures, classes(number), wished=0.9, worst=12, seed=seed)
+    write_analysis(folder, made)
+    analysis = read_record(folder / ANALYSIS, Analysis)
+    return Subject(CHECKPOINT, folder, None, None, None, None, analysis)
+
+
+def page(pictures: int, number: int, into: Path) -> tuple[int, float, float]:
+    """Write a page; gives its bytes, and the seconds to read the analysis and to make the page."""
+    start = time.perf_counter()
+    checkpoint = subject(into / "evaluation", pictures, number)
+    other = replace(subject(into / "other", pictures, number, seed=1))
+    start = time.perf_counter()
+    read_record(into / "evaluation" / ANALYSIS, Analysis)
+    read = time.perf_counter() - start
+    start = time.perf_counter()
+    text = render(
+        name=f"{pictures} pictures",
+        verdict="pass",
+        gates=[],
+        subjects=[checkpoint],
+        summary=None,
+        training=None,
+        artifacts=[],
+        compared=[Side("another run", (other,), None, "")],
+    )
+    made = time.perf_counter() - start
+    (into / "report.html").write_text(text, encoding="utf-8")
+    return len(text.encode()), read, made
+
+
+def main() -> None:
+    into = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
+    print("| pictures | classes | page | analysis read | page made |\n|---:|---:|---:|---:|---:|")
+    for pictures, number in CASES:
+        folder = into / f"{pictures}-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        size, read, made = page(pictures, number, folder)
+        row = f"{size / 1e6:.2f} MB | {read:.2f} s | {made:.1f} s"
+        print(f"| {pictures:,} | {number} | {row} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

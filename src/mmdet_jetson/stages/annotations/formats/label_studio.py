@@ -1,0 +1,272 @@
+"""Read Label Studio's own JSON and JSON-MIN.
+
+Coordinates are percents of the upright picture's width and height, from the outer edge of its
+first pixel. A box is turned by ``rotation`` degrees, clockwise, around its top left corner, an
+ellipse around its centre; a brush is decoded to its pixels.
+"""
+
+import re
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+
+from mmdet_jetson.stages.annotations import geometry, label_studio_brush, strict_json
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.place import Place
+from mmdet_jetson.stages.annotations.placed_masks import whole_mask
+from mmdet_jetson.stages.annotations.records import Labels, Outline, Record, Region
+from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
+
+SUFFIX = ".json"
+
+_HINT = "export the project as JSON"
+_SHAPES = ("rectangle", "polygon", "ellipse", "brush")
+_NO_AREA = (
+    "keypoint", "choices", "textarea", "number", "rating", "taxonomy", "relation", "vector",
+    "datetime", "pairwise",
+)  # fmt: skip
+_PICTURE = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif)(\?.*)?$", re.IGNORECASE)
+
+_PERCENTS = (100, 100)
+
+_Json = Mapping[str, object]
+_Size = Tuple[float, float]
+
+
+def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
+    """The pictures of the tasks in their order; ``shown`` is the file's name in messages.
+
+    Predictions are no annotations, and a task that nobody annotated is left out with a warning.
+
+    Raises:
+        Defect: the file as a whole cannot be read as Label Studio's.
+    """
+    place = Place(shown, labels, findings)
+    numbered = [(f"task {_told(raw, i)}", raw) for i, raw in enumerate(_content(path))]
+    seen: Dict[str, str] = {}
+    return place.each(numbered, lambda raw, inside: _record(raw, seen, place, inside))
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file is one of Label Studio's."""
+    try:
+        return bool(_content(path))
+    except Defect:
+        return False
+
+
+def _content(path: Path) -> List[_Json]:
+    content = strict_json.load(path)
+    content = [content] if _is_task(content) else content
+    if not isinstance(content, list) or not any(map(_is_task, content)):
+        raise Defect("is JSON but not Label Studio's: it is no list of tasks", _HINT)
+    return [item if isinstance(item, dict) else {} for item in content]
+
+
+def _is_task(item: object) -> bool:
+    if not isinstance(item, dict):
+        return False
+    full = isinstance(item.get("data"), dict) and any(
+        isinstance(item.get(key), list) for key in ("annotations", "completions")
+    )
+    small = "annotator" in item or "annotation_id" in item or "lead_time" in item
+    return full or (small and _picture_of(item) is not None)
+
+
+def _told(raw: _Json, index: int) -> object:
+    identifier = raw.get("id")
+    return identifier if isinstance(identifier, (int, str)) else index + 1
+
+
+def _record(raw: _Json, seen: Dict[str, str], file: Place, place: Place) -> Optional[Record]:
+    """The task's picture with its one annotation, None where nobody annotated it."""
+    small = "annotations" not in raw and "completions" not in raw
+    data = raw if small else raw.get("data")
+    picture = _picture_of(data) if isinstance(data, dict) else None
+    if picture is None:
+        raise Defect("names no one picture", 'label pictures, with one key such as "image"')
+    first = seen.setdefault(picture, place.where)
+    if first != place.where:
+        raise Defect(
+            f"annotates the picture of {first} again",
+            "keep one annotation of each picture, and export again",
+        )
+    results = list(_small(raw)) if small else _results(raw, picture, place)
+    return None if results is None else _annotated(picture, results, file)
+
+
+def _results(raw: _Json, picture: str, place: Place) -> Optional[List[object]]:
+    made = raw.get("annotations", raw.get("completions"))
+    if not isinstance(made, list) or not all(isinstance(item, dict) for item in made):
+        raise Defect("has no list of annotations", _HINT)
+    valid = [item for item in made if not item.get("was_cancelled")]
+    if not valid:
+        only = "only predictions" if raw.get("predictions") else "no annotation"
+        place.inside(picture).warn(f"left out, as the task has {only}")
+        return None
+    results = _chosen(valid).get("result")
+    if not isinstance(results, list):
+        raise Defect("has an annotation without a list of results", _HINT)
+    return results
+
+
+def _chosen(annotations: Sequence[_Json]) -> _Json:
+    if len(annotations) == 1:
+        return annotations[0]
+    true = [item for item in annotations if item.get("ground_truth") is True]
+    if len(true) == 1:
+        return true[0]
+    raise Defect(
+        f"has {len(annotations)} annotations, which may disagree",
+        "mark one of them as ground truth, or delete the others, and export again",
+    )
+
+
+def _picture_of(data: _Json) -> Optional[str]:
+    image = data.get("image")
+    if isinstance(image, str) and image:
+        return image
+    found = [v for v in data.values() if isinstance(v, str) and _PICTURE.search(v)]
+    return found[0] if len(found) == 1 else None
+
+
+def _small(raw: _Json) -> Iterator[_Json]:
+    """The regions of a task in JSON-MIN, in the form that they have in JSON."""
+    for key, value in raw.items():
+        for item in value if isinstance(value, list) else []:
+            if isinstance(item, dict):
+                kind = next((name for name in item if name.endswith("labels")), key)
+                yield {"value": item, **item, "type": kind, "id": None}
+            else:
+                yield {"type": "choices"}
+
+
+def _annotated(picture: str, results: Sequence[object], file: Place) -> Record:
+    sizes: Set[Tuple[int, int]] = set()
+    numbered = [(f"result {i + 1}", raw) for i, raw in enumerate(_joined(results))]
+    regions = file.inside(picture).each(numbered, lambda raw, place: _region(raw, sizes, place))
+    if len(sizes) > 1:
+        raise Defect(f"{picture} has results for pictures of several sizes", "label it again")
+    return Record(picture, tuple(regions), next(iter(sizes), None), upright=True)
+
+
+def _joined(results: Sequence[object]) -> List[object]:
+    """The results, without those that repeat a labelled region to say something else of it."""
+    labelled = {_id(raw) for raw in results if isinstance(raw, dict) and _label_lists(raw)}
+    return [
+        raw
+        for raw in results
+        if not isinstance(raw, dict)
+        or _label_lists(raw)
+        or _id(raw) is None
+        or _id(raw) not in labelled
+    ]
+
+
+def _id(raw: _Json) -> Optional[str]:
+    identifier = raw.get("id")
+    return identifier if isinstance(identifier, str) else None
+
+
+def _label_lists(raw: _Json) -> List[object]:
+    value = raw.get("value")
+    content = value if isinstance(value, dict) else {}
+    return [v for k, v in content.items() if isinstance(v, list) and k.endswith("labels")]
+
+
+def _kind(raw: _Json, place: Place) -> Optional[str]:
+    """Which shape a result is, None where it is left out as it has no area."""
+    named = raw.get("type")
+    shown = named if isinstance(named, str) and named else "result without a type"
+    if shown.startswith(_NO_AREA):
+        place.warn(f"a {shown} was left out, as it has no area")
+        return None
+    value = raw.get("value")
+    if not isinstance(value, dict):
+        raise Defect("the result has no value", _HINT)
+    for key, kind in (("rle", "brush"), ("points", "polygon"), ("radiusX", "ellipse")):
+        if key in value:
+            return kind
+    if not {"x", "y", "width", "height"} <= set(value):
+        raise Defect(f'the result type "{shown[:40]}" is not known', f"use {', '.join(_SHAPES)}")
+    return "rectangle"
+
+
+def _size(raw: _Json) -> Optional[Tuple[int, int]]:
+    """The picture's size as Label Studio saw it, None in what programs wrote without it."""
+    if raw.get("image_rotation", 0) not in (0, None):
+        raise Defect("was drawn on a picture that was turned in Label Studio", "turn it back")
+    keys = ("original_width", "original_height")
+    if all(raw.get(key) is None for key in keys):
+        return None
+    width, height = (positive(raw.get(key), key) for key in keys)
+    return int(width), int(height)
+
+
+def _region(raw: object, sizes: Set[Tuple[int, int]], place: Place) -> Optional[Region]:
+    if not isinstance(raw, dict):
+        raise Defect("the result is not an object of JSON", _HINT)
+    kind = _kind(raw, place)
+    if kind is None:
+        return None
+    stated, value = _size(raw), raw["value"]
+    assert isinstance(value, dict)
+    sizes |= set() if stated is None else {stated}
+    label = place.class_of(_label(raw))
+    turned = number(value.get("rotation") or 0, "rotation") % 360
+    if stated is None and (turned or kind == "brush"):
+        raise Defect("has no original_width and original_height, which it needs", _HINT)
+    size = stated or _PERCENTS
+    if kind == "brush":
+        mask = whole_mask(label_studio_brush.pixels(value.get("rle"), size), (0, 0), size)
+        return None if label is None else Region(place.where, label, mask=mask)
+    if kind == "rectangle" and turned:
+        place.warn("a rotated box was read as its four corners")
+    outline = geometry.scaled([_OUTLINES[kind](value, size)], 1 / size[0], 1 / size[1])
+    if label is None:
+        return None
+    return Region(place.where, label, geometry.snapped(outline), fractions=True)
+
+
+def _label(raw: _Json) -> str:
+    lists = [listed for listed in _label_lists(raw) if isinstance(listed, list)]
+    names = [name for listed in lists for name in listed]
+    if len(names) != 1 or not isinstance(names[0], str):
+        raise Defect(f"the region has {len(names)} labels, not one", "give each region one label")
+    return names[0]
+
+
+def _pixels(value: _Json, key: str, side: float) -> float:
+    return number(value.get(key), key) * side / 100
+
+
+def _rectangle(value: _Json, size: _Size) -> Outline:
+    x, y = _pixels(value, "x", size[0]), _pixels(value, "y", size[1])
+    width, height = _pixels(value, "width", size[0]), _pixels(value, "height", size[1])
+    if width < 0 or height < 0:
+        raise Defect(f"its box is {width:g} × {height:g} pixels", "draw the region again")
+    upright = geometry.rectangle(x, y, width, height)
+    degrees = number(value.get("rotation") or 0, "rotation")
+    return geometry.turned(upright, (x, y), degrees) if degrees % 360 else upright
+
+
+def _ellipse(value: _Json, size: _Size) -> Outline:
+    center = _pixels(value, "x", size[0]), _pixels(value, "y", size[1])
+    radii = _pixels(value, "radiusX", size[0]), _pixels(value, "radiusY", size[1])
+    if min(radii) < 0:
+        raise Defect(f"its radii are {radii[0]:g} and {radii[1]:g} pixels", "draw the region again")
+    degrees = number(value.get("rotation") or 0, "rotation")
+    return geometry.ellipse(*center, *radii, degrees / geometry.DEGREES)
+
+
+def _polygon(value: _Json, size: _Size) -> Outline:
+    points = value.get("points")
+    if not isinstance(points, list):
+        raise Defect("its points are not a list", "draw the region again")
+    pairs = [numbers(point, f"points[{index}]") for index, point in enumerate(points)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise Defect("one of its points does not have two coordinates", "draw the region again")
+    xs, ys = ([pair[axis] * size[axis] / 100 for pair in pairs] for axis in (0, 1))
+    return geometry.polygon(xs, ys)
+
+
+_OUTLINES = {"rectangle": _rectangle, "polygon": _polygon, "ellipse": _ellipse}

@@ -1,0 +1,242 @@
+"""Read labelme's annotations (versions 3 to 5): a folder of JSON files, one a picture, or one file.
+
+Coordinates are those of the upright picture, with (0, 0) at the top left corner of its first
+pixel; only the corners of a mask are pixels, the last one included.
+"""
+
+import base64
+import binascii
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from mmdet_jetson.stages.annotations import geometry, strict_json
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.own_names import OwnNames, files_below
+from mmdet_jetson.stages.annotations.place import Place
+from mmdet_jetson.stages.annotations.placed_masks import whole_mask
+from mmdet_jetson.stages.annotations.records import (
+    Labels,
+    Outline,
+    Point,
+    Record,
+    Region,
+)
+from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
+
+SUFFIX = ".json"
+PER_PICTURE = True
+
+_HINT = "save the annotations with labelme again"
+_NO_AREA = ("point", "points", "line", "linestrip")
+
+_Mask = Mapping[str, object]
+_Json = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class _Shape:
+    where: str
+    label: str
+    group: Optional[object]
+    outline: Optional[Outline]
+    mask: Optional[_Mask]
+
+
+def read(
+    path: Path, shown: str, labels: Labels, findings: Findings, pictures: Optional[Path] = None
+) -> List[Record]:
+    """The pictures of the JSON files; ``shown`` is the folder's name in messages.
+
+    Shapes of one class with the same group id are one object, as labelme's own converters have it.
+
+    Raises:
+        Defect: there are none, or a file by itself is not labelme's.
+    """
+    names, everywhere = OwnNames(pictures), Place(shown, labels, findings)
+    if not path.is_dir():
+        return [_record(_content(path), path.name, names, everywhere)]
+    records = []
+    for file, name in files_below(path, SUFFIX):
+        place = replace(everywhere, shown=f"{shown}/{name}")
+        with place.checked():
+            records.append(_record(_content(file), name, names, place))
+    return records
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file, or the first of a folder's, is one of labelme's."""
+    try:
+        return "shapes" in _content(files_below(path, SUFFIX)[0][0])
+    except Defect:
+        return False
+
+
+def _content(path: Path) -> Mapping[str, object]:
+    content = strict_json.load(path)
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+        raise Defect('is JSON but not labelme\'s: it has no list "shapes"', _HINT)
+    return content
+
+
+def _record(content: _Json, file: str, names: OwnNames, place: Place) -> Record:
+    stated = content.get("imagePath")
+    if stated is not None and not isinstance(stated, str):
+        raise Defect("its imagePath is not text", _HINT)
+    name = names.beside(stated, file, place)
+    size = _size(content)
+    raw_shapes = content["shapes"]
+    listed = enumerate(raw_shapes if isinstance(raw_shapes, list) else [])
+    numbered = [(f"shape {index + 1}", raw) for index, raw in listed]
+    shapes = place.each(numbered, lambda raw, inside: _shape(raw, size, inside))
+    return Record(name, tuple(_grouped(shapes, place)), size, keys=_keys(content), upright=True)
+
+
+def _keys(content: Mapping[str, object]) -> Dict[str, str]:
+    flags = content.get("flags")
+    flags = flags if isinstance(flags, dict) else {}
+    return {name: str(value) for name, value in flags.items() if isinstance(value, (bool, str))}
+
+
+def _size(content: Mapping[str, object]) -> Optional[Tuple[int, int]]:
+    sides = (content.get("imageWidth"), content.get("imageHeight"))
+    if sides == (None, None):
+        return None
+    width, height = (positive(side, key) for side, key in zip(sides, ("imageWidth", "imageHeight")))
+    return int(width), int(height)
+
+
+def _shape(raw: object, size: Optional[Tuple[int, int]], place: Place) -> Optional[_Shape]:
+    if not isinstance(raw, dict):
+        raise Defect("the shape is not an object of JSON", _HINT)
+    label = raw.get("label")
+    if not isinstance(label, str) or not label.strip():
+        raise Defect("the shape has no label", "label it in labelme, or remove it")
+    # Before shapes had types, all were polygons.
+    kind = raw.get("shape_type") or "polygon"
+    if kind in _NO_AREA:
+        place.warn(f"a {kind} was left out, as it has no area")
+        return None
+    named = place.class_of(label)
+    points = _points(raw.get("points"))
+    outline = mask = None
+    if kind == "mask":
+        mask = _mask(raw.get("mask"), points, size)
+    elif isinstance(kind, str) and kind in _OUTLINES:
+        outline = _OUTLINES[kind](points)
+    else:
+        known = ", ".join([*_OUTLINES, "mask"])
+        raise Defect(f'the shape type "{str(kind)[:40]}" is not known', f"use one of: {known}")
+    group = raw.get("group_id")
+    if not isinstance(group, (int, str, type(None))):
+        raise Defect("its group_id is neither a number nor text", _HINT)
+    return None if named is None else _Shape(place.where, named, group, outline, mask)
+
+
+def _points(raw: object) -> List[Point]:
+    if not isinstance(raw, list):
+        raise Defect("its points are not a list", _HINT)
+    pairs = [numbers(point, f"points[{index}]") for index, point in enumerate(raw)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise Defect("one of its points does not have two coordinates", "draw the shape again")
+    return [(pair[0], pair[1]) for pair in pairs]
+
+
+def _polygon(points: Sequence[Point]) -> Outline:
+    return geometry.polygon([x for x, _ in points], [y for _, y in points])
+
+
+def _rectangle(points: Sequence[Point]) -> Outline:
+    """Two opposite corners, or all four, as X-AnyLabeling writes them."""
+    if len(points) == 4:
+        return _polygon(points)
+    (x1, y1), (x2, y2) = _two(points, "rectangle")
+    return geometry.rectangle(min(x1, x2), min(y1, y2), abs(x2 - x1), abs(y2 - y1))
+
+
+def _circle(points: Sequence[Point]) -> Outline:
+    """The centre, and a point on the circle."""
+    (cx, cy), (x, y) = _two(points, "circle")
+    radius = positive(math.hypot(x - cx, y - cy), "the circle's radius")
+    return geometry.ellipse(cx, cy, radius, radius)
+
+
+def _two(points: Sequence[Point], kind: str) -> Sequence[Point]:
+    if len(points) != 2:
+        raise Defect(f"the {kind} has {len(points)} points, not 2", "draw the shape again")
+    return points
+
+
+_OUTLINES: Dict[str, Callable[[Sequence[Point]], Outline]] = {
+    "polygon": _polygon,
+    "rectangle": _rectangle,
+    "circle": _circle,
+    "rotation": _polygon,  # X-AnyLabeling's turned rectangle: its four corners
+}
+
+
+def _mask(raw: object, points: Sequence[Point], size: Optional[Tuple[int, int]]) -> _Mask:
+    """A PNG of the part of the picture between two pixels."""
+    if size is None:
+        raise Defect("its mask has no picture size (imageWidth, imageHeight)", _HINT)
+    (x1, y1), (x2, y2) = _two(points, "mask")
+    part = _png(raw)
+    left, top = int(number(x1, "x")), int(number(y1, "y"))
+    across, down = int(x2) - left + 1, int(y2) - top + 1
+    if part.shape != (down, across):
+        raise Defect(
+            f"its mask has {part.shape[1]} × {part.shape[0]} pixels, its points span "
+            f"{across} × {down}",
+            _HINT,
+        )
+    return whole_mask(part, (left, top), size)
+
+
+def _png(raw: object) -> np.ndarray:
+    if not isinstance(raw, str):
+        raise Defect("its mask is missing", _HINT)
+    try:
+        data = np.frombuffer(base64.b64decode(raw, validate=True), np.uint8)
+        part = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except (binascii.Error, ValueError, cv2.error):
+        part = None
+    if part is None or part.ndim != 2:
+        raise Defect("its mask is not a grey PNG in base64", _HINT)
+    result: np.ndarray = part
+    return result
+
+
+def _grouped(shapes: Sequence[_Shape], place: Place) -> List[Region]:
+    """A region for each group of a class, and for each shape without a group."""
+    groups: Dict[Tuple[object, ...], List[_Shape]] = {}
+    for index, shape in enumerate(shapes):
+        alone = shape.group is None
+        key = (index,) if alone else (shape.label, type(shape.group).__name__, shape.group)
+        groups.setdefault(key, []).append(shape)
+    regions = []
+    for members in groups.values():
+        first = place.inside(members[0].where)
+        with first.checked():
+            regions.append(_region(members))
+            for other in members[1:]:
+                place.inside(other.where, first.where).warn(
+                    "shapes with the same group_id were read as one object"
+                )
+    return regions
+
+
+def _region(members: Sequence[_Shape]) -> Region:
+    first = members[0]
+    outlines = tuple(shape.outline for shape in members if shape.outline is not None)
+    if first.mask is None and len(outlines) == len(members):
+        return Region(first.where, first.label, outlines)
+    if len(members) > 1:
+        raise Defect(
+            f"its group_id {first.group} joins {len(members)} shapes of which one is a mask",
+            "draw the object as one mask, or as polygons",
+        )
+    return Region(first.where, first.label, mask=first.mask)

@@ -1,0 +1,168 @@
+"""A dataset at a glance: figures and sample pictures in which a wrong label file is seen at once.
+
+``glance.json`` of a `dataset` artifact. Whatever the dataset's size, it has under two megabytes.
+"""
+
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.stages.annotations.near_duplicates import Pair
+from mmdet_jetson.stages.annotations.records import Example
+from mmdet_jetson.stages.annotations.remarks import padding_of, per_class, scale_of, side_of
+from mmdet_jetson.stages.annotations.samples import Sample, choose_samples, thumbnail
+
+FILE = "glance.json"
+CELLS = 16
+"""Cells each way of the map of box centres."""
+SIDES = (0, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
+"""Limits of the histogram of box sides, in pixels of the network's input."""
+ASPECTS = (0, 0.5, 0.67, 0.8, 0.95, 1.05, 1.25, 1.5, 2, 1000)
+"""Limits of the histogram of width by height of pictures."""
+_PAIRS = 6
+_PAIR_SIDE = 220
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many values are between two limits, by split; the last limit belongs to the last bin."""
+
+    limits: Tuple[float, ...]
+    counts: Mapping[str, Tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Twin:
+    """One of two pictures that look nearly the same; ``jpeg`` is in base64."""
+
+    split: str
+    name: str
+    jpeg: str
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two pictures that look nearly the same, and the bits of 64 in which their hashes differ."""
+
+    first: Twin
+    second: Twin
+    distance: int
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """How many pairs look nearly the same in both splits and within one, and some of them."""
+
+    across: int
+    within: int
+    shown: Tuple[Twins, ...]
+
+
+@dataclass(frozen=True)
+class Glance:
+    """``objects`` by split and class; ``centres`` are counts of boxes, rows from the top.
+
+    ``padding`` is the share of the network's input that is padding, on average.
+    """
+
+    input_size: Size
+    classes: Tuple[str, ...]
+    pictures: Mapping[str, int]
+    objects: Mapping[str, Mapping[str, int]]
+    sides: Histogram
+    aspects: Histogram
+    padding: float
+    centres: Tuple[Tuple[int, ...], ...]
+    duplicates: Duplicates
+    samples: Tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """All pictures in a row, which split each is in, and the pairs that look nearly the same."""
+
+    examples: Sequence[Example]
+    splits: Sequence[str]
+    pairs: Sequence[Pair]
+
+    def of(self, split: str) -> List[Example]:
+        """The pictures of a split."""
+        return [each for each, name in zip(self.examples, self.splits) if name == split]
+
+    @property
+    def names(self) -> List[str]:
+        """The splits that there are."""
+        return list(dict.fromkeys(self.splits))
+
+
+def glance_at(looked: Looked, classes: Sequence[str], input_size: Size) -> Glance:
+    """Look at a dataset; the same one gives the same."""
+    by_split = {name: looked.of(name) for name in looked.names}
+    sizes = np.array([(each.width, each.height) for each in looked.examples], float)
+    return Glance(
+        input_size=input_size,
+        classes=tuple(classes),
+        pictures={name: len(made) for name, made in by_split.items()},
+        objects={name: per_class(made, classes) for name, made in by_split.items()},
+        sides=_histogram(SIDES, {n: _sides(m, input_size) for n, m in by_split.items()}),
+        aspects=_histogram(ASPECTS, {n: _aspects(m) for n, m in by_split.items()}),
+        padding=round(float(padding_of(sizes, input_size).mean()), 4),
+        centres=_centres(looked.examples),
+        duplicates=_duplicates(looked),
+        samples=choose_samples(by_split, classes, input_size),
+    )
+
+
+def _sides(examples: Sequence[Example], input_size: Size) -> List[float]:
+    return [
+        side_of(annotation, scale_of(example, input_size))
+        for example in examples
+        for annotation in example.annotations
+    ]
+
+
+def _aspects(examples: Sequence[Example]) -> List[float]:
+    return [example.width / example.height for example in examples]
+
+
+def _histogram(limits: Sequence[float], values: Mapping[str, Sequence[float]]) -> Histogram:
+    counts: Dict[str, Tuple[int, ...]] = {}
+    for name, listed in values.items():
+        inside = np.clip(listed, limits[0], limits[-1])
+        counts[name] = tuple(int(each) for each in np.histogram(inside, limits)[0])
+    return Histogram(tuple(float(each) for each in limits), counts)
+
+
+def _centres(examples: Sequence[Example]) -> Tuple[Tuple[int, ...], ...]:
+    grid = np.zeros((CELLS, CELLS), int)
+    for example in examples:
+        for annotation in example.annotations:
+            x, y, width, height = annotation.extent.box
+            column = min(int((x + width / 2) / example.width * CELLS), CELLS - 1)
+            row = min(int((y + height / 2) / example.height * CELLS), CELLS - 1)
+            grid[row, column] += 1
+    return tuple(tuple(int(count) for count in row) for row in grid)
+
+
+def _duplicates(looked: Looked) -> Duplicates:
+    across = [pair for pair in looked.pairs if not _in_one(pair, looked)]
+    within = [pair for pair in looked.pairs if _in_one(pair, looked)]
+    shown = tuple(_twins(pair, looked) for pair in [*across, *within][:_PAIRS])
+    return Duplicates(len(across), len(within), tuple(each for each in shown if each))
+
+
+def _in_one(pair: Pair, looked: Looked) -> bool:
+    return looked.splits[pair.first] == looked.splits[pair.second]
+
+
+def _twins(pair: Pair, looked: Looked) -> Optional[Twins]:
+    first, second = (_twin(index, looked) for index in (pair.first, pair.second))
+    return Twins(first, second, pair.distance)
+
+
+def _twin(index: int, looked: Looked) -> Twin:
+    example = looked.examples[index]
+    jpeg, _ = thumbnail(example, _PAIR_SIDE)
+    return Twin(looked.splits[index], example.name, jpeg)
