@@ -288,7 +288,7 @@ def test_a_killed_training_goes_on_from_its_newest_whole_checkpoint(
     resumed = load_job(tmp_path)
     train.run(resumed)
 
-    labels = [line.label for line in progress_of(resumed)]
+    labels = [line.label for line in progress_of(resumed) if not line.recorded]
     # Validation of the epoch that was saved, but perhaps not validated, comes first.
     assert labels[0].startswith(f"validating epoch {whole}/")
     assert labels[1] == f"epoch {whole + 1}/{whole + 2}"
@@ -296,6 +296,14 @@ def test_a_killed_training_goes_on_from_its_newest_whole_checkpoint(
     epochs = list(range(1, whole + 3))
     assert [entry["epoch"] for entry in metrics["curves"]["val"]] == epochs
     assert [point["epoch"] for point in metrics["curves"]["train"]] == epochs
+    recorded = [line.recorded for line in progress_of(resumed) if line.recorded]
+    assert not any(each.begins for each in recorded)
+    before, after = sorted(
+        (resumed.output / "tensorboard").iterdir(), key=lambda p: p.stat().st_mtime
+    )
+    assert {each.file for each in recorded} == {"", before.name, after.name}
+    started = [e.step for e in LegacyEventFileLoader(str(after)).Load() if e.session_log.status]
+    assert started == [whole + 1], "TensorBoard forgets what was logged behind the checkpoint"
 
 
 @pytest.mark.parametrize(

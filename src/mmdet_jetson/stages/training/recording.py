@@ -32,7 +32,9 @@ LARGEST = 1 << 20
 
 def write_event_files(config: Config, folder: Path) -> None:
     """Let a training's visualizer write TensorBoard's files into a folder, besides what it does."""
-    visualizer = config.get("visualizer") or ConfigDict(type="Visualizer", name="visualizer")
+    visualizer = config.get("visualizer") or ConfigDict(type="Visualizer")
+    # MMEngine gives one of the same name again, and with it the folder of another training.
+    visualizer.name = str(folder)
     backends: List[ConfigDict] = list(visualizer.get("vis_backends") or [ConfigDict(type=LOCAL)])
     ours = ConfigDict(type=TENSORBOARD, save_dir=str(folder))
     if any("name" in each for each in backends):  # then MMEngine wants one for every back end

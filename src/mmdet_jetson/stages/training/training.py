@@ -64,8 +64,8 @@ def train(job: StageJob[TrainParameters], device: str) -> Result:
     watch = TrainingWatch(job)
     with only_tensors(), explained(watch, config):
         runner = _build_runner(job, config, start)
-        runner.register_hook(watch)
         runner.register_hook(Recorder(job))
+        runner.register_hook(watch)
         began = time.monotonic()
         runner.train()
     seconds = round(time.monotonic() - began, 1)
