@@ -67,6 +67,9 @@ class Quiet:
     def in_registry(self, step: Step, artifact: Artifact) -> None:
         self.heard.append(f"in the registry {step.name}")
 
+    def left_out(self, step: Step, why: str) -> None:
+        self.heard.append(f"left out {step.name}: {why}")
+
 
 class FakeRuntime:
     """Writes one output file that holds the parameters and what the inputs hold.

@@ -12,6 +12,8 @@ from small_artifacts import PROVENANCE
 
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import ROOT, Settings
+from mmdet_jetson.contract.parameters.check import CheckParameters
+from mmdet_jetson.contract.parameters.rehearse import SIZES, export_folder
 from mmdet_jetson.planning import pipeline, stages
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.keys import input_digests
@@ -213,9 +215,16 @@ def _report(run: SmallRun, _: Step) -> Files:
     return {"report.html": b"<p>", "verdict.json": as_json(verdict)}
 
 
+def _check(_: SmallRun, step: Step) -> Files:
+    assert isinstance(step.parameters, CheckParameters)
+    exports = {f"{export_folder(name)}/graph.json": b"{}" for name in step.parameters.kept}
+    return {"check.json": b"{}", SIZES: b"{}", **exports}
+
+
 _FILES = {
     "dataset": _dataset,
-    "check": lambda *_: {"check.json": b"{}"},
+    "check": _check,
+    "rehearsal": lambda *_: {"rehearsal.json": b"{}"},
     "checkpoint": _checkpoint,
     "onnx": _onnx,
     "engine": _engine,

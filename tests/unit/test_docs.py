@@ -1,12 +1,14 @@
-"""The pages name files that exist."""
+"""The pages name files that exist, and the translation of the first one keeps step."""
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+NAMES = ("README.md", "README.zh.md", "CONTRIBUTING.md")
+PAGES = [*(ROOT / name for name in NAMES), *sorted(ROOT.glob("docs/*.md"))]
 NAMED = re.compile(r"(?<![\w./-])(?:tests|src|benchmarks|configs|docker|docs)/[\w./*-]*[\w*]")
 # What commands write, what the tutorial has its reader write, and a name of one's own choice.
 NOT_HERE = {
@@ -47,3 +49,64 @@ def test_the_first_day_settles_rows_that_are_unverified() -> None:
 
     assert len(quoted) > 8
     assert set(quoted) <= rows
+
+
+class Readme(NamedTuple):
+    """What a translation has to have in common with the original."""
+
+    headings: list[int]
+    commands: list[str]
+    """Lines of code blocks without their comments; the tree of folders by its names alone."""
+    links: list[str]
+
+
+COMMENT = re.compile(r"\s+#.*")
+TREE = re.compile(r"^[\w./ ]*?[\w./]+(?=  )")
+
+
+def readme_of(text: str) -> Readme:
+    blocks = re.findall(r"(?ms)^```(\w*)\n(.*?)^```", text)
+    commands = [
+        COMMENT.sub("", line) for kind, block in blocks if kind for line in block.splitlines()
+    ]
+    trees = [
+        found[0]
+        for kind, block in blocks
+        if not kind
+        for line in block.splitlines()
+        if (found := TREE.match(line))
+    ]
+    prose = re.sub(r"(?ms)^```.*?^```", "", text)
+    links = re.findall(r"\]\(([^)]+)\)", prose)
+    return Readme(
+        headings=[len(marks) for marks in re.findall(r"(?m)^(#+) ", prose)],
+        commands=[*commands, *trees],
+        links=[link for link in links if not link.startswith(("#", "README"))],
+    )
+
+
+def test_the_chinese_readme_keeps_step() -> None:
+    english, chinese = (
+        readme_of((ROOT / name).read_text()) for name in ("README.md", "README.zh.md")
+    )
+
+    assert chinese.headings == english.headings
+    assert chinese.commands == english.commands
+    assert chinese.links == english.links
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("$ invoke status ", "$ invoke state "),
+        ("\n## ", "\n### "),
+        ("docs/ci.md)", "docs/training.md)"),
+        ("  contract/  ", "  contracts/ "),
+        ('checkpoint = "work_dirs', 'weights = "work_dirs'),
+    ],
+)
+def test_a_translation_that_fell_behind_is_seen(old: str, new: str) -> None:
+    text = (ROOT / "README.md").read_text()
+
+    assert old in text
+    assert readme_of(text.replace(old, new, 1)) != readme_of(text)

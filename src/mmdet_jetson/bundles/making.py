@@ -71,7 +71,8 @@ def choose(
         made_by = stages.MODEL if project.pipeline.model else stages.TRAINING
         refuse_damaged(run.store, f"{run.name}.{made_by.verb}")
         raise UserError(
-            f"there is no {run.name}.{made_by.verb} in {run.store.root}, so there is nothing to bundle",
+            f"there is no {run.name}.{made_by.verb} in {run.store.root}, so there is nothing to "
+            "bundle",
             command_for(PartName(CHECKPOINT), project),
         )
     if not engines:

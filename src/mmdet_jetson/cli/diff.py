@@ -80,7 +80,7 @@ def _side(named: Named) -> str:
     made = when(named.created)
     was = f"run {named.run}" if named.run and named.run != named.name else ""
     digest = _short(named) if _short(named) != named.name else ""
-    verb = {"training": "trained", "model": "taken", "bundle": "bundle, made"}.get(
+    verb = {"training": "trained", "model": "taken", "bundle": "bundle, trained"}.get(
         named.kind, "made"
     )
     verdict = f"verdict {named.verdict}" if named.verdict else ""

@@ -7,7 +7,8 @@ With ``--json`` one object goes to standard output, and nothing else does. Field
 ``steps``         a list, each behind the steps that it reads:
 
     ``name``          as ``invoke status`` and ``invoke why`` name it
-    ``stage``         dataset, check, train, model, export, engine, evaluate, prove, profile or report
+    ``stage``         dataset, check, train, model, export, engine, evaluate, prove, profile or
+                      report
     ``subject``       what it is about: a target, base, checkpoint, documented; "" for one alone
     ``state``         here, registry, missing, damaged, waiting (for a step that it reads),
                       not-needed (it only comes before steps whose results are known) or elsewhere

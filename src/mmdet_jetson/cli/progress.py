@@ -63,7 +63,9 @@ class Display:
         self.say(f"{step.name:<28} waiting: another run is making it")
 
     def progress(self, step: Step, progress: StageProgress) -> None:
-        """Show how far a stage is."""
+        """Show how far a stage is; what it only records changes nothing of that."""
+        if progress.recorded:
+            return
         numbers = "  ".join(
             f"{name} {value:.4g}" for name, value in progress.metrics.items() if value is not None
         )
@@ -98,10 +100,17 @@ class Display:
         took = _duration(artifact.provenance.seconds)
         self._result(step, artifact, f"in the registry (took {took})")
 
+    def left_out(self, step: Step, why: str) -> None:
+        """Show that what only comes before others is not done here."""
+        self.say(f"{step.name:<28} left out: {why}")
+
     def _result(self, step: Step, artifact: Artifact, how: str) -> None:
         self._hide()
         line = f"[green]✓[/] {step.name:<26} {how}  [dim]{artifact.digest[:19]}[/]"
         self.console.print(line, highlight=False)
+        found = artifact.provenance.facts.get("found")
+        if found:
+            self.console.print(f"  {found}", style="dim", markup=False, soft_wrap=True)
         for warning in artifact.provenance.warnings:
             self.console.print(
                 f"  warning: {warning}", style="yellow", markup=False, soft_wrap=True

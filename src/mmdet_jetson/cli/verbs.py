@@ -40,6 +40,7 @@ from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.runtimes.protocol import Runtimes
 from mmdet_jetson.runtimes.selection import RuntimeOptions, open_for_device, open_runtimes
 from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.tracking.trainings import Trainings
 
 CONFIG = "configs/pipeline.toml"
 CANCELLED = 130
@@ -217,6 +218,7 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
     goals = list(goals)
     steps = needed_for(now.steps, goals)
     names = frozenset(goal.name for goal in goals)
+    trainings = Trainings(now.store, now.name, now.display.say)
     context = RunContext(
         runtimes=now.runtimes,
         store=now.store,
@@ -224,11 +226,13 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
         again=names if again else frozenset(),
         shared=now.shared,
         pushes=now.pushes,
+        recorder=trainings,
     )
     with now.display:
         if now.shared and now.pushes:
             now.shared.check_write()
         made = run_steps(steps, context, now.name, names)
+        trainings.made(made)
         if now.shared:
             now.shared.settle()
     sweep(now.store.root / "jobs")
@@ -245,7 +249,7 @@ def run_pipeline(request: Request, command: str = "pipeline") -> None:
         _check_targets(now, command)
         shown = (*summary.SHOWN, stages.REPORT)
         goals = [each for each in now.steps if command != "report" or each.stage in shown]
-        made = make(now, [step for step in goals if step.stage is not stages.CHECK])
+        made = make(now, [step for step in goals if step.stage.verb != stages.CHECK.verb])
         page = summary.place_report(now.store, made[report.name], now.name)
         given = now.given.references if now.given else ()
         Console().print(summary.table(now.store, now.steps, made, page, given))

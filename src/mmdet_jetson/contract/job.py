@@ -23,6 +23,8 @@ from mmdet_jetson.contract.records import ContractError, decode, encode, read_re
 JOB, RESULT, FAILURE, LOG = "job.json", "result.json", "failure.json", "log.txt"
 INPUTS, OUTPUT, WORK = "inputs", "output", "work"
 MODULES = "mmdet_jetson.stages"
+EVENT_FILES = "tensorboard"
+"""The folder of a checkpoint with what TensorBoard shows of its training."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,23 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """What a training records as it goes, for whoever watches it from outside.
+
+    ``figures`` are those of an ``epoch``, by MMDetection's names. ``content`` is what was written
+    to the TensorBoard file ``file`` from byte ``offset`` on, in base64. ``begins`` tells that a
+    training starts anew: what was recorded of it before is of no more use.
+    """
+
+    epoch: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
+    file: str = ""
+    offset: int = 0
+    content: str = ""
+    begins: bool = False
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a stage is: ``step`` of ``total``, and the numbers it shows on the way."""
 
@@ -70,6 +89,7 @@ class Progress:
     total: int
     label: str = ""
     metrics: Mapping[str, Optional[float]] = field(default_factory=dict)
+    recorded: Optional[Recorded] = None
 
 
 @dataclass(frozen=True)

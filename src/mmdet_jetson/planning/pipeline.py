@@ -24,6 +24,7 @@ from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.model_step import model_step
+from mmdet_jetson.planning.rehearsals import rehearsals
 from mmdet_jetson.planning.steps import Step, StepOutput, name_of
 from mmdet_jetson.planning.target_steps import VALIDATION, WEIGHTS, TargetSteps, drawing_of
 from mmdet_jetson.planning.training_steps import (
@@ -54,9 +55,12 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
         evidence = behind.evidence(target, export, engine, [reference, *documented])
         later += [export, engine, *evidence]
     check = check_step(project, dataset, origin, later)
+    checks = (check, *rehearsals(check, later))
     made = origin.step
-    before = (*first, check) if made in first else (*first, check, made)
-    return (*before, *later, behind.report([dataset, made, *later]))
+    if made in first:
+        return (*first, *checks, *later, behind.report([dataset, made, *later]))
+    waiting = copy_of(made, after=tuple(step.name for step in checks))
+    return (*first, *checks, waiting, *later, behind.report([dataset, made, *later]))
 
 
 def _beginning(project: Project, inputs: Inputs) -> tuple[tuple[Step, ...], Step, Origin]:

@@ -17,6 +17,7 @@ from mmdet_jetson.contract.parameters.model import TakenModelParameters
 from mmdet_jetson.contract.parameters.preflight import PreflightParameters
 from mmdet_jetson.contract.parameters.profile import ProfileParameters
 from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.parameters.rehearse import RehearseParameters
 from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
 
@@ -46,6 +47,8 @@ class Stage:
     """Whether its result tells how near to its target it was taken."""
     may_resume: bool = False
     """Whether a killed run goes on from what it left in its work folder."""
+    may_be_left_out: bool = False
+    """Whether what follows goes on without it where it cannot run."""
     trains: bool = False
     """Whether it is about PyTorch's computing, on a GPU where the training may use one."""
     runs_engines: bool = False
@@ -68,6 +71,14 @@ CHECK = Stage(
     parameters=CheckParameters,
     makes="check",
     trains=True,
+)
+REHEARSE = Stage(
+    verb="check",
+    module="rehearse",
+    parameters=RehearseParameters,
+    makes="rehearsal",
+    environment=OF_TARGET,
+    may_be_left_out=True,
 )
 TRAINING = Stage(
     verb="train",
@@ -145,6 +156,7 @@ REPORT = Stage(
 STAGES = (
     DATASET,
     CHECK,
+    REHEARSE,
     TRAINING,
     MODEL,
     EVALUATE_CHECKPOINT,

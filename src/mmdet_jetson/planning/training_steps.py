@@ -20,6 +20,7 @@ from mmdet_jetson.contract.parameters.train import (
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import config_input
 from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.rehearsals import exported_as
 from mmdet_jetson.planning.steps import Input, Step, StepOutput
 
 NUMBERS = (int, float)
@@ -139,6 +140,7 @@ def check_step(project: Project, dataset: Step, origin: Origin, later: Iterable[
     Before a training that is its model with random weights. Targets that share an export are
     checked once.
     """
+    later = list(later)
     exports: dict[str, ExportParameters] = {}
     trains = origin.step.stage is stages.TRAINING
     read: dict[str, Input] = {"checkpoint": origin.checkpoint}
@@ -160,6 +162,7 @@ def check_step(project: Project, dataset: Step, origin: Origin, later: Iterable[
             training=_parts_of(project) if trains else None,
             exports=exports,
             largest=largest_pictures(project),
+            kept=tuple(dict.fromkeys(exported_as(later).values())),
         ),
         inputs={"dataset": dataset.output(*splits), **read},
         # It computes nothing there: it looks whether there is one.

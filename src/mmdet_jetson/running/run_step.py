@@ -1,9 +1,9 @@
 """One step, run once: its key, its job folder, its place in the store."""
 
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -31,6 +31,25 @@ class Listener(Protocol):
     def progress(self, step: Step, progress: Progress) -> None: ...  # noqa: D102
     def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None: ...  # noqa: D102
     def in_registry(self, step: Step, artifact: Artifact) -> None: ...  # noqa: D102
+    def left_out(self, step: Step, why: str) -> None: ...  # noqa: D102
+
+
+class Recorder(Protocol):
+    """Who keeps what steps tell while they run."""
+
+    def recording(  # noqa: D102
+        self, step: Step, now: Ingredients
+    ) -> AbstractContextManager[Callable[[Progress], None]]: ...
+
+
+class NotRecorded:
+    """Keeps nothing."""
+
+    def recording(
+        self, step: Step, now: Ingredients
+    ) -> AbstractContextManager[Callable[[Progress], None]]:
+        """Give whom everything is told in vain."""
+        return nullcontext(lambda _: None)
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,7 @@ class RunContext:
     """A registry that is asked for what the store does not have."""
     pushes: bool = False
     """Whether results go to that registry, each as soon as it is there."""
+    recorder: Recorder = field(default_factory=NotRecorded)
 
     def bring(self, artifact: Artifact) -> None:
         """Have an artifact in the store that only the registry may have.
@@ -218,16 +238,22 @@ class _Attempt:
 
     def _result(self, lock: int) -> Result:
         listener, step = self.context.listener, self.step
-        return self.context.runtimes[step.environment].run(
-            StageRun(
-                step=step,
-                folder=self.folder,
-                inputs=self.ingredients.inputs,
-                source=self.ingredients.source,
-                on_progress=lambda progress: listener.progress(step, progress),
-                lock=lock,
+        with self.context.recorder.recording(step, self.ingredients) as record:
+
+            def hear(progress: Progress) -> None:
+                listener.progress(step, progress)
+                record(progress)
+
+            return self.context.runtimes[step.environment].run(
+                StageRun(
+                    step=step,
+                    folder=self.folder,
+                    inputs=self.ingredients.inputs,
+                    source=self.ingredients.source,
+                    on_progress=hear,
+                    lock=lock,
+                )
             )
-        )
 
 
 def _provenance(

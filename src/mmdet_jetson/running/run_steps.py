@@ -3,9 +3,11 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.steps import Step, is_fetched, missing_inputs
 from mmdet_jetson.registry.shared import Lost
 from mmdet_jetson.running.run_step import RunContext, ingredients_on, known, run_step
+from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.runtimes.protocol import check
 from mmdet_jetson.store import Artifact, Store
 
@@ -26,11 +28,13 @@ def run_steps(
     Raises:
         UserError: a step cannot run here, or failed.
     """
+    needed = {step.name for step in steps if goals is None or step.name in goals}
+    steps = _that_can_run(steps, context, needed)
     while True:
         check(context.runtimes, _to_make(steps, context) if context.shared else steps)
         artifacts: dict[str, Artifact] = {}
         try:
-            _run_all(steps, context, name, artifacts)
+            _run_all(steps, context, name, artifacts, needed)
             if context.shared and context.pushes and context.shared.overtaken():
                 raise Lost  # noqa: TRY301 - as where a result cannot be had
             for step in steps:
@@ -47,18 +51,53 @@ def run_steps(
 
 
 def _run_all(
-    steps: Sequence[Step], context: RunContext, name: str, artifacts: dict[str, Artifact]
+    steps: Sequence[Step],
+    context: RunContext,
+    name: str,
+    artifacts: dict[str, Artifact],
+    goals: Collection[str],
 ) -> None:
     """Run the steps in order, and add their artifacts."""
     for step in steps:
         if _is_idle(step, steps, lambda each: bool(_known(each, context, artifacts))):
             continue
         tag = f"{name}.{step.name}"
-        artifact = artifacts[step.name] = run_step(step, context, artifacts, tag)
+        try:
+            artifact = artifacts[step.name] = run_step(step, context, artifacts, tag)
+        except UserError as error:
+            # What a stage refuses is an answer; that it cannot be started here is none.
+            if isinstance(error, StageFailed) or not _may_be_left_out(step, goals):
+                raise
+            context.listener.left_out(step, error.message)
+            continue
         if context.is_here(artifact):
             _tag(context.store, artifact, tag)
         if context.shared and context.pushes:
             context.shared.offer(artifact, tag, anew=step.name in context.again)
+
+
+def _may_be_left_out(step: Step, goals: Collection[str]) -> bool:
+    return step.stage.may_be_left_out and step.name not in goals
+
+
+def _that_can_run(
+    steps: Sequence[Step], context: RunContext, goals: Collection[str]
+) -> Sequence[Step]:
+    """Leave out what may be where it cannot run here, and say so where it would have run."""
+    left_out: dict[str, str] = {}
+    for step in steps:
+        if _may_be_left_out(step, goals):
+            try:
+                check(context.runtimes, [step])
+            except UserError as error:
+                left_out[step.name] = error.message
+    if not left_out:
+        return steps
+    to_make = {step.name for step in _to_make(steps, context)}
+    for step in steps:
+        if step.name in left_out and step.name in to_make:
+            context.listener.left_out(step, left_out[step.name])
+    return [step for step in steps if step.name not in left_out]
 
 
 def _to_make(steps: Sequence[Step], context: RunContext) -> list[Step]:

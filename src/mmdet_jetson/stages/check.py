@@ -1,15 +1,17 @@
 """Stage `check`: what a training is for can be made of its model, asked before the training.
 
 The model of the training config, with random weights, goes through the code that will export the
-trained one, for every target; the results are thrown away. A model that is trained already goes
-through it itself, before it is measured. And every picture that an engine will be
-shown has to fit into it.
+trained one, for every target, and through the comparison of networks that a proof makes. A model
+that is trained already goes through it itself, before it is measured. And every picture that an
+engine will be shown has to fit into it. What was exported is kept: the stage `rehearse` makes
+engines of it.
 """
 
 import json
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import List, Mapping, Optional, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 from mmengine import Config
 
@@ -18,7 +20,7 @@ from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.engine import SMALLEST_SIDE
-from mmdet_jetson.contract.parameters.export import ExportParameters
+from mmdet_jetson.contract.parameters.rehearse import SIZES, export_folder
 from mmdet_jetson.contract.report import DOCUMENTED
 from mmdet_jetson.stages.annotations.coco_file import CocoImage, read_split
 from mmdet_jetson.stages.checkpoints.trained_model import TrainedModel, load_trained_model
@@ -28,8 +30,11 @@ from mmdet_jetson.stages.conversion.trained_preprocessing import (
     trained_preprocessing,
 )
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.inference.graph import ONNX, read_graph
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
+from mmdet_jetson.stages.inference.size_classes import size_classes
 from mmdet_jetson.stages.job import StageJob, main
+from mmdet_jetson.stages.proving.networks import compare_files
 from mmdet_jetson.stages.training.input_size import input_size
 from mmdet_jetson.stages.training.torch_device import use_device
 from mmdet_jetson.stages.training.untrained import untrained_config, write_untrained
@@ -46,15 +51,17 @@ def run(job: StageJob[CheckParameters]) -> Result:
     use_device(job.parameters.device)
     with TemporaryDirectory(dir=job.work) as folder:
         config, size, checkpoint = _subject(job, Path(folder))
-        pictures = check_pictures(job.inputs["dataset"], config, size)
+        sizes = check_pictures(job.inputs["dataset"], config, size)
         check_sides(job.inputs["dataset"], job.parameters.largest)
         if job.parameters.model:
             write_untrained(config, checkpoint)
-        model = load_trained_model(checkpoint)
-        exports = _check_exports(job, model)
-    content = {"model": model.description, "exports": exports, "pictures": pictures}
+        description, exports = examine(job, checkpoint, Path(folder))
+        for subject in job.parameters.kept:
+            shutil.move(str(Path(folder, export_folder(subject))), str(job.output))
+    content = {"model": description, "exports": exports, "pictures": len(sizes)}
     (job.output / "check.json").write_text(json.dumps(content, indent=1) + "\n")
-    return Result(metrics={"exports": len(exports), "pictures": pictures})
+    (job.output / SIZES).write_text(json.dumps(dict(size_classes(sizes)), indent=1) + "\n")
+    return Result(metrics={"exports": len(exports), "pictures": len(sizes)})
 
 
 def _subject(job: StageJob[CheckParameters], scratch: Path) -> Tuple[Config, Size, Path]:
@@ -65,14 +72,32 @@ def _subject(job: StageJob[CheckParameters], scratch: Path) -> Tuple[Config, Siz
     steps, model = len(job.parameters.exports) + 1, job.parameters.model
     if model:
         job.progress(0, steps, "reading the training config")
-        return untrained_config(model, job, job.parameters.training), model.input_size, scratch
+        config = untrained_config(model, job, job.parameters.training)
+        checkpoint = scratch / "checkpoint"
+        checkpoint.mkdir()
+        return config, model.input_size, checkpoint
     job.progress(0, steps, "reading the checkpoint")
     trained = load_trained_model(job.inputs["checkpoint"])
     return trained.config, input_size(trained.config), job.inputs["checkpoint"]
 
 
-def check_pictures(dataset: Path, config: Config, size: Size) -> int:
-    """Hold the sizes of a `dataset` artifact's pictures against the network; return how many.
+def examine(job: StageJob[CheckParameters], checkpoint: Path, into: Path) -> Tuple[str, List[str]]:
+    """Export the model in a folder with a checkpoint's files, trained or not, for every target.
+
+    Returns its description, and what the exports are for: each is in a folder of its own in
+    ``into``.
+
+    Raises:
+        StageError: one cannot be made, or its network cannot be compared with the documented one.
+    """
+    model = load_trained_model(checkpoint)
+    exports = _check_exports(job, model, into)
+    _compare_networks(job, exports, into)
+    return model.description, exports
+
+
+def check_pictures(dataset: Path, config: Config, size: Size) -> List[Size]:
+    """Hold the sizes of a `dataset` artifact's pictures against the network; return them.
 
     ``size`` is (width, height) of its input. A split that is not there is none of an engine's.
 
@@ -92,7 +117,8 @@ def check_pictures(dataset: Path, config: Config, size: Size) -> int:
                 f"{first['file_name']} first: {error.message}",
                 error.hint,
             )
-    return sum(map(len, images.values()))
+    every = [each for pictures in images.values() for each in pictures]
+    return [(each["width"], each["height"]) for each in every]
 
 
 def check_sides(dataset: Path, largest: Mapping[str, int]) -> None:
@@ -130,40 +156,59 @@ def _misfit(picture: CocoImage, preprocessing: Preprocessing) -> List[StageError
     return []
 
 
-def _check_exports(job: StageJob[CheckParameters], model: TrainedModel) -> List[str]:
+def _check_exports(job: StageJob[CheckParameters], model: TrainedModel, into: Path) -> List[str]:
     """Make every export, first those that engines are made of; return what they are for."""
     exports = sorted(job.parameters.exports.items(), key=lambda each: each[0] == DOCUMENTED)
-    for step, (subject, wanted) in enumerate(exports, start=1):
+    for step, (subject, _) in enumerate(exports, start=1):
         job.progress(step, len(exports) + 1, f"exporting for {subject}")
-        error = _attempt(job, model, wanted)
+        error = _attempt(job, model, subject, into)
         if error:
-            raise _refusal(job, model, subject, error) from error
+            raise _refusal(job, model, subject, into, error) from error
     return [subject for subject, _ in exports]
 
 
 def _attempt(
-    job: StageJob[CheckParameters], model: TrainedModel, wanted: ExportParameters
+    job: StageJob[CheckParameters], model: TrainedModel, subject: str, into: Path
 ) -> Optional[StageError]:
-    """Export and throw the result away; return what would have ended the stage `export`."""
+    """Export for a target; return what would have ended the stage `export`."""
+    wanted = job.parameters.exports[subject]
     deploy_configs = job.inputs[BACKENDS[wanted.backend].deploy_config]
-    with TemporaryDirectory(dir=job.work) as folder:
-        try:
-            write_onnx(model, wanted, deploy_configs, Path(folder))
-        except StageError as error:
-            return error
+    folder = into / export_folder(subject)
+    folder.mkdir()
+    try:
+        write_onnx(model, wanted, deploy_configs, folder)
+    except StageError as error:
+        return error
     return None
 
 
+def _compare_networks(job: StageJob[CheckParameters], exports: Sequence[str], into: Path) -> None:
+    """Compare fused graphs with the documented one, as proofs will; what differs is theirs to say.
+
+    Raises:
+        StageError: they cannot be compared.
+    """
+    documented = into / export_folder(DOCUMENTED)
+    fused = [each for each in exports if job.parameters.exports[each].fused]
+    for subject in fused if DOCUMENTED in exports else ():
+        folder = into / export_folder(subject)
+        compare_files(documented / ONNX, folder / ONNX, read_graph(folder).folded)
+
+
 def _refusal(
-    job: StageJob[CheckParameters], model: TrainedModel, subject: str, error: StageError
+    job: StageJob[CheckParameters],
+    model: TrainedModel,
+    subject: str,
+    into: Path,
+    error: StageError,
 ) -> StageError:
     """Say what would have failed, and what to do about it."""
     if subject == DOCUMENTED:
         what, hint = "the documented graph, which engines are compared with,", NOT_COMPARED
     else:
         what, hint = f"an engine for {subject}", error.hint
-        documented = job.parameters.exports.get(DOCUMENTED)
-        if documented and DOCUMENTED in hint and _attempt(job, model, documented):
+        known = DOCUMENTED in job.parameters.exports
+        if known and DOCUMENTED in hint and _attempt(job, model, DOCUMENTED, into):
             hint = NO_GRAPH  # what the hint says would fail, too
     return StageError(f"{what} could not be made after this training: {error.message}", hint)
 

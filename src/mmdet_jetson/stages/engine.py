@@ -2,25 +2,30 @@
 
 import math
 import platform
-import shutil
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Optional
 
 import onnx
 
-from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.engine import EngineParameters, SessionSettings
 from mmdet_jetson.contract.records import write_record
 from mmdet_jetson.stages.backends import Backend, load_backend
-from mmdet_jetson.stages.building.calibration import Calibration, choose
-from mmdet_jetson.stages.building.request import PLUGIN, BuildRequest, Built
+from mmdet_jetson.stages.building.calibration import Calibration
+from mmdet_jetson.stages.building.request import BuildRequest, Built
+from mmdet_jetson.stages.engines.asking import (
+    check_model,
+    check_precision,
+    choose_calibration,
+    copy_descriptions,
+    request_for,
+    too_few,
+)
 from mmdet_jetson.stages.engines.comparison import Bound, compare_with
 from mmdet_jetson.stages.engines.runner_file import write_runner
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.device import check_target
-from mmdet_jetson.stages.inference.graph import ONNX, read_graph
+from mmdet_jetson.stages.inference.graph import ONNX
 from mmdet_jetson.stages.inference.machine import cpu_name
 from mmdet_jetson.stages.inference.passport import (
     PASSPORT,
@@ -33,8 +38,6 @@ from mmdet_jetson.stages.inference.passport import (
 )
 from mmdet_jetson.stages.job import StageJob, main
 
-# A documented graph has all of these, a fused one only the last.
-COPIED = ("deploy.json", "pipeline.json", "detail.json", "graph.json")
 # An engine that does the same arithmetic in another order stays a hundred times below.
 MAX_DIFFERENCE = 1e-3
 # Lower precision is other arithmetic: how much it costs is for the evaluation to say. These tell an
@@ -65,74 +68,13 @@ def run(job: StageJob[EngineParameters]) -> Result:
     described = passport(job, built, request, compared, calibration)
     write_record(folder / PASSPORT, described)
     job.progress(STEPS, STEPS, "built")
-    doubts += built.doubts
+    doubts += [*built.doubts, *too_few(calibration, job.parameters.calibration_pictures)]
     metrics = {"bytes": described.engine.bytes, "max_difference": compared.max_difference}
     judged = compared.max_difference if request.precision == "fp32" else compared.alone
     if judged is None:
         doubts.append(not_compared(job.parameters.target))
     facts = {**described.versions, **built.settings}
     return Result(metrics=metrics, facts=facts, warnings=tuple(doubts))
-
-
-def check_precision(backend: str, precision: str) -> None:
-    """Refuse a precision that the backend lacks: it might build in another and not notice."""
-    known = BACKENDS[backend].precisions
-    if precision not in known:
-        raise StageError(
-            f"backend {backend!r} does not build engines in {precision}",
-            f"set the target's precision to one of: {', '.join(known)}",
-        )
-
-
-def check_model(model: Path) -> None:
-    """Refuse a file that is no valid ONNX graph."""
-    hint = "run the export again; `invoke verify` finds artifacts that changed on disk"
-    if not model.is_file():
-        raise StageError(f"there is no {model.name} in {model.parent}", hint)
-    try:
-        onnx.checker.check_model(str(model))
-    except onnx.checker.ValidationError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise StageError(f"{model.name} is not a valid ONNX file: {reason}", hint) from error
-
-
-def copy_descriptions(job: StageJob[EngineParameters], source: Path, folder: Path) -> None:
-    """Put what belongs to the engine beside it: what the export wrote, and the plugin library."""
-    for name in COPIED:
-        if (source / name).exists():
-            shutil.copyfile(source / name, folder / name)
-    if "plugin" in job.inputs:
-        shutil.copyfile(next(job.inputs["plugin"].glob("*.so*")), folder / PLUGIN)
-
-
-def choose_calibration(job: StageJob[EngineParameters]) -> Optional[Calibration]:
-    """Choose calibration pictures where the precision needs some."""
-    count = job.parameters.calibration_pictures
-    if count is None:
-        return None
-    return choose(job.inputs["training"], job.inputs["validation"], count)
-
-
-def request_for(
-    job: StageJob[EngineParameters], source: Path, folder: Path, calibration: Optional[Calibration]
-) -> BuildRequest:
-    """Say what is to be built.
-
-    The work folder holds what an earlier build left for this one, where there was one.
-    """
-    reuses = BACKENDS[job.parameters.backend].reuses
-    earlier = job.work / reuses
-    return BuildRequest(
-        onnx=source / ONNX,
-        folder=folder,
-        precision=job.parameters.precision,
-        graph=read_graph(folder),
-        calibration=calibration.pictures if calibration else (),
-        compute_capabilities=job.parameters.compute_capabilities,
-        plugin=folder / PLUGIN if "plugin" in job.inputs else None,
-        reused=earlier if reuses and earlier.exists() else None,
-        settings=job.parameters.builder,
-    )
 
 
 def to_run_with(session: SessionSettings, built: Built) -> Built:

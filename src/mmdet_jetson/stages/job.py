@@ -19,6 +19,7 @@ from mmdet_jetson.contract.job import (
     ArtifactSummary,
     Failure,
     Progress,
+    Recorded,
     Result,
     progress_line,
     read_job,
@@ -64,6 +65,11 @@ class StageJob(Generic[P]):
             artifacts=job.artifacts,
             channel=channel or sys.stdout,
         )
+
+    def record(self, recorded: Recorded, step: int, total: int, label: str = "") -> None:
+        """Tell the runtime what a training records; it is as far as it was."""
+        line = progress_line(Progress(step, total, label, recorded=recorded))
+        print(line, file=self.channel, flush=True)
 
     def progress(self, step: int, total: int, label: str = "", **metrics: float) -> None:
         """Tell the runtime how far the stage is: ``step`` of ``total`` are done."""

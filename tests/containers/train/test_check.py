@@ -65,6 +65,7 @@ def run(
     model: ModelParameters = MODEL,
     device: str = "cpu",
     largest: Mapping[str, int] | None = None,
+    kept: tuple[str, ...] = (),
 ) -> tuple[StageJob[CheckParameters], Result]:
     """Check a training config's source, or the demo's, for some exports by what they are for."""
     folder.mkdir(exist_ok=True)
@@ -79,7 +80,7 @@ def run(
         **dict.fromkeys(DEPLOY, ROOT),
     }
     parameters = CheckParameters(
-        device, model, NO_PARTS, exports or {"pc": export()}, largest or {}
+        device, model, NO_PARTS, exports or {"pc": export()}, largest or {}, kept
     )
     job = StageJob(parameters, inputs, folder / "output", folder / "work", channel=io.StringIO())
     return job, check.run(job)
@@ -100,16 +101,21 @@ def mmdet(base: str) -> str:
     return f"_base_ = 'mmdet::{base}'\n{PIPELINE}"
 
 
-def test_what_can_be_deployed_passes_and_leaves_no_graph(tmp_path: Path, dataset: Path) -> None:
+def test_what_can_be_deployed_passes_and_leaves_what_is_rehearsed_with(
+    tmp_path: Path, dataset: Path
+) -> None:
     wanted = {**BOTH, "orin": export("tensorrt", fused=False)}
-    job, result = run(tmp_path, dataset, exports=wanted)
+    job, result = run(tmp_path, dataset, exports=wanted, kept=("pc",))
     assert result.metrics == {"exports": 3, "pictures": 6}
     assert json.loads((job.output / "check.json").read_text()) == {
         "model": "RTMDet with RTMDetSepBNHead",
         "exports": ["pc", "orin", "documented"],
         "pictures": 6,
     }
-    assert list(tmp_path.rglob("*.onnx")) == []
+    assert list(tmp_path.rglob("*.onnx")) == [job.output / "export-pc/end2end.onnx"]
+    assert list(job.work.iterdir()) == []
+    (names,) = json.loads((job.output / "sizes.json").read_text())
+    assert "smallest" in names
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from trainings import (
     write_split,
 )
 
+from mmdet_jetson.contract.analysis import Analysis
 from mmdet_jetson.contract.job import Result, read_job, write_job
 from mmdet_jetson.contract.parameters.evaluate import (
     DrawingParameters,
@@ -146,13 +147,17 @@ def test_a_checkpoint_is_evaluated_as_mmdetection_did(trained: Trained, tmp_path
         assert result.metrics[name] == expected
     assert result.warnings == ()
     files = {path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.rglob("out/**/*.*")}
-    assert files == {
+    assert {name for name in files if not name.startswith("worst/")} == {
+        "analysis.json",
         "matches.npz",
         "metrics.json",
         "predictions.json",
         "output_pytorch.jpg",
         "pictures/1.ppm.jpg",
     }
+    analysis = read_record(tmp_path / "out/analysis.json", Analysis)
+    drawn = {name for name in files if name.startswith("worst/")}
+    assert {f"worst/{each.file}" for each in analysis.worst} == drawn
     metrics = read_record(tmp_path / "out/metrics.json", EvaluationMetrics)
     assert (metrics.subject, metrics.evidence) == ("checkpoint", "measured")
     assert metrics.preprocessing["keep_ratio"] is True

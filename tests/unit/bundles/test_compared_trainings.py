@@ -367,10 +367,10 @@ def test_a_split_without_objects_is_read() -> None:
 
 
 def test_what_a_whole_run_has_is_found_without_its_names(run: SmallRun) -> None:
-    """But for its check, and for exports, of which one may serve several targets."""
+    """But for its checks, and for exports, of which one may serve several targets."""
     named = contents_of(run.store, run.name).parts
     found = Shelf(run.store).of_training(named[PartName("checkpoint")]).parts
-    kinds = ("check", "onnx")
+    kinds = ("check", "rehearsal", "onnx")
     assert {part: each.digest for part, each in found.items() if part.kind not in kinds} == {
         part: each.digest for part, each in named.items() if part.kind not in kinds
     }

@@ -32,12 +32,13 @@ def index_of(store: Store, bundle: Bundle) -> Manifest:
     return msgspec.json.decode(blob_of(store, bundle.digest).read_bytes(), type=Manifest)
 
 
-def test_a_bundle_has_all_of_a_run_but_the_check(run: SmallRun) -> None:
+def test_a_bundle_has_all_of_a_run_but_the_checks(run: SmallRun) -> None:
     bundle = bound(run)
 
     contents = of_bundle(run.store, bundle, "it")
 
-    had = {part for part in of_run(run.store, run.name).parts if part.kind != "check"}
+    before = ("check", "rehearsal")
+    had = {part for part in of_run(run.store, run.name).parts if part.kind not in before}
     assert set(contents.parts) == had
     assert contents.targets == sorted(TARGETS)
     assert list(contradictions(contents)) == []

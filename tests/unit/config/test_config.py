@@ -31,7 +31,7 @@ def test_the_shipped_configs_are_valid() -> None:
 def test_a_project_is_frozen(config: Path) -> None:
     project = load_project(config)
     with pytest.raises(AttributeError):
-        project.pipeline.train.epochs = 3  # type: ignore[misc]
+        project.pipeline.training.epochs = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,9 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ("gates.proof.int4.box=0.1", "gates.proof: 'int4' is unknown; did you mean 'int8'?"),
         ("gates.proof.int8.boxes=0.1", "unknown key 'gates.proof.int8.boxes'; did you mean 'box'?"),
         ("gates.proof.int8.alone=2", "gates.proof.int8.alone: expected a number <= 1.0\n  try: set it to 1.0 or less"),
+        ("evaluate.precision=0", "evaluate.precision: expected a number > 0"),
+        ("evaluate.precision=90", "evaluate.precision: expected a number <= 1.0"),
+        ("evaluate.precision=high", "evaluate.precision: expected a number, got text"),
         ("profile.samples=many", "profile.samples: expected a whole number, got text\n  try: write it without quotes and point, as 200, which is the least"),
         ("profile.samples=10", "profile.samples: expected a whole number >= 200"),
         ("profile.repeats=300", "unknown key 'profile.repeats'; it is called 'samples' now"),
@@ -110,6 +113,9 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ('dataset.classes=["a","a"]', "dataset.classes: a name is listed twice"),
         ("dataset.classes=[]", "dataset.classes: must not be empty"),
         ("dataset.default_class=baloon", "'baloon' is not in dataset.classes\n  try: did you mean 'balloon'?"),
+        ("dataset.others=ignored", "dataset.others: "),
+        ('dataset.rename={car="baloon"}', "dataset.rename: 'car': 'baloon' is unknown; did you mean 'balloon'?"),
+        ("dataset.rename={car=3}", "dataset.rename"),
         ("dataset.format=drawn", "dataset.drawn: needed for format 'drawn'"),
         ("dataset.format=coko", "dataset.format: 'coko' is unknown; did you mean 'coco'?"),
         ("train.device=gpu", "train.device: 'gpu' is unknown; did you mean 'cpu'?"),

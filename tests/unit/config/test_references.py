@@ -40,7 +40,7 @@ def test_a_path_is_taken_as_it_is_written(root: Path) -> None:
     """MMEngine follows no link for the "..", and the system would: there is no elsewhere/train."""
     (root / "elsewhere/deep").mkdir(parents=True)
     (root / "configs/link").symlink_to(root / "elsewhere/deep")
-    config = load_project(root / "configs/demo.toml").pipeline.train.config
+    config = load_project(root / "configs/demo.toml").pipeline.training.config
     check(root, f"train.config={config.replace('configs/', 'configs/link/../')}")
 
 

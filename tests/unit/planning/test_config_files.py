@@ -229,13 +229,14 @@ def test_a_stage_finds_a_config_however_its_path_is_written(
 
 def test_a_plan_calls_its_configs_as_stages_find_them(settings: Settings) -> None:
     project = load_project(settings.root / "configs/demo.toml")
-    train, deploy = project.pipeline.train.config, project.pipeline.export.onnxruntime
+    train, deploy = project.pipeline.training.config, project.pipeline.export.onnxruntime
     written = [f"train.config={settings.root / train}", f"export.onnxruntime=absent/../{deploy}"]
     project = load_project(settings.root / "configs/demo.toml", written)
     steps = plan(project, Inputs(project, settings, lambda name, done, total: None))
     told = {step.name: step.parameters for step in steps}
     checked = told["check"]
     assert isinstance(checked, CheckParameters)
+    assert checked.model
     assert checked.model.config == train
     assert {export.deploy_config for export in checked.exports.values()} == {deploy}
     assert getattr(told["train"], "config", "") == train

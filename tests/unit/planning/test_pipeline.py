@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,13 @@ from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES
 from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters
+from mmdet_jetson.contract.parameters.evaluate import (
+    EvaluateCheckpointParameters,
+    EvaluateEngineParameters,
+)
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.prove import ProveParameters
+from mmdet_jetson.contract.parameters.rehearse import RehearseParameters
 from mmdet_jetson.contract.parameters.report import ReportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.errors import ConfigError
@@ -20,10 +26,11 @@ from mmdet_jetson.planning.steps import ExternalInput, Step, StepOutput, needed_
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 STEPS = [
-    "dataset", "check", "train", "evaluate-base", "evaluate-checkpoint", "export-documented",
-    "evaluate-documented", "export-pc-onnxruntime", "engine-pc-onnxruntime", "evaluate-pc-onnxruntime",
+    "dataset", "check", "check-pc-onnxruntime", "train", "evaluate-base", "evaluate-checkpoint",
+    "export-documented", "evaluate-documented", "export-pc-onnxruntime", "engine-pc-onnxruntime", "evaluate-pc-onnxruntime",
     "prove-pc-onnxruntime", "profile-pc-onnxruntime", "report",
 ]  # fmt: skip
+BEFORE = STEPS[:3]
 
 
 def planned(settings: Settings, *overrides: str) -> tuple[Project, tuple[Step, ...]]:
@@ -50,7 +57,20 @@ def test_every_step_reads_only_what_stands_before_it(settings: Settings) -> None
 def test_without_weights_there_is_no_base_to_evaluate(settings: Settings) -> None:
     _, steps = planned(settings, "train.weights=")
     assert "evaluate-base" not in [step.name for step in steps]
-    assert "weights" not in steps[2].inputs
+    assert "weights" not in steps[3].inputs
+
+
+@pytest.mark.parametrize("wished", [None, 0.9])
+def test_every_evaluation_is_told_the_precision_that_is_wished(
+    wished: float | None, settings: Settings
+) -> None:
+    _, steps = planned(settings, *([] if wished is None else [f"evaluate.precision={wished}"]))
+    told = {
+        step.name: step.parameters.precision
+        for step in steps
+        if isinstance(step.parameters, EvaluateCheckpointParameters | EvaluateEngineParameters)
+    }
+    assert told == dict.fromkeys([name for name in STEPS if name.startswith("evaluate-")], wished)
 
 
 def test_each_target_has_its_own_steps(settings: Settings) -> None:
@@ -72,20 +92,23 @@ def test_goals_pull_in_what_they_need_and_no_more(settings: Settings) -> None:
     _, steps = planned(settings, "train.weights=")
     goals = [step for step in steps if step.name == "export-pc-onnxruntime"]
     names = [step.name for step in needed_for(steps, goals)]
-    assert names == ["dataset", "check", "train", "export-pc-onnxruntime"]
+    assert names == [*BEFORE, "train", "export-pc-onnxruntime"]
 
 
 def test_a_check_comes_before_a_training_and_is_no_part_of_it(settings: Settings) -> None:
     """Else another target would train anew."""
     _, steps = planned(settings)
-    dataset, check, train = steps[:3]
-    assert train.after == (check.name,)
+    dataset, check, rehearsal, train = steps[:4]
+    assert train.after == (check.name, rehearsal.name)
     read = {
-        each.step for step in steps for each in step.inputs.values() if isinstance(each, StepOutput)
+        each.step
+        for step in steps
+        for each in step.inputs.values()
+        if isinstance(each, StepOutput) and step is not rehearsal
     }
-    assert check.name not in read
+    assert not read & {check.name, rehearsal.name}
     assert [step.name for step in needed_for(steps, [dataset])] == ["dataset"]
-    assert [step.name for step in needed_for(steps, [train])] == ["dataset", "check", "train"]
+    assert [step.name for step in needed_for(steps, [train])] == [*BEFORE, "train"]
 
 
 def check_of(settings: Settings, *overrides: str) -> tuple[Step, CheckParameters]:
@@ -108,6 +131,54 @@ def test_a_check_knows_every_export_that_differs(settings: Settings) -> None:
     assert set(check.inputs) == {"dataset", "config", "onnxruntime", "tensorrt"}
 
 
+def rehearsed(steps: Sequence[Step]) -> dict[str, Step]:
+    return {step.subject: step for step in steps if step.stage is stages.REHEARSE}
+
+
+def test_an_engine_is_rehearsed_where_it_is_made_with_what_it_is_told(settings: Settings) -> None:
+    targets = ["pc-onnxruntime", "pc-onnxruntime-int8", "pc-openvino"]
+    steps = planned(settings, f"targets={targets}")[1]
+    engines = {step.subject: step for step in steps if step.stage is stages.ENGINE}
+    found = rehearsed(steps)
+
+    assert list(found) == targets
+    for target, step in found.items():
+        assert isinstance(step.parameters, RehearseParameters)
+        assert step.parameters.engine == engines[target].parameters
+        assert (step.environment, step.image) == (
+            engines[target].environment,
+            engines[target].image,
+        )
+    assert set(found["pc-onnxruntime"].inputs) == {"check"}
+    assert set(found["pc-onnxruntime-int8"].inputs) == {"check", "training", "validation"}
+
+
+def test_targets_that_share_an_export_are_rehearsed_with_the_same(settings: Settings) -> None:
+    targets = ["pc-onnxruntime", "pc-onnxruntime-int8", "orin-jp60"]
+    steps = planned(settings, f"targets={targets}")[1]
+    read = {name: step.inputs["check"] for name, step in rehearsed(steps).items()}
+    ours, orins = (("export-pc-onnxruntime", "sizes.json"), ("export-orin-jp60", "sizes.json"))
+
+    assert read == {
+        "pc-onnxruntime": StepOutput("check", ours),
+        "pc-onnxruntime-int8": StepOutput("check", ours),
+        "orin-jp60": StepOutput("check", orins),
+    }
+    check = next(step for step in steps if step.stage is stages.CHECK)
+    assert isinstance(check.parameters, CheckParameters)
+    assert check.parameters.kept == ("pc-onnxruntime", "orin-jp60")
+
+
+def test_what_a_device_compiles_is_rehearsed_in_the_image_of_a_pc(settings: Settings) -> None:
+    """Its own has the device's processor."""
+    with_pc, alone = ['["orin-jp60", "pc-onnxruntime"]', '["orin-jp60"]']
+    images = [
+        rehearsed(planned(settings, f"targets={targets}")[1])["orin-jp60"].image
+        for targets in (with_pc, alone)
+    ]
+    assert images == ["pc", ""]
+
+
 def test_a_check_sees_the_pictures_that_engines_will(settings: Settings) -> None:
     seen = {
         target: check_of(settings, f'targets=["{target}"]')[0].inputs["dataset"]
@@ -125,7 +196,9 @@ def test_a_check_knows_how_large_a_picture_each_engine_takes(settings: Settings)
 
 def test_a_check_knows_whether_there_are_weights_to_start_from(settings: Settings) -> None:
     for weights, has in (("rtmdet-tiny-coco", True), ("", False)):
-        assert check_of(settings, f"train.weights={weights}")[1].training.has_weights is has
+        training = check_of(settings, f"train.weights={weights}")[1].training
+        assert training
+        assert training.has_weights is has
 
 
 def test_a_check_knows_which_other_parts_a_training_is_given(settings: Settings) -> None:
@@ -136,6 +209,7 @@ def test_a_check_knows_which_other_parts_a_training_is_given(settings: Settings)
         "train_dataloader.drop_last=true",
     )
     _, parameters = check_of(settings, *(f"train.overrides.{each}" for each in given))
+    assert parameters.training
     assert parameters.training.overrides == {
         "custom_hooks": [],
         "optim_wrapper.optimizer.type": "SGD",
@@ -174,7 +248,9 @@ def test_how_long_and_how_fast_is_trained_decides_no_more_than_the_training(
 def test_of_a_number_in_an_override_the_check_knows_the_key_alone(settings: Settings) -> None:
     """So it refuses one that is misspelt, and a base's evaluation does not hear of it."""
     lr = "train.overrides.optim_wrapper.optimizer.lr=0.1"
-    assert check_of(settings, lr)[1].training.overrides == {"optim_wrapper.optimizer.lr": None}
+    training = check_of(settings, lr)[1].training
+    assert training
+    assert training.overrides == {"optim_wrapper.optimizer.lr": None}
 
     def base(*overrides: str) -> object:
         _, steps = planned(settings, *overrides)
@@ -235,8 +311,8 @@ def test_a_source_that_was_never_fetched_is_not_fetched_to_look(settings: Settin
 
 def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
     _, steps = planned(settings, "train.overrides.optim_wrapper.optimizer.lr=0.1")
-    assert isinstance(steps[2].parameters, TrainParameters)
-    assert steps[2].parameters.overrides == {"optim_wrapper.optimizer.lr": 0.1}
+    assert isinstance(steps[3].parameters, TrainParameters)
+    assert steps[3].parameters.overrides == {"optim_wrapper.optimizer.lr": 0.1}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from mmdet_jetson.planning.stages import OF_TARGET
 from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.running.run_steps import run_steps
+from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.runtimes.protocol import StageRun
 from mmdet_jetson.store import Store
 
@@ -374,3 +375,54 @@ def test_nothing_is_fetched_to_see_whether_a_step_is_known(
     with pytest.raises(UserError, match="dataset: broke"):
         run_steps((dataset_step(), CHECK, fetching), context, "mine")
     assert asked == []
+
+
+OPTIONAL = replace(CHECK, stage=replace(stages.DATASET, may_be_left_out=True), subject="rehearsal")
+"""What may be left out before a training."""
+
+
+def test_what_may_be_left_out_is_where_it_cannot_run(
+    context: RunContext, runtime: FakeRuntime, listener: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(steps: list[Step]) -> None:
+        if OPTIONAL.name in [step.name for step in steps]:
+            raise UserError("there is no image", "build it")
+
+    monkeypatch.setattr(runtime, "check", refuses)
+    steps = (dataset_step(), OPTIONAL, replace(train_step(), after=(OPTIONAL.name,)))
+
+    made = run_steps(steps, context, "mine", ["train"])
+
+    assert set(made) == {"dataset", "train"}
+    assert f"left out {OPTIONAL.name}: there is no image" in listener.heard
+    listener.heard.clear()
+    run_steps(steps, context, "mine", ["train"])
+    assert listener.heard == ["cached dataset", "cached train"]
+    with pytest.raises(UserError, match="no image"):
+        run_steps(steps, context, "mine", [OPTIONAL.name])
+
+
+def test_what_may_be_left_out_is_where_its_environment_cannot_be_had(
+    context: RunContext, runtime: FakeRuntime, listener: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(step: Step) -> None:
+        if step.name == OPTIONAL.name:
+            raise UserError("offline", "go online")
+
+    monkeypatch.setattr(runtime, "prepare", prepare)
+    steps = (dataset_step(), OPTIONAL, replace(train_step(), after=(OPTIONAL.name,)))
+
+    assert set(run_steps(steps, context, "mine", ["train"])) == {"dataset", "train"}
+    assert f"left out {OPTIONAL.name}: offline" in listener.heard
+
+
+def test_what_a_rehearsal_refuses_is_refused(context: RunContext, runtime: FakeRuntime) -> None:
+    def refuse(stage: StageRun) -> None:
+        if stage.step.name == OPTIONAL.name:
+            raise StageFailed("rehearse: it does not fit", "another")
+
+    runtime.before_run = refuse
+    steps = (dataset_step(), OPTIONAL, replace(train_step(), after=(OPTIONAL.name,)))
+
+    with pytest.raises(StageFailed, match="does not fit"):
+        run_steps(steps, context, "mine", ["train"])

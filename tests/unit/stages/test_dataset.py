@@ -47,10 +47,17 @@ from mmdet_jetson.stages import dataset
 from mmdet_jetson.stages.annotations.coco_file import CocoFile, read_split
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.reporting import dataset_glance
 
 ROOT = Path(__file__).resolve().parents[3]
 MIRROR = Path(os.environ.get("MMDET_JETSON_TEST_MIRROR", ROOT.parent / "shared/mirror"))
 BALLOONS = MIRROR / "balloon_dataset.zip"
+
+
+@pytest.fixture(autouse=True)
+def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts take longer than all the rest, and are tested with the page."""
+    monkeypatch.setattr(dataset_glance, "glance_charts", lambda _: [])
 
 
 def made(output: Path, split: str = "train") -> CocoFile:
@@ -347,6 +354,11 @@ BAD_SETTINGS = {
         replace(PARAMETERS, default_class="x"),
         'the default class "x" is not a class',
     ),
+    "others-neither": (replace(PARAMETERS, others="drop"), 'others is "drop"'),
+    "renamed-to-no-class": (
+        replace(PARAMETERS, rename={"a": "b"}),
+        '"a" is renamed to "b", which is not a class',
+    ),
     "unknown-format": (
         replace(PARAMETERS, format="vai"),
         "there is no annotation format 'vai'",
@@ -406,6 +418,55 @@ def coco_parameters(train: str, val: str) -> DatasetParameters:
         train=SplitLocation("train", train),
         val=SplitLocation("val", val),
     )
+
+
+def test_classes_may_be_renamed_and_others_left_out(tmp_path: Path) -> None:
+    folder = source(tmp_path / "source")
+    relabel(
+        folder,
+        entry("a.png", region(label="Drachen "), region(rect(20, 6), label="cup")),
+    )
+    parameters = replace(PARAMETERS, rename={"Drachen": "kite"}, others="ignore")
+    result, output = convert(tmp_path, folder, parameters)
+    assert [each["category_id"] for each in made(output)["annotations"]] == [2]
+    (warning,) = [each for each in result.warnings if "none of the dataset's" in each]
+    assert "1 in all (cup 1), such as train/via.json, a.png, region 2" in warning
+
+
+def test_folder_that_was_a_link_is_named_for_what_it_is(tmp_path: Path) -> None:
+    folder = source(tmp_path / "source")
+    (folder / "val").rename(tmp_path / "elsewhere")
+    shutil.copy(tmp_path / "elsewhere/via.json", folder / "via.json")
+    (folder / "val").write_text("../elsewhere\n")
+    parameters = replace(PARAMETERS, val=SplitLocation("val", "via.json"))
+    with pytest.raises(
+        StageError, match=r"is a file with the text \.\./elsewhere: a symbolic"
+    ) as caught:
+        convert(tmp_path, folder, parameters)
+    assert caught.value.hint == "make it a link again, such as by: ln -sfn ../elsewhere val"
+    (folder / "val").unlink()
+    (folder / "val").symlink_to("../elsewhere")
+    _, output = convert(tmp_path / "again", folder, parameters)
+    assert len(made(output, "val")["annotations"]) == 1
+
+
+@pytest.mark.parametrize(("upright", "box"), [(True, [5, 32, 10, 6]), (False, [32, 5, 6, 10])])
+def test_size_as_stored_says_nothing_of_where_regions_were_drawn(
+    tmp_path: Path, upright: bool, box: list[int]
+) -> None:
+    """Of 30 by 40 pixels upright, the first box fits that alone, the second what is stored alone."""
+    folder = source(tmp_path / "source")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(folder / "train/a.png") as picture:
+        picture.save(folder / "train/a.jpg", exif=exif)
+    image = {"id": 1, "file_name": "a.jpg", "width": WIDTH, "height": HEIGHT}
+    annotation = {"id": 1, "image_id": 1, "category_id": 7, "bbox": box}
+    parameters = as_coco(folder, images=[image], annotations=[annotation])
+    result, output = convert(tmp_path, folder, parameters)
+    (made_of_it,) = made(output)["annotations"]
+    assert made_of_it["bbox"] == (box if upright else [15, 32, 10, 6])
+    assert any("EXIF" in warning for warning in result.warnings)
 
 
 def test_coco_and_via_give_the_same_artifact(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from mmdet_jetson.contract.parameters.engine import (
 from mmdet_jetson.stages import engine
 from mmdet_jetson.stages.backends import onnxruntime
 from mmdet_jetson.stages.building.request import BuildRequest, Built
-from mmdet_jetson.stages.engine import check_difference, copy_descriptions, request_for, run
+from mmdet_jetson.stages.engine import check_difference, run
+from mmdet_jetson.stages.engines.asking import copy_descriptions, request_for
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference import device
 from mmdet_jetson.stages.inference.passport import Compared
@@ -112,7 +113,7 @@ def test_the_builder_is_given_what_it_reuses_from_the_work_folder(
     tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch, reuses: str, has_earlier: bool
 ) -> None:
     backends = {"onnxruntime": BackendTraits(("fp32",), reuses=reuses)}
-    monkeypatch.setattr("mmdet_jetson.stages.engine.BACKENDS", backends)
+    monkeypatch.setattr("mmdet_jetson.stages.engines.asking.BACKENDS", backends)
     job = engine_job(tmp_path, exported)
     job.work.mkdir()
     if has_earlier:
@@ -318,7 +319,7 @@ def test_faint_detections_say_nothing_about_a_lower_precision(
 ) -> None:
     monkeypatch.setattr("mmdet_jetson.stages.engine.compare", lambda *_: Compared(0.01, None))
 
-    assert "were not compared" in run(int8_job()).warnings[0]
+    assert "were not compared" in run(int8_job()).warnings[-1]
 
 
 def test_int8_refuses_a_calibration_picture_of_the_validation_split(int8_job: Int8Job) -> None:

@@ -1,7 +1,7 @@
 """What the stage `check` is told."""
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional
+from typing import Mapping, Optional, Tuple
 
 from mmdet_jetson.contract.parameters.base import Parameters
 from mmdet_jetson.contract.parameters.export import ExportParameters
@@ -15,8 +15,9 @@ class CheckParameters(Parameters):
     That is a target, or "documented" of `contract.report`. An input named as the export's backend
     has its deploy config. ``device`` is what the training asks for: "auto", "cpu" or "cuda".
     ``largest`` says by target how many pixels a side of a picture may have, where its engine takes
-    any up to there. ``training`` is what else of the training is looked at. Both are None where a
-    model was taken that is trained already: its ``checkpoint`` is an input.
+    any up to there. ``training`` is what else of the training is looked at. ``model`` and it are
+    None where a model was taken that is trained already: its ``checkpoint`` is an input. ``kept``
+    are those of the exports that engines are rehearsed with.
     """
 
     device: str
@@ -24,3 +25,4 @@ class CheckParameters(Parameters):
     training: Optional[TrainingParts]
     exports: Mapping[str, ExportParameters]
     largest: Mapping[str, int] = field(default_factory=dict)
+    kept: Tuple[str, ...] = ()

@@ -52,8 +52,11 @@ def _silent(case: Case) -> Iterator[str]:
     """Parts that do not say what they were made from."""
     checkpoint = case.contents.checkpoint
     # What was trained elsewhere has no dataset here; the gate `separation` says what that means.
-    trained = () if checkpoint and is_taken(checkpoint) else ("dataset",)
-    needed = {PartName(CHECKPOINT): trained, PartName(EVALUATION, TRAINED): _OF_CHECKPOINT}
+    trained: tuple[str, ...] = () if checkpoint and is_taken(checkpoint) else ("dataset",)
+    needed: dict[PartName, tuple[str, ...]] = {
+        PartName(CHECKPOINT): trained,
+        PartName(EVALUATION, TRAINED): _OF_CHECKPOINT,
+    }
     for target in case.contents.targets:
         needed |= {PartName(kind, target): inputs for kind, inputs in MADE_FROM.items()}
     for part, inputs in needed.items():

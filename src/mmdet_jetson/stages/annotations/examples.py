@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Container, Dict, List, Sequence, Set, Tuple, Union
 
-from mmdet_jetson.stages.annotations import geometry
+from mmdet_jetson.stages.annotations.extents import extent_of
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.masks import mask_extent
 from mmdet_jetson.stages.annotations.orientation import Listed, upright_records
 from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 from mmdet_jetson.stages.annotations.pictures import Inspection, inspect
-from mmdet_jetson.stages.annotations.records import Annotation, Example, Extent, Record, Region
+from mmdet_jetson.stages.annotations.records import Annotation, Example, Record, Region
 
 WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode or copy pictures; Pillow, OpenCV and hashlib let others run meanwhile."""
@@ -23,17 +22,15 @@ _TURNED = (
     "turned upright, as its EXIF orientation says; its regions are taken to be drawn on the "
     "upright picture, as browsers show it"
 )
+_CROWD = (
+    "marked as a crowd (iscrowd), so it is not learnt, and detections on it count neither way; "
+    "CVAT marks single objects so that are painted with its brush"
+)
+_NO_CROWDS = (
+    "set iscrowd to 0 for those that are single objects: CVAT exports what is painted with its "
+    "brush as crowds"
+)
 _BY_END = "found by the end of its path alone"
-_DISAGREE = (
-    "its box differs from its segmentation by more than two pixels and 2 % of its size, so the "
-    "box is used, as MMDetection does"
-)
-_BOX_ALONE = (
-    "its box is used, as its segmentation is broken, has no area or lies outside the picture"
-)
-_SHAPE_ALONE = "its segmentation is used, as its box has no area or lies outside the picture"
-_TOLERANCE = 2.0
-_SHARE = 0.02
 _REWRITTEN = "written as a plain PNG, as other programs may see something else in such a file"
 
 
@@ -93,7 +90,7 @@ def _check_left(
         findings.defect(split.shown, what, "correct these, or set others and rename in [dataset]")
     elif all(annotation.crowd for annotation in annotations):
         what = f"all objects of the {split.name} split are crowds, of which nothing is learnt"
-        findings.defect(split.shown, what, "set iscrowd to 0 for those that are single objects")
+        findings.defect(split.shown, what, _NO_CROWDS)
 
 
 def _example(
@@ -164,7 +161,7 @@ def _take(
     if known.regions and record.regions and _shapes(known) != _shapes(record):
         raise Defect("the picture is listed twice", "merge its two entries")
     findings.warn("listed twice, with the same regions or with none in one entry", where)
-    found[name] = known if known.regions else record
+    found[name] = replace(known, regions=known.regions + record.regions)
 
 
 def _shapes(record: Record) -> List[str]:
@@ -209,10 +206,12 @@ def _annotations(
     for region in record.regions:
         place = f"{where}, {region.where}"
         with findings.at(place):
-            extent = _extent(region, picture, place, findings)
+            extent = extent_of(region, picture, place, findings)
             outline = json.dumps(extent.segmentation)
             if outline not in kept:
                 kept[outline] = region, Annotation(region.label, extent, region.crowd)
+                if region.crowd:
+                    findings.warn(_CROWD, place)
             elif kept[outline][0].label == region.label:
                 findings.warn("left out, as it repeats another region", place)
             else:
@@ -224,51 +223,6 @@ def _contradiction(other: Region) -> Defect:
     return Defect(
         f'it repeats {other.where}, which has the class "{other.label}"', "delete one of the two"
     )
-
-
-def _extent(region: Region, picture: Inspection, place: str, findings: Findings) -> Extent:
-    """Where a region lies; where its shape and the box beside it differ, the box counts."""
-    extent, topics = _chosen(region, picture)
-    for topic in topics:
-        findings.warn(topic, place)
-    return extent
-
-
-def _chosen(region: Region, picture: Inspection) -> Tuple[Extent, List[str]]:
-    """The extent of a region's shape or of its box, and what is to be said of it."""
-    if region.stated is None:
-        return _placed(region, picture)
-    box = replace(region, outlines=(region.stated,), mask=None)
-    try:
-        shape, topics = _placed(region, picture)
-    except Defect:
-        boxed, topics = _placed(box, picture)
-        return boxed, [*topics, _BOX_ALONE]
-    try:
-        boxed, of_box = _placed(box, picture)
-    except Defect:
-        return shape, [*topics, _SHAPE_ALONE]
-    return (shape, topics) if _agree(shape, boxed) else (boxed, [*of_box, _DISAGREE])
-
-
-def _agree(shape: Extent, box: Extent) -> bool:
-    """Whether two extents are the same to two pixels, or to 2 % of the box."""
-    (left, top, width, height), (x, y, across, down) = shape.box, box.box
-    slack = (max(_TOLERANCE, _SHARE * across), max(_TOLERANCE, _SHARE * down))
-    edges = ((left, x, 0), (left + width, x + across, 0), (top, y, 1), (top + height, y + down, 1))
-    return all(abs(one - other) <= slack[way] for one, other, way in edges)
-
-
-def _placed(region: Region, picture: Inspection) -> Tuple[Extent, List[str]]:
-    """The extent of a region's shape, and what had to be done to it."""
-    if region.mask is not None:
-        return mask_extent(region.mask, picture.width, picture.height), []
-    across, down = (picture.width, picture.height) if region.fractions else (1, 1)
-    outlines = geometry.scaled(region.outlines, across, down)
-    placement = geometry.place(outlines, picture.width, picture.height)
-    repaired = ["made valid, as its outline crosses itself"] if placement.repaired else []
-    clipped = ["cut off at the picture's edge, which it reaches past"] if placement.clipped else []
-    return placement.extent, repaired + clipped
 
 
 def compare(train: Sequence[Example], val: Sequence[Example], findings: Findings) -> None:

@@ -23,6 +23,8 @@ UNDER_A_PIXEL = (
 )
 
 _DECIMALS = 3
+# Six decimals, as most tools write fractions, put a box at the edge this far past it.
+_ROUNDED = 2e-6
 _SMALLEST_AREA = 10**-_DECIMALS
 
 
@@ -138,6 +140,16 @@ def _extent(rings: List[List[Tuple[float, float]]], geometry: shapely.Geometry) 
 def scaled(outlines: Sequence[Outline], across: float, down: float) -> Tuple[Outline, ...]:
     """Outlines whose coordinates are multiplied, such as fractions by a picture's size."""
     return tuple(tuple((x * across, y * down) for x, y in outline) for outline in outlines)
+
+
+def snapped(outlines: Sequence[Outline]) -> Tuple[Outline, ...]:
+    """Outlines as fractions of a picture, without what rounding put past its edges."""
+
+    def snap(value: float) -> float:
+        nearest = min(max(value, 0.0), 1.0)
+        return nearest if abs(value - nearest) < _ROUNDED else value
+
+    return tuple(tuple((snap(x), snap(y)) for x, y in outline) for outline in outlines)
 
 
 def turned(outline: Outline, about: Point, degrees: float) -> Outline:

@@ -5,8 +5,9 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Tuple
 
-from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.findings import Defect
 from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
+from mmdet_jetson.stages.annotations.place import Place
 
 _SEPARATOR = re.compile(r"[\\/]")
 
@@ -36,28 +37,18 @@ class OwnNames:
     def __init__(self, pictures: Optional[Path]) -> None:
         names = PictureFolder(pictures).unlisted(()) if pictures and pictures.is_dir() else []
         self.names = names
-        self._bases = {PurePosixPath(name).name for name in names}
         self._whole: Dict[str, List[str]] = {}
         self._last: Dict[str, List[str]] = {}
         for name in names:
             self._whole.setdefault(_stem(name), []).append(name)
             self._last.setdefault(PurePosixPath(name).stem, []).append(name)
 
-    def has(self, stated: str) -> bool:
-        """Whether there is a picture with the last part of a stated name."""
-        return _SEPARATOR.split(stated)[-1] in self._bases
-
     def of(self, stem: str) -> Optional[str]:
         """The one picture with that name without suffix, in the same folder if there are more."""
         found = self._whole.get(stem) or self._last.get(PurePosixPath(stem).name, [])
         return found[0] if len(found) == 1 else None
 
-    def completed(self, stated: str) -> str:
-        """A stated name, or that of the picture which only has a suffix more."""
-        plain = "/".join(_SEPARATOR.split(stated))
-        return stated if self.has(stated) else self.of(plain) or stated
-
-    def beside(self, stated: Optional[str], file: str, findings: Findings, where: str) -> str:
+    def beside(self, stated: Optional[str], file: str, place: Place) -> str:
         """The picture of an annotation file: the one of the file's own name, else the stated one.
 
         A copied or renamed file often still states the name of then.
@@ -66,11 +57,10 @@ class OwnNames:
         if own is None and not stated:
             raise Defect("names no picture, and none has its name", "put the picture beside it")
         if own is None:
-            return self.completed(stated or "")
+            return stated or ""
         if stated and _base(stated) not in (PurePosixPath(own).name, PurePosixPath(own).stem):
-            findings.warn(
-                "the picture of the annotation file's own name was taken, not the one it states",
-                f'{where}: {own}, not "{stated}"',
+            place.inside(f'{own}, not "{stated}"').warn(
+                "the picture of the annotation file's own name was taken, not the one it states"
             )
         return own
 

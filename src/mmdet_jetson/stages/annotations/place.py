@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Callable, Iterable, Iterator, List, Optional, Tuple, TypeVar
 
 from mmdet_jetson.stages.annotations.findings import Findings
-from mmdet_jetson.stages.annotations.own_names import OwnNames
 from mmdet_jetson.stages.annotations.records import Labels, class_of
 
 _Raw = TypeVar("_Raw")
@@ -19,7 +18,6 @@ class Place:
     shown: str
     labels: Labels
     findings: Findings
-    names: OwnNames
     where: str = ""
 
     def inside(self, where: str, *between: str) -> "Place":

@@ -133,8 +133,8 @@ def _small_boxes(splits: Splits, input_size: Size, findings: Findings) -> None:
         _, _, width, height = (value * each.scale for value in each.annotation.extent.box)
         findings.warn(
             f"boxes of less than {_by((SMALLEST, SMALLEST))} pixels at the network's input of "
-            f"{_by(input_size)} are smaller than one cell of its finest map and hardly learned; "
-            f"they are {len(small)} of {len(seen)} ({len(small) / len(seen):.1%})",
+            f"{_by(input_size)} are smaller than one cell of its finest map and hardly learned "
+            f"({len(small) / len(seen):.1%} of {len(seen)})",
             f"{each.where}, {each.annotation.label} of {width:.1f} × {height:.1f}",
         )
 

@@ -88,7 +88,6 @@ def _run(flow: Flow) -> None:
     try:
         code = _code(flow)
     except BrokenPipeError:  # as of "| head"
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = BY_SIGNAL + signal.SIGPIPE
     except KeyboardInterrupt:  # the second one
         code = BY_SIGNAL + signal.SIGINT

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Optional, Tuple
 
 from mmdet_jetson.stages.backends import Backend, load_backend
+from mmdet_jetson.stages.building.request import BuildRequest, Built
 from mmdet_jetson.stages.engines.preflight import preflight
 from mmdet_jetson.stages.inference.detector import Detector, detector_of
 from mmdet_jetson.stages.inference.feeding import Feeding
@@ -48,6 +49,17 @@ def open_graph(folder: Path) -> Detector:
     backend, graph = load_backend(REFERENCE), read_graph(folder)
     network = backend.open_session(folder / ONNX, "fp32", graph, {})
     return _around(backend, network, folder, graph, None)
+
+
+def open_built(backend: Backend, built: Built, request: BuildRequest) -> Detector:
+    """Open what was just built, which has no passport yet.
+
+    Raises:
+        StageError: it cannot be opened, or its preprocessing is not supported.
+    """
+    graph = request.graph
+    network = backend.open_session(built.file, request.precision, graph, built.settings)
+    return _around(backend, network, request.folder, graph, None)
 
 
 def _around(

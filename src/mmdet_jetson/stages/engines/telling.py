@@ -1,6 +1,7 @@
 """What a call prints of each picture, as text or as a line of JSON, and at its end."""
 
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -141,9 +142,11 @@ def _print(text: str) -> None:
     """
     try:
         print(text, flush=True)
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        # Python tries the rest once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
         raise StageError(
             f"the output cannot be written: {error.strerror}", "write it where there is room"
         ) from error

@@ -18,13 +18,14 @@ class Threshold:
     score: float
     reason: str
     per_class: Mapping[str, float]
+    figures: str = ""
 
     def sentence(self, chosen: bool = False) -> str:
         """Say which one it is; ``chosen`` says that every class has its own."""
         if not chosen:
-            return f"threshold {self.score:.7g}: {self.reason}"
+            return f"threshold {self.score:.7g}: {self.reason}{self.figures}"
         each = ", ".join(f"{name} {score:.7g}" for name, score in self.per_class.items())
-        return f"thresholds {each}: {self.reason}, for each class"
+        return f"thresholds {each}: {self.reason}, class by class"
 
 
 def threshold_of(folder: Path) -> Threshold:
@@ -45,7 +46,7 @@ def threshold_of(folder: Path) -> Threshold:
         if not 0 <= point.threshold <= 1:
             raise _damaged(path, f"{point.threshold} is no score from 0 to 1")
     of_classes = {name: point.threshold for name, point in said.per_class.items()}
-    return Threshold(said.deploy.threshold, said.reason + _figures(said.deploy), of_classes)
+    return Threshold(said.deploy.threshold, said.reason, of_classes, _figures(said.deploy))
 
 
 def of_each_class(threshold: Threshold, classes: List[str]) -> Threshold:

@@ -75,13 +75,14 @@ def _seen(overlaps: Overlaps) -> Pairs:
 def _matched(overlaps: Overlaps, pairs: Pairs) -> np.ndarray:
     objects, detections = overlaps.objects, overlaps.detections
     same = detections.label[pairs.detection] == objects.label[pairs.object]
-    return assign(
+    matched: np.ndarray = assign(
         pairs.only(same & ~objects.crowd[pairs.object]),
         detections.picture * len(overlaps.classes) + detections.label,
         np.array([IOU]),
         np.zeros((1, len(objects.label)), bool),
         objects.crowd,
     )[0]
+    return matched
 
 
 def _judged(overlaps: Overlaps, pairs: Pairs, matched: np.ndarray, found: np.ndarray) -> _Judged:

@@ -64,13 +64,14 @@ def _covering(overlaps: Overlaps, wrong: np.ndarray, missed: np.ndarray) -> np.n
     """Give each wrong detection the missed object of another class that it covers, or -1."""
     pairs = overlaps.pairs
     open_ = wrong[pairs.detection] & missed[pairs.object] & ~overlaps.same_class
-    return assign(
+    covering: np.ndarray = assign(
         pairs.only(open_),
         overlaps.detections.picture,
         np.array([IOU]),
         np.zeros((1, len(missed)), bool),
         overlaps.objects.crowd,
     )[0]
+    return covering
 
 
 def confusion_of(overlaps: Overlaps, outcomes: Outcomes) -> Tuple[Tuple[int, ...], ...]:

@@ -3,6 +3,7 @@
 A model that lacks a layer detects noise, and MMEngine would say so in its log alone.
 """
 
+import math
 from typing import Dict, List, Tuple
 
 import torch
@@ -69,9 +70,10 @@ def _check(model: nn.Module, matched: MatchedWeights, found: Found, own: StateDi
         *_part("of another shape", others),
         *_part("of no layer of it", unknown),
     ]
+    share = math.floor(1000 * matched.share) / 10  # 100% would be all of it
     raise StageError(
-        f"the checkpoint {found.name} does not fit its config, though it has {matched.share:.1%} "
-        f"of the numbers: of its weights {'; '.join(parts)}",
+        f"the checkpoint {found.name} does not fit its config, though it has {share}% of the "
+        f"numbers: of its weights {'; '.join(parts)}",
         _hint_of_classes(others) or hint,
     )
 
@@ -80,9 +82,8 @@ def _part(what: str, names: List[str]) -> List[str]:
     if not names:
         return []
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return [
-        f"{len(names)} {'is' if len(names) == 1 else 'are'} {what} ({', '.join(names[:SHOWN])}{more})"
-    ]
+    verb = "is" if len(names) == 1 else "are"
+    return [f"{len(names)} {verb} {what} ({', '.join(names[:SHOWN])}{more})"]
 
 
 def _shape(value: torch.Tensor) -> str:

@@ -15,7 +15,7 @@ from mmdet_jetson.stages.training.default_hooks import (
 )
 from mmdet_jetson.stages.training.mmdet_config import EVALUATORS, owners, pipelines
 
-LOCAL = "LocalVisBackend"
+LOCAL, TENSORBOARD = "LocalVisBackend", "TensorboardVisBackend"
 # Backends of later versions of MMEngine, which configs are written for, too.
 OF_LATER = (
     *("MLflowVisBackend", "ClearMLVisBackend", "NeptuneVisBackend", "DVCLiveVisBackend"),
@@ -107,11 +107,18 @@ def _keep_local_visualizers(config: Config) -> List[str]:
         return []
     kept = [each for each in backends if each not in left_out]
     visualizer.vis_backends = kept or [ConfigDict(type=LOCAL)]
-    names = ", ".join(sorted(str(each["type"]) for each in left_out))
-    return [
-        f"the visualizer goes without {names}: a stage has neither a network nor that package; "
-        "train.log and the report have the figures"
-    ]
+    # Every training writes TensorBoard's files, where it belongs.
+    kinds = {str(each["type"]) for each in left_out} - {TENSORBOARD}
+    names = ", ".join(sorted(kinds))
+    return (
+        []
+        if not kinds
+        else [
+            f"the visualizer goes without {names}: a stage has neither a network nor that package; "
+            "TensorBoard's files and the report have the figures, and MLflow where "
+            "MLFLOW_TRACKING_URI names one"
+        ]
+    )
 
 
 def _judge_as_coco(config: Config) -> List[str]:

@@ -22,7 +22,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from mmdet_jetson.contract import custom_imports
-from mmdet_jetson.contract.job import Result
+from mmdet_jetson.contract.job import EVENT_FILES, Result
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.stages.checkpoints.checkpoint_file import only_tensors
 from mmdet_jetson.stages.checkpoints.models import build_model
@@ -39,6 +39,7 @@ from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.configuring import BUILD_ADVICE, prepare
 from mmdet_jetson.stages.training.default_hooks import EPOCH_FILE, set_checkpoint_hook
 from mmdet_jetson.stages.training.explanations import explained
+from mmdet_jetson.stages.training.recording import Recorder, write_event_files
 from mmdet_jetson.stages.training.settled_config import SettledConfig
 from mmdet_jetson.stages.training.training_data import check_data
 from mmdet_jetson.stages.training.training_watch import (
@@ -64,6 +65,7 @@ def train(job: StageJob[TrainParameters], device: str) -> Result:
     with only_tensors(), explained(watch, config):
         runner = _build_runner(job, config, start)
         runner.register_hook(watch)
+        runner.register_hook(Recorder(job))
         began = time.monotonic()
         runner.train()
     seconds = round(time.monotonic() - began, 1)
@@ -107,6 +109,9 @@ def _build_runner(job: StageJob[TrainParameters], config: Config, start: Optiona
     config.resume = resumable is not None
     config.load_from = str(resumable or start) if resumable or start else None
     set_checkpoint_hook(config)
+    if resumable is None:
+        shutil.rmtree(job.work / EVENT_FILES, ignore_errors=True)
+    write_event_files(config, job.work / EVENT_FILES)
     return Runner.from_cfg(SettledConfig.of(config))
 
 
@@ -123,6 +128,7 @@ def _write_outputs(
     modules = job.inputs["config"] / custom_imports.FOLDER
     if modules.is_dir():
         shutil.copytree(modules, folder / custom_imports.FOLDER, ignore=COMPILED)
+    shutil.copytree(job.work / EVENT_FILES, folder / EVENT_FILES)
     logs = sorted(job.work.glob("*/*.log"))
     (folder / "train.log").write_text("".join(path.read_text() for path in logs))
     figures = _figures(hub, epoch)

@@ -108,6 +108,15 @@ def test_crowds_alone_are_refused(folder: Path) -> None:
         examined(folder, Record("p.png", (crowd,)))
 
 
+def test_crowds_are_told_of(folder: Path) -> None:
+    crowd = Region("region 2", "kite", (geometry.rectangle(4, 6, 10, 8),), crowd=True)
+    examples, warnings = examined(folder, Record("p.png", (box(9, 6, 10, 8), crowd)))
+    assert [each.crowd for each in examples[0].annotations] == [False, True]
+    (warning,) = warnings
+    assert warning.startswith("marked as a crowd (iscrowd), so it is not learnt")
+    assert warning.endswith("a.json, p.png, region 2")
+
+
 def test_name_that_is_found_by_its_end_is_warned_of(folder: Path) -> None:
     examples, warnings = examined(folder, Record("images\\p.png", (box(4, 6, 10, 8),)))
     assert examples[0].name == "p.png"
@@ -127,9 +136,11 @@ def test_picture_listed_twice_is_merged_where_nothing_is_in_doubt(folder: Path) 
     for one, two in ((full, empty), (empty, full), (full, same)):
         examples, warnings = examined(folder, Record("p.png", one), Record("p.png", two))
         assert len(examples[0].annotations) == 1
-        assert warnings == [
+        assert warnings[0] == (
             "listed twice, with the same regions or with none in one entry: a.json, p.png"
-        ]
+        )
+        repeated = "left out, as it repeats another region: a.json, p.png, region 7"
+        assert warnings[1:] == [repeated] * (two == same)
     with pytest.raises(StageError, match="the picture is listed twice"):
         examined(folder, Record("p.png", full), Record("p.png", other))
 

@@ -47,7 +47,9 @@ def test_a_class_in_no_split_and_one_in_one_split_only() -> None:
 def test_shares_of_a_class_that_differ_strongly() -> None:
     train = [example(*[item()] * 90, *[item("bus")] * 10)]
     (warning,) = remarks(train, [example(*[item()] * 5, *[item("bus")] * 25)])
-    assert warning.startswith("a class has very different shares of the objects of the splits: car")
+    assert warning.startswith(
+        "a class has very different shares of the objects of the splits: car"
+    )
     assert warning.endswith("; bus (10 of 100 in train, 25 of 30 in val)")
     assert remarks(train, [example(*[item()] * 27, *[item("bus")] * 3)]) == []
     assert remarks(train, [example(item(), item("bus"))]) == []
@@ -57,7 +59,7 @@ def test_small_boxes_are_said_in_pixels_of_the_input() -> None:
     small = example(item(), item("bus"), item(box=(0, 0, 10, 12)), size=(1280, 1280), name="s.jpg")
     (warning,) = remarks([small], BOTH)
     assert "less than 8 × 8 pixels at the network's input of 640 × 640" in warning
-    assert "they are 1 of 5 (20.0%)" in warning
+    assert "hardly learned (20.0% of 5): " in warning
     assert warning.endswith("train, s.jpg, car of 5.0 × 6.0")
     assert remarks([replace(small, width=640, height=640)], BOTH) == []
 

@@ -8,6 +8,7 @@ import pytest
 from small_videos import HEIGHT, WIDTH, Played, served, video
 
 from mmdet_jetson.stages.engines.streams import (
+    Frame,
     Stream,
     camera,
     gstreamer,
@@ -44,7 +45,7 @@ def test_a_video_that_is_cut_off_says_where(tmp_path: Path) -> None:
     path = video(tmp_path / "a.avi", frames=50)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
-    read = []
+    read: list[Frame] = []
     with pytest.raises(StageError, match=r"a\.avi ends after \d\d of about 50 frames") as refused:
         read.extend(video_file(path).frames())
 
@@ -103,14 +104,15 @@ def test_grey_frames_become_coloured(played: Played) -> None:
 @pytest.mark.parametrize("rate", [0.0, float("nan"), float("inf"), 90000.0])
 def test_a_rate_that_is_none_becomes_a_usual_one(played: Played, rate: float) -> None:
     stream = camera(0, "0")
-    played.get = lambda _: rate  # type: ignore[method-assign]
+    played.get = lambda what: rate  # type: ignore[method-assign]
     next(stream.frames())
     assert stream.rate == 25
 
 
 def test_an_address_is_live_and_its_end_is_told() -> None:
     with served(frames=10) as address:
-        stream, frames = network_address(address), []
+        stream = network_address(address)
+        frames: list[Frame] = []
         with pytest.raises(StageError, match="stopped after 10 frames"):
             frames.extend(stream.frames())
     assert stream.live

@@ -23,7 +23,12 @@ def test_all_items_come_in_order() -> None:
 
 def test_no_more_than_there_is_room_for_are_made_ahead() -> None:
     made: list[int] = []
-    ahead = Ahead((made.append(number) or number for number in range(100)), room=3)
+
+    def make(number: int) -> int:
+        made.append(number)
+        return number
+
+    ahead = Ahead(map(make, range(100)), room=3)
     time.sleep(0.2)
 
     assert len(made) == 4  # three wait, and one is in the hand

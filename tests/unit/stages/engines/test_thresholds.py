@@ -41,7 +41,10 @@ def test_each_class_has_its_own_or_the_common_one(tmp_path: Path) -> None:
     threshold = of_each_class(threshold_of(written(tmp_path)), ["balloon", "kite"])
 
     assert threshold.per_class == {"balloon": 0.4123456, "kite": 0.61}
-    assert threshold.sentence(chosen=True).startswith("thresholds balloon 0.4123456, kite 0.61: ")
+    assert threshold.sentence(chosen=True) == (
+        "thresholds balloon 0.4123456, kite 0.61: the best F1 over 80 validation pictures, class "
+        "by class"
+    )
 
 
 @pytest.mark.parametrize(

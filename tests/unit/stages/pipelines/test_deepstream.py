@@ -9,6 +9,8 @@ from exported_engines import tensorrt_engine
 from fused import CLASSES, PREPROCESSING, SIDE
 from nvinfer import CLASS_KEYS, PROPERTY_KEYS
 
+from mmdet_jetson.contract.analysis import THRESHOLDS, OperatingPoint, Thresholds
+from mmdet_jetson.contract.records import write_record
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.inference.preprocessing import Preprocessing
 from mmdet_jetson.stages.pipelines import deepstream
@@ -35,6 +37,24 @@ def test_every_key_is_one_that_nvinfer_reads(tmp_path: Path) -> None:
     assert config.sections() == ["property", "class-attrs-all"]
     assert set(config["property"]) <= PROPERTY_KEYS
     assert set(config["class-attrs-all"]) <= CLASS_KEYS
+
+
+@pytest.mark.parametrize("threshold", [None, 0.4125])
+def test_the_threshold_is_that_beside_the_engine(threshold: float | None, tmp_path: Path) -> None:
+    engine = tensorrt_engine(tmp_path / "engine")
+    if threshold is not None:
+        point = OperatingPoint(threshold, 0.9, 0.8, 0.85)
+        write_record(engine / THRESHOLDS, Thresholds(point, "the best F1", {}))
+    deepstream.write(describe_engine(engine), tmp_path)
+    text = (tmp_path / "config_infer_primary.txt").read_text()
+    assert f"pre-cluster-threshold={threshold or 0.3}\n" in text
+
+
+def test_a_broken_threshold_is_refused(tmp_path: Path) -> None:
+    engine = tensorrt_engine(tmp_path / "engine")
+    (engine / THRESHOLDS).write_text("{")
+    with pytest.raises(StageError, match=r"thresholds\.json"):
+        deepstream.write(describe_engine(engine), tmp_path)
 
 
 def test_the_network_is_described_by_its_graph(tmp_path: Path) -> None:

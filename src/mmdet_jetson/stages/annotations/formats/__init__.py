@@ -32,7 +32,7 @@ class Format(Protocol):
 
 
 class PictureFormat(Format, Protocol):
-    """A format that may name a picture without its suffix, or has a file for each picture."""
+    """A format with a file for each picture, whose name says which."""
 
     PER_PICTURE: bool
 
@@ -108,7 +108,8 @@ def _meant(name: str, path: Path) -> Optional[Defect]:
     if meant is None:
         return None
     kind = "folder" if path.is_dir() else "file"
+    of_folders = getattr(annotation_format(name), "PER_PICTURE", False)
     return Defect(
-        f"is a {FORMATS[meant]} {kind}, not a {FORMATS[name]} {kind}",
+        f"is a {FORMATS[meant]} {kind}, not a {FORMATS[name]} {kind if of_folders else 'file'}",
         f'set the dataset\'s format to "{meant}"',
     )

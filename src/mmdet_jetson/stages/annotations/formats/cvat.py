@@ -13,14 +13,12 @@ from xml.etree.ElementTree import Element
 
 from mmdet_jetson.stages.annotations import geometry, safe_xml
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.own_names import OwnNames
 from mmdet_jetson.stages.annotations.place import Place
 from mmdet_jetson.stages.annotations.placed_masks import from_runs, whole_mask
 from mmdet_jetson.stages.annotations.records import Labels, Outline, Record, Region
 from mmdet_jetson.stages.annotations.safe_xml import numeral
 
 SUFFIX = ".xml"
-PER_PICTURE = True
 
 _HINT = "export the task as CVAT for images 1.1"
 _NO_AREA = ("points", "polyline", "cuboid", "skeleton", "tag")
@@ -31,16 +29,16 @@ _FRAME = "frame_{:06d}"
 _Size = Optional[Tuple[int, int]]
 
 
-def read(
-    path: Path, shown: str, labels: Labels, findings: Findings, pictures: Optional[Path] = None
-) -> List[Record]:
+def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
     """The pictures of a CVAT file; ``shown`` is its name in messages.
+
+    A frame of a video is called frame_000000, as CVAT's exports of its pictures call it.
 
     Raises:
         Defect: the file as a whole cannot be read as CVAT's.
     """
     root = _root(path)
-    place = Place(shown, labels, findings, OwnNames(pictures))
+    place = Place(shown, labels, findings)
     images = [(f"image {i + 1}", image) for i, image in enumerate(root.findall("image"))]
     return place.each(images, lambda image, _: _record(image, place)) + _frames(root, place)
 
@@ -72,7 +70,7 @@ def _record(image: Element, file: Place) -> Record:
         shapes, lambda item, place: _region(item, item.get("label"), size, place)
     )
     keys: Dict[str, str] = {key: image.attrib[key] for key in _KEYS if key in image.attrib}
-    return Record(file.names.completed(name), tuple(regions), size, keys=keys)
+    return Record(name, tuple(regions), size, keys=keys, upright=True)
 
 
 def _size(width: Optional[str], height: Optional[str]) -> _Size:
@@ -99,7 +97,7 @@ def _frames(root: Element, file: Place) -> List[Record]:
         _warn_of_gaps(track, _step(root), place)
     group = (root.findtext(".//source") or root.findtext(".//task/name") or "").strip() or None
     return [
-        Record(file.names.completed(_FRAME.format(frame)), tuple(frames[frame]), size, group)
+        Record(_FRAME.format(frame), tuple(frames[frame]), size, group, upright=True)
         for frame in sorted(frames)
     ]
 

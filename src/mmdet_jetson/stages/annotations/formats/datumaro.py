@@ -11,13 +11,11 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mmdet_jetson.stages.annotations import geometry, strict_json
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.own_names import OwnNames
 from mmdet_jetson.stages.annotations.place import Place
 from mmdet_jetson.stages.annotations.records import Labels, Outline, Record, Region
 from mmdet_jetson.stages.annotations.strict_json import number, numbers
 
 SUFFIX = ".json"
-PER_PICTURE = True
 
 _HINT = "export the dataset in the format Datumaro"
 _NO_AREA = ("label", "points", "polyline", "caption", "cuboid_3d", "skeleton", "tabular")
@@ -37,9 +35,7 @@ class _Shape:
     box: bool
 
 
-def read(
-    path: Path, shown: str, labels: Labels, findings: Findings, pictures: Optional[Path] = None
-) -> List[Record]:
+def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
     """The pictures of a Datumaro file in its order; ``shown`` is its name in messages.
 
     Polygons of one class in the same group are one object, as Datumaro's COCO exporter has it.
@@ -49,7 +45,7 @@ def read(
     """
     content = _content(path)
     classes = _classes(content)
-    place = Place(shown, labels, findings, OwnNames(pictures))
+    place = Place(shown, labels, findings)
     items = content["items"]
     listed = enumerate(items if isinstance(items, list) else [])
     numbered = [(f"items[{index}]", item) for index, item in listed]
@@ -90,7 +86,7 @@ def _record(item: object, classes: Sequence[object], file: Place) -> Record:
     numbered = [(f"annotation {i + 1}", raw) for i, raw in enumerate(item["annotations"])]
     shapes = picture.each(numbered, lambda raw, place: _shape(raw, classes, place))
     regions = _grouped(shapes, picture)
-    return Record(file.names.completed(name), tuple(regions), size, keys=_keys(item))
+    return Record(name, tuple(regions), size, keys=_keys(item))
 
 
 def _name(item: _Json) -> str:

@@ -8,18 +8,15 @@ ellipse around its centre; a brush is decoded to its pixels.
 import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
-from urllib.parse import unquote
 
 from mmdet_jetson.stages.annotations import geometry, label_studio_brush, strict_json
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.own_names import OwnNames
 from mmdet_jetson.stages.annotations.place import Place
 from mmdet_jetson.stages.annotations.placed_masks import whole_mask
 from mmdet_jetson.stages.annotations.records import Labels, Outline, Record, Region
 from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
 
 SUFFIX = ".json"
-PER_PICTURE = True
 
 _HINT = "export the project as JSON"
 _SHAPES = ("rectangle", "polygon", "ellipse", "brush")
@@ -27,18 +24,15 @@ _NO_AREA = (
     "keypoint", "choices", "textarea", "number", "rating", "taxonomy", "relation", "vector",
     "datetime", "pairwise",
 )  # fmt: skip
-_LOCAL = "/data/local-files/?d="
-# Label Studio puts eight of these in front of the name of an uploaded file.
-_UPLOADED = re.compile(r"^[0-9a-f]{8}-(.+)$")
 _PICTURE = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif)(\?.*)?$", re.IGNORECASE)
+
+_PERCENTS = (100, 100)
 
 _Json = Mapping[str, object]
 _Size = Tuple[float, float]
 
 
-def read(
-    path: Path, shown: str, labels: Labels, findings: Findings, pictures: Optional[Path] = None
-) -> List[Record]:
+def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
     """The pictures of the tasks in their order; ``shown`` is the file's name in messages.
 
     Predictions are no annotations, and a task that nobody annotated is left out with a warning.
@@ -46,7 +40,7 @@ def read(
     Raises:
         Defect: the file as a whole cannot be read as Label Studio's.
     """
-    place = Place(shown, labels, findings, OwnNames(pictures))
+    place = Place(shown, labels, findings)
     numbered = [(f"task {_told(raw, i)}", raw) for i, raw in enumerate(_content(path))]
     seen: Dict[str, str] = {}
     return place.each(numbered, lambda raw, inside: _record(raw, seen, place, inside))
@@ -85,7 +79,8 @@ def _told(raw: _Json, index: int) -> object:
 
 def _record(raw: _Json, seen: Dict[str, str], file: Place, place: Place) -> Optional[Record]:
     """The task's picture with its one annotation, None where nobody annotated it."""
-    data = raw.get("data") if isinstance(raw.get("data"), dict) else raw
+    small = "annotations" not in raw and "completions" not in raw
+    data = raw if small else raw.get("data")
     picture = _picture_of(data) if isinstance(data, dict) else None
     if picture is None:
         raise Defect("names no one picture", 'label pictures, with one key such as "image"')
@@ -95,7 +90,7 @@ def _record(raw: _Json, seen: Dict[str, str], file: Place, place: Place) -> Opti
             f"annotates the picture of {first} again",
             "keep one annotation of each picture, and export again",
         )
-    results = list(_small(raw)) if data is raw else _results(raw, picture, place)
+    results = list(_small(raw)) if small else _results(raw, picture, place)
     return None if results is None else _annotated(picture, results, file)
 
 
@@ -146,26 +141,30 @@ def _small(raw: _Json) -> Iterator[_Json]:
 
 
 def _annotated(picture: str, results: Sequence[object], file: Place) -> Record:
-    name = _local(picture, file.names)
     sizes: Set[Tuple[int, int]] = set()
     numbered = [(f"result {i + 1}", raw) for i, raw in enumerate(_joined(results))]
-    regions = file.inside(name).each(numbered, lambda raw, place: _region(raw, sizes, place))
+    regions = file.inside(picture).each(numbered, lambda raw, place: _region(raw, sizes, place))
     if len(sizes) > 1:
         raise Defect(f"{picture} has results for pictures of several sizes", "label it again")
-    return Record(name, tuple(regions), next(iter(sizes), None))
+    return Record(picture, tuple(regions), next(iter(sizes), None), upright=True)
 
 
 def _joined(results: Sequence[object]) -> List[object]:
     """The results, without those that repeat a labelled region to say something else of it."""
-    labelled = {raw.get("id") for raw in results if isinstance(raw, dict) and _label_lists(raw)}
+    labelled = {_id(raw) for raw in results if isinstance(raw, dict) and _label_lists(raw)}
     return [
         raw
         for raw in results
         if not isinstance(raw, dict)
         or _label_lists(raw)
-        or not isinstance(raw.get("id"), str)
-        or raw["id"] not in labelled
+        or _id(raw) is None
+        or _id(raw) not in labelled
     ]
+
+
+def _id(raw: _Json) -> Optional[str]:
+    identifier = raw.get("id")
+    return identifier if isinstance(identifier, str) else None
 
 
 def _label_lists(raw: _Json) -> List[object]:
@@ -192,13 +191,14 @@ def _kind(raw: _Json, place: Place) -> Optional[str]:
     return "rectangle"
 
 
-def _size(raw: _Json) -> Tuple[int, int]:
-    sides = (
-        positive(raw.get(f"original_{side}"), f"original_{side}") for side in ("width", "height")
-    )
-    width, height = sides
+def _size(raw: _Json) -> Optional[Tuple[int, int]]:
+    """The picture's size as Label Studio saw it, None in what programs wrote without it."""
     if raw.get("image_rotation", 0) not in (0, None):
         raise Defect("was drawn on a picture that was turned in Label Studio", "turn it back")
+    keys = ("original_width", "original_height")
+    if all(raw.get(key) is None for key in keys):
+        return None
+    width, height = (positive(raw.get(key), key) for key in keys)
     return int(width), int(height)
 
 
@@ -208,16 +208,23 @@ def _region(raw: object, sizes: Set[Tuple[int, int]], place: Place) -> Optional[
     kind = _kind(raw, place)
     if kind is None:
         return None
-    size, value = _size(raw), raw["value"]
-    sizes.add(size)
+    stated, value = _size(raw), raw["value"]
+    assert isinstance(value, dict)
+    sizes |= set() if stated is None else {stated}
     label = place.class_of(_label(raw))
+    turned = number(value.get("rotation") or 0, "rotation") % 360
+    if stated is None and (turned or kind == "brush"):
+        raise Defect("has no original_width and original_height, which it needs", _HINT)
+    size = stated or _PERCENTS
     if kind == "brush":
         mask = whole_mask(label_studio_brush.pixels(value.get("rle"), size), (0, 0), size)
         return None if label is None else Region(place.where, label, mask=mask)
-    if kind == "rectangle" and number(value.get("rotation") or 0, "rotation") % 360:
+    if kind == "rectangle" and turned:
         place.warn("a rotated box was read as its four corners")
     outline = geometry.scaled([_OUTLINES[kind](value, size)], 1 / size[0], 1 / size[1])
-    return None if label is None else Region(place.where, label, outline, fractions=True)
+    if label is None:
+        return None
+    return Region(place.where, label, geometry.snapped(outline), fractions=True)
 
 
 def _label(raw: _Json) -> str:
@@ -263,12 +270,3 @@ def _polygon(value: _Json, size: _Size) -> Outline:
 
 
 _OUTLINES = {"rectangle": _rectangle, "polygon": _polygon, "ellipse": _ellipse}
-
-
-def _local(picture: str, names: OwnNames) -> str:
-    """The picture's path behind a local-files address, and its own name where it was uploaded."""
-    plain = unquote(picture.split(_LOCAL, 1)[1]) if _LOCAL in picture else picture
-    uploaded = _UPLOADED.match(unquote(re.split(r"[\\/]", plain)[-1]))
-    if uploaded and not names.has(plain) and names.has(uploaded.group(1)):
-        return uploaded.group(1)
-    return plain

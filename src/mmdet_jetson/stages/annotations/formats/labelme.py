@@ -55,17 +55,16 @@ def read(
     Shapes of one class with the same group id are one object, as labelme's own converters have it.
 
     Raises:
-        Defect: there are none, or the only one is not labelme's.
+        Defect: there are none, or a file by itself is not labelme's.
     """
-    everywhere = Place(shown, labels, findings, OwnNames(pictures))
-    files = files_below(path, SUFFIX)
-    if len(files) == 1:
-        return [_record(_content(files[0][0]), files[0][1], everywhere)]
+    names, everywhere = OwnNames(pictures), Place(shown, labels, findings)
+    if not path.is_dir():
+        return [_record(_content(path), path.name, names, everywhere)]
     records = []
-    for file, name in files:
+    for file, name in files_below(path, SUFFIX):
         place = replace(everywhere, shown=f"{shown}/{name}")
         with place.checked():
-            records.append(_record(_content(file), name, place))
+            records.append(_record(_content(file), name, names, place))
     return records
 
 
@@ -84,17 +83,17 @@ def _content(path: Path) -> Mapping[str, object]:
     return content
 
 
-def _record(content: _Json, file: str, place: Place) -> Record:
+def _record(content: _Json, file: str, names: OwnNames, place: Place) -> Record:
     stated = content.get("imagePath")
     if stated is not None and not isinstance(stated, str):
         raise Defect("its imagePath is not text", _HINT)
-    name = place.names.beside(stated, file, place.findings, place.shown)
+    name = names.beside(stated, file, place)
     size = _size(content)
     raw_shapes = content["shapes"]
     listed = enumerate(raw_shapes if isinstance(raw_shapes, list) else [])
     numbered = [(f"shape {index + 1}", raw) for index, raw in listed]
     shapes = place.each(numbered, lambda raw, inside: _shape(raw, size, inside))
-    return Record(name, tuple(_grouped(shapes, place)), size, keys=_keys(content))
+    return Record(name, tuple(_grouped(shapes, place)), size, keys=_keys(content), upright=True)
 
 
 def _keys(content: Mapping[str, object]) -> Dict[str, str]:

@@ -5,11 +5,13 @@ What the numbers of a box mean depends on who wrote them, and the writer is told
 - VOC itself ("The VOC2007 Database"): pixels counted from 1, the last one included, so a box from
   1 to the width covers the picture and its edges are xmin - 1 and xmax (as Detectron2 reads it).
 - labelImg and CVAT (through Datumaro) write "Unknown", and edges counted from 0 as they are
-  (labelImg's ``convert_points_to_bnd_box`` makes 0 to 1, CVAT's boxes are x and x + width).
+  (labelImg's ``convert_points_to_bnd_box`` makes 0 to 1, CVAT's boxes are x and x + width); so
+  does labelme's ``labelme2voc``, with decimals.
 - all others as MMDetection's ``XMLDataset`` reads every file: both corners less 1. Roboflow and
   supervision write so: a box of the whole picture goes from 1 to the width + 1.
 
-A file with a coordinate of 0 cannot count from 1, and is read as edges, whoever wrote it.
+A coordinate of 0 cannot count from 1, and one with decimals is no count of pixels: files with
+such ones are read as edges, but for VOC's own, some of which have decimals.
 """
 
 import re
@@ -32,6 +34,7 @@ _EXPORT_HINT = "export the annotations in the format Pascal VOC"
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _ORIGINAL = re.compile(r"VOC\s?20\d\d")
 _EDGES = "Unknown"
+_AN_EDGE = re.compile(r"\s*(0+|\d*\.\d*)\s*")
 _Shift = Tuple[float, float]
 """What is taken off the first and off the last corner."""
 
@@ -44,17 +47,16 @@ def read(
     A difficult object becomes a crowd: MMDetection marks both to be ignored.
 
     Raises:
-        Defect: there are none, or none is Pascal VOC's.
+        Defect: there are none, or a file by itself is not Pascal VOC's.
     """
-    everywhere = Place(shown, labels, findings, OwnNames(pictures))
-    files = files_below(path, SUFFIX)
-    if len(files) == 1:
-        return [_record(_root(files[0][0]), files[0][1], everywhere)]
+    names, everywhere = OwnNames(pictures), Place(shown, labels, findings)
+    if not path.is_dir():
+        return [_record(_root(path), path.name, names, everywhere)]
     records = []
-    for file, name in files:
+    for file, name in files_below(path, SUFFIX):
         place = replace(everywhere, shown=f"{shown}/{name}")
         with place.checked():
-            records.append(_record(_root(file), name, place))
+            records.append(_record(_root(file), name, names, place))
     return records
 
 
@@ -73,9 +75,9 @@ def _root(path: Path) -> Element:
     return root
 
 
-def _record(root: Element, file: str, place: Place) -> Record:
+def _record(root: Element, file: str, names: OwnNames, place: Place) -> Record:
     stated = (root.findtext("filename") or "").strip() or None
-    name = place.names.beside(stated, file, place.findings, place.shown)
+    name = names.beside(stated, file, place)
     shift = _shift(root, place)
     objects = [(f"object {i + 1}", item) for i, item in enumerate(root.findall("object"))]
     regions = place.each(objects, lambda item, inside: _region(item, shift, inside))
@@ -95,10 +97,10 @@ def _shift(root: Element, place: Place) -> _Shift:
     if _ORIGINAL.search(database):
         return 1, 0
     texts = [box.findtext(side) or "" for box in boxes for side in _SIDES]
-    if database == _EDGES or any(re.fullmatch(r"\s*0+(\.0*)?\s*", text) for text in texts):
+    if database == _EDGES or any(map(_AN_EDGE.fullmatch, texts)):
         place.warn(
-            "corners were read as edges counted from 0, as labelImg and CVAT write them "
-            "(MMDetection's XMLDataset would move these boxes by a pixel)"
+            "corners were read as edges counted from 0, as labelImg, CVAT and labelme2voc write "
+            "them (MMDetection's XMLDataset would move these boxes by a pixel)"
         )
         return 0, 0
     return 1, 1

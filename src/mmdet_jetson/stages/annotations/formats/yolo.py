@@ -23,8 +23,6 @@ PER_PICTURE = True
 
 _BOX = 5
 _HINT = "export the labels again in the format YOLO"
-# Six decimals, as most tools write them, put a box at the edge this far past it.
-_ROUNDED = 2e-6
 # Lists of pictures or classes, which lie among the labels.
 _NO_LABELS = {"classes", "obj", "train", "val", "valid", "test", "labels", "predefined_classes"}
 
@@ -46,7 +44,7 @@ def read(
     present = [(name, file) for name, file in listed if file.is_file()]
     if not present:
         raise _nothing_found(path, listed)
-    records = Place(shown, labels, findings, OwnNames(None)).each(
+    records = Place(shown, labels, findings).each(
         [(name, (name, file)) for name, file in listed],
         lambda picture, place: _record(*picture, names, place),
     )
@@ -149,8 +147,8 @@ def _record(name: str, file: Path, classes: Names, place: Place) -> Record:
 
 def _region(row: Sequence[str], classes: Names, place: Place) -> Optional[Region]:
     label = place.class_of(classes.of(row[0]))
-    outline = _outline(row[1:], classes.keypoints, place)
-    return None if label is None else Region(place.where, label, (outline,), fractions=True)
+    outline = geometry.snapped([_outline(row[1:], classes.keypoints, place)])
+    return None if label is None else Region(place.where, label, outline, fractions=True)
 
 
 def _outline(texts: Sequence[str], keypoints: Optional[int], place: Place) -> Outline:
@@ -173,21 +171,13 @@ def _outline(texts: Sequence[str], keypoints: Optional[int], place: Place) -> Ou
             "write coordinates as fractions from 0 to 1, not as pixels",
         )
     if len(values) != 4:
-        return geometry.polygon(
-            [_snapped(x) for x in values[0::2]], [_snapped(y) for y in values[1::2]]
-        )
+        return geometry.polygon(values[0::2], values[1::2])
     return _box(*values)
 
 
 def _box(cx: float, cy: float, width: float, height: float) -> Outline:
     if width < 0 or height < 0:
         raise Defect(f"its box is {width:g} wide and {height:g} high", "draw the object again")
-    left, right = _snapped(cx - width / 2), _snapped(cx + width / 2)
-    top, bottom = _snapped(cy - height / 2), _snapped(cy + height / 2)
+    left, right = cx - width / 2, cx + width / 2
+    top, bottom = cy - height / 2, cy + height / 2
     return ((left, top), (right, top), (right, bottom), (left, bottom))
-
-
-def _snapped(value: float) -> float:
-    if -_ROUNDED < value < 0:
-        return 0.0
-    return 1.0 if 1 < value < 1 + _ROUNDED else value

@@ -32,7 +32,8 @@ def video(path: Path, frames: int = 20, rate: float = 10, codec: str = "MJPG") -
 
 def frames_of(path: Path) -> list[np.ndarray]:
     """Read a video to its end."""
-    capture, read = cv2.VideoCapture(str(path)), []
+    capture = cv2.VideoCapture(str(path))
+    read: list[np.ndarray] = []
     while True:
         there, frame = capture.read()
         if not there:

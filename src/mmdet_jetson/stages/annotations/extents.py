@@ -1,0 +1,71 @@
+"""Where an annotated object lies in its picture, by its shape or by the box beside that."""
+
+from dataclasses import replace
+from typing import List, Tuple
+
+from mmdet_jetson.stages.annotations import geometry
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.masks import mask_extent
+from mmdet_jetson.stages.annotations.pictures import Inspection
+from mmdet_jetson.stages.annotations.records import Extent, Region
+
+_DISAGREE = (
+    "its box differs from its segmentation by more than two pixels and 2 % of its size, so the "
+    "box is used, as MMDetection does"
+)
+_BOX_ALONE = (
+    "its box is used, as its segmentation is broken, has no area or lies outside the picture"
+)
+_SHAPE_ALONE = "its segmentation is used, as its box has no area or lies outside the picture"
+_TOLERANCE = 2.0
+_SHARE = 0.02
+
+
+def extent_of(region: Region, picture: Inspection, place: str, findings: Findings) -> Extent:
+    """Where a region lies; where its shape and the box beside it differ, the box counts.
+
+    Raises:
+        LeftOut: it has no area in the picture.
+        Defect: it lies wholly outside, or its mask is broken.
+    """
+    extent, topics = _chosen(region, picture)
+    for topic in topics:
+        findings.warn(topic, place)
+    return extent
+
+
+def _chosen(region: Region, picture: Inspection) -> Tuple[Extent, List[str]]:
+    """The extent of a region's shape or of its box, and what is to be said of it."""
+    if region.stated is None:
+        return _placed(region, picture)
+    box = replace(region, outlines=(region.stated,), mask=None)
+    try:
+        shape, topics = _placed(region, picture)
+    except Defect:
+        boxed, topics = _placed(box, picture)
+        return boxed, [*topics, _BOX_ALONE]
+    try:
+        boxed, of_box = _placed(box, picture)
+    except Defect:
+        return shape, [*topics, _SHAPE_ALONE]
+    return (shape, topics) if _agree(shape, boxed) else (boxed, [*of_box, _DISAGREE])
+
+
+def _agree(shape: Extent, box: Extent) -> bool:
+    """Whether two extents are the same to two pixels, or to 2 % of the box."""
+    (left, top, width, height), (x, y, across, down) = shape.box, box.box
+    slack = (max(_TOLERANCE, _SHARE * across), max(_TOLERANCE, _SHARE * down))
+    edges = ((left, x, 0), (left + width, x + across, 0), (top, y, 1), (top + height, y + down, 1))
+    return all(abs(one - other) <= slack[way] for one, other, way in edges)
+
+
+def _placed(region: Region, picture: Inspection) -> Tuple[Extent, List[str]]:
+    """The extent of a region's shape, and what had to be done to it."""
+    if region.mask is not None:
+        return mask_extent(region.mask, picture.width, picture.height), []
+    across, down = (picture.width, picture.height) if region.fractions else (1, 1)
+    outlines = geometry.scaled(region.outlines, across, down)
+    placement = geometry.place(outlines, picture.width, picture.height)
+    repaired = ["made valid, as its outline crosses itself"] if placement.repaired else []
+    clipped = ["cut off at the picture's edge, which it reaches past"] if placement.clipped else []
+    return placement.extent, repaired + clipped

@@ -1,0 +1,84 @@
+"""What an MLflow server is told of one training, by a thread; nothing where none is named."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+
+from mmdet_jetson.config.toml import flatten
+from mmdet_jetson.contract.job import Recorded
+from mmdet_jetson.environments.commit import git_commit
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.planning.keys import Ingredients
+from mmdet_jetson.store import Artifact
+from mmdet_jetson.tracking import mlflow_runs
+from mmdet_jetson.tracking.delivery import Delivery
+from mmdet_jetson.tracking.mlflow_runs import MlflowRun
+
+PATIENCE = 20.0
+"""Seconds that the end of a training or of a command waits for a server."""
+UNFIT = re.compile(r"[^\w\-. /]")
+"""What no name of a figure may have."""
+
+
+class Server:
+    """Where a training with a key is recorded, if this machine's owner has named a place.
+
+    ``warn`` is told once what goes wrong; a training goes on whatever that is.
+    """
+
+    def __init__(self, name: str, key: str, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self._delivery: Delivery | None = None
+        if not mlflow_runs.is_wanted():
+            return
+        try:
+            self._run = MlflowRun(name, key)
+        except UserError as error:
+            warn(f"nothing is logged to MLflow: {error}")
+            return
+        self._delivery = Delivery(self._failed)
+
+    def begin(self, now: Ingredients) -> None:
+        """A training starts, or goes on."""
+        told = {name: value for name, value in flatten(now.parameters).items() if value != {}}
+        tags = {f"input.{name}": digest for name, digest in now.inputs.items()}
+        tags |= {"environment": now.environment, "source": now.source, "commit": git_commit()}
+        self._add(lambda: self._run.begin(told, tags))
+
+    def heard(self, recorded: Recorded) -> None:
+        """An epoch has figures."""
+        if recorded.figures:
+            self._add(lambda: self._run.figures(_named(recorded.figures), recorded.epoch))
+
+    def made(self, artifacts: Mapping[str, Artifact]) -> None:
+        """A training has ended, and by step there is now this of it."""
+        tags = {f"artifact.{step}": made.digest for step, made in artifacts.items()}
+        figures = {
+            f"{step}/{name}": value
+            for step, made in artifacts.items()
+            for name, value in made.provenance.metrics.items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+        }
+        self._add(lambda: self._run.tag(tags))
+        self._add(lambda: self._run.figures(_named(figures)))
+
+    def close(self, status: str) -> None:
+        """It has ended so: FINISHED, FAILED or KILLED. What is left to tell is waited for a bit."""
+        self._add(lambda: self._run.end(status))
+        if self._delivery and (left := self._delivery.close(PATIENCE)):
+            self._warn(f"MLflow was not told everything: {left} messages were left at the end")
+
+    def _add(self, job: Callable[[], object]) -> None:
+        if self._delivery:
+            self._delivery.add(job)
+
+    def _failed(self, error: Exception) -> None:
+        reason = next(iter(str(error).splitlines()), "")[:300]
+        self._warn(
+            f"MLflow cannot be told ({type(error).__name__}: {reason}); it is tried again, and the "
+            f"training goes on. {mlflow_runs.ADDRESS} names the server"
+        )
+
+
+def _named(figures: Mapping[str, float]) -> dict[str, float]:
+    return {UNFIT.sub("_", k): float(v) for k, v in figures.items() if math.isfinite(v)}
