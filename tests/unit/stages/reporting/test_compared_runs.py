@@ -63,8 +63,8 @@ def test_figures_thresholds_errors_and_times_stand_beside_each_other(tmp_path: P
         assert f"<td>{figure}</td>" in shown
     titles = re.findall(r"<figcaption>(.*?)</figcaption>", shown)
     assert titles == [
-        "Mean precision over recall", "F1 over the score of each run", "AP50 lost of each run",
-        "Latency of each run",
+        "Training loss", "AP while training", "Mean precision over recall",
+        "F1 over the score of each run", "AP50 lost of each run", "Latency of each run",
     ]  # fmt: skip
     assert '<td class="difference">+0.0500</td>' in shown
     parts = Parts(text)
