@@ -4,10 +4,10 @@
         [--video 1280x720] [--frames 150] [--rounds 5] [--long 10000]
 
 Takes the checkpoint of a finished run (``make demo``), exports it at ``--size`` and builds an
-engine for ONNX Runtime. In turns, each a process of its own: the engine on decoded frames; a plain
-loop that reads, detects, draws and writes; ``infer.py`` with JSON lines; and with an annotated
-video, too. Then one video of ``--long`` frames, with the demo's own engine, whose memory is looked
-at ten times a second.
+engine for ONNX Runtime. In turns, each a process of its own: the engine on frames that are scaled
+already; a detector on decoded frames; a plain loop that reads, detects, draws and writes;
+``infer.py`` with JSON lines; and with an annotated video, too. Then one video of ``--long`` frames,
+with the demo's own engine, whose memory is looked at ten times a second.
 """
 
 import argparse
@@ -30,7 +30,8 @@ from mmdet_jetson.running.run_step import RunContext, run_step
 
 WORKER = Path(__file__).with_name("video_worker.py")
 TARGET = "pc-onnxruntime"
-ALONE, LOOP = "the engine on decoded frames", "a plain loop, with a video"
+ALONE, LOOP = "the engine alone, on a scaled frame", "a plain loop, with a video"
+DECODED = "`detect` on decoded frames"
 RATE = re.compile(r"([\d.]+) a second")
 MB = 1024
 
@@ -96,7 +97,8 @@ def contenders(
     worker = [python, str(WORKER), str(engine), str(video)]
     runner = [python, str(engine / "infer.py"), str(video), "--json"]
     return {
-        ALONE: lambda: float(output([*worker, "alone", out]).stdout),
+        ALONE: lambda: float(output([*worker, "network", out]).stdout),
+        DECODED: lambda: float(output([*worker, "alone", out]).stdout),
         LOOP: lambda: float(output([*worker, "loop", out]).stdout),
         "`infer.py --json`": lambda: rate(runner),
         "`infer.py --json --save out.mp4`": lambda: rate([*runner, "--save", out]),

@@ -32,8 +32,14 @@ def scaled(factor: float) -> Callable[[Picture], Picture]:
     return lambda p: cv2.resize(p, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 
+def decoded(data: np.ndarray) -> Picture:
+    picture: Picture | None = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert picture is not None
+    return picture
+
+
 def compressed(quality: int) -> Callable[[Picture], Picture]:
-    return lambda p: cv2.imdecode(cv2.imencode(".jpg", p, [1, quality])[1], cv2.IMREAD_COLOR)
+    return lambda p: decoded(cv2.imencode(".jpg", p, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
 
 
 def cropped(share: float) -> Callable[[Picture], Picture]:
@@ -79,13 +85,14 @@ def balloons(archive: Path) -> list[Picture]:
     with zipfile.ZipFile(archive) as opened:
         names = sorted(name for name in opened.namelist() if name.endswith(".jpg"))
         read = (np.frombuffer(opened.read(name), np.uint8) for name in names)
-        return [cv2.imdecode(each, cv2.IMREAD_COLOR) for each in read]
+        return [decoded(each) for each in read]
 
 
 def drawn_pictures() -> list[Picture]:
     with tempfile.TemporaryDirectory() as scratch:
         drawn.draw_dataset(Path(scratch, "all"), DRAWN, 1, SIZE, seed=5)
-        return [cv2.imread(str(path)) for path in sorted(Path(scratch, "all/train").glob("*.jpg"))]
+        paths = sorted(Path(scratch, "all/train").glob("*.jpg"))
+        return [decoded(np.frombuffer(path.read_bytes(), np.uint8)) for path in paths]
 
 
 def fixed_camera(count: int, factor: float) -> list[Picture]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mmdet_jetson.planning.training_steps import TRAINED_ON
 from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
 CLASSES = ("mug", "jug")
@@ -32,6 +33,8 @@ class Training:
     classes: Sequence[str] = CLASSES
     epochs: int = 8
     seed: int = 0
+    reads_all: bool = False
+    """Whether it read all that the dataset has, as trainings of earlier releases."""
     config: str = CONFIG
     weights: str = "9" * 64
     commit: str = COMMIT
@@ -71,7 +74,7 @@ class _Maker:
         checkpoint = self.taken() if told.taken else self.put(
             "checkpoint", "train", "train",
             {"best.pth": f"weights {told}", "config.py": told.config, "metrics.json": json.dumps(str(told))},
-            inputs={"dataset": dataset.content, "config": "c", "weights": told.weights},
+            inputs={"dataset": dataset.content_of(None if told.reads_all else TRAINED_ON), "config": "c", "weights": told.weights},
             parameters={"config": "configs/train/tiny.py", "epochs": told.epochs, "seed": told.seed, "overrides": {}},
             metrics={"AP": 0.4, "AP50": 0.7, "epochs": told.epochs},
             facts={"torch": told.torch, "device": "x86_64"},

@@ -69,7 +69,7 @@ class Drawn(Section, frozen=True):
 
 
 class Dataset(Section, frozen=True):
-    """What to learn from: a source in VIA or COCO format, or pictures that we draw."""
+    """What to learn from: a source in one of the annotation formats, or pictures that we draw."""
 
     classes: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)] = ()
     """Empty, with ``[model]`` alone, for those of the checkpoint."""
@@ -339,9 +339,9 @@ def _check_format(dataset: Dataset, path: Path, *, trains: bool) -> None:
     needed: tuple[str, ...]
     needed, senseless = (drawn, files) if dataset.format == DRAWN else (files, drawn)
     check_split(dataset, path)
-    if dataset.split is not None:
-        needed = tuple(field for field in needed if field != "val")
     for field in needed:
+        if field == "val" and dataset.split is not None:
+            continue
         if field == "train" and not trains and dataset.split is None:
             continue  # of use to calibration alone: `check_calibration`
         if getattr(dataset, field) is None:

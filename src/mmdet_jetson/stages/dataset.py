@@ -200,7 +200,11 @@ def _check_filled(records: Mapping[Split, Sequence[Record]], findings: Findings)
                     f"the {split.name} split has no pictures", "add some or correct its path"
                 )
             if not any(record.regions for record in listed):
-                raise Defect(f"the {split.name} split has no annotations", "label some pictures")
+                reasons = [each for each in findings.warnings() if each.startswith("left out")]
+                raise Defect(
+                    ": ".join([f"the {split.name} split has no annotations", *reasons]),
+                    "label some pictures, with shapes that have an area",
+                )
 
 
 def _progress(job: StageJob[DatasetParameters], total: int) -> Callable[[], None]:

@@ -57,7 +57,7 @@ class Trainings:
         if self._store.find(checkpoint.digest):
             self._try(lambda: place(self._store, self._name, checkpoint))
         server = Server(self._name, checkpoint.provenance.key, self._warn)
-        server.made(artifacts)
+        server.made(checkpoint.provenance, artifacts)
         server.close("FINISHED")
 
     def _shown(self) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,12 @@ def test_a_training_made_again_differs_in_nothing(compared: Compared) -> None:
     found = compared(FIRST, later())
     assert found.before.digest != found.after.digest
     assert found.is_empty
+    assert found.data is None
+    assert found.data_alike
+
+
+def test_a_training_of_an_earlier_release_on_the_same_dataset(compared: Compared) -> None:
+    found = compared(replace(FIRST, reads_all=True), later())
     assert found.data is None
     assert found.data_alike
 

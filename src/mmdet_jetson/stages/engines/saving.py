@@ -184,7 +184,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def _folded(path: Path) -> str:
-    return str(path.resolve()).casefold()
+    return os.path.realpath(str(path)).casefold()  # where resolve() fails on a circle of links
 
 
 def _check_place(drawn: Path) -> None:

@@ -148,22 +148,24 @@ def _note(folder: Path, found: Sequence[Path], others: Sequence[Path]) -> Iterat
 
 def _in_folder(folder: Path, left_out: Optional[Path]) -> Tuple[List[Path], List[Path]]:
     """Give pictures and other files at any depth, in natural order, without what is hidden."""
-    apart = os.path.realpath(str(left_out)) if left_out else None
-    seen: Set[str] = set()
+    seen: Set[str] = {os.path.realpath(str(each)) for each in (folder, left_out) if each}
     paths: List[Path] = []
     for at, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
-        seen.add(os.path.realpath(at))
-        inside = [(each, os.path.realpath(f"{at}/{each}")) for each in folders]
-        # A link may lead back to where it is found.
-        folders[:] = [
-            each
-            for each, real in inside
-            if not each.startswith(".") and real not in seen and real != apart
-        ]
+        # A link may lead back to where it is found, and two to one folder.
+        folders[:] = [each for each in sorted(folders) if _is_new(Path(at, each), seen)]
         paths += [Path(at, name) for name in names if not name.startswith(".")]
     paths.sort(key=natural(folder))
     pictures = [path for path in paths if path.suffix.lower() in PICTURES]
     return pictures, [path for path in paths if path.suffix.lower() not in PICTURES]
+
+
+def _is_new(folder: Path, seen: Set[str]) -> bool:
+    """Whether a folder is not hidden and has not been seen, and from now on it has."""
+    real = os.path.realpath(str(folder))
+    if folder.name.startswith(".") or real in seen:
+        return False
+    seen.add(real)
+    return True
 
 
 def natural(folder: Path) -> "Callable[[Path], Tuple[object, ...]]":
@@ -172,7 +174,7 @@ def natural(folder: Path) -> "Callable[[Path], Tuple[object, ...]]":
     def key(path: Path) -> Tuple[object, ...]:
         words = re.split(r"(\d+)", str(path.relative_to(folder)).casefold())
         # Texts and numbers take turns, so the same is compared with the same.
-        return (*(int(word) if word.isdigit() else word for word in words), str(path))
+        return (*(int(word) if index % 2 else word for index, word in enumerate(words)), str(path))
 
     return key
 

@@ -80,7 +80,10 @@ def test_pictures_of_another_shape_than_the_rest() -> None:
 def test_where_no_size_suits_all_none_is_proposed() -> None:
     mixed = [
         example(
-            item(), item("bus"), name=f"{number}.jpg", size=(1080, 1920)[:: 1 - 2 * (number % 2)]
+            item(),
+            item("bus"),
+            name=f"{number}.jpg",
+            size=(1080, 1920) if number % 2 else (1920, 1080),
         )
         for number in range(10)
     ]

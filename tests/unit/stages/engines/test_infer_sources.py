@@ -86,14 +86,22 @@ def test_a_folder_gives_its_pictures_at_any_depth_in_natural_order(tmp_path: Pat
     assert source.notes == (note,)
 
 
+def test_digits_of_all_kinds_can_be_sorted(tmp_path: Path) -> None:
+    for name in ("m².png", "m2.png", "m٣.png", "②.png", "10.png"):
+        png(tmp_path / name)
+    names = [path.name for path in paths_of(tmp_path)]
+    assert names == ["10.png", "m2.png", "m٣.png", "m².png", "②.png"]
+
+
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     elsewhere = png(tmp_path / "elsewhere/1.png").parent
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "linked").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(folder)
+    (folder / "linked again").symlink_to(elsewhere)
 
-    assert [path.name for path in paths_of(folder)] == ["1.png"]
+    assert paths_of(folder) == [folder / "linked/1.png"]
 
 
 def test_the_drawings_of_an_earlier_call_are_no_pictures(tmp_path: Path) -> None:

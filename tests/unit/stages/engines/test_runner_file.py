@@ -62,7 +62,7 @@ def test_it_can_be_imported_without_anything_but_numpy_and_the_backend(tmp_path:
     run(job)
     engine = job.output
     hide = HIDE.format(hidden=("cv2", "onnx", "mmdet_jetson", "pycocotools"), folder=str(engine))
-    use = "import infer, numpy; print(infer.load().network(numpy.zeros((1, 64, 64, 3), 'uint8'), numpy.ones((1, 4), 'float32'))[0].tolist())"
+    use = "import infer, numpy; print(infer.threshold(), infer.load().network(numpy.zeros((1, 64, 64, 3), 'uint8'), numpy.ones((1, 4), 'float32'))[0].tolist())"
     script = tmp_path / "use.py"
     script.write_text(hide + use)
 
@@ -70,7 +70,7 @@ def test_it_can_be_imported_without_anything_but_numpy_and_the_backend(tmp_path:
 
     assert done.returncode == 0, done.stderr
     inputs = np.zeros((1, 64, 64, 3), np.uint8), np.ones((1, 4), np.float32)
-    assert done.stdout.strip() == str(open_engine(engine).network(*inputs)[0].tolist())
+    assert done.stdout.strip() == "0.3 " + str(open_engine(engine).network(*inputs)[0].tolist())
 
 
 def test_a_picture_without_opencv_is_one_sentence(tmp_path: Path, picture: Path) -> None:
@@ -218,4 +218,9 @@ def test_it_holds_one_backend_only_and_nothing_of_the_package(backend: str) -> N
     assert not any("mmdet_jetson." in text for text in sources.values())
     building = [name for name in sources if ".building." in name]
     assert building == ["mmdet_jetson_infer.stages.building.request"]
+    engines = {name.rpartition(".")[2] for name in sources if ".stages.engines." in name}
+    assert engines == {
+        "detecting", "flow", "infer", "opening", "preflight", "saving", "sources", "streams",
+        "telling", "threads", "thresholds", "window",
+    }  # fmt: skip
     assert not any(name.endswith("evaluation") for name in sources)

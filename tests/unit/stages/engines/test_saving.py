@@ -143,6 +143,11 @@ def test_a_drawing_never_takes_the_place_of_a_picture(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_circle_of_links_has_a_name_too(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("a.png")
+    assert drawings([tmp_path / "a.png"], tmp_path) == [tmp_path / "a_detected.jpg"]
+
+
 def test_many_pictures_of_one_name_are_named_at_once(tmp_path: Path) -> None:
     pictures = [tmp_path / str(number) / "frame.png" for number in range(20_000)]
     names = drawings(pictures, tmp_path / "detected")
