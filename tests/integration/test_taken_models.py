@@ -93,7 +93,7 @@ def test_it_is_a_release_like_any_other(taken: Commands) -> None:
     ("setting", "sentence"),
     [
         ('dataset.classes=["ellipse"]', "detects 2 classes, and dataset.classes are others"),
-        ("model.config=mmdet::yolox/yolox_tiny_8xb8-300e_coco.py", "belongs to another model"),
+        ("model.config=mmdet::yolox/yolox_tiny_8xb8-300e_coco.py", "does not fit its config"),
         ("model.config=mmdet::no/such.py", "has no config mmdet::no/such.py"),
     ],
 )

@@ -92,7 +92,7 @@ def table(entries: Sequence[Entry], weights: Mapping[str, str], width: int) -> I
     columns = [
         column("name", lambda each: each.name),
         column("trained", lambda each: _day(each, day)),
-        column("AP", lambda each: decimals(each.ap) + "~"[each.evaluated :], right=True),
+        column("AP", _ap, right=True),
         column("engine", _engine, right=True),
         column("epochs", _epochs, right=True),
         column("seed", lambda each: _or_dash(each.seed), right=True),
@@ -106,7 +106,7 @@ def table(entries: Sequence[Entry], weights: Mapping[str, str], width: int) -> I
         yield " ".join(_cell(each, row, wide) for each, wide in fitted).rstrip()
     if any(each.taken for each in entries):
         yield "taken: trained elsewhere; its date is that of the taking, `from` is its file"
-    if not all(each.evaluated for each in entries):
+    if any("~" in _ap(each) for each in entries):
         yield "~ by the training's own validation: it was not evaluated"
 
 
@@ -132,6 +132,11 @@ def _cell(column: Column, row: int, width: int) -> str:
 def _day(entry: Entry, form: str) -> str:
     made = when(entry.created)
     return f"{made:{form}}" if made else "?"
+
+
+def _ap(entry: Entry) -> str:
+    is_estimate = not entry.evaluated and entry.ap is not None
+    return decimals(entry.ap) + ("~" if is_estimate else "")
 
 
 def _epochs(entry: Entry) -> str:
