@@ -38,17 +38,34 @@ def main() -> None:
         folder = Path(scratch)
         predictions = synthetic(folder, asked.pictures, asked.detections, asked.classes)
         validation = Validation.read(folder)
-        start = time.perf_counter()
         wish = analysis.Wish(0.9, otherwise=0.3)
-        analysis.write_analysis(folder, validation, predictions, LETTERBOX, wish)
-        analysed = time.perf_counter()
-        coco_figures(validation.annotations, predictions)
-        figured = time.perf_counter()
-        size = (folder / ANALYSIS).stat().st_size
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{len(predictions)} detections on {asked.pictures} pictures, {asked.classes} classes")
-    print(f"analysis: {analysed - start:.1f} s, analysis.json {size / 1e6:.2f} MB")
-    print(f"COCO's figures: {figured - analysed:.1f} s; most memory {memory:.0f} MiB")
+        before = most_memory()
+        with Took("analysis"):
+            analysis.write_analysis(folder, validation, predictions, LETTERBOX, wish)
+        print(f"most memory {most_memory():.0f} MiB, of which {before:.0f} before the analysis")
+        print(f"analysis.json: {(folder / ANALYSIS).stat().st_size / 1e6:.2f} MB")
+        with Took("COCO's figures"):
+            coco_figures(validation.annotations, predictions)
+        print(f"most memory {most_memory():.0f} MiB")
+
+
+class Took:
+    """Prints how long something took, by the clock and in seconds of processor."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        self.start, self.busy = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        seconds, busy = time.perf_counter() - self.start, time.process_time() - self.busy
+        print(f"{self.what}: {seconds:.1f} s ({busy:.1f} s of processor)")
+
+
+def most_memory() -> float:
+    """Say in MiB how much memory this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def synthetic(folder: Path, pictures: int, most: int, classes: int) -> "list[Prediction]":

@@ -117,6 +117,7 @@ def _dataset(run: SmallRun, _: Step) -> Files:
     }
     return {
         "summary.json": as_json(summary),
+        "glance.json": as_json({}),
         "train.json": b'{"images": []}',
         "val.json": b'{"images": [], "annotations": []}',
         "train/a.jpg": b"a picture" + run.salt.encode(),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mmdet_jetson.planning.training_steps import TRAINED_ON
 from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
 CLASSES = ("mug", "jug")
@@ -32,6 +33,8 @@ class Training:
     classes: Sequence[str] = CLASSES
     epochs: int = 8
     seed: int = 0
+    reads_all: bool = False
+    """Whether it read all that the dataset has, as trainings of earlier releases."""
     config: str = CONFIG
     weights: str = "9" * 64
     commit: str = COMMIT
@@ -49,6 +52,8 @@ class Training:
     torch: str = "1.11.0"
     pixels: bytes = b""
     name: str = "mugs"
+    taken: bool = False
+    """Whether nothing was trained: the model came as it is."""
 
 
 def make(store: Store, scratch: Path, told: Training = Training()) -> Artifact:
@@ -66,10 +71,10 @@ class _Maker:
         told = self.told
         dataset = self.put("dataset", "dataset", "dataset", self.dataset(), metrics=self.counts())
         val = dataset.content_of(("val", "val.json"))
-        checkpoint = self.put(
+        checkpoint = self.taken() if told.taken else self.put(
             "checkpoint", "train", "train",
             {"best.pth": f"weights {told}", "config.py": told.config, "metrics.json": json.dumps(str(told))},
-            inputs={"dataset": dataset.content, "config": "c", "weights": told.weights},
+            inputs={"dataset": dataset.content_of(None if told.reads_all else TRAINED_ON), "config": "c", "weights": told.weights},
             parameters={"config": "configs/train/tiny.py", "epochs": told.epochs, "seed": told.seed, "overrides": {}},
             metrics={"AP": 0.4, "AP50": 0.7, "epochs": told.epochs},
             facts={"torch": told.torch, "device": "x86_64"},
@@ -88,6 +93,18 @@ class _Maker:
             metrics={"verdict": "pass", "AP50_intervals": intervals},
         )  # fmt: skip
         return checkpoint
+
+    def taken(self) -> Artifact:
+        told = self.told
+        return self.put(
+            "checkpoint", "model", "model",
+            {
+                "best.pth": f"weights {told}", "config.py": told.config, "classes.json": "[]",
+                "metrics.json": json.dumps({"taken": {"file": "m.pth", "config": "its own config"}}),
+            },
+            inputs={"weights": told.weights},
+            parameters={"config": None, "classes": [], "input_size": [640, 640]},
+        )  # fmt: skip
 
     def engine(self, target: str, weights: str, val: str) -> Artifact:
         told = self.told

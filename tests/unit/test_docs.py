@@ -15,6 +15,7 @@ NOT_HERE = {
     "configs/images.lock",
     "configs/sources.lock",
     "configs/mugs.toml",
+    "configs/mugs-taken.toml",
     "docker/ENVIRONMENT.lock",
 }
 

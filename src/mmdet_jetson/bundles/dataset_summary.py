@@ -24,6 +24,8 @@ from mmdet_jetson.store.layers import Damaged, HashingReader, file_digests
 
 PICTURES, LEFT_OUT = "pictures.json", "left_out.json"
 SPLITS = ("train", "val")
+LOOKS = ("glance.json", "page.html")
+"""Entries that show some of the pictures."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -52,7 +54,8 @@ def summarize(store: Store, dataset: Artifact) -> Artifact:
     """
     if is_summary(dataset):
         return dataset
-    kept = [layer.title for layer in dataset.layers if layer.title not in SPLITS]
+    without = (*SPLITS, *LOOKS)
+    kept = [layer.title for layer in dataset.layers if layer.title not in without]
     # Its key would have the summary be found instead of the dataset.
     provenance = msgspec.structs.replace(dataset.provenance, key="")
     with tempfile.TemporaryDirectory() as scratch:
@@ -109,7 +112,7 @@ def _has(artifact: Artifact, title: str) -> bool:
 
 
 def _original(dataset: Artifact) -> Original:
-    left = (layer for layer in dataset.layers if layer.title in SPLITS)
+    left = (layer for layer in dataset.layers if layer.title in (*SPLITS, *LOOKS))
     entries = {layer.title: Entry(layer.content, layer.blob.size) for layer in left}
     return Original(dataset.digest, dataset.content, entries)
 

@@ -12,13 +12,13 @@ from mmdet_jetson.contract.report import DOCUMENTED
 from mmdet_jetson.files import disk_errors
 from mmdet_jetson.planning.stages import EVALUATE_ENGINE
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.store import Artifact, Store, is_cache_tag
 
 
 def place_thresholds(store: Store, engine: Artifact, folder: Path) -> str:
     """Write ``thresholds.json`` into a checked-out engine's folder; say so, or why there is none.
 
-    It is of the newest evaluation in the store that judges this very engine.
+    It is of an evaluation in the store that judges this very engine.
     """
     evaluation = evaluation_of(store, engine)
     if evaluation is None:
@@ -36,7 +36,12 @@ def place_thresholds(store: Store, engine: Artifact, folder: Path) -> str:
 
 
 def evaluation_of(store: Store, engine: Artifact) -> Artifact | None:
-    """Find the newest evaluation of an engine with an analysis; older releases wrote none."""
+    """Find an evaluation of an engine with an analysis; older releases wrote none.
+
+    One that has a name comes first, since a run moves it to what its configuration asks for, be
+    that older; of several it is the newest.
+    """
+    named = {entry.digest for tag, entry in store.tags().items() if not is_cache_tag(tag)}
     judging = [
         each
         for each in store.artifacts()
@@ -45,7 +50,11 @@ def evaluation_of(store: Store, engine: Artifact) -> Artifact | None:
         and each.subject.digest == engine.digest
         and has_analysis(each)
     ]
-    return max(judging, key=lambda each: (each.provenance.created, each.digest), default=None)
+
+    def rank(each: Artifact) -> tuple[bool, str, str]:
+        return each.digest in named, each.provenance.created, each.digest
+
+    return max(judging, key=rank, default=None)
 
 
 def has_analysis(evaluation: Artifact) -> bool:
@@ -88,8 +97,8 @@ def deploy_line(store: Store, evaluation: Artifact, target: str) -> str:
     if point is None:
         return f"threshold of engine {target}: none, no detection is right"
     return (
-        f"threshold of engine {target}: {point.threshold!r}, {analysis.reason}: precision "
-        f"{_figure(point.precision)}, recall {_figure(point.recall)}"
+        f"threshold of engine {target}: {point.threshold!r} (precision {_figure(point.precision)}, "
+        f"recall {_figure(point.recall)}), {analysis.reason}"
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 from mmdet_jetson.config.builder_settings import check_builder
 from mmdet_jetson.config.dataset_split import check_split
 from mmdet_jetson.config.device_facts import check_device_facts
+from mmdet_jetson.config.model import Model, NonEmpty, check_calibration, check_origin
 from mmdet_jetson.config.shared import Shared
 from mmdet_jetson.config.sources import Sources
 from mmdet_jetson.config.targets import PRECISIONS, Target, check_target, inherited
@@ -39,7 +40,6 @@ from mmdet_jetson.contract.parameters.profile import (
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.errors import ConfigError
 
-NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 # What leads out of a source is in no digest: a change of it would go unseen.
 Inside = Annotated[
     str,
@@ -69,7 +69,7 @@ class Drawn(Section, frozen=True):
 
 
 class Dataset(Section, frozen=True):
-    """What to learn from: a source in VIA or COCO format, or pictures that we draw."""
+    """What to learn from: a source in one of the annotation formats, or pictures that we draw."""
 
     classes: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)] = ()
     """Empty, with ``[model]`` alone, for those of the checkpoint."""
@@ -102,19 +102,6 @@ class Train(Section, frozen=True):
     workers: Annotated[int, msgspec.Meta(ge=0)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
     overrides: dict[str, object] = msgspec.field(default_factory=dict)
-
-
-class Model(Section, frozen=True):
-    """A model that is trained already, in place of a training: its checkpoint and its config.
-
-    The checkpoint is a name in ``sources.toml``, a file, or an artifact of the store, which has a
-    config of its own. The config is a path or ``mmdet::...``, one of MMDetection's; without one it
-    is a ``config.py`` beside the file, or what the checkpoint says of itself.
-    """
-
-    checkpoint: NonEmpty
-    config: NonEmpty | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class Export(Section, frozen=True):
@@ -295,7 +282,7 @@ def _check(project: Project, path: Path) -> None:
         )
     _check_targets(project, path)
     check_choice(f"{path}: dataset.format", dataset.format, (*FORMATS, DRAWN))
-    _check_origin(pipeline, path)
+    check_origin(path, pipeline.model, pipeline.train, dataset.classes)
     if pipeline.train:
         check_can_travel(f"{path}: train.overrides", pipeline.train.overrides)
     for precision in pipeline.gates.proof:
@@ -313,37 +300,6 @@ def _check(project: Project, path: Path) -> None:
     _check_format(dataset, path, trains=pipeline.model is None)
 
 
-def _check_calibration(project: Project) -> None:
-    """Refuse an engine in 8 bits where there are no training pictures, which choose its ranges."""
-    dataset = project.pipeline.dataset
-    if dataset.format == DRAWN or dataset.train or not project.pipeline.model:
-        return
-    for name, target in project.used_targets.items():
-        if target.precision == "int8":
-            raise ConfigError(
-                f"{project.path}: dataset.train: needed for {name}, whose 8 bits are calibrated "
-                "with training pictures",
-                "name pictures like those that it was trained with, none of them of the "
-                'validation split: train = { pictures = "...", annotations = "..." }',
-            )
-
-
-def _check_origin(pipeline: Pipeline, path: Path) -> None:
-    """Check that something makes or brings a checkpoint, and what only a training can be without.
-
-    The targets are known to exist.
-    """
-    if pipeline.model is None and pipeline.train is None:
-        raise ConfigError(
-            f"{path}: train: needed, unless there is a [model] that is trained already",
-            'write [train] with config = "configs/train/...", or [model] with checkpoint = "..."',
-        )
-    if pipeline.model is None and not pipeline.dataset.classes:
-        raise ConfigError(
-            f"{path}: dataset.classes: needed for a training", 'write classes = ["..."]'
-        )
-
-
 def _check_targets(project: Project, path: Path) -> None:
     for name in project.pipeline.targets:
         if name in RESERVED:
@@ -358,7 +314,9 @@ def _check_targets(project: Project, path: Path) -> None:
 
 
 def _check_used(project: Project) -> None:
-    _check_calibration(project)
+    dataset = project.pipeline.dataset
+    if project.pipeline.model and not dataset.train and dataset.format != DRAWN:
+        check_calibration(project.path, project.used_targets)
     for name, target in project.used_targets.items():
         place = f"{project.folder / 'targets.toml'}: {name}"
         try:
@@ -378,13 +336,14 @@ def _check_used(project: Project) -> None:
 def _check_format(dataset: Dataset, path: Path, *, trains: bool) -> None:
     """Check that the fields of a dataset are those that its format has."""
     files, drawn = ("source", "train", "val"), ("drawn",)
+    needed: tuple[str, ...]
     needed, senseless = (drawn, files) if dataset.format == DRAWN else (files, drawn)
     check_split(dataset, path)
-    if dataset.split is not None:
-        needed = tuple(field for field in needed if field != "val")
     for field in needed:
+        if field == "val" and dataset.split is not None:
+            continue
         if field == "train" and not trains and dataset.split is None:
-            continue  # of use to calibration alone: `_check_calibration`
+            continue  # of use to calibration alone: `check_calibration`
         if getattr(dataset, field) is None:
             raise ConfigError(f"{path}: dataset.{field}: needed for format {dataset.format!r}")
     for field in senseless:

@@ -14,6 +14,9 @@
 ``MMDET_JETSON_CERTIFICATES`` a bundle that image builds trust, behind a proxy that inspects TLS; it
                               never enters an image (default: what ``SSL_CERT_FILE`` names, else
                               this machine's own)
+``MLFLOW_TRACKING_URI``       an MLflow server, or a store of its own, that trainings are logged to, by
+                              the package mlflow-skinny; ``MLFLOW_EXPERIMENT_NAME`` says as what.
+                              MLflow reads these itself (``tracking/mlflow_runs.py``)
 ``CI``                        ``true`` or ``1``, as CI systems set it: results go to the registry of
                               ``[store]``, as with ``--push``; set it to nothing to keep them here
 ``DOCKER_HOST``               where ``--runtime docker`` runs if ``--docker-host`` names nothing

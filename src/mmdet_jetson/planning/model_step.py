@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmdet_jetson.config.pipeline import Model, Project
+from mmdet_jetson.config.model import Model
+from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.parameters.model import PACKAGE, TakenModelParameters

@@ -56,11 +56,16 @@ def plan(project: Project, inputs: Inputs) -> tuple[Step, ...]:
         later += [export, engine, *evidence]
     check = check_step(project, dataset, origin, later)
     checks = (check, *rehearsals(check, later))
+    after = tuple(step.name for step in checks)
     made = origin.step
-    if made in first:
-        return (*first, *checks, *later, behind.report([dataset, made, *later]))
-    waiting = copy_of(made, after=tuple(step.name for step in checks))
-    return (*first, *checks, waiting, *later, behind.report([dataset, made, *later]))
+    shown = [dataset, made, *later]
+    if made.stage is stages.TRAINING:
+        waiting = copy_of(made, after=after)
+        return (*first, *checks, waiting, *later, behind.report(shown))
+    # What was taken is there before the check; the first to take long is its evaluation.
+    waiting = copy_of(reference, after=after)
+    later[later.index(reference)] = waiting
+    return (*first, *checks, *later, behind.report(shown))
 
 
 def _beginning(project: Project, inputs: Inputs) -> tuple[tuple[Step, ...], Step, Origin]:
@@ -169,10 +174,7 @@ class _Planner:
         ]
 
     def evaluate_checkpoint(self) -> Step:
-        """The figures of the checkpoint; what was taken is checked before, as a training's is."""
-        step = _evaluation_of(self.project, self.checkpoint, self.validation)
-        taken = self.origin.step.stage is stages.MODEL
-        return copy_of(step, after=(stages.CHECK.verb,)) if taken else step
+        return _evaluation_of(self.project, self.checkpoint, self.validation)
 
     def documented(self) -> list[Step]:
         """MMDeploy's graph, which fused ones are compared with: for ONNX Runtime, without a plugin.

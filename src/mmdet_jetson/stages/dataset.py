@@ -66,7 +66,8 @@ def run(job: StageJob[DatasetParameters]) -> Result:
         split: examine(split, listed, findings, advance) for split, listed in records.items()
     }
     if len(examples) == len(SPLITS):  # a model that is trained already needs no training pictures
-        compare(*examples.values(), findings)
+        train, val = examples.values()
+        compare(train, val, findings)
     findings.raise_defects()
     listed = [example for made in examples.values() for example in made]
     pairs = near_duplicates([example.fingerprint for example in listed])
@@ -199,7 +200,11 @@ def _check_filled(records: Mapping[Split, Sequence[Record]], findings: Findings)
                     f"the {split.name} split has no pictures", "add some or correct its path"
                 )
             if not any(record.regions for record in listed):
-                raise Defect(f"the {split.name} split has no annotations", "label some pictures")
+                reasons = [each for each in findings.warnings() if each.startswith("left out")]
+                raise Defect(
+                    ": ".join([f"the {split.name} split has no annotations", *reasons]),
+                    "label some pictures, with shapes that have an area",
+                )
 
 
 def _progress(job: StageJob[DatasetParameters], total: int) -> Callable[[], None]:

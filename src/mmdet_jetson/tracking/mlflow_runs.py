@@ -29,6 +29,7 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
@@ -46,10 +47,14 @@ class MlflowRun:
         self._client: Any = None
         self._id = ""
 
-    def begin(self, parameters: Mapping[str, object], tags: Mapping[str, str]) -> None:
-        """Say that the training runs, with what it is told and made from."""
+    def begin(self) -> None:
+        """Say that the training runs, for the first time or again."""
         self._find()
         self._client.update_run(self._id, "RUNNING")
+
+    def describe(self, parameters: Mapping[str, object], tags: Mapping[str, str]) -> None:
+        """Say what the training is told and made from."""
+        self._find()
         params = [
             self._mlflow.entities.Param(name, str(value)[:LONGEST])
             for name, value in parameters.items()

@@ -3,19 +3,22 @@
 import math
 import re
 from collections.abc import Callable, Mapping
+from textwrap import shorten
 
 from mmdet_jetson.config.toml import flatten
 from mmdet_jetson.contract.job import Recorded
 from mmdet_jetson.environments.commit import git_commit
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.keys import Ingredients
-from mmdet_jetson.store import Artifact
+from mmdet_jetson.store import Artifact, Provenance
 from mmdet_jetson.tracking import mlflow_runs
 from mmdet_jetson.tracking.delivery import Delivery
 from mmdet_jetson.tracking.mlflow_runs import MlflowRun
 
 PATIENCE = 20.0
 """Seconds that the end of a training or of a command waits for a server."""
+LONGEST = 160
+"""How many characters of a library's words are said."""
 UNFIT = re.compile(r"[^\w\-. /]")
 """What no name of a figure may have."""
 
@@ -40,18 +43,20 @@ class Server:
 
     def begin(self, now: Ingredients) -> None:
         """A training starts, or goes on."""
-        told = {name: value for name, value in flatten(now.parameters).items() if value != {}}
-        tags = {f"input.{name}": digest for name, digest in now.inputs.items()}
-        tags |= {"environment": now.environment, "source": now.source, "commit": git_commit()}
-        self._add(lambda: self._run.begin(told, tags))
+        if self._delivery is None:
+            return
+        self._delivery.add(self._run.begin)
+        self._describe(now.parameters, now.inputs)
+        self._tag({"environment": now.environment, "commit": git_commit()})
 
     def heard(self, recorded: Recorded) -> None:
         """An epoch has figures."""
         if recorded.figures:
             self._add(lambda: self._run.figures(_named(recorded.figures), recorded.epoch))
 
-    def made(self, artifacts: Mapping[str, Artifact]) -> None:
+    def made(self, checkpoint: Provenance, artifacts: Mapping[str, Artifact]) -> None:
         """A training has ended, and by step there is now this of it."""
+        self._describe(checkpoint.parameters, checkpoint.inputs)
         tags = {f"artifact.{step}": made.digest for step, made in artifacts.items()}
         figures = {
             f"{step}/{name}": value
@@ -59,21 +64,29 @@ class Server:
             for name, value in made.provenance.metrics.items()
             if isinstance(value, (int, float)) and not isinstance(value, bool)
         }
-        self._add(lambda: self._run.tag(tags))
+        self._tag(tags)
         self._add(lambda: self._run.figures(_named(figures)))
 
     def close(self, status: str) -> None:
         """It has ended so: FINISHED, FAILED or KILLED. What is left to tell is waited for a bit."""
         self._add(lambda: self._run.end(status))
         if self._delivery and (left := self._delivery.close(PATIENCE)):
-            self._warn(f"MLflow was not told everything: {left} messages were left at the end")
+            self._warn(f"MLflow was not told everything ({left} messages were left at the end)")
+
+    def _describe(self, parameters: Mapping[str, object], inputs: Mapping[str, str]) -> None:
+        told = {name: value for name, value in flatten(parameters).items() if value != {}}
+        digests = {f"input.{name}": digest for name, digest in inputs.items()}
+        self._add(lambda: self._run.describe(told, digests))
+
+    def _tag(self, tags: Mapping[str, str]) -> None:
+        self._add(lambda: self._run.tag(tags))
 
     def _add(self, job: Callable[[], object]) -> None:
         if self._delivery:
             self._delivery.add(job)
 
     def _failed(self, error: Exception) -> None:
-        reason = next(iter(str(error).splitlines()), "")[:300]
+        reason = shorten(next(iter(str(error).splitlines()), ""), LONGEST, placeholder=" ...")
         self._warn(
             f"MLflow cannot be told ({type(error).__name__}: {reason}); it is tried again, and the "
             f"training goes on. {mlflow_runs.ADDRESS} names the server"

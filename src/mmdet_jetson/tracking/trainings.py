@@ -22,7 +22,7 @@ class Trainings:
 
     def __init__(self, store: Store, name: str, say: Callable[[str], None]) -> None:
         self._store, self._name, self._say = store, name, say
-        self._has_warned = False
+        self._said = set[str]()
 
     @contextmanager
     def recording(self, step: Step, now: Ingredients) -> Iterator[Callable[[Progress], None]]:
@@ -57,7 +57,7 @@ class Trainings:
         if self._store.find(checkpoint.digest):
             self._try(lambda: place(self._store, self._name, checkpoint))
         server = Server(self._name, checkpoint.provenance.key, self._warn)
-        server.made(artifacts)
+        server.made(checkpoint.provenance, artifacts)
         server.close("FINISHED")
 
     def _shown(self) -> str:
@@ -68,9 +68,11 @@ class Trainings:
         try:
             action()
         except (OSError, ValueError, UserError) as error:
-            self._warn(f"TensorBoard's files are not all there: {error}")
+            self._warn(f"TensorBoard's files are not all there ({error})")
 
     def _warn(self, sentence: str) -> None:
-        if not self._has_warned:
-            self._has_warned = True
+        """Warn of a thing once, however often it goes wrong; a bracket in the sentence says how."""
+        thing = sentence.partition(" (")[0]
+        if thing not in self._said:
+            self._said.add(thing)
             self._say(f"  warning: {sentence}")

@@ -59,9 +59,9 @@ def test_a_usual_config_needs_no_warning(demo: Config) -> None:
     ("backends", "kept", "left_out"),
     [
         (
-            ["LocalVisBackend", "TensorboardVisBackend"],
+            ["LocalVisBackend", "TensorboardVisBackend", "WandbVisBackend"],
             ["LocalVisBackend"],
-            "TensorboardVisBackend",
+            "WandbVisBackend",
         ),
         (
             ["WandbVisBackend", "MLflowVisBackend"],
@@ -78,6 +78,12 @@ def test_figures_stay_on_this_machine(
     (warning,) = adapt(demo, "cpu")
     assert warning.startswith(f"the visualizer goes without {left_out}: ")
     assert [each["type"] for each in demo.visualizer.vis_backends] == kept
+
+
+def test_tensorboards_files_are_written_anyway_so_that_nothing_is_said(demo: Config) -> None:
+    demo.visualizer.vis_backends = [{"type": "TensorboardVisBackend"}]
+    assert adapt(demo, "cpu") == []
+    assert [each["type"] for each in demo.visualizer.vis_backends] == ["LocalVisBackend"]
 
 
 def test_a_pipeline_that_never_flips_is_packed(demo: Config) -> None:

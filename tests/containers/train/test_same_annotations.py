@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 80, 60
 RING = [10, 20, 50, 20, 50, 50, 10, 50]
 
 # What is said of each is in the unit tests; here, that it is what MMDetection makes of the file.
-AS_MMDETECTION = [
+AS_MMDETECTION: list[dict[str, object]] = [
     {},
     {"bbox": [10, 20, 40, 30], "segmentation": [RING]},
     {"bbox": [60, 5, 15, 30], "iscrowd": 1},

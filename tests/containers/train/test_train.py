@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from mmdet.apis import inference_detector
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from torch.serialization import load
 from trainings import (
     CLASSES,
@@ -27,6 +29,7 @@ from trainings import (
     write_split,
 )
 
+from mmdet_jetson.contract.analysis import Analysis
 from mmdet_jetson.contract.job import Result, read_job, write_job
 from mmdet_jetson.contract.parameters.evaluate import (
     DrawingParameters,
@@ -65,7 +68,9 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def test_the_artifact_has_exactly_its_files(trained: Trained) -> None:
     folder = trained.job.output
     names = {path.name for path in folder.iterdir()}
-    assert names == {"best.pth", "last.pth", "config.py", "train.log", "metrics.json"}
+    assert names == {
+        "best.pth", "last.pth", "config.py", "train.log", "metrics.json", "tensorboard",
+    }  # fmt: skip
 
 
 def test_the_last_epoch_is_validated_whatever_the_interval(trained: Trained) -> None:
@@ -80,9 +85,45 @@ def test_the_last_epoch_is_validated_whatever_the_interval(trained: Trained) -> 
 
 
 def test_progress_counts_every_iteration(trained: Trained) -> None:
-    lines = [line for line in progress_of(trained.job) if line.label.startswith("epoch")]
+    told = [line for line in progress_of(trained.job) if not line.recorded]
+    lines = [line for line in told if line.label.startswith("epoch")]
     assert [(line.step, line.total) for line in lines] == [(1, 2), (2, 2)]
     assert {"loss", "lr"} <= lines[0].metrics.keys()
+
+
+def test_what_tensorboard_shows_is_told_as_it_is_written(trained: Trained, tmp_path: Path) -> None:
+    """Losses of every epoch, however short, and validations."""
+    lines = [line.recorded for line in progress_of(trained.job) if line.recorded]
+    assert [each.begins for each in lines] == [True, *[False] * (len(lines) - 1)]
+    for each in filter(lambda line: line.file, lines):
+        with (tmp_path / each.file).open("ab") as stream:
+            assert stream.tell() == each.offset
+            stream.write(b64decode(each.content))
+    (copied,), (kept,) = (list(f.iterdir()) for f in (tmp_path, trained.job.output / "tensorboard"))
+    assert (copied.name, copied.read_bytes()) == (kept.name, kept.read_bytes())
+    shown = scalars(tmp_path)
+    assert shown["loss"] == shown["lr"] == [1, 2]
+    assert shown["coco/bbox_mAP"] == [2]
+
+
+def test_figures_are_told_by_epoch(trained: Trained) -> None:
+    lines = [line.recorded for line in progress_of(trained.job) if line.recorded]
+    told = [(each.epoch, each.figures) for each in lines if each.figures]
+    assert [epoch for epoch, _ in told] == [1, 2, 2]
+    points = metrics_of(trained.job)["curves"]["train"]
+    assert told[0][1]["train/loss"] == pytest.approx(points[0]["loss"])
+    assert all("train/lr" in figures for _, figures in told[:2])
+    assert "coco/bbox_mAP" in told[2][1]
+
+
+def scalars(folder: Path) -> dict[str, list[int]]:
+    """Read event files as TensorBoard does: the steps of every curve."""
+    steps: dict[str, list[int]] = {}
+    for path in sorted(folder.glob("*.tfevents.*")):
+        for event in LegacyEventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                steps.setdefault(value.tag, []).append(event.step)
+    return steps
 
 
 def test_the_config_is_flat_and_goes_with_the_weights(trained: Trained) -> None:
@@ -146,13 +187,17 @@ def test_a_checkpoint_is_evaluated_as_mmdetection_did(trained: Trained, tmp_path
         assert result.metrics[name] == expected
     assert result.warnings == ()
     files = {path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.rglob("out/**/*.*")}
-    assert files == {
+    assert {name for name in files if not name.startswith("worst/")} == {
+        "analysis.json",
         "matches.npz",
         "metrics.json",
         "predictions.json",
         "output_pytorch.jpg",
         "pictures/1.ppm.jpg",
     }
+    analysis = read_record(tmp_path / "out/analysis.json", Analysis)
+    drawn = {name for name in files if name.startswith("worst/")}
+    assert {f"worst/{each.file}" for each in analysis.worst} == drawn
     metrics = read_record(tmp_path / "out/metrics.json", EvaluationMetrics)
     assert (metrics.subject, metrics.evidence) == ("checkpoint", "measured")
     assert metrics.preprocessing["keep_ratio"] is True
@@ -388,7 +433,7 @@ def test_what_spans_processes_or_needs_a_gpu_trains_on_one_cpu(
         "model.backbone.norm_cfg.type": norm,
         "optim_wrapper.type": "AmpOptimWrapper",
         "+optim_wrapper.loss_scale": "dynamic",
-        "visualizer.vis_backends": [{"type": "TensorboardVisBackend"}],
+        "visualizer.vis_backends": [{"type": "WandbVisBackend"}],
     }
     result = train.run(train_job(tmp_path, dataset, replace(PARAMETERS, overrides=overrides)))
     assert [warning.split()[3] for warning in result.warnings[:2]] == ["asks", "without"]

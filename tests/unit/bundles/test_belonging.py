@@ -54,6 +54,13 @@ def test_a_training_on_other_pictures(run: SmallRun) -> None:
     assert "demo.train was made from another set of pictures than demo.dataset" in sentences(run)
 
 
+def test_a_training_of_an_earlier_release_read_all_that_the_dataset_has(run: SmallRun) -> None:
+    read = run.made["train"].provenance.inputs
+    run.make("train", inputs={**read, "dataset": run.made["dataset"].content})
+
+    assert not [each for each in sentences(run) if each.startswith("demo.train was made from")]
+
+
 def test_an_engine_of_another_onnx(run: SmallRun) -> None:
     run.make(f"engine-{PC}", inputs={"onnx": OTHER})
 

@@ -1,8 +1,10 @@
 """Each kind of change between two trainings is seen, and no other one is told of."""
 
+import dataclasses
 import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,12 @@ def test_a_training_made_again_differs_in_nothing(compared: Compared) -> None:
     found = compared(FIRST, later())
     assert found.before.digest != found.after.digest
     assert found.is_empty
+    assert found.data is None
+    assert found.data_alike
+
+
+def test_a_training_of_an_earlier_release_on_the_same_dataset(compared: Compared) -> None:
+    found = compared(replace(FIRST, reads_all=True), later())
     assert found.data is None
     assert found.data_alike
 
@@ -394,3 +402,50 @@ def test_a_training_is_shown_whole_by_its_digest(store: Store, tmp_path: Path) -
     assert len(shown(store, first.digest[7:19]).parts) == 8
     assert len(shown(store, "mugs").parts) == 8
     assert len(shown(store, "mugs.train").parts) == 1
+
+
+TAKEN = dataclasses.replace(FIRST, taken=True, created="2026-05-02T10:00:00+00:00")
+
+
+def test_a_model_that_was_taken_has_all_that_was_made_of_it(store: Store, tmp_path: Path) -> None:
+    checkpoint = make(store, tmp_path, TAKEN)
+    digest = checkpoint.digest[7:19]
+    for found in (side(store, "mugs"), side(store, "mugs.model"), shown(store, digest)):
+        assert found.checkpoint == checkpoint
+        kinds = {part.kind for part in found.parts}
+        assert {"dataset", "onnx", "engine", "evaluation", "profile", "report"} <= kinds
+
+
+def test_the_newest_of_a_run_that_was_trained_and_taken_is_what_was_evaluated(
+    store: Store, tmp_path: Path
+) -> None:
+    trained = make(store, tmp_path, FIRST)
+    taken = make(store, tmp_path, TAKEN)
+    assert side(store, "mugs").checkpoint == taken
+    assert contents_of(store, "mugs").checkpoint == taken
+    assert side(store, "mugs~1").checkpoint == trained
+    make(store, tmp_path, dataclasses.replace(later(), created="2026-05-03T10:00:00+00:00"))
+    again = side(store, "mugs").checkpoint
+    assert again
+    assert again.provenance.stage == "train"
+
+
+def test_what_only_a_training_has_is_no_difference_to_a_model_that_was_taken(
+    compared: Compared,
+) -> None:
+    found = compared(FIRST, TAKEN)
+    assert found.after.kind == "model"
+    assert found.before.kind == "training"
+    assert found.config.fields == ()
+    assert [each for each in found.parameters if "train" in each.steps] == []
+    assert found.data_alike
+
+
+def test_how_a_model_that_was_taken_detects_is_compared(compared: Compared) -> None:
+    other = "model = dict(type='YOLOX', neck=dict(channels=96))\n"
+    found = compared(FIRST, dataclasses.replace(TAKEN, config=other))
+    assert [each.name for each in found.config.fields] == ["model.type"]
+    more = compared(
+        dataclasses.replace(TAKEN, name="jugs"), dataclasses.replace(TAKEN, weights="8" * 64)
+    )
+    assert [each.what for each in more.inputs] == ["the checkpoint as it came"]

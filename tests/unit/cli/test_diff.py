@@ -243,6 +243,26 @@ def test_runs_tells_what_was_not_evaluated(store: Store, tmp_path: Path, invoke:
     assert "~ by the training's own validation: it was not evaluated" in said
 
 
+def test_runs_lists_what_was_taken_too(store: Store, tmp_path: Path, invoke: Commands) -> None:
+    make(store, tmp_path)
+    make(store, tmp_path, dataclasses.replace(later(), taken=True, name="ours"))
+    said = invoke("runs")[1]
+    taken = next(line for line in said.splitlines() if line.startswith("ours")).split()
+    assert taken[5] == "taken"
+    assert "99999999" in taken  # its file
+    assert "taken: trained elsewhere" in said
+    assert [each["taken"] for each in json.loads(invoke("runs", "--json")[1])] == [True, False]
+
+
+def test_a_model_that_was_taken_is_told_of_as_such(
+    store: Store, tmp_path: Path, invoke: Commands
+) -> None:
+    make(store, tmp_path)
+    make(store, tmp_path, dataclasses.replace(later(), taken=True, name="ours"))
+    assert "trained elsewhere, taken from m.pth: its own config" in invoke("show", "ours.model")[1]
+    assert "taken 2026" in invoke("diff", "mugs", "ours")[1]
+
+
 def test_runs_as_json(store: Store, tmp_path: Path, invoke: Commands) -> None:
     first = make(store, tmp_path)
     (found,) = json.loads(invoke("runs", "--json")[1])

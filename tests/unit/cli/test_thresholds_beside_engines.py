@@ -120,6 +120,17 @@ def test_the_newest_evaluation_counts(store: Store, tmp_path: Path) -> None:
     assert found.digest == newest.digest
 
 
+def test_one_that_a_run_has_named_comes_before_a_newer_one(store: Store, tmp_path: Path) -> None:
+    """As after `--set evaluate.precision=0.9`, and a run without it, which finds its old result."""
+    named = evaluated(store, tmp_path, created="2026-02-01T00:00:00Z")
+    store.tag(named, "mugs.evaluate-pc")
+    newer = evaluated(store, tmp_path, created="2026-03-01T00:00:00Z")
+    store.tag(newer, "cache.123")
+    found = evaluation_of(store, engine_of(store))
+    assert found is not None
+    assert found.digest == named.digest
+
+
 def test_an_evaluation_of_before_and_one_of_another_engine_do_not(
     store: Store, tmp_path: Path, commands: Commands
 ) -> None:
@@ -167,8 +178,8 @@ def test_only_engines_have_one(store: Store, tmp_path: Path, commands: Commands)
     [
         (
             POINT,
-            "threshold of engine pc: 0.4125, the best F1 over 80 validation pictures: precision "
-            "0.750, recall 0.500\n",
+            "threshold of engine pc: 0.4125 (precision 0.750, recall 0.500), the best F1 over 80 "
+            "validation pictures\n",
         ),
         (None, "threshold of engine pc: none, no detection is right\n"),
     ],

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -121,6 +122,11 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ("train.device=gpu", "train.device: 'gpu' is unknown; did you mean 'cpu'?"),
         ("dataset.source=", "dataset.source: must not be empty"),
         ('dataset.classes=[""]', "dataset.classes[0]: must not be empty"),
+        ("dataset.split=0.2", "dataset.split: there is a dataset.val, so nothing is to be split"),
+        ("dataset.split=1", "dataset.split: "),
+        ("dataset.split=0", "dataset.split: "),
+        ("dataset.split_seed=1", "dataset.split_seed: has no meaning without dataset.split"),
+        ("dataset.group=none", "dataset.group: has no meaning without dataset.split"),
         ("dataset.drawn={train=1,val=1}", "dataset.drawn: has no meaning for format 'via'"),
         ("train.epochs", "--set train.epochs: not an assignment"),
         ("=3", "--set =3: not an assignment"),
@@ -229,3 +235,50 @@ def test_a_pipe_is_no_configuration(config: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name}: cannot be read: it is a pipe") as caught:
         load_project(config)
     assert caught.value.hint
+
+
+def one_folder(config: Path, *more: str) -> Path:
+    """The shipped configuration with one split only, and lines added to ``[dataset]``."""
+    lines = config.read_text().splitlines()
+    at = next(index for index, line in enumerate(lines) if line.startswith("val = "))
+    config.write_text("\n".join([*lines[:at], *more, *lines[at + 1 :]]))
+    return config
+
+
+def test_one_folder_is_split(config: Path) -> None:
+    dataset = load_project(one_folder(config, "split = 0.2")).pipeline.dataset
+    assert (dataset.split, dataset.val, dataset.split_seed, dataset.group) == (
+        0.2,
+        None,
+        None,
+        None,
+    )
+
+
+def test_without_a_split_there_has_to_be_a_val(config: Path) -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.val: needed for format 'via'"):
+        load_project(one_folder(config))
+
+
+@pytest.mark.parametrize("group", ["names", "none", "video_id", "^(.*)_[0-9]+"])
+def test_what_groups_can_be(config: Path, group: str) -> None:
+    path = one_folder(config, "split = 0.2", "split_seed = 7", f"group = '{group}'")
+    assert load_project(path).pipeline.dataset.group == group
+
+
+@pytest.mark.parametrize(
+    ("group", "says"),
+    [
+        ("(", "dataset.group: it is no regular expression: missing"),
+        ("frame-.*", "dataset.group: the regular expression has 0 groups, not one"),
+        ("(a)(b)", "dataset.group: the regular expression has 2 groups, not one"),
+    ],
+)
+def test_what_no_group_can_be(config: Path, group: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        load_project(one_folder(config, "split = 0.2", f"group = '{group}'"))
+
+
+def test_drawn_pictures_are_not_split(config: Path) -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.split: has no meaning for format 'drawn'"):
+        load_project(config.with_name("demo.toml"), ["dataset.split=0.2"])

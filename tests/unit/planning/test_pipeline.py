@@ -107,6 +107,10 @@ def test_a_check_comes_before_a_training_and_is_no_part_of_it(settings: Settings
         if isinstance(each, StepOutput) and step is not rehearsal
     }
     assert not read & {check.name, rehearsal.name}
+    # What is there of a dataset to be looked at only never starts a training again.
+    assert train.inputs["dataset"] == StepOutput(
+        "dataset", ("train", "train.json", "val", "val.json")
+    )
     assert [step.name for step in needed_for(steps, [dataset])] == ["dataset"]
     assert [step.name for step in needed_for(steps, [train])] == [*BEFORE, "train"]
 

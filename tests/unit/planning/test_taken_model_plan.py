@@ -33,8 +33,8 @@ val = { pictures = "val", annotations = "val.json" }
 """
 COCO = "mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
 STEPS = [
-    "model", "dataset", "check", "evaluate-checkpoint", "export-documented", "evaluate-documented",
-    "export-pc-onnxruntime", "engine-pc-onnxruntime", "evaluate-pc-onnxruntime",
+    "model", "dataset", "check", "check-pc-onnxruntime", "evaluate-checkpoint",
+    "export-documented", "evaluate-documented", "export-pc-onnxruntime", "engine-pc-onnxruntime", "evaluate-pc-onnxruntime",
     "prove-pc-onnxruntime", "profile-pc-onnxruntime", "report",
 ]  # fmt: skip
 
@@ -103,9 +103,9 @@ def test_the_check_is_of_the_checkpoint_and_comes_before_what_takes_long(
     weights = StepOutput("model", ("best.pth", "config.py"))
     assert steps["check"].inputs["checkpoint"] == weights
     assert steps["evaluate-checkpoint"].inputs["checkpoint"] == weights
-    assert steps["evaluate-checkpoint"].after == ("check",)
+    assert steps["evaluate-checkpoint"].after == ("check", "check-pc-onnxruntime")
     goals = [steps["evaluate-checkpoint"]]
-    assert [each.name for each in needed_for(list(steps.values()), goals)] == STEPS[:4]
+    assert [each.name for each in needed_for(list(steps.values()), goals)] == STEPS[:5]
 
 
 def test_it_is_measured_on_the_device_that_model_names(root: Path, settings: Settings) -> None:

@@ -171,6 +171,21 @@ def test_age_at_its_limit(run: ProvenRun) -> None:
     assert said("age", case(first.contents, max_evidence_days=None)) == {}
 
 
+def test_what_a_model_from_elsewhere_was_trained_with_is_not_known(run: ProvenRun) -> None:
+    """It does not say of which dataset it is, and that is no contradiction."""
+    contents = run.bundle()
+    part = next(each for each in contents.parts if each.kind == "checkpoint")
+    artifact = contents.parts[part]
+    made = msgspec.structs.replace(
+        artifact.provenance, stage="model", step="model", inputs={"weights": "0" * 64}
+    )
+    taken = replace(contents, parts={**contents.parts, part: replace(artifact, provenance=made)})
+    found = said("separation", case(taken))[""]
+    assert found.outcome == INCONCLUSIVE
+    assert "The model was trained elsewhere" in found.sentence
+    assert outcome("belonging", "", case(taken)) == PASS
+
+
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_picture_without_a_digest_may_be_in_both(
     run: ProvenRun, split: str, monkeypatch: pytest.MonkeyPatch

@@ -110,7 +110,7 @@ def labelme(*shapes: Json, **more: object) -> Json:
 # --- Label Studio ---
 
 
-def result(kind: str = "rectanglelabels", name: str = "balloon", **value: object) -> Json:
+def result(kind: str = "rectanglelabels", name: str = "balloon", /, **value: object) -> Json:
     """A result; the value is the usual box's where none is given."""
     box = {"x": 10, "y": 20, "width": 25, "height": 80 / 3, "rotation": 0}
     return {
@@ -189,7 +189,9 @@ def datumaro_shape(kind: str = "bbox", **more: object) -> Json:
 
 
 def datumaro(*shapes: object, path: str = "a.png") -> Json:
-    labels = [{"name": name, "parent": "", "attributes": []} for name in ("balloon", "kite")]
+    labels: list[Json] = [
+        {"name": name, "parent": "", "attributes": []} for name in ("balloon", "kite")
+    ]
     return {
         "info": {}, "categories": {"label": {"labels": labels, "attributes": []}},
         "items": [

@@ -34,12 +34,12 @@ def places(node: object) -> Iterator[Place]:
 
 def _get(place: Place) -> object:
     node, key = place
-    return node[key]  # type: ignore[index,call-overload]
+    return node[key]  # type: ignore[index]
 
 
 def _set(place: Place, value: object) -> None:
     node, key = place
-    node[key] = value  # type: ignore[index,call-overload]
+    node[key] = value  # type: ignore[index]
 
 
 def _drop(place: Place, others: list[Place], random: Random) -> None:

@@ -27,8 +27,8 @@ _CROWD = (
     "CVAT marks single objects so that are painted with its brush"
 )
 _NO_CROWDS = (
-    "set iscrowd to 0 for those that are single objects: CVAT exports what is painted with its "
-    "brush as crowds"
+    "set iscrowd to 0 for those that are single objects, as what CVAT's brush has painted: "
+    "jq '.annotations[].iscrowd = 0' OLD.json > NEW.json"
 )
 _BY_END = "found by the end of its path alone"
 _REWRITTEN = "written as a plain PNG, as other programs may see something else in such a file"

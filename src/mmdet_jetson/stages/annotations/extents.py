@@ -44,19 +44,24 @@ def _chosen(region: Region, picture: Inspection) -> Tuple[Extent, List[str]]:
     except Defect:
         boxed, topics = _placed(box, picture)
         return boxed, [*topics, _BOX_ALONE]
+    if _agree(shape, box, picture):
+        return shape, topics
     try:
-        boxed, of_box = _placed(box, picture)
+        boxed, topics_of_box = _placed(box, picture)
     except Defect:
         return shape, [*topics, _SHAPE_ALONE]
-    return (shape, topics) if _agree(shape, boxed) else (boxed, [*of_box, _DISAGREE])
+    return boxed, [*topics_of_box, _DISAGREE]
 
 
-def _agree(shape: Extent, box: Extent) -> bool:
-    """Whether two extents are the same to two pixels, or to 2 % of the box."""
-    (left, top, width, height), (x, y, across, down) = shape.box, box.box
-    slack = (max(_TOLERANCE, _SHARE * across), max(_TOLERANCE, _SHARE * down))
-    edges = ((left, x, 0), (left + width, x + across, 0), (top, y, 1), (top + height, y + down, 1))
-    return all(abs(one - other) <= slack[way] for one, other, way in edges)
+def _agree(shape: Extent, box: Region, picture: Inspection) -> bool:
+    """Whether a box is that of a shape to two pixels or to 2 % of it, inside the picture."""
+    scale = (picture.width, picture.height) if box.fractions else (1, 1)
+    left, top, right, bottom = geometry.bounds(geometry.scaled(box.outlines, *scale))
+    inside = (max(left, 0), max(top, 0), min(right, picture.width), min(bottom, picture.height))
+    x, y, width, height = shape.box
+    slack = [max(_TOLERANCE, _SHARE * side) for side in (right - left, bottom - top)] * 2
+    edges = zip(inside, (x, y, x + width, y + height), slack)
+    return all(abs(one - other) <= most for one, other, most in edges)
 
 
 def _placed(region: Region, picture: Inspection) -> Tuple[Extent, List[str]]:

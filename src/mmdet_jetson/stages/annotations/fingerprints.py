@@ -88,4 +88,5 @@ def bit_signs(hashes: List[int]) -> np.ndarray:
     packed = np.array(hashes, dtype=np.uint64)
     shifts = np.arange(BITS, dtype=np.uint64)
     bits = (packed[:, None] >> shifts[None, :]) & np.uint64(1)
-    return bits.astype(np.float32) * 2 - 1
+    signs: np.ndarray = bits.astype(np.float32) * 2 - 1
+    return signs

@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -149,15 +149,26 @@ def _centres(examples: Sequence[Example]) -> Tuple[Tuple[int, ...], ...]:
 def _duplicates(looked: Looked) -> Duplicates:
     across = [pair for pair in looked.pairs if not _in_one(pair, looked)]
     within = [pair for pair in looked.pairs if _in_one(pair, looked)]
-    shown = tuple(_twins(pair, looked) for pair in [*across, *within][:_PAIRS])
-    return Duplicates(len(across), len(within), tuple(each for each in shown if each))
+    shown = tuple(_twins(pair, looked) for pair in _different([*across, *within]))
+    return Duplicates(len(across), len(within), shown)
+
+
+def _different(pairs: Sequence[Pair]) -> List[Pair]:
+    """A few pairs that show each picture once: not six frames of one video."""
+    chosen: List[Pair] = []
+    seen: Set[int] = set()
+    for pair in pairs:
+        if len(chosen) < _PAIRS and not seen & {pair.first, pair.second}:
+            chosen.append(pair)
+            seen |= {pair.first, pair.second}
+    return chosen
 
 
 def _in_one(pair: Pair, looked: Looked) -> bool:
     return looked.splits[pair.first] == looked.splits[pair.second]
 
 
-def _twins(pair: Pair, looked: Looked) -> Optional[Twins]:
+def _twins(pair: Pair, looked: Looked) -> Twins:
     first, second = (_twin(index, looked) for index in (pair.first, pair.second))
     return Twins(first, second, pair.distance)
 

@@ -234,7 +234,7 @@ class Union:
 
 
 def _tell(groups: Sequence[Group], findings: Findings) -> None:
-    for group in groups:
+    for group in sorted(groups, key=lambda each: -len(each.members)):
         if len(group.members) > 1:
             what = f"{group.key} ({len(group.members)} pictures, {group.why})"
             findings.warn("kept together in one split", what)

@@ -15,7 +15,7 @@ from mmdet_jetson.stages.annotations.fingerprints import BITS, SIDE, Fingerprint
 
 HASH_DISTANCE = 16
 """Bits of 64 in which the hashes of a candidate differ at most."""
-CELL_DIFFERENCE = 32
+CELL_DIFFERENCE = 40
 """How far a part may be from those beside it in the other picture, in 1/32 standard deviations."""
 MOST_CANDIDATES = 20
 """Candidates a picture on average: where there are more, fewer bits may differ."""
@@ -23,6 +23,7 @@ _UNIT = 32
 _ALIGNED = 2  # 1/32 standard deviations that four fifths of the cells differ by at most
 _FLATTEST = 3  # standard deviation of luminance below which noise would be blown up
 _BLOCK = 1024
+_ROWS = 256  # of distances at once: of 100,000 pictures they take 100 MB
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ def _candidates(
 
 
 def _within(signs: np.ndarray, limit: int) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    for start in range(0, len(signs), _BLOCK):
-        rows = signs[start : start + _BLOCK]
+    for start in range(0, len(signs), _ROWS):
+        rows = signs[start : start + _ROWS]
         # Small whole numbers: exact in float32, whatever adds them up and in which order.
         distances = (BITS - rows @ signs[start:].T) / 2
         row, column = np.nonzero(np.triu(distances <= limit, 1))
@@ -93,7 +94,8 @@ def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     A cell is compared with what lies between the least and the most of the nine cells around it.
     The outermost cells are not compared: a slight crop takes them away.
     """
-    return np.maximum(_beyond(one, other), _beyond(other, one))
+    worst: np.ndarray = np.maximum(_beyond(one, other), _beyond(other, one))
+    return worst
 
 
 def has_other_object(one: np.ndarray, other: np.ndarray) -> np.ndarray:

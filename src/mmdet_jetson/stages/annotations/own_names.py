@@ -9,6 +9,8 @@ from mmdet_jetson.stages.annotations.findings import Defect
 from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 from mmdet_jetson.stages.annotations.place import Place
 
+# macOS puts a second file beside each on disks of other systems.
+_OF_MACOS = "._"
 _SEPARATOR = re.compile(r"[\\/]")
 
 
@@ -24,8 +26,7 @@ def files_below(path: Path, suffix: str) -> List[Tuple[Path, str]]:
     walked = os.walk(path, followlinks=True)
     found = sorted(Path(at, name) for at, _, names in walked for name in names)
     kept = [file for file in found if file.suffix.lower() == suffix and file.is_file()]
-    # macOS puts a second file beside each on disks of other systems.
-    kept = [file for file in kept if not file.name.startswith("._")]
+    kept = [file for file in kept if not file.name.startswith(_OF_MACOS)]
     if not kept:
         raise Defect(f"is a folder without {suffix} files", "name the folder that has them")
     return [(file, file.relative_to(path).as_posix()) for file in kept]
@@ -35,7 +36,8 @@ class OwnNames:
     """The pictures of a folder by their names without suffix."""
 
     def __init__(self, pictures: Optional[Path]) -> None:
-        names = PictureFolder(pictures).unlisted(()) if pictures and pictures.is_dir() else []
+        below = PictureFolder(pictures).unlisted(()) if pictures and pictures.is_dir() else []
+        names = [name for name in below if not PurePosixPath(name).name.startswith(_OF_MACOS)]
         self.names = names
         self._whole: Dict[str, List[str]] = {}
         self._last: Dict[str, List[str]] = {}

@@ -114,27 +114,32 @@ def class_of(text: str, labels: Labels, findings: Findings, where: str) -> Optio
     Raises:
         Defect: there is no such class; the sentence names the nearest one and the settings.
     """
+    if text not in labels.rename and text in labels.classes:
+        return text
     meant = labels.rename.get(text, labels.rename.get(text.strip(), text.strip()))
     if meant in labels.classes:
-        if meant != text and text not in labels.rename and text.strip() not in labels.rename:
+        if text not in labels.rename and text.strip() not in labels.rename:
             findings.warn(f"the class {_quoted(text)} was read as {_quoted(meant)}", where)
         return meant
-    if labels.others == IGNORE:
+    # One that is a class but for upper and lower case is hardly meant to be left out.
+    if labels.others == IGNORE and meant.lower() not in map(str.lower, labels.classes):
         findings.tally("left out, as their classes are none of the dataset's", meant, where)
         return None
-    raise Defect(f"unknown class {_quoted(meant)}", _hint(meant, labels.classes))
+    raise Defect(f"unknown class {_quoted(meant)}", _hint(meant, labels))
 
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def _hint(name: str, classes: Sequence[str]) -> str:
-    by_lowercase = {known.lower(): known for known in classes}
+def _hint(name: str, labels: Labels) -> str:
+    by_lowercase = {known.lower(): known for known in labels.classes}
     near = difflib.get_close_matches(name.lower(), by_lowercase, n=1, cutoff=0.5)
     if near:
         meant = by_lowercase[near[0]]
         first = f'the nearest class is "{meant}"; rename = {{ "{name}" = "{meant}" }} reads it so'
     else:
-        first = f"the classes are: {', '.join(classes)}; correct it or add it to them"
+        first = f"the classes are: {', '.join(labels.classes)}; correct it or add it to them"
+    if labels.others == IGNORE:
+        return first
     return f'{first}, and others = "{IGNORE}" in [dataset] leaves out what is none of the classes'

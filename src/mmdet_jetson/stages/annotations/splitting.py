@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Counter as Counts
-from typing import Dict, FrozenSet, List, Mapping, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmdet_jetson.stages.annotations.findings import Findings
 from mmdet_jetson.stages.annotations.grouping import Group
@@ -125,20 +125,30 @@ class _Dealer:
 
     def deal(self) -> None:
         """Deal out the rarest class first, and pictures without objects with the others."""
-        remaining = {each.index: each for each in self._shares}
-        while remaining:
-            label = _rarest(list(remaining.values()))
-            line = [each for each in remaining.values() if each.shows[label]]
+        left = Counter(self._totals)
+        having = self._having()
+        dealt: Set[int] = set()
+        while (label := _rarest(left)) is not None:
+            line = [each for each in having[label] if each.index not in dealt]
             for share in sorted(line, key=lambda each: each.rank):
                 if self._is_wanted(share, label):
                     self._take(share)
-                del remaining[share.index]
-            self._see_to_both(label)
+                dealt.add(share.index)
+                left.subtract(share.shows)
+            self._see_to_both(label, having[label])
         self._improve()
         if not self.validation:
             self._take(min(self._shares, key=_smallest))
         if len(self.validation) == len(self._shares):
             self._give_back(min(self._shares, key=_smallest))
+
+    def _having(self) -> Dict[str, List[_Share]]:
+        """The groups that show each class."""
+        found: Dict[str, List[_Share]] = {}
+        for share in self._shares:
+            for label in share.shows:
+                found.setdefault(label, []).append(share)
+        return found
 
     def _improve(self) -> None:
         """Move single groups over where that brings classes and pictures nearer to their shares.
@@ -188,9 +198,8 @@ class _Dealer:
         for label, count in share.shows.items():
             self._demand[label] -= sign * self._unit * count
 
-    def _see_to_both(self, label: str) -> None:
+    def _see_to_both(self, label: str, having: Sequence[_Share]) -> None:
         """Let both splits have the class, where there are two groups and they are not too large."""
-        having = [each for each in self._shares if each.shows[label]]
         inside = [each for each in having if each.index in self.validation]
         if label == _NOTHING or len(having) < 2:
             return
@@ -207,13 +216,10 @@ def _nearer(demand: int, given: int) -> int:
     return abs(demand) - abs(demand - given)
 
 
-def _rarest(shares: Sequence[_Share]) -> str:
+def _rarest(left: Mapping[str, int]) -> Optional[str]:
     """The class that fewest pictures show; of several the first by name, and no class at last."""
-    counts: Dict[str, int] = {}
-    for share in shares:
-        for label, count in share.shows.items():
-            counts[label] = counts.get(label, 0) + count
-    return min(counts, key=lambda label: (label == _NOTHING, counts[label], label))
+    there = [(label == _NOTHING, count, label) for label, count in left.items() if count]
+    return min(there)[2] if there else None
 
 
 def _smallest(share: _Share) -> Tuple[int, bytes]:

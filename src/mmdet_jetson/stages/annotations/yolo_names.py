@@ -11,7 +11,8 @@ from mmdet_jetson.stages.annotations.records import Labels
 
 SUFFIXES = (".yaml", ".yml")
 _LISTS = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt", "predefined_classes.txt")
-_LARGEST = 2**20
+_LARGEST = 2**17
+_MOST_BRACKETS = 200
 _HINT = "it is YAML with the key names: a list, or numbers and names"
 
 
@@ -94,14 +95,17 @@ def _top(path: Path) -> Dict[str, yaml.Node]:
         data = path.read_bytes()
         if len(data) > _LARGEST:
             raise Defect(f"is too large for a data.yaml ({len(data)} bytes)", _HINT)
-        node = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+        text = data.decode("utf-8-sig")
+        # The parser takes minutes for what is nested thousands of times.
+        deep = text.count("[") + text.count("{") > _MOST_BRACKETS
+        node = None if deep else yaml.compose(text, Loader=yaml.SafeLoader)
     except OSError as error:
         raise Defect(f"cannot be read ({error.strerror})", "make it readable") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Defect(f"is not YAML ({' '.join(str(error).split())[:100]})", _HINT) from error
     except RecursionError as error:
         raise Defect("is nested too deeply", _HINT) from error
-    return _mapping(node, "is not a data.yaml")
+    return _mapping(node, "is nested too deeply" if deep else "is not a data.yaml")
 
 
 def _mapping(node: Optional[yaml.Node], what: str) -> Dict[str, yaml.Node]:

@@ -28,6 +28,7 @@ TALLEST = 840
 MOST_BYTES = 2_000_000
 """Of all drawings together; the worst of each kind come first."""
 QUALITY = 82
+THIN, THICK = 1, 2
 
 Count = Callable[[PictureResult], int]
 KINDS: Mapping[str, Count] = {
@@ -110,6 +111,7 @@ def draw_outcomes(
     factors = np.array([size[0] / width, size[1] / height] * 2)
     labels = _draw_objects(pen, overlaps, outcomes, place, factors)
     labels += _draw_detections(pen, overlaps, outcomes, place, factors)
+    pen.thickness = THIN
     # Labels come last: a box drawn over a label would make it illegible.
     for text, box, colour in labels:
         pen.label(text, box, colour)
@@ -127,6 +129,7 @@ def _draw_objects(
     for index in np.flatnonzero((objects.picture == place) & (outcomes.object >= 0)).tolist():
         state = int(outcomes.object[index])
         box = (_corners(objects.box[index]) * factors).tolist()
+        pen.thickness = THICK if state == MISSED else THIN
         pen.dashed_box(box, colours[state])
         if state == MISSED:
             labels.append((f"missed {overlaps.classes[objects.label[index]]}", box, YELLOW))
@@ -137,6 +140,7 @@ def _draw_detections(
     pen: Pen, overlaps: Overlaps, outcomes: Outcomes, place: int, factors: np.ndarray
 ) -> List[_Label]:
     detections, labels = overlaps.detections, []
+    pen.thickness = THICK
     colours = {RIGHT: GREEN, WRONG_CLASS: ORANGE, FALSE_ALARM: RED}
     shown = np.flatnonzero((detections.picture == place) & (outcomes.detection >= 0))
     for index in shown[::-1].tolist():  # the best score last, on top

@@ -11,6 +11,7 @@ from mmdet_jetson.stages.reporting.inline_svg import INK, SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.container import BarContainer
 
 SPLIT_NAMES = {"train": "training", "val": "validation"}
 MOST_CLASSES = 30
@@ -82,7 +83,8 @@ def _by_class(glance: Glance) -> Optional[Markup]:
         thick = 0.84 / len(columns)
         for at, (split, counts) in enumerate(columns.items()):
             places = [row - 0.42 + thick * (at + 0.5) for row in range(len(shown))]
-            axes.barh(places, counts, thick * 0.9, label=SPLIT_NAMES.get(split, split), **_look(at))
+            bars = axes.barh(places, counts, thick * 0.9, label=SPLIT_NAMES.get(split, split))
+            _dress(bars, at)
         axes.set_yticks(range(len(shown)), [_plain(name) for name in shown])
         axes.invert_yaxis()
         axes.set(xlabel="objects", ylabel="class")
@@ -107,7 +109,8 @@ def _columns(
         for at, (split, shares) in enumerate(columns.items()):
             places = [i - 0.42 + thick * (at + 0.5) for i in range(len(bins))]
             heights = [shares[each] for each in bins]
-            axes.bar(places, heights, thick * 0.9, label=SPLIT_NAMES.get(split, split), **_look(at))
+            bars = axes.bar(places, heights, thick * 0.9, label=SPLIT_NAMES.get(split, split))
+            _dress(bars, at)
         axes.set_xticks(range(len(bins)), [names[each] for each in bins], fontsize=9)
         for tick in axes.get_xticklabels():
             tick.set(rotation=40, ha="right", rotation_mode="anchor")
@@ -169,9 +172,10 @@ def _steps(centres: Sequence[Sequence[int]], most: int) -> Dict[int, List[Tuple[
     return found
 
 
-def _look(at: int) -> Dict[str, object]:
-    # Told apart on a grey print, too.
-    return {"color": SERIES[at], "hatch": _HATCHES[at % 2], "linewidth": 0}
+def _dress(bars: "BarContainer", at: int) -> None:
+    """Bars of the series at that place, which are told apart on a grey print, too."""
+    for bar in bars:
+        bar.set(facecolor=SERIES[at], hatch=_HATCHES[at % len(_HATCHES)], linewidth=0)
 
 
 def _finish(axes: "Axes", columns: Columns) -> None:

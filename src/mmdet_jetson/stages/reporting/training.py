@@ -7,7 +7,8 @@ from typing import List, Mapping, Optional, TypedDict
 
 from markupsafe import Markup
 
-from mmdet_jetson.stages.reporting.charts import Chart, draw_chart
+from mmdet_jetson.stages.reporting.chart_kinds import Chart
+from mmdet_jetson.stages.reporting.charts import draw_chart
 
 CURVES = {
     "train": (

@@ -23,6 +23,7 @@ from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.stages.job import StageJob
 from mmdet_jetson.stages.training.adaptation import LOCAL, TENSORBOARD
 
+LOGGER = "LoggerHook"
 SECONDS = 10.0
 """How old the copy may be while a training runs."""
 LARGEST = 1 << 20
@@ -38,6 +39,18 @@ def write_event_files(config: Config, folder: Path) -> None:
         ours.name = TENSORBOARD
     visualizer.vis_backends = [*backends, ours]
     config.visualizer = visualizer
+    _log_short_epochs(config)
+
+
+def _log_short_epochs(config: Config) -> None:
+    """Let losses be logged at an epoch's end as well, unless the config says otherwise.
+
+    Else MMEngine 0.7.1 logs none of an epoch that is shorter than the logger's interval.
+    """
+    hooks = config.get("default_hooks") or ConfigDict()
+    logger = hooks.get("logger", ConfigDict(type=LOGGER))
+    if isinstance(logger, dict) and logger.get("type", LOGGER) == LOGGER:
+        config.default_hooks = ConfigDict({**hooks, "logger": {"ignore_last": False, **logger}})
 
 
 class Recorder(Hook):  # type: ignore[misc]  # mmengine has no types

@@ -110,7 +110,7 @@ def test_rotation_that_is_nonsense_is_refused(degrees: object) -> None:
 def test_turned_box_with_its_polygon_is_that_polygon() -> None:
     turned = [45, 5, 60, 20, 45, 35, 30, 20]
     region, _ = shape(bbox=BOX, segmentation=[turned], attributes={"rotation": 30})
-    assert region.outlines == (((45, 5), (60, 20), (45, 35), (30, 20)),)
+    assert list(region.outlines) == [((45, 5), (60, 20), (45, 35), (30, 20))]
     assert region.stated is None
     again, warnings = shape(bbox=BOX, segmentation=[CORNERS], attributes={"rotation": 30})
     assert again.outlines == (geometry.turned(RECTANGLE, (30, 35), 30),)

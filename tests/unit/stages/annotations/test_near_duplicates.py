@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -8,10 +9,17 @@ from mmdet_jetson.stages.annotations import near_duplicates
 from mmdet_jetson.stages.annotations.drawn import draw_dataset
 from mmdet_jetson.stages.annotations.fingerprints import Fingerprint, bit_signs, fingerprint
 
-COPIES = {
+
+def decoded(data: np.ndarray) -> np.ndarray:
+    picture: np.ndarray | None = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert picture is not None
+    return picture
+
+
+COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "half as large": lambda p: cv2.resize(p, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
     "stretched": lambda p: cv2.resize(p, (480, 480)),
-    "compressed": lambda p: cv2.imdecode(cv2.imencode(".jpg", p, [1, 20])[1], 1),
+    "compressed": lambda p: decoded(cv2.imencode(".jpg", p, [1, 20])[1]),
     "darker": lambda p: (p * 0.7).astype(np.uint8),
     "cropped": lambda p: p[6:-6, 8:-8],
     "as it is": lambda p: p,
@@ -22,7 +30,8 @@ COPIES = {
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
     folder = tmp_path_factory.mktemp("drawn")
     draw_dataset(folder, 20, 1, (640, 480), 3)
-    return [cv2.imread(str(path)) for path in sorted((folder / "train").glob("*.jpg"))]
+    paths = sorted((folder / "train").glob("*.jpg"))
+    return [decoded(np.frombuffer(path.read_bytes(), np.uint8)) for path in paths]
 
 
 def seen(pictures: list[np.ndarray]) -> list[Fingerprint]:
@@ -103,7 +112,8 @@ def test_few_pictures_have_no_pairs() -> None:
 
 
 def test_pairs_are_in_the_order_of_indices_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near_duplicates, "_BLOCK", 3)
+    for name in ("_BLOCK", "_ROWS"):
+        monkeypatch.setattr(near_duplicates, name, 3)
     pairs = near_duplicates.near_duplicates([Fingerprint(0, bytes(1024))] * 8)
     assert [(each.first, each.second) for each in pairs] == [
         (one, other) for one in range(8) for other in range(one + 1, 8)

@@ -26,8 +26,9 @@ def test_files_are_listed_below_a_folder_without_those_of_macos(tmp_path: Path) 
 
 
 def test_a_stem_in_several_folders_is_the_one_of_the_same_folder(tmp_path: Path) -> None:
-    pictures(tmp_path, ["x/a.png", "y/a.png", "b.png"])
+    pictures(tmp_path, ["x/a.png", "y/a.png", "b.png", "._b.png"])
     names = OwnNames(tmp_path / "images")
+    assert names.names == ["b.png", "x/a.png", "y/a.png"]
     assert names.of("y/a") == "y/a.png"
     assert names.of("a") is None
     assert names.of("z/b") == "b.png"

@@ -168,3 +168,18 @@ def test_picture_of_absurd_size_is_a_defect(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(Defect, match="the picture cannot be read"):
         inspect(saved(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid", "it is a Git LFS pointer"),
+        (b"../elsewhere/p1.jpg", "it is the text of a symbolic link to ../elsewhere/p1.jpg"),
+        (b"just text", "not a known picture format"),
+    ],
+)
+def test_what_stands_in_for_a_picture_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "p1.jpg").write_bytes(content)
+    with pytest.raises(Defect) as caught:
+        inspect(tmp_path / "p1.jpg")
+    assert reason in caught.value.what

@@ -47,9 +47,7 @@ def test_a_class_in_no_split_and_one_in_one_split_only() -> None:
 def test_shares_of_a_class_that_differ_strongly() -> None:
     train = [example(*[item()] * 90, *[item("bus")] * 10)]
     (warning,) = remarks(train, [example(*[item()] * 5, *[item("bus")] * 25)])
-    assert warning.startswith(
-        "a class has very different shares of the objects of the splits: car"
-    )
+    assert warning.startswith("a class has very different shares of the objects of the splits: car")
     assert warning.endswith("; bus (10 of 100 in train, 25 of 30 in val)")
     assert remarks(train, [example(*[item()] * 27, *[item("bus")] * 3)]) == []
     assert remarks(train, [example(item(), item("bus"))]) == []
@@ -82,7 +80,10 @@ def test_pictures_of_another_shape_than_the_rest() -> None:
 def test_where_no_size_suits_all_none_is_proposed() -> None:
     mixed = [
         example(
-            item(), item("bus"), name=f"{number}.jpg", size=(1080, 1920)[:: 1 - 2 * (number % 2)]
+            item(),
+            item("bus"),
+            name=f"{number}.jpg",
+            size=(1080, 1920) if number % 2 else (1920, 1080),
         )
         for number in range(10)
     ]

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -18,7 +19,8 @@ SEEDS = 200
 def drawn(seed: int, count: int = 60) -> tuple[list[Group], list[frozenset[str]]]:
     """Groups of one to eight pictures, whose classes are of very different frequency."""
     random = Random(seed)
-    groups, shown = [], []
+    groups: list[Group] = []
+    shown: list[frozenset[str]] = []
     for number in range(count):
         size = random.choice((1, 1, 2, 3, 8))
         members = tuple(range(len(shown), len(shown) + size))
@@ -52,7 +54,8 @@ def test_groups_never_part_and_shares_are_reached_over_many_seeds() -> None:
 
 
 def test_classes_are_stratified_far_better_than_by_chance() -> None:
-    ours, chance = [], []
+    ours: list[float] = []
+    chance: list[float] = []
     for seed in range(50):
         groups, shown = drawn(seed, 150)
         totals = Counter(label for each in shown for label in each)
@@ -148,7 +151,7 @@ def test_another_process_with_other_hashes_gives_the_same_split() -> None:
     here = [sorted(choose_validation(*drawn(seed), 0.2, seed)) for seed in range(20)]
     for hashes in ("1", "77"):
         ran = subprocess.run(
-            [sys.executable, "-c", CODE, os.path.dirname(__file__)],
+            [sys.executable, "-c", CODE, str(Path(__file__).parent)],
             env={**os.environ, "PYTHONHASHSEED": hashes},
             capture_output=True,
             text=True,

@@ -53,7 +53,7 @@ def test_the_threshold_is_that_beside_the_engine(threshold: float | None, tmp_pa
 def test_a_broken_threshold_is_refused(tmp_path: Path) -> None:
     engine = tensorrt_engine(tmp_path / "engine")
     (engine / THRESHOLDS).write_text("{")
-    with pytest.raises(StageError, match="thresholds.json"):
+    with pytest.raises(StageError, match=r"thresholds\.json"):
         deepstream.write(describe_engine(engine), tmp_path)
 
 

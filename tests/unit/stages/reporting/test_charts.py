@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from xml.etree import ElementTree
 
-from mmdet_jetson.stages.reporting.charts import Chart, draw_chart
+from mmdet_jetson.stages.reporting.chart_kinds import Chart
+from mmdet_jetson.stages.reporting.charts import draw_chart
 
 AP = Chart("AP", "epoch", ["AP", "AP50"], x_label="epoch", markers=True, unit_range=True)
 RECORDS = [{"epoch": e, "AP": e / 30, "AP50": e / 20} for e in (5, 10, 15)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from made_analyses import made_analysis
-from pages import Parts, page_of, section, subject
+from made_pages import Parts, page_of, section, subject
 
 from mmdet_jetson.contract.job import ArtifactSummary
 from mmdet_jetson.contract.parameters.report import ComparedRun, compared_input

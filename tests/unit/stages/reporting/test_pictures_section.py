@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from made_analyses import made_analysis
-from pages import Parts, analysed, page_of, section, subject
+from made_pages import Parts, analysed, page_of, section, subject
 
 from mmdet_jetson.contract.analysis import PictureResult, WorstPicture
 from mmdet_jetson.stages.reporting.album import Album

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from made_analyses import made_analysis, without_threshold
-from pages import analysed, page_of, section, subject
+from made_pages import analysed, page_of, section, subject
 
 from mmdet_jetson.contract.analysis import SizeBand
 from mmdet_jetson.stages.reporting.charts import MOST_SERIES

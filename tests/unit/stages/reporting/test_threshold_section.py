@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from made_analyses import made_analysis, without_threshold
-from pages import analysed, page_of, section, subject
+from made_pages import analysed, page_of, section, subject
 
-from mmdet_jetson.contract.analysis import OperatingPoint
+from mmdet_jetson.contract.analysis import Analysis, OperatingPoint, ScoreCurve
 from mmdet_jetson.stages.reporting.page_text import exact
 from mmdet_jetson.stages.reporting.threshold_section import (
     MOST_CLASS_CHARTS,
@@ -17,10 +17,16 @@ from mmdet_jetson.stages.reporting.threshold_section import (
 POINT = OperatingPoint(0.6125, 0.912, 0.88, 0.896)
 
 
-def shown(tmp_path: Path, analysis, name: str = "checkpoint") -> str:  # type: ignore[no-untyped-def]
+def shown(tmp_path: Path, analysis: Analysis, name: str = "checkpoint") -> str:
     checkpoint = subject(None if name != "checkpoint" else analysis, tmp_path / "checkpoint")
     engines = [] if name == "checkpoint" else [subject(analysis, tmp_path / name, name)]
     return section(page_of(checkpoint, *engines), "threshold")
+
+
+def best_f1(curve: ScoreCurve) -> float:
+    assert curve.best_f1
+    assert curve.best_f1.f1 is not None
+    return curve.best_f1.f1
 
 
 def test_the_sentence_has_the_threshold_and_what_it_does(tmp_path: Path) -> None:
@@ -71,10 +77,8 @@ def test_every_class_is_in_the_table_and_the_hardest_have_a_chart(tmp_path: Path
     kept = analysed(made_analysis(40, names))
     found = threshold_section(kept, [kept])
     assert [each.name for each in found.classes] == list(names)
-    drawn = [each.curve.best_f1.f1 for each in found.charts if each.curve.best_f1]
-    rest = [
-        each.curve.best_f1.f1 for each in found.classes if not each.chart and each.curve.best_f1
-    ]
+    drawn = [best_f1(each.curve) for each in found.charts]
+    rest = [best_f1(each.curve) for each in found.classes if not each.chart]
     assert len(drawn) == MOST_CLASS_CHARTS
     assert drawn == sorted(drawn)
     assert max(drawn) <= min(rest)

@@ -25,6 +25,7 @@ _NO_CLASS = (
 )
 _NO_ID = "an annotation has no id of its own (nothing here needs it; MMDetection does)"
 _NAME_TWICE = "the category has the name of another one, and both are read as one class"
+_ROUNDING = 1e-3
 _KNOWN_KEYS = ("id", "file_name", "width", "height")
 
 
@@ -202,5 +203,8 @@ def _size(image: Item) -> Optional[Tuple[int, int]]:
             return None
         if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
             value = int(value)
-        sides.append(int(number(value, side)))
+        pixels = number(value, side)
+        sides.append(round(pixels))
+        if pixels < -1 or abs(pixels - sides[-1]) > _ROUNDING:
+            raise Defect(f"its {side} is {pixels:g}", "correct it or remove it")
     return (sides[0], sides[1]) if min(sides) > 0 else None

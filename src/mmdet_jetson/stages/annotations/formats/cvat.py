@@ -142,7 +142,7 @@ def _warn_of_gaps(track: Element, step: int, place: Place) -> None:
 
 def _region(item: Element, label: Optional[str], size: _Size, place: Place) -> Optional[Region]:
     if item.tag in _NO_AREA:
-        place.warn(f"a {item.tag} was left out, as it has no area")
+        place.warn(f"left out, as its type {item.tag} has no area")
         return None
     if item.tag not in _WITH_AREA:
         raise Defect(f"<{item.tag[:40]}> is none of CVAT's shapes", _HINT)

@@ -121,7 +121,7 @@ def _shape(raw: object, classes: Sequence[object], place: Place) -> Optional[_Sh
         raise Defect("the annotation is not an object of JSON", _HINT)
     kind = raw.get("type")
     if kind in _NO_AREA:
-        place.warn(f"a {kind} was left out, as it has no area")
+        place.warn(f"left out, as its type {kind} has no area")
         return None
     if kind not in _WITH_AREA:
         raise Defect(f'the type "{str(kind)[:40]}" is not known', f"use {', '.join(_WITH_AREA)}")
@@ -193,8 +193,9 @@ def _grouped(shapes: Sequence[_Shape], picture: Place) -> List[Region]:
         first = members[0]
         with picture.inside(first.where).checked():
             if len(members) > 1 and any(member.outline is None for member in members):
+                others = ", ".join(member.where for member in members[1:])
                 raise Defect(
-                    f"its group joins {len(members)} shapes, of which one is a mask",
+                    f"its group joins it with {others}, and one of these is a mask",
                     "export the object as polygons, or as one mask",
                 )
             outlines = tuple(m.outline for m in members if m.outline is not None)

@@ -26,6 +26,8 @@ _NO_AREA = (
 )  # fmt: skip
 _PICTURE = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif)(\?.*)?$", re.IGNORECASE)
 
+# Columns of JSON-MIN that are Label Studio's own.
+_OF_TASK = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"}
 _PERCENTS = (100, 100)
 
 _Json = Mapping[str, object]
@@ -82,7 +84,7 @@ def _record(raw: _Json, seen: Dict[str, str], file: Place, place: Place) -> Opti
     small = "annotations" not in raw and "completions" not in raw
     data = raw if small else raw.get("data")
     picture = _picture_of(data) if isinstance(data, dict) else None
-    if picture is None:
+    if not isinstance(data, dict) or picture is None:
         raise Defect("names no one picture", 'label pictures, with one key such as "image"')
     first = seen.setdefault(picture, place.where)
     if first != place.where:
@@ -91,7 +93,9 @@ def _record(raw: _Json, seen: Dict[str, str], file: Place, place: Place) -> Opti
             "keep one annotation of each picture, and export again",
         )
     results = list(_small(raw)) if small else _results(raw, picture, place)
-    return None if results is None else _annotated(picture, results, file)
+    if results is None:
+        return None
+    return _annotated(picture, results, _keys(data, picture), file)
 
 
 def _results(raw: _Json, picture: str, place: Place) -> Optional[List[object]]:
@@ -140,13 +144,21 @@ def _small(raw: _Json) -> Iterator[_Json]:
                 yield {"type": "choices"}
 
 
-def _annotated(picture: str, results: Sequence[object], file: Place) -> Record:
+def _keys(data: _Json, picture: str) -> Dict[str, str]:
+    """What else a task says of its picture, in the columns that it was imported with."""
+    plain = {key: str(value) for key, value in data.items() if isinstance(value, (str, int))}
+    return {key: text for key, text in plain.items() if text != picture and key not in _OF_TASK}
+
+
+def _annotated(
+    picture: str, results: Sequence[object], keys: Mapping[str, str], file: Place
+) -> Record:
     sizes: Set[Tuple[int, int]] = set()
     numbered = [(f"result {i + 1}", raw) for i, raw in enumerate(_joined(results))]
     regions = file.inside(picture).each(numbered, lambda raw, place: _region(raw, sizes, place))
     if len(sizes) > 1:
         raise Defect(f"{picture} has results for pictures of several sizes", "label it again")
-    return Record(picture, tuple(regions), next(iter(sizes), None), upright=True)
+    return Record(picture, tuple(regions), next(iter(sizes), None), keys=keys, upright=True)
 
 
 def _joined(results: Sequence[object]) -> List[object]:
@@ -178,7 +190,7 @@ def _kind(raw: _Json, place: Place) -> Optional[str]:
     named = raw.get("type")
     shown = named if isinstance(named, str) and named else "result without a type"
     if shown.startswith(_NO_AREA):
-        place.warn(f"a {shown} was left out, as it has no area")
+        place.warn(f"left out, as its type {shown} has no area")
         return None
     value = raw.get("value")
     if not isinstance(value, dict):
@@ -199,6 +211,8 @@ def _size(raw: _Json) -> Optional[Tuple[int, int]]:
     if all(raw.get(key) is None for key in keys):
         return None
     width, height = (positive(raw.get(key), key) for key in keys)
+    if not (width.is_integer() and height.is_integer()):
+        raise Defect(f"its picture has {width:g} × {height:g} pixels", _HINT)
     return int(width), int(height)
 
 

@@ -119,7 +119,7 @@ def _shape(raw: object, size: Optional[Tuple[int, int]], place: Place) -> Option
     # Before shapes had types, all were polygons.
     kind = raw.get("shape_type") or "polygon"
     if kind in _NO_AREA:
-        place.warn(f"a {kind} was left out, as it has no area")
+        place.warn(f"left out, as its type {kind} has no area")
         return None
     named = place.class_of(label)
     points = _points(raw.get("points"))
@@ -235,8 +235,9 @@ def _region(members: Sequence[_Shape]) -> Region:
     if first.mask is None and len(outlines) == len(members):
         return Region(first.where, first.label, outlines)
     if len(members) > 1:
+        others = ", ".join(shape.where for shape in members[1:])
         raise Defect(
-            f"its group_id {first.group} joins {len(members)} shapes of which one is a mask",
+            f"its group_id joins it with {others}, and one of these is a mask",
             "draw the object as one mask, or as polygons",
         )
     return Region(first.where, first.label, mask=first.mask)

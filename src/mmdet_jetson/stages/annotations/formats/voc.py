@@ -1,23 +1,24 @@
 """Read Pascal VOC annotations: a folder of XML files, one a picture, or one such file.
 
+Of VOC's own layout, ``annotations`` may be a list such as ImageSets/Main/train.txt.
+
 What the numbers of a box mean depends on who wrote them, and the writer is told by ``database``:
 
 - VOC itself ("The VOC2007 Database"): pixels counted from 1, the last one included, so a box from
   1 to the width covers the picture and its edges are xmin - 1 and xmax (as Detectron2 reads it).
 - labelImg and CVAT (through Datumaro) write "Unknown", and edges counted from 0 as they are
-  (labelImg's ``convert_points_to_bnd_box`` makes 0 to 1, CVAT's boxes are x and x + width); so
-  does labelme's ``labelme2voc``, with decimals.
+  (labelImg's ``convert_points_to_bnd_box`` makes 0 to 1, CVAT's boxes are x and x + width).
 - all others as MMDetection's ``XMLDataset`` reads every file: both corners less 1. Roboflow and
   supervision write so: a box of the whole picture goes from 1 to the width + 1.
 
-A coordinate of 0 cannot count from 1, and one with decimals is no count of pixels: files with
-such ones are read as edges, but for VOC's own, some of which have decimals.
+Files that name no database have edges where one of them has a coordinate of 0, which cannot count
+from 1, or with decimals, as of labelme's ``labelme2voc``.
 """
 
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 from xml.etree.ElementTree import Element
 
 from mmdet_jetson.stages.annotations import geometry, safe_xml
@@ -30,6 +31,8 @@ from mmdet_jetson.stages.annotations.safe_xml import numeral
 SUFFIX = ".xml"
 PER_PICTURE = True
 
+_LIST = ".txt"
+_SETS = "ImageSets"
 _EXPORT_HINT = "export the annotations in the format Pascal VOC"
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _ORIGINAL = re.compile(r"VOC\s?20\d\d")
@@ -50,13 +53,19 @@ def read(
         Defect: there are none, or a file by itself is not Pascal VOC's.
     """
     names, everywhere = OwnNames(pictures), Place(shown, labels, findings)
-    if not path.is_dir():
-        return [_record(_root(path), path.name, names, everywhere)]
-    records = []
-    for file, name in files_below(path, SUFFIX):
+    if path.is_file() and path.suffix.lower() != _LIST:
+        root = _root(path)
+        return [_record(root, path.name, names, _has_edges([root]), everywhere)]
+    roots: List[Tuple[Element, str, Place]] = []
+    for file, name in _listed(path) if path.is_file() else files_below(path, SUFFIX):
         place = replace(everywhere, shown=f"{shown}/{name}")
         with place.checked():
-            records.append(_record(_root(file), name, names, place))
+            roots.append((_root(file), name, place))
+    edges = _has_edges([root for root, _, _ in roots])
+    records = []
+    for root, name, place in roots:
+        with place.checked():
+            records.append(_record(root, name, names, edges, place))
     return records
 
 
@@ -68,6 +77,25 @@ def recognises(path: Path) -> bool:
         return False
 
 
+def _listed(path: Path) -> List[Tuple[Path, str]]:
+    """The files that a list in ImageSets names, which lie in Annotations beside that."""
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Defect("cannot be read as a list of names", "save it as UTF-8") from error
+    above = [folder.parent for folder in path.parents if folder.name == _SETS]
+    names = [line.split()[0] for line in lines if line.strip()]
+    if not above or not names:
+        raise Defect(
+            "is no list of Pascal VOC, which has a name a line and lies in ImageSets",
+            "name the folder of XML files",
+        )
+    outside = [name for name in names if name.startswith("/") or ".." in name.split("/")]
+    if outside:
+        raise Defect(f'its name "{outside[0]}" points out of the dataset', "remove it")
+    return [(above[0] / "Annotations" / f"{name}{SUFFIX}", f"{name}{SUFFIX}") for name in names]
+
+
 def _root(path: Path) -> Element:
     root = safe_xml.load(path)
     if root.tag != "annotation":
@@ -75,10 +103,10 @@ def _root(path: Path) -> Element:
     return root
 
 
-def _record(root: Element, file: str, names: OwnNames, place: Place) -> Record:
+def _record(root: Element, file: str, names: OwnNames, edges: bool, place: Place) -> Record:
     stated = (root.findtext("filename") or "").strip() or None
     name = names.beside(stated, file, place)
-    shift = _shift(root, place)
+    shift = _shift(root, edges, place)
     objects = [(f"object {i + 1}", item) for i, item in enumerate(root.findall("object"))]
     regions = place.each(objects, lambda item, inside: _region(item, shift, inside))
     return Record(name, tuple(regions), _size(root), keys=_keys(root))
@@ -88,22 +116,31 @@ def _keys(root: Element) -> Dict[str, str]:
     return {key: text for key in ("folder",) if (text := (root.findtext(key) or "").strip())}
 
 
-def _shift(root: Element, place: Place) -> _Shift:
-    """What to take off the corners to get edges counted from 0; see above."""
-    boxes = root.findall("object/bndbox")
-    if not boxes:
-        return 1, 1
-    database = (root.findtext("source/database") or "").strip()
-    if _ORIGINAL.search(database):
-        return 1, 0
+def _database(root: Element) -> str:
+    return (root.findtext("source/database") or "").strip()
+
+
+def _has_edges(roots: Sequence[Element]) -> bool:
+    """Whether files of unknown writers, which one wrote, have what can only be edges."""
+    unknown = [root for root in roots if not _database(root)]
+    boxes = [box for root in unknown for box in root.findall("object/bndbox")]
     texts = [box.findtext(side) or "" for box in boxes for side in _SIDES]
-    if database == _EDGES or any(map(_AN_EDGE.fullmatch, texts)):
+    return any(map(_AN_EDGE.fullmatch, texts))
+
+
+def _shift(root: Element, edges: bool, place: Place) -> _Shift:
+    """What to take off the corners to get edges counted from 0; see above."""
+    database = _database(root)
+    if _ORIGINAL.search(database or root.findtext("folder") or ""):
+        return 1, 0
+    if database != _EDGES and (database or not edges):
+        return 1, 1
+    if root.find("object/bndbox") is not None:
         place.warn(
             "corners were read as edges counted from 0, as labelImg, CVAT and labelme2voc write "
             "them (MMDetection's XMLDataset would move these boxes by a pixel)"
         )
-        return 0, 0
-    return 1, 1
+    return 0, 0
 
 
 def _region(item: Element, shift: _Shift, place: Place) -> Optional[Region]:

@@ -58,7 +58,7 @@ def test_the_runs_of_a_mask_go_along_its_rows(tmp_path: Path) -> None:
 def test_shapes_without_area_are_left_out_with_a_warning(tmp_path: Path, kind: str) -> None:
     records, findings = saved(tmp_path, cvat(f'<{kind} label="kite"/>', CVAT_BOX))
     assert len(records[0].regions) == 1
-    assert findings.said().startswith(f"a {kind} was left out, as it has no area")
+    assert findings.said().startswith(f"left out, as its type {kind} has no area")
 
 
 def test_attributes_and_groups_leave_a_shape_as_it_is(tmp_path: Path) -> None:

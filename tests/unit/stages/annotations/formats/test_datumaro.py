@@ -63,7 +63,7 @@ def test_polygons_of_a_group_are_one_object_and_boxes_are_not(tmp_path: Path) ->
 def test_what_has_no_area_is_left_out_with_a_warning(tmp_path: Path, kind: str) -> None:
     records, findings = saved(tmp_path, datumaro(shape(kind), shape()))
     assert len(records[0].regions) == 1
-    assert findings.said().startswith(f"a {kind} was left out, as it has no area")
+    assert findings.said().startswith(f"left out, as its type {kind} has no area")
 
 
 def test_an_item_without_a_path_is_the_picture_of_its_id(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_bad_annotation_is_one_sentence_with_its_place(
 def test_a_group_of_masks_is_one_sentence(tmp_path: Path) -> None:
     mask = shape("mask", rle={"counts": "PPYo1", "size": [HEIGHT, WIDTH]}, group=4)
     _, findings = saved(tmp_path, datumaro(mask, mask))
-    assert "its group joins 2 shapes, of which one is a mask" in findings.said()
+    assert "its group joins it with annotation 2, and one of these is a mask" in findings.said()
 
 
 BAD_FILES: dict[str, tuple[object, str]] = {

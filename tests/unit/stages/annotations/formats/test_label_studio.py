@@ -94,8 +94,11 @@ def test_pictures_are_named_as_label_studio_names_them(tmp_path: Path) -> None:
 
 
 def test_the_picture_is_the_only_one_of_the_data(tmp_path: Path) -> None:
-    made = task(result(), data={"photo": "a.png", "text": "hello", "n": 3})
-    assert saved(tmp_path, made)[0][0].name == "a.png"
+    made = task(result(), data={"photo": "a.png", "video": "walk", "n": 3, "list": []})
+    record = saved(tmp_path, made)[0][0]
+    assert (record.name, record.keys) == ("a.png", {"video": "walk", "n": "3"})
+    small = {**small_task(), "video": "walk"}
+    assert saved(tmp_path, small)[0][0].keys == {"video": "walk"}
 
 
 def test_labels_and_attributes_beside_a_region_belong_to_it(tmp_path: Path) -> None:
@@ -115,7 +118,7 @@ def test_results_without_area_are_left_out_with_a_warning(tmp_path: Path) -> Non
     records, findings = saved(tmp_path, task(point, result(), choice, relation))
     assert len(records[0].regions) == 1
     assert findings.warnings() == [
-        f"a {kind} was left out, as it has no area: project.json, {records[0].name}, result {index}"
+        f"left out, as its type {kind} has no area: project.json, {records[0].name}, result {index}"
         for kind, index in (("keypointlabels", 1), ("choices", 3), ("relation", 4))
     ]
 
@@ -129,14 +132,16 @@ def annotation(*results: object, **more: object) -> Json:
 
 
 def test_cancelled_annotations_do_not_count(tmp_path: Path) -> None:
-    cancelled = annotation(result(name="kite"), was_cancelled=True)
+    cancelled = annotation(result("rectanglelabels", "kite"), was_cancelled=True)
     records, _ = saved(tmp_path, with_annotations(cancelled, annotation(result())))
     assert [region.label for region in records[0].regions] == ["balloon"]
 
 
 def test_the_ground_truth_counts_where_several_annotated(tmp_path: Path) -> None:
     true = annotation(result(), ground_truth=True)
-    records, _ = saved(tmp_path, with_annotations(annotation(result(name="kite")), true))
+    records, _ = saved(
+        tmp_path, with_annotations(annotation(result("rectanglelabels", "kite")), true)
+    )
     assert [region.label for region in records[0].regions] == ["balloon"]
 
 
@@ -169,7 +174,7 @@ def test_results_without_a_size_are_read_where_none_is_needed(tmp_path: Path) ->
 BAD: dict[str, tuple[object, str]] = {
     "not-an-object": (5, "the result is not an object of JSON"),
     "no-value": ({"type": "rectanglelabels"}, "the result has no value"),
-    "class": (result(name="ballon"), 'unknown class "ballon"'),
+    "class": (result("rectanglelabels", "ballon"), 'unknown class "ballon"'),
     "no-label": ({**result(), "value": {**ELLIPSE}}, "the region has 0 labels, not one"),
     "two-labels": (
         {**result(), "value": {**ELLIPSE, "ellipselabels": ["kite", "balloon"]}},
@@ -187,6 +192,7 @@ BAD: dict[str, tuple[object, str]] = {
     "point-short": (result("polygonlabels", points=[[1]]), "does not have two coordinates"),
     "radius": (result("ellipselabels", **{**ELLIPSE, "radiusX": -1}), "its radii are -0.4"),
     "width-0": ({**result(), "original_width": 0}, "original_width is 0, it must be above 0"),
+    "half-a-pixel": ({**result(), "original_width": 0.5}, "its picture has 0.5 × 30 pixels"),
     "width-only": ({**result(), "original_height": None}, "original_height is missing"),
     "turned": ({**result(), "image_rotation": 90}, "a picture that was turned in Label Studio"),
     "turned-sizeless": (

@@ -52,7 +52,12 @@ def test_corners_are_as_they_stand(tmp_path: Path, kind: str, points: object) ->
 
 def test_version_3_has_no_types_and_no_size(tmp_path: Path) -> None:
     old = {"label": "kite", "line_color": None, "fill_color": None, "points": BOX}
-    content = {"version": "3.2.1", "shapes": [old], "imagePath": "a.png", "imageData": "x" * 9}
+    content: Json = {
+        "version": "3.2.1",
+        "shapes": [old],
+        "imagePath": "a.png",
+        "imageData": "x" * 9,
+    }
     records, findings = read("labelme", folder(tmp_path, a=content), tmp_path)
     assert corners(records[0]) == list(BOX)
     assert (records[0].size, findings.said()) == (None, "")
@@ -90,7 +95,7 @@ def test_shapes_of_one_group_and_class_are_one_object(tmp_path: Path) -> None:
 def test_shapes_without_area_are_left_out_with_a_warning(tmp_path: Path, kind: str) -> None:
     record, said = only(tmp_path, shape(kind, [[1, 1], [5, 5]]), shape())
     assert len(record.regions) == 1
-    assert said == f"a {kind} was left out, as it has no area: json/a.json, shape 1"
+    assert said == f"left out, as its type {kind} has no area: json/a.json, shape 1"
 
 
 def test_pictures_are_named_by_the_file_or_by_their_path(tmp_path: Path) -> None:
@@ -149,7 +154,7 @@ def test_a_bad_shape_is_one_sentence_with_its_place(
 def test_a_group_of_a_mask_and_a_polygon_is_one_sentence(tmp_path: Path) -> None:
     mask = shape("mask", [[5, 7], [7, 9]], mask=png(np.ones((3, 3), np.uint8)), group_id=1)
     _, said = only(tmp_path, shape(group_id=1), mask)
-    assert "its group_id 1 joins 2 shapes of which one is a mask" in said
+    assert "shape 1: its group_id joins it with shape 2, and one of these is a mask" in said
 
 
 BAD_FILES: dict[str, tuple[Json, str]] = {

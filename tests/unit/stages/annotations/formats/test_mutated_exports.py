@@ -35,13 +35,13 @@ from exports import (
     voc,
     voc_object,
 )
-from labelled import HEIGHT, WIDTH
+from labelled import HEIGHT, WIDTH, Json
 
 from mmdet_jetson.stages.annotations.examples import Split, examine
 from mmdet_jetson.stages.annotations.findings import Defect
 from mmdet_jetson.stages.annotations.records import Record
 
-COUNT = int(os.environ.get("MMDET_JETSON_TEST_MUTATIONS", "250"))
+COUNT = int(os.environ.get("MMDET_JETSON_TEST_MUTATIONS", "100"))
 FLAT = [value for point in BOX for value in point]
 OBJECT = re.compile(
     r"(?:object|line|shape|result|annotation|box|polygon|ellipse|mask|points) \d+(?=$|, |:)"
@@ -75,7 +75,7 @@ def json_exports() -> dict[str, object]:
     other = datumaro(datumaro_shape(), path="b.png")["items"]
     assert isinstance(items, list)
     assert isinstance(other, list)
-    small = {**result()["value"], "original_width": WIDTH, "original_height": HEIGHT}  # type: ignore[dict-item]
+    small: Json = {**result()["value"], "original_width": WIDTH, "original_height": HEIGHT}  # type: ignore[dict-item]
     return {
         "labelme": labelme(
             shape(), shape("polygon", triangle, group_id=1), shape("polygon", BOX, group_id=1),
@@ -138,14 +138,14 @@ def mutated_json(content: object, chance: random.Random) -> object:
             elif kind == 1:
                 inside[chance.choice(["x", "label", "type"])] = inside[key]
             else:
-                inside[key] = chance.choice(ODD)
+                inside[key] = copy.deepcopy(chance.choice(ODD))
         elif isinstance(inside, list) and isinstance(key, int):
             if kind == 0:
                 inside.pop(key)
             elif kind == 1:
                 inside.insert(key, copy.deepcopy(inside[key]))
             else:
-                inside[key] = chance.choice(ODD)
+                inside[key] = copy.deepcopy(chance.choice(ODD))
     return content
 
 
@@ -263,7 +263,7 @@ def sentences(findings: Noted) -> list[str]:
     """The places of what leaves something out: defects, and warnings of objects or tasks."""
     about = ("left out", "listed twice")
     noted = [w for topic, w in findings.noted if OBJECT.search(w) or topic.startswith(about)]
-    return [defect.where for defect in findings.defects] + noted
+    return [f"{defect.where}: {defect.what}" for defect in findings.defects] + noted
 
 
 def assert_told(defect: Defect) -> None:

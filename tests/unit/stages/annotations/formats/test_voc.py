@@ -50,11 +50,24 @@ def test_the_whole_picture_is_the_whole_picture_of_every_writer(tmp_path: Path) 
         assert corners(records[0]) == [(0, 0), (40, 0), (40, 30), (0, 30)]
 
 
-def test_a_coordinate_of_0_cannot_count_from_1(tmp_path: Path) -> None:
-    objects = voc_object(box=(0, 3, 8, 9)), voc_object(box=(4, 6, 14, 14))
-    records, findings = read("voc", folder(tmp_path, a=voc(*objects, database="mine")), tmp_path)
-    assert corners(records[0], 1) == list(BOX)
-    assert "edges counted from 0" in findings.said()
+@pytest.mark.parametrize("edge", ["0", "3.5"])
+def test_one_coordinate_tells_of_all_files_that_name_no_writer(tmp_path: Path, edge: str) -> None:
+    files = {
+        "a": voc(voc_object(), database=""),
+        "b": voc(voc_object(box=(edge, 3, 8, 9)), database=""),
+        "c": voc(voc_object(box=(5, 7, 15, 15)), database=ROBOFLOW),
+    }
+    records, findings = read("voc", folder(tmp_path, **files), tmp_path)
+    assert corners(records[0]) == corners(records[2]) == list(BOX)
+    assert [where for topic, where in findings.noted if "counted from 0" in topic] == [
+        "labels/a.xml", "labels/b.xml",
+    ]  # fmt: skip
+
+
+def test_the_folder_of_voc_tells_where_no_database_does(tmp_path: Path) -> None:
+    text = voc(voc_object(box=(5, 7, 14, 14)), database="").replace("images</f", "VOC2012</f")
+    records, _ = read("voc", folder(tmp_path, a=text), tmp_path)
+    assert corners(records[0]) == list(BOX)
 
 
 def test_difficult_objects_are_ignored_as_crowds_with_a_count(tmp_path: Path) -> None:
@@ -109,6 +122,31 @@ def test_one_file_is_read_alone_and_other_encodings_are(tmp_path: Path) -> None:
     records, findings = read("voc", path / "a.xml", tmp_path, labels=Labels(("气球",), "", None))
     assert records[0].regions[0].label == "气球"
     assert not findings.defects
+
+
+def test_a_list_of_image_sets_names_the_files(tmp_path: Path) -> None:
+    files = {stem: voc(voc_object(), name=f"{stem}.png") for stem in "abc"}
+    folder(tmp_path, **files).rename(tmp_path / "Annotations")
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    path = tmp_path / "ImageSets/Main/train.txt"
+    path.write_text("a\nc  1\n\nabsent\n")
+    records, findings = read("voc", path, tmp_path)
+    assert [record.name for record in records] == ["a.png", "c.png"]
+    (defect,) = findings.defects
+    assert (defect.where, defect.what) == (
+        "ImageSets/Main/train.txt/absent.xml", "cannot be read (No such file or directory)",
+    )  # fmt: skip
+    path.write_text("../../../../etc/passwd\n")
+    with pytest.raises(Defect, match="points out of the dataset"):
+        read("voc", path, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe"])
+def test_a_list_of_nothing_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "train.txt").write_bytes(content)
+    (tmp_path / "images").mkdir()
+    with pytest.raises(Defect, match="list"):
+        read("voc", tmp_path / "train.txt", tmp_path)
 
 
 BAD = {

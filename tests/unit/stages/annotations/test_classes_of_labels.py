@@ -1,0 +1,43 @@
+import pytest
+
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.records import Labels, class_of
+
+LABELS = Labels(("car", "big truck", " odd "), "label", None, rename={"Lorry": "big truck"})
+IGNORING = Labels(("car",), "label", None, others="ignore", rename={"auto ": "car"})
+
+READ: dict[str, tuple[str, Labels, str | None, bool]] = {
+    "itself": ("car", LABELS, "car", False),
+    "spaces-around": (" car\n", LABELS, "car", True),
+    "spaces-that-the-class-has": (" odd ", LABELS, " odd ", False),
+    "renamed": ("Lorry", LABELS, "big truck", False),
+    "renamed-with-spaces-around": (" Lorry ", LABELS, "big truck", False),
+    "renamed-as-written": ("auto ", IGNORING, "car", False),
+    "another": ("bike", IGNORING, None, True),
+    "nothing": ("", IGNORING, None, True),
+}
+
+
+@pytest.mark.parametrize(("text", "labels", "name", "warned"), READ.values(), ids=READ.keys())
+def test_name_in_a_file_means_a_class(
+    text: str, labels: Labels, name: str | None, warned: bool
+) -> None:
+    findings = Findings()
+    assert class_of(text, labels, findings, "a.json") == name
+    assert len(findings.warnings()) == warned
+
+
+@pytest.mark.parametrize("labels", [LABELS, IGNORING])
+def test_name_that_differs_in_case_is_refused_with_what_to_set(labels: Labels) -> None:
+    """Even where others are left out: all objects of the class would go."""
+    with pytest.raises(Defect, match='unknown class "Car"') as caught:
+        class_of("Car", labels, Findings(), "a.json")
+    assert 'rename = { "Car" = "car" } reads it so' in caught.value.hint
+    assert ("leaves out" in caught.value.hint) is (labels is LABELS)
+
+
+def test_unknown_name_says_what_to_set() -> None:
+    with pytest.raises(Defect, match='unknown class "zebra"') as caught:
+        class_of("zebra", LABELS, Findings(), "a.json")
+    assert "the classes are: car, big truck" in caught.value.hint
+    assert 'others = "ignore" in [dataset]' in caught.value.hint
