@@ -16,8 +16,10 @@ import cv2
 ENGINE, VIDEO, KIND, OUT = sys.argv[1:]
 SAMPLE = 30
 sys.path.insert(0, ENGINE)
-import infer  # noqa: E402 - it lies in the engine's folder
-from mmdet_jetson_infer.stages.inference.drawing import draw_boxes  # noqa: E402 - in infer.py
+import infer  # type: ignore[import-not-found]  # noqa: E402 - beside the engine
+from mmdet_jetson_infer.stages.inference.drawing import (  # type: ignore[import-not-found]  # noqa: E402
+    draw_boxes,
+)
 
 
 def main() -> None:

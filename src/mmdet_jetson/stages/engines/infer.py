@@ -113,7 +113,7 @@ def _code(flow: Flow) -> int:
     telling, saving = flow.outputs.telling, flow.outputs.saving
     if telling.told > 1:
         note(flow.summary())
-    if isinstance(saving, Video) and saving.written:
+    if isinstance(saving, Video) and saving.written and not problem:
         note(f"{saving.written} frames in {saving.path}")
     if telling.unread and not problem:
         problem = StageError(

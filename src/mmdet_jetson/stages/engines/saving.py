@@ -5,6 +5,7 @@ import stat
 from collections import defaultdict
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import disk_usage
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 # What OpenCV writes with its own FFmpeg and nothing else installed.
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+# OpenCV says nothing of a full disk, and a video ends in an index, for which there has to be room:
+# in bytes, and looked at again after so many frames.
+LEAST_ROOM, LOOKS_EVERY = 8 << 20, 50
 
 
 class Drawings:
@@ -110,6 +114,11 @@ class Video:
 
     def _write(self, drawn: np.ndarray) -> None:
         assert self._writer is not None
+        if self.written % LOOKS_EVERY == 0 and disk_usage(self.path.parent).free < LEAST_ROOM:
+            raise StageError(
+                f"--save {self.path}: the disk is full after {self.written} frames",
+                "the video can be played up to there; name a place with more room",
+            )
         self._writer.write(drawn)
         self.written += 1
 

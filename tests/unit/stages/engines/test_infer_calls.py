@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -276,6 +277,20 @@ def test_ctrl_c_ends_with_a_sum_and_a_video_that_plays(
     assert "frames in out.mp4" in err
     assert [json.loads(line)["source"] for line in out.splitlines()] == [address] * out.count("\n")
     assert len(frames_of(Path("out.mp4"))) >= 2
+
+
+def test_ctrl_c_ends_an_address_that_never_answers(infer: Infer) -> None:
+    """OpenCV waits half a minute, and Python would abort where it ends meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with running(address, "--json") as process:
+            assert process.stderr
+            assert process.stderr.readline().startswith("threshold")
+            connection, _ = server.accept()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+            connection.close()
+            assert process.stderr.read() == ""
 
 
 @pytest.mark.parametrize("live", [True, False])

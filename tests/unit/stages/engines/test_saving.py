@@ -2,12 +2,14 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from small_videos import HEIGHT, WIDTH, frames_of, picture, video
 
+from mmdet_jetson.stages.engines import saving
 from mmdet_jetson.stages.engines.saving import Video, drawings, video_name
 from mmdet_jetson.stages.engines.streams import (
     FILE,
@@ -31,7 +33,7 @@ def save(into: Video, *times: float) -> None:
     into.check()
     for number, at in enumerate(times):
         frame = Frame(number, picture(number), at=at)
-        into.save(frame, np.full((HEIGHT, WIDTH, 3), 20 * number, np.uint8))
+        into.save(frame, np.full((HEIGHT, WIDTH, 3), 20 * number % 256, np.uint8))
     into.close()
 
 
@@ -100,6 +102,19 @@ def test_a_video_that_cannot_be_opened_is_one_sentence(
     monkeypatch.setattr(cv2.VideoWriter, "isOpened", lambda self: False)
     with pytest.raises(StageError, match="cannot write the video"):
         save(Video(tmp_path / "o.mp4", stream()), 0)
+
+
+def test_a_video_ends_before_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it can be finished, and be played."""
+    free = [2**40, 2**40, 1000]
+    monkeypatch.setattr(saving, "disk_usage", lambda _: SimpleNamespace(free=free.pop(0)))
+    into = Video(tmp_path / "o.avi", stream())
+    with pytest.raises(StageError, match="the disk is full after 100 frames"):
+        save(into, *range(200))
+    into.close()
+    assert len(frames_of(tmp_path / "o.avi")) == 100
 
 
 def test_a_video_that_lost_frames_is_told(tmp_path: Path) -> None:
