@@ -67,13 +67,12 @@ def test_it_detects_as_it_did_where_it_was_trained(taken: Commands) -> None:
 
 def test_an_artifact_is_known_again(taken: Commands) -> None:
     """What was made of it before needs not be made once more."""
-    setting = "model.checkpoint=tiny.train"
-    assert "✓ model" in run(taken, "model", "--set", setting)
     classes = 'dataset.classes=["ellipse", "rectangle"]'
-    status = run(taken, "status", "--set", setting, "--set", classes)
-    rows = [line.split("│")[:2] for line in status.splitlines() if line.count("│") > 1]
-    words = {step.strip(): state.strip() for step, state in rows}
-    assert {words[step] for step in ("dataset", "evaluate-checkpoint")} == {"cached"}
+    settings = ("--set", "model.checkpoint=tiny.train", "--set", classes)
+    assert "✓ model" in run(taken, "model", *settings)
+    rows = [line.split("│")[:2] for line in run(taken, "status", *settings).splitlines()]
+    states = {row[0].strip(): row[1].strip() for row in rows if len(row) > 1}
+    assert {states[step] for step in ("dataset", "evaluate-checkpoint")} == {"cached"}
 
 
 def test_there_is_nothing_to_train(taken: Commands) -> None:
