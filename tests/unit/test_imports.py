@@ -26,7 +26,7 @@ ENTRY_POINTS = [
 ]
 ONLY_IN_STAGES = {
     "cv2", "mmcv", "mmdeploy", "mmdet", "mmengine", "numpy", "onnx", "onnxruntime", "openvino",
-    "pycocotools", "pycuda", "shapely", "tensorrt", "torch", "torchvision",
+    "pycocotools", "pycuda", "shapely", "tensorboard", "tensorrt", "torch", "torchvision",
 }  # fmt: skip
 OF_NUMBERS = (
     "promotion/accuracy.py", "promotion/precision.py", "promotion/resampling.py",

@@ -84,6 +84,8 @@ class Heard:
 
     def in_registry(self, step: Step, artifact: Artifact) -> None: ...
 
+    def left_out(self, step: Step, why: str) -> None: ...
+
 
 def stage(job: Path, on_output: OnOutput) -> int:
     """What a stage does that has a result."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import partial
 
 from mmdet_jetson.tracking.delivery import Delivery
 
@@ -10,7 +11,7 @@ def test_jobs_are_done_in_order() -> None:
     done: list[int] = []
     delivery = Delivery(lambda _: None)
     for number in range(50):
-        delivery.add(lambda number=number: done.append(number))
+        delivery.add(partial(done.append, number))
 
     assert delivery.close(5) == 0
     assert done == list(range(50))

@@ -21,6 +21,9 @@ NEEDS_GPU = (
 
 IN_WORKER = "in DataLoader worker process"
 COMPARE = "compare that part, and train.overrides, with MMDetection's own configs"
+WITHOUT_PACKAGE = (
+    "environment `train` does not have that package: choose a config without the part that needs it"
+)
 OWN_CLASS = (
     "a class of your own belongs into a module that custom_imports names, beside the config or in "
     "the project's folder"
@@ -29,7 +32,10 @@ OWN_CLASS = (
 
 def advice_for(error: BaseException) -> str:
     """Say what to try where a part that a config names cannot be built."""
-    return OWN_CLASS if "is not in the" in reason_of(error) else COMPARE
+    reason = reason_of(error)
+    if "is not installed" in reason or "No module named" in reason:
+        return WITHOUT_PACKAGE
+    return OWN_CLASS if "is not in the" in reason else COMPARE
 
 
 @contextmanager
