@@ -28,8 +28,9 @@ from mmdet_jetson.stages.annotations.coco_writing import to_coco
 from mmdet_jetson.stages.annotations.examples import WORKERS, Split, compare, examine
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.formats import annotation_format, read_annotations
-from mmdet_jetson.stages.annotations.glance import FILE as GLANCE
-from mmdet_jetson.stages.annotations.glance import Glance, Looked, glance_at
+from mmdet_jetson.stages.annotations.glance import Looked, glance_at
+from mmdet_jetson.stages.annotations.glance_file import FILE as GLANCE
+from mmdet_jetson.stages.annotations.glance_file import Glance
 from mmdet_jetson.stages.annotations.grouping import groups_of
 from mmdet_jetson.stages.annotations.near_duplicates import Pair, near_duplicates
 from mmdet_jetson.stages.annotations.picture_folder import PictureFolder, lost_link
