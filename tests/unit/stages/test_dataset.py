@@ -281,9 +281,11 @@ BAD_DATA: dict[str, tuple[Callable[[Path], object], str]] = {
         "train/via.json, ../val/b.png: the name points out of the pictures folder",
     ),
     "picture-listed-twice": (second_entry, "train/via.json, ./a.png: the picture is listed twice"),
-    "box-outside": (
-        lambda folder: relabel(folder, entry("a.png", region(rect(100, 100)))),
-        "train/via.json, a.png, region 1: the region lies outside the picture, which is 40 × 30",
+    "boxes-outside": (
+        lambda folder: relabel(
+            folder, entry("a.png", region(), region(rect(100, 100)), region(rect(-90, 3)))
+        ),
+        "train/via.json: 2 of the 3 objects of the train split lie wholly outside their pictures",
     ),
     "no-area": (
         lambda folder: relabel(folder, entry("a.png", region(polygon((1, 1), (5, 5), (9, 9))))),

@@ -38,7 +38,8 @@ class Region:
     ``where`` is how the annotation file numbers it, for messages. The shape is one or several
     closed ``outlines`` in pixels of the upright picture, or a COCO run-length ``mask``. Outlines
     may be ``fractions`` of the picture's width and height instead, for files without its size.
-    ``stated`` is the box that the file has beside the shape, in the same coordinates.
+    ``stated`` is the box that the file has beside the shape, in the same coordinates. ``turned``
+    says of fractions that the shape was turned in pixels, so that they hold for the stated size.
     """
 
     where: str
@@ -48,6 +49,7 @@ class Region:
     crowd: bool = False
     fractions: bool = False
     stated: Optional[Outline] = None
+    turned: bool = False
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,9 @@ def _region(raw: object, sizes: Set[Tuple[int, int]], place: Place) -> Optional[
     outline = geometry.scaled([_OUTLINES[kind](value, size)], 1 / size[0], 1 / size[1])
     if label is None:
         return None
-    return Region(place.where, label, geometry.snapped(outline), fractions=True)
+    return Region(
+        place.where, label, geometry.snapped(outline), fractions=True, turned=bool(turned)
+    )
 
 
 def _label(raw: _Json) -> str:

@@ -66,6 +66,7 @@ def test_a_box_turns_around_its_corner_with_a_warning(tmp_path: Path) -> None:
     records, findings = saved(tmp_path, task(result(**value)))
     assert corners(records[0]) == [(20, 15), (20, 19), (14, 19), (14, 15)]
     assert "a rotated box was read as its four corners" in findings.said()
+    assert records[0].regions[0].turned
 
 
 def test_an_ellipse_turns_around_its_centre(tmp_path: Path) -> None:
