@@ -117,6 +117,7 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ("dataset.others=ignored", "dataset.others: "),
         ('dataset.rename={car="baloon"}', "dataset.rename: 'car': 'baloon' is unknown; did you mean 'balloon'?"),
         ("dataset.rename={car=3}", "dataset.rename"),
+        ("dataset.rename={balloon='baloon'}", "the name in the files comes first: rename = { 'baloon' = 'balloon' }"),
         ("dataset.format=drawn", "dataset.drawn: needed for format 'drawn'"),
         ("dataset.format=coko", "dataset.format: 'coko' is unknown; did you mean 'coco'?"),
         ("train.device=gpu", "train.device: 'gpu' is unknown; did you mean 'cpu'?"),

@@ -187,7 +187,7 @@ WARNINGS = {
     ),
     "same-pixels-twice-in-a-split": (
         [entry("a.png", region()), entry("copy.bmp", region())],
-        "shows the same pixels twice: train, a.png and copy.bmp",
+        "show the same pixels: train, a.png and copy.bmp",
     ),
     "unlisted-picture": (
         [entry("a.png", region())],

@@ -243,8 +243,8 @@ def _contradiction(other: Region) -> Defect:
     )
 
 
-def compare(train: Sequence[Example], val: Sequence[Example], findings: Findings) -> None:
-    """Compare pictures by their pixels: none may be in both splits, repeats in one are a warning.
+def refuse_shared(train: Sequence[Example], val: Sequence[Example], findings: Findings) -> None:
+    """Refuse pictures of which both splits have the same pixels.
 
     A validation picture that was trained on makes every figure of the evaluation too good.
     """
@@ -256,13 +256,18 @@ def compare(train: Sequence[Example], val: Sequence[Example], findings: Findings
                 f"shows the same pixels as {known[example.digest]} of the training split",
                 "remove it from one of the two splits",
             )
-    for split, examples in (("train", train), ("val", val)):
-        _warn_of_repeats(split, examples, findings)
 
 
-def _warn_of_repeats(split: str, examples: Sequence[Example], findings: Findings) -> None:
-    first: Dict[str, str] = {}
+def warn_of_repeats(split: str, examples: Sequence[Example], findings: Findings) -> None:
+    """Warn of pictures of a split with the same pixels, and where they are labelled otherwise."""
+    first: Dict[str, Example] = {}
     for example in examples:
-        other = first.setdefault(example.digest, example.name)
-        if other != example.name:
-            findings.warn("shows the same pixels twice", f"{split}, {other} and {example.name}")
+        other = first.setdefault(example.digest, example)
+        if other is not example:
+            alike = _labelled(other) == _labelled(example)
+            topic = "show the same pixels" + ("" if alike else ", but are labelled otherwise")
+            findings.warn(topic, f"{split}, {other.name} and {example.name}")
+
+
+def _labelled(example: Example) -> List[str]:
+    return sorted(map(repr, example.annotations))

@@ -3,7 +3,7 @@
 import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import Mapping, Optional, Sequence, Set, Tuple
 
 from mmdet_jetson.contract.formats import IGNORE, REFUSE
 from mmdet_jetson.stages.annotations.coco_file import Segmentation
@@ -21,7 +21,7 @@ class Labels:
     Formats whose regions have free attributes read the one called ``attribute``, and use
     ``default``, if any, where it says nothing; the others have a class for each object. ``rename``
     says which class a name of the file means. An object of a class that is none of ``classes`` is
-    refused, or left out where ``others`` is `IGNORE`.
+    refused, or left out where ``others`` is `IGNORE`. ``met`` gathers the names of the files.
     """
 
     classes: Sequence[str]
@@ -29,6 +29,7 @@ class Labels:
     default: Optional[str]
     others: str = REFUSE
     rename: Mapping[str, str] = field(default_factory=dict)
+    met: Set[str] = field(default_factory=set, compare=False)
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def class_of(text: str, labels: Labels, findings: Findings, where: str) -> Optio
     Raises:
         Defect: there is no such class; the sentence names the nearest one and the settings.
     """
+    labels.met.add(text)
     if text not in labels.rename and text in labels.classes:
         return text
     meant = labels.rename.get(text, labels.rename.get(text.strip(), text.strip()))
@@ -128,6 +130,17 @@ def class_of(text: str, labels: Labels, findings: Findings, where: str) -> Optio
         findings.tally("left out, as their classes are none of the dataset's", meant, where)
         return None
     raise Defect(f"unknown class {_quoted(meant)}", _hint(meant, labels))
+
+
+def warn_of_unused_renames(labels: Labels, findings: Findings) -> None:
+    """Warn of names in ``rename`` that no annotation file has."""
+    met = {name for text in labels.met for name in (text, text.strip())}
+    unknown = met - set(labels.rename) - set(labels.classes)
+    for name in labels.rename:
+        if name not in met:
+            near = difflib.get_close_matches(name, unknown, n=1, cutoff=0.5)
+            told = f" (did you mean {_quoted(near[0])}?)" if near else ""
+            findings.warn("renamed, but in no annotation file", _quoted(name) + told)
 
 
 def _quoted(name: str) -> str:

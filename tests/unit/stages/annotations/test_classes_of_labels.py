@@ -1,7 +1,7 @@
 import pytest
 
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.records import Labels, class_of
+from mmdet_jetson.stages.annotations.records import Labels, class_of, warn_of_unused_renames
 
 LABELS = Labels(("car", "big truck", " odd "), "label", None, rename={"Lorry": "big truck"})
 IGNORING = Labels(("car",), "label", None, others="ignore", rename={"auto ": "car"})
@@ -41,3 +41,14 @@ def test_unknown_name_says_what_to_set() -> None:
         class_of("zebra", LABELS, Findings(), "a.json")
     assert "the classes are: car, big truck" in caught.value.hint
     assert 'others = "ignore" in [dataset]' in caught.value.hint
+
+
+def test_a_rename_of_what_no_file_has_is_told() -> None:
+    labels = Labels(("mug",), "label", None, others="ignore", rename={"mgx": "mug", "cup ": "mug"})
+    findings = Findings()
+    for text in ("mgu", "mug", "cup "):
+        class_of(text, labels, findings, "a.json")
+    warn_of_unused_renames(labels, findings)
+    assert findings.warnings()[-1] == (
+        'renamed, but in no annotation file: "mgx" (did you mean "mgu"?)'
+    )
