@@ -106,8 +106,10 @@ def _check_format(dataset: Dataset, path: Path, *, trains: bool) -> None:
                 if field == "val"
                 else "",
             )
+    if dataset.format == DRAWN:
+        senseless = (*senseless, "others", "rename")
     for field in senseless:
-        if getattr(dataset, field) is not None:
+        if getattr(dataset, field) not in (None, "refuse", {}):
             raise ConfigError(
                 f"{path}: dataset.{field}: has no meaning for format {dataset.format!r}",
                 "remove it, or change dataset.format",

@@ -280,6 +280,12 @@ def test_what_no_group_can_be(config: Path, group: str, says: str) -> None:
         load_project(one_folder(config, "split = 0.2", f"group = '{group}'"))
 
 
+@pytest.mark.parametrize("said", ["others=ignore", 'rename={a="ellipse"}'])
+def test_drawn_pictures_have_the_classes_they_have(config: Path, said: str) -> None:
+    with pytest.raises(ConfigError, match=r"has no meaning for format 'drawn'"):
+        load_project(config.with_name("demo.toml"), [f"dataset.{said}"])
+
+
 def test_drawn_pictures_are_not_split(config: Path) -> None:
     with pytest.raises(ConfigError, match=r"dataset\.split: has no meaning for format 'drawn'"):
         load_project(config.with_name("demo.toml"), ["dataset.split=0.2"])

@@ -263,11 +263,12 @@ def test_another_file_is_one_sentence(tmp_path: Path, content: object) -> None:
 def test_a_folder_of_a_file_for_each_task_is_read(tmp_path: Path) -> None:
     pictures(tmp_path, ("a.png", "b.png"))
     made = task(result())
-    (annotation,) = made.pop("annotations")
+    listed = made.pop("annotations")
+    assert isinstance(listed, list)
     (tmp_path / "tasks").mkdir()
     for number, name in enumerate(("a.png", "b.png")):
         of = {**made, "id": number, "data": {"image": name}}
-        save(tmp_path / f"tasks/{number}.json", {**annotation, "task": of})
+        save(tmp_path / f"tasks/{number}.json", {**listed[0], "task": of})
     save(tmp_path / "tasks/3.json", {"not": "a task"})
     records, findings = read("label_studio", tmp_path / "tasks", tmp_path)
     assert [record.name for record in records] == ["a.png", "b.png"]
