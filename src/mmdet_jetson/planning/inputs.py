@@ -1,6 +1,5 @@
 """Inputs from outside the pipeline: sources by name, and the user's own folders and files."""
 
-import difflib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -90,13 +89,7 @@ class Inputs:
         if path.exists():
             self._check(path, named, field)
             return path
-        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, beside, n=1)
         hint = nearest(named, self.project.sources.sources)
-        if near:
-            hint = f"did you mean {str(Path(named).with_name(near[0]))!r}?"
-        elif named.startswith(("/", "~", ".")):
-            hint = "correct the path, which is relative to the project"
         raise ConfigError(
             f"{self.project.path}: {field}: {named!r} is neither a name in sources.toml nor a path"
             " that exists",

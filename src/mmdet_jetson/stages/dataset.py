@@ -32,7 +32,7 @@ from mmdet_jetson.stages.annotations.examples import (
     refuse_shared,
     warn_of_repeats,
 )
-from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.findings import Findings
 from mmdet_jetson.stages.annotations.formats import read_annotations
 from mmdet_jetson.stages.annotations.glance import Looked, glance_at
 from mmdet_jetson.stages.annotations.glance_file import FILE as GLANCE
@@ -44,10 +44,11 @@ from mmdet_jetson.stages.annotations.records import (
     Example,
     Labels,
     Record,
+    advise_renames,
     warn_of_unused_renames,
 )
 from mmdet_jetson.stages.annotations.remarks import per_class, remark, remark_duplicates
-from mmdet_jetson.stages.annotations.split_places import find_splits
+from mmdet_jetson.stages.annotations.split_places import check_filled, find_splits
 from mmdet_jetson.stages.annotations.splitting import (
     SplitRecord,
     Wanted,
@@ -71,9 +72,10 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     form = drawn.FORMAT if is_drawn else job.parameters.format
     findings = Findings()
     records = {split: _read(split, form, labels, findings) for split in splits}
+    advise_renames(labels, findings)
     warn_of_unused_renames(labels, findings)
     if not findings.defects:
-        _check_filled(records, findings)
+        check_filled(records, labels, findings)
     _check_split(job.parameters, records, findings)
     advance = _progress(job, 2 * sum(len(listed) for listed in records.values()))
     examples = {
@@ -166,21 +168,6 @@ def _read(split: Split, form: str, labels: Labels, findings: Findings) -> List[R
             form, split.annotations, split.shown, labels, findings, pictures=split.pictures
         )
     return records
-
-
-def _check_filled(records: Mapping[Split, Sequence[Record]], findings: Findings) -> None:
-    for split, listed in records.items():
-        with findings.at(split.shown):
-            if not listed:
-                raise Defect(
-                    f"the {split.name} split has no pictures", "add some or correct its path"
-                )
-            if not any(record.regions for record in listed):
-                reasons = [each for each in findings.warnings() if each.startswith("left out")]
-                raise Defect(
-                    ": ".join([f"the {split.name} split has no annotations", *reasons]),
-                    "label some pictures, with shapes that have an area",
-                )
 
 
 def _progress(job: StageJob[DatasetParameters], total: int) -> Callable[[], None]:

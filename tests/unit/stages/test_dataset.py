@@ -248,6 +248,23 @@ def test_read_only_input_gives_a_writable_artifact(tmp_path: Path) -> None:
     assert (output / "train/a.png").stat().st_mode & stat.S_IWUSR
 
 
+def test_classes_that_are_all_ignored_are_told_how_to_be_meant(tmp_path: Path) -> None:
+    parameters = replace(PARAMETERS, classes=("zebra",), default_class=None, others="ignore")
+    with pytest.raises(StageError) as caught:
+        convert(tmp_path, source(tmp_path / "source"), parameters)
+    assert "left out, as their classes are none of the dataset's" in caught.value.message
+    assert "the classes are zebra: rename says which" in str(caught.value.hint)
+
+
+def test_pictures_labelled_in_two_ways_are_told(tmp_path: Path) -> None:
+    folder = source(tmp_path / "source")
+    shutil.copy(folder / "train/a.png", folder / "train/again.png")
+    relabel(folder, entry("a.png", region(label="balloon")), entry("again.png"))
+    result, _ = convert(tmp_path, folder)
+    said = "show the same pixels, but are labelled otherwise: train, a.png and again.png"
+    assert said in result.warnings
+
+
 def second_entry(folder: Path) -> None:
     noise(folder / "train/c.png", 7)
     save(

@@ -74,11 +74,11 @@ def all_fractions(annotations: Sequence[object]) -> bool:
 def all_corners(annotations: Sequence[object]) -> bool:
     """Whether the areas of a file, two at least, all say that boxes are given by two corners."""
     told = []
-    for raw in annotations:
-        box, area = (raw.get("bbox"), raw.get("area")) if isinstance(raw, dict) else (None, None)
+    for raw in (each for each in annotations if isinstance(each, dict)):
+        box, area = raw.get("bbox"), raw.get("area")
         if isinstance(area, (int, float)) and area > 0 and not raw.get("segmentation"):
             is_box = isinstance(box, list) and len(box) == 4 and all(map(_is_side, [*box, area]))
-            told.append(is_box and _by_corners(box, area))
+            told.append(is_box and _by_corners(box or (), area))
     return len(told) > 1 and all(told)
 
 

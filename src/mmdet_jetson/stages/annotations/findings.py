@@ -75,6 +75,12 @@ class Findings:
         self.warn(topic, where)
         self._tallies.setdefault(topic, Counter())[name] += 1
 
+    def advise(self, beginning: str, hint: str) -> None:
+        """Give all defects whose sentence begins so another hint."""
+        for index, defect in enumerate(self.defects):
+            if defect.what.startswith(beginning):
+                self.defects[index] = defect._replace(hint=hint)
+
     def times(self, left_out: str) -> int:
         """How often something was left out for that reason."""
         return len(self._warnings.get(_left_out(left_out), ()))

@@ -10,6 +10,9 @@ from mmdet_jetson.stages.annotations.coco_file import Segmentation
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.fingerprints import BLANK, Fingerprint
 
+OTHER = "their classes are none of the dataset's"
+_UNKNOWN = "unknown class"
+
 Point = Tuple[float, float]
 Outline = Tuple[Point, ...]
 
@@ -127,9 +130,19 @@ def class_of(text: str, labels: Labels, findings: Findings, where: str) -> Optio
         return meant
     # One that is a class but for upper and lower case is hardly meant to be left out.
     if labels.others == IGNORE and meant.lower() not in map(str.lower, labels.classes):
-        findings.tally("left out, as their classes are none of the dataset's", meant, where)
+        findings.tally(f"left out, as {OTHER}", meant, where)
         return None
-    raise Defect(f"unknown class {_quoted(meant)}", _hint(meant, labels))
+    raise Defect(f"{_UNKNOWN} {_quoted(meant)}", _hint(meant, labels))
+
+
+def advise_renames(labels: Labels, findings: Findings) -> None:
+    """Let the hints about unknown classes name what reads all of them, not the first alone."""
+    unknown = sorted({text.strip() for text in labels.met} - {*labels.rename, *labels.classes})
+    near = {name: _nearest(name, labels.classes) for name in unknown}
+    pairs = [f'"{name}" = "{meant}"' for name, meant in near.items() if meant]
+    if len(pairs) > 1:
+        hint = f"rename = {{ {', '.join(pairs)} }} in [dataset] reads these as the nearest classes"
+        findings.advise(_UNKNOWN, hint + _otherwise(labels))
 
 
 def warn_of_unused_renames(labels: Labels, findings: Findings) -> None:
@@ -147,14 +160,22 @@ def _quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def _hint(name: str, labels: Labels) -> str:
-    by_lowercase = {known.lower(): known for known in labels.classes}
+def _nearest(name: str, classes: Sequence[str]) -> Optional[str]:
+    by_lowercase = {known.lower(): known for known in classes}
     near = difflib.get_close_matches(name.lower(), by_lowercase, n=1, cutoff=0.5)
-    if near:
-        meant = by_lowercase[near[0]]
+    return by_lowercase[near[0]] if near else None
+
+
+def _hint(name: str, labels: Labels) -> str:
+    meant = _nearest(name, labels.classes)
+    if meant:
         first = f'the nearest class is "{meant}"; rename = {{ "{name}" = "{meant}" }} reads it so'
     else:
         first = f"the classes are: {', '.join(labels.classes)}; correct it or add it to them"
+    return first + _otherwise(labels)
+
+
+def _otherwise(labels: Labels) -> str:
     if labels.others == IGNORE:
-        return first
-    return f'{first}, and others = "{IGNORE}" in [dataset] leaves out what is none of the classes'
+        return ""
+    return f', and others = "{IGNORE}" in [dataset] leaves out what is none of the classes'

@@ -1,12 +1,14 @@
-"""Where the pictures and the annotations of each split are, inside the source."""
+"""Where the pictures and the annotations of each split are, and whether there are any."""
 
 from pathlib import Path
-from typing import List
+from typing import List, Mapping, Sequence
 
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters, SplitLocation
 from mmdet_jetson.stages.annotations.examples import Split
+from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.formats import annotation_format
 from mmdet_jetson.stages.annotations.picture_folder import lost_link
+from mmdet_jetson.stages.annotations.records import OTHER, Labels, Record
 from mmdet_jetson.stages.errors import StageError
 
 
@@ -52,3 +54,24 @@ def _find_split(source: Path, name: str, location: SplitLocation, suffix: str) -
             f"the source has the files: {', '.join(files[:5]) or f'none that end in {suffix}'}",
         )
     return Split(name, pictures, annotations, location.annotations)
+
+
+def check_filled(
+    records: Mapping[Split, Sequence[Record]], labels: Labels, findings: Findings
+) -> None:
+    """Check that each split has pictures and objects; what is wrong goes to ``findings``."""
+    for split, listed in records.items():
+        with findings.at(split.shown):
+            if not listed:
+                raise Defect(
+                    f"the {split.name} split has no pictures", "add some or correct its path"
+                )
+            if not any(record.regions for record in listed):
+                reasons = [each for each in findings.warnings() if each.startswith("left out")]
+                raise Defect(
+                    ": ".join([f"the {split.name} split has no annotations", *reasons]),
+                    f"the classes are {', '.join(labels.classes)}: rename says which of them a "
+                    'name in the files means: rename = { "NAME" = "CLASS" }'
+                    if any(each.startswith(f"left out, as {OTHER}") for each in reasons)
+                    else "label some pictures, with shapes that have an area",
+                )

@@ -1,7 +1,12 @@
 import pytest
 
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.records import Labels, class_of, warn_of_unused_renames
+from mmdet_jetson.stages.annotations.records import (
+    Labels,
+    advise_renames,
+    class_of,
+    warn_of_unused_renames,
+)
 
 LABELS = Labels(("car", "big truck", " odd "), "label", None, rename={"Lorry": "big truck"})
 IGNORING = Labels(("car",), "label", None, others="ignore", rename={"auto ": "car"})
@@ -52,3 +57,15 @@ def test_a_rename_of_what_no_file_has_is_told() -> None:
     assert findings.warnings()[-1] == (
         'renamed, but in no annotation file: "mgx" (did you mean "mgu"?)'
     )
+
+
+def test_unknown_names_get_one_hint_that_reads_them_all() -> None:
+    labels = Labels(("Mug", "Glass"), "label", None)
+    findings = Findings()
+    for name in ("mug", " glass", "Mug", "zebra"):
+        with findings.at("a.json"):
+            class_of(name, labels, findings, "a.json")
+    advise_renames(labels, findings)
+    (hint,) = {defect.hint for defect in findings.defects}
+    assert 'rename = { "glass" = "Glass", "mug" = "Mug" } in [dataset]' in hint
+    assert 'others = "ignore"' in hint
