@@ -249,9 +249,11 @@ def test_read_only_input_gives_a_writable_artifact(tmp_path: Path) -> None:
 
 
 def test_classes_that_are_all_ignored_are_told_how_to_be_meant(tmp_path: Path) -> None:
-    parameters = replace(PARAMETERS, classes=("zebra",), default_class=None, others="ignore")
+    folder = source(tmp_path / "source")
+    relabel(folder, entry("a.png", region(label="balloon")))
+    parameters = replace(PARAMETERS, classes=("zebra",), default_class="zebra", others="ignore")
     with pytest.raises(StageError) as caught:
-        convert(tmp_path, source(tmp_path / "source"), parameters)
+        convert(tmp_path, folder, parameters)
     assert "left out, as their classes are none of the dataset's" in caught.value.message
     assert "the classes are zebra: rename says which" in str(caught.value.hint)
 

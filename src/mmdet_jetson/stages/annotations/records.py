@@ -146,14 +146,14 @@ def advise_renames(labels: Labels, findings: Findings) -> None:
 
 
 def warn_of_unused_renames(labels: Labels, findings: Findings) -> None:
-    """Warn of names in ``rename`` that no annotation file has."""
+    """Warn of names in ``rename`` that no object in the files has."""
     met = {name for text in labels.met for name in (text, text.strip())}
     unknown = met - set(labels.rename) - set(labels.classes)
     for name in labels.rename:
         if name not in met:
             near = difflib.get_close_matches(name, unknown, n=1, cutoff=0.5)
             told = f" (did you mean {_quoted(near[0])}?)" if near else ""
-            findings.warn("renamed, but in no annotation file", _quoted(name) + told)
+            findings.warn("renamed, but no object is called so", _quoted(name) + told)
 
 
 def _quoted(name: str) -> str:

@@ -82,7 +82,8 @@ def number(value: object, name: str) -> float:
         Defect: anything else, true and false included; ``name`` says which one.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Defect(f"{name} is {_shown(value)}, not a number", "draw the region again")
+        hint = "write it without quotes" if isinstance(value, str) else "draw the region again"
+        raise Defect(f"{name} is {_shown(value)}, not a number", hint)
     if not abs(value) <= _LARGEST:
         raise Defect(
             f"{name} is {_shown(value)}, which cannot be a coordinate", "draw the region again"

@@ -55,7 +55,7 @@ def test_a_rename_of_what_no_file_has_is_told() -> None:
         class_of(text, labels, findings, "a.json")
     warn_of_unused_renames(labels, findings)
     assert findings.warnings()[-1] == (
-        'renamed, but in no annotation file: "mgx" (did you mean "mgu"?)'
+        'renamed, but no object is called so: "mgx" (did you mean "mgu"?)'
     )
 
 
