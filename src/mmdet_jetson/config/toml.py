@@ -156,6 +156,9 @@ def _how_to_write(text: str, wanted: Callable[[], inspect.Type]) -> str:
     limit = re.search(r"([<>]=) (\S+)$", text)
     if limit:
         return f"set it to {limit[2]} or {'less' if limit[1] == '<=' else 'more'}"
+    beyond = re.search(r"([<>]) (\S+)$", text)
+    if beyond:
+        return f"set it to {'less' if beyond[1] == '<' else 'more'} than {float(beyond[2]):g}"
     length = re.search(r"of length (\d+)", text)
     if length:
         return f"list {length[1]} of them"

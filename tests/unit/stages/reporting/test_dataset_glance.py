@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mmdet_jetson.contract.records import read_record, write_record
-from mmdet_jetson.stages.annotations.glance import FILE, Glance, Looked, glance_at
+from mmdet_jetson.stages.annotations.glance import Looked, glance_at
+from mmdet_jetson.stages.annotations.glance_file import FILE, Glance
 from mmdet_jetson.stages.annotations.near_duplicates import Pair
 from mmdet_jetson.stages.annotations.records import Annotation, Example, Extent
 from mmdet_jetson.stages.annotations.samples import MOST_SAMPLES
