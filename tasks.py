@@ -57,7 +57,11 @@ demo = by_config(
 pipeline = by_target(
     "pipeline", "Run every stage, from the dataset to the report.", verbs.run_pipeline, "compare"
 )
-dataset = by_config("dataset", "Convert and check the dataset.", partial(verbs.run_verb, "dataset"))
+dataset = by_config(
+    "dataset",
+    "Read and check the dataset, and write a page that shows it.",
+    partial(verbs.run_verb, "dataset"),
+)
 check = by_target(
     "check", "Check that an engine can be made for each target, before hours of training."
 )
@@ -72,7 +76,7 @@ model = by_config(
 export = by_target("export", "Turn the checkpoint into an ONNX file for each target.")
 engine = by_target("engine", "Build an engine for each target.")
 evaluate = by_target(
-    "evaluate", "Measure the COCO figures of checkpoints, the documented graph and engines."
+    "evaluate", "Measure figures, thresholds and errors of checkpoints and engines."
 )
 report = by_target(
     "report",
@@ -313,7 +317,7 @@ def export_for(_: Context, format: str, engine: str, to: str) -> None:
 )
 @answering
 def checkout(_: Context, tag: str, into: str) -> None:
-    """Copy an artifact's files out of the store, verified."""
+    """Copy an artifact's files out of the store, verified; of an engine its threshold, too."""
     upkeep.checkout(tag, into)
 
 

@@ -3,13 +3,23 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdet_jetson.bundles.contents import CHECKPOINT, EVALUATION, PROFILE, Contents
+from mmdet_jetson.bundles.contents import (
+    CHECKPOINT,
+    EVALUATION,
+    PROFILE,
+    Contents,
+    Unknown,
+    refuse_damaged,
+    runs_in,
+)
 from mmdet_jetson.bundles.trainings import input_of, side
+from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.analysis import ANALYSIS
 from mmdet_jetson.contract.parameters.report import MOST_COMPARED, ComparedRun
 from mmdet_jetson.contract.report import BASE, DOCUMENTED, input_name
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.compared import Compared
 from mmdet_jetson.planning.given_artifacts import GivenArtifact
 from mmdet_jetson.store import Store
@@ -34,8 +44,8 @@ def read_compared(
         digests: a cache of digests of files.
 
     Raises:
-        UserError: there is no such run, it has no evaluation, it is the run itself, or they are
-            too many.
+        UserError: there is no such run, a part of it is damaged, it has no evaluation, it is the
+            run itself, or they are too many.
     """
     names = list(dict.fromkeys(named))
     if len(names) > MOST_COMPARED:
@@ -56,8 +66,12 @@ def _read(store: Store, name: str, own: str, digests: Path) -> Compared:
         )
     try:
         found = side(store, name)
+    except Unknown as error:
+        hint = error.hint if ":" in name else _runs(store, name)
+        raise UserError(f"--compare: {error.message}", hint) from error
     except UserError as error:
         raise UserError(f"--compare: {error.message}", error.hint) from error
+    _refuse_damaged(store, name)
     evaluations = found.of_kind(EVALUATION)
     if not evaluations.keys() - {BASE, DOCUMENTED}:
         raise UserError(
@@ -73,6 +87,24 @@ def _read(store: Store, name: str, own: str, digests: Path) -> Compared:
         origin=checkpoint.digest if checkpoint else "",
     )
     return Compared(run, {each.name: each.output(*_parts(each)) for each in _shown(found, digests)})
+
+
+def _runs(store: Store, name: str) -> str:
+    """What else may have been meant: there is more with a name in a store than runs."""
+    runs = runs_in(store)
+    return nearest(name, runs) if runs else "no run is there yet: `invoke runs` lists them"
+
+
+def _refuse_damaged(store: Store, run: str) -> None:
+    """Refuse what is shown of a run and damaged: it would be missing on the page, as if never made.
+
+    Raises:
+        UserError: a part is damaged.
+    """
+    shown = [f"{run}.{stage.verb}" for stage in stages.STAGES if stage.makes in READ]
+    for tag in store.tags():
+        if any(tag == step or tag.startswith(f"{step}-") for step in shown):
+            refuse_damaged(store, tag)
 
 
 def _targets(found: Contents) -> tuple[str, ...]:

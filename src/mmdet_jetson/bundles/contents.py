@@ -134,6 +134,10 @@ def _unreadable(what: str, why: str) -> UserError:
     return UserError(f"{what} cannot be read: {why}", "another version may have made it")
 
 
+class Unknown(UserError):
+    """Nothing has that name."""
+
+
 def contents_of(store: Store, name: str) -> Contents:
     """What a name stands for: a run, a bundle by tag or digest, or an artifact by tag or digest.
 
@@ -151,7 +155,7 @@ def contents_of(store: Store, name: str) -> Contents:
     hint = nearest(name, known) if known else "nothing has a name yet: run `invoke demo`"
     if ":" in name:  # of a place
         hint = f"bring it here first: invoke pull {name}"
-    raise UserError(f"{store.root} has no run, bundle or artifact {name!r}", hint)
+    raise Unknown(f"{store.root} has no run, bundle or artifact {name!r}", hint)
 
 
 def refuse_damaged(store: Store, name: str) -> None:

@@ -166,6 +166,17 @@ class _Search:
     checkpoint: Artifact
     run: str
 
+    @property
+    def needs_name(self) -> bool:
+        """Whether only what has the run's name belongs to it.
+
+        A model may be taken from another run of the store, and what that has made of it came of
+        other pictures.
+        """
+        return is_taken(self.checkpoint) and self.run in self.shelf.runs.get(
+            self.checkpoint.digest, ()
+        )
+
     def parts(self) -> Parts:
         weights, read = _weights(self.checkpoint), self.checkpoint.provenance.inputs
         found: Parts = {PartName(contents.CHECKPOINT): self.checkpoint}
@@ -192,8 +203,9 @@ class _Search:
 
     def _measured_on(self, weights: str | None) -> Parts:
         """The newest dataset that a checkpoint was evaluated on, which was not trained here."""
-        made = self.shelf.made_from(stages.EVALUATE_CHECKPOINT, "checkpoint", weights)
-        read = {input_of(each, "dataset") for each in made[-1:]}
+        made = self._from(stages.EVALUATE_CHECKPOINT, "checkpoint", weights).values()
+        newest = sorted(made, key=lambda each: each.provenance.created)[-1:]
+        read = {input_of(each, "dataset") for each in newest}
         there = {each.digest: each for each in chain(*self.shelf.datasets.values())}
         fitting = [
             each
@@ -233,7 +245,7 @@ class _Search:
         return self._best(stage, self.shelf.made_from(stage, name, digest))
 
     def _best(self, stage: Stage, made: Iterable[Artifact]) -> Parts:
-        """By what it is about: what has a name of the run, else the newest."""
+        """By what it is about: what has a name of the run, else the newest where that will do."""
         newest: Parts = {}
         named: Parts = {}
         for each in made:
@@ -242,7 +254,7 @@ class _Search:
             tags = self.shelf.tags.get(each.digest, ())
             if any(tag.startswith(f"{self.run}.") for tag in tags):
                 named[part] = each
-        return newest | named
+        return named if self.needs_name else newest | named
 
 
 def subject_of(artifact: Artifact, stage: Stage) -> str:

@@ -32,6 +32,13 @@ def check_references(project: Project, root: Path, *, trains: bool = True) -> No
     used = {BACKENDS[each.backend].deploy_config for each in project.used_targets.values()}
     named = {f"export.{each}": getattr(project.pipeline.export, each) for each in sorted(used)}
     for field, config in {**_config_of_model(project), **named}.items():
+        if "://" in config:
+            raise ConfigError(
+                f"{project.path}: {field}: {config}: a config is a file, and not fetched",
+                'download it with its bases and name it, or one that MMDetection has: "mmdet::..."'
+                if field == "model.config"
+                else "download it with its bases and name it",
+            )
         # Without following links for "..", as MMEngine and `planning/config_files.py`.
         if not Path(os.path.normpath(root / config)).exists():
             raise ConfigError(
@@ -45,8 +52,10 @@ def _config_of_model(project: Project) -> dict[str, str]:
     model, train = project.pipeline.model, project.pipeline.train
     if model is None:
         return {"train.config": train.config} if train else {}
-    is_file = model.config is not None and "::" not in model.config
-    return {"model.config": str(Path(model.config or "").expanduser())} if is_file else {}
+    if model.config is None or "::" in model.config:
+        return {}
+    is_address = "://" in model.config
+    return {"model.config": model.config if is_address else str(Path(model.config).expanduser())}
 
 
 def _check_images(project: Project, root: Path) -> None:

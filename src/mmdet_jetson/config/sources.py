@@ -8,6 +8,13 @@ import msgspec
 
 from mmdet_jetson.config.toml import Section, pattern
 
+ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".zst", ".zip")
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is an archive, by its name."""
+    return name.lower().endswith(ARCHIVES)
+
 
 def filename_of(address: str) -> str:
     """Return the last part of a path or web address; empty if it does not name a file."""

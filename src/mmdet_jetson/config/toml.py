@@ -124,7 +124,9 @@ def _explain(message: str, raw: object, kind: type, name: str) -> tuple[str, str
         return f"unknown key {key!r}; {nearest(unknown[1], _names_at(kind, inside))}", ""
     value = re.search(r"[Ii]nvalid enum value '(.*)'", text)
     if value:
-        advice = nearest(value[1], _names_at(kind, inside))
+        valid = _names_at(kind, inside)
+        # By its letters, "gpu" is nearest to "cpu".
+        advice = nearest("cuda" if value[1].lower() == "gpu" else value[1], valid)
         return f"{field}: {value[1]!r} is unknown; {advice}", ""
     missing = re.search(r"missing required field `(.+)`", text)
     if missing:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.config.sources import is_archive
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
@@ -35,7 +36,6 @@ from mmdet_jetson.store import Artifact, BrokenIndex, Store
 
 BEHIND = (stages.ENGINE, stages.EVALUATE_ENGINE, stages.PROFILE, stages.REPORT)
 """The stages of commands that can start at an export."""
-ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".zst", ".zip")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _check_folder(named: str, folder: Path, project: Project) -> None:
     """Refuse what is no folder, and one without anything of an export; say what to name instead."""
     if not folder.is_dir():
         hint = hint_for(project)
-        if folder.suffix in ARCHIVES:
+        if is_archive(folder.name):
             hint = "unpack it, and name the folder that was in it"
         raise UserError(f"--onnx {named}: that is a file and no folder", hint)
     inner = next((each for each in sorted(folder.iterdir()) if Store(each).exists()), None)

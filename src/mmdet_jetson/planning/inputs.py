@@ -1,11 +1,13 @@
 """Inputs from outside the pipeline: sources by name, and the user's own folders and files."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
 from pathlib import Path
 
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.settings import Settings
+from mmdet_jetson.config.sources import Sources, filename_of, is_archive
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.files import SpecialFile, refuse_special
 from mmdet_jetson.errors import ConfigError, UserError
@@ -15,7 +17,25 @@ from mmdet_jetson.fetching.source_lock import recorded_digest
 from mmdet_jetson.fetching.sources import fetch
 from mmdet_jetson.planning.steps import ExternalInput
 
+DATASET = "dataset.source"
 OnBytes = Callable[[str, int, int | None], None]
+
+
+def sources_of(sources: Sources, *, archives: bool) -> list[str]:
+    """The names that stand for archives, or for other files."""
+    return [name for name, each in sources.sources.items() if is_archive(each.filename) == archives]
+
+
+def meant_by(named: str, path: Path, known: Collection[str]) -> str:
+    """Say what may have been meant by a name of nothing: a file beside it, or something known."""
+    if "://" in named:
+        name = Path(filename_of(named)).stem or "NAME"
+        return f'give it a name in sources.toml: [sources.{name}] url = "{named}"'
+    beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, beside, n=1)
+    if near and ("/" in named or path.suffix):
+        return f"did you mean {str(Path(named).parent / near[0])!r}?"
+    return nearest(named, known)
 
 
 class Inputs:
@@ -28,7 +48,7 @@ class Inputs:
 
     def dataset(self, named: str) -> ExternalInput:
         """Return a folder of pictures: the user's own, or an archive's."""
-        path = self._own(named, "dataset.source")
+        path = self._own(named, DATASET)
         if path and path.is_dir():
             folder = path
             return ExternalInput(lambda: self._tree(folder), lambda _: folder)
@@ -41,6 +61,13 @@ class Inputs:
             raise ConfigError(
                 f"{self.project.path}: {field}: {named!r} is a folder",
                 "name the .pth file in it",
+            )
+        source = self.project.sources.sources.get(named)
+        file = source.filename if source else Path(named).name
+        if is_archive(file):
+            raise ConfigError(
+                f"{self.project.path}: {field}: {named!r} is an archive ({file}) and no checkpoint",
+                "name a .pth file; one in an archive has to be unpacked first",
             )
         return self._file(named, path, _put)
 
@@ -89,11 +116,11 @@ class Inputs:
         if path.exists():
             self._check(path, named, field)
             return path
-        hint = nearest(named, self.project.sources.sources)
+        archives = field == DATASET
         raise ConfigError(
             f"{self.project.path}: {field}: {named!r} is neither a name in sources.toml nor a path"
             " that exists",
-            hint,
+            meant_by(named, path, sources_of(self.project.sources, archives=archives)),
         )
 
     def _check(self, path: Path, named: str, field: str) -> None:

@@ -5,14 +5,13 @@ from pathlib import Path
 
 from mmdet_jetson.config.model import Model
 from mmdet_jetson.config.pipeline import Project
-from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.parameters.model import PACKAGE, TakenModelParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
 from mmdet_jetson.planning.given_artifacts import GivenArtifact
-from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning.inputs import Inputs, meant_by, sources_of
 from mmdet_jetson.planning.steps import Input, Step
 from mmdet_jetson.planning.target_steps import WEIGHTS
 from mmdet_jetson.store import Artifact, Store, is_cache_tag
@@ -108,11 +107,11 @@ def _artifact(project: Project, inputs: Inputs, model: Model) -> GivenArtifact |
     if found is None:
         if flaw := store.damage(named):
             raise ConfigError(f"{place}: {named!r} is damaged: {flaw}", "`invoke verify --mend`")
-        known = [*project.sources.sources, *_checkpoints(store)]
+        known = [*sources_of(project.sources, archives=False), *_checkpoints(store)]
         raise ConfigError(
             f"{place}: {named!r} is neither a name in sources.toml, nor a path that exists, nor a "
             f"checkpoint in {store.root}",
-            nearest(named, known),
+            meant_by(named, settings.root / Path(named).expanduser(), known),
         )
     if found.kind != stages.MODEL.makes:
         raise ConfigError(f"{place}: {named!r} is {found.kind}, not a checkpoint", _hint(store))

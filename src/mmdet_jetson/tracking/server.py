@@ -16,7 +16,7 @@ from mmdet_jetson.tracking.delivery import Delivery
 from mmdet_jetson.tracking.mlflow_runs import MlflowRun
 
 PATIENCE = 20.0
-"""Seconds that the end of a training or of a command waits for a server."""
+"""Seconds that a command waits for a server in all, at the end of a training and at its own."""
 LONGEST = 160
 """How many characters of a library's words are said."""
 UNFIT = re.compile(r"[^\w\-. /]")
@@ -67,10 +67,10 @@ class Server:
         self._tag(tags)
         self._add(lambda: self._run.figures(_named(figures)))
 
-    def close(self, status: str) -> None:
-        """It has ended so: FINISHED, FAILED or KILLED. What is left to tell is waited for a bit."""
+    def close(self, status: str, seconds: float) -> None:
+        """It has ended so: FINISHED, FAILED or KILLED; wait so long for what is left to tell."""
         self._add(lambda: self._run.end(status))
-        if self._delivery and (left := self._delivery.close(PATIENCE)):
+        if self._delivery and (left := self._delivery.close(seconds)):
             self._warn(f"MLflow was not told everything ({left} messages were left at the end)")
 
     def _describe(self, parameters: Mapping[str, object], inputs: Mapping[str, str]) -> None:

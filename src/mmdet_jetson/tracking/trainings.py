@@ -1,5 +1,6 @@
 """What is recorded of a training while it runs, and of what was made of it."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from mmdet_jetson.planning.keys import Ingredients
 from mmdet_jetson.planning.steps import Step, name_of
 from mmdet_jetson.store import Artifact, Store
 from mmdet_jetson.tracking.event_files import EventFiles, place
-from mmdet_jetson.tracking.server import Server
+from mmdet_jetson.tracking.server import PATIENCE, Server
 
 
 class Trainings:
@@ -23,6 +24,7 @@ class Trainings:
     def __init__(self, store: Store, name: str, say: Callable[[str], None]) -> None:
         self._store, self._name, self._say = store, name, say
         self._said = set[str]()
+        self._patience = PATIENCE
 
     @contextmanager
     def recording(self, step: Step, now: Ingredients) -> Iterator[Callable[[Progress], None]]:
@@ -44,10 +46,10 @@ class Trainings:
         try:
             yield hear
         except BaseException as error:
-            server.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            self._close(server, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
         self._try(files.ended)
-        server.close("FINISHED")
+        self._close(server, "FINISHED")
 
     def made(self, artifacts: Mapping[str, Artifact]) -> None:
         """Record at the end of a command what there is of a training, by step."""
@@ -58,7 +60,12 @@ class Trainings:
             self._try(lambda: place(self._store, self._name, checkpoint))
         server = Server(self._name, checkpoint.provenance.key, self._warn)
         server.made(checkpoint.provenance, artifacts)
-        server.close("FINISHED")
+        self._close(server, "FINISHED")
+
+    def _close(self, server: Server, status: str) -> None:
+        began = time.monotonic()
+        server.close(status, self._patience)
+        self._patience = max(self._patience - (time.monotonic() - began), 0.0)
 
     def _shown(self) -> str:
         folder, here = self._store.root / EVENT_FILES, Path.cwd()

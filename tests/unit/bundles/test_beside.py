@@ -104,3 +104,27 @@ def test_a_damaged_part_is_refused(store: Store, digests: Path, tmp_path: Path) 
     blob.write_bytes(bytes(blob.stat().st_size))
     with pytest.raises(UserError, match=r"metrics.json of .* is damaged"):
         read_compared(store, ["mugs"], "cups", digests)
+
+
+def test_a_part_of_another_size_is_refused_and_not_left_out(
+    store: Store, digests: Path, tmp_path: Path
+) -> None:
+    make(store, tmp_path)
+    evaluation = store.find("mugs.evaluate-pc")
+    assert evaluation
+    (layer,) = evaluation.layers
+    store.file_of(layer).write_bytes(b"{}")
+    with pytest.raises(UserError, match=r"mugs.evaluate-pc is damaged: .* bytes long"):
+        read_compared(Store(store.root), ["mugs"], "cups", digests)
+
+
+def test_a_wrong_name_is_answered_with_runs_alone(
+    store: Store, digests: Path, tmp_path: Path
+) -> None:
+    make(store, tmp_path)
+    with pytest.raises(UserError) as refused:
+        read_compared(store, ["nope"], "cups", digests)
+    assert refused.value.hint == "one of: mugs"
+    with pytest.raises(UserError) as refused:
+        read_compared(Store(tmp_path / "empty"), ["nope"], "cups", digests)
+    assert "no run is there yet" in refused.value.hint

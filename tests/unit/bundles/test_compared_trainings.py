@@ -449,3 +449,14 @@ def test_how_a_model_that_was_taken_detects_is_compared(compared: Compared) -> N
         dataclasses.replace(TAKEN, name="jugs"), dataclasses.replace(TAKEN, weights="8" * 64)
     )
     assert [each.what for each in more.inputs] == ["the checkpoint as it came"]
+
+
+def test_what_another_run_made_of_the_same_weights_is_none_of_a_model_that_was_taken(
+    store: Store, tmp_path: Path
+) -> None:
+    """It was measured on other pictures."""
+    ours = make(store, tmp_path, replace(TAKEN, name="ours"))
+    store.tag(ours, "taken.model")
+    assert side(store, "taken").parts.keys() == {PartName("checkpoint")}
+    assert PartName("evaluation", "pc") in side(store, "ours").parts
+    assert PartName("evaluation", "pc") in side(store, ours.digest[7:19]).parts

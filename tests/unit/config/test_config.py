@@ -120,7 +120,7 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ("dataset.rename={balloon='baloon'}", "the name in the files comes first: rename = { 'baloon' = 'balloon' }"),
         ("dataset.format=drawn", "dataset.drawn: needed for format 'drawn'"),
         ("dataset.format=coko", "dataset.format: 'coko' is unknown; did you mean 'coco'?"),
-        ("train.device=gpu", "train.device: 'gpu' is unknown; did you mean 'cpu'?"),
+        ("train.device=gpu", "train.device: 'gpu' is unknown; did you mean 'cuda'?"),
         ("dataset.source=", "dataset.source: must not be empty"),
         ('dataset.classes=[""]', "dataset.classes[0]: must not be empty"),
         ("dataset.split=0.2", "dataset.split: there is a dataset.val, so nothing is to be split"),

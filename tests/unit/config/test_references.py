@@ -117,3 +117,11 @@ def test_a_configuration_elsewhere_has_the_images_of_the_project(root: Path) -> 
         f"{root}/mine/targets.toml: pc-onnxruntime.image: 'cp' is not in {root}/configs/images.toml"
     )
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["train.config", "model.config"])
+def test_a_config_is_not_fetched(root: Path, override: str) -> None:
+    model = ["model.checkpoint=model.pth"] if override == "model.config" else []
+    told = f"{override}: https://host/a.py: a config is a file, and not fetched"
+    with pytest.raises(ConfigError, match=told):
+        check(root, *model, f"{override}=https://host/a.py")

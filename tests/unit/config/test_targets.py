@@ -155,6 +155,7 @@ def test_tensorrt_for_rtx_has_an_environment_of_its_own(folder: Path, settings: 
         step.stage.module: step.environment for step in steps.values() if step.subject == "pc-rtx"
     }
     assert environments == {
+        "rehearse": "deploy-rtx",
         "export": "train",
         "engine": "deploy-rtx",
         "evaluate_engine": "deploy-rtx",

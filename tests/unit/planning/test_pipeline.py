@@ -325,6 +325,10 @@ def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
         ("dataset.source=baloon", "pipeline.toml: dataset.source: 'baloon' is neither a name in"),
         ("train.weights=absent.pth", "train.weights: 'absent.pth' is neither"),
         ("train.weights=configs", "pipeline.toml: train.weights: 'configs' is a folder"),
+        (
+            "train.weights=mmdeploy",
+            r"'mmdeploy' is an archive \(v1.0.0.tar.gz\) and no checkpoint",
+        ),
         ("train.config=configs/train/absent.py", "absent.py: no such config"),
         ("export.onnxruntime=configs/deploy/absent.py", "absent.py: no such config"),
     ],
@@ -332,6 +336,23 @@ def test_overrides_reach_the_train_stage_flat(settings: Settings) -> None:
 def test_what_is_not_there_is_named(settings: Settings, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         planned(settings, override)
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("dataset.source=configs/pipelin.toml", "did you mean 'configs/pipeline.toml'?"),
+        ("dataset.source=https://host/mugs.zip", '[sources.mugs] url = "https://host/mugs.zip"'),
+        ("dataset.source=elsewhere", "one of: balloon, mmdeploy"),
+        ("train.weights=absent.pth", "one of: rtmdet-tiny-coco"),
+    ],
+)
+def test_what_may_have_been_meant_is_of_the_same_kind(
+    settings: Settings, override: str, hint: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        planned(settings, override)
+    assert refused.value.hint.endswith(hint)
 
 
 def test_a_step_with_the_parameters_of_another_stage_cannot_be_planned(

@@ -123,6 +123,20 @@ def test_a_name_in_sources_will_do(root: Path, settings: Settings) -> None:
     assert weights.digest() == "78e30dcce0c6f594eaff0d6977b84b4103688b4aff0ad1aa16008a8cc854a7fb"
 
 
+def test_other_names_in_sources_are_neither_taken_nor_offered(
+    root: Path, settings: Settings
+) -> None:
+    for name, hint in (
+        ("modl.pth", "did you mean 'model.pth'?"),
+        ("nothing", "one of: rtmdet-tiny-coco"),
+        ("https://host/a.pth", 'give it a name in sources.toml: [sources.a] url = "https'),
+        ("mmdeploy", "name a .pth file"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            planned(settings, f'checkpoint = "{name}"\nconfig = "{COCO}"\n')
+        assert refused.value.hint.startswith(hint)
+
+
 def test_a_config_of_the_project_comes_with_its_modules(root: Path, settings: Settings) -> None:
     (root / "mine.py").write_text("custom_imports = dict(imports=['my_head'])\n")
     (root / "my_head.py").write_text("")

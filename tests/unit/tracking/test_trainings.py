@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+import time
 from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,6 +177,32 @@ def test_a_server_that_is_down_ends_no_training_and_is_told_of_once(
     ]  # fmt: skip
     assert "ConnectionError: connection refused" in warnings[0]
     assert "and the training goes on" in warnings[0]
+
+
+def test_a_server_that_hangs_is_waited_for_once_a_command(
+    trainings: Trainings,
+    mlflow: FakeMlflow,
+    said: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hangs = threading.Event()
+    monkeypatch.setattr(mlflow, "get_experiment_by_name", lambda _: hangs.wait())
+    monkeypatch.setattr(trainings, "_patience", 1.0)
+    store = Store(tmp_path / "artifacts")
+    (made := tmp_path / "made").mkdir()
+    (made / "best.pth").write_bytes(b"weights")
+    began = time.monotonic()
+    with trainings.recording(train_step(), NOW) as record:
+        record(epoch(1, **{"train/loss": 2.0}))
+        assert time.monotonic() - began < 1, "the training itself waits for nothing"
+    trainings.made({"train": store.put("checkpoint", made, PROVENANCE, [])})
+
+    assert trainings._patience == 0
+    warnings = [line for line in said if "warning" in line]
+    assert len(warnings) == 1
+    assert "MLflow was not told everything" in warnings[0]
+    hangs.set()
 
 
 def test_without_the_package_one_sentence_says_how_to_get_it(
