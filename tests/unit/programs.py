@@ -35,6 +35,7 @@ BEHIND: dict[str, str] = {"g++": "readelf"}
 # What none of our packages can hold; whatever calls these does without them.
 NOT_DEBIANS = {
     "tritonserver": "NVIDIA's: a test that needs it is skipped",
+    "chromium": "a package of Debian's alone (Ubuntu has a snap): a test that needs it is skipped",
     "nvcc": "CUDA's compiler: tests that need it are skipped, images have it where their base does",
     "nvidia-smi": "NVIDIA's driver: where it is absent there is no GPU to use",
     "nvpmodel": "JetPack's: a report has its answer where it is; the mode itself is read from its files",
