@@ -59,7 +59,7 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     findings = Findings()
     records = {split: _read(split, form, labels, findings) for split in splits}
     if not findings.defects:
-        _check_filled(records, labels, findings)
+        _check_filled(records, findings)
     _check_split(job.parameters, records, findings)
     advance = _progress(job, 2 * sum(len(listed) for listed in records.values()))
     examples = {
@@ -192,9 +192,7 @@ def _read(split: Split, form: str, labels: Labels, findings: Findings) -> List[R
     return records
 
 
-def _check_filled(
-    records: Mapping[Split, Sequence[Record]], labels: Labels, findings: Findings
-) -> None:
+def _check_filled(records: Mapping[Split, Sequence[Record]], findings: Findings) -> None:
     for split, listed in records.items():
         with findings.at(split.shown):
             if not listed:
@@ -205,10 +203,7 @@ def _check_filled(
                 reasons = [each for each in findings.warnings() if each.startswith("left out")]
                 raise Defect(
                     ": ".join([f"the {split.name} split has no annotations", *reasons]),
-                    f'the classes are {", ".join(labels.classes)}: rename = {{ "NAME THERE" = '
-                    f'"{labels.classes[0]}" }} reads a name as one of them'
-                    if any("classes are none" in each for each in reasons)
-                    else "label some pictures, with shapes that have an area",
+                    "label some pictures, with shapes that have an area",
                 )
 
 

@@ -420,20 +420,6 @@ def coco_parameters(train: str, val: str) -> DatasetParameters:
     )
 
 
-def test_where_no_object_is_of_a_class_the_way_out_is_to_rename(tmp_path: Path) -> None:
-    folder = source(tmp_path / "source")
-    relabel(folder, entry("a.png", region(label="cup")))
-    relabel(folder, entry("b.png", region(label="cup")), split="val")
-    with pytest.raises(StageError) as refused:
-        convert(
-            tmp_path,
-            folder,
-            replace(PARAMETERS, classes=("ship",), default_class=None, others="ignore"),
-        )
-    assert "the train split has no annotations: left out, as their classes" in str(refused.value)
-    assert 'rename = { "NAME THERE" = "ship" }' in refused.value.hint
-
-
 def test_classes_may_be_renamed_and_others_left_out(tmp_path: Path) -> None:
     folder = source(tmp_path / "source")
     relabel(
