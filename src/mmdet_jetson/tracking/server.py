@@ -71,7 +71,11 @@ class Server:
         """It has ended so: FINISHED, FAILED or KILLED; wait so long for what is left to tell."""
         self._add(lambda: self._run.end(status))
         if self._delivery and (left := self._delivery.close(seconds)):
-            self._warn(f"MLflow was not told everything ({left} messages were left at the end)")
+            self._warn(
+                f"MLflow was not told everything ({left} messages were left at the end): the next "
+                "command tells it again what was made, but no figures of epochs, which "
+                "TensorBoard's files have"
+            )
 
     def _describe(self, parameters: Mapping[str, object], inputs: Mapping[str, str]) -> None:
         told = {name: value for name, value in flatten(parameters).items() if value != {}}
@@ -86,11 +90,22 @@ class Server:
             self._delivery.add(job)
 
     def _failed(self, error: Exception) -> None:
-        reason = shorten(next(iter(str(error).splitlines()), ""), LONGEST, placeholder=" ...")
         self._warn(
-            f"MLflow cannot be told ({type(error).__name__}: {reason}); it is tried again, and the "
-            f"training goes on. {mlflow_runs.ADDRESS} names the server"
+            f"MLflow cannot be told ({_reason(error)}); it is tried again, and the training goes "
+            f"on. {mlflow_runs.ADDRESS} names the server"
         )
+
+
+def _reason(error: BaseException) -> str:
+    """Say what went wrong as whoever knew it first; libraries wrap that in theirs."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    first = next(iter(str(error).splitlines()), "")
+    return shorten(f"{type(error).__name__}: {first}", LONGEST, placeholder=" ...")
 
 
 def _named(figures: Mapping[str, float]) -> dict[str, float]:

@@ -205,6 +205,30 @@ def test_a_server_that_hangs_is_waited_for_once_a_command(
     hangs.set()
 
 
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "(Connection refused)"),
+        (TimeoutError("timed out"), "(no answer in time)"),
+        (ValueError("no such experiment\nat line 5"), "(ValueError: no such experiment)"),
+    ],
+)
+def test_of_an_error_in_an_error_the_first_is_told(
+    trainings: Trainings,
+    mlflow: FakeMlflow,
+    said: list[str],
+    first: Exception,
+    told: str,
+) -> None:
+    def failing(_: str) -> None:
+        raise RuntimeError("API request to http://there failed: HTTPConnectionPool") from first
+
+    vars(mlflow)["get_experiment_by_name"] = failing
+    with trainings.recording(train_step(), NOW):
+        pass
+    assert any(f"MLflow cannot be told {told}" in line for line in said)
+
+
 def test_without_the_package_one_sentence_says_how_to_get_it(
     trainings: Trainings, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,8 @@ exit codes: 0 all done, 2 wrong arguments, 3 something failed or cannot be read,
 def main(folder: Path, arguments: Optional[List[str]] = None) -> None:
     """Run as a program, with the engine in ``folder``."""
     options = _parser().parse_args(arguments)
+    if sys.stdout is None:
+        sys.exit(_failed("there is nowhere to print results: the output is closed", ">/dev/null"))
     for name, level in QUIET.items():
         os.environ.setdefault(name, level)
     if isinstance(sys.stdout, TextIOWrapper):  # the name of a file need not be of any encoding

@@ -26,6 +26,9 @@ VIDEOS = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
     ".wmv", ".flv", ".3gp", ".ogv", ".mjpg", ".mjpeg", ".h264", ".264", ".h265", ".265", ".hevc",
 )  # fmt: skip
+# A phone's pictures, which OpenCV cannot decode.
+UNREAD = (".heic", ".heif")
+CONVERT = "convert it to JPEG first: heif-convert A.heic A.jpg"
 # The first bytes of JPEG, PNG, GIF, BMP, TIFF and WebP files.
 SIGNATURE = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|BM|II\*\0|MM\0\*|RIFF....WEBP", re.DOTALL)
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -98,6 +101,8 @@ def _stream(text: str) -> Optional[Stream]:
         return camera(int(device[1]), text)
     if not os.path.lexists(path):
         raise StageError(f"there is no {text}", "name pictures, a folder, a video or a camera (0)")
+    if path.suffix.lower() in UNREAD and path.is_file():
+        raise StageError(f"{text} is a picture in HEIC, which OpenCV does not read", CONVERT)
     return video_file(path) if _is_video(path) else None
 
 
@@ -137,7 +142,9 @@ def _note(folder: Path, found: Sequence[Path], others: Sequence[Path]) -> Iterat
         raise StageError(
             f"there is no picture in {folder}"
             + (f", only other files, as {example}" if others else ""),
-            f"names of pictures end in one of: {' '.join(PICTURES)}",
+            CONVERT
+            if others and others[0].suffix.lower() in UNREAD
+            else f"names of pictures end in one of: {' '.join(PICTURES)}",
         )
     if others:
         count = (

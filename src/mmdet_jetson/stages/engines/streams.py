@@ -25,7 +25,8 @@ USUAL_RATE, HIGHEST_RATE = 25.0, 1000.0
 # A container tells its number of frames by its length only, or rounds it.
 ROUNDED_SHARE, ROUNDED_FRAMES = 0.02, 2
 HINTS = {
-    FILE: "ffprobe tells what it holds; ffmpeg -i FILE -c:v libx264 out.mp4 converts it",
+    FILE: "it may be cut off, or no video at all, as ffprobe tells; one of another kind is "
+    "converted by ffmpeg -i FILE -c:v libx264 out.mp4",
     CAMERA: "v4l2-ctl --list-devices names cameras; another program may use it, or the user is not "
     "in the group video",
     ADDRESS: "open it in VLC or ffplay on this machine: address, user and password, network",

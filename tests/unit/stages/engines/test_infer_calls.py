@@ -322,6 +322,16 @@ def test_an_output_without_room_is_one_sentence(infer: Infer, tmp_path: Path) ->
     assert "Traceback" not in done.stderr
 
 
+def test_an_output_that_is_closed_is_one_sentence(infer: Infer, pictures: Path) -> None:
+    """As of a service, or of ``>&-``."""
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -I engine/infer.py photos --json >&-', sys.executable],
+        stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "nowhere to print results" in done.stderr
+
+
 def test_a_full_disk_is_one_sentence(
     infer: Infer, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,6 +415,8 @@ def test_a_damaged_threshold_is_one_sentence(infer: Infer, pictures: Path) -> No
         (["a.avi", "--save", "out.wmv"], "no kind of video that is written"),
         (["a.avi", "photos"], "a.avi is a stream"),
         (["absent"], "there is no absent"),
+        (["phone.HEIC"], "phone.HEIC is a picture in HEIC, which OpenCV does not read"),
+        (["phones"], "heif-convert"),
         (["photos", "--show"], "--show: there is no display here"),
     ],
 )
@@ -418,6 +430,9 @@ def test_what_cannot_be_is_refused_before_anything_is_detected(
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     video(Path("a.avi"))
+    Path("phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    Path("phones").mkdir()
+    Path("phones/1.heic").write_bytes(b"\0\0\0\x18ftypheic")
     done = infer(*words)
     assert (done.code, done.out) == (3, "")
     assert message in done.err
