@@ -130,10 +130,10 @@ def _explain(message: str, raw: object, kind: type, name: str) -> tuple[str, str
         return f"{field}: {value[1]!r} is unknown; {advice}", ""
     missing = re.search(r"missing required field `(.+)`", text)
     if missing:
-        return (
-            f"{'.'.join(filter(None, (field, missing[1])))} is missing",
-            f"add {missing[1]} = ...",
-        )
+        key = ".".join(filter(None, (field, missing[1])))
+        wanted = _type_at(kind, ".".join(filter(None, (inside, missing[1]))))
+        is_table = isinstance(wanted, inspect.StructType)
+        return f"{key} is missing", f"add [{key}]" if is_table else f"add {missing[1]} = ..."
     regex = re.search(r"matching regex (.*)", text, re.DOTALL)
     if regex:
         text = _rules[regex[1]]

@@ -165,6 +165,11 @@ def test_an_assignment_is_blamed_for_what_it_assigns(config: Path, assignment: s
         ("pipeline.toml", b"name = ", "pipeline.toml: not valid TOML"),
         ("pipeline.toml", b"\xff\xfe", "pipeline.toml: not valid TOML"),
         ("pipeline.toml", b"", "pipeline.toml: name is missing\n  try: add name = ..."),
+        (
+            "pipeline.toml",
+            b"name = 'a'\ninput_size = [96, 96]\ntargets = ['x']",
+            "dataset is missing\n  try: add [dataset]",
+        ),
         ("targets.toml", b'[pc-onnxruntime]\nbackend = "onnx"\ndescription = ""', "pc-onnxruntime"),
         ("targets.toml", b"[pc-onnxruntime]\nbakcend = 1", "did you mean 'backend'?"),
         (

@@ -44,8 +44,8 @@ class Looked:
 
     @property
     def names(self) -> List[str]:
-        """The splits that there are."""
-        return list(dict.fromkeys(self.splits))
+        """The splits that there are, training first: their colours follow from that."""
+        return sorted(set(self.splits))
 
 
 def glance_at(looked: Looked, classes: Sequence[str], input_size: Size) -> Glance:

@@ -45,6 +45,11 @@ def looked(tmp_path: Path) -> Looked:
     return Looked(examples, ["train", "train", "train", "val"], [Pair(0, 3, 5), Pair(0, 1, 7)])
 
 
+def test_training_comes_first_whatever_the_first_picture_is_in(looked: Looked) -> None:
+    mixed = replace(looked, splits=["val", "train", "val", "train"])
+    assert list(glance_at(mixed, CLASSES, INPUT).pictures) == ["train", "val"]
+
+
 def test_figures_of_a_dataset(looked: Looked) -> None:
     glance = glance_at(looked, CLASSES, INPUT)
     assert glance.pictures == {"train": 3, "val": 1}
