@@ -138,10 +138,11 @@ def _saving(source: Source, options: argparse.Namespace) -> Optional[Union[Drawi
         if options.json or options.show:
             return None
         into = Path()
-    if into.suffix.lower() in CODECS and not into.is_dir():
+    if into.suffix.lower() in (*CODECS, *PICTURES) and not into.is_dir():
+        kind = "a video" if into.suffix.lower() in CODECS else "one file"
         raise StageError(
-            f"--save {into}: pictures are drawn into a folder, and not into a video",
-            "name a folder",
+            f"--save {into}: pictures are drawn into a folder, and not into {kind}",
+            "name a folder: --save detected",
         )
     for text in options.sources:
         if Path(text).is_dir() and into.resolve() == Path(text).resolve():

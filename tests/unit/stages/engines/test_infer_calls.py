@@ -400,6 +400,7 @@ def test_a_damaged_threshold_is_one_sentence(infer: Infer, pictures: Path) -> No
     ("words", "message"),
     [
         (["photos", "--save", "out.mp4"], "pictures are drawn into a folder, and not into a video"),
+        (["photos/9.png", "--save", "y.jpg"], "into a folder, and not into one file"),
         (["a.avi", "--save", "a.avi"], "a.avi is the video that is read"),
         (["a.avi", "--save", "out.wmv"], "no kind of video that is written"),
         (["a.avi", "photos"], "a.avi is a stream"),
