@@ -100,7 +100,7 @@ def _training(case: Case, pictures: _Pictures) -> Judged:
         raise Unusable(
             INCONCLUSIVE,
             "The model was trained elsewhere: which pictures it has learned from, and whether one "
-            "of them judges, is not known here.",
+            "of them judges, is not known here; whoever knows overrides this gate with the reason.",
         )
     counted = {split: len(digests) for split, digests in pictures.splits.items()}
     for trained, judged in pictures.shared.items():
