@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.container import BarContainer
 
 SPLIT_NAMES = {"train": "training", "val": "validation"}
-"""In the order of their bars and colours, whatever the order of a dataset's splits."""
 MOST_CLASSES = 30
 """Bars that a chart has room for."""
 _HATCHES = ("", "////")
@@ -77,17 +76,15 @@ def _by_class(glance: Glance) -> Optional[Markup]:
     totals = {name: sum(of[name] for of in glance.objects.values()) for name in glance.classes}
     shown = sorted(glance.classes, key=lambda name: -totals[name])[:MOST_CLASSES]
     shown = [name for name in glance.classes if name in set(shown)]
-    columns = {
-        split: [glance.objects[split][name] for name in shown] for split in _ordered(glance.objects)
-    }
+    columns = {split: [of[name] for name in shown] for split, of in glance.objects.items()}
     size = (_USUAL[0], 0.95 + len(shown) * (0.1 + 0.18 * len(columns)))
 
     def draw(axes: "Axes") -> None:
         thick = 0.84 / len(columns)
         for at, (split, counts) in enumerate(columns.items()):
             places = [row - 0.42 + thick * (at + 0.5) for row in range(len(shown))]
-            bars = axes.barh(places, counts, thick * 0.9, label=SPLIT_NAMES[split])
-            _dress(bars, split)
+            bars = axes.barh(places, counts, thick * 0.9, label=SPLIT_NAMES.get(split, split))
+            _dress(bars, at)
         axes.set_yticks(range(len(shown)), [_plain(name) for name in shown])
         axes.invert_yaxis()
         axes.set(xlabel="objects", ylabel="class")
@@ -112,8 +109,8 @@ def _columns(
         for at, (split, shares) in enumerate(columns.items()):
             places = [i - 0.42 + thick * (at + 0.5) for i in range(len(bins))]
             heights = [shares[each] for each in bins]
-            bars = axes.bar(places, heights, thick * 0.9, label=SPLIT_NAMES[split])
-            _dress(bars, split)
+            bars = axes.bar(places, heights, thick * 0.9, label=SPLIT_NAMES.get(split, split))
+            _dress(bars, at)
         axes.set_xticks(range(len(bins)), [names[each] for each in bins], fontsize=9)
         for tick in axes.get_xticklabels():
             tick.set(rotation=40, ha="right", rotation_mode="anchor")
@@ -175,15 +172,10 @@ def _steps(centres: Sequence[Sequence[int]], most: int) -> Dict[int, List[Tuple[
     return found
 
 
-def _ordered(splits: Mapping[str, object]) -> List[str]:
-    return [split for split in SPLIT_NAMES if split in splits]
-
-
-def _dress(bars: "BarContainer", split: str) -> None:
-    """Bars of a split, which are told apart on a grey print, too."""
-    at = list(SPLIT_NAMES).index(split)
+def _dress(bars: "BarContainer", at: int) -> None:
+    """Bars of the series at that place, which are told apart on a grey print, too."""
     for bar in bars:
-        bar.set(facecolor=SERIES[at], hatch=_HATCHES[at], linewidth=0)
+        bar.set(facecolor=SERIES[at], hatch=_HATCHES[at % len(_HATCHES)], linewidth=0)
 
 
 def _finish(axes: "Axes", columns: Columns) -> None:
@@ -195,10 +187,8 @@ def _finish(axes: "Axes", columns: Columns) -> None:
 def _shares(histogram: Histogram) -> Columns:
     """Percent of a split's values in each bin."""
     return {
-        split: [
-            100 * count / max(1, sum(histogram.counts[split])) for count in histogram.counts[split]
-        ]
-        for split in _ordered(histogram.counts)
+        split: [100 * count / max(1, sum(counts)) for count in counts]
+        for split, counts in histogram.counts.items()
     }
 
 

@@ -21,7 +21,7 @@ MOST_ROWS = 20_000
 """Of more pictures than that, those without any loss are left to ``analysis.json``."""
 KINDS = ("false alarms", "misses", "wrong class")
 HEADINGS = {
-    "false alarms": "False alarms: nothing is there, or it was found already",
+    "false alarms": "False alarms: detected where nothing is",
     "misses": "Misses: objects that were not found",
     "wrong class": "Found, and taken for another class",
 }

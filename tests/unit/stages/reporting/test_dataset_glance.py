@@ -15,7 +15,6 @@ from mmdet_jetson.stages.annotations.samples import MOST_SAMPLES
 from mmdet_jetson.stages.annotations.splitting import PlacedGroup, SplitRecord
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.reporting import dataset_page
-from mmdet_jetson.stages.reporting.dataset_charts import glance_charts
 from mmdet_jetson.stages.reporting.dataset_glance import glance_section
 
 CLASSES = ("car", "bus <b>")
@@ -171,15 +170,3 @@ def test_page_is_under_two_megabytes_whatever_is_in_it(tmp_path: Path) -> None:
     assert len(glance.samples) <= MOST_SAMPLES
     write_record(tmp_path / FILE, glance)
     assert (tmp_path / FILE).stat().st_size < 2_000_000
-
-
-def test_a_split_has_one_colour_on_every_page(looked: Looked) -> None:
-    glance = glance_at(looked, CLASSES, INPUT)
-    turned = replace(
-        glance,
-        objects=dict(list(glance.objects.items())[::-1]),
-        sides=replace(glance.sides, counts=dict(list(glance.sides.counts.items())[::-1])),
-        aspects=replace(glance.aspects, counts=dict(list(glance.aspects.counts.items())[::-1])),
-    )
-    assert list(turned.objects) == ["val", "train"]
-    assert glance_charts(turned) == glance_charts(glance)
