@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SPLIT_NAMES = {"train": "training", "val": "validation"}
 MOST_CLASSES = 30
 """Bars that a chart has room for."""
+_PLACES = {"train": 0, "val": 1}
+"""A split's place and colour in every chart: on each page the same, whichever splits it has."""
 _HATCHES = ("", "////")
 _USUAL = (4.2, 2.9)
 
@@ -81,10 +83,10 @@ def _by_class(glance: Glance) -> Optional[Markup]:
 
     def draw(axes: "Axes") -> None:
         thick = 0.84 / len(columns)
-        for at, (split, counts) in enumerate(columns.items()):
+        for at, (split, counts) in enumerate(_in_order(columns)):
             places = [row - 0.42 + thick * (at + 0.5) for row in range(len(shown))]
             bars = axes.barh(places, counts, thick * 0.9, label=SPLIT_NAMES.get(split, split))
-            _dress(bars, at)
+            _dress(bars, split)
         axes.set_yticks(range(len(shown)), [_plain(name) for name in shown])
         axes.invert_yaxis()
         axes.set(xlabel="objects", ylabel="class")
@@ -106,11 +108,11 @@ def _columns(
 
     def draw(axes: "Axes") -> None:
         thick = 0.84 / len(columns)
-        for at, (split, shares) in enumerate(columns.items()):
+        for at, (split, shares) in enumerate(_in_order(columns)):
             places = [i - 0.42 + thick * (at + 0.5) for i in range(len(bins))]
             heights = [shares[each] for each in bins]
             bars = axes.bar(places, heights, thick * 0.9, label=SPLIT_NAMES.get(split, split))
-            _dress(bars, at)
+            _dress(bars, split)
         axes.set_xticks(range(len(bins)), [names[each] for each in bins], fontsize=9)
         for tick in axes.get_xticklabels():
             tick.set(rotation=40, ha="right", rotation_mode="anchor")
@@ -122,7 +124,7 @@ def _columns(
 
     told = "; ".join(
         f"{split} " + ", ".join(f"{names[each]}: {shares[each]:.0f} %" for each in bins)
-        for split, shares in columns.items()
+        for split, shares in _in_order(columns)
     )
     return svg_of(title, _USUAL, draw, f"{title}, {y_label} by {x_label}: {told}")
 
@@ -172,8 +174,14 @@ def _steps(centres: Sequence[Sequence[int]], most: int) -> Dict[int, List[Tuple[
     return found
 
 
-def _dress(bars: "BarContainer", at: int) -> None:
-    """Bars of the series at that place, which are told apart on a grey print, too."""
+def _in_order(columns: Columns) -> List[Tuple[str, Sequence[float]]]:
+    """Training first, in whichever order a record has them."""
+    return sorted(columns.items(), key=lambda each: _PLACES.get(each[0], len(_PLACES)))
+
+
+def _dress(bars: "BarContainer", split: str) -> None:
+    """Bars of a split in its own colour and hatching, which tells them apart on a grey print."""
+    at = _PLACES.get(split, len(_PLACES))
     for bar in bars:
         bar.set(facecolor=SERIES[at], hatch=_HATCHES[at % len(_HATCHES)], linewidth=0)
 

@@ -15,6 +15,7 @@ from mmdet_jetson.stages.annotations.samples import MOST_SAMPLES
 from mmdet_jetson.stages.annotations.splitting import PlacedGroup, SplitRecord
 from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.reporting import dataset_page
+from mmdet_jetson.stages.reporting.dataset_charts import glance_charts
 from mmdet_jetson.stages.reporting.dataset_glance import glance_section
 
 CLASSES = ("car", "bus <b>")
@@ -170,3 +171,23 @@ def test_page_is_under_two_megabytes_whatever_is_in_it(tmp_path: Path) -> None:
     assert len(glance.samples) <= MOST_SAMPLES
     write_record(tmp_path / FILE, glance)
     assert (tmp_path / FILE).stat().st_size < 2_000_000
+
+
+def colours_of(svg: str) -> set[str]:
+    return set(re.findall(r"var\(--series-(\d)\)", svg))
+
+
+def test_a_split_has_its_colour_whichever_comes_first(looked: Looked) -> None:
+    """Two pages side by side are read alike; pages of validation alone have its colour, too."""
+    pytest.importorskip("matplotlib")
+    glance = glance_at(looked, CLASSES, INPUT)
+    turned = replace(
+        glance,
+        objects=dict(reversed(list(glance.objects.items()))),
+        sides=replace(glance.sides, counts=dict(reversed(list(glance.sides.counts.items())))),
+        aspects=replace(glance.aspects, counts=dict(reversed(list(glance.aspects.counts.items())))),
+    )
+    assert list(turned.objects) == ["val", "train"]
+    assert glance_charts(turned) == glance_charts(glance)
+    alone = replace(glance, objects={"val": glance.objects["val"]})
+    assert colours_of(glance_charts(alone)[0][2]) == {"2"}
