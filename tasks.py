@@ -19,6 +19,7 @@ from mmdet_jetson.cli import pipelines, showing, transfer, upkeep, verbs, verify
 from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import runs as training_runs
+from mmdet_jetson.cli.answering import answering
 from mmdet_jetson.cli.menu import (
     ANY,
     BY_IMAGE,
@@ -56,7 +57,11 @@ demo = by_config(
 pipeline = by_target(
     "pipeline", "Run every stage, from the dataset to the report.", verbs.run_pipeline, "compare"
 )
-dataset = by_config("dataset", "Convert and check the dataset.", partial(verbs.run_verb, "dataset"))
+dataset = by_config(
+    "dataset",
+    "Read and check the dataset, and write a page that shows it.",
+    partial(verbs.run_verb, "dataset"),
+)
 check = by_target(
     "check", "Check that an engine can be made for each target, before hours of training."
 )
@@ -71,7 +76,7 @@ model = by_config(
 export = by_target("export", "Turn the checkpoint into an ONNX file for each target.")
 engine = by_target("engine", "Build an engine for each target.")
 evaluate = by_target(
-    "evaluate", "Measure the COCO figures of checkpoints, the documented graph and engines."
+    "evaluate", "Measure figures, thresholds and errors of checkpoints and engines."
 )
 report = by_target(
     "report",
@@ -131,7 +136,7 @@ def bundle(
     },
     optional=["page"],
 )
-@verbs.answering
+@answering
 def show(_: Context, name: str, *, json: bool = False, page: str | bool = False) -> None:
     """Show what is in a release or a run: figures, evidence, ages, what is missing."""
     showing.show(name, as_json=json, page=page)
@@ -145,7 +150,7 @@ def show(_: Context, name: str, *, json: bool = False, page: str | bool = False)
     },
     optional=["page"],
 )
-@verbs.answering
+@answering
 def history(_: Context, name: str, *, json: bool = False, page: str | bool = False) -> None:
     """Tell what is in a channel: since when, by whom, why, and all that was before."""
     telling.history(name, as_json=json, page=page)
@@ -159,7 +164,7 @@ def history(_: Context, name: str, *, json: bool = False, page: str | bool = Fal
         "json": "everything, for programs",
     }
 )
-@verbs.answering
+@answering
 def diff(
     _: Context,
     before: str,
@@ -173,7 +178,7 @@ def diff(
 
 
 @task(help={"json": "everything, for programs"})
-@verbs.answering
+@answering
 def runs(_: Context, json: bool = False) -> None:
     """List what was trained in this store, when, with what, and how well."""
     training_runs.runs(as_json=json)
@@ -243,7 +248,7 @@ def promote(
         "json": "the record, for programs",
     }
 )
-@verbs.answering
+@answering
 def rollback(
     _: Context,
     channel: str,
@@ -285,7 +290,7 @@ def why(request: Request, name: str) -> None:
         "onnx": "the ONNX file it should be made from",
     }
 )
-@verbs.answering
+@answering
 def preflight(_: Context, engine: str, onnx: str = "") -> None:
     """Say whether an engine may be opened on this machine, and what to do where not."""
     before_opening.preflight(engine, onnx)
@@ -298,7 +303,7 @@ def preflight(_: Context, engine: str, onnx: str = "") -> None:
         "to": "a folder, as of a model repository: what is there stays",
     }
 )
-@verbs.answering
+@answering
 def export_for(_: Context, format: str, engine: str, to: str) -> None:
     """Write what Triton or DeepStream needs to run an engine."""
     pipelines.export_for(format, engine, to)
@@ -310,9 +315,9 @@ def export_for(_: Context, format: str, engine: str, to: str) -> None:
         "into": "a folder that is not there yet",
     }
 )
-@verbs.answering
+@answering
 def checkout(_: Context, tag: str, into: str) -> None:
-    """Copy an artifact's files out of the store, verified."""
+    """Copy an artifact's files out of the store, verified; of an engine its threshold, too."""
     upkeep.checkout(tag, into)
 
 
@@ -369,7 +374,7 @@ def pull(asked: Asked, name: str, *, from_: str = "") -> None:
         "docker-host": DOCKER_HOST,
     }
 )
-@verbs.answering
+@answering
 def gc(
     context: Context,
     *,
@@ -384,7 +389,7 @@ def gc(
 
 
 @task(name="build", help=BY_IMAGE, iterable=["name"])
-@verbs.answering
+@answering
 def images_build(_: Context, name: list[str] | None = None, docker_host: str = "") -> None:
     """Build container images where they are missing."""
     from mmdet_jetson.cli import images  # noqa: PLC0415 - imports Docker's SDK
@@ -397,7 +402,7 @@ def images_build(_: Context, name: list[str] | None = None, docker_host: str = "
     help={**BY_IMAGE, "again": "run them even where they have passed"},
     iterable=["name"],
 )
-@verbs.answering
+@answering
 def images_test(
     _: Context, name: list[str] | None = None, docker_host: str = "", again: bool = False
 ) -> None:
@@ -408,7 +413,7 @@ def images_test(
 
 
 @task(name="pin", help={"docker-host": f"{DOCKER_HOST}. It looks the digests up"})
-@verbs.answering
+@answering
 def images_pin(_: Context, docker_host: str = "") -> None:
     """Resolve the tags of the base images to digests, in configs/images.lock."""
     from mmdet_jetson.cli import images  # noqa: PLC0415 - imports Docker's SDK
@@ -417,7 +422,7 @@ def images_pin(_: Context, docker_host: str = "") -> None:
 
 
 @task(help={"report": "a file to write: all that somebody at a distance needs, without secrets"})
-@verbs.answering
+@answering
 def doctor(_: Context, report: str | None = None) -> None:
     """Tell what this machine can do and what is missing, with the command that mends it."""
     upkeep.show_doctor(report)

@@ -32,8 +32,9 @@ MINIMAL: dict[str, str] = {
 ALSO_IN: dict[str, str] = {"docker.io": "docker", "g++": "c++", "openssh-client": "ssh-keygen"}
 # What only packages hold that ours depend on: of g++, binutils.
 BEHIND: dict[str, str] = {"g++": "readelf"}
-# What none of our packages can hold; whatever calls these does without them.
+# What is not to be had as a package everywhere; whatever calls these does without them.
 NOT_DEBIANS = {
+    "chromium": "a snap on Ubuntu: a test that opens a report in it is skipped where it is absent",
     "tritonserver": "NVIDIA's: a test that needs it is skipped",
     "chromium": "a package of Debian's alone (Ubuntu has a snap): a test that needs it is skipped",
     "nvcc": "CUDA's compiler: tests that need it are skipped, images have it where their base does",

@@ -34,12 +34,42 @@ def test_names_are_found_in_the_pages() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
-def test_a_link_within_a_page_leads_to_a_heading(page: Path) -> None:
-    text = page.read_text()
-    headings = re.findall(r"(?m)^#+ (.*)$", text)
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+def test_a_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    assert broken_links(page) == []
 
-    assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= anchors
+
+def test_a_link_to_no_heading_is_found(tmp_path: Path) -> None:
+    (tmp_path / "other.md").write_text("# Which *one*\n")
+    page = tmp_path / "page.md"
+    page.write_text("# A\n[a](#a) [b](#b) [c](other.md#which-one) [d](other.md#d) [e](none.md)\n")
+
+    assert broken_links(page) == ["#b", "other.md#d", "none.md"]
+
+
+def test_the_readme_names_every_page() -> None:
+    linked = set(re.findall(r"\]\((docs/[^)#]*)", (ROOT / "README.md").read_text()))
+    listed = re.search(r"(?s)\ndocs/ (.*?)\nchannels/", (ROOT / "README.md").read_text())
+    assert listed
+
+    assert {f"docs/{page.name}" for page in ROOT.glob("docs/*.md")} <= linked
+    assert {page.stem for page in ROOT.glob("docs/*.md")} == set(re.findall(r"[\w-]+", listed[1]))
+
+
+def broken_links(page: Path) -> list[str]:
+    """Name the links of a page to files that are not there, or to headings that they lack."""
+    found = re.findall(r"\]\(((?![a-z]+:)([^)#\s]*)(?:#([^)\s]*))?)\)", page.read_text())
+    return [
+        link
+        for link, path, anchor in found
+        if not (at := page.parent / path if path else page).exists()
+        or (anchor and anchor not in anchors_of(at))
+    ]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Give what links to the headings of a page end in, as GitHub makes them."""
+    headings = re.findall(r"(?m)^#+ (.*)$", page.read_text())
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_first_day_settles_rows_that_are_unverified() -> None:

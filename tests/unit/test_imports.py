@@ -35,9 +35,20 @@ OF_NUMBERS = (
 """What of the host side counts with NumPy."""
 FLAT = "*.py"
 """What architecture.md calls the modules that lie beside the folders."""
+OF_DEVICES = {
+    "cv2", "jinja2", "markupsafe", "numpy", "onnx", "onnxruntime", "pycocotools",
+}  # fmt: skip
+"""What environment `deploy` has (docker/deploy.in, and what that brings along)."""
 ENTRIES = re.compile(
     r"^Imports (?:of the host side|inside `stages/`) point left: `(.+)`", re.MULTILINE
 )
+
+
+ON_DEVICES = [
+    PACKAGE / f"stages/{stage.module}.py"
+    for stage in (*stages.STAGES, stages.PREFLIGHT, stages.EXPORT_FOR)
+    if stage.environment != stages.TRAIN or stage.runs_on_devices
+]
 
 
 def shown(path: Path) -> str:
@@ -53,6 +64,36 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
     return names
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """What importing a module imports: what its functions import, or it only tries to, is later."""
+    statements = ast.parse(path.read_text()).body
+    top = [node for node in statements if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = set[str]()
+    for node in top:
+        of = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+        names |= {f"{of}{alias.name}" for alias in node.names}
+    return names
+
+
+def packages_behind(entry: Path) -> dict[str, str]:
+    """The packages of others that importing a module imports, each with the module that does."""
+    found: dict[str, str] = {}
+    waiting, seen = [entry], {entry}
+    while waiting:
+        path = waiting.pop()
+        for name in imported_at_once(path):
+            if name.split(".")[0] != "mmdet_jetson":
+                found[name.split(".")[0]] = shown(path)
+            places = [
+                PACKAGE.parent / each.replace(".", "/") for each in (name, name.rpartition(".")[0])
+            ]
+            files = [file for at in places for file in (at.with_suffix(".py"), at / "__init__.py")]
+            new = {file for file in files if file.is_file() and PACKAGE in file.parents} - seen
+            seen |= new
+            waiting += new
+    return {name: path for name, path in found.items() if name not in sys.stdlib_module_names}
 
 
 def newer_types(text: str) -> Iterator[str]:
@@ -122,6 +163,15 @@ def test_no_folder_imports_one_further_up() -> None:
     host, inside = orders()
     assert list(upward(PACKAGE, host)) == []
     assert list(upward(PACKAGE / "stages", inside)) == []
+
+
+@pytest.mark.parametrize("path", ON_DEVICES, ids=shown)
+def test_what_runs_on_devices_starts_with_what_they_have(path: Path) -> None:
+    assert {name: by for name, by in packages_behind(path).items() if name not in OF_DEVICES} == {}
+
+
+def test_a_package_that_devices_lack_is_seen() -> None:
+    assert "PIL" in packages_behind(PACKAGE / "stages/dataset.py")
 
 
 def test_nothing_imports_a_stage() -> None:

@@ -15,6 +15,7 @@ from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import verbs
+from mmdet_jetson.cli.answering import answering
 from mmdet_jetson.cli.transfer import Asked
 from mmdet_jetson.cli.verbs import CONFIG, Request
 from mmdet_jetson.registry.places import FORMS
@@ -153,7 +154,7 @@ def _task(
         help={each.name.rstrip("_").replace("_", "-"): shown[each.name] for each in keyed},
         iterable=[each.name for each in keyed if each.annotation == list[str] | None],
         optional=[each.name for each in keyed if each.annotation == str | bool],
-    )(verbs.answering(run))
+    )(answering(run))
     return command
 
 

@@ -20,6 +20,7 @@ from mmdet_jetson.store import Artifact, Store
 
 T = TypeVar("T")
 DATASET_PAGE = "page.html"
+DATASET_HEADING = "Dataset at a glance"
 SHOWN = (stages.EVALUATE_CHECKPOINT, stages.EVALUATE_ENGINE, stages.PROFILE)
 """The stages whose artifacts `table` reads, besides the report."""
 
@@ -50,7 +51,7 @@ def read_verdict(store: Store, report: Artifact) -> Verdict:
 
 def place_report(store: Store, report: Artifact, name: str) -> Path:
     """Put the page of a report artifact at ``reports/<name>.html`` of the store's folder."""
-    return _place(store, report, "report.html", name)
+    return _place(store, store.read(report, "report.html"), name)
 
 
 def place_dataset_page(store: Store, dataset: Artifact, name: str) -> Path | None:
@@ -60,12 +61,14 @@ def place_dataset_page(store: Store, dataset: Artifact, name: str) -> Path | Non
     """
     if not any(layer.title == DATASET_PAGE for layer in dataset.layers):
         return None
-    return _place(store, dataset, DATASET_PAGE, f"{name}-dataset")
+    # The artifact may be of several runs, and is whatever they are called.
+    named = f"{DATASET_HEADING}: {name}, {dataset.digest[7:19]}<".encode()
+    content = store.read(dataset, DATASET_PAGE).replace(f"{DATASET_HEADING}<".encode(), named)
+    return _place(store, content, f"{name}-dataset")
 
 
-def _place(store: Store, artifact: Artifact, file: str, name: str) -> Path:
+def _place(store: Store, content: bytes, name: str) -> Path:
     page = store.root / "reports" / f"{name}.html"
-    content = store.read(artifact, file)
     if not page.exists() or page.read_bytes() != content:
         page.parent.mkdir(exist_ok=True)
         write_whole(page, content)

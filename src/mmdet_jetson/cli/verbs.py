@@ -1,17 +1,14 @@
 """What the commands of the pipeline do: each is one function here, called by ``tasks.py``."""
 
 import functools
-import inspect
 import json
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import msgspec
-from invoke.exceptions import Exit
 from rich.console import Console
 
 from mmdet_jetson.bundles.beside import read_compared
@@ -26,7 +23,6 @@ from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
-from mmdet_jetson.files import disk_errors
 from mmdet_jetson.planning import compatibility, explain, pipeline, stages
 from mmdet_jetson.planning.compared import with_compared
 from mmdet_jetson.planning.given import Given, plan_given, read_given
@@ -43,7 +39,6 @@ from mmdet_jetson.store import Artifact, Store
 from mmdet_jetson.tracking.trainings import Trainings
 
 CONFIG = "configs/pipeline.toml"
-CANCELLED = 130
 
 ORIGINS = {
     stages.TRAINING.verb: (
@@ -57,45 +52,6 @@ ORIGINS = {
 }
 """What to say where a command has nothing to do because the checkpoint has another origin."""
 UNUSED = "[train] is not used: [model] names a model that is trained already"
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def answering(verb: Callable[P, R]) -> Callable[P, R]:
-    """Turn our errors into one sentence and an exit code, in this one place; bugs pass through."""
-
-    @functools.wraps(verb)
-    def run(*arguments: P.args, **options: P.kwargs) -> R:
-        try:
-            _refuse_empty(options)
-            # What was not given takes the verb's own default.
-            given = {name: value for name, value in options.items() if value is not None}
-            with disk_errors("the store or the cache"):
-                return verb(*arguments, **given)  # type: ignore[arg-type]
-        except UserError as error:
-            raise Exit(f"error: {error}", error.exit_code) from None
-        except KeyboardInterrupt:
-            raise Exit("cancelled; run the same command again to continue", CANCELLED) from None
-
-    # What `invoke` reads: an option that is given empty must differ from one that is left out.
-    signature = inspect.signature(verb)
-    shown = [
-        each.replace(default=None) if each.default == "" else each
-        for each in signature.parameters.values()
-    ]
-    vars(run)["__signature__"] = signature.replace(parameters=shown)
-    return run
-
-
-def _refuse_empty(options: Mapping[str, object]) -> None:
-    """Refuse what names nothing, such as ``--onnx "$UNSET"``, which would do something else."""
-    for name, value in options.items():
-        if value == "" or (isinstance(value, list) and "" in value):
-            raise UserError(
-                f"--{name.rstrip('_').replace('_', '-')} is empty",
-                "name something, or leave it out; a variable of the shell may not be set",
-            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from mmdet_jetson.config.builder_settings import check_builder
-from mmdet_jetson.config.dataset_split import check_split
+from mmdet_jetson.config.dataset import Dataset, Pixels, check_dataset
 from mmdet_jetson.config.device_facts import check_device_facts
 from mmdet_jetson.config.model import Model, NonEmpty, check_calibration, check_origin
 from mmdet_jetson.config.shared import Shared
@@ -26,10 +26,9 @@ from mmdet_jetson.config.toml import (
     convert,
     nearest,
     overridden,
-    pattern,
     read_toml,
 )
-from mmdet_jetson.contract.formats import DRAWN, FORMATS
+from mmdet_jetson.contract.formats import DRAWN
 from mmdet_jetson.contract.gates import DEFAULT_TOLERANCES, GATES, PROOF, Tolerances
 from mmdet_jetson.contract.parameters.export import MOST_CANDIDATES
 from mmdet_jetson.contract.parameters.profile import (
@@ -40,55 +39,8 @@ from mmdet_jetson.contract.parameters.profile import (
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.errors import ConfigError
 
-# What leads out of a source is in no digest: a change of it would go unseen.
-Inside = Annotated[
-    str,
-    pattern(
-        r"^(?!/)(?!(.*/)?\.\.(/|$))", "a path inside the source is relative and has no '..' in it"
-    ),
-]
-Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 RESERVED = (BASE, CHECKPOINT, DOCUMENTED)  # as in evaluate-base and export-documented
-
-
-class Split(Section, frozen=True):
-    """Where the pictures and the annotations of one split lie inside the dataset's source."""
-
-    pictures: Inside
-    annotations: Inside
-
-
-class Drawn(Section, frozen=True):
-    """How many pictures to draw, and how large (width, height in pixels)."""
-
-    train: Positive
-    val: Positive
-    size: tuple[Pixels, Pixels] = (320, 240)
-    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
-
-
-class Dataset(Section, frozen=True):
-    """What to learn from: a source in one of the annotation formats, or pictures that we draw."""
-
-    classes: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)] = ()
-    """Empty, with ``[model]`` alone, for those of the checkpoint."""
-    format: str = "via"
-    source: NonEmpty | None = None
-    label_attribute: str = "label"
-    default_class: str | None = None
-    train: Split | None = None
-    val: Split | None = None
-    drawn: Drawn | None = None
-    others: Literal["refuse", "ignore"] = "refuse"
-    """What becomes of an object whose class is none of ``classes``."""
-    rename: dict[str, str] = msgspec.field(default_factory=dict)
-    """Which class a name in the annotation files means."""
-    split: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
-    """The share of ``train`` that becomes the validation split, in place of ``val``."""
-    split_seed: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    group: NonEmpty | None = None
-    """Which pictures stay together then: see `contract.grouping`."""
 
 
 class Train(Section, frozen=True):
@@ -281,7 +233,6 @@ def _check(project: Project, path: Path) -> None:
             f"{path}: name: 'cache' is reserved: it is what cached results are tagged with"
         )
     _check_targets(project, path)
-    check_choice(f"{path}: dataset.format", dataset.format, (*FORMATS, DRAWN))
     check_origin(path, pipeline.model, pipeline.train, dataset.classes)
     if pipeline.train:
         check_can_travel(f"{path}: train.overrides", pipeline.train.overrides)
@@ -290,14 +241,7 @@ def _check(project: Project, path: Path) -> None:
     for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
         if len(set(values)) != len(values):
             raise ConfigError(f"{path}: {field}: a name is listed twice", "remove one of them")
-    if dataset.classes and dataset.default_class not in (None, *dataset.classes):
-        raise ConfigError(
-            f"{path}: dataset.default_class: {dataset.default_class!r} is not in dataset.classes",
-            nearest(str(dataset.default_class), dataset.classes),
-        )
-    for name, meant in dataset.rename.items() if dataset.classes else ():
-        check_choice(f"{path}: dataset.rename: {name!r}", meant, dataset.classes)
-    _check_format(dataset, path, trains=pipeline.model is None)
+    check_dataset(dataset, path, trains=pipeline.model is None)
 
 
 def _check_targets(project: Project, path: Path) -> None:
@@ -331,24 +275,3 @@ def _check_used(project: Project) -> None:
             )
             hint = "; ".join(filter(None, (error.hint, origin)))
             raise ConfigError(error.message, hint) from error
-
-
-def _check_format(dataset: Dataset, path: Path, *, trains: bool) -> None:
-    """Check that the fields of a dataset are those that its format has."""
-    files, drawn = ("source", "train", "val"), ("drawn",)
-    needed: tuple[str, ...]
-    needed, senseless = (drawn, files) if dataset.format == DRAWN else (files, drawn)
-    check_split(dataset, path)
-    for field in needed:
-        if field == "val" and dataset.split is not None:
-            continue
-        if field == "train" and not trains and dataset.split is None:
-            continue  # of use to calibration alone: `check_calibration`
-        if getattr(dataset, field) is None:
-            raise ConfigError(f"{path}: dataset.{field}: needed for format {dataset.format!r}")
-    for field in senseless:
-        if getattr(dataset, field) is not None:
-            raise ConfigError(
-                f"{path}: dataset.{field}: has no meaning for format {dataset.format!r}",
-                "remove it, or change dataset.format",
-            )

@@ -130,10 +130,10 @@ def _explain(message: str, raw: object, kind: type, name: str) -> tuple[str, str
         return f"{field}: {value[1]!r} is unknown; {advice}", ""
     missing = re.search(r"missing required field `(.+)`", text)
     if missing:
-        return (
-            f"{'.'.join(filter(None, (field, missing[1])))} is missing",
-            f"add {missing[1]} = ...",
-        )
+        key = ".".join(filter(None, (field, missing[1])))
+        wanted = _type_at(kind, ".".join(filter(None, (inside, missing[1]))))
+        is_table = isinstance(wanted, inspect.StructType)
+        return f"{key} is missing", f"add [{key}]" if is_table else f"add {missing[1]} = ..."
     regex = re.search(r"matching regex (.*)", text, re.DOTALL)
     if regex:
         text = _rules[regex[1]]
@@ -156,6 +156,9 @@ def _how_to_write(text: str, wanted: Callable[[], inspect.Type]) -> str:
     limit = re.search(r"([<>]=) (\S+)$", text)
     if limit:
         return f"set it to {limit[2]} or {'less' if limit[1] == '<=' else 'more'}"
+    beyond = re.search(r"([<>]) (\S+)$", text)
+    if beyond:
+        return f"set it to {'less' if beyond[1] == '<' else 'more'} than {float(beyond[2]):g}"
     length = re.search(r"of length (\d+)", text)
     if length:
         return f"list {length[1]} of them"

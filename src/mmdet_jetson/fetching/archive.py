@@ -187,5 +187,6 @@ def _write(archive: Path, member: Member, target: Path) -> None:
 def _refuse(archive: Path, member: Member, problem: str) -> None:
     raise UserError(
         f"{archive} was not unpacked: its member {member.name!r} {problem}",
-        "if you trust the archive, pack its files again without that member or under another name",
+        "if you trust the archive, unpack it yourself and name the folder, or pack its files again "
+        "without that member or under another name",
     )

@@ -20,21 +20,35 @@ import shapely
 from mmdet_jetson.contract.formats import DRAWN, IGNORE, REFUSE
 from mmdet_jetson.contract.grouping import pattern_of
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters.dataset import DatasetParameters, SplitLocation
+from mmdet_jetson.contract.parameters.dataset import DatasetParameters
 from mmdet_jetson.contract.parameters.model import CLASSES
 from mmdet_jetson.contract.records import encode, write_record
 from mmdet_jetson.stages.annotations import drawn, pictures
 from mmdet_jetson.stages.annotations.coco_writing import to_coco
-from mmdet_jetson.stages.annotations.examples import WORKERS, Split, compare, examine
-from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.formats import annotation_format, read_annotations
-from mmdet_jetson.stages.annotations.glance import FILE as GLANCE
-from mmdet_jetson.stages.annotations.glance import Glance, Looked, glance_at
+from mmdet_jetson.stages.annotations.examples import (
+    WORKERS,
+    Split,
+    examine,
+    refuse_shared,
+    warn_of_repeats,
+)
+from mmdet_jetson.stages.annotations.findings import Findings
+from mmdet_jetson.stages.annotations.formats import read_annotations
+from mmdet_jetson.stages.annotations.glance import Looked, glance_at
+from mmdet_jetson.stages.annotations.glance_file import FILE as GLANCE
+from mmdet_jetson.stages.annotations.glance_file import Glance
 from mmdet_jetson.stages.annotations.grouping import groups_of
 from mmdet_jetson.stages.annotations.near_duplicates import Pair, near_duplicates
-from mmdet_jetson.stages.annotations.picture_folder import PictureFolder, lost_link
-from mmdet_jetson.stages.annotations.records import Example, Labels, Record
+from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
+from mmdet_jetson.stages.annotations.records import (
+    Example,
+    Labels,
+    Record,
+    advise_renames,
+    warn_of_unused_renames,
+)
 from mmdet_jetson.stages.annotations.remarks import per_class, remark, remark_duplicates
+from mmdet_jetson.stages.annotations.split_places import check_filled, find_splits
 from mmdet_jetson.stages.annotations.splitting import (
     SplitRecord,
     Wanted,
@@ -54,20 +68,24 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     """Make the artifact ``dataset``: two COCO files, two folders of pictures, a summary."""
     labels = _labels(_with_classes(job))
     is_drawn = job.parameters.format == DRAWN
-    splits = _draw(job) if is_drawn else _find(job)
+    splits = _draw(job) if is_drawn else find_splits(job.parameters, job.inputs["source"])
     form = drawn.FORMAT if is_drawn else job.parameters.format
     findings = Findings()
     records = {split: _read(split, form, labels, findings) for split in splits}
+    advise_renames(labels, findings)
+    warn_of_unused_renames(labels, findings)
     if not findings.defects:
-        _check_filled(records, findings)
+        check_filled(records, labels, findings)
     _check_split(job.parameters, records, findings)
     advance = _progress(job, 2 * sum(len(listed) for listed in records.values()))
     examples = {
         split: examine(split, listed, findings, advance) for split, listed in records.items()
     }
+    for split, made in examples.items():
+        warn_of_repeats(split.name, made, findings)
     if len(examples) == len(SPLITS):  # a model that is trained already needs no training pictures
         train, val = examples.values()
-        compare(train, val, findings)
+        refuse_shared(train, val, findings)
     findings.raise_defects()
     listed = [example for made in examples.values() for example in made]
     pairs = near_duplicates([example.fingerprint for example in listed])
@@ -143,46 +161,6 @@ def _draw(job: StageJob[DatasetParameters]) -> List[Split]:
     ]
 
 
-def _find(job: StageJob[DatasetParameters]) -> List[Split]:
-    """The splits that the user named, whose pictures and annotations exist."""
-    suffix = annotation_format(job.parameters.format).SUFFIX
-    splits = []
-    named = [("train", job.parameters.train), ("val", job.parameters.val)]
-    if job.parameters.split is not None:
-        del named[1]
-    for name, location in named:
-        if location is None and name == "train" and job.parameters.split is None:
-            continue
-        if location is None:
-            raise StageError(f"nothing says where the {name} split is", f"set dataset.{name}")
-        splits.append(_find_split(job.inputs["source"], name, location, suffix))
-    return splits
-
-
-def _find_split(source: Path, name: str, location: SplitLocation, suffix: str) -> Split:
-    pictures, annotations = source / location.pictures, source / location.annotations
-    link = lost_link(pictures)
-    if link is not None:
-        raise StageError(
-            f"the {name} split's pictures folder {location.pictures} is a file with the text "
-            f"{link}: a symbolic link to a folder that became text when it was copied",
-            f"make it a link again, such as by: ln -sfn {link} {location.pictures}",
-        )
-    if not pictures.is_dir():
-        folders = sorted(path.name for path in source.iterdir() if path.is_dir())
-        raise StageError(
-            f"the {name} split's pictures folder {location.pictures} does not exist",
-            f"the source has the folders: {', '.join(folders) or 'none'}",
-        )
-    if not annotations.exists():
-        files = sorted(path.relative_to(source).as_posix() for path in source.rglob(f"*{suffix}"))
-        raise StageError(
-            f"the {name} split's annotation file {location.annotations} does not exist",
-            f"the source has the files: {', '.join(files[:5]) or f'none that end in {suffix}'}",
-        )
-    return Split(name, pictures, annotations, location.annotations)
-
-
 def _read(split: Split, form: str, labels: Labels, findings: Findings) -> List[Record]:
     records: List[Record] = []
     with findings.at(split.shown):
@@ -190,21 +168,6 @@ def _read(split: Split, form: str, labels: Labels, findings: Findings) -> List[R
             form, split.annotations, split.shown, labels, findings, pictures=split.pictures
         )
     return records
-
-
-def _check_filled(records: Mapping[Split, Sequence[Record]], findings: Findings) -> None:
-    for split, listed in records.items():
-        with findings.at(split.shown):
-            if not listed:
-                raise Defect(
-                    f"the {split.name} split has no pictures", "add some or correct its path"
-                )
-            if not any(record.regions for record in listed):
-                reasons = [each for each in findings.warnings() if each.startswith("left out")]
-                raise Defect(
-                    ": ".join([f"the {split.name} split has no annotations", *reasons]),
-                    "label some pictures, with shapes that have an area",
-                )
 
 
 def _progress(job: StageJob[DatasetParameters], total: int) -> Callable[[], None]:
@@ -259,10 +222,13 @@ def _warn_of_unlisted(examples: Mapping[Split, Sequence[Example]], findings: Fin
     sources = {example.source for made in examples.values() for example in made}
     # Splits may share a folder of pictures: it is looked through once, and what only another split
     # lists is not left out.
-    folders = {split.pictures: split.name for split in examples}
-    for folder, split_name in folders.items():
+    folders: Dict[Path, List[str]] = {}
+    for split in examples:
+        folders.setdefault(split.pictures, []).append(split.name)
+    for folder, names in folders.items():
+        of = f"{names[0]}, " if len(names) == 1 else ""
         for name in PictureFolder(folder).unlisted(sources):
-            findings.warn("left out, as no annotation file lists it", f"{split_name}, {name}")
+            findings.warn("left out, as no annotation file lists it", f"{of}{name}")
 
 
 def _write(

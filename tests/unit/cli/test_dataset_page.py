@@ -1,5 +1,6 @@
 """The page of a dataset, as `invoke dataset` places it."""
 
+from importlib import resources
 from pathlib import Path
 
 from small_artifacts import PROVENANCE
@@ -26,6 +27,17 @@ def test_the_page_lies_beside_the_reports_and_is_written_anew(tmp_path: Path) ->
     assert page.read_text() == "one"
     place_dataset_page(store, stored(store, tmp_path / "2", page_html="two"), "mugs")
     assert page.read_text() == "two"
+
+
+def test_the_page_says_which_run_and_dataset_it_is_of(tmp_path: Path) -> None:
+    store = Store(tmp_path / "artifacts")
+    template = resources.files("mmdet_jetson.stages.reporting") / "dataset_page.html.j2"
+    made = stored(store, tmp_path / "1", page_html=template.read_text())
+    page = place_dataset_page(store, made, "mugs")
+    assert page is not None
+    heading = f"Dataset at a glance: mugs, {made.digest[7:19]}"
+    assert f"<title>{heading}</title>" in page.read_text()
+    assert f"<h1>{heading}</h1>" in page.read_text()
 
 
 def test_a_dataset_of_an_earlier_release_has_no_page(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from judged_channels import Channel, channel_of
 from registry_server import RegistryServer
 from small_releases import SmallRun
 
+from mmdet_jetson.cli.answering import answering
 from mmdet_jetson.cli.promote_check import check_channels
-from mmdet_jetson.cli.verbs import Request, answering
+from mmdet_jetson.cli.verbs import Request
 from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
 from mmdet_jetson.processes import output_of

@@ -9,6 +9,7 @@ from registry_faults import status
 from registry_server import PASSWORD, RegistryServer
 
 from mmdet_jetson.cli import verbs
+from mmdet_jetson.cli.answering import answering
 from mmdet_jetson.cli.verbs import Request
 from mmdet_jetson.runtimes.protocol import StageRun
 from mmdet_jetson.store import Store
@@ -40,7 +41,7 @@ def request_for(server: RegistryServer, *, push: bool = False) -> Request:
 
 
 def dataset(request: Request) -> None:
-    verbs.answering(lambda: verbs.run_verb("dataset", request))()
+    answering(lambda: verbs.run_verb("dataset", request))()
 
 
 def test_a_second_machine_makes_nothing_and_has_the_files(

@@ -117,6 +117,7 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ("dataset.others=ignored", "dataset.others: "),
         ('dataset.rename={car="baloon"}', "dataset.rename: 'car': 'baloon' is unknown; did you mean 'balloon'?"),
         ("dataset.rename={car=3}", "dataset.rename"),
+        ("dataset.rename={balloon='baloon'}", "the name in the files comes first: rename = { 'baloon' = 'balloon' }"),
         ("dataset.format=drawn", "dataset.drawn: needed for format 'drawn'"),
         ("dataset.format=coko", "dataset.format: 'coko' is unknown; did you mean 'coco'?"),
         ("train.device=gpu", "train.device: 'gpu' is unknown; did you mean 'cuda'?"),
@@ -164,6 +165,11 @@ def test_an_assignment_is_blamed_for_what_it_assigns(config: Path, assignment: s
         ("pipeline.toml", b"name = ", "pipeline.toml: not valid TOML"),
         ("pipeline.toml", b"\xff\xfe", "pipeline.toml: not valid TOML"),
         ("pipeline.toml", b"", "pipeline.toml: name is missing\n  try: add name = ..."),
+        (
+            "pipeline.toml",
+            b"name = 'a'\ninput_size = [96, 96]\ntargets = ['x']",
+            "dataset is missing\n  try: add [dataset]",
+        ),
         ("targets.toml", b'[pc-onnxruntime]\nbackend = "onnx"\ndescription = ""', "pc-onnxruntime"),
         ("targets.toml", b"[pc-onnxruntime]\nbakcend = 1", "did you mean 'backend'?"),
         (
@@ -277,6 +283,12 @@ def test_what_groups_can_be(config: Path, group: str) -> None:
 def test_what_no_group_can_be(config: Path, group: str, says: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(says)):
         load_project(one_folder(config, "split = 0.2", f"group = '{group}'"))
+
+
+@pytest.mark.parametrize("said", ["others=ignore", 'rename={a="ellipse"}'])
+def test_drawn_pictures_have_the_classes_they_have(config: Path, said: str) -> None:
+    with pytest.raises(ConfigError, match=r"has no meaning for format 'drawn'"):
+        load_project(config.with_name("demo.toml"), [f"dataset.{said}"])
 
 
 def test_drawn_pictures_are_not_split(config: Path) -> None:

@@ -187,7 +187,7 @@ WARNINGS = {
     ),
     "same-pixels-twice-in-a-split": (
         [entry("a.png", region()), entry("copy.bmp", region())],
-        "shows the same pixels twice: train, a.png and copy.bmp",
+        "show the same pixels: train, a.png and copy.bmp",
     ),
     "unlisted-picture": (
         [entry("a.png", region())],
@@ -248,6 +248,25 @@ def test_read_only_input_gives_a_writable_artifact(tmp_path: Path) -> None:
     assert (output / "train/a.png").stat().st_mode & stat.S_IWUSR
 
 
+def test_classes_that_are_all_ignored_are_told_how_to_be_meant(tmp_path: Path) -> None:
+    folder = source(tmp_path / "source")
+    relabel(folder, entry("a.png", region(label="balloon")))
+    parameters = replace(PARAMETERS, classes=("zebra",), default_class="zebra", others="ignore")
+    with pytest.raises(StageError) as caught:
+        convert(tmp_path, folder, parameters)
+    assert "left out, as their classes are none of the dataset's" in caught.value.message
+    assert "the classes are zebra: rename says which" in str(caught.value.hint)
+
+
+def test_pictures_labelled_in_two_ways_are_told(tmp_path: Path) -> None:
+    folder = source(tmp_path / "source")
+    shutil.copy(folder / "train/a.png", folder / "train/again.png")
+    relabel(folder, entry("a.png", region(label="balloon")), entry("again.png"))
+    result, _ = convert(tmp_path, folder)
+    said = "show the same pixels, but are labelled otherwise: train, a.png and again.png"
+    assert said in result.warnings
+
+
 def second_entry(folder: Path) -> None:
     noise(folder / "train/c.png", 7)
     save(
@@ -281,9 +300,11 @@ BAD_DATA: dict[str, tuple[Callable[[Path], object], str]] = {
         "train/via.json, ../val/b.png: the name points out of the pictures folder",
     ),
     "picture-listed-twice": (second_entry, "train/via.json, ./a.png: the picture is listed twice"),
-    "box-outside": (
-        lambda folder: relabel(folder, entry("a.png", region(rect(100, 100)))),
-        "train/via.json, a.png, region 1: the region lies outside the picture, which is 40 × 30",
+    "boxes-outside": (
+        lambda folder: relabel(
+            folder, entry("a.png", region(), region(rect(100, 100)), region(rect(-90, 3)))
+        ),
+        "train/via.json: 2 of the 3 objects of the train split lie wholly outside their pictures",
     ),
     "no-area": (
         lambda folder: relabel(folder, entry("a.png", region(polygon((1, 1), (5, 5), (9, 9))))),

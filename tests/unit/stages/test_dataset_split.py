@@ -16,7 +16,7 @@ from mmdet_jetson.contract.parameters.dataset import DatasetParameters, SplitLoc
 from mmdet_jetson.contract.records import read_record
 from mmdet_jetson.stages import dataset
 from mmdet_jetson.stages.annotations.coco_file import read_split
-from mmdet_jetson.stages.annotations.glance import Glance
+from mmdet_jetson.stages.annotations.glance_file import Glance
 from mmdet_jetson.stages.annotations.splitting import SplitRecord
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.reporting import dataset_glance

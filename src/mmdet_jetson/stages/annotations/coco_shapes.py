@@ -31,6 +31,7 @@ _CORNERS = (
 _AREA = (
     "its area is 0 or less, so MMDetection would leave it out, but its shape has one: it is used"
 )
+_ABSURD = 1e18
 _NUMERAL = re.compile(r"\s*[-+]?\d{1,9}(\.\d{1,15})?\s*")
 
 
@@ -70,6 +71,28 @@ def all_fractions(annotations: Sequence[object]) -> bool:
     )
 
 
+def all_corners(annotations: Sequence[object]) -> bool:
+    """Whether the areas of a file, two at least, all say that boxes are given by two corners."""
+    told = []
+    for raw in (each for each in annotations if isinstance(each, dict)):
+        box, area = raw.get("bbox"), raw.get("area")
+        if isinstance(area, (int, float)) and area > 0 and not raw.get("segmentation"):
+            is_box = isinstance(box, list) and len(box) == 4 and all(map(_is_side, [*box, area]))
+            told.append(is_box and _by_corners(box or (), area))
+    return len(told) > 1 and all(told)
+
+
+def _is_side(value: object) -> bool:
+    return isinstance(value, (int, float)) and abs(value) < _ABSURD
+
+
+def _by_corners(box: Sequence[float], area: float) -> bool:
+    """Whether the area is that between two corners, and not that of width and height."""
+    left, top, right, bottom = box
+    between = (right - left) * (bottom - top) if right > left and bottom > top else 0
+    return abs(between - area) <= 0.01 * area and abs(right * bottom - area) > 0.05 * area
+
+
 def _box(box: object, needed: bool) -> Tuple[Optional[Outline], Sequence[float]]:
     """A box that has a width and a height, and the numbers of any."""
     if box in (None, []) and not needed:
@@ -92,11 +115,8 @@ def _check_area(
         if has_segmentation or (box and min(box[2:]) > 0):
             findings.warn(_AREA, place)
         return
-    if box and not has_segmentation:
-        left, top, right, bottom = box
-        by_corners = (right - left) * (bottom - top) if right > left and bottom > top else 0
-        if abs(by_corners - area) <= 0.01 * area and abs(right * bottom - area) > 0.05 * area:
-            findings.warn(_CORNERS, place)
+    if box and not has_segmentation and _by_corners(box, area):
+        findings.warn(_CORNERS, place)
 
 
 def _rotation(raw: Raw) -> float:

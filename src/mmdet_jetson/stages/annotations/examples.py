@@ -10,6 +10,7 @@ from typing import Callable, Container, Dict, List, Sequence, Set, Tuple, Union
 
 from mmdet_jetson.stages.annotations.extents import extent_of
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.geometry import OUTSIDE
 from mmdet_jetson.stages.annotations.orientation import Listed, upright_records
 from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 from mmdet_jetson.stages.annotations.pictures import Inspection, inspect
@@ -64,6 +65,7 @@ def examine(
                 listed[name] = Listed(record, inspection)
     turned = upright_records(listed, split.shown, findings)
     examples = []
+    outside = findings.times(OUTSIDE)
     for name, (record, picture) in listed.items():
         where = f"{split.shown}, {name}"
         with findings.at(where):
@@ -73,6 +75,7 @@ def examine(
             examples.append(_example(target, folder.path(name), picture, annotations, record))
             if not picture.plain and name not in turned:
                 findings.warn(_TURNED if picture.turned else _REWRITTEN, where)
+    _check_outside(split, records, findings.times(OUTSIDE) - outside, findings)
     _check_left(split, records, examples, findings)
     return sorted(examples, key=lambda example: example.name)
 
@@ -91,6 +94,21 @@ def _check_left(
     elif all(annotation.crowd for annotation in annotations):
         what = f"all objects of the {split.name} split are crowds, of which nothing is learnt"
         findings.defect(split.shown, what, _NO_CROWDS)
+
+
+def _check_outside(
+    split: Split, records: Sequence[Record], outside: int, findings: Findings
+) -> None:
+    """Refuse objects that mostly lie outside: these are not the pictures that were labelled."""
+    objects = sum(len(record.regions) for record in records)
+    if 2 * outside > objects:
+        findings.defect(
+            split.shown,
+            f"{outside} of the {objects} objects of the {split.name} split lie wholly outside "
+            "their pictures",
+            "were the pictures resized or replaced after they were labelled? "
+            "put those back that were labelled",
+        )
 
 
 def _example(
@@ -225,8 +243,8 @@ def _contradiction(other: Region) -> Defect:
     )
 
 
-def compare(train: Sequence[Example], val: Sequence[Example], findings: Findings) -> None:
-    """Compare pictures by their pixels: none may be in both splits, repeats in one are a warning.
+def refuse_shared(train: Sequence[Example], val: Sequence[Example], findings: Findings) -> None:
+    """Refuse pictures of which both splits have the same pixels.
 
     A validation picture that was trained on makes every figure of the evaluation too good.
     """
@@ -238,13 +256,18 @@ def compare(train: Sequence[Example], val: Sequence[Example], findings: Findings
                 f"shows the same pixels as {known[example.digest]} of the training split",
                 "remove it from one of the two splits",
             )
-    for split, examples in (("train", train), ("val", val)):
-        _warn_of_repeats(split, examples, findings)
 
 
-def _warn_of_repeats(split: str, examples: Sequence[Example], findings: Findings) -> None:
-    first: Dict[str, str] = {}
+def warn_of_repeats(split: str, examples: Sequence[Example], findings: Findings) -> None:
+    """Warn of pictures of a split with the same pixels, and where they are labelled otherwise."""
+    first: Dict[str, Example] = {}
     for example in examples:
-        other = first.setdefault(example.digest, example.name)
-        if other != example.name:
-            findings.warn("shows the same pixels twice", f"{split}, {other} and {example.name}")
+        other = first.setdefault(example.digest, example)
+        if other is not example:
+            alike = _labelled(other) == _labelled(example)
+            topic = "show the same pixels" + ("" if alike else ", but are labelled otherwise")
+            findings.warn(topic, f"{split}, {other.name} and {example.name}")
+
+
+def _labelled(example: Example) -> List[str]:
+    return sorted(map(repr, example.annotations))

@@ -26,7 +26,7 @@ def extent_of(region: Region, picture: Inspection, place: str, findings: Finding
 
     Raises:
         LeftOut: it has no area in the picture.
-        Defect: it lies wholly outside, or its mask is broken.
+        Defect: its outline or its mask is broken.
     """
     extent, topics = _chosen(region, picture)
     for topic in topics:

@@ -62,7 +62,7 @@ class Findings:
         try:
             yield
         except LeftOut as left_out:
-            self.warn(f"left out, as {left_out.what}", where)
+            self.warn(_left_out(left_out.what), where)
         except Defect as defect:
             self.defect(where, defect.what, defect.hint)
 
@@ -74,6 +74,16 @@ class Findings:
         """Record a warning of a topic whose sentence counts by ``name``, such as a class."""
         self.warn(topic, where)
         self._tallies.setdefault(topic, Counter())[name] += 1
+
+    def advise(self, beginning: str, hint: str) -> None:
+        """Give all defects whose sentence begins so another hint."""
+        for index, defect in enumerate(self.defects):
+            if defect.what.startswith(beginning):
+                self.defects[index] = defect._replace(hint=hint)
+
+    def times(self, left_out: str) -> int:
+        """How often something was left out for that reason."""
+        return len(self._warnings.get(_left_out(left_out), ()))
 
     def warnings(self) -> List[str]:
         """One sentence a topic, in the order the topics came up."""
@@ -109,6 +119,10 @@ class Findings:
             lines.append(f"and defects of {more} more kind{'s' * (more > 1)}: {rest}")
         message = "\n  - ".join([f"the dataset has {len(self.defects)} defects", *lines])
         raise StageError(message, "correct these and run the stage again")
+
+
+def _left_out(what: str) -> str:
+    return f"left out, as {what}"
 
 
 def _named(alike: Sequence[Found]) -> str:

@@ -17,6 +17,7 @@ DEGREES = 180 / math.pi
 """Degrees of a radian."""
 
 NO_AREA = "it has no area, and MMDetection learns none of that kind"
+OUTSIDE = "it lies wholly outside its picture, and MMDetection learns none of that kind"
 UNDER_A_PIXEL = (
     "it covers less than one pixel of the picture in width or height, and MMDetection learns "
     "none of that kind"
@@ -90,9 +91,9 @@ def place(outlines: Sequence[Outline], width: int, height: int) -> Placement:
     holes: a hole counts for the area, not in the segmentation.
 
     Raises:
-        LeftOut: no area, or less than one pixel wide or high (MMDetection leaves such boxes out of
-            training without a word).
-        Defect: it lies wholly outside.
+        LeftOut: no area, wholly outside, or less than one pixel wide or high (MMDetection leaves
+            such boxes out of training without a word).
+        Defect: the outline cannot be made valid.
     """
     repaired = not all(Polygon(outline).is_valid for outline in outlines)
     try:
@@ -107,10 +108,7 @@ def place(outlines: Sequence[Outline], width: int, height: int) -> Placement:
         raise LeftOut(NO_AREA, "delete the region or draw it again")
     inside = shapely.intersection(whole, box(0, 0, width, height))
     if inside.area < _SMALLEST_AREA:
-        raise Defect(
-            f"the region lies outside the picture, which is {width} × {height} pixels",
-            "was the picture resized or replaced after it was labelled?",
-        )
+        raise LeftOut(OUTSIDE, "was the picture resized or replaced after it was labelled?")
     clipped = not box(0, 0, width, height).covers(whole)
     kept = [list(outline) for outline in outlines]
     rings = _rings(inside) if repaired or clipped or len(outlines) > 1 else kept

@@ -1,6 +1,6 @@
 """A dataset at a glance: figures and sample pictures in which a wrong label file is seen at once.
 
-``glance.json`` of a `dataset` artifact. Whatever the dataset's size, it has under two megabytes.
+Whatever the dataset's size, they take under two megabytes.
 """
 
 from dataclasses import dataclass
@@ -9,74 +9,25 @@ from typing import Dict, List, Mapping, Sequence, Set, Tuple
 import numpy as np
 
 from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.stages.annotations.glance_file import (
+    ASPECTS,
+    Duplicates,
+    Glance,
+    Histogram,
+    Twin,
+    Twins,
+)
 from mmdet_jetson.stages.annotations.near_duplicates import Pair
 from mmdet_jetson.stages.annotations.records import Example
 from mmdet_jetson.stages.annotations.remarks import padding_of, per_class, scale_of, side_of
-from mmdet_jetson.stages.annotations.samples import Sample, choose_samples, thumbnail
+from mmdet_jetson.stages.annotations.samples import choose_samples, thumbnail
 
-FILE = "glance.json"
 CELLS = 16
 """Cells each way of the map of box centres."""
 SIDES = (0, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 """Limits of the histogram of box sides, in pixels of the network's input."""
-ASPECTS = (0, 0.5, 0.67, 0.8, 0.95, 1.05, 1.25, 1.5, 2, 1000)
-"""Limits of the histogram of width by height of pictures."""
 _PAIRS = 6
 _PAIR_SIDE = 220
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """How many values are between two limits, by split; the last limit belongs to the last bin."""
-
-    limits: Tuple[float, ...]
-    counts: Mapping[str, Tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class Twin:
-    """One of two pictures that look nearly the same; ``jpeg`` is in base64."""
-
-    split: str
-    name: str
-    jpeg: str
-
-
-@dataclass(frozen=True)
-class Twins:
-    """Two pictures that look nearly the same, and the bits of 64 in which their hashes differ."""
-
-    first: Twin
-    second: Twin
-    distance: int
-
-
-@dataclass(frozen=True)
-class Duplicates:
-    """How many pairs look nearly the same in both splits and within one, and some of them."""
-
-    across: int
-    within: int
-    shown: Tuple[Twins, ...]
-
-
-@dataclass(frozen=True)
-class Glance:
-    """``objects`` by split and class; ``centres`` are counts of boxes, rows from the top.
-
-    ``padding`` is the share of the network's input that is padding, on average.
-    """
-
-    input_size: Size
-    classes: Tuple[str, ...]
-    pictures: Mapping[str, int]
-    objects: Mapping[str, Mapping[str, int]]
-    sides: Histogram
-    aspects: Histogram
-    padding: float
-    centres: Tuple[Tuple[int, ...], ...]
-    duplicates: Duplicates
-    samples: Tuple[Sample, ...]
 
 
 @dataclass(frozen=True)
@@ -93,8 +44,8 @@ class Looked:
 
     @property
     def names(self) -> List[str]:
-        """The splits that there are."""
-        return list(dict.fromkeys(self.splits))
+        """The splits that there are, training first: their colours follow from that."""
+        return sorted(set(self.splits))
 
 
 def glance_at(looked: Looked, classes: Sequence[str], input_size: Size) -> Glance:

@@ -10,6 +10,7 @@ Pictures belong together
 - and in any case those that show the same pixels or nearly the same.
 """
 
+import difflib
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -19,6 +20,7 @@ from mmdet_jetson.contract.grouping import BY_NAMES, NO_GROUPS, is_key, pattern_
 from mmdet_jetson.stages.annotations.findings import Findings
 from mmdet_jetson.stages.annotations.near_duplicates import Pair, look_alike
 from mmdet_jetson.stages.annotations.records import Example
+from mmdet_jetson.stages.errors import StageError
 
 ALIKE = 20
 """Bits of 64 that the hashes of neighbours in a series differ by at most, of one scene."""
@@ -100,6 +102,8 @@ def _placed(examples: Sequence[Example], group: str, findings: Findings) -> List
         _told_by_name(pattern, example.name) if pattern else _told_by_key(group, example)
         for example in examples
     ]
+    if all(value is None for value in told):
+        raise _no_group(examples, group)
     for example, value in zip(examples, told):
         if value is None:
             what = f"has no {group}" if is_key(group) else "does not match dataset.group"
@@ -109,6 +113,19 @@ def _placed(examples: Sequence[Example], group: str, findings: Findings) -> List
         _Place(example.name) if value is None else _Place(f"{group}={value}", f"{why} {value}")
         for example, value in zip(examples, told)
     ]
+
+
+def _no_group(examples: Sequence[Example], group: str) -> StageError:
+    """What to say of a setting that puts no picture into a group: it is hardly meant."""
+    if not is_key(group):
+        return StageError(
+            f"dataset.group '{group}' matches the name of no picture, such as {examples[0].name}",
+            'correct the regular expression, or set "names" or "none"',
+        )
+    keys = sorted({key for example in examples for key in example.keys})
+    near = difflib.get_close_matches(group, keys, n=1, cutoff=0.5)
+    hint = f'did you mean "{near[0]}"?' if near else f"they have: {', '.join(keys[:20]) or 'none'}"
+    return StageError(f'dataset.group is "{group}", a key that no picture\'s entry has', hint)
 
 
 def _told_by_name(pattern: "re.Pattern[str]", name: str) -> Optional[str]:

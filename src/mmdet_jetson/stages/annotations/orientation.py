@@ -77,6 +77,8 @@ def upright_records(
             made[name] = replace(each.record, size=size)
             if not each.record.regions:
                 continue
+            if any(region.turned for region in each.record.regions):
+                raise _turned_in_pixels(each)
             if fit_upright and (each.record.upright or not fit_stored):
                 findings.warn(_KNOWN if each.record.upright else _FIT_UPRIGHT, where)
             elif fit_stored and not fit_upright and not each.record.upright:
@@ -110,6 +112,18 @@ def _undecided(each: Listed) -> Defect:
         "nothing tells on which of the two its regions were drawn",
         "if on the upright one, as browsers show it, remove width and height from the annotation "
         "file; if on the stored one, remove the orientation: "
+        "exiftool -Orientation= -overwrite_original FOLDER",
+    )
+
+
+def _turned_in_pixels(each: Listed) -> Defect:
+    stored, picture = each.picture.stored_size, each.picture
+    return Defect(
+        f"its rotated regions were turned on {stored[0]} × {stored[1]} pixels, the size as stored, "
+        f"but its EXIF orientation ({picture.orientation}) turns it to {picture.width} × "
+        f"{picture.height}, and nothing tells on which of the two they were drawn",
+        "if on the upright one, as browsers show it, swap original_width and original_height; if "
+        "on the stored one, remove the orientation: "
         "exiftool -Orientation= -overwrite_original FOLDER",
     )
 

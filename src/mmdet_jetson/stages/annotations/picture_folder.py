@@ -18,9 +18,12 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 """How the names of pictures end."""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-# Label Studio puts eight hexadecimal digits before the name of a picture that is uploaded.
+# Label Studio puts eight hexadecimal digits before the name of a picture that is uploaded, and
+# stores it as Django does: spaces become underscores, signs but - _ . are left out.
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
+_NOT_STORED = re.compile(r"[^-\w.]")
 _LONGEST_LINK = 1024
+_NO_PATH = re.compile(r"""://|[<>{}"|*?]""")
 _LOCAL_FILES = "/local-files/"
 
 Parts = Tuple[str, ...]
@@ -47,11 +50,13 @@ class PictureFolder:
         self._files = {_normal(path.relative_to(folder).as_posix()): path for path in files}
         self._by_last: Dict[str, List[str]] = defaultdict(list)
         self._by_stem: Dict[str, List[str]] = defaultdict(list)
+        self._by_stored: Dict[str, List[str]] = defaultdict(list)
         for name, path in self._files.items():
             last = PurePosixPath(name)
             self._by_last[last.name.casefold()].append(name)
             if path.suffix.lower() in SUFFIXES:
                 self._by_stem[last.stem.casefold()].append(name)
+                self._by_stored[_stored(last.name).casefold()].append(name)
 
     def find(self, name: str) -> Match:
         """The file that an annotation's name means.
@@ -71,12 +76,23 @@ class PictureFolder:
                     raise _ambiguous(near)
                 if near:
                     return Match(near[0], exact=_without_suffix(near[0]) == exact == key)
+        stored = self._uploaded(_normal(name))
+        if len(stored) > 1:
+            raise _ambiguous(stored)
+        if stored:
+            return Match(stored[0], exact=False)
         if name.startswith("/") or ".." in PurePosixPath(name).parts:
             raise Defect(
                 "the name points out of the pictures folder, and nothing in it ends like it",
-                "name it relative to that",
+                "put the picture into the pictures folder, or correct its name",
             )
         raise self._missing(exact)
+
+    def _uploaded(self, name: str) -> List[str]:
+        """The files whose names become this one where Label Studio stores what is uploaded."""
+        last = next((parts[-1] for parts in _spellings(name)), "")
+        uploaded = _UPLOADED.match(last)
+        return self._by_stored.get(last[uploaded.end() :].casefold(), []) if uploaded else []
 
     def _nearest(self, parts: Parts) -> Iterator[Tuple[List[str], str]]:
         """The files that share the most parts at the end, by stricter ways to compare first."""
@@ -118,7 +134,7 @@ def lost_link(path: Path) -> Optional[str]:
         return None
     content = path.read_bytes()
     target = content.decode("utf-8", "replace").strip()
-    is_path = "/" in target and target.isprintable() and "://" not in target
+    is_path = "/" in target and target.isprintable() and not _NO_PATH.search(target)
     return target if is_path else None
 
 
@@ -190,6 +206,11 @@ def _parts(path: str) -> Parts:
     if ".." in parts:
         parts = parts[len(parts) - parts[::-1].index("..") :]
     return tuple(parts)
+
+
+def _stored(name: str) -> str:
+    """The name under which Label Studio stores a file (Django's get_valid_name)."""
+    return _NOT_STORED.sub("", name.strip().replace(" ", "_"))
 
 
 def _without_suffix(name: str) -> str:

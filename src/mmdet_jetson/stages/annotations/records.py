@@ -3,12 +3,15 @@
 import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import Mapping, Optional, Sequence, Set, Tuple
 
 from mmdet_jetson.contract.formats import IGNORE, REFUSE
 from mmdet_jetson.stages.annotations.coco_file import Segmentation
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.fingerprints import BLANK, Fingerprint
+
+OTHER = "their classes are none of the dataset's"
+_UNKNOWN = "unknown class"
 
 Point = Tuple[float, float]
 Outline = Tuple[Point, ...]
@@ -21,7 +24,7 @@ class Labels:
     Formats whose regions have free attributes read the one called ``attribute``, and use
     ``default``, if any, where it says nothing; the others have a class for each object. ``rename``
     says which class a name of the file means. An object of a class that is none of ``classes`` is
-    refused, or left out where ``others`` is `IGNORE`.
+    refused, or left out where ``others`` is `IGNORE`. ``met`` gathers the names of the files.
     """
 
     classes: Sequence[str]
@@ -29,6 +32,7 @@ class Labels:
     default: Optional[str]
     others: str = REFUSE
     rename: Mapping[str, str] = field(default_factory=dict)
+    met: Set[str] = field(default_factory=set, compare=False)
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Region:
     ``where`` is how the annotation file numbers it, for messages. The shape is one or several
     closed ``outlines`` in pixels of the upright picture, or a COCO run-length ``mask``. Outlines
     may be ``fractions`` of the picture's width and height instead, for files without its size.
-    ``stated`` is the box that the file has beside the shape, in the same coordinates.
+    ``stated`` is the box that the file has beside the shape, in the same coordinates. ``turned``
+    says of fractions that the shape was turned in pixels, so that they hold for the stated size.
     """
 
     where: str
@@ -48,6 +53,7 @@ class Region:
     crowd: bool = False
     fractions: bool = False
     stated: Optional[Outline] = None
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,7 @@ def class_of(text: str, labels: Labels, findings: Findings, where: str) -> Optio
     Raises:
         Defect: there is no such class; the sentence names the nearest one and the settings.
     """
+    labels.met.add(text)
     if text not in labels.rename and text in labels.classes:
         return text
     meant = labels.rename.get(text, labels.rename.get(text.strip(), text.strip()))
@@ -123,23 +130,52 @@ def class_of(text: str, labels: Labels, findings: Findings, where: str) -> Optio
         return meant
     # One that is a class but for upper and lower case is hardly meant to be left out.
     if labels.others == IGNORE and meant.lower() not in map(str.lower, labels.classes):
-        findings.tally("left out, as their classes are none of the dataset's", meant, where)
+        findings.tally(f"left out, as {OTHER}", meant, where)
         return None
-    raise Defect(f"unknown class {_quoted(meant)}", _hint(meant, labels))
+    raise Defect(f"{_UNKNOWN} {_quoted(meant)}", _hint(meant, labels))
+
+
+def advise_renames(labels: Labels, findings: Findings) -> None:
+    """Let the hints about unknown classes name what reads all of them, not the first alone."""
+    unknown = sorted({text.strip() for text in labels.met} - {*labels.rename, *labels.classes})
+    near = {name: _nearest(name, labels.classes) for name in unknown}
+    pairs = [f'"{name}" = "{meant}"' for name, meant in near.items() if meant]
+    if len(pairs) > 1:
+        hint = f"rename = {{ {', '.join(pairs)} }} in [dataset] reads these as the nearest classes"
+        findings.advise(_UNKNOWN, hint + _otherwise(labels))
+
+
+def warn_of_unused_renames(labels: Labels, findings: Findings) -> None:
+    """Warn of names in ``rename`` that no object in the files has."""
+    met = {name for text in labels.met for name in (text, text.strip())}
+    unknown = met - set(labels.rename) - set(labels.classes)
+    for name in labels.rename:
+        if name not in met:
+            near = difflib.get_close_matches(name, unknown, n=1, cutoff=0.5)
+            told = f" (did you mean {_quoted(near[0])}?)" if near else ""
+            findings.warn("renamed, but no object is called so", _quoted(name) + told)
 
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def _hint(name: str, labels: Labels) -> str:
-    by_lowercase = {known.lower(): known for known in labels.classes}
+def _nearest(name: str, classes: Sequence[str]) -> Optional[str]:
+    by_lowercase = {known.lower(): known for known in classes}
     near = difflib.get_close_matches(name.lower(), by_lowercase, n=1, cutoff=0.5)
-    if near:
-        meant = by_lowercase[near[0]]
+    return by_lowercase[near[0]] if near else None
+
+
+def _hint(name: str, labels: Labels) -> str:
+    meant = _nearest(name, labels.classes)
+    if meant:
         first = f'the nearest class is "{meant}"; rename = {{ "{name}" = "{meant}" }} reads it so'
     else:
         first = f"the classes are: {', '.join(labels.classes)}; correct it or add it to them"
+    return first + _otherwise(labels)
+
+
+def _otherwise(labels: Labels) -> str:
     if labels.others == IGNORE:
-        return first
-    return f'{first}, and others = "{IGNORE}" in [dataset] leaves out what is none of the classes'
+        return ""
+    return f', and others = "{IGNORE}" in [dataset] leaves out what is none of the classes'

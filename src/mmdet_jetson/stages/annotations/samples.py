@@ -2,19 +2,17 @@
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import cv2
 
 from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.stages.annotations.glance_file import MOST_BOXES, Box, Sample
 from mmdet_jetson.stages.annotations.pictures import upright
 from mmdet_jetson.stages.annotations.records import Example
 from mmdet_jetson.stages.annotations.remarks import scale_of, side_of
 
 MOST_SAMPLES = 24
-MOST_BOXES = 300
-"""Boxes that are drawn of one picture."""
 _OF_CLASSES = 18
 _OF_ONE_CLASS = 6
 _SIDE = 360
@@ -22,30 +20,6 @@ _BYTES = 30_000  # of a thumbnail of that side
 _QUALITIES = (80, 60, 40, 20)
 
 Placed = Tuple[str, Example]
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box in pixels of the thumbnail: the index of its class, and x, y, width, height."""
-
-    label: int
-    box: Tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A picture, why it is shown, and its boxes; ``jpeg`` is a thumbnail in base64 of ``size``.
-
-    ``objects`` are all that are annotated, of which the first are drawn.
-    """
-
-    split: str
-    name: str
-    why: str
-    jpeg: str
-    size: Size
-    objects: int
-    boxes: Tuple[Box, ...]
 
 
 def choose_samples(

@@ -9,6 +9,7 @@ from mmdet_jetson.stages.annotations.findings import Defect, Findings
 LFS_POINTER = b"version https://git-lfs."
 """How a file begins that Git has put aside."""
 
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 _LARGEST = 1e9
 """Far above the side of any picture, and far below where areas lose their precision."""
 _TEXT_FLAGS = {
@@ -54,6 +55,10 @@ def load(path: Path) -> object:
 
 
 def _decoded(content: bytes) -> str:
+    if not content.strip():
+        raise Defect("is empty", "export the annotations again")
+    if content.startswith(_PICTURES):
+        raise Defect("is a picture, not an annotation file", "name the annotation file")
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise Defect("is UTF-16 text", "save it again with the encoding UTF-8")
     if content.startswith(LFS_POINTER):
@@ -77,7 +82,8 @@ def number(value: object, name: str) -> float:
         Defect: anything else, true and false included; ``name`` says which one.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Defect(f"{name} is {_shown(value)}, not a number", "draw the region again")
+        hint = "write it without quotes" if isinstance(value, str) else "draw the region again"
+        raise Defect(f"{name} is {_shown(value)}, not a number", hint)
     if not abs(value) <= _LARGEST:
         raise Defect(
             f"{name} is {_shown(value)}, which cannot be a coordinate", "draw the region again"

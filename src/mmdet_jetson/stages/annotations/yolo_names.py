@@ -57,7 +57,7 @@ def found(path: Path, shown: str, labels: Labels, findings: Findings) -> Names:
     Raises:
         Defect: the file is not what it should be.
     """
-    if path.is_file():
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
         return _from_yaml(path)
     root = source_root(path, shown)
     for folder in [
@@ -75,6 +75,26 @@ def found(path: Path, shown: str, labels: Labels, findings: Findings) -> Names:
         shown,
     )
     return Names(dict(enumerate(labels.classes)), None, "the configuration")
+
+
+def refuse_lists(path: Path) -> None:
+    """Refuse a data.yaml whose splits are lists of pictures: which list is meant is not said.
+
+    Raises:
+        Defect: they are.
+    """
+    top = _top(path)
+    for split in ("train", "val"):
+        node = top.get(split)
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        texts = [item.value for item in items if isinstance(item, yaml.ScalarNode)]
+        for text in texts:
+            if text.lower().endswith(".txt"):
+                raise Defect(
+                    f"says that its pictures for {split} are those listed in {text[:100]}",
+                    "set the split's annotations to that list, or to the folder of labels for all "
+                    "of the pictures folder",
+                )
 
 
 def is_data_file(path: Path) -> bool:

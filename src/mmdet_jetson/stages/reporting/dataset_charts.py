@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from markupsafe import Markup
 
-from mmdet_jetson.stages.annotations.glance import ASPECTS, Glance, Histogram
+from mmdet_jetson.stages.annotations.glance_file import ASPECTS, Glance, Histogram
 from mmdet_jetson.stages.reporting.chart_drawing import svg_of
 from mmdet_jetson.stages.reporting.charts import charts_there
 from mmdet_jetson.stages.reporting.inline_svg import INK, SERIES

@@ -8,8 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from mmdet_jetson.contract.records import ContractError, read_record
-from mmdet_jetson.stages.annotations.glance import FILE, Glance
-from mmdet_jetson.stages.annotations.samples import MOST_BOXES, Sample
+from mmdet_jetson.stages.annotations.glance_file import FILE, MOST_BOXES, Glance, Sample
 from mmdet_jetson.stages.reporting.dataset_charts import SPLIT_NAMES, glance_charts
 
 # Neighbours on the colour circle a golden angle apart stay distinct however many there are.

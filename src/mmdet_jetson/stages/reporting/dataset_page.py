@@ -2,7 +2,7 @@
 
 from typing import Optional
 
-from mmdet_jetson.stages.annotations.glance import Glance
+from mmdet_jetson.stages.annotations.glance_file import Glance
 from mmdet_jetson.stages.annotations.splitting import SplitRecord
 from mmdet_jetson.stages.annotations.summary import DatasetSummary
 from mmdet_jetson.stages.reporting.dataset_charts import SPLIT_NAMES

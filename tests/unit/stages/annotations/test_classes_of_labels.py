@@ -1,7 +1,12 @@
 import pytest
 
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
-from mmdet_jetson.stages.annotations.records import Labels, class_of
+from mmdet_jetson.stages.annotations.records import (
+    Labels,
+    advise_renames,
+    class_of,
+    warn_of_unused_renames,
+)
 
 LABELS = Labels(("car", "big truck", " odd "), "label", None, rename={"Lorry": "big truck"})
 IGNORING = Labels(("car",), "label", None, others="ignore", rename={"auto ": "car"})
@@ -41,3 +46,26 @@ def test_unknown_name_says_what_to_set() -> None:
         class_of("zebra", LABELS, Findings(), "a.json")
     assert "the classes are: car, big truck" in caught.value.hint
     assert 'others = "ignore" in [dataset]' in caught.value.hint
+
+
+def test_a_rename_of_what_no_file_has_is_told() -> None:
+    labels = Labels(("mug",), "label", None, others="ignore", rename={"mgx": "mug", "cup ": "mug"})
+    findings = Findings()
+    for text in ("mgu", "mug", "cup "):
+        class_of(text, labels, findings, "a.json")
+    warn_of_unused_renames(labels, findings)
+    assert findings.warnings()[-1] == (
+        'renamed, but no object is called so: "mgx" (did you mean "mgu"?)'
+    )
+
+
+def test_unknown_names_get_one_hint_that_reads_them_all() -> None:
+    labels = Labels(("Mug", "Glass"), "label", None)
+    findings = Findings()
+    for name in ("mug", " glass", "Mug", "zebra"):
+        with findings.at("a.json"):
+            class_of(name, labels, findings, "a.json")
+    advise_renames(labels, findings)
+    (hint,) = {defect.hint for defect in findings.defects}
+    assert 'rename = { "glass" = "Glass", "mug" = "Mug" } in [dataset]' in hint
+    assert 'others = "ignore"' in hint

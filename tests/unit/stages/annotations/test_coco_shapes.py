@@ -4,7 +4,7 @@ import pytest
 from labelled import Json
 
 from mmdet_jetson.stages.annotations import geometry
-from mmdet_jetson.stages.annotations.coco_shapes import all_fractions, shaped
+from mmdet_jetson.stages.annotations.coco_shapes import all_corners, all_fractions, shaped
 from mmdet_jetson.stages.annotations.findings import Defect, Findings, LeftOut
 from mmdet_jetson.stages.annotations.records import Outline, Region
 
@@ -155,6 +155,17 @@ def test_shape_that_cannot_be_read_is_one_sentence(raw: Json, sentence: str) -> 
     with pytest.raises(Defect, match=sentence) as caught:
         shape(**raw)
     assert caught.value.hint
+
+
+def test_areas_that_all_say_so_tell_corners() -> None:
+    corners = {"bbox": [10, 20, 50, 60], "area": 1600}
+    box = {"bbox": [10, 20, 40, 40], "area": 1600}
+    assert all_corners([corners, corners, {"bbox": [1, 2, 3, 4]}, "x"])
+    assert not all_corners([corners])
+    assert not all_corners([corners, corners, box])
+    assert not all_corners([corners, {**corners, "bbox": ["a", 1, 2, 3]}])
+    assert not all_corners([corners, {"bbox": [1, 2, 3, 10**400], "area": 5.0}])
+    assert not all_corners([])
 
 
 def test_boxes_between_0_and_1_are_shares() -> None:

@@ -113,9 +113,9 @@ def test_line_that_hangs_off_a_polygon_is_left_out() -> None:
 
 BAD: dict[str, tuple[Outline, str]] = {
     "line": (((1, 1), (5, 5), (9, 9)), "has no area"),
-    "outside-left": (geometry.rectangle(-20, 0, 10, 10), "lies outside the picture"),
-    "outside-below": (geometry.rectangle(0, 25, 10, 10), "lies outside the picture"),
-    "touching-the-edge": (geometry.rectangle(20, 0, 10, 10), "lies outside the picture"),
+    "outside-left": (geometry.rectangle(-20, 0, 10, 10), "lies wholly outside its picture"),
+    "outside-below": (geometry.rectangle(0, 25, 10, 10), "lies wholly outside its picture"),
+    "touching-the-edge": (geometry.rectangle(20, 0, 10, 10), "lies wholly outside its picture"),
     "under-a-pixel": (geometry.rectangle(1, 1, 0.5, 10), "covers less than one pixel"),
     "under-a-pixel-inside": (geometry.rectangle(19.5, 1, 10, 10), "covers less than one pixel"),
 }

@@ -10,6 +10,7 @@ from mmdet_jetson.stages.annotations.fingerprints import BLANK, Fingerprint
 from mmdet_jetson.stages.annotations.grouping import Group, groups_of
 from mmdet_jetson.stages.annotations.near_duplicates import Pair
 from mmdet_jetson.stages.annotations.records import Example
+from mmdet_jetson.stages.errors import StageError
 
 
 def example(name: str, looks: int | None = None, keys: Mapping[str, str] | None = None) -> Example:
@@ -134,3 +135,18 @@ def test_order_of_the_pictures_does_not_matter() -> None:
     assert sorted((each.key, each.why) for each in made) == sorted(
         (each.key, each.why) for each in again
     )
+
+
+@pytest.mark.parametrize(
+    ("group", "what", "hint"),
+    [
+        ("siet", 'is "siet", a key that no picture', 'did you mean "site"?'),
+        ("recording_id", "a key that no picture's entry has", "they have: site"),
+        ("^(z+)_", "matches the name of no picture, such as a.jpg", "regular expression"),
+    ],
+)
+def test_a_group_that_no_picture_is_in_is_refused(group: str, what: str, hint: str) -> None:
+    with pytest.raises(StageError) as caught:
+        grouped([example(f"{name}.jpg", keys={"site": name}) for name in "ab"], group)
+    assert what in caught.value.message
+    assert hint in str(caught.value.hint)

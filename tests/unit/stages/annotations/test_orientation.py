@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -123,6 +124,15 @@ def test_tool_that_is_known_decides_what_fits_both(tmp_path: Path) -> None:
     assert "as the tool that wrote the file shows it" in findings.warnings()[0]
     _, findings = judged(tmp_path / "a.png", STORED_ONLY, by=True)
     assert len(findings.defects) == 1
+
+
+def test_regions_that_were_turned_in_pixels_of_the_stored_size_are_refused(tmp_path: Path) -> None:
+    turned = replace(EITHER, fractions=True, turned=True)
+    _, findings = judged(tmp_path / "a.png", turned, by=True)
+    (defect,) = findings.defects
+    assert "rotated regions were turned on 40 × 30 pixels" in defect.what
+    assert "turns it to 30 × 40" in defect.what
+    assert "swap original_width and original_height" in defect.hint
 
 
 def test_picture_without_regions_needs_no_decision(tmp_path: Path) -> None:

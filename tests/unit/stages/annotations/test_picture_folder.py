@@ -117,11 +117,31 @@ def test_link_that_became_text_is_known(tmp_path: Path) -> None:
     (tmp_path / "link").write_text("../elsewhere")
     (tmp_path / "notes").write_text("see the wiki")
     (tmp_path / "picture").write_bytes(b"\xff\xd8/\x00")
-    names = ("link", "notes", "picture", "none", ".")
+    (tmp_path / "page").write_text("<html>404</html>")
+    names = ("link", "notes", "picture", "none", ".", "page")
     assert [lost_link(tmp_path / name) for name in names] == [
         "../elsewhere",
         None,
         None,
         None,
         None,
+        None,
     ]
+
+
+def test_picture_that_label_studio_has_renamed_is_found(tmp_path: Path) -> None:
+    for name in ("Tasse 00 (grün).JPG", "a b.png", "a_b.png"):
+        (tmp_path / name).touch()
+    folder = PictureFolder(tmp_path)
+    for name in ("/data/upload/3/1a2b3c4d-Tasse_00_grün.JPG", "images\\1a2b3c4d-Tasse_00_grün.JPG"):
+        assert folder.find(name) == ("Tasse 00 (grün).JPG", False)
+    assert folder.find("1a2b3c4d-a_b.png") == ("a_b.png", False)
+    with pytest.raises(Defect, match="missing"):
+        folder.find("Tasse_00_grün.JPG")
+
+
+def test_renamed_picture_that_may_be_several_is_refused(tmp_path: Path) -> None:
+    for name in ("a b.png", "a (b).png"):
+        (tmp_path / name).touch()
+    with pytest.raises(Defect, match=r'may be "a \(b\)\.png" or "a b\.png"'):
+        PictureFolder(tmp_path).find("1a2b3c4d-a_b.png")

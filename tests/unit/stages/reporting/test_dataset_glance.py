@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mmdet_jetson.contract.records import read_record, write_record
-from mmdet_jetson.stages.annotations.glance import FILE, Glance, Looked, glance_at
+from mmdet_jetson.stages.annotations.glance import Looked, glance_at
+from mmdet_jetson.stages.annotations.glance_file import FILE, Glance
 from mmdet_jetson.stages.annotations.near_duplicates import Pair
 from mmdet_jetson.stages.annotations.records import Annotation, Example, Extent
 from mmdet_jetson.stages.annotations.samples import MOST_SAMPLES
@@ -43,6 +44,11 @@ def looked(tmp_path: Path) -> Looked:
         picture(tmp_path, "dddd.png", (32, 64), item("car", 8, 30, 4, 4)),
     ]
     return Looked(examples, ["train", "train", "train", "val"], [Pair(0, 3, 5), Pair(0, 1, 7)])
+
+
+def test_training_comes_first_whatever_the_first_picture_is_in(looked: Looked) -> None:
+    mixed = replace(looked, splits=["val", "train", "val", "train"])
+    assert list(glance_at(mixed, CLASSES, INPUT).pictures) == ["train", "val"]
 
 
 def test_figures_of_a_dataset(looked: Looked) -> None:

@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 from mmdet_jetson.stages.annotations import geometry, strict_json
 from mmdet_jetson.stages.annotations.coco_sections import EXPORT_HINT, Id, Item, Section, id_of
-from mmdet_jetson.stages.annotations.coco_shapes import all_fractions, shaped
+from mmdet_jetson.stages.annotations.coco_shapes import all_corners, all_fractions, shaped
 from mmdet_jetson.stages.annotations.findings import Defect, Findings, LeftOut
 from mmdet_jetson.stages.annotations.records import Labels, Record, Region, class_of
 from mmdet_jetson.stages.annotations.strict_json import flag, number
@@ -72,6 +72,13 @@ def _sections(content: object) -> Dict[str, List[object]]:
         raise Defect(
             "has boxes between 0 and 1 only: they are shares of the pictures' sizes, not pixels",
             "multiply x and width by the picture's width, y and height by its height",
+        )
+    if all_corners(annotations):
+        raise Defect(
+            "has boxes whose areas are those between two corners, throughout: they are x1, y1, x2, "
+            "y2, and a COCO box is x, y, width, height",
+            "subtract: jq '.annotations[].bbox |= [.[0], .[1], .[2] - .[0], .[3] - .[1]]' "
+            "OLD.json > NEW.json",
         )
     return content
 

@@ -1,4 +1,4 @@
-"""Read Label Studio's own JSON and JSON-MIN.
+"""Read Label Studio's own JSON and JSON-MIN: a file, or a folder of a file for each task.
 
 Coordinates are percents of the upright picture's width and height, from the outer edge of its
 first pixel. A box is turned by ``rotation`` degrees, clockwise, around its top left corner, an
@@ -6,15 +6,18 @@ ellipse around its centre; a brush is decoded to its pixels.
 """
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmdet_jetson.stages.annotations import geometry, label_studio_brush, strict_json
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.label_studio_shapes import OUTLINES
+from mmdet_jetson.stages.annotations.own_names import files_below
 from mmdet_jetson.stages.annotations.place import Place
 from mmdet_jetson.stages.annotations.placed_masks import whole_mask
-from mmdet_jetson.stages.annotations.records import Labels, Outline, Record, Region
-from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
+from mmdet_jetson.stages.annotations.records import Labels, Record, Region
+from mmdet_jetson.stages.annotations.strict_json import number, positive
 
 SUFFIX = ".json"
 
@@ -31,7 +34,6 @@ _OF_TASK = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lea
 _PERCENTS = (100, 100)
 
 _Json = Mapping[str, object]
-_Size = Tuple[float, float]
 
 
 def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
@@ -43,30 +45,42 @@ def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Rec
         Defect: the file as a whole cannot be read as Label Studio's.
     """
     place = Place(shown, labels, findings)
-    numbered = [(f"task {_told(raw, i)}", raw) for i, raw in enumerate(_content(path))]
+    numbered: List[Tuple[str, _Json]] = []
+    for file, name in files_below(path, SUFFIX):
+        with place.inside(name).checked() if path.is_dir() else nullcontext():
+            before = f"{name}, " if path.is_dir() else ""
+            told = enumerate(_content(file))
+            numbered += [(f"{before}task {_told(raw, i)}", raw) for i, raw in told]
     seen: Dict[str, str] = {}
     return place.each(numbered, lambda raw, inside: _record(raw, seen, place, inside))
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file is one of Label Studio's."""
+    """Whether a file, or the first of a folder's, is one of Label Studio's."""
     try:
-        return bool(_content(path))
+        return bool(_content(files_below(path, SUFFIX)[0][0]))
     except Defect:
         return False
 
 
 def _content(path: Path) -> List[_Json]:
     content = strict_json.load(path)
-    content = [content] if _is_task(content) else content
-    if not isinstance(content, list) or not any(map(_is_task, content)):
+    listed = content if isinstance(content, list) else [content]
+    tasks = [_task_of(item) if isinstance(item, dict) else {} for item in listed]
+    if not any(map(_is_task, tasks)):
         raise Defect("is JSON but not Label Studio's: it is no list of tasks", _HINT)
-    return [item if isinstance(item, dict) else {} for item in content]
+    return tasks
 
 
-def _is_task(item: object) -> bool:
-    if not isinstance(item, dict):
-        return False
+def _task_of(item: _Json) -> _Json:
+    """The task, from an annotation that holds it, as Label Studio writes to cloud storages."""
+    task = item.get("task")
+    if isinstance(task, dict) and isinstance(item.get("result"), list):
+        return {**task, "annotations": [item]}
+    return item
+
+
+def _is_task(item: _Json) -> bool:
     full = isinstance(item.get("data"), dict) and any(
         isinstance(item.get(key), list) for key in ("annotations", "completions")
     )
@@ -235,10 +249,12 @@ def _region(raw: object, sizes: Set[Tuple[int, int]], place: Place) -> Optional[
         return None if label is None else Region(place.where, label, mask=mask)
     if kind == "rectangle" and turned:
         place.warn("a rotated box was read as its four corners")
-    outline = geometry.scaled([_OUTLINES[kind](value, size)], 1 / size[0], 1 / size[1])
+    outline = geometry.scaled([OUTLINES[kind](value, size)], 1 / size[0], 1 / size[1])
     if label is None:
         return None
-    return Region(place.where, label, geometry.snapped(outline), fractions=True)
+    return Region(
+        place.where, label, geometry.snapped(outline), fractions=True, turned=bool(turned)
+    )
 
 
 def _label(raw: _Json) -> str:
@@ -247,40 +263,3 @@ def _label(raw: _Json) -> str:
     if len(names) != 1 or not isinstance(names[0], str):
         raise Defect(f"the region has {len(names)} labels, not one", "give each region one label")
     return names[0]
-
-
-def _pixels(value: _Json, key: str, side: float) -> float:
-    return number(value.get(key), key) * side / 100
-
-
-def _rectangle(value: _Json, size: _Size) -> Outline:
-    x, y = _pixels(value, "x", size[0]), _pixels(value, "y", size[1])
-    width, height = _pixels(value, "width", size[0]), _pixels(value, "height", size[1])
-    if width < 0 or height < 0:
-        raise Defect(f"its box is {width:g} × {height:g} pixels", "draw the region again")
-    upright = geometry.rectangle(x, y, width, height)
-    degrees = number(value.get("rotation") or 0, "rotation")
-    return geometry.turned(upright, (x, y), degrees) if degrees % 360 else upright
-
-
-def _ellipse(value: _Json, size: _Size) -> Outline:
-    center = _pixels(value, "x", size[0]), _pixels(value, "y", size[1])
-    radii = _pixels(value, "radiusX", size[0]), _pixels(value, "radiusY", size[1])
-    if min(radii) < 0:
-        raise Defect(f"its radii are {radii[0]:g} and {radii[1]:g} pixels", "draw the region again")
-    degrees = number(value.get("rotation") or 0, "rotation")
-    return geometry.ellipse(*center, *radii, degrees / geometry.DEGREES)
-
-
-def _polygon(value: _Json, size: _Size) -> Outline:
-    points = value.get("points")
-    if not isinstance(points, list):
-        raise Defect("its points are not a list", "draw the region again")
-    pairs = [numbers(point, f"points[{index}]") for index, point in enumerate(points)]
-    if any(len(pair) != 2 for pair in pairs):
-        raise Defect("one of its points does not have two coordinates", "draw the region again")
-    xs, ys = ([pair[axis] * size[axis] / 100 for pair in pairs] for axis in (0, 1))
-    return geometry.polygon(xs, ys)
-
-
-_OUTLINES = {"rectangle": _rectangle, "polygon": _polygon, "ellipse": _ellipse}

@@ -2,9 +2,10 @@
 
 A row is the number of a class, then the centre, width and height of a box, or the points of a
 polygon, all as fractions of the upright picture, where 0 is the outer edge of the first pixel and
-1 that of the last. ``annotations`` is a folder of such files or a ``data.yaml``; the labels of
-``x/images/y.jpg`` are then in ``x/labels/y.txt``, and where no folder is called images, beside the
-picture. Which pictures a split has is what the configuration says, not what the file says.
+1 that of the last. ``annotations`` is a folder of such files, a ``data.yaml``, or a list of
+pictures such as ``train.txt``; with the last two the labels of ``x/images/y.jpg`` are in
+``x/labels/y.txt``, and where no folder is called images, beside the picture. A split has the
+pictures of its list, else all of the folder of pictures.
 """
 
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from typing import List, Optional, Sequence, Set, Tuple
 from mmdet_jetson.stages.annotations import geometry, yolo_names
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.own_names import OwnNames, files_below
+from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 from mmdet_jetson.stages.annotations.place import Place
 from mmdet_jetson.stages.annotations.records import Labels, Outline, Record, Region
 from mmdet_jetson.stages.annotations.safe_xml import numeral
@@ -37,18 +39,19 @@ def read(
     Raises:
         Defect: there are no labels, or nothing says what their classes are called.
     """
+    _check_kind(path)
     names = yolo_names.found(path, shown, labels, findings)
-    if path.is_file() and path.suffix.lower() not in yolo_names.SUFFIXES:
-        raise Defect("is neither a data.yaml nor a folder of labels", _HINT)
-    listed = _listed(path, shown, pictures)
+    everywhere = Place(shown, labels, findings)
+    listed = _listed(path, pictures, everywhere)
     present = [(name, file) for name, file in listed if file.is_file()]
     if not present:
         raise _nothing_found(path, listed)
-    records = Place(shown, labels, findings).each(
+    records = everywhere.each(
         [(name, (name, file)) for name, file in listed],
         lambda picture, place: _record(*picture, names, place),
     )
-    _warn_of_unused([file for _, file in present], path, shown, findings)
+    if not _is_list(path):  # The labels of other pictures are those of another list.
+        _warn_of_unused([file for _, file in present], path, shown, findings)
     return records
 
 
@@ -64,14 +67,42 @@ def recognises(path: Path) -> bool:
         return False
 
 
-def _listed(path: Path, shown: str, pictures: Optional[Path]) -> List[Tuple[str, Path]]:
+def _is_list(path: Path) -> bool:
+    """Whether a file lists pictures, as ``train.txt`` does."""
+    return path.is_file() and path.suffix.lower() == SUFFIX
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what does not say which labels it means."""
+    if not path.is_file():
+        return
+    if _is_list(path):
+        if _looks_like_labels(path):
+            raise Defect(
+                "is the label file of one picture",
+                "name the folder of labels, a data.yaml, or a list of pictures such as train.txt",
+            )
+    elif path.suffix.lower() not in yolo_names.SUFFIXES:
+        raise Defect(
+            "is neither a data.yaml, nor a folder of labels, nor a list of pictures", _HINT
+        )
+    else:
+        yolo_names.refuse_lists(path)
+
+
+def _listed(path: Path, pictures: Optional[Path], everywhere: Place) -> List[Tuple[str, Path]]:
     """Each picture's name and where its label file would be."""
     names = OwnNames(pictures).names
     if pictures is None or not names:
         raise Defect("the pictures folder has no pictures", "correct the path of the pictures")
     if path.is_dir():
         return [(name, (path / name).with_suffix(SUFFIX)) for name in names]
-    root = yolo_names.source_root(path, shown)
+    root = yolo_names.source_root(path, everywhere.shown)
+    if _is_list(path):
+        lines = [(f"line {i + 1}", row) for i, row in enumerate(_lines(path)) if row.strip()]
+        folder = PictureFolder(pictures)
+        names = everywhere.each(lines, lambda line, _: folder.find(line.strip()).name)
+        names = list(dict.fromkeys(names))
     return [(name, _by_convention(pictures / name, root)) for name in names]
 
 
@@ -88,6 +119,8 @@ def _by_convention(picture: Path, root: Path) -> Path:
 
 
 def _nothing_found(path: Path, listed: Sequence[Tuple[str, Path]]) -> Defect:
+    if not listed:
+        return Defect("lists no picture that is in the pictures folder", "correct either path")
     name, file = listed[0]
     return Defect(
         f"none of the {len(listed)} pictures has a label file; {PurePosixPath(name).name} would "
@@ -119,13 +152,17 @@ def _looks_like_labels(file: Path) -> bool:
 
 
 def _rows(file: Path) -> List[List[str]]:
+    return [line.split() for line in _lines(file)]
+
+
+def _lines(file: Path) -> List[str]:
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise Defect(f"{file.name} cannot be read ({error.strerror})", _HINT) from error
     except UnicodeDecodeError as error:
         raise Defect(f"{file.name} is not text (byte {error.start})", _HINT) from error
-    return [line.split() for line in text.splitlines()]
+    return text.splitlines()
 
 
 def _numbers(row: Sequence[str]) -> List[float]:

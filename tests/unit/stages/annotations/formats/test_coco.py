@@ -368,6 +368,10 @@ OTHER_FILES: dict[str, tuple[object, str]] = {
     "results": ([{"image_id": 1, "score": 0.5}], "is a list of detections in COCO's results"),
     "panoptic": (coco(annotations=[{"segments_info": []}]), "file of panoptic segmentation"),
     "captions": (coco(annotations=[{"caption": "a kite"}]), "file of captions"),
+    "corners": (
+        annotations(*[{"bbox": [5, 6, 15, 14], "area": 80}] * 2),
+        "between two corners, throughout",
+    ),
     "fractions": (with_annotation(bbox=[0.1, 0.2, 0.5, 1]), "shares of the pictures' sizes"),
 }
 

@@ -66,6 +66,7 @@ def test_a_box_turns_around_its_corner_with_a_warning(tmp_path: Path) -> None:
     records, findings = saved(tmp_path, task(result(**value)))
     assert corners(records[0]) == [(20, 15), (20, 19), (14, 19), (14, 15)]
     assert "a rotated box was read as its four corners" in findings.said()
+    assert records[0].regions[0].turned
 
 
 def test_an_ellipse_turns_around_its_centre(tmp_path: Path) -> None:
@@ -257,3 +258,22 @@ def test_another_file_is_one_sentence(tmp_path: Path, content: object) -> None:
     save(tmp_path / "project.json", content)
     with pytest.raises(Defect, match="is no list of tasks"):
         read("label_studio", tmp_path / "project.json", tmp_path)
+
+
+def test_a_folder_of_a_file_for_each_task_is_read(tmp_path: Path) -> None:
+    pictures(tmp_path, ("a.png", "b.png"))
+    made = task(result())
+    listed = made.pop("annotations")
+    assert isinstance(listed, list)
+    (tmp_path / "tasks").mkdir()
+    for number, name in enumerate(("a.png", "b.png")):
+        of = {**made, "id": number, "data": {"image": name}}
+        save(tmp_path / f"tasks/{number}.json", {**listed[0], "task": of})
+    save(tmp_path / "tasks/3.json", {"not": "a task"})
+    records, findings = read("label_studio", tmp_path / "tasks", tmp_path)
+    assert [record.name for record in records] == ["a.png", "b.png"]
+    assert [corners(record) for record in records] == [list(BOX)] * 2
+    (defect,) = findings.defects
+    assert defect.where == "tasks, 3.json"
+    with pytest.raises(Defect, match="is a Label Studio folder, not a COCO file"):
+        read("coco", tmp_path / "tasks", tmp_path)

@@ -127,7 +127,7 @@ def test_unlabelled_region_gets_the_default_class(tmp_path: Path, attributes: ob
 BAD_FILES: dict[str, tuple[object, str]] = {
     "not-json": ("{'a': 1}", "is not JSON (line 1"),
     "cut-off": (json.dumps(via(entry("a.png", region())))[:60], "is not JSON"),
-    "empty-file": ("", "is not JSON"),
+    "empty-file": ("", "is empty"),
     "csv-export": ("filename,file_size,file_attributes\n", "is not JSON"),
     "nested-without-end": ("[" * 200_000, "is nested too deeply"),
     "number-without-end": ('{"a": ' + "1" * 5000 + "}", "is"),

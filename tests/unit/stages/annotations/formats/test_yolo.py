@@ -200,3 +200,48 @@ def test_a_label_file_that_is_not_text_is_one_defect(tmp_path: Path) -> None:
     (tmp_path / "labels/b.txt").write_bytes(b"\xff\xfe0 1")
     _, findings = read("yolo", path, tmp_path)
     assert [defect.what for defect in findings.defects] == ["b.txt is not text (byte 0)"]
+
+
+LISTS = {
+    "ultralytics": "./images/a.png\n./images/c.png\n\n",
+    "elsewhere": "/home/me/set/images/a.png\nC:\\set\\images\\c.png\n./images/a.png\n",
+    "bare": "a.png\nc.png",
+}
+
+
+@pytest.mark.parametrize("lines", LISTS.values(), ids=LISTS)
+def test_a_list_of_pictures_is_a_split(tmp_path: Path, lines: str) -> None:
+    source(tmp_path, a=ROW, b=ROW, c=f"1 {ROW[2:]}")
+    (tmp_path / "train.txt").write_text(lines)
+    records, findings = read("yolo", tmp_path / "train.txt", tmp_path)
+    assert [record.name for record in records] == ["a.png", "c.png"]
+    assert corners(records[0]) == list(BOX)
+    assert records[1].regions[0].label == "kite"
+    assert findings.said() == ""
+
+
+def test_a_line_without_a_picture_is_told(tmp_path: Path) -> None:
+    source(tmp_path, a=ROW)
+    (tmp_path / "train.txt").write_text("images/a.png\nimages/z.png\n")
+    _, findings = read("yolo", tmp_path / "train.txt", tmp_path)
+    assert "train.txt, line 2: the picture is missing" in findings.said()
+
+
+def test_a_list_of_other_pictures_is_refused(tmp_path: Path) -> None:
+    source(tmp_path, a=ROW)
+    (tmp_path / "train.txt").write_text("images/z.png\n")
+    with pytest.raises(Defect, match="lists no picture that is in the pictures folder"):
+        read("yolo", tmp_path / "train.txt", tmp_path)
+
+
+def test_labels_of_one_picture_are_no_list(tmp_path: Path) -> None:
+    source(tmp_path, a=ROW)
+    with pytest.raises(Defect, match="is the label file of one picture"):
+        read("yolo", tmp_path / "labels/a.txt", tmp_path)
+
+
+@pytest.mark.parametrize("said", ["train: train.txt\n", "train: images\nval: [a.txt, b.txt]\n"])
+def test_a_data_yaml_that_leads_to_lists_is_refused(tmp_path: Path, said: str) -> None:
+    path = source(tmp_path, yaml=YAML + said, a=ROW)
+    with pytest.raises(Defect, match=r"are those listed in (train|a)\.txt"):
+        read("yolo", path, tmp_path)
