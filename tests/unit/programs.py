@@ -36,7 +36,6 @@ BEHIND: dict[str, str] = {"g++": "readelf"}
 NOT_DEBIANS = {
     "chromium": "a snap on Ubuntu: a test that opens a report in it is skipped where it is absent",
     "tritonserver": "NVIDIA's: a test that needs it is skipped",
-    "chromium": "a package of Debian's alone (Ubuntu has a snap): a test that needs it is skipped",
     "nvcc": "CUDA's compiler: tests that need it are skipped, images have it where their base does",
     "nvidia-smi": "NVIDIA's driver: where it is absent there is no GPU to use",
     "nvpmodel": "JetPack's: a report has its answer where it is; the mode itself is read from its files",
