@@ -317,8 +317,6 @@ CASES = [
     Case("via-empty", written("train/via_region_data.json", b"{}"), "train"),
     Case("two-points", edited("train", shape(all_points_x=[1, 2], all_points_y=[1, 2])), "1.png"),
     Case("x-without-y", edited("train", shape(all_points_x=[1, 2, 3])), "1.png"),
-    Case("box-outside", edited("train", shape(all_points_x=[200, 240, 240], all_points_y=[10, 10, 40])), "1.png"),
-    Case("flat-polygon", edited("train", shape(all_points_x=[1, 2, 3, 4], all_points_y=[5, 5, 5, 5])), "1.png"),
     Case("unknown-shape", edited("train", shape(name="spline")), "spline"),
     Case("unknown-class", edited("train", lambda r: r["regions"][0]["region_attributes"].update(label="mgu")), "mug"),
     Case("no-class", edited("train", lambda r: r["regions"][0]["region_attributes"].clear()), "label"),
@@ -367,6 +365,12 @@ CASES = [
 ]  # fmt: skip
 
 
+LEFT_OUT = [
+    Case("box-outside", edited("train", shape(all_points_x=[200, 240, 240], all_points_y=[10, 10, 40])), "lies wholly outside its picture"),
+    Case("flat-polygon", edited("train", shape(all_points_x=[1, 2, 3, 4], all_points_y=[5, 5, 5, 5])), "has no area"),
+]  # fmt: skip
+
+
 def contents(store: Path) -> dict[str, bytes]:
     """Everything the store holds, beside the evidence that a failed job leaves."""
     return {
@@ -394,6 +398,15 @@ def test_one_sentence_and_nothing_lost(case: Case, mine: Mine, tiny_run: Command
     assert set(lost) <= {"index.json"}, "an artifact changed"
     if case.words[0] not in ("train", "pipeline"):
         assert not lost
+
+
+@pytest.mark.parametrize("case", LEFT_OUT, ids=lambda case: case.name)
+def test_what_no_training_learns_is_left_out_with_a_warning(case: Case, mine: Mine) -> None:
+    case.spoil(mine)
+    done = mine.commands.run(*case.words, env=mine.env)
+    assert done.returncode == 0, done.stderr
+    assert f"warning: left out, as it {case.says}" in done.stderr
+    assert "train/via_region_data.json, 1.png, region 1" in " ".join(done.stderr.split())
 
 
 def test_there_are_at_least_forty_cases() -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.contract.records import decode
-from mmdet_jetson.contract.report import EvaluationMetrics, Verdict, profile_of
+from mmdet_jetson.contract.report import EvaluationMetrics, Verdict, not_judged, profile_of
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.explain import State
 from mmdet_jetson.planning.given_artifacts import GivenArtifact
@@ -88,7 +88,9 @@ def table(
     """
     (report,) = (step for step in steps if step.stage is stages.REPORT)
     verdict = read_verdict(store, artifacts[report.name])
-    lines = Table(title=f"verdict: {verdict.verdict}", caption=f"report: {escape(str(page))}")
+    open_ = not_judged(verdict.gates)
+    title = escape(f"verdict: {verdict.verdict}" + (f"\n{open_}" if open_ else ""))
+    lines = Table(title=title, caption=f"report: {escape(str(page))}")
     lines.add_column("model")
     for column in ("AP", "AP50", "latency p50", "evidence"):
         lines.add_column(column, justify="right")

@@ -15,7 +15,9 @@ from mmdet_jetson.errors import ConfigError
 Inside = Annotated[
     str,
     pattern(
-        r"^(?!/)(?!(.*/)?\.\.(/|$))", "a path inside the source is relative and has no '..' in it"
+        r"^(?!/)(?!(.*/)?\.\.(/|$))",
+        "a path inside the source is relative and has no '..' in it; the source may be a folder "
+        "further up",
     ),
 ]
 Pixels = Annotated[int, msgspec.Meta(ge=32, le=4096)]
@@ -68,8 +70,18 @@ def check_dataset(dataset: Dataset, path: Path, *, trains: bool) -> None:
     """
     check_choice(f"{path}: dataset.format", dataset.format, (*FORMATS, DRAWN))
     _check_names(dataset, path)
+    _check_apart(dataset, path)
     _check_split(dataset, path)
     _check_format(dataset, path, trains=trains)
+
+
+def _check_apart(dataset: Dataset, path: Path) -> None:
+    """Check that what validates is not what is trained on."""
+    if dataset.val is not None and dataset.val == dataset.train:
+        raise ConfigError(
+            f"{path}: dataset.val: names the same pictures and annotations as dataset.train",
+            "remove val, and set a share of train aside: split = 0.2",
+        )
 
 
 def _check_names(dataset: Dataset, path: Path) -> None:

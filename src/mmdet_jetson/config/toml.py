@@ -291,5 +291,10 @@ def check_choice(field: str, value: str, valid: Collection[str]) -> None:
 
 def nearest(name: str, valid: Collection[str]) -> str:
     """Suggest the nearest valid name, or list them all, as a hint."""
-    near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(valid) or 'none yet'}"
+    by_lowercase = {each.lower(): each for each in valid}
+    near = difflib.get_close_matches(name.lower(), by_lowercase, n=1, cutoff=0.5)
+    return (
+        f"did you mean {by_lowercase[near[0]]!r}?"
+        if near
+        else f"one of: {', '.join(valid) or 'none yet'}"
+    )

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Optional, Tuple
+from typing import Iterable, Mapping, Optional, Tuple
 
 from mmdet_jetson.contract.conditions import Conditions
 from mmdet_jetson.contract.records import ContractError, decode
@@ -11,6 +11,9 @@ from mmdet_jetson.contract.samples import PERCENTILES, fewest_samples
 
 BASE, CHECKPOINT, DOCUMENTED = "base", "checkpoint", "documented"
 """What an evaluation can be of besides a target's engine; no target may be called so."""
+
+ACCURACY = "min_AP50"
+"""The gate that asks how accurate a detector is, as the others ask what an engine loses."""
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 
@@ -44,6 +47,13 @@ class Verdict:
     def sentences(self, outcome: str) -> Tuple[str, ...]:
         """What the gates with this outcome say."""
         return tuple(gate.sentence for gate in self.gates if gate.outcome == outcome)
+
+
+def not_judged(gates: Iterable[GateResult]) -> str:
+    """What a verdict leaves open, "" where there is nothing: a proof alone is not of accuracy."""
+    if any(gate.name.startswith(ACCURACY) for gate in gates):
+        return ""
+    return f"How accurate it is was not judged: [gates] has no {ACCURACY}"
 
 
 @dataclass(frozen=True)

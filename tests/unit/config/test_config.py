@@ -119,6 +119,7 @@ def test_one_key_of_a_table_is_set_without_losing_the_others(config: Path) -> No
         ("dataset.rename={car=3}", "dataset.rename"),
         ("dataset.rename={balloon='baloon'}", "the name in the files comes first: rename = { 'baloon' = 'balloon' }"),
         ("dataset.format=drawn", "dataset.drawn: needed for format 'drawn'"),
+        ("dataset.format=COCO", "did you mean 'coco'?"),
         ("dataset.format=coko", "dataset.format: 'coko' is unknown; did you mean 'coco'?"),
         ("train.device=gpu", "train.device: 'gpu' is unknown; did you mean 'cuda'?"),
         ("dataset.source=", "dataset.source: must not be empty"),
@@ -249,6 +250,16 @@ def one_folder(config: Path, *more: str) -> Path:
     at = next(index for index, line in enumerate(lines) if line.startswith("val = "))
     config.write_text("\n".join([*lines[:at], *more, *lines[at + 1 :]]))
     return config
+
+
+def test_what_validates_is_not_what_is_trained_on(config: Path) -> None:
+    dataset = load_project(config).pipeline.dataset
+    assert dataset.train is not None
+    same = [
+        f"dataset.val.{key}={getattr(dataset.train, key)}" for key in ("pictures", "annotations")
+    ]
+    with pytest.raises(ConfigError, match="names the same pictures and annotations"):
+        load_project(config, same)
 
 
 def test_one_folder_is_split(config: Path) -> None:

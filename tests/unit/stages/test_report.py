@@ -655,6 +655,13 @@ def test_a_report_without_gates_is_no_pass(job: Job) -> None:
     assert judged(replace(job, parameters=parameters)) == ("inconclusive", {})
 
 
+def test_a_report_says_that_accuracy_was_not_judged(job: Job, tmp_path: Path) -> None:
+    said = "How accurate it is was not judged: [gates] has no min_AP50."
+    assert said not in page(job)
+    proven = must_be_proven(with_proof(job, tmp_path / "proof", TARGETS[0]))
+    assert said in page(replace(proven, parameters=replace(proven.parameters, gates={})))
+
+
 def test_gates_judge_the_checkpoint_and_every_engine(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:

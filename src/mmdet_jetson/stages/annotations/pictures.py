@@ -30,6 +30,8 @@ _PLAIN_MODES = {"L", "RGB"}
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 _ORIENTATION_TAG = 0x0112
 _PNG_BIT_DEPTH_AT = 24
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+_CONVERT = "convert it to JPEG, such as by: heif-convert A.heic A.jpg"
 _COPY_AGAIN = "copy it again from where it came from, or remove its entry"
 
 
@@ -77,6 +79,8 @@ def inspect(path: Path) -> Inspection:
             plain = orientation == 1 and _is_plain(picture, path)
             pixels = np.asarray(picture.convert("RGB")) if plain else None
     except _BROKEN as error:
+        if _is_heic(path):
+            raise Defect("the picture is HEIC, which is not read", _CONVERT) from error
         raise Defect(f"the picture cannot be read ({_reason(error, path)})", _COPY_AGAIN) from error
     if pixels is None:
         pixels = np.ascontiguousarray(upright(path)[:, :, ::-1])
@@ -84,6 +88,13 @@ def inspect(path: Path) -> Inspection:
     digest = hashlib.sha256(f"{width}x{height}".encode())
     digest.update(pixels.data)
     return Inspection(width, height, digest.hexdigest(), plain, orientation, fingerprint(pixels))
+
+
+def _is_heic(path: Path) -> bool:
+    """Whether a file begins as the pictures of many phones do."""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    return head[4:8] == b"ftyp" and head[8:] in _HEIC
 
 
 def _reason(error: BaseException, path: Path) -> str:

@@ -19,6 +19,7 @@ from mmdet_jetson.contract.report import (
     INCONCLUSIVE,
     PASS,
     GateResult,
+    not_judged,
 )
 from mmdet_jetson.stages.annotations.summary import DatasetSummary
 from mmdet_jetson.stages.plain_numbers import number
@@ -95,6 +96,7 @@ def render(
         "name": name,
         "verdict": verdict,
         "gates": sorted(gates, key=lambda gate: WORST_FIRST.index(gate.outcome)),
+        "not_judged": not_judged(gates),
         "subjects": subjects,
         "engines": [subject for subject in subjects if subject.is_engine],
         "checkpoint": next(subject for subject in subjects if subject.name == CHECKPOINT),

@@ -183,3 +183,10 @@ def test_what_stands_in_for_a_picture_is_named(tmp_path: Path, content: bytes, r
     with pytest.raises(Defect) as caught:
         inspect(tmp_path / "p1.jpg")
     assert reason in caught.value.what
+
+
+def test_picture_of_a_phone_is_named_for_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    with pytest.raises(Defect, match="is HEIC, which is not read") as caught:
+        inspect(tmp_path / "a.jpg")
+    assert "JPEG" in caught.value.hint

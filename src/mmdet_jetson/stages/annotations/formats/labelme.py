@@ -79,7 +79,10 @@ def recognises(path: Path) -> bool:
 def _content(path: Path) -> Mapping[str, object]:
     content = strict_json.load(path)
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-        raise Defect('is JSON but not labelme\'s: it has no list "shapes"', _HINT)
+        raise Defect(
+            'is JSON but not labelme\'s: it has no list "shapes"',
+            f"{_HINT}, or move it out of the folder",
+        )
     return content
 
 

@@ -9,7 +9,7 @@ pictures of its list, else all of the folder of pictures.
 """
 
 from pathlib import Path, PurePosixPath
-from typing import List, Optional, Sequence, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from mmdet_jetson.stages.annotations import geometry, yolo_names
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
@@ -46,6 +46,7 @@ def read(
     present = [(name, file) for name, file in listed if file.is_file()]
     if not present:
         raise _nothing_found(path, listed)
+    _refuse_shared(present, everywhere)
     records = everywhere.each(
         [(name, (name, file)) for name, file in listed],
         lambda picture, place: _record(*picture, names, place),
@@ -129,6 +130,20 @@ def _nothing_found(path: Path, listed: Sequence[Tuple[str, Path]]) -> Defect:
         if path.is_file()
         else "name the folder that has the labels of these pictures",
     )
+
+
+def _refuse_shared(present: Sequence[Tuple[str, Path]], everywhere: Place) -> None:
+    """Refuse pictures of one name but for its suffix: their labels would be one file."""
+    first: Dict[Path, str] = {}
+    for name, file in present:
+        other = first.setdefault(file, name)
+        if other != name:
+            with everywhere.inside(name).checked():
+                raise Defect(
+                    f'shares the label file {file.name} with "{other}", and which of the two was '
+                    "labelled cannot be told",
+                    "remove one of the two, or give it and its labels a name of their own",
+                )
 
 
 def _warn_of_unused(used: Sequence[Path], path: Path, shown: str, findings: Findings) -> None:

@@ -245,3 +245,12 @@ def test_a_data_yaml_that_leads_to_lists_is_refused(tmp_path: Path, said: str) -
     path = source(tmp_path, yaml=YAML + said, a=ROW)
     with pytest.raises(Defect, match=r"are those listed in (train|a)\.txt"):
         read("yolo", path, tmp_path)
+
+
+def test_two_pictures_with_one_label_file_are_refused(tmp_path: Path) -> None:
+    path = source(tmp_path, a=ROW, b=ROW)
+    pictures(tmp_path, ["a.PNG"])
+    _, findings = read("yolo", path, tmp_path)
+    (defect,) = findings.defects
+    assert defect.where == "data.yaml, a.png"
+    assert 'shares the label file a.txt with "a.PNG"' in defect.what
