@@ -6,7 +6,7 @@ Thresholds lie between two scores, also once these are rounded: write them in fu
 select other detections than 0.6125. docs/evaluation.md has the formulas.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Mapping, Optional, Tuple
 
 ANALYSIS = "analysis.json"
@@ -105,11 +105,14 @@ class WorstPicture:
 
     ``file`` is a name in ``WORST``; a drawing may show a picture that is listed for several kinds.
     ``kind`` is "false alarms", "misses" or "wrong class"; of each, the worst come first.
+    ``false_alarms`` counts those on it by `ERROR_TYPES`, without noughts; one that TIDE does not
+    judge, behind the 100 best of the picture, is of none.
     """
 
     name: str
     file: str
     kind: str
+    false_alarms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

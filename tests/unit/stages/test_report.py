@@ -393,8 +393,8 @@ def test_bounds_and_conditions_of_the_latency_are_shown(job: Job) -> None:
     row = found(r"at most, with 99% confidence</th>(.*?)</tr>", latency)
     assert re.findall(r"<td>(.*?)</td>", row) == ["–", "17.90", "21.90", "26.25"]
     assert "<dt>power mode</dt><dd>MAXN</dd>" in latency
-    assert "<dt>looked at</dt><dd>13 times in 12 s</dd>" in latency
-    assert "<dt>drift</dt><dd>+1.2%</dd>" in latency
+    assert "<dt>machine looked at</dt><dd>13 times in 12 s</dd>" in latency
+    assert "<dt>drift from first to last quarter</dt><dd>+1.2%</dd>" in latency
 
 
 def test_a_percentile_that_is_not_claimed_is_a_dash_with_its_reason(job: Job) -> None:

@@ -9,7 +9,7 @@ class without any objects counts with an AP of 0 as soon as something is detecte
 """
 
 from dataclasses import dataclass
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 
@@ -41,11 +41,7 @@ def error_split(overlaps: Overlaps) -> Optional[ErrorSplit]:
     """Split the errors of all detections; None where there is no object."""
     if not overlaps.to_find().any():
         return None
-    pairs = _seen(overlaps)
-    matched = _matched(overlaps, pairs)
-    found = np.zeros(len(overlaps.objects.label), bool)
-    found[matched[matched >= 0]] = True
-    judged = _judged(overlaps, pairs, matched, found)
+    matched, found, judged = _looked_at(overlaps)
     usable = found | overlaps.objects.crowd
     missed = ~usable
     missed[judged.mends[judged.mends >= 0]] = False
@@ -59,6 +55,24 @@ def error_split(overlaps: Overlaps) -> Optional[ErrorSplit]:
         false_alarms=curve.without_false_alarms() - before,
         misses=curve.without_misses(~usable) - before,
     )
+
+
+def types_of_detections(overlaps: Overlaps) -> np.ndarray:
+    """Give each detection its type of error as an index of `ERROR_TYPES`, -1 where none: [D].
+
+    Those behind the best of their picture, which TIDE does not judge, have none either.
+    """
+    _, _, judged = _looked_at(overlaps)
+    return judged.kind
+
+
+def _looked_at(overlaps: Overlaps) -> Tuple[np.ndarray, np.ndarray, _Judged]:
+    """Give the object of each detection, -1 for none [D], which are found [G], and the errors."""
+    pairs = _seen(overlaps)
+    matched = _matched(overlaps, pairs)
+    found = np.zeros(len(overlaps.objects.label), bool)
+    found[matched[matched >= 0]] = True
+    return matched, found, _judged(overlaps, pairs, matched, found)
 
 
 def _seen(overlaps: Overlaps) -> Pairs:

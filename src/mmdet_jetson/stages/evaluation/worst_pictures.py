@@ -6,7 +6,8 @@ from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 import cv2
 import numpy as np
 
-from mmdet_jetson.contract.analysis import WORST, PictureResult, WorstPicture
+from mmdet_jetson.contract.analysis import ERROR_TYPES, WORST, PictureResult, WorstPicture
+from mmdet_jetson.stages.evaluation.error_types import types_of_detections
 from mmdet_jetson.stages.evaluation.evaluation import Validation, drawn_name
 from mmdet_jetson.stages.evaluation.outcomes import (
     CONFUSED,
@@ -18,17 +19,21 @@ from mmdet_jetson.stages.evaluation.outcomes import (
     Outcomes,
 )
 from mmdet_jetson.stages.evaluation.overlaps import Overlaps
-from mmdet_jetson.stages.inference.drawing import Colour, Pen, write_jpeg
+from mmdet_jetson.stages.inference.drawing import Colour, Pen, Rectangle, write_jpeg
 from mmdet_jetson.stages.inference.preprocessing import read_picture
 
 OF_EACH_KIND = 12
-WIDTH = 560
-"""Of a drawing, in pixels: as wide as two of them stand side by side."""
-TALLEST = 840
-MOST_BYTES = 2_000_000
+WIDTH = 800
+"""Of a drawing at most, in pixels: labels in it can be read once it is enlarged."""
+TALLEST = 1000
+NARROW = 560
+"""How wide smaller pictures are drawn: more pixels would not show more."""
+MOST_BYTES = 3_000_000
 """Of all drawings together; the worst of each kind come first."""
-QUALITY = 82
+QUALITY = 80
 THIN, THICK = 1, 2
+LETTERS = 0.6
+"""Scale of labels: capitals 13 pixels high."""
 
 Count = Callable[[PictureResult], int]
 KINDS: Mapping[str, Count] = {
@@ -43,7 +48,6 @@ RED: Colour = (60, 60, 255)
 ORANGE: Colour = (0, 150, 255)
 YELLOW: Colour = (0, 240, 255)
 GREY: Colour = (200, 200, 200)
-LEGEND = "green: right  red: false alarm  orange: wrong class  dashed: ground truth, yellow: missed"
 
 
 def worst_of(results: Sequence[PictureResult]) -> List[Tuple[PictureResult, str]]:
@@ -72,6 +76,7 @@ def draw_worst(
 ) -> Tuple[WorstPicture, ...]:
     """Draw them into ``WORST`` of ``folder``, each once, up to `MOST_BYTES`; list them by kind."""
     (folder / WORST).mkdir(exist_ok=True)
+    types = _types_of_false_alarms(overlaps, outcomes)
     places = {image["file_name"]: place for place, image in enumerate(overlaps.images)}
     files: Dict[str, str] = {}
     shown: List[WorstPicture] = []
@@ -85,37 +90,53 @@ def draw_worst(
                 read_picture(validation.folder / result.name),
                 overlaps,
                 outcomes,
+                types,
                 places[result.name],
             )
             write_jpeg(folder / WORST / file, drawn, QUALITY)
             files[result.name] = file
             size += (folder / WORST / file).stat().st_size
-        shown.append(WorstPicture(result.name, files[result.name], kind))
+        counts = _counted(types[overlaps.detections.picture == places[result.name]])
+        shown.append(WorstPicture(result.name, files[result.name], kind, counts))
     order = list(KINDS)
     return tuple(sorted(shown, key=lambda each: order.index(each.kind)))
 
 
-def draw_outcomes(
-    picture: np.ndarray, overlaps: Overlaps, outcomes: Outcomes, place: int
-) -> np.ndarray:
-    """Draw what became of a picture's detections and objects, scaled to `WIDTH`.
+def _types_of_false_alarms(overlaps: Overlaps, outcomes: Outcomes) -> np.ndarray:
+    """Give false alarms their type as an index of `ERROR_TYPES`, all other detections -1: [D]."""
+    return np.where(outcomes.detection == FALSE_ALARM, types_of_detections(overlaps), -1)
 
-    Objects are dashed, missed ones thick and yellow; detections are solid, by what they are.
+
+def _counted(types: np.ndarray) -> Dict[str, int]:
+    counts = np.bincount(types[types >= 0], minlength=len(ERROR_TYPES)).tolist()
+    return {name: count for name, count in zip(ERROR_TYPES, counts) if count}
+
+
+def draw_outcomes(
+    picture: np.ndarray, overlaps: Overlaps, outcomes: Outcomes, types: np.ndarray, place: int
+) -> np.ndarray:
+    """Draw what became of a picture's detections and objects, between `NARROW` and `WIDTH` wide.
+
+    Objects are dashed, missed ones thick and yellow; detections are solid, by what they are. What
+    the colours mean is said by whoever shows it: a legend in it would be cut or too small.
     """
     height, width = picture.shape[:2]
-    scale = min(WIDTH / width, TALLEST / height)
+    scale = min(min(max(width, NARROW), WIDTH) / width, TALLEST / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     canvas = np.ascontiguousarray(cv2.resize(picture, size, interpolation=how))
     pen = Pen(canvas)
+    pen.scale = LETTERS
     factors = np.array([size[0] / width, size[1] / height] * 2)
     labels = _draw_objects(pen, overlaps, outcomes, place, factors)
-    labels += _draw_detections(pen, overlaps, outcomes, place, factors)
+    labels += _draw_detections(pen, overlaps, outcomes, place, types=types, factors=factors)
     pen.thickness = THIN
     # Labels come last: a box drawn over a label would make it illegible.
-    for text, box, colour in labels:
-        pen.label(text, box, colour)
-    return np.vstack([canvas, pen.legend(LEGEND)])
+    taken: List[Rectangle] = []
+    # The best detection chooses its place first.
+    for text, box, colour in reversed(labels):
+        pen.label(text.strip(), box, colour, taken)
+    return canvas
 
 
 _Label = Tuple[str, Sequence[float], Colour]
@@ -132,12 +153,18 @@ def _draw_objects(
         pen.thickness = THICK if state == MISSED else THIN
         pen.dashed_box(box, colours[state])
         if state == MISSED:
-            labels.append((f"missed {overlaps.classes[objects.label[index]]}", box, YELLOW))
+            labels.append((f"missed {_class(overlaps, objects.label[index])}", box, YELLOW))
     return labels
 
 
 def _draw_detections(
-    pen: Pen, overlaps: Overlaps, outcomes: Outcomes, place: int, factors: np.ndarray
+    pen: Pen,
+    overlaps: Overlaps,
+    outcomes: Outcomes,
+    place: int,
+    *,
+    types: np.ndarray,
+    factors: np.ndarray,
 ) -> List[_Label]:
     detections, labels = overlaps.detections, []
     pen.thickness = THICK
@@ -149,12 +176,20 @@ def _draw_detections(
             continue
         box = (_corners(detections.box[index]) * factors).tolist()
         pen.solid_box(box, colours[kind])
-        text = f"{overlaps.classes[detections.label[index]]} {detections.score[index]:.2f}"
+        name = _class(overlaps, detections.label[index])
+        text = f"{name} {detections.score[index]:.2f}"
         if kind == WRONG_CLASS:
             real = overlaps.classes[overlaps.objects.label[outcomes.met[index]]]
             text = f"{text}, is {real}"
+        elif kind == FALSE_ALARM and types[index] >= 0:
+            text = f"{text} {ERROR_TYPES[types[index]]}"
         labels.append((text, box, colours[kind]))
     return labels
+
+
+def _class(overlaps: Overlaps, label: int) -> str:
+    """Name a class where there are several: a label that says less hides less."""
+    return overlaps.classes[label] if len(overlaps.classes) > 1 else ""
 
 
 def _corners(box: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import colorsys
 from pathlib import Path
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -11,6 +11,8 @@ from mmdet_jetson.stages.inference.boxes import Detection
 
 Colour = Tuple[int, int, int]
 Point = Tuple[int, int]
+Rectangle = Tuple[int, int, int, int]
+"""Left, top, right, bottom."""
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BLACK: Colour = (0, 0, 0)
@@ -109,17 +111,41 @@ class Pen:
                 cv2.line(self.canvas, first, last, BLACK, self.thickness + 2)
                 cv2.line(self.canvas, first, last, colour, self.thickness)
 
-    def label(self, text: str, box: Sequence[float], colour: Colour) -> None:
-        """Write above the box where there is room, else just inside its top edge."""
+    def label(
+        self,
+        text: str,
+        box: Sequence[float],
+        colour: Colour,
+        taken: Optional[List[Rectangle]] = None,
+    ) -> None:
+        """Write above the box where there is room, else just inside its top edge.
+
+        With ``taken``, where other labels are, it keeps clear of them where it can, and joins them.
+        """
         text = _printable(text)
         (width, height), drop = cv2.getTextSize(text, FONT, self.scale, self.thickness)
-        (left, top), _ = self._corners(box)
-        left = max(0, min(left, self.width - width))
-        bottom = top if top >= height + drop else min(top + height + drop, self.height - 1)
-        cv2.rectangle(
-            self.canvas, (left, bottom - height - drop), (left + width, bottom), colour, -1
-        )
+        (left, top), (_, low) = self._corners(box)
+        left, high = max(0, min(left, self.width - width)), height + drop
+        bottom = top if top >= high else min(top + high, self.height - 1)
+        if taken is not None:
+            bottoms = [bottom, low + high, top + high, low, *range(bottom, self.height, high)]
+            spots = [(left, each - high, left + width, each) for each in bottoms]
+            free = (each for each in spots if self._is_free(each, taken))
+            bottom = next(free, spots[0])[3]
+            taken.append((left, bottom - high, left + width, bottom))
+        cv2.rectangle(self.canvas, (left, bottom - high), (left + width, bottom), colour, -1)
         self._write(text, (left, bottom - drop // 2), BLACK)
+
+    def _is_free(self, spot: Rectangle, taken: Sequence[Rectangle]) -> bool:
+        left, top, right, bottom = spot
+        return (
+            top >= 0
+            and bottom < self.height
+            and not any(
+                left < each[2] and each[0] < right and top < each[3] and each[1] < bottom
+                for each in taken
+            )
+        )
 
     def legend(self, text: str) -> np.ndarray:
         """Return a strip as wide as the picture, with the text as large as fits into it."""

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.container import BarContainer
 
 SPLIT_NAMES = {"train": "training", "val": "validation"}
-"""In the order of their bars and colours, whatever the order of a dataset's splits."""
 MOST_CLASSES = 30
 """Bars that a chart has room for."""
+_PLACES = {"train": 0, "val": 1}
+"""A split's place and colour in every chart: on each page the same, whichever splits it has."""
 _HATCHES = ("", "////")
 _USUAL = (4.2, 2.9)
 
@@ -77,16 +78,14 @@ def _by_class(glance: Glance) -> Optional[Markup]:
     totals = {name: sum(of[name] for of in glance.objects.values()) for name in glance.classes}
     shown = sorted(glance.classes, key=lambda name: -totals[name])[:MOST_CLASSES]
     shown = [name for name in glance.classes if name in set(shown)]
-    columns = {
-        split: [glance.objects[split][name] for name in shown] for split in _ordered(glance.objects)
-    }
+    columns = {split: [of[name] for name in shown] for split, of in glance.objects.items()}
     size = (_USUAL[0], 0.95 + len(shown) * (0.1 + 0.18 * len(columns)))
 
     def draw(axes: "Axes") -> None:
         thick = 0.84 / len(columns)
-        for at, (split, counts) in enumerate(columns.items()):
+        for at, (split, counts) in enumerate(_in_order(columns)):
             places = [row - 0.42 + thick * (at + 0.5) for row in range(len(shown))]
-            bars = axes.barh(places, counts, thick * 0.9, label=SPLIT_NAMES[split])
+            bars = axes.barh(places, counts, thick * 0.9, label=SPLIT_NAMES.get(split, split))
             _dress(bars, split)
         axes.set_yticks(range(len(shown)), [_plain(name) for name in shown])
         axes.invert_yaxis()
@@ -109,10 +108,10 @@ def _columns(
 
     def draw(axes: "Axes") -> None:
         thick = 0.84 / len(columns)
-        for at, (split, shares) in enumerate(columns.items()):
+        for at, (split, shares) in enumerate(_in_order(columns)):
             places = [i - 0.42 + thick * (at + 0.5) for i in range(len(bins))]
             heights = [shares[each] for each in bins]
-            bars = axes.bar(places, heights, thick * 0.9, label=SPLIT_NAMES[split])
+            bars = axes.bar(places, heights, thick * 0.9, label=SPLIT_NAMES.get(split, split))
             _dress(bars, split)
         axes.set_xticks(range(len(bins)), [names[each] for each in bins], fontsize=9)
         for tick in axes.get_xticklabels():
@@ -125,7 +124,7 @@ def _columns(
 
     told = "; ".join(
         f"{split} " + ", ".join(f"{names[each]}: {shares[each]:.0f} %" for each in bins)
-        for split, shares in columns.items()
+        for split, shares in _in_order(columns)
     )
     return svg_of(title, _USUAL, draw, f"{title}, {y_label} by {x_label}: {told}")
 
@@ -175,15 +174,16 @@ def _steps(centres: Sequence[Sequence[int]], most: int) -> Dict[int, List[Tuple[
     return found
 
 
-def _ordered(splits: Mapping[str, object]) -> List[str]:
-    return [split for split in SPLIT_NAMES if split in splits]
+def _in_order(columns: Columns) -> List[Tuple[str, Sequence[float]]]:
+    """Training first, in whichever order a record has them."""
+    return sorted(columns.items(), key=lambda each: _PLACES.get(each[0], len(_PLACES)))
 
 
 def _dress(bars: "BarContainer", split: str) -> None:
-    """Bars of a split, which are told apart on a grey print, too."""
-    at = list(SPLIT_NAMES).index(split)
+    """Bars of a split in its own colour and hatching, which tells them apart on a grey print."""
+    at = _PLACES.get(split, len(_PLACES))
     for bar in bars:
-        bar.set(facecolor=SERIES[at], hatch=_HATCHES[at], linewidth=0)
+        bar.set(facecolor=SERIES[at], hatch=_HATCHES[at % len(_HATCHES)], linewidth=0)
 
 
 def _finish(axes: "Axes", columns: Columns) -> None:
@@ -195,10 +195,8 @@ def _finish(axes: "Axes", columns: Columns) -> None:
 def _shares(histogram: Histogram) -> Columns:
     """Percent of a split's values in each bin."""
     return {
-        split: [
-            100 * count / max(1, sum(histogram.counts[split])) for count in histogram.counts[split]
-        ]
-        for split in _ordered(histogram.counts)
+        split: [100 * count / max(1, sum(counts)) for count in counts]
+        for split, counts in histogram.counts.items()
     }
 
 

@@ -15,13 +15,13 @@ from mmdet_jetson.stages.reporting.album import Album
 from mmdet_jetson.stages.reporting.analysed import Analysed
 from mmdet_jetson.stages.reporting.page_text import count
 
-DRAWING_WIDTH = 560
+DRAWING_WIDTH = 800
 ROWS_SHOWN = 50
 MOST_ROWS = 20_000
 """Of more pictures than that, those without any loss are left to ``analysis.json``."""
 KINDS = ("false alarms", "misses", "wrong class")
 HEADINGS = {
-    "false alarms": "False alarms: nothing is there, or it was found already",
+    "false alarms": "False alarms: detections without an object of their own",
     "misses": "Misses: objects that were not found",
     "wrong class": "Found, and taken for another class",
 }
@@ -37,22 +37,37 @@ class Drawing:
     uri: Optional[str]
     row: Optional[int]
     result: Optional[PictureResult]
+    types: Mapping[str, int]
 
     @property
     def told(self) -> str:
         """What happened on it, without what did not."""
         if self.result is None:
             return ""
+        types = ", ".join(f"{number} {name}" for name, number in self.types.items())
         counted = (
-            (self.result.false_alarms, "false alarm", "false alarms"),
-            (self.result.misses, "miss", "misses"),
-            (self.result.wrong_class, "of a wrong class", "of a wrong class"),
+            (self.result.false_alarms, "false alarm", "false alarms", types),
+            (self.result.misses, "miss", "misses", ""),
+            (self.result.wrong_class, "of a wrong class", "of a wrong class", ""),
         )
-        wrong = [count(number, noun, nouns) for number, noun, nouns in counted if number]
+        wrong = [
+            count(number, noun, nouns) + (f" ({which})" if which else "")
+            for number, noun, nouns, which in counted
+            if number
+        ]
         return ", ".join([f"{self.result.right} of {self.result.objects} right", *wrong])
 
 
-Gallery = Tuple[str, Tuple[Drawing, ...], Tuple[Drawing, ...]]
+TYPES = {
+    "class": "of another class than an object that was found already",
+    "localisation": "the box meets its object badly",
+    "both": "the box meets an object badly, and of another class",
+    "duplicate": "of an object that was found already",
+    "background": "where nothing is",
+}
+"""What false alarms are, by the type that TIDE gives them."""
+
+Gallery = Tuple[str, str, Tuple[Drawing, ...], Tuple[Drawing, ...]]
 
 
 @dataclass(frozen=True)
@@ -117,20 +132,31 @@ def _drawings(
         if uri or file in numbers:
             number = numbers.setdefault(file, len(numbers) + 1)
             row, result = places.get(each.name), known.get(each.name)
-            found.append(Drawing(number, each.kind, each.name, uri, row, result))
+            found.append(Drawing(number, each.kind, each.name, uri, row, result, each.false_alarms))
     return found
 
 
 def _galleries(drawings: Sequence[Drawing]) -> Tuple[Gallery, ...]:
-    """By kind: its heading, the pictures, and those that are drawn in another gallery already."""
+    """By kind: heading, a sentence or "", pictures, and those drawn in another gallery already."""
     galleries = []
     for kind in KINDS:
         found = [each for each in drawings if each.kind == kind]
         new = tuple(each for each in found if each.uri)
         again = tuple(each for each in found if not each.uri)
         if found:
-            galleries.append((HEADINGS[kind], new, again))
+            told = _types_told(found) if kind == KINDS[0] else ""
+            galleries.append((HEADINGS[kind], told, new, again))
     return tuple(galleries)
+
+
+def _types_told(drawings: Sequence[Drawing]) -> str:
+    """Say how many of the false alarms are of which type; nothing of an older evaluation."""
+    totals = {name: sum(each.types.get(name, 0) for each in drawings) for name in TYPES}
+    there = [(name, number) for name, number in totals.items() if number]
+    if not there:
+        return ""
+    listed = "; ".join(f"{number} {name} ({TYPES[name]})" for name, number in there)
+    return f"On these pictures, by TIDE's types: {listed}."
 
 
 def _rows(results: Sequence[PictureResult], drawings: Sequence[Drawing]) -> List[Row]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmdet_jetson.stages.inference.boxes import Detection
-from mmdet_jetson.stages.inference.drawing import colour_of, draw
+from mmdet_jetson.stages.inference.drawing import Pen, colour_of, draw
 
 CLASSES = ["balloon", "kite"]
 GREY = np.full((400, 600, 3), 128, np.uint8)
@@ -65,3 +65,23 @@ def test_extreme_shapes_and_boxes_outside_are_drawn(shape: tuple[int, int]) -> N
     outside = Detection((-50, -50, 5000, 5000), 0.5, 0)
 
     assert draw(np.zeros((*shape, 3), np.uint8), [outside], ["bällon"]).shape[1] == shape[1]
+
+
+def test_labels_keep_clear_of_each_other_where_they_are_told_to() -> None:
+    taken: list[tuple[int, int, int, int]] = []
+    pen = Pen(GREY.copy())
+    for _ in range(6):
+        pen.label("balloon 0.50", (100, 100, 300, 300), colour_of(0), taken)
+    assert len(set(taken)) == 6
+    for at, (left, top, right, bottom) in enumerate(taken):
+        assert left >= 0 <= top
+        assert bottom < GREY.shape[0]
+        for other in taken[at + 1 :]:
+            assert bottom <= other[1] or other[3] <= top or right <= other[0]
+
+
+def test_a_label_without_a_free_place_is_where_it_would_be() -> None:
+    pen = Pen(GREY.copy())
+    everywhere = [(0, 0, 600, 400)]
+    pen.label("kite", (100, 100, 300, 300), colour_of(0), everywhere)
+    assert everywhere[1][3] == 100

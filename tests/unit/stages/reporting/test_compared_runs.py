@@ -60,7 +60,7 @@ def test_figures_thresholds_errors_and_times_stand_beside_each_other(tmp_path: P
     assert "before &lt;b&gt;" in shown
     assert "<b>before" not in text
     for figure in ("0.500", "0.499", "0.450", "0.449", "20.0", "12.5"):
-        assert f"<td>{figure}</td>" in shown
+        assert f">{figure}</td>" in shown
     titles = re.findall(r"<figcaption>(.*?)</figcaption>", shown)
     assert titles == [
         "Training loss", "AP while training", "Mean precision over recall",

@@ -179,13 +179,21 @@ def test_page_is_under_two_megabytes_whatever_is_in_it(tmp_path: Path) -> None:
     assert (tmp_path / FILE).stat().st_size < 2_000_000
 
 
-def test_a_split_has_one_colour_on_every_page(looked: Looked) -> None:
+def colours_of(svg: str) -> set[str]:
+    return set(re.findall(r"var\(--series-(\d)\)", svg))
+
+
+def test_a_split_has_its_colour_whichever_comes_first(looked: Looked) -> None:
+    """Two pages side by side are read alike; pages of validation alone have its colour, too."""
+    pytest.importorskip("matplotlib")
     glance = glance_at(looked, CLASSES, INPUT)
     turned = replace(
         glance,
-        objects=dict(list(glance.objects.items())[::-1]),
-        sides=replace(glance.sides, counts=dict(list(glance.sides.counts.items())[::-1])),
-        aspects=replace(glance.aspects, counts=dict(list(glance.aspects.counts.items())[::-1])),
+        objects=dict(reversed(list(glance.objects.items()))),
+        sides=replace(glance.sides, counts=dict(reversed(list(glance.sides.counts.items())))),
+        aspects=replace(glance.aspects, counts=dict(reversed(list(glance.aspects.counts.items())))),
     )
     assert list(turned.objects) == ["val", "train"]
     assert glance_charts(turned) == glance_charts(glance)
+    alone = replace(glance, objects={"val": glance.objects["val"]})
+    assert colours_of(glance_charts(alone)[0][2]) == {"2"}

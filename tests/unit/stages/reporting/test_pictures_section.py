@@ -52,8 +52,9 @@ def test_every_link_leads_somewhere(tmp_path: Path) -> None:
     assert {link[1:] for link in parts.links} <= set(parts.ids)
     to_rows = [link for link in parts.links if link.startswith("#picture-")]
     to_drawings = [link for link in parts.links if link.startswith("#worst-")]
-    # To each drawing from its row, and from itself: that shows it large.
-    assert len(to_rows) == len(to_drawings) / 2 == 12
+    assert len(to_rows) == 12
+    # From the row, and from the enlarged picture back to the small one.
+    assert len(to_drawings) == 24
 
 
 def test_a_drawing_of_two_kinds_is_on_the_page_once(tmp_path: Path) -> None:
@@ -64,6 +65,50 @@ def test_a_drawing_of_two_kinds_is_on_the_page_once(tmp_path: Path) -> None:
     assert text.count("<img") == 1
     assert f'And, drawn above: <a href="#worst-1"><bdi>{name}</bdi></a>.' in text
     assert '<a href="#worst-1">misses</a> <a href="#worst-1">wrong class</a>' in text
+
+
+def test_a_picture_is_enlarged_without_a_script_or_a_second_copy(tmp_path: Path) -> None:
+    """The link makes the element around it the page's target, which fills the screen."""
+    made = made_analysis()
+    text = section(page_of(subject(made, tmp_path)), "worst")
+    for each in range(1, 1 + text.count("<img")):
+        assert f'id="large-{each}"><a class="enlarge" href="#large-{each}"><img' in text
+        assert f'<a class="close" href="#worst-{each}" aria-label="Close ' in text
+    sources = re.findall(r'src="(data:[^"]+)"', text)
+    assert len(sources) == len(set(sources)) == text.count("data:image")
+
+
+def test_false_alarms_are_of_the_types_that_they_are(tmp_path: Path) -> None:
+    """Duplicates are not said to be where nothing is."""
+    made = made_analysis()
+    result = replace(made.pictures[0], false_alarms=3)
+    types = {"duplicate": 2, "localisation": 1}
+    worst = (WorstPicture(result.name, made.worst[0].file, "false alarms", types),)
+    made = replace(made, pictures=(result, *made.pictures[1:]), worst=worst)
+    text = section(page_of(subject(made, tmp_path)), "worst")
+    assert "3 false alarms (2 duplicate, 1 localisation)" in text
+    assert "2 duplicate (of an object that was found already)" in text
+    assert "where nothing is" not in text
+
+
+def test_an_evaluation_that_has_no_types_is_shown_without(tmp_path: Path) -> None:
+    text = section(page_of(subject(made_analysis(), tmp_path)), "worst")
+    assert "False alarms: detections without an object of their own</h3>" in text
+    assert "TIDE's types" not in text
+
+
+def test_colours_are_told_once_beside_the_pictures(tmp_path: Path) -> None:
+    text = section(page_of(subject(made_analysis(), tmp_path)), "worst")
+    assert text.count('class="legend"') == 1
+
+
+def test_a_cell_names_its_column_where_rows_are_blocks(tmp_path: Path) -> None:
+    """On a phone there is no head above the cells; the script's cells are named by the heads."""
+    text = section(page_of(subject(made_analysis(), tmp_path)), "worst")
+    head, rows = text.split('id="picture-table" class="stack"')[1].split("</thead>")
+    columns = re.findall(r"<th [^>]*>([^<]+)</th>", head)[1:]
+    first = rows.split("</tr>")[0]
+    assert re.findall(r'data-label="([^"]+)"', first) == columns
 
 
 def test_a_file_outside_the_folder_is_not_read(tmp_path: Path) -> None:
@@ -109,7 +154,7 @@ def test_pictures_without_room_are_counted(tmp_path: Path) -> None:
     subject(made, tmp_path)
     room = Album(room=200_000)
     found = pictures_section(analysed(made, tmp_path), room)
-    drawn = sum(len(new) for _, new, _ in found.galleries)
+    drawn = sum(len(new) for _, _, new, _ in found.galleries)
     assert 0 < drawn < 12
     assert found.left_out == 12 - drawn
 

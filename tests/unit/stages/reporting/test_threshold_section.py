@@ -107,7 +107,7 @@ def test_models_stand_beside_each_other(tmp_path: Path) -> None:
     engine = subject(replace(other, deploy=POINT), tmp_path / "pc", "pc")
     text = section(page_of(subject(one, tmp_path / "checkpoint"), engine), "threshold")
     assert "Threshold of each model" in text
-    assert "<td>0.6125</td>" in text
+    assert '<td data-label="Threshold to deploy">0.6125</td>' in text
 
 
 @pytest.mark.parametrize(
