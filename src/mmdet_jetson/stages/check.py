@@ -11,7 +11,7 @@ import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import List, Mapping, Optional, Sequence, Tuple
+from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mmengine import Config
 
@@ -50,7 +50,7 @@ def run(job: StageJob[CheckParameters]) -> Result:
     """Write ``check.json``, or say what would fail after the training."""
     use_device(job.parameters.device)
     with TemporaryDirectory(dir=job.work) as folder:
-        config, size, checkpoint = _subject(job, Path(folder))
+        config, size, checkpoint, warnings = _subject(job, Path(folder))
         sizes = check_pictures(job.inputs["dataset"], config, size)
         check_sides(job.inputs["dataset"], job.parameters.largest)
         if job.parameters.model:
@@ -61,24 +61,30 @@ def run(job: StageJob[CheckParameters]) -> Result:
     content = {"model": description, "exports": exports, "pictures": len(sizes)}
     (job.output / "check.json").write_text(json.dumps(content, indent=1) + "\n")
     (job.output / SIZES).write_text(json.dumps(dict(size_classes(sizes)), indent=1) + "\n")
-    return Result(metrics={"exports": len(exports), "pictures": len(sizes)})
+    metrics = {"exports": len(exports), "pictures": len(sizes)}
+    return Result(metrics=metrics, warnings=tuple(warnings))
 
 
-def _subject(job: StageJob[CheckParameters], scratch: Path) -> Tuple[Config, Size, Path]:
-    """What is checked: its config, its input size, and the folder that a checkpoint is in.
+class _Subject(NamedTuple):
+    """What is checked. The folder for its checkpoint is empty yet before a training."""
 
-    That is empty yet before a training; a model that was taken is there.
-    """
+    config: Config
+    size: Size
+    checkpoint: Path
+    warnings: List[str]
+
+
+def _subject(job: StageJob[CheckParameters], scratch: Path) -> _Subject:
     steps, model = len(job.parameters.exports) + 1, job.parameters.model
     if model:
         job.progress(0, steps, "reading the training config")
-        config = untrained_config(model, job, job.parameters.training)
+        config, warnings = untrained_config(model, job, job.parameters.training)
         checkpoint = scratch / "checkpoint"
         checkpoint.mkdir()
-        return config, model.input_size, checkpoint
+        return _Subject(config, model.input_size, checkpoint, warnings)
     job.progress(0, steps, "reading the checkpoint")
     trained = load_trained_model(job.inputs["checkpoint"])
-    return trained.config, input_size(trained.config), job.inputs["checkpoint"]
+    return _Subject(trained.config, input_size(trained.config), job.inputs["checkpoint"], [])
 
 
 def examine(job: StageJob[CheckParameters], checkpoint: Path, into: Path) -> Tuple[str, List[str]]:

@@ -72,7 +72,7 @@ def _subject(job: StageJob[EvaluateCheckpointParameters]) -> Tuple[Config, nn.Mo
     if model is None:
         trained = load_trained_model(job.inputs["checkpoint"])
         return trained.config, trained.network, []
-    config = untrained_config(model, job)
+    config, _ = untrained_config(model, job)
     return (config, *load_base(config, find_weights(job.inputs["weights"])))
 
 

@@ -22,6 +22,7 @@ from mmdet_jetson.stages.training.config_loading import load_config
 from mmdet_jetson.stages.training.config_overrides import apply_overrides
 from mmdet_jetson.stages.training.counts import check_counts, check_epochs
 from mmdet_jetson.stages.training.default_hooks import check_checkpoint_hook
+from mmdet_jetson.stages.training.earlier_sections import earlier_warnings
 from mmdet_jetson.stages.training.explanations import advice_for
 from mmdet_jetson.stages.training.idle_overrides import check_effective
 from mmdet_jetson.stages.training.input_size import set_input_size
@@ -79,6 +80,7 @@ def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Pr
     _check_overrides(wanted.overrides)
     has_modules = bool(config.get("custom_imports")) or (job.inputs["config"] / FOLDER).is_dir()
     idle = check_effective(config, wanted.overrides, has_modules=has_modules)
+    idle += earlier_warnings(config)
     config = set_input_size(config, wanted.input_size)
     mmdet_config.set_class_count(config, len(wanted.classes))
     warnings = []

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Optional
+from typing import List, Optional, Tuple
 
 from mmengine import Config
 from mmengine.runner import set_random_seed
@@ -17,17 +17,19 @@ from mmdet_jetson.stages.checkpoints.weights import save
 from mmdet_jetson.stages.job import P, StageJob
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.configuring import BUILD_ADVICE, prepare
+from mmdet_jetson.stages.training.earlier_sections import earlier_warnings
 
 SEED = 0
 
 
 def untrained_config(
     model: ModelParameters, job: StageJob[P], training: Optional[TrainingParts] = None
-) -> Config:
+) -> Tuple[Config, List[str]]:
     """Read the training config in the job's input ``config`` as a training does.
 
-    The result is what the training would leave in its checkpoint, but for how it trained.
-    What else the ``training`` builds is looked at, too, where it is given.
+    The result is what the training would leave in its checkpoint, but for how it trained. What
+    else the ``training`` builds is looked at, too, where it is given, and there are warnings of
+    what it would not use: those that are the same on every device.
 
     Raises:
         StageError: a training would refuse it.
@@ -39,9 +41,11 @@ def untrained_config(
         told = replace(told, overrides={**model.overrides, **training.overrides})
     reading = StageJob(told, job.inputs, job.output, job.work)
     prepared = prepare(reading, told.device, trains=training is not None)
+    warnings = []
     if training:
-        prepared.weights.warnings(training.has_weights)  # for what it refuses: `train` warns
-    return mmdet_config.portable(prepared.config, model.classes)
+        warnings = earlier_warnings(prepared.config)
+        warnings += prepared.weights.warnings(training.has_weights)
+    return mmdet_config.portable(prepared.config, model.classes), warnings
 
 
 def write_untrained(config: Config, folder: Path) -> None:
