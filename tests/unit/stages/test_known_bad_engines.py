@@ -156,7 +156,7 @@ def test_the_good_engine_passes_every_gate(run: Run) -> None:
     found = run.judge(run.good, run.engine("pc", run.good))
 
     assert {outcome for outcome, _ in found.values()} == {"pass"}
-    assert "24 within" in found["proof:pc"][1]
+    assert "24 agree" in found["proof:pc"][1]
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -28,8 +28,7 @@ def _judge(case: Case, target: str, stated: Tolerances) -> GateResult:
     except UnusableEvaluationError as reason:
         return GateResult(name, FAIL, None, stated.alone, str(reason))
     differs = _network(proof.network)
-    passes = found.matched > 0 and found.alone <= stated.alone and not differs
-    outcome = PASS if passes else FAIL
+    outcome = PASS if _agree(found, stated) and not differs else FAIL
     sentence = _detections(found, target, stated) + differs
     return GateResult(name, outcome, found.alone, stated.alone, sentence)
 
@@ -68,15 +67,23 @@ def _deviation(proof: Proof) -> Deviation:
 
 
 def _detections(found: Deviation, target: str, stated: Tolerances) -> str:
-    """Tell how the detections of an engine and of the checkpoint pair up."""
+    """Tell whether an engine detects what the checkpoint detects, and how their detections pair."""
+    who = title(target)
+    verb = "detects" if _agree(found, stated) else "does not detect"
     return (
-        f"From a score of {plain(stated.from_score)} on, {plain(100 * found.alone)}% of the "
-        f"detections of {title(target)} or of the checkpoint have no partner in the other "
-        f"({found.missing} missing, {found.extra} extra, {found.off} beyond "
-        f"{plain(100 * stated.box)}% of the picture's longer side or {plain(stated.score)} "
-        f"of score, {found.matched} within; at most {plain(100 * found.box)}% and "
-        f"{plain(found.score)}); {plain(100 * stated.alone)}% may."
+        f"{who[0].upper()}{who[1:]} {verb} what the checkpoint detects in PyTorch: of the "
+        f"detections with a score of {plain(stated.from_score)} or more, {found.matched} agree, "
+        f"within {plain(100 * stated.box)}% of the picture's longer side and "
+        f"{plain(stated.score)} of score; {found.missing} missing, {found.extra} extra, "
+        f"{found.off} beyond that ({plain(100 * found.alone)}%, where {plain(100 * stated.alone)}% "
+        f"may be); the farthest apart differ by {plain(100 * found.box)}% and "
+        f"{plain(found.score)}."
     )
+
+
+def _agree(found: Deviation, stated: Tolerances) -> bool:
+    """Whether there is a pair at all, and no more without a partner than may be."""
+    return found.matched > 0 and found.alone <= stated.alone
 
 
 def _network(compared: Optional[NetworkComparison]) -> str:

@@ -28,9 +28,10 @@ def test_an_engine_that_detects_the_same_passes_and_is_told_about() -> None:
 
     assert (outcome, result.measured) == (PASS, 0)
     assert result.sentence == (
-        "From a score of 0.05 on, 0% of the detections of the engine for pc or of the checkpoint "
-        "have no partner in the other (0 missing, 0 extra, 0 beyond 0.02% of the picture's longer "
-        "side or 0.001 of score, 100 within; at most 0.001% and 0.000001); 0.1% may."
+        "The engine for pc detects what the checkpoint detects in PyTorch: of the detections with "
+        "a score of 0.05 or more, 100 agree, within 0.02% of the picture's longer side and 0.001 "
+        "of score; 0 missing, 0 extra, 0 beyond that (0%, where 0.1% may be); the farthest apart "
+        "differ by 0.001% and 0.000001."
     )
 
 
@@ -40,10 +41,10 @@ def test_an_engine_that_detects_the_same_passes_and_is_told_about() -> None:
         (Deviation(matched=99, missing=1), "1 missing"),
         (Deviation(matched=99, extra=1), "1 extra"),
         (Deviation(matched=99, off=1, box=0.01), "1 beyond"),
-        (Deviation(missing=100), "100% of the detections"),
+        (Deviation(missing=100), "(100%, where"),
         (Deviation(extra=130), "130 extra"),
         (Deviation(missing=100, extra=100), "100 missing, 100 extra"),
-        (Deviation(off=100, score=0.5), "0.5)"),
+        (Deviation(off=100, score=0.5), "and 0.5."),
     ],
 )
 def test_more_without_a_partner_than_may_fails(found: Deviation, told: str) -> None:
@@ -52,6 +53,7 @@ def test_more_without_a_partner_than_may_fails(found: Deviation, told: str) -> N
     assert outcome == FAIL
     assert result.measured == found.alone
     assert told in result.sentence
+    assert result.sentence.startswith("The engine for pc does not detect what the checkpoint")
 
 
 def test_as_many_as_may_pass() -> None:
@@ -67,7 +69,11 @@ def test_tolerances_are_told_without_powers_of_ten() -> None:
 
     sentence = judged(proven(deviation=found, tolerances=stated), stated)[1].sentence
 
-    for told in ("score of 0.00001 on, 0.001% of", "at most 0.0004% and 0.00002); 0.00001% may."):
+    for told in (
+        "score of 0.00001 or more",
+        "(0.001%, where 0.00001% may be)",
+        "0.0004% and 0.00002.",
+    ):
         assert told in sentence
 
 
