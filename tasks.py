@@ -447,7 +447,7 @@ def lint(context: Context) -> None:
 
 @task(
     help={
-        "quick": "unit tests only: about a minute, no environment needed",
+        "quick": "unit tests only: about five minutes on 2 cores, no environment needed",
         "processes": "how many share the tests (default: 2)",
     }
 )
