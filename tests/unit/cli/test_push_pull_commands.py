@@ -1,5 +1,6 @@
 """`invoke push` and `invoke pull` as they are typed."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -152,13 +153,14 @@ def test_a_cancelled_command_says_how_to_go_on(
 
 
 def test_bars_at_a_terminal() -> None:
-    console = Console(force_terminal=True, width=100, record=True)
+    # Drawn on a console of its own: a thread draws on the bars' own at any moment.
+    console = Console(file=io.StringIO(), width=100, record=True)
     blob = Descriptor(media_type="x", digest="sha256:" + "1" * 64, size=2 << 20)
-    with Bars(console) as bars:
+    with Bars(Console(file=io.StringIO(), force_terminal=True, width=100)) as bars:
         bars.planned(2, 3 << 20)
         bars.begun(blob, 1 << 20)
         bars.moved(blob, 1 << 20)
-        bars._bar.refresh()
+        console.print(bars._bar.get_renderable())
         shown = console.export_text()
         bars.ended(blob)
     assert "2 blobs" in shown
