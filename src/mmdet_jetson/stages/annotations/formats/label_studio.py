@@ -193,7 +193,7 @@ def _id(raw: _Json) -> Optional[str]:
     return identifier if isinstance(identifier, str) else None
 
 
-def _label_lists(raw: _Json) -> List[object]:
+def _label_lists(raw: _Json) -> List[List[object]]:
     value = raw.get("value")
     content = value if isinstance(value, dict) else {}
     return [v for k, v in content.items() if isinstance(v, list) and k.endswith("labels")]
@@ -258,8 +258,7 @@ def _region(raw: object, sizes: Set[Tuple[int, int]], place: Place) -> Optional[
 
 
 def _label(raw: _Json) -> str:
-    lists = [listed for listed in _label_lists(raw) if isinstance(listed, list)]
-    names = [name for listed in lists for name in listed]
+    names = [name for listed in _label_lists(raw) for name in listed]
     if len(names) != 1 or not isinstance(names[0], str):
         raise Defect(f"the region has {len(names)} labels, not one", "give each region one label")
     return names[0]

@@ -27,7 +27,7 @@ from mmdet_jetson.stages.annotations.records import (
     Record,
     Region,
 )
-from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
+from mmdet_jetson.stages.annotations.strict_json import number, pairs, positive
 
 SUFFIX = ".json"
 PER_PICTURE = True
@@ -118,7 +118,7 @@ def _shape(raw: object, size: Optional[Tuple[int, int]], place: Place) -> Option
         place.warn(f"left out, as its type {kind} has no area")
         return None
     named = place.class_of(label)
-    points = _points(raw.get("points"))
+    points = pairs(raw.get("points"))
     outlines: Tuple[Outline, ...] = ()
     mask = None
     if kind == "mask":
@@ -136,15 +136,6 @@ def _shape(raw: object, size: Optional[Tuple[int, int]], place: Place) -> Option
     # By how it is written: 1 and "1" are two groups.
     region = Region(place.where, named, outlines, mask)
     return Shape(region, None if group is None else repr(group))
-
-
-def _points(raw: object) -> List[Point]:
-    if not isinstance(raw, list):
-        raise Defect("its points are not a list", _HINT)
-    pairs = [numbers(point, f"points[{index}]") for index, point in enumerate(raw)]
-    if any(len(pair) != 2 for pair in pairs):
-        raise Defect("one of its points does not have two coordinates", "draw the shape again")
-    return [(pair[0], pair[1]) for pair in pairs]
 
 
 def _polygon(points: Sequence[Point]) -> Outline:
