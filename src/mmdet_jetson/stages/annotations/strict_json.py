@@ -146,6 +146,18 @@ def pairs(values: object) -> List[Tuple[float, float]]:
     return [(point[0], point[1]) for point in points]
 
 
+def texts(content: object) -> Dict[str, str]:
+    """What an object of JSON says, as text: lists, objects and empty texts say nothing.
+
+    Of pictures those whose key says nothing would otherwise be one group by that key.
+    """
+    return {
+        key: str(value)
+        for key, value in (content.items() if isinstance(content, dict) else ())
+        if isinstance(value, (str, int, float)) and value != ""
+    }
+
+
 def _shown(value: object) -> str:
     text = "missing" if value is None else json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -13,7 +13,7 @@ from mmdet_jetson.stages.annotations.coco_sections import EXPORT_HINT, Id, Item,
 from mmdet_jetson.stages.annotations.coco_shapes import all_corners, all_fractions, shaped
 from mmdet_jetson.stages.annotations.findings import Defect, Findings, LeftOut
 from mmdet_jetson.stages.annotations.records import Labels, Record, Region, class_of
-from mmdet_jetson.stages.annotations.strict_json import flag, number
+from mmdet_jetson.stages.annotations.strict_json import flag, number, texts
 
 SUFFIX = ".json"
 
@@ -194,11 +194,7 @@ def _by_shares(region: Region, size: Tuple[int, int]) -> Region:
 
 def _keys(image: Item) -> Dict[str, str]:
     """What a file says of a picture besides what is read."""
-    return {
-        key: str(value)
-        for key, value in image.items()
-        if key not in _KNOWN_KEYS and isinstance(value, (str, int, float)) and value != ""
-    }
+    return {key: text for key, text in texts(image).items() if key not in _KNOWN_KEYS}
 
 
 def _size(image: Item) -> Optional[Tuple[int, int]]:

@@ -6,14 +6,14 @@ around its centre by degrees, clockwise; Datumaro itself leaves the box as it wa
 """
 
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 from mmdet_jetson.stages.annotations import geometry, strict_json
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.grouped_shapes import Shape, grouped
 from mmdet_jetson.stages.annotations.place import Place
 from mmdet_jetson.stages.annotations.records import Labels, Outline, Record, Region
-from mmdet_jetson.stages.annotations.strict_json import number, numbers
+from mmdet_jetson.stages.annotations.strict_json import number, numbers, texts
 
 SUFFIX = ".json"
 
@@ -76,7 +76,7 @@ def _record(item: object, classes: Sequence[object], file: Place) -> Record:
     shapes = picture.each(numbered, lambda raw, place: _shape(raw, classes, place))
     regions = grouped(shapes, picture, "group")
     _warn_of_boxes(shapes, picture)
-    return Record(name, tuple(regions), size, keys=_keys(item))
+    return Record(name, tuple(regions), size, keys=texts(item.get("attr")))
 
 
 def _name(item: _Json) -> str:
@@ -98,12 +98,6 @@ def _size(item: _Json) -> Optional[Tuple[int, int]]:
     if len(values) != 2 or min(values) <= 0:
         raise Defect("its size is not a height and a width", _HINT)
     return int(values[1]), int(values[0])
-
-
-def _keys(item: _Json) -> Dict[str, str]:
-    attributes = item.get("attr")
-    attributes = attributes if isinstance(attributes, dict) else {}
-    return {key: str(value) for key, value in attributes.items() if isinstance(value, (int, str))}
 
 
 def _shape(raw: object, classes: Sequence[object], place: Place) -> Optional[Shape]:

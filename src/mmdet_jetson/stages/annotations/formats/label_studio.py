@@ -17,7 +17,7 @@ from mmdet_jetson.stages.annotations.own_names import files_below
 from mmdet_jetson.stages.annotations.place import Place
 from mmdet_jetson.stages.annotations.placed_masks import whole_mask
 from mmdet_jetson.stages.annotations.records import Labels, Record, Region
-from mmdet_jetson.stages.annotations.strict_json import number, positive
+from mmdet_jetson.stages.annotations.strict_json import number, positive, texts
 
 SUFFIX = ".json"
 
@@ -160,8 +160,8 @@ def _small(raw: _Json) -> Iterator[_Json]:
 
 def _keys(data: _Json, picture: str) -> Dict[str, str]:
     """What else a task says of its picture, in the columns that it was imported with."""
-    plain = {key: str(value) for key, value in data.items() if isinstance(value, (str, int))}
-    return {key: text for key, text in plain.items() if text != picture and key not in _OF_TASK}
+    told = texts(data).items()
+    return {key: text for key, text in told if text != picture and key not in _OF_TASK}
 
 
 def _annotated(

@@ -27,7 +27,7 @@ from mmdet_jetson.stages.annotations.records import (
     Record,
     Region,
 )
-from mmdet_jetson.stages.annotations.strict_json import number, pairs, positive
+from mmdet_jetson.stages.annotations.strict_json import number, pairs, positive, texts
 
 SUFFIX = ".json"
 PER_PICTURE = True
@@ -89,13 +89,8 @@ def _record(content: _Json, file: str, names: OwnNames, place: Place) -> Record:
     numbered = [(f"shape {index + 1}", raw) for index, raw in listed]
     shapes = place.each(numbered, lambda raw, inside: _shape(raw, size, inside))
     regions = grouped(shapes, place, "group_id")
-    return Record(name, tuple(regions), size, keys=_keys(content), upright=True)
-
-
-def _keys(content: Mapping[str, object]) -> Dict[str, str]:
-    flags = content.get("flags")
-    flags = flags if isinstance(flags, dict) else {}
-    return {name: str(value) for name, value in flags.items() if isinstance(value, (bool, str))}
+    keys = texts(content.get("flags"))
+    return Record(name, tuple(regions), size, keys=keys, upright=True)
 
 
 def _size(content: Mapping[str, object]) -> Optional[Tuple[int, int]]:

@@ -18,7 +18,7 @@ from mmdet_jetson.stages.annotations.records import (
     Region,
     class_of,
 )
-from mmdet_jetson.stages.annotations.strict_json import number, numbers
+from mmdet_jetson.stages.annotations.strict_json import number, numbers, texts
 
 SUFFIX = ".json"
 
@@ -136,7 +136,7 @@ class _Reading:
                 region = self._region(raw, where, place)
                 if region is not None:
                     regions.append(region)
-        return Record(name, tuple(regions), keys=_keys(entry.get("file_attributes")))
+        return Record(name, tuple(regions), keys=texts(entry.get("file_attributes")))
 
     def _region(self, raw: object, where: str, place: str) -> Optional[Region]:
         shape = raw.get("shape_attributes") if isinstance(raw, dict) else None
@@ -193,17 +193,6 @@ class _Reading:
     def _is_class(self, text: str) -> bool:
         names = (text, text.strip())
         return any(name in self.labels.rename or name in self.labels.classes for name in names)
-
-
-def _keys(attributes: object) -> Mapping[str, str]:
-    """What a file says of a picture besides its regions."""
-    if not isinstance(attributes, dict):
-        return {}
-    return {
-        key: str(value)
-        for key, value in attributes.items()
-        if isinstance(value, (str, int, float)) and value != ""
-    }
 
 
 def _raw_regions(entry: Mapping[str, object]) -> List[object]:
