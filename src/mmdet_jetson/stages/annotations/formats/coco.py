@@ -57,8 +57,6 @@ def recognises(path: Path) -> bool:
 
 
 def _sections(content: object) -> Dict[str, List[object]]:
-    if _are_detections(content):
-        raise Defect("is a list of detections in COCO's results format", EXPORT_HINT)
     if not isinstance(content, dict):
         raise Defect("is JSON but not a COCO file", EXPORT_HINT)
     for section in _SECTIONS:
@@ -81,11 +79,6 @@ def _sections(content: object) -> Dict[str, List[object]]:
             "OLD.json > NEW.json",
         )
     return content
-
-
-def _are_detections(content: object) -> bool:
-    first = content[0] if isinstance(content, list) and content else None
-    return isinstance(first, dict) and "score" in first and "image_id" in first
 
 
 def _by_label_studio(content: object) -> bool:

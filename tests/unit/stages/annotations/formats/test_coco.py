@@ -365,7 +365,6 @@ def test_what_a_file_says_of_a_picture_may_tell_its_group(tmp_path: Path) -> Non
 
 
 OTHER_FILES: dict[str, tuple[object, str]] = {
-    "results": ([{"image_id": 1, "score": 0.5}], "is a list of detections in COCO's results"),
     "panoptic": (coco(annotations=[{"segments_info": []}]), "file of panoptic segmentation"),
     "captions": (coco(annotations=[{"caption": "a kite"}]), "file of captions"),
     "corners": (
