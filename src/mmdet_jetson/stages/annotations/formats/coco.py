@@ -163,10 +163,8 @@ class _Reading:
                 regions, size = self.regions[identifier], _size(image)
                 if drawn_upright and size:
                     regions = [_by_shares(region, size) for region in regions]
-                keys = _keys(image)
-                records.append(
-                    Record(name, tuple(regions), size, keys.get("video_id"), keys, drawn_upright)
-                )
+                record = Record(name, tuple(regions), size, _keys(image), drawn_upright)
+                records.append(record)
         return records
 
 
