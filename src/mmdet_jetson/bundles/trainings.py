@@ -70,9 +70,9 @@ class Shelf:
         made = [each for each in self.artifacts if _is(each, stages.DATASET)]
         for each in sorted(made, key=lambda each: not is_summary(each)):
             with suppress(UserError):
-                contents = {content_of(self.store, each, titles) for titles in (TRAINED_ON, None)}
-                for content in contents - {None}:
-                    found.setdefault(content or "", []).append(each)
+                named = {content_of(self.store, each, titles) for titles in (TRAINED_ON, None)}
+                for content in filter(None, named):
+                    found.setdefault(content, []).append(each)
         return found
 
     @property

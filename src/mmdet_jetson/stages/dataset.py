@@ -95,11 +95,11 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     _warn_of_unlisted(examples, findings)
     named = {split.name: made for split, made in examples.items()}
     placed = {id(example): name for name, made in named.items() for example in made}
-    remark_duplicates(listed, [placed[id(each)] for each in listed], pairs, findings)
+    looked = Looked(listed, [placed[id(each)] for each in listed], pairs)
+    remark_duplicates(looked.examples, looked.splits, pairs, findings)
     remark(named, labels.classes, job.parameters.input_size, findings)
     for name, made in named.items():
         _write(job.output, name, made, labels.classes, advance)
-    looked = Looked(listed, [placed[id(each)] for each in listed], pairs)
     glance = glance_at(looked, labels.classes, job.parameters.input_size)
     return _finish(job.output, named, glance, record, findings.warnings())
 

@@ -1,6 +1,5 @@
 """Runs that a report shows beside its own: found, limited to what is shown, or refused."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +14,6 @@ from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.compared import with_compared
 from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.store import Store
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the test
-    return Store(tmp_path / "artifacts")
 
 
 @pytest.fixture

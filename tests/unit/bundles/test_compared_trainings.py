@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +25,6 @@ from mmdet_jetson.store import Store
 
 Compared = Callable[[Training, Training], Comparison]
 FIRST = Training()
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the test
-    return Store(tmp_path / "artifacts")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The shapes of COCO annotations as exporters write them: boxes, polygons, masks, rotated boxes.
 
 MMDetection trains on ``bbox``. A polygon or mask is used where it agrees with the box, as it is
-finer, and where there is no usable box; `examples` compares the two inside the picture.
+finer, and where there is no usable box; `extents` compares the two inside the picture.
 """
 
 import re

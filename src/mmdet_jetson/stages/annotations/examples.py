@@ -127,7 +127,6 @@ def _example(
         reencode=not picture.plain,
         annotations=annotations,
         fingerprint=picture.fingerprint,
-        group=record.group,
         keys=record.keys,
     )
 

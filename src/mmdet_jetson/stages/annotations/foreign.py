@@ -8,6 +8,8 @@ from mmdet_jetson.stages.annotations import strict_json
 from mmdet_jetson.stages.annotations.findings import Defect
 
 _CONVERT = "export the annotations in one of the formats that are read (docs/tutorial.md)"
+_VIA_TABLE = "a VIA export as CSV"
+EXPORT_VIA = "in VIA 2 choose Annotation > Export Annotations (as json)"
 _HEAD = 4096
 
 
@@ -41,7 +43,7 @@ def _table(head: str) -> Optional[str]:
     first = head.split("\n", 1)[0].strip().lower().replace('"', "")
     columns = [column.strip() for column in first.split(",")]
     if "region_shape_attributes" in columns:
-        return "a VIA export as CSV"
+        return _VIA_TABLE
     if {"filename", "class", "xmin", "ymin", "xmax", "ymax"} <= set(columns):
         return "a TensorFlow Object Detection CSV"
     if {"imageid", "labelname", "xmin", "xmax"} <= set(columns):
@@ -99,4 +101,5 @@ _KINDS: List[Tuple[str, Callable[[Mapping[str, object]], bool]]] = [
 def refusal(path: Path) -> Optional[Defect]:
     """The sentence about such a file."""
     name = foreign_format(path)
-    return None if name is None else Defect(f"is {name}, which is not read", _CONVERT)
+    hint = EXPORT_VIA if name == _VIA_TABLE else _CONVERT
+    return None if name is None else Defect(f"is {name}, which is not read", hint)

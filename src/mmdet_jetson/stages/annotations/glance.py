@@ -10,7 +10,6 @@ import numpy as np
 
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.annotations.glance_file import (
-    ASPECTS,
     Duplicates,
     Glance,
     Histogram,
@@ -26,6 +25,8 @@ CELLS = 16
 """Cells each way of the map of box centres."""
 SIDES = (0, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 """Limits of the histogram of box sides, in pixels of the network's input."""
+ASPECTS = (0, 0.5, 0.67, 0.8, 0.95, 1.05, 1.25, 1.5, 2, 1000)
+"""Limits of the histogram of width by height of pictures."""
 _PAIRS = 6
 _PAIR_SIDE = 220
 

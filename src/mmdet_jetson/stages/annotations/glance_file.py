@@ -9,8 +9,6 @@ from typing import Mapping, Tuple
 from mmdet_jetson.contract.parameters.base import Size
 
 FILE = "glance.json"
-ASPECTS = (0, 0.5, 0.67, 0.8, 0.95, 1.05, 1.25, 1.5, 2, 1000)
-"""Limits of the histogram of width by height of pictures."""
 MOST_BOXES = 300
 """Boxes that are drawn of one picture."""
 

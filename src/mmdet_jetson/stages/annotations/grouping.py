@@ -99,7 +99,7 @@ def _placed(examples: Sequence[Example], group: str, findings: Findings) -> List
         return [_by_name(example.name) for example in examples]
     pattern = pattern_of(group)
     told = [
-        _told_by_name(pattern, example.name) if pattern else _told_by_key(group, example)
+        _told_by_name(pattern, example.name) if pattern else example.keys.get(group)
         for example in examples
     ]
     if all(value is None for value in told):
@@ -131,11 +131,6 @@ def _no_group(examples: Sequence[Example], group: str) -> StageError:
 def _told_by_name(pattern: "re.Pattern[str]", name: str) -> Optional[str]:
     found = pattern.search(name)
     return found.group(1) if found else None
-
-
-def _told_by_key(key: str, example: Example) -> Optional[str]:
-    value = example.keys.get(key)
-    return example.group if value is None and key == "video_id" else value
 
 
 def _by_name(name: str) -> _Place:

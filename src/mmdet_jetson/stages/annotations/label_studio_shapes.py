@@ -5,7 +5,7 @@ from typing import Mapping, Tuple
 from mmdet_jetson.stages.annotations import geometry
 from mmdet_jetson.stages.annotations.findings import Defect
 from mmdet_jetson.stages.annotations.records import Outline
-from mmdet_jetson.stages.annotations.strict_json import number, numbers
+from mmdet_jetson.stages.annotations.strict_json import number, pairs
 
 Json = Mapping[str, object]
 Size = Tuple[float, float]
@@ -35,13 +35,8 @@ def _ellipse(value: Json, size: Size) -> Outline:
 
 
 def _polygon(value: Json, size: Size) -> Outline:
-    points = value.get("points")
-    if not isinstance(points, list):
-        raise Defect("its points are not a list", "draw the region again")
-    pairs = [numbers(point, f"points[{index}]") for index, point in enumerate(points)]
-    if any(len(pair) != 2 for pair in pairs):
-        raise Defect("one of its points does not have two coordinates", "draw the region again")
-    xs, ys = ([pair[axis] * size[axis] / 100 for pair in pairs] for axis in (0, 1))
+    points = pairs(value.get("points"))
+    xs, ys = ([point[axis] * size[axis] / 100 for point in points] for axis in (0, 1))
     return geometry.polygon(xs, ys)
 
 

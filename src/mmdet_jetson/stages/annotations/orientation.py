@@ -15,6 +15,7 @@ from mmdet_jetson.stages.annotations import geometry
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.masks import encoded_mask
 from mmdet_jetson.stages.annotations.pictures import Inspection
+from mmdet_jetson.stages.annotations.placed_masks import whole_mask
 from mmdet_jetson.stages.annotations.records import Outline, Record, Region
 
 Size = Tuple[int, int]
@@ -152,11 +153,11 @@ def turned_outline(outline: Outline, picture: Inspection) -> Outline:
     return tuple(turn(x, y, width, height) for x, y in outline)
 
 
-def _turned_mask(mask: Mapping[str, object], picture: Inspection) -> Dict[str, object]:
+def _turned_mask(mask: Mapping[str, object], picture: Inspection) -> Mapping[str, object]:
     width, height = picture.stored_size
     pixels = coco_mask.decode(encoded_mask(mask, width, height))
-    runs = coco_mask.encode(np.asfortranarray(turned_pixels(pixels, picture.orientation)))
-    return {"size": [picture.height, picture.width], "counts": runs["counts"].decode("ascii")}
+    turned = turned_pixels(pixels, picture.orientation)
+    return whole_mask(turned, (0, 0), (picture.width, picture.height))
 
 
 def turned_pixels(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -60,15 +60,14 @@ class Region:
 class Record:
     """One picture as annotated: its name as the file has it, regions, stated size.
 
-    ``group`` is what the file says it belongs with, such as the video that it is a frame of;
-    ``keys`` is what the file says of the picture besides, as text, which may tell groups as well.
+    ``keys`` is what the file says of the picture besides, as text, which may tell groups:
+    "video_id" is the video that it is a frame of.
     ``upright`` says that the tool that wrote it shows pictures upright, whatever size it states.
     """
 
     name: str
     regions: Tuple[Region, ...]
     size: Optional[Tuple[int, int]] = None
-    group: Optional[str] = None
     keys: Mapping[str, str] = field(default_factory=dict)
     upright: bool = False
 
@@ -97,7 +96,7 @@ class Example:
 
     ``name`` is its file name in the artifact, ``source`` the user's file. It is copied as it is
     unless ``reencode`` says that its upright pixels have to be written anew; ``digest`` is over
-    those pixels, ``fingerprint`` what they look like, ``group`` and ``keys`` as in `Record`.
+    those pixels, ``fingerprint`` what they look like, ``keys`` as in `Record`.
     """
 
     name: str
@@ -108,7 +107,6 @@ class Example:
     reencode: bool
     annotations: Tuple[Annotation, ...]
     fingerprint: Fingerprint = BLANK
-    group: Optional[str] = None
     keys: Mapping[str, str] = field(default_factory=dict)
 
 

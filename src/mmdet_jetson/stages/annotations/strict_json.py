@@ -132,6 +132,32 @@ def numbers(values: object, name: str) -> List[float]:
     return [number(value, f"{name}[{index}]") for index, value in enumerate(values)]
 
 
+def pairs(values: object) -> List[Tuple[float, float]]:
+    """A list of points, each of which is a list of two finite numbers.
+
+    Raises:
+        Defect: it is anything else.
+    """
+    if not isinstance(values, list):
+        raise Defect("its points are not a list", "draw the region again")
+    points = [numbers(point, f"points[{index}]") for index, point in enumerate(values)]
+    if any(len(point) != 2 for point in points):
+        raise Defect("one of its points does not have two coordinates", "draw the region again")
+    return [(point[0], point[1]) for point in points]
+
+
+def texts(content: object) -> Dict[str, str]:
+    """What an object of JSON says, as text: lists, objects and empty texts say nothing.
+
+    Of pictures those whose key says nothing would otherwise be one group by that key.
+    """
+    return {
+        key: str(value)
+        for key, value in (content.items() if isinstance(content, dict) else ())
+        if isinstance(value, (str, int, float)) and value != ""
+    }
+
+
 def _shown(value: object) -> str:
     text = "missing" if value is None else json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."

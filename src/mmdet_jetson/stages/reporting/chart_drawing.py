@@ -73,7 +73,7 @@ def draw_plot(axes: "Axes", chart: LineChart, curves: Mapping[str, List[Point]])
                 linewidth=1.6,
                 marker=_MARKERS[at] if chart.markers or len(points) == 1 else "",
                 markersize=3.5,
-                label=_plain(name),
+                label=plain(name),
             )
     axes.set(xlabel=chart.x_label, ylabel=chart.y_label)
     axes.grid(axis="y")
@@ -123,11 +123,11 @@ def draw_groups(axes: "Axes", chart: BarChart, longest: float) -> None:
             color=SERIES[at],
             hatch=_HATCHES[at],
             linewidth=0,
-            label=_plain(name),
+            label=plain(name),
         )
         texts = ["" if each is None else f"{each:.{chart.digits}f}" for each in series]
         axes.bar_label(bars, texts, padding=3, fontsize=10)
-    axes.set_yticks(range(len(chart.groups)), [_plain(each) for each in chart.groups])
+    axes.set_yticks(range(len(chart.groups)), [plain(each) for each in chart.groups])
     axes.invert_yaxis()
     axes.set(xlabel=chart.value_label, ylabel=chart.group_label)
     axes.set_xlim(0, 1.15 * longest or 1)
@@ -179,7 +179,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name as text, not too long: Matplotlib reads what is between dollars as mathematics.
 
     A leading underscore would leave it out of the legend.

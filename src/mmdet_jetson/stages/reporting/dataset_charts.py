@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from markupsafe import Markup
 
-from mmdet_jetson.stages.annotations.glance_file import ASPECTS, Glance, Histogram
-from mmdet_jetson.stages.reporting.chart_drawing import svg_of
+from mmdet_jetson.stages.annotations.glance_file import Glance, Histogram
+from mmdet_jetson.stages.reporting.chart_drawing import plain, svg_of
 from mmdet_jetson.stages.reporting.charts import charts_there
 from mmdet_jetson.stages.reporting.inline_svg import INK, SERIES
 
@@ -57,7 +57,7 @@ def glance_charts(glance: Glance) -> List[Tuple[str, str, Markup]]:
             "on average.",
             _columns(
                 "Shapes of pictures",
-                _aspect_names(),
+                [each.replace("0.95–1.05", "square") for each in _ranges(glance.aspects.limits)],
                 _shares(glance.aspects),
                 "width divided by height",
                 "share of pictures (%)",
@@ -87,7 +87,7 @@ def _by_class(glance: Glance) -> Optional[Markup]:
             places = [row - 0.42 + thick * (at + 0.5) for row in range(len(shown))]
             bars = axes.barh(places, counts, thick * 0.9, label=SPLIT_NAMES.get(split, split))
             _dress(bars, split)
-        axes.set_yticks(range(len(shown)), [_plain(name) for name in shown])
+        axes.set_yticks(range(len(shown)), [plain(name) for name in shown])
         axes.invert_yaxis()
         axes.set(xlabel="objects", ylabel="class")
         axes.locator_params("x", integer=True, nbins=5)
@@ -204,15 +204,3 @@ def _ranges(limits: Sequence[float]) -> List[str]:
     pairs = list(zip(limits, limits[1:]))
     names = [f"{low:g}–{high:g}" for low, high in pairs]
     return [f"under {limits[1]:g}", *names[1:-1], f"over {limits[-2]:g}"]
-
-
-def _aspect_names() -> List[str]:
-    return [
-        name.replace("0.95–1.05", "square") for name in _ranges([float(each) for each in ASPECTS])
-    ]
-
-
-def _plain(name: str) -> str:
-    """A name as text, and short: Matplotlib reads what stands between dollars as mathematics."""
-    short = name if len(name) <= 24 else f"{name[:23]}…"
-    return short.replace("$", r"\$")

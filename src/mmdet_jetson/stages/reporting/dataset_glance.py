@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
-import jinja2
 from markupsafe import Markup
 
 from mmdet_jetson.contract.records import ContractError, read_record
 from mmdet_jetson.stages.annotations.glance_file import FILE, MOST_BOXES, Glance, Sample
 from mmdet_jetson.stages.reporting.dataset_charts import SPLIT_NAMES, glance_charts
+from mmdet_jetson.stages.reporting.templates import environment
 
 # Neighbours on the colour circle a golden angle apart stay distinct however many there are.
 _GOLDEN_RATIO = 0.618033988749895
@@ -73,17 +73,6 @@ def render_glance(glance: Glance) -> Markup:
         )
     )
     return Markup(text)  # noqa: S704 - the template escapes every value
-
-
-def environment() -> jinja2.Environment:
-    """Where templates of this folder are rendered, every value of which is from somewhere else."""
-    return jinja2.Environment(
-        autoescape=True,
-        loader=jinja2.FileSystemLoader(str(Path(__file__).parent)),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _shown(sample: Sample, classes: Sequence[str]) -> Shown:

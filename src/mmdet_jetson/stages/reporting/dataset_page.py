@@ -6,7 +6,8 @@ from mmdet_jetson.stages.annotations.glance_file import Glance
 from mmdet_jetson.stages.annotations.splitting import SplitRecord
 from mmdet_jetson.stages.annotations.summary import DatasetSummary
 from mmdet_jetson.stages.reporting.dataset_charts import SPLIT_NAMES
-from mmdet_jetson.stages.reporting.dataset_glance import environment, render_glance
+from mmdet_jetson.stages.reporting.dataset_glance import render_glance
+from mmdet_jetson.stages.reporting.templates import environment
 
 FILE = "page.html"
 MOST_ROWS = 200

@@ -5,7 +5,6 @@ A section that takes more than a few lines has a module of its own, with its tem
 
 import base64
 import hashlib
-from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import jinja2
@@ -23,7 +22,7 @@ from mmdet_jetson.contract.report import (
 )
 from mmdet_jetson.stages.annotations.summary import DatasetSummary
 from mmdet_jetson.stages.plain_numbers import number
-from mmdet_jetson.stages.reporting import page_text
+from mmdet_jetson.stages.reporting import page_text, templates
 from mmdet_jetson.stages.reporting.album import Album
 from mmdet_jetson.stages.reporting.analysed import MISSING, all_analysed, looked_into
 from mmdet_jetson.stages.reporting.charts import charts_there
@@ -156,14 +155,7 @@ def _digest(script: str) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        # Not by file extension: every value of every template is text from somewhere else.
-        autoescape=True,
-        loader=jinja2.FileSystemLoader(str(Path(__file__).parent)),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates.environment()
     environment.filters.update(
         number=number,
         difference=page_text.difference,

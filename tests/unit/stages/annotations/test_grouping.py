@@ -17,7 +17,7 @@ def example(name: str, looks: int | None = None, keys: Mapping[str, str] | None 
     """A picture; ``looks`` are the bits of its hash, by default unlike any other's."""
     bits = Random(name).getrandbits(64) if looks is None else looks
     seen = Fingerprint(bits, BLANK.cells)
-    return Example(name, Path(name), 40, 30, name, False, (), seen, None, keys or {})
+    return Example(name, Path(name), 40, 30, name, False, (), seen, keys or {})
 
 
 def grouped(

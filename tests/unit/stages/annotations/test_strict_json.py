@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mmdet_jetson.stages.annotations.findings import Defect
-from mmdet_jetson.stages.annotations.strict_json import load
+from mmdet_jetson.stages.annotations.strict_json import load, texts
 
 
 def test_byte_order_mark_of_utf_8_does_no_harm(tmp_path: Path) -> None:
@@ -40,3 +40,9 @@ def test_file_that_is_no_json_is_one_sentence(
 def test_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(Defect, match="is a folder"):
         load(tmp_path)
+
+
+def test_what_a_key_says_as_text() -> None:
+    said = {"a": "x", "b": 3, "c": 0.5, "d": True, "e": "", "f": None, "g": [1], "h": {}}
+    assert texts(said) == {"a": "x", "b": "3", "c": "0.5", "d": "True"}
+    assert texts(None) == texts([1]) == {}

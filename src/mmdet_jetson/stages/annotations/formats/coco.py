@@ -13,7 +13,7 @@ from mmdet_jetson.stages.annotations.coco_sections import EXPORT_HINT, Id, Item,
 from mmdet_jetson.stages.annotations.coco_shapes import all_corners, all_fractions, shaped
 from mmdet_jetson.stages.annotations.findings import Defect, Findings, LeftOut
 from mmdet_jetson.stages.annotations.records import Labels, Record, Region, class_of
-from mmdet_jetson.stages.annotations.strict_json import flag, number
+from mmdet_jetson.stages.annotations.strict_json import flag, number, texts
 
 SUFFIX = ".json"
 
@@ -57,8 +57,6 @@ def recognises(path: Path) -> bool:
 
 
 def _sections(content: object) -> Dict[str, List[object]]:
-    if _are_detections(content):
-        raise Defect("is a list of detections in COCO's results format", EXPORT_HINT)
     if not isinstance(content, dict):
         raise Defect("is JSON but not a COCO file", EXPORT_HINT)
     for section in _SECTIONS:
@@ -81,11 +79,6 @@ def _sections(content: object) -> Dict[str, List[object]]:
             "OLD.json > NEW.json",
         )
     return content
-
-
-def _are_detections(content: object) -> bool:
-    first = content[0] if isinstance(content, list) and content else None
-    return isinstance(first, dict) and "score" in first and "image_id" in first
 
 
 def _by_label_studio(content: object) -> bool:
@@ -170,10 +163,8 @@ class _Reading:
                 regions, size = self.regions[identifier], _size(image)
                 if drawn_upright and size:
                     regions = [_by_shares(region, size) for region in regions]
-                keys = _keys(image)
-                records.append(
-                    Record(name, tuple(regions), size, keys.get("video_id"), keys, drawn_upright)
-                )
+                record = Record(name, tuple(regions), size, _keys(image), drawn_upright)
+                records.append(record)
         return records
 
 
@@ -194,11 +185,7 @@ def _by_shares(region: Region, size: Tuple[int, int]) -> Region:
 
 def _keys(image: Item) -> Dict[str, str]:
     """What a file says of a picture besides what is read."""
-    return {
-        key: str(value)
-        for key, value in image.items()
-        if key not in _KNOWN_KEYS and isinstance(value, (str, int, float)) and value != ""
-    }
+    return {key: text for key, text in texts(image).items() if key not in _KNOWN_KEYS}
 
 
 def _size(image: Item) -> Optional[Tuple[int, int]]:

@@ -95,9 +95,10 @@ def _frames(root: Element, file: Place) -> List[Record]:
         for frame, region in shapes:
             frames.setdefault(frame, []).extend([] if region is None else [region])
         _warn_of_gaps(track, _step(root), place)
-    group = (root.findtext(".//source") or root.findtext(".//task/name") or "").strip() or None
+    video = (root.findtext(".//source") or root.findtext(".//task/name") or "").strip()
+    keys = {"video_id": video} if video else {}
     return [
-        Record(_FRAME.format(frame), tuple(frames[frame]), size, group, upright=True)
+        Record(_FRAME.format(frame), tuple(frames[frame]), size, keys, upright=True)
         for frame in sorted(frames)
     ]
 

@@ -5,15 +5,15 @@ pixel. Masks are COCO's run lengths. ``attributes.rotation``, which CVAT puts th
 around its centre by degrees, clockwise; Datumaro itself leaves the box as it was before.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 from mmdet_jetson.stages.annotations import geometry, strict_json
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.grouped_shapes import Shape, grouped
 from mmdet_jetson.stages.annotations.place import Place
 from mmdet_jetson.stages.annotations.records import Labels, Outline, Record, Region
-from mmdet_jetson.stages.annotations.strict_json import number, numbers
+from mmdet_jetson.stages.annotations.strict_json import number, numbers, texts
 
 SUFFIX = ".json"
 
@@ -22,17 +22,6 @@ _NO_AREA = ("label", "points", "polyline", "caption", "cuboid_3d", "skeleton", "
 _WITH_AREA = ("bbox", "polygon", "ellipse", "mask")
 
 _Json = Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class _Shape:
-    where: str
-    label: str
-    group: object
-    outline: Optional[Outline]
-    mask: Optional[_Json]
-    crowd: bool
-    box: bool
 
 
 def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
@@ -85,8 +74,9 @@ def _record(item: object, classes: Sequence[object], file: Place) -> Record:
     picture = file.inside(name)
     numbered = [(f"annotation {i + 1}", raw) for i, raw in enumerate(item["annotations"])]
     shapes = picture.each(numbered, lambda raw, place: _shape(raw, classes, place))
-    regions = _grouped(shapes, picture)
-    return Record(name, tuple(regions), size, keys=_keys(item))
+    regions = grouped(shapes, picture, "group")
+    _warn_of_boxes(shapes, picture)
+    return Record(name, tuple(regions), size, keys=texts(item.get("attr")))
 
 
 def _name(item: _Json) -> str:
@@ -110,13 +100,7 @@ def _size(item: _Json) -> Optional[Tuple[int, int]]:
     return int(values[1]), int(values[0])
 
 
-def _keys(item: _Json) -> Dict[str, str]:
-    attributes = item.get("attr")
-    attributes = attributes if isinstance(attributes, dict) else {}
-    return {key: str(value) for key, value in attributes.items() if isinstance(value, (int, str))}
-
-
-def _shape(raw: object, classes: Sequence[object], place: Place) -> Optional[_Shape]:
+def _shape(raw: object, classes: Sequence[object], place: Place) -> Optional[Shape]:
     if not isinstance(raw, dict):
         raise Defect("the annotation is not an object of JSON", _HINT)
     kind = raw.get("type")
@@ -127,7 +111,7 @@ def _shape(raw: object, classes: Sequence[object], place: Place) -> Optional[_Sh
         raise Defect(f'the type "{str(kind)[:40]}" is not known', f"use {', '.join(_WITH_AREA)}")
     label = place.class_of(_class(raw.get("label_id"), classes))
     mask = _mask(raw.get("rle")) if kind == "mask" else None
-    outline = None if kind == "mask" else _outline(raw, place)
+    outlines = () if kind == "mask" else (_outline(raw, place),)
     attributes = raw.get("attributes")
     crowd = isinstance(attributes, dict) and attributes.get("is_crowd") is True
     group = raw.get("group", 0)
@@ -135,7 +119,9 @@ def _shape(raw: object, classes: Sequence[object], place: Place) -> Optional[_Sh
         raise Defect("its group is not a number", _HINT)
     if label is None:
         return None
-    return _Shape(place.where, label, group, outline, mask, crowd, kind == "bbox")
+    region = Region(place.where, label, outlines, mask, crowd)
+    # Boxes of a group are objects that belong together, polygons parts of one.
+    return Shape(region, None if group == 0 else group, alone=kind == "bbox")
 
 
 def _class(index: object, classes: Sequence[object]) -> str:
@@ -181,39 +167,12 @@ def _box(raw: _Json, place: Place) -> Outline:
     return geometry.turned(upright, (x + width / 2, y + height / 2), degrees)
 
 
-def _grouped(shapes: Sequence[_Shape], picture: Place) -> List[Region]:
-    """A region for each group of a class, and for each shape without a group."""
-    groups: Dict[Tuple[object, ...], List[_Shape]] = {}
-    for index, shape in enumerate(shapes):
-        # Boxes of a group are objects that belong together, polygons parts of one.
-        alone = shape.group in (0, None) or shape.box
-        groups.setdefault((index,) if alone else (shape.label, shape.group), []).append(shape)
-    regions = []
-    for members in groups.values():
-        first = members[0]
-        with picture.inside(first.where).checked():
-            if len(members) > 1 and any(member.outline is None for member in members):
-                others = ", ".join(member.where for member in members[1:])
-                raise Defect(
-                    f"its group joins it with {others}, and one of these is a mask",
-                    "export the object as polygons, or as one mask",
-                )
-            outlines = tuple(m.outline for m in members if m.outline is not None)
-            crowd = any(member.crowd for member in members)
-            regions.append(Region(first.where, first.label, outlines, first.mask, crowd))
-            for other in members[1:]:
-                picture.inside(other.where, first.where).warn(
-                    "shapes of the same group were read as one object"
-                )
-    _warn_of_boxes(shapes, picture)
-    return regions
-
-
-def _warn_of_boxes(shapes: Sequence[_Shape], picture: Place) -> None:
+def _warn_of_boxes(shapes: Sequence[Shape], picture: Place) -> None:
     """Warn where a box shares its group with a polygon or mask, and may be the same object."""
-    drawn = {(shape.label, shape.group) for shape in shapes if not shape.box}
+    drawn = {(shape.region.label, shape.group) for shape in shapes if not shape.alone}
     for shape in shapes:
-        if shape.box and shape.group not in (0, None) and (shape.label, shape.group) in drawn:
-            picture.inside(shape.where).warn(
+        region, group = shape.region, shape.group
+        if shape.alone and group is not None and (region.label, group) in drawn:
+            picture.inside(region.where).warn(
                 "a box and another shape of the same group were read as two objects"
             )

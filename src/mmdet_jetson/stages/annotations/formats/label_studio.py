@@ -17,7 +17,7 @@ from mmdet_jetson.stages.annotations.own_names import files_below
 from mmdet_jetson.stages.annotations.place import Place
 from mmdet_jetson.stages.annotations.placed_masks import whole_mask
 from mmdet_jetson.stages.annotations.records import Labels, Record, Region
-from mmdet_jetson.stages.annotations.strict_json import number, positive
+from mmdet_jetson.stages.annotations.strict_json import number, positive, texts
 
 SUFFIX = ".json"
 
@@ -160,8 +160,8 @@ def _small(raw: _Json) -> Iterator[_Json]:
 
 def _keys(data: _Json, picture: str) -> Dict[str, str]:
     """What else a task says of its picture, in the columns that it was imported with."""
-    plain = {key: str(value) for key, value in data.items() if isinstance(value, (str, int))}
-    return {key: text for key, text in plain.items() if text != picture and key not in _OF_TASK}
+    told = texts(data).items()
+    return {key: text for key, text in told if text != picture and key not in _OF_TASK}
 
 
 def _annotated(
@@ -193,7 +193,7 @@ def _id(raw: _Json) -> Optional[str]:
     return identifier if isinstance(identifier, str) else None
 
 
-def _label_lists(raw: _Json) -> List[object]:
+def _label_lists(raw: _Json) -> List[List[object]]:
     value = raw.get("value")
     content = value if isinstance(value, dict) else {}
     return [v for k, v in content.items() if isinstance(v, list) and k.endswith("labels")]
@@ -258,8 +258,7 @@ def _region(raw: object, sizes: Set[Tuple[int, int]], place: Place) -> Optional[
 
 
 def _label(raw: _Json) -> str:
-    lists = [listed for listed in _label_lists(raw) if isinstance(listed, list)]
-    names = [name for listed in lists for name in listed]
+    names = [name for listed in _label_lists(raw) for name in listed]
     if len(names) != 1 or not isinstance(names[0], str):
         raise Defect(f"the region has {len(names)} labels, not one", "give each region one label")
     return names[0]

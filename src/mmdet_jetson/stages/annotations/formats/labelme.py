@@ -7,7 +7,7 @@ pixel; only the corners of a mask are pixels, the last one included.
 import base64
 import binascii
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from mmdet_jetson.stages.annotations import geometry, strict_json
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.grouped_shapes import Shape, grouped
 from mmdet_jetson.stages.annotations.own_names import OwnNames, files_below
 from mmdet_jetson.stages.annotations.place import Place
 from mmdet_jetson.stages.annotations.placed_masks import whole_mask
@@ -26,7 +27,7 @@ from mmdet_jetson.stages.annotations.records import (
     Record,
     Region,
 )
-from mmdet_jetson.stages.annotations.strict_json import number, numbers, positive
+from mmdet_jetson.stages.annotations.strict_json import number, pairs, positive, texts
 
 SUFFIX = ".json"
 PER_PICTURE = True
@@ -36,15 +37,6 @@ _NO_AREA = ("point", "points", "line", "linestrip")
 
 _Mask = Mapping[str, object]
 _Json = Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class _Shape:
-    where: str
-    label: str
-    group: Optional[object]
-    outline: Optional[Outline]
-    mask: Optional[_Mask]
 
 
 def read(
@@ -96,13 +88,9 @@ def _record(content: _Json, file: str, names: OwnNames, place: Place) -> Record:
     listed = enumerate(raw_shapes if isinstance(raw_shapes, list) else [])
     numbered = [(f"shape {index + 1}", raw) for index, raw in listed]
     shapes = place.each(numbered, lambda raw, inside: _shape(raw, size, inside))
-    return Record(name, tuple(_grouped(shapes, place)), size, keys=_keys(content), upright=True)
-
-
-def _keys(content: Mapping[str, object]) -> Dict[str, str]:
-    flags = content.get("flags")
-    flags = flags if isinstance(flags, dict) else {}
-    return {name: str(value) for name, value in flags.items() if isinstance(value, (bool, str))}
+    regions = grouped(shapes, place, "group_id")
+    keys = texts(content.get("flags"))
+    return Record(name, tuple(regions), size, keys=keys, upright=True)
 
 
 def _size(content: Mapping[str, object]) -> Optional[Tuple[int, int]]:
@@ -113,7 +101,7 @@ def _size(content: Mapping[str, object]) -> Optional[Tuple[int, int]]:
     return int(width), int(height)
 
 
-def _shape(raw: object, size: Optional[Tuple[int, int]], place: Place) -> Optional[_Shape]:
+def _shape(raw: object, size: Optional[Tuple[int, int]], place: Place) -> Optional[Shape]:
     if not isinstance(raw, dict):
         raise Defect("the shape is not an object of JSON", _HINT)
     label = raw.get("label")
@@ -125,28 +113,24 @@ def _shape(raw: object, size: Optional[Tuple[int, int]], place: Place) -> Option
         place.warn(f"left out, as its type {kind} has no area")
         return None
     named = place.class_of(label)
-    points = _points(raw.get("points"))
-    outline = mask = None
+    points = pairs(raw.get("points"))
+    outlines: Tuple[Outline, ...] = ()
+    mask = None
     if kind == "mask":
         mask = _mask(raw.get("mask"), points, size)
     elif isinstance(kind, str) and kind in _OUTLINES:
-        outline = _OUTLINES[kind](points)
+        outlines = (_OUTLINES[kind](points),)
     else:
         known = ", ".join([*_OUTLINES, "mask"])
         raise Defect(f'the shape type "{str(kind)[:40]}" is not known', f"use one of: {known}")
     group = raw.get("group_id")
     if not isinstance(group, (int, str, type(None))):
         raise Defect("its group_id is neither a number nor text", _HINT)
-    return None if named is None else _Shape(place.where, named, group, outline, mask)
-
-
-def _points(raw: object) -> List[Point]:
-    if not isinstance(raw, list):
-        raise Defect("its points are not a list", _HINT)
-    pairs = [numbers(point, f"points[{index}]") for index, point in enumerate(raw)]
-    if any(len(pair) != 2 for pair in pairs):
-        raise Defect("one of its points does not have two coordinates", "draw the shape again")
-    return [(pair[0], pair[1]) for pair in pairs]
+    if named is None:
+        return None
+    # By how it is written: 1 and "1" are two groups.
+    region = Region(place.where, named, outlines, mask)
+    return Shape(region, None if group is None else repr(group))
 
 
 def _polygon(points: Sequence[Point]) -> Outline:
@@ -211,36 +195,3 @@ def _png(raw: object) -> np.ndarray:
         raise Defect("its mask is not a grey PNG in base64", _HINT)
     result: np.ndarray = part
     return result
-
-
-def _grouped(shapes: Sequence[_Shape], place: Place) -> List[Region]:
-    """A region for each group of a class, and for each shape without a group."""
-    groups: Dict[Tuple[object, ...], List[_Shape]] = {}
-    for index, shape in enumerate(shapes):
-        alone = shape.group is None
-        key = (index,) if alone else (shape.label, type(shape.group).__name__, shape.group)
-        groups.setdefault(key, []).append(shape)
-    regions = []
-    for members in groups.values():
-        first = place.inside(members[0].where)
-        with first.checked():
-            regions.append(_region(members))
-            for other in members[1:]:
-                place.inside(other.where, first.where).warn(
-                    "shapes with the same group_id were read as one object"
-                )
-    return regions
-
-
-def _region(members: Sequence[_Shape]) -> Region:
-    first = members[0]
-    outlines = tuple(shape.outline for shape in members if shape.outline is not None)
-    if first.mask is None and len(outlines) == len(members):
-        return Region(first.where, first.label, outlines)
-    if len(members) > 1:
-        others = ", ".join(shape.where for shape in members[1:])
-        raise Defect(
-            f"its group_id joins it with {others}, and one of these is a mask",
-            "draw the object as one mask, or as polygons",
-        )
-    return Region(first.where, first.label, mask=first.mask)

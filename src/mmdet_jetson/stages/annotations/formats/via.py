@@ -11,6 +11,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Tuple
 from mmdet_jetson.contract.formats import IGNORE
 from mmdet_jetson.stages.annotations import geometry, strict_json
 from mmdet_jetson.stages.annotations.findings import Defect, Findings, LeftOut
+from mmdet_jetson.stages.annotations.foreign import EXPORT_VIA
 from mmdet_jetson.stages.annotations.records import (
     Labels,
     Outline,
@@ -18,12 +19,9 @@ from mmdet_jetson.stages.annotations.records import (
     Region,
     class_of,
 )
-from mmdet_jetson.stages.annotations.strict_json import number, numbers
+from mmdet_jetson.stages.annotations.strict_json import number, numbers, texts
 
 SUFFIX = ".json"
-
-_EXPORT_HINT = "in VIA 2 choose Annotation > Export Annotations (as json)"
-_LONGEST_HEADER = 4096
 
 
 def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
@@ -35,7 +33,7 @@ def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Rec
     Raises:
         Defect: the file as a whole cannot be read as VIA.
     """
-    content = _load(path)
+    content = strict_json.load(path)
     entries = _entries(content)
     reading = _Reading(shown, labels, _options(content, labels.attribute), findings)
     records = []
@@ -62,11 +60,11 @@ def _entries(content: object) -> Dict[str, object]:
     if isinstance(content, dict) and "_via_img_metadata" in content:
         content = content["_via_img_metadata"]
     if not isinstance(content, dict):
-        raise Defect(f"is a JSON {_kind(content)}, not a VIA export", _EXPORT_HINT)
+        raise Defect(f"is a JSON {_kind(content)}, not a VIA export", EXPORT_VIA)
     if "metadata" in content and "project" in content:
-        raise Defect("is a VIA 3 project; VIA 1.x and 2.x are read", _EXPORT_HINT)
+        raise Defect("is a VIA 3 project; VIA 1.x and 2.x are read", EXPORT_VIA)
     if not any(_is_entry(entry) for entry in content.values()) and content:
-        raise Defect("is JSON but not a VIA export: no entry has a file name", _EXPORT_HINT)
+        raise Defect("is JSON but not a VIA export: no entry has a file name", EXPORT_VIA)
     return content
 
 
@@ -76,24 +74,6 @@ def _is_entry(entry: object) -> bool:
 
 def _kind(content: object) -> str:
     return {list: "list", str: "string", type(None): "null"}.get(type(content), "value")
-
-
-def _load(path: Path) -> object:
-    try:
-        return strict_json.load(path)
-    except Defect as defect:
-        if _is_csv(path):
-            raise Defect("is VIA's export as CSV, not as JSON", _EXPORT_HINT) from defect
-        raise
-
-
-def _is_csv(path: Path) -> bool:
-    """Whether a file begins as VIA's table of regions does."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        first = stream.readline(_LONGEST_HEADER)
-    return b"filename" in first and b"region_shape_attributes" in first
 
 
 def _options(content: object, attribute: str) -> Mapping[str, str]:
@@ -127,7 +107,7 @@ class _Reading:
         """Read the entry of a picture; what is wrong with a region goes to the findings."""
         name = entry.get("filename") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(name, str) or not name.strip():
-            raise Defect("has no file name", _EXPORT_HINT)
+            raise Defect("has no file name", EXPORT_VIA)
         regions = []
         for index, raw in enumerate(_raw_regions(entry)):
             where = f"region {index + 1}"
@@ -136,7 +116,7 @@ class _Reading:
                 region = self._region(raw, where, place)
                 if region is not None:
                     regions.append(region)
-        return Record(name, tuple(regions), keys=_keys(entry.get("file_attributes")))
+        return Record(name, tuple(regions), keys=texts(entry.get("file_attributes")))
 
     def _region(self, raw: object, where: str, place: str) -> Optional[Region]:
         shape = raw.get("shape_attributes") if isinstance(raw, dict) else None
@@ -195,24 +175,13 @@ class _Reading:
         return any(name in self.labels.rename or name in self.labels.classes for name in names)
 
 
-def _keys(attributes: object) -> Mapping[str, str]:
-    """What a file says of a picture besides its regions."""
-    if not isinstance(attributes, dict):
-        return {}
-    return {
-        key: str(value)
-        for key, value in attributes.items()
-        if isinstance(value, (str, int, float)) and value != ""
-    }
-
-
 def _raw_regions(entry: Mapping[str, object]) -> List[object]:
     regions = entry.get("regions")
     if isinstance(regions, dict):
         return list(regions.values())
     if isinstance(regions, list):
         return regions
-    raise Defect("has no list of regions", _EXPORT_HINT)
+    raise Defect("has no list of regions", EXPORT_VIA)
 
 
 def _outline(shape: Mapping[str, object]) -> Outline:

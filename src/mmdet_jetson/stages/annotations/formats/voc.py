@@ -113,7 +113,8 @@ def _record(root: Element, file: str, names: OwnNames, edges: bool, place: Place
 
 
 def _keys(root: Element) -> Dict[str, str]:
-    return {key: text for key in ("folder",) if (text := (root.findtext(key) or "").strip())}
+    folder = (root.findtext("folder") or "").strip()
+    return {"folder": folder} if folder else {}
 
 
 def _database(root: Element) -> str:

@@ -360,12 +360,10 @@ def test_picture_without_a_file_name_may_have_an_address(tmp_path: Path) -> None
 def test_what_a_file_says_of_a_picture_may_tell_its_group(tmp_path: Path) -> None:
     image = {**IMAGE, "video_id": 4, "site": "roof", "tags": ["x"], "license": None}
     records, _ = saved(tmp_path, coco(images=[image]))
-    assert records[0].group == "4"
     assert records[0].keys == {"video_id": "4", "site": "roof"}
 
 
 OTHER_FILES: dict[str, tuple[object, str]] = {
-    "results": ([{"image_id": 1, "score": 0.5}], "is a list of detections in COCO's results"),
     "panoptic": (coco(annotations=[{"segments_info": []}]), "file of panoptic segmentation"),
     "captions": (coco(annotations=[{"caption": "a kite"}]), "file of captions"),
     "corners": (

@@ -77,7 +77,7 @@ def test_frames_of_a_video_have_the_boxes_of_their_tracks(tmp_path: Path) -> Non
         ["balloon"], ["balloon", "kite"], ["kite"], [],
     ]  # fmt: skip
     assert corners(records[1]) == [(5, 6), (15, 6), (15, 14), (5, 14)]
-    assert {record.group for record in records} == {"walk.mp4"}
+    assert {record.keys["video_id"] for record in records} == {"walk.mp4"}
     assert {record.size for record in records} == {(WIDTH, HEIGHT)}
     assert len(findings.noted) == 2
     assert "left out, as it is outside of its frame" in findings.said()

@@ -141,6 +141,31 @@ def test_a_file_whose_every_object_is_wrong_may_be_of_another_format(tmp_path: P
     assert caught.value.what == "is a COCO captions file, which is not read"
 
 
+VIA_TABLE = (
+    "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,"
+    "region_attributes\n"
+)
+FOREIGN: dict[str, tuple[str, object, str, str]] = {
+    "via": ("via", VIA_TABLE, "is a VIA export as CSV, which is not read", "(as json)"),
+    "coco": (
+        "coco", [{"image_id": 1, "score": 0.5}],
+        "is a COCO results file (detections, no annotations), which is not read", "export",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence", "hint"), FOREIGN.values(), ids=FOREIGN.keys()
+)
+def test_what_a_tool_writes_beside_its_annotations_is_named(
+    tmp_path: Path, name: str, content: object, sentence: str, hint: str
+) -> None:
+    with pytest.raises(Defect) as caught:
+        read(name, tmp_path / "file", content)
+    assert caught.value.what == sentence
+    assert hint in caught.value.hint
+
+
 def test_a_format_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StageError) as caught:
         read("kitti", tmp_path / "a.json", "{}")

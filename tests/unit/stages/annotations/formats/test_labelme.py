@@ -88,7 +88,9 @@ def test_shapes_of_one_group_and_class_are_one_object(tmp_path: Path) -> None:
     record, said = only(tmp_path, *shapes)
     assert [len(region.outlines) for region in record.regions] == [2, 1, 1, 1, 1]
     assert [region.where for region in record.regions][:2] == ["shape 1", "shape 2"]
-    assert "with the same group_id were read as one object: json/a.json, shape 1, shape 3" in said
+    assert (
+        "shapes of the same group_id were read as one object: json/a.json, shape 1, shape 3" in said
+    )
 
 
 @pytest.mark.parametrize("kind", ["point", "line", "linestrip", "points"])

@@ -338,16 +338,6 @@ def test_pictures_that_a_project_lists_without_an_entry_are_named(tmp_path: Path
     ]
 
 
-def test_table_of_regions_is_named_for_what_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "via.csv"
-    path.write_text(
-        "filename,file_size,file_attributes,region_count,region_id,"
-        "region_shape_attributes,region_attributes\n"
-    )
-    with pytest.raises(Defect, match="is VIA's export as CSV"):
-        read(path, "via.csv", Labels(CLASSES, "label", None), Findings())
-
-
 def test_what_a_file_says_of_a_picture_may_tell_groups(tmp_path: Path) -> None:
     picture = {**entry("a.png"), "file_attributes": {"video": "v1", "day": 3, "none": None}}
     save(tmp_path / "via.json", via(picture))
