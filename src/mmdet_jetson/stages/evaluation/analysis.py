@@ -127,10 +127,10 @@ def write_analysis(
 
 def count(overlaps: Overlaps) -> Counted:
     """Match detections with objects of their class as COCO does."""
-    detections, objects = overlaps.detections, overlaps.objects
+    objects = overlaps.objects
     matched = assign(
-        overlaps.pairs.only(overlaps.same_class),
-        detections.picture * len(overlaps.classes) + detections.label,
+        overlaps.pairs.only(overlaps.same_class(overlaps.pairs)),
+        overlaps.groups,
         np.array([IOU]),
         objects.crowd[None],
         objects.crowd,
