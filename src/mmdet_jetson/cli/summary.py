@@ -59,7 +59,7 @@ def place_dataset_page(store: Store, dataset: Artifact, name: str) -> Path | Non
 
     None where it has none, as those of earlier releases.
     """
-    if not any(layer.title == DATASET_PAGE for layer in dataset.layers):
+    if not dataset.has(DATASET_PAGE):
         return None
     # The artifact may be of several runs, and is whatever they are called.
     named = f"{DATASET_HEADING}: {name}, {dataset.digest[7:19]}<".encode()
@@ -108,8 +108,8 @@ def table(
             metrics = _read(place, artifact, "metrics.json", EvaluationMetrics)
             lines.add_row(
                 f"engine {subject}" if subject in latencies else subject,
-                _figure(metrics.figures["AP"]),
-                _figure(metrics.figures["AP50"]),
+                figure(metrics.figures["AP"]),
+                figure(metrics.figures["AP50"]),
                 latencies.get(subject, ""),
                 metrics.evidence,
             )
@@ -121,7 +121,8 @@ def _latency(store: Store, profile: Artifact) -> str:
     return f"{told.total.p50:.1f} ms"
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A figure in three decimals; a dash where there is none."""
     return "–" if value is None else f"{value:.3f}"
 
 

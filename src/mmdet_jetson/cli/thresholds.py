@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmdet_jetson.cli.summary import figure
 from mmdet_jetson.contract.analysis import ANALYSIS, THRESHOLDS, Analysis, Thresholds
 from mmdet_jetson.contract.records import ContractError, decode, write_record
 from mmdet_jetson.contract.report import DOCUMENTED
@@ -48,18 +49,13 @@ def evaluation_of(store: Store, engine: Artifact) -> Artifact | None:
         if each.kind == EVALUATE_ENGINE.makes
         and each.subject is not None
         and each.subject.digest == engine.digest
-        and has_analysis(each)
+        and each.has(ANALYSIS)
     ]
 
     def rank(each: Artifact) -> tuple[bool, str, str]:
         return each.digest in named, each.provenance.created, each.digest
 
     return max(judging, key=rank, default=None)
-
-
-def has_analysis(evaluation: Artifact) -> bool:
-    """Whether an evaluation tells which threshold to deploy."""
-    return any(layer.title == ANALYSIS for layer in evaluation.layers)
 
 
 def read_analysis(store: Store, evaluation: Artifact) -> Analysis:
@@ -87,7 +83,7 @@ def tell_thresholds(store: Store, made: Mapping[str, Artifact], steps: Iterable[
 
 def deploy_line(store: Store, evaluation: Artifact, target: str) -> str:
     """Say in one line from which score on to deploy; "" where the evaluation does not tell."""
-    if not has_analysis(evaluation):
+    if not evaluation.has(ANALYSIS):
         return ""
     try:
         analysis = read_analysis(store, evaluation)
@@ -97,10 +93,6 @@ def deploy_line(store: Store, evaluation: Artifact, target: str) -> str:
     if point is None:
         return f"threshold of engine {target}: none, no detection is right"
     return (
-        f"threshold of engine {target}: {point.threshold!r} (precision {_figure(point.precision)}, "
-        f"recall {_figure(point.recall)}), {analysis.reason}"
+        f"threshold of engine {target}: {point.threshold!r} (precision {figure(point.precision)}, "
+        f"recall {figure(point.recall)}), {analysis.reason}"
     )
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -18,6 +18,9 @@ IOU = 0.5
 ERROR_TYPES = ("class", "localisation", "both", "duplicate", "background", "missed")
 """In the order in which TIDE (Bolya and others, 2020, arXiv:2008.08115) asks for them."""
 
+WORST_KINDS = ("false alarms", "misses", "wrong class")
+"""What a picture can be drawn for, in the order in which the drawings are listed."""
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -46,6 +49,11 @@ class ScoreCurve:
     points: Tuple[OperatingPoint, ...]
     best_f1: Optional[OperatingPoint]
     wished: Optional[OperatingPoint] = None
+
+    @property
+    def deploy(self) -> Optional[OperatingPoint]:
+        """The point to deploy: the wished one, or the best F1 where there is none."""
+        return self.wished or self.best_f1
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class WorstPicture:
     """A drawing with detections and ground truth: a picture that went badly.
 
     ``file`` is a name in ``WORST``; a drawing may show a picture that is listed for several kinds.
-    ``kind`` is "false alarms", "misses" or "wrong class"; of each, the worst come first.
+    ``kind`` is of `WORST_KINDS`; of each, the worst come first.
     ``false_alarms`` counts those on it by `ERROR_TYPES`, without noughts; one that TIDE does not
     judge, behind the 100 best of the picture, is of none.
     """
@@ -175,6 +183,6 @@ class Thresholds:
         if analysis.deploy is None:
             return None
         curves = analysis.per_class.items()
-        points = {name: curve.wished or curve.best_f1 for name, curve in curves}
+        points = {name: curve.deploy for name, curve in curves}
         per_class = {name: point for name, point in points.items() if point is not None}
         return cls(analysis.deploy, analysis.reason, per_class, evaluation)

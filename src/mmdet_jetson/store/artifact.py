@@ -115,6 +115,10 @@ class Artifact:
         """The digest of the kind, the names and the content of all entries."""
         return self.content_of(None)
 
+    def has(self, title: str) -> bool:
+        """Whether there is a top-level entry of that name."""
+        return any(layer.title == title for layer in self.layers)
+
     def content_of(self, parts: Sequence[str] | None) -> str:
         """The content digest of some top-level entries only; of all of them for ``None``."""
         entries = sorted((layer.title, layer.content) for layer in self.parts(parts))

@@ -10,6 +10,7 @@ from mmdet_jetson.contract.analysis import (
     ANALYSIS,
     ERROR_TYPES,
     WORST,
+    WORST_KINDS,
     Analysis,
     ErrorSplit,
     OperatingPoint,
@@ -19,8 +20,6 @@ from mmdet_jetson.contract.analysis import (
     WorstPicture,
 )
 from mmdet_jetson.contract.records import write_record
-
-KINDS = ("false alarms", "misses", "wrong class")
 
 
 def operating_point(threshold: float, ease: float = 1.0) -> OperatingPoint:
@@ -59,8 +58,8 @@ def made_analysis(
     return Analysis(
         classes=classes,
         wished_precision=wished,
-        deploy=together.wished or together.best_f1,
-        threshold=(together.wished or together.best_f1 or operating_point(0.3)).threshold,
+        deploy=together.deploy,
+        threshold=(together.deploy or operating_point(0.3)).threshold,
         together=together,
         per_class={
             name: score_curve(3 * pictures // len(classes), float(ease), wished)
@@ -87,7 +86,7 @@ def made_analysis(
         pictures=tuple(results),
         worst=tuple(
             WorstPicture(each.name, f"{kind.replace(' ', '-')}-{at}.jpg", kind)
-            for kind in KINDS
+            for kind in WORST_KINDS
             for at, each in enumerate(sorted(results, key=by_kind[kind])[:worst])
         ),
     )

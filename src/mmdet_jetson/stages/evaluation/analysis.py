@@ -10,7 +10,6 @@ from mmdet_jetson.contract.analysis import (
     ANALYSIS,
     IOU,
     Analysis,
-    OperatingPoint,
     PictureResult,
     ScoreCurve,
 )
@@ -103,7 +102,7 @@ def write_analysis(
     counted = count(overlaps)
     curves = curves_of(overlaps, counted, wish.precision)
     together = _curve(overlaps, counted, None, wish.precision)
-    deploy = chosen(together)
+    deploy = together.deploy
     threshold = wish.otherwise if deploy is None else deploy.threshold
     outcomes = outcomes_at(overlaps, counted.matched, counted.wrong, threshold)
     pictures = picture_results(overlaps, counted, outcomes)
@@ -127,10 +126,10 @@ def write_analysis(
 
 def count(overlaps: Overlaps) -> Counted:
     """Match detections with objects of their class as COCO does."""
-    detections, objects = overlaps.detections, overlaps.objects
+    objects = overlaps.objects
     matched = assign(
-        overlaps.pairs.only(overlaps.same_class),
-        detections.picture * len(overlaps.classes) + detections.label,
+        overlaps.pairs.only(overlaps.same_class(overlaps.pairs)),
+        overlaps.groups,
         np.array([IOU]),
         objects.crowd[None],
         objects.crowd,
@@ -164,11 +163,6 @@ def _curve(
         precision,
         most=POINTS_OF_A_CLASS,
     )
-
-
-def chosen(curve: ScoreCurve) -> Optional[OperatingPoint]:
-    """Choose the point to deploy: the wished one, or the best F1 where there is none."""
-    return curve.wished or curve.best_f1
 
 
 def precision_recall(overlaps: Overlaps, counted: Counted) -> Dict[str, Tuple[float, ...]]:

@@ -87,11 +87,10 @@ def _seen(overlaps: Overlaps) -> Pairs:
 
 
 def _matched(overlaps: Overlaps, pairs: Pairs) -> np.ndarray:
-    objects, detections = overlaps.objects, overlaps.detections
-    same = detections.label[pairs.detection] == objects.label[pairs.object]
+    objects = overlaps.objects
     matched: np.ndarray = assign(
-        pairs.only(same & ~objects.crowd[pairs.object]),
-        detections.picture * len(overlaps.classes) + detections.label,
+        pairs.only(overlaps.same_class(pairs) & ~objects.crowd[pairs.object]),
+        overlaps.groups,
         np.array([IOU]),
         np.zeros((1, len(objects.label)), bool),
         objects.crowd,
@@ -101,9 +100,8 @@ def _matched(overlaps: Overlaps, pairs: Pairs) -> np.ndarray:
 
 def _judged(overlaps: Overlaps, pairs: Pairs, matched: np.ndarray, found: np.ndarray) -> _Judged:
     """Ask TIDE's questions in its order."""
-    objects, number = overlaps.objects, len(matched)
-    same = overlaps.detections.label[pairs.detection] == objects.label[pairs.object]
-    crowd = objects.crowd[pairs.object]
+    same, number = overlaps.same_class(pairs), len(matched)
+    crowd = overlaps.objects.crowd[pairs.object]
     own, own_object = _largest(pairs.only(same & ~crowd), number)
     other, other_object = _largest(pairs.only(~same & ~crowd), number)
     taken, _ = _largest(pairs.only(same & ~crowd & found[pairs.object]), number)
@@ -123,7 +121,7 @@ def _judged(overlaps: Overlaps, pairs: Pairs, matched: np.ndarray, found: np.nda
     return _Judged(kind, _first_of_each(aim, found), is_wrong & (crowded > IOU))
 
 
-def _largest(pairs: Pairs, detections: int) -> "tuple[np.ndarray, np.ndarray]":
+def _largest(pairs: Pairs, detections: int) -> Tuple[np.ndarray, np.ndarray]:
     """Give each detection's largest IoU, and the first object that has it; 0 and -1 for none."""
     largest, which = np.zeros(detections), np.full(detections, -1)
     # The last that is written stays: the largest, and of these the first object.

@@ -63,7 +63,7 @@ def outcomes_at(
 def _covering(overlaps: Overlaps, wrong: np.ndarray, missed: np.ndarray) -> np.ndarray:
     """Give each wrong detection the missed object of another class that it covers, or -1."""
     pairs = overlaps.pairs
-    open_ = wrong[pairs.detection] & missed[pairs.object] & ~overlaps.same_class
+    open_ = wrong[pairs.detection] & missed[pairs.object] & ~overlaps.same_class(pairs)
     covering: np.ndarray = assign(
         pairs.only(open_),
         overlaps.detections.picture,

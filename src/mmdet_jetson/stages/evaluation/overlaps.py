@@ -65,10 +65,15 @@ class Overlaps:
     pairs: Pairs
 
     @property
-    def same_class(self) -> np.ndarray:
-        """Which pairs are of one class."""
+    def groups(self) -> np.ndarray:
+        """Number each detection by its picture and class: [D]."""
+        numbers: np.ndarray = self.detections.picture * len(self.classes) + self.detections.label
+        return numbers
+
+    def same_class(self, pairs: Pairs) -> np.ndarray:
+        """Which of the pairs are of one class."""
         same: np.ndarray = (
-            self.detections.label[self.pairs.detection] == self.objects.label[self.pairs.object]
+            self.detections.label[pairs.detection] == self.objects.label[pairs.object]
         )
         return same
 

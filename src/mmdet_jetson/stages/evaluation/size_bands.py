@@ -60,13 +60,14 @@ def _precision(overlaps: Overlaps, ignored: np.ndarray, beyond: np.ndarray) -> L
 
     ``ignored`` [bands, G] are objects, ``beyond`` [bands, D] detections outside a band.
     """
-    detections, steps = overlaps.detections, len(IOU_THRESHOLDS)
-    kept = overlaps.same_class & (detections.rank[overlaps.pairs.detection] < PER_PICTURE)
-    groups = detections.picture * len(overlaps.classes) + detections.label
+    pairs, steps = overlaps.pairs, len(IOU_THRESHOLDS)
+    seen = overlaps.detections.rank[pairs.detection] < PER_PICTURE
+    pairs = pairs.only(overlaps.same_class(pairs) & seen)
+    groups, ranked = overlaps.groups, by_score(overlaps)
     by_band: List[np.ndarray] = []
     for aside, off in zip(ignored, beyond):
         matched = assign(
-            overlaps.pairs.only(kept),
+            pairs,
             groups,
             np.array(IOU_THRESHOLDS),
             np.tile(aside, (steps, 1)),
@@ -74,20 +75,22 @@ def _precision(overlaps: Overlaps, ignored: np.ndarray, beyond: np.ndarray) -> L
         )
         skipped = np.append(aside, False)[matched] | ((matched < 0) & off)
         right, wrong = (matched >= 0) & ~skipped, (matched < 0) & ~skipped
-        by_band.append(_of_band(overlaps, right, wrong, ~aside))
+        labels = overlaps.objects.label[~aside]
+        objects = np.bincount(labels, minlength=len(overlaps.classes))
+        by_band.append(_of_band(ranked, right, wrong, objects))
     return by_band
 
 
 def _of_band(
-    overlaps: Overlaps, right: np.ndarray, wrong: np.ndarray, counted: np.ndarray
+    ranked: Sequence[np.ndarray], right: np.ndarray, wrong: np.ndarray, objects: np.ndarray
 ) -> np.ndarray:
-    objects = np.bincount(overlaps.objects.label[counted], minlength=len(overlaps.classes))
+    """``ranked`` are the detections of each class by score, ``objects`` how many it has."""
     rows = [
         [
             precision_levels(hit[order], miss[order], int(objects[label]))
             for hit, miss in zip(right, wrong)
         ]
-        for label, order in enumerate(by_score(overlaps))
+        for label, order in enumerate(ranked)
         if objects[label]
     ]
     return np.array(rows).reshape(len(rows), len(right), RECALL_LEVELS)

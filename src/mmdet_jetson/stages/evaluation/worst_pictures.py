@@ -1,12 +1,18 @@
 """Drawings of the pictures that went worst, with what was found, missed and made up on them."""
 
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 import cv2
 import numpy as np
 
-from mmdet_jetson.contract.analysis import ERROR_TYPES, WORST, PictureResult, WorstPicture
+from mmdet_jetson.contract.analysis import (
+    ERROR_TYPES,
+    WORST,
+    WORST_KINDS,
+    PictureResult,
+    WorstPicture,
+)
 from mmdet_jetson.stages.evaluation.error_types import types_of_detections
 from mmdet_jetson.stages.evaluation.evaluation import Validation, drawn_name
 from mmdet_jetson.stages.evaluation.outcomes import (
@@ -36,11 +42,12 @@ LETTERS = 0.6
 """Scale of labels: capitals 13 pixels high."""
 
 Count = Callable[[PictureResult], int]
-KINDS: Mapping[str, Count] = {
-    "false alarms": lambda picture: picture.false_alarms,
-    "misses": lambda picture: picture.misses,
-    "wrong class": lambda picture: picture.wrong_class,
-}
+COUNTS: Sequence[Count] = (
+    lambda picture: picture.false_alarms,
+    lambda picture: picture.misses,
+    lambda picture: picture.wrong_class,
+)
+"""How bad a picture is, of each of `WORST_KINDS`."""
 # Green, red, orange and yellow in BGR: far apart for those, too, who see no red or no green, and
 # each is told by its line or its label as well.
 GREEN: Colour = (80, 200, 80)
@@ -56,7 +63,7 @@ def worst_of(results: Sequence[PictureResult]) -> List[Tuple[PictureResult, str]
     They come in turn, the worst of each kind first, so that a limit cuts all kinds alike.
     """
     ranked: Dict[str, List[PictureResult]] = {}
-    for kind, count in KINDS.items():
+    for kind, count in zip(WORST_KINDS, COUNTS):
         bad = sorted(results, key=lambda each: (-count(each), -each.lost, each.name))
         ranked[kind] = [each for each in bad if count(each)][:OF_EACH_KIND]
     return [
@@ -98,8 +105,7 @@ def draw_worst(
             size += (folder / WORST / file).stat().st_size
         counts = _counted(types[overlaps.detections.picture == places[result.name]])
         shown.append(WorstPicture(result.name, files[result.name], kind, counts))
-    order = list(KINDS)
-    return tuple(sorted(shown, key=lambda each: order.index(each.kind)))
+    return tuple(sorted(shown, key=lambda each: WORST_KINDS.index(each.kind)))
 
 
 def _types_of_false_alarms(overlaps: Overlaps, outcomes: Outcomes) -> np.ndarray:

@@ -14,6 +14,7 @@ from mmdet_jetson.stages.reporting.charts import draw_bars, draw_lines, points_o
 from mmdet_jetson.stages.reporting.page_text import count
 from mmdet_jetson.stages.reporting.precision_section import mean_precision, recall_series
 from mmdet_jetson.stages.reporting.subjects import Subject, read_subjects
+from mmdet_jetson.stages.reporting.threshold_section import score_points
 from mmdet_jetson.stages.reporting.training import DrawnChart, Training, read_training
 
 ERRORS = BarChart("AP50 lost of each run", "type of error", "AP50 lost (0 to 1)", (), {})
@@ -170,9 +171,8 @@ def _mean(side: Side) -> Sequence[Point]:
     return recall_series("", mean_precision(side.analysis)).points if side.analysis else ()
 
 
-def _f1(side: Side) -> List[Point]:
-    points = side.analysis.together.points if side.analysis else ()
-    return [(each.threshold, each.f1) for each in points if each.f1 is not None]
+def _f1(side: Side) -> Sequence[Point]:
+    return score_points(side.analysis.together, "f1") if side.analysis else ()
 
 
 def _bars(

@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from markupsafe import Markup
 
-from mmdet_jetson.contract.analysis import WORST, PictureResult
+from mmdet_jetson.contract.analysis import WORST, WORST_KINDS, PictureResult
 from mmdet_jetson.stages.reporting.album import Album
 from mmdet_jetson.stages.reporting.analysed import Analysed
 from mmdet_jetson.stages.reporting.page_text import count
@@ -18,8 +18,7 @@ from mmdet_jetson.stages.reporting.page_text import count
 DRAWING_WIDTH = 800
 ROWS_SHOWN = 50
 MOST_ROWS = 20_000
-"""Of more pictures than that, those without any loss are left to ``analysis.json``."""
-KINDS = ("false alarms", "misses", "wrong class")
+"""Of more pictures than that, those that cost least are left to ``analysis.json``."""
 HEADINGS = {
     "false alarms": "False alarms: detections without an object of their own",
     "misses": "Misses: objects that were not found",
@@ -125,7 +124,7 @@ def _drawings(
     known = {each.name: each for each in results}
     numbers: Dict[str, int] = {}
     found = []
-    for each in sorted(main.analysis.worst, key=lambda each: KINDS.index(each.kind)):
+    for each in sorted(main.analysis.worst, key=lambda each: WORST_KINDS.index(each.kind)):
         # By its last part alone: a record names no file outside of the folder.
         file = each.file.replace("\\", "/").rpartition("/")[2]
         uri = None if file in numbers else album.uri(main.folder / WORST / file, DRAWING_WIDTH)
@@ -139,12 +138,12 @@ def _drawings(
 def _galleries(drawings: Sequence[Drawing]) -> Tuple[Gallery, ...]:
     """By kind: heading, a sentence or "", pictures, and those drawn in another gallery already."""
     galleries = []
-    for kind in KINDS:
+    for kind in WORST_KINDS:
         found = [each for each in drawings if each.kind == kind]
         new = tuple(each for each in found if each.uri)
         again = tuple(each for each in found if not each.uri)
         if found:
-            told = _types_told(found) if kind == KINDS[0] else ""
+            told = _types_told(found) if kind == WORST_KINDS[0] else ""
             galleries.append((HEADINGS[kind], told, new, again))
     return tuple(galleries)
 

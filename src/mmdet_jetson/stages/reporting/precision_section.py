@@ -1,7 +1,7 @@
 """How precision falls as recall rises, class by class, and AP by the size of objects."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from markupsafe import Markup
 
@@ -48,7 +48,7 @@ def precision_section(main: Analysed) -> PrecisionSection:
         main=main,
         classes=classes,
         drawn=tuple(drawn),
-        chart=_chart(curves, drawn),
+        chart=_chart(main.analysis, drawn),
         sizes=tuple(bands),
         size_chart=_size_chart(bands),
     )
@@ -89,11 +89,11 @@ def _drawn(classes: Sequence[ClassPrecision]) -> List[str]:
     return [each.name for each in hardest[: MOST_SERIES - 1]]
 
 
-def _chart(curves: Mapping[str, Sequence[float]], drawn: Sequence[str]) -> Optional[Markup]:
+def _chart(analysis: Analysis, drawn: Sequence[str]) -> Optional[Markup]:
+    curves = analysis.precision_recall
     series = [recall_series(name, curves[name]) for name in drawn]
     if len(drawn) < len(curves):
-        mean = [sum(level) / len(curves) for level in zip(*curves.values())]
-        series.insert(0, recall_series(MEAN, mean))
+        series.insert(0, recall_series(MEAN, mean_precision(analysis)))
     return draw_lines(
         LineChart(
             "Precision over recall",

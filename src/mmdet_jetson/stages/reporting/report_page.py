@@ -115,7 +115,7 @@ def render(
         "script_digest": _digest(script),
         **_looked_into(subjects, Album()),
     }
-    context["contents"] = _contents(context)
+    context["contents"] = _contents(context, subjects)
     return environment.get_template("report_page.html.j2").render(context)
 
 
@@ -133,20 +133,15 @@ def _looked_into(subjects: Sequence[Subject], album: Album) -> Dict[str, object]
     }
 
 
-def _contents(context: Dict[str, object]) -> List[Tuple[str, str]]:
+def _contents(context: Dict[str, object], subjects: Sequence[Subject]) -> List[Tuple[str, str]]:
     there = {
         "compared": context["compared"],
         "threshold": True,
         **dict.fromkeys(("precision-recall", "errors", "worst", "all-pictures"), context["worst"]),
-        "proof": any(each.proof for each in _engines(context)),
+        "proof": any(each.proof for each in subjects),
         "training": context["training"],
     }
     return [(anchor, title) for anchor, title in SECTIONS if there.get(anchor, True)]
-
-
-def _engines(context: Dict[str, object]) -> List[Subject]:
-    engines = context["engines"]
-    return engines if isinstance(engines, list) else []
 
 
 def _digest(script: str) -> str:

@@ -15,7 +15,6 @@ from mmdet_jetson.stages.reporting.errors_section import MOST_CELLS_A_SIDE
 MOST_CLASS_CHARTS = 12
 FEW_OBJECTS = 100
 """Under so many, a few of them more or less move each figure by a percent."""
-_FIGURES = ("precision", "recall", "f1")
 _NAMES = {"precision": "precision", "recall": "recall", "f1": "F1"}
 
 
@@ -56,7 +55,8 @@ class ThresholdSection:
     @property
     def charts(self) -> List[ClassThreshold]:
         """The classes that have a chart, the hardest first."""
-        return sorted((each for each in self.classes if each.chart), key=_difficulty)
+        charts = [each for each in self.classes if each.chart]
+        return sorted(charts, key=lambda each: _difficulty(each.name, each.curve))
 
 
 def threshold_section(main: Analysed, analysed: Sequence[Analysed]) -> ThresholdSection:
@@ -122,10 +122,11 @@ def _chart(analysis: Analysis) -> Optional[Markup]:
 
 
 def _series(curve: ScoreCurve) -> List[Series]:
-    return [Series(_NAMES[figure], _points(curve, figure)) for figure in _FIGURES]
+    return [Series(name, score_points(curve, figure)) for figure, name in _NAMES.items()]
 
 
-def _points(curve: ScoreCurve, figure: str) -> List[Point]:
+def score_points(curve: ScoreCurve, figure: str) -> List[Point]:
+    """A figure of the operating points over the threshold, where it is known."""
     columns = [(each.threshold, getattr(each, figure)) for each in curve.points]
     return [(threshold, value) for threshold, value in columns if value is not None]
 
@@ -136,7 +137,7 @@ def _classes(analysis: Analysis) -> Tuple[ClassThreshold, ...]:
         name: analysis.per_class[name] for name in analysis.classes if name in analysis.per_class
     }
     known = [name for name in curves if curves[name].best_f1]
-    known.sort(key=lambda name: _difficulty(ClassThreshold(name, curves[name], None)))
+    known.sort(key=lambda name: _difficulty(name, curves[name]))
     drawn = known[:MOST_CLASS_CHARTS] if len(curves) > 1 else []
     return tuple(
         ClassThreshold(name, curve, _class_chart(name, curve) if name in drawn else None)
@@ -144,9 +145,9 @@ def _classes(analysis: Analysis) -> Tuple[ClassThreshold, ...]:
     )
 
 
-def _difficulty(each: ClassThreshold) -> Tuple[float, str]:
-    best = each.curve.best_f1
-    return (best.f1 if best and best.f1 is not None else 0.0), each.name
+def _difficulty(name: str, curve: ScoreCurve) -> Tuple[float, str]:
+    best = curve.best_f1
+    return (best.f1 if best and best.f1 is not None else 0.0), name
 
 
 def _class_chart(name: str, curve: ScoreCurve) -> Optional[Markup]:
