@@ -147,7 +147,7 @@ def _content(contents: Contents, part: PartName, titles: Sequence[str] | None) -
         return None
     if part.kind == DATASET:
         return content_of(contents.store, artifact, titles)
-    there = {layer.title for layer in artifact.layers}
+    there = artifact.titles
     if titles == WEIGHTS and custom_imports.FOLDER in there:
         titles = (*WEIGHTS, custom_imports.FOLDER)
     return None if titles and set(titles) - there else artifact.content_of(titles)

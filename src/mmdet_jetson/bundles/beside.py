@@ -124,5 +124,4 @@ def _shown(found: Contents, digests: Path) -> list[GivenArtifact]:
 
 
 def _parts(each: GivenArtifact) -> list[str]:
-    there = {layer.title for layer in each.artifact.layers}
-    return [title for title in READ[each.kind] if title in there]
+    return [title for title in READ[each.kind] if title in each.artifact.titles]

@@ -98,7 +98,7 @@ class Contents:
         Raises:
             UserError: the file is missing from the store, damaged or no JSON.
         """
-        if title not in {layer.title for layer in artifact.layers}:
+        if title not in artifact.titles:
             return None
         try:
             return json.loads(self.store.read(artifact, title))

@@ -69,7 +69,7 @@ def summarize(store: Store, dataset: Artifact) -> Artifact:
 
 def is_summary(dataset: Artifact) -> bool:
     """Whether a dataset is one without its pictures."""
-    return _has(dataset, LEFT_OUT)
+    return LEFT_OUT in dataset.titles
 
 
 def original(store: Store, summary: Artifact) -> Original:
@@ -105,10 +105,6 @@ def content_of(store: Store, dataset: Artifact, titles: Sequence[str] | None) ->
         return None
     chosen = sorted((title, entries[title]) for title in titles or entries)
     return oci.digest_of(oci.canonical_json([DATASET, chosen]))
-
-
-def _has(artifact: Artifact, title: str) -> bool:
-    return any(layer.title == title for layer in artifact.layers)
 
 
 def _original(dataset: Artifact) -> Original:

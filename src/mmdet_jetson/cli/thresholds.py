@@ -59,7 +59,7 @@ def evaluation_of(store: Store, engine: Artifact) -> Artifact | None:
 
 def has_analysis(evaluation: Artifact) -> bool:
     """Whether an evaluation tells which threshold to deploy."""
-    return any(layer.title == ANALYSIS for layer in evaluation.layers)
+    return ANALYSIS in evaluation.titles
 
 
 def read_analysis(store: Store, evaluation: Artifact) -> Analysis:

@@ -131,5 +131,5 @@ def _hint(store: Store) -> str:
 
 
 def _carried(artifact: Artifact) -> tuple[str, ...]:
-    titles = {layer.title for layer in artifact.layers}
+    titles = artifact.titles
     return tuple({custom_imports.FOLDER} & titles)

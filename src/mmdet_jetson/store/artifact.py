@@ -106,6 +106,11 @@ class Artifact:
         return self.descriptor.digest
 
     @property
+    def titles(self) -> frozenset[str]:
+        """The names of all top-level entries."""
+        return frozenset(layer.title for layer in self.layers)
+
+    @property
     def size(self) -> int:
         """Bytes of all layers."""
         return sum(layer.blob.size for layer in self.layers)
