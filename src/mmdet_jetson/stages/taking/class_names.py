@@ -8,7 +8,7 @@ from mmengine import Config
 
 from mmdet_jetson.stages.checkpoints.weights import listed
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.training.mmdet_config import innermost, owners
+from mmdet_jetson.stages.training.mmdet_config import innermost_of, owners
 
 KEYS = ("classes", "CLASSES")
 ADVICE = (
@@ -96,18 +96,15 @@ def _of_checkpoint(says: Mapping[str, Any]) -> Optional[Tuple[str, ...]]:
 
 
 def _of_config(config: Config) -> Optional[Tuple[str, ...]]:
-    for part in ("test_dataloader", "val_dataloader", "train_dataloader"):
-        dataset = (config.get(part) or {}).get("dataset")
-        if isinstance(dataset, dict):
-            found = _names(innermost(dataset).get("metainfo") or {})
-            if found:
-                return found
+    for dataset in innermost_of(config, "test_dataloader", "val_dataloader", "train_dataloader"):
+        found = _names(dataset.get("metainfo") or {})
+        if found:
+            return found
     return _names(config.get("metainfo") or {})
 
 
 def _of_dataset(config: Config) -> Tuple[str, Optional[Tuple[str, ...]]]:
-    dataset = (config.get("test_dataloader") or {}).get("dataset")
-    kind = innermost(dataset).get("type") if isinstance(dataset, dict) else None
+    kind = next((each.get("type") for each in innermost_of(config, "test_dataloader")), None)
     found = DATASETS.get(kind) if isinstance(kind, str) else None
     return str(kind), _names(getattr(found, "METAINFO", {}))
 
