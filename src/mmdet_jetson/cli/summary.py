@@ -108,8 +108,8 @@ def table(
             metrics = _read(place, artifact, "metrics.json", EvaluationMetrics)
             lines.add_row(
                 f"engine {subject}" if subject in latencies else subject,
-                _figure(metrics.figures["AP"]),
-                _figure(metrics.figures["AP50"]),
+                figure(metrics.figures["AP"]),
+                figure(metrics.figures["AP50"]),
                 latencies.get(subject, ""),
                 metrics.evidence,
             )
@@ -121,7 +121,8 @@ def _latency(store: Store, profile: Artifact) -> str:
     return f"{told.total.p50:.1f} ms"
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A figure in three decimals; a dash where there is none."""
     return "–" if value is None else f"{value:.3f}"
 
 

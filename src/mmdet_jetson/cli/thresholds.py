@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmdet_jetson.cli.summary import figure
 from mmdet_jetson.contract.analysis import ANALYSIS, THRESHOLDS, Analysis, Thresholds
 from mmdet_jetson.contract.records import ContractError, decode, write_record
 from mmdet_jetson.contract.report import DOCUMENTED
@@ -97,10 +98,6 @@ def deploy_line(store: Store, evaluation: Artifact, target: str) -> str:
     if point is None:
         return f"threshold of engine {target}: none, no detection is right"
     return (
-        f"threshold of engine {target}: {point.threshold!r} (precision {_figure(point.precision)}, "
-        f"recall {_figure(point.recall)}), {analysis.reason}"
+        f"threshold of engine {target}: {point.threshold!r} (precision {figure(point.precision)}, "
+        f"recall {figure(point.recall)}), {analysis.reason}"
     )
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
