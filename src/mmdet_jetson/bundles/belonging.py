@@ -21,10 +21,10 @@ from mmdet_jetson.bundles.contents import (
 )
 from mmdet_jetson.bundles.dataset_summary import content_of, is_summary, original
 from mmdet_jetson.bundles.passports import contradicted
-from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.report import BASE, DOCUMENTED, input_name
 from mmdet_jetson.contract.report import CHECKPOINT as TRAINED
 from mmdet_jetson.planning import stages
+from mmdet_jetson.planning.config_files import carried_by
 from mmdet_jetson.planning.steps import name_of
 from mmdet_jetson.planning.target_steps import (
     CALIBRATION,
@@ -147,10 +147,9 @@ def _content(contents: Contents, part: PartName, titles: Sequence[str] | None) -
         return None
     if part.kind == DATASET:
         return content_of(contents.store, artifact, titles)
-    there = {layer.title for layer in artifact.layers}
-    if titles == WEIGHTS and custom_imports.FOLDER in there:
-        titles = (*WEIGHTS, custom_imports.FOLDER)
-    return None if titles and set(titles) - there else artifact.content_of(titles)
+    if titles == WEIGHTS:
+        titles = (*WEIGHTS, *carried_by(artifact))
+    return None if titles and set(titles) - artifact.titles else artifact.content_of(titles)
 
 
 def _judged(part: PartName) -> PartName | None:

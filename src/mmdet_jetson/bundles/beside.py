@@ -124,4 +124,4 @@ def _shown(found: Contents, digests: Path) -> list[GivenArtifact]:
 
 
 def _parts(each: GivenArtifact) -> list[str]:
-    return [title for title in READ[each.kind] if each.artifact.has(title)]
+    return [title for title in READ[each.kind] if title in each.artifact.titles]

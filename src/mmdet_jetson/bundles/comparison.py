@@ -195,7 +195,7 @@ def _config(before: Contents, after: Contents) -> ConfigChanges:
     texts = []
     for side in (before, after):
         checkpoint = side.checkpoint
-        if checkpoint is None or CONFIG not in {each.title for each in checkpoint.layers}:
+        if checkpoint is None or CONFIG not in checkpoint.titles:
             return ConfigChanges()
         texts.append(side.store.read(checkpoint, CONFIG).decode(errors="replace"))
     found = compare_configs(*texts)

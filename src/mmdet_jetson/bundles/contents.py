@@ -98,7 +98,7 @@ class Contents:
         Raises:
             UserError: the file is missing from the store, damaged or no JSON.
         """
-        if not artifact.has(title):
+        if title not in artifact.titles:
             return None
         try:
             return json.loads(self.store.read(artifact, title))

@@ -69,7 +69,7 @@ def summarize(store: Store, dataset: Artifact) -> Artifact:
 
 def is_summary(dataset: Artifact) -> bool:
     """Whether a dataset is one without its pictures."""
-    return dataset.has(LEFT_OUT)
+    return LEFT_OUT in dataset.titles
 
 
 def original(store: Store, summary: Artifact) -> Original:

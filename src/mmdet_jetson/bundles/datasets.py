@@ -67,9 +67,8 @@ def digests_of(store: Store, dataset: Artifact) -> dict[str, dict[str, str]]:
 
 def _splits(store: Store, dataset: Artifact) -> dict[str, Split]:
     found = {}
-    titles = {layer.title for layer in dataset.layers}
     for name in SPLITS:
-        if f"{name}.json" not in titles:
+        if f"{name}.json" not in dataset.titles:
             continue
         (layer,) = dataset.parts([f"{name}.json"])
         try:

@@ -15,10 +15,10 @@ from itertools import chain
 from mmdet_jetson.bundles import contents
 from mmdet_jetson.bundles.contents import Contents, PartName, checkpoint_of_run
 from mmdet_jetson.bundles.dataset_summary import content_of, is_summary
-from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.report import BASE, CHECKPOINT
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
+from mmdet_jetson.planning.config_files import carried_by
 from mmdet_jetson.planning.stages import Stage
 from mmdet_jetson.planning.target_steps import VALIDATION, WEIGHTS
 from mmdet_jetson.planning.training_steps import TRAINED_ON
@@ -288,8 +288,7 @@ def _is(artifact: Artifact, stage: Stage) -> bool:
 
 def _weights(checkpoint: Artifact) -> str | None:
     """The digest that what reads a checkpoint has of it."""
-    carried = [each.title for each in checkpoint.layers if each.title == custom_imports.FOLDER]
-    return _content(checkpoint, (*WEIGHTS, *carried))
+    return _content(checkpoint, (*WEIGHTS, *carried_by(checkpoint)))
 
 
 def _content(artifact: Artifact, parts: tuple[str, ...]) -> str | None:

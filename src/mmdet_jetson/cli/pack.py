@@ -58,8 +58,7 @@ def _packed(now: Session) -> Iterator[Step]:
 def _parts(now: Session, step: Step, artifact: Artifact) -> tuple[str, ...] | None:
     if step.stage is not stages.DATASET:
         return None
-    there = {layer.title for layer in artifact.layers}
-    later = tuple(title for title in LATER if title in there)
+    later = tuple(title for title in LATER if title in artifact.titles)
     calibrates = any(each.precision == "int8" for each in now.project.used_targets.values())
     return (*ALONG, *later, *CALIBRATION) if calibrates else (*ALONG, *later)
 

@@ -56,7 +56,7 @@ WORDS = {"cached": "here", explain.IN_REGISTRY: "registry", "not needed": "not-n
 """States by other words than `explain.State` has; JSON has no blanks in them."""
 ON_DEVICE = (stages.ENGINE, stages.EVALUATE_ENGINE, stages.PROFILE)
 """What ``invoke build-jetson-engine`` makes of a target."""
-OF_ALL = (stages.DATASET.verb, stages.TRAINING.verb, stages.MODEL.verb)
+OF_ALL = (stages.DATASET.verb, *(each.verb for each in stages.CHECKPOINTS))
 """Commands that know no targets."""
 
 

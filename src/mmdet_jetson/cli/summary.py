@@ -59,7 +59,7 @@ def place_dataset_page(store: Store, dataset: Artifact, name: str) -> Path | Non
 
     None where it has none, as those of earlier releases.
     """
-    if not dataset.has(DATASET_PAGE):
+    if DATASET_PAGE not in dataset.titles:
         return None
     # The artifact may be of several runs, and is whatever they are called.
     named = f"{DATASET_HEADING}: {name}, {dataset.digest[7:19]}<".encode()

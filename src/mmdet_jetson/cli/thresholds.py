@@ -49,13 +49,18 @@ def evaluation_of(store: Store, engine: Artifact) -> Artifact | None:
         if each.kind == EVALUATE_ENGINE.makes
         and each.subject is not None
         and each.subject.digest == engine.digest
-        and each.has(ANALYSIS)
+        and ANALYSIS in each.titles
     ]
 
     def rank(each: Artifact) -> tuple[bool, str, str]:
         return each.digest in named, each.provenance.created, each.digest
 
     return max(judging, key=rank, default=None)
+
+
+def has_analysis(evaluation: Artifact) -> bool:
+    """Whether an evaluation tells which threshold to deploy."""
+    return ANALYSIS in evaluation.titles
 
 
 def read_analysis(store: Store, evaluation: Artifact) -> Analysis:
@@ -83,7 +88,7 @@ def tell_thresholds(store: Store, made: Mapping[str, Artifact], steps: Iterable[
 
 def deploy_line(store: Store, evaluation: Artifact, target: str) -> str:
     """Say in one line from which score on to deploy; "" where the evaluation does not tell."""
-    if not evaluation.has(ANALYSIS):
+    if ANALYSIS not in evaluation.titles:
         return ""
     try:
         analysis = read_analysis(store, evaluation)

@@ -20,6 +20,7 @@ from mmdet_jetson.contract.files import SpecialFile, refuse_special
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning.local_modules import Modules, imported_names, local_modules
 from mmdet_jetson.planning.steps import ExternalInput
+from mmdet_jetson.store import Artifact
 
 NAMING = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
 """Statements that can say what a name stands for."""
@@ -46,6 +47,11 @@ def carried_folders(root: Path, config: str) -> tuple[str, ...]:
     """Name what a checkpoint has besides weights and config, because its config imports from it."""
     carries = any(name.startswith(f"{custom_imports.FOLDER}/") for name in _files(root, config))
     return (custom_imports.FOLDER,) if carries else ()
+
+
+def carried_by(checkpoint: Artifact) -> tuple[str, ...]:
+    """Name the same of a checkpoint that is made already."""
+    return tuple({custom_imports.FOLDER} & checkpoint.titles)
 
 
 def _files(root: Path, config: str) -> dict[str, Path]:

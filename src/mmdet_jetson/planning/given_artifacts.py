@@ -37,8 +37,7 @@ class GivenArtifact:
             UserError: one of them is missing, or is not what its digest says.
         """
         artifact = self.artifact
-        titles = {layer.title for layer in artifact.layers}
-        parts = tuple(part for part in parts if part in titles or part not in LATER)
+        parts = tuple(part for part in parts if part in artifact.titles or part not in LATER)
         self._check(parts)
 
         def place(into: Path) -> Path:
@@ -58,8 +57,7 @@ class GivenArtifact:
 
     def _check(self, parts: Sequence[str]) -> None:
         """Look before anything is removed: what a store finds damaged it drops, to make it anew."""
-        titles = {layer.title for layer in self.artifact.layers}
-        if absent := [part for part in parts if part not in titles]:
+        if absent := [part for part in parts if part not in self.artifact.titles]:
             calibrates = absent[0] in CALIBRATION
             what = "pictures to calibrate an engine in 8 bits with" if calibrates else absent[0]
             hint = "on the PC: invoke pack with --precision int8" if calibrates else ""

@@ -5,16 +5,20 @@ from pathlib import Path
 
 from mmdet_jetson.config.model import Model
 from mmdet_jetson.config.pipeline import Project
-from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.parameters.model import PACKAGE, TakenModelParameters
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning import stages
-from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
+from mmdet_jetson.planning.config_files import (
+    carried_by,
+    carried_folders,
+    config_input,
+    config_name,
+)
 from mmdet_jetson.planning.given_artifacts import GivenArtifact
 from mmdet_jetson.planning.inputs import Inputs, meant_by, sources_of
 from mmdet_jetson.planning.steps import Input, Step
 from mmdet_jetson.planning.target_steps import WEIGHTS
-from mmdet_jetson.store import Artifact, Store, is_cache_tag
+from mmdet_jetson.store import Store, is_cache_tag
 
 BESIDE = "config.py"
 """What a checkpoint's config is called beside it, where nothing names it."""
@@ -48,7 +52,7 @@ def model_step(project: Project, inputs: Inputs, model: Model) -> TakenStep:
     artifact = _artifact(project, inputs, model)
     read: dict[str, Input]
     if artifact:
-        carried = _carried(artifact.artifact)
+        carried = carried_by(artifact.artifact)
         read = {"checkpoint": artifact.output(*WEIGHTS, *carried)}
         config = _named(project, inputs, model) or _Config(None, None, carried)
     else:
@@ -128,8 +132,3 @@ def _checkpoints(store: Store) -> list[str]:
 def _hint(store: Store) -> str:
     known = _checkpoints(store)
     return f"one of: {', '.join(known)}" if known else "name a checkpoint"
-
-
-def _carried(artifact: Artifact) -> tuple[str, ...]:
-    titles = {layer.title for layer in artifact.layers}
-    return tuple({custom_imports.FOLDER} & titles)

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.targets import Target
-from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.parameters.evaluate import (
     DrawingParameters,
@@ -21,7 +20,12 @@ from mmdet_jetson.contract.parameters.evaluate import (
 from mmdet_jetson.contract.parameters.export import ExportParameters, FusedParameters
 from mmdet_jetson.contract.report import BASE, CHECKPOINT, DOCUMENTED
 from mmdet_jetson.planning import stages
-from mmdet_jetson.planning.config_files import carried_folders, config_input, config_name
+from mmdet_jetson.planning.config_files import (
+    carried_by,
+    carried_folders,
+    config_input,
+    config_name,
+)
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.model_step import model_step
 from mmdet_jetson.planning.rehearsals import rehearsals
@@ -104,8 +108,7 @@ def evaluate_again(project: Project, checkpoint: Artifact) -> Step:
     It reads artifacts of the steps `train` and `dataset`, and has the key of the pipeline's own
     evaluation where these are the pipeline's own.
     """
-    carried = [each.title for each in checkpoint.layers if each.title == custom_imports.FOLDER]
-    weights = StepOutput(name_of(stages.TRAINING), (*WEIGHTS, *carried))
+    weights = StepOutput(name_of(stages.TRAINING), (*WEIGHTS, *carried_by(checkpoint)))
     return _evaluation_of(project, weights, StepOutput(name_of(stages.DATASET), VALIDATION))
 
 

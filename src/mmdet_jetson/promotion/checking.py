@@ -211,7 +211,7 @@ def _judged(
     if policy.incumbent and earlier:
         checkpoint_of(store, earlier[-1])  # else the gate would be another than when it judged
     contents, artifact = of_bundle(store, bundle, name), store.find(record.verdict)
-    keeps = artifact and artifact.has(FOLDER)
+    keeps = artifact and FOLDER in artifact.titles
     incumbent = incumbent_of(store, contents, earlier, artifact if keeps else None)
     case = case_of(store, contents, policy, check.channel, incumbent, check.now, check.project)
     return judge(case, max(record.judged - 1, 0))

@@ -155,7 +155,7 @@ class Case:
             Unusable: there are none, or what describes them is damaged.
         """
         dataset = self.part(DATASET)
-        if "val.json" not in {layer.title for layer in dataset.layers}:
+        if "val.json" not in dataset.titles:
             raise Unusable(FAIL, "The dataset of the bundle does not say what is in its pictures.")
         return usable(
             lambda: read_validation(self.contents.store.read(dataset, "val.json")),
@@ -228,7 +228,7 @@ class Case:
 
     def _matches(self, subject: str) -> Matches:
         metrics, evaluation = self.metrics(subject), self.part(EVALUATION, subject)
-        if MATCHES not in {layer.title for layer in evaluation.layers}:
+        if MATCHES not in evaluation.titles:
             raise Unusable(
                 INCONCLUSIVE,
                 f"The evaluation of {title(subject)} has no {MATCHES}, which an earlier version "

@@ -233,4 +233,4 @@ def _is_about(evaluation: Artifact, wanted: Origin) -> bool:
 
 
 def _has(artifact: Artifact, *titles: str) -> bool:
-    return {each.title for each in artifact.layers}.issuperset(titles)
+    return artifact.titles.issuperset(titles)

@@ -115,9 +115,8 @@ def embed(store: Store, evaluation: Artifact, folder: Path) -> None:
     """
     into = folder / FOLDER
     into.mkdir(parents=True)
-    there = {layer.title for layer in evaluation.layers}
     for title in (METRICS, MATCHES):
-        if title in there:
+        if title in evaluation.titles:
             (into / title).write_bytes(store.read(evaluation, title))
     read = evaluation.provenance.inputs
     about = Origin(read.get("checkpoint", ""), read.get("dataset", ""))

@@ -68,7 +68,7 @@ def reuse_last(folder: Path, step: Step, environment: str, store: Store) -> None
         artifact
         for artifact in store.artifacts()
         if (artifact.provenance.step, artifact.provenance.environment) == (step.name, environment)
-        and artifact.has(step.reuses)
+        and step.reuses in artifact.titles
     ]
     for last in sorted(made_before, key=lambda artifact: artifact.provenance.created)[-1:]:
         with suppress(UserError):

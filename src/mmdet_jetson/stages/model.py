@@ -7,7 +7,7 @@ the classes have to be known by name. What an artifact of the store has is taken
 import json
 import shutil
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Dict, Sequence
 
 import mmcv
 import mmdet
@@ -15,10 +15,9 @@ import mmengine
 import torch
 from mmengine import Config
 
-from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.job import Result
 from mmdet_jetson.contract.parameters.model import CLASSES, TakenModelParameters
-from mmdet_jetson.stages.checkpoints.config_file import read_config
+from mmdet_jetson.stages.checkpoints.config_file import copy_modules, read_config
 from mmdet_jetson.stages.checkpoints.models import build_model
 from mmdet_jetson.stages.checkpoints.weights import KEPT_META, find_weights, save
 from mmdet_jetson.stages.job import StageJob, main
@@ -28,8 +27,6 @@ from mmdet_jetson.stages.taking.found import Found, open_checkpoint
 from mmdet_jetson.stages.taking.taken_config import ADVICE, as_trained, read_taken
 
 STEPS = 3
-# Python leaves it beside modules that it has imported.
-COMPILED = shutil.ignore_patterns("__pycache__")
 
 
 def run(job: StageJob[TakenModelParameters]) -> Result:
@@ -74,9 +71,9 @@ def _write(
         meta = {key: found.says[key] for key in KEPT_META if key in found.says}
         meta["dataset_meta"] = {"classes": tuple(classes)}
         save({"meta": meta, "state_dict": state}, folder / "best.pth")
-    modules = _modules(job)
-    if modules:
-        shutil.copytree(modules, folder / custom_imports.FOLDER, ignore=COMPILED)
+    home = job.inputs.get("config" if job.parameters.config else "checkpoint")
+    if home:
+        copy_modules(home, folder)
     (folder / CLASSES).write_text(json.dumps(classes) + "\n")
     taken = {"file": found.name, "config": job.parameters.config or "its own config"}
     (folder / "metrics.json").write_text(json.dumps({"taken": taken}, indent=1) + "\n")
@@ -91,14 +88,6 @@ def _is_ours(job: StageJob[TakenModelParameters], config: Config) -> bool:
     )
     same: bool = own.test_dataloader.dataset.pipeline == config.test_dataloader.dataset.pipeline
     return same
-
-
-def _modules(job: StageJob[TakenModelParameters]) -> Optional[Path]:
-    """The user's own modules that the config imports, where there are any."""
-    own = "config" if job.parameters.config else "checkpoint"
-    home = job.inputs.get(own)
-    folder = home / custom_imports.FOLDER if home else None
-    return folder if folder and folder.is_dir() else None
 
 
 def _facts(found: Found) -> Dict[str, object]:

@@ -106,6 +106,11 @@ class Artifact:
         return self.descriptor.digest
 
     @property
+    def titles(self) -> frozenset[str]:
+        """The names of all top-level entries."""
+        return frozenset(layer.title for layer in self.layers)
+
+    @property
     def size(self) -> int:
         """Bytes of all layers."""
         return sum(layer.blob.size for layer in self.layers)
@@ -114,10 +119,6 @@ class Artifact:
     def content(self) -> str:
         """The digest of the kind, the names and the content of all entries."""
         return self.content_of(None)
-
-    def has(self, title: str) -> bool:
-        """Whether there is a top-level entry of that name."""
-        return any(layer.title == title for layer in self.layers)
 
     def content_of(self, parts: Sequence[str] | None) -> str:
         """The content digest of some top-level entries only; of all of them for ``None``."""

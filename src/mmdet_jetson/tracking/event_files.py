@@ -52,7 +52,7 @@ def folder_of(store: Store, name: str, key: str) -> Path:
 def place(store: Store, name: str, checkpoint: Artifact) -> None:
     """Put the files of a training that ran elsewhere where those of one here lie."""
     folder = folder_of(store, name, checkpoint.provenance.key)
-    if folder.exists() or EVENT_FILES not in [layer.title for layer in checkpoint.layers]:
+    if folder.exists() or EVENT_FILES not in checkpoint.titles:
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     whole = folder.with_name(f".{folder.name}")

@@ -43,6 +43,5 @@ def _judge(case: Case, subject: str) -> Judged:
 def _require(case: Case, kind: str, subject: str = "") -> None:
     """Ask for a part with the files that make it one."""
     part = case.part(kind, subject)
-    there = {layer.title for layer in part.layers}
-    if missing := [file for file in FILES[kind] if file not in there]:
+    if missing := [file for file in FILES[kind] if file not in part.titles]:
         raise Unusable(FAIL, f"The {kind} {subject}".strip() + f" has no {missing[0]}.")

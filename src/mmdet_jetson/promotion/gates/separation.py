@@ -68,7 +68,7 @@ class _Pictures:
 
     def _annotated(self, split: str) -> list[str]:
         dataset, title = self._case.part(DATASET), f"{split}.json"
-        if not dataset.has(title):
+        if title not in dataset.titles:
             return []
         try:
             content = self._case.contents.store.read(dataset, title)

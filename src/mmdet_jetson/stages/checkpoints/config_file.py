@@ -1,6 +1,7 @@
 """A config read from its file: the user's own modules imported, and its types by plain names."""
 
 import importlib
+import shutil
 import sys
 import traceback
 import warnings
@@ -15,6 +16,8 @@ from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.stages.errors import StageError, reason_of
 
 SCOPE = "mmdet"
+# Python leaves it beside modules that it has imported.
+COMPILED = shutil.ignore_patterns("__pycache__")
 
 
 def read_config(path: Path, home: Path, name: str, advice: str) -> Config:
@@ -37,6 +40,13 @@ def read_config(path: Path, home: Path, name: str, advice: str) -> Config:
         raise StageError(f"{name} cannot be read: {reason_of(error)}", advice) from error
     _import_modules(config, name)
     return unscoped(config)
+
+
+def copy_modules(home: Path, into: Path) -> None:
+    """Copy the user's own modules below ``home``, where there are any, for a config in ``into``."""
+    folder = home / custom_imports.FOLDER
+    if folder.is_dir():
+        shutil.copytree(folder, into / custom_imports.FOLDER, ignore=COMPILED)
 
 
 def _import_modules(config: Config, name: str) -> None:

@@ -4,7 +4,7 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -76,10 +76,10 @@ class MatchedWeights:
         begun = {_part(key) for key in self.weights}
         layers = {key.rpartition(".")[0] if _part(key) in begun else _part(key) for key in missing}
         lacks_parts = any(_part(key) not in begun for key in missing)
-        whole = f"{name} has all of {_listed(self._whole_parts)}; " if lacks_parts else ""
+        whole = f"{name} has all of {listed(self._whole_parts)}; " if lacks_parts else ""
         return [
             f"{whole}{len(missing)} of {self.total} weights are not in {name} or have another "
-            f"shape there, so they start from random values: {_listed(sorted(layers))}"
+            f"shape there, so they start from random values: {listed(sorted(layers))}"
         ]
 
     @property
@@ -249,6 +249,7 @@ def _epoch(path: Path) -> int:
     return int(digits) if digits.isdigit() else -1
 
 
-def _listed(names: List[str], shown: int = 3) -> str:
+def listed(names: Sequence[str], shown: int = 3) -> str:
+    """Name the first few, and count the others."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more

@@ -10,7 +10,7 @@ from string import Template
 from typing import Dict, List
 
 from mmdet_jetson.stages import backends
-from mmdet_jetson.stages.engines import infer
+from mmdet_jetson.stages.engines import infer, thresholds
 from mmdet_jetson.stages.inference import drawing
 
 RUNNER = "infer.py"
@@ -80,7 +80,7 @@ def load():
 
 
 def threshold():
-    """Give the score from which on to believe: of thresholds.json beside this file, else 0.3."""
+    """Give the score from which on to believe: of thresholds.json beside this file, else $usual."""
     return threshold_of(Path(__file__).resolve().parent).score
 
 
@@ -93,7 +93,11 @@ def write_runner(folder: Path, backend: str) -> None:
     """Write the runner for a backend's engines into ``folder``."""
     sources = "".join(f"    {name!r}: r'''{text}''',\n" for name, text in bundled(backend).items())
     text = TEMPLATE.substitute(
-        backend=backend, package=OWN_PACKAGE, sources=sources, failed=infer.FAILED
+        backend=backend,
+        package=OWN_PACKAGE,
+        sources=sources,
+        failed=infer.FAILED,
+        usual=thresholds.USUAL,
     )
     (folder / RUNNER).write_text(text, encoding="utf-8")
 

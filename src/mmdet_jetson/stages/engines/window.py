@@ -54,18 +54,17 @@ class Window:
 
         Where all are shown it waits for the next one, as long as one is still ``wanted``.
         """
+        import cv2  # noqa: PLC0415
+
         while True:
             try:
                 drawn = self._offered.get(timeout=0.1 if self.all_of_them else 0.0001)
             except Empty:
-                if self.all_of_them and wanted():
-                    continue
-                return self._goes_on(1)
-            break
-        import cv2  # noqa: PLC0415
-
-        cv2.imshow(TITLE, drawn)
-        return self._goes_on(0 if self.all_of_them else 1)
+                if not (self.all_of_them and wanted()):
+                    return self._goes_on(1)
+            else:
+                cv2.imshow(TITLE, drawn)
+                return self._goes_on(0 if self.all_of_them else 1)
 
     def _goes_on(self, milliseconds: int) -> bool:
         """Let the window draw, wait for a key (0: until there is one), and look at it."""
@@ -79,12 +78,6 @@ class Window:
                 return False
             if key >= 0 or milliseconds:
                 return True
-
-    def close(self) -> None:
-        """Close it."""
-        import cv2  # noqa: PLC0415
-
-        cv2.destroyAllWindows()
 
 
 def _check_display() -> None:

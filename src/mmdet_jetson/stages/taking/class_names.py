@@ -6,11 +6,11 @@ from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 from mmdet.registry import DATASETS
 from mmengine import Config
 
+from mmdet_jetson.stages.checkpoints.weights import listed
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.training.mmdet_config import innermost, owners
+from mmdet_jetson.stages.training.mmdet_config import innermost_of, owners
 
 KEYS = ("classes", "CLASSES")
-SHOWN = 3
 ADVICE = (
     "write dataset.classes: the names that it was trained with, in that order; a wrong order would "
     "show in the figures alone"
@@ -45,7 +45,7 @@ def class_names(says: Mapping[str, Any], config: Config, given: Sequence[str], n
     remarks = []
     if told and own and told != own:
         remarks.append(
-            f"{name} says that its classes are {_listed(told)}, and the config {_listed(own)}: "
+            f"{name} says that its classes are {listed(told)}, and the config {listed(own)}: "
             "the checkpoint's are taken"
         )
     return Named(known, tuple(remarks))
@@ -55,7 +55,7 @@ def _unsaid(config: Config, given: Sequence[str], name: str) -> Named:
     """The user's own word, or what the config's kind of dataset has where the number is right."""
     if given:
         word = (
-            f"neither {name} nor its config names classes: {_listed(given)} are taken in that "
+            f"neither {name} nor its config names classes: {listed(given)} are taken in that "
             "order, which nothing here can check"
         )
         return Named(tuple(given), (word,))
@@ -81,8 +81,8 @@ def _others(known: Tuple[str, ...], given: Sequence[str], name: str) -> StageErr
         )
     absent = [each for each in known if each not in given]
     more = [each for each in given if each not in known]
-    parts = [f"it has {_listed(absent)}, which are not in dataset.classes"] if absent else []
-    parts += [f"it has no {_listed(more)}"] if more else []
+    parts = [f"it has {listed(absent)}, which are not in dataset.classes"] if absent else []
+    parts += [f"it has no {listed(more)}"] if more else []
     return StageError(
         f"{name} detects {len(known)} classes, and dataset.classes are others: " + "; ".join(parts),
         leave_out + ("" if more else "; pictures need not show all of them"),
@@ -96,18 +96,15 @@ def _of_checkpoint(says: Mapping[str, Any]) -> Optional[Tuple[str, ...]]:
 
 
 def _of_config(config: Config) -> Optional[Tuple[str, ...]]:
-    for part in ("test_dataloader", "val_dataloader", "train_dataloader"):
-        dataset = (config.get(part) or {}).get("dataset")
-        if isinstance(dataset, dict):
-            found = _names(innermost(dataset).get("metainfo") or {})
-            if found:
-                return found
+    for dataset in innermost_of(config, "test_dataloader", "val_dataloader", "train_dataloader"):
+        found = _names(dataset.get("metainfo") or {})
+        if found:
+            return found
     return _names(config.get("metainfo") or {})
 
 
 def _of_dataset(config: Config) -> Tuple[str, Optional[Tuple[str, ...]]]:
-    dataset = (config.get("test_dataloader") or {}).get("dataset")
-    kind = innermost(dataset).get("type") if isinstance(dataset, dict) else None
+    kind = next((each.get("type") for each in innermost_of(config, "test_dataloader")), None)
     found = DATASETS.get(kind) if isinstance(kind, str) else None
     return str(kind), _names(getattr(found, "METAINFO", {}))
 
@@ -126,8 +123,3 @@ def _counts(config: Config) -> Sequence[int]:
     """How many classes the model's heads have."""
     parts = {key: part for key, part in config.model.items() if key != "backbone"}
     return [each["num_classes"] for each in owners(parts, "num_classes")]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

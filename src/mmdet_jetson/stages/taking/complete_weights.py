@@ -4,7 +4,7 @@ A model that lacks a layer detects noise, and MMEngine would say so in its log a
 """
 
 import math
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from mmdet_jetson.stages.checkpoints.weights import (
     ENOUGH,
     MatchedWeights,
     StateDict,
+    listed,
     match_weights,
 )
 from mmdet_jetson.stages.errors import StageError
@@ -21,7 +22,6 @@ from mmdet_jetson.stages.taking.found import Found
 
 # What normalises pictures; a model has them of its config, and saves none.
 NORMALISING = ("data_preprocessor.mean", "data_preprocessor.std")
-SHOWN = 3
 # By what a model of another project's is known: part of the names of its weights.
 PROJECTS = {
     "head_module.": "MMYOLO, whose models have other layers",
@@ -81,9 +81,8 @@ def _check(model: nn.Module, matched: MatchedWeights, found: Found, own: StateDi
 def _part(what: str, names: List[str]) -> List[str]:
     if not names:
         return []
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     verb = "is" if len(names) == 1 else "are"
-    return [f"{len(names)} {verb} {what} ({', '.join(names[:SHOWN])}{more})"]
+    return [f"{len(names)} {verb} {what} ({listed(names)})"]
 
 
 def _shape(value: torch.Tensor) -> str:
@@ -118,7 +117,7 @@ def _check_normalising(model: nn.Module, found: Found) -> None:
         if not _alike(*numbers):
             raise StageError(
                 f"the checkpoint {found.name} was trained with pictures of {key} "
-                f"{_listed(numbers[0])}, and its config says {_listed(numbers[1])}",
+                f"{_numbers(numbers[0])}, and its config says {_numbers(numbers[1])}",
                 CHOOSE,
             )
 
@@ -127,9 +126,9 @@ def _alike(one: Tuple[float, ...], other: Tuple[float, ...]) -> bool:
     return len(one) == len(other) and all(abs(a - b) < 0.01 for a, b in zip(one, other))
 
 
-def _listed(numbers: Tuple[float, ...]) -> str:
+def _numbers(numbers: Tuple[float, ...]) -> str:
     return ", ".join(f"{each:g}" for each in numbers)
 
 
-def _buffer(model: nn.Module, key: str) -> torch.Tensor:
+def _buffer(model: nn.Module, key: str) -> Optional[torch.Tensor]:
     return dict(model.named_buffers()).get(key)

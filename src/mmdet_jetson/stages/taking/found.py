@@ -1,7 +1,8 @@
 """A checkpoint as it comes: its weights and what it says of itself."""
 
+from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, List, Mapping, NamedTuple, Optional
 
 import torch
 
@@ -69,10 +70,7 @@ def _remarks(name: str, found: StateDict, kept: StateDict, *, has_averages: bool
             f"{name} has {len(found) - len(kept)} weights twice (ema_...): those of state_dict by "
             "their own names are taken, as MMDetection does"
         )
-    odd: Dict[str, int] = {}
-    for value in kept.values():
-        if value.dtype in SCALARS:
-            odd[str(value.dtype)] = odd.get(str(value.dtype), 0) + 1
+    odd = Counter(str(value.dtype) for value in kept.values() if value.dtype in SCALARS)
     for dtype, count in odd.items():
         remarks.append(f"{count} weights of {name} are {dtype}: they become torch.float32")
     return remarks

@@ -39,29 +39,18 @@ def _assigned(tree: ast.Module) -> Dict[str, object]:
         target = statement.targets[0]
         if not isinstance(target, ast.Name):
             raise ValueError  # noqa: TRY004 - one error for whatever is no plain data
-        values[target.id] = _value(statement.value)
+        values[target.id] = ast.literal_eval(_Dicts().visit(statement.value))
     return values
 
 
-def _value(node: ast.expr) -> object:
-    """Evaluate literals, and ``dict(key=literal)``."""
-    if isinstance(node, ast.Call):
+class _Dicts(ast.NodeTransformer):
+    """Write ``dict(key=value)`` as ``{"key": value}``, which is a literal."""
+
+    def visit_Call(self, node: ast.Call) -> ast.Dict:
+        names = [keyword.arg for keyword in node.keywords]
         if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
             raise ValueError
-        return {_key(each): _value(each.value) for each in node.keywords}
-    if isinstance(node, ast.Dict):
-        if None in node.keys:
+        if None in names:  # dict(**more)
             raise ValueError
-        keys = (ast.literal_eval(key) for key in node.keys if key)
-        return dict(zip(keys, map(_value, node.values)))
-    if isinstance(node, ast.List):
-        return [_value(each) for each in node.elts]
-    if isinstance(node, ast.Tuple):
-        return tuple(_value(each) for each in node.elts)
-    return ast.literal_eval(node)
-
-
-def _key(keyword: ast.keyword) -> str:
-    if keyword.arg is None:
-        raise ValueError
-    return keyword.arg
+        values = [self.visit(keyword.value) for keyword in node.keywords]
+        return ast.Dict([ast.Constant(name) for name in names], values)

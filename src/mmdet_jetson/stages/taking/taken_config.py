@@ -120,12 +120,10 @@ def _other_size(before: Size, size: Size) -> List[str]:
 
 def _test_pipeline(config: Config) -> List[ConfigDict]:
     """The steps that the model was tested with."""
-    for part in ("test_dataloader", "val_dataloader"):
-        dataset = (config.get(part) or {}).get("dataset")
-        if isinstance(dataset, dict):
-            pipeline: Optional[List[ConfigDict]] = mmdet_config.innermost(dataset).get("pipeline")
-            if pipeline:
-                return pipeline
+    for dataset in mmdet_config.innermost_of(config, "test_dataloader", "val_dataloader"):
+        pipeline: Optional[List[ConfigDict]] = dataset.get("pipeline")
+        if pipeline:
+            return pipeline
     if not config.get("test_pipeline"):
         raise StageError(
             "the config has no test pipeline (test_dataloader.dataset.pipeline), so nothing says "

@@ -37,6 +37,14 @@ def innermost(dataset: ConfigDict) -> ConfigDict:
     return last
 
 
+def innermost_of(config: Config, *parts: str) -> Iterator[ConfigDict]:
+    """Give what these dataloaders read, of those that a config has and that say it."""
+    for part in parts:
+        dataset = (config.get(part) or {}).get("dataset")
+        if isinstance(dataset, dict):
+            yield innermost(dataset)
+
+
 def wrapped(dataset: ConfigDict) -> Iterator[ConfigDict]:
     """Give a dataset and those that it wraps, from without to within."""
     yield dataset

@@ -21,10 +21,10 @@ from mmengine import Config
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
-from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.job import EVENT_FILES, Result
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.stages.checkpoints.checkpoint_file import only_tensors
+from mmdet_jetson.stages.checkpoints.config_file import copy_modules
 from mmdet_jetson.stages.checkpoints.models import build_model
 from mmdet_jetson.stages.checkpoints.weights import (
     find_weights,
@@ -48,9 +48,6 @@ from mmdet_jetson.stages.training.training_watch import (
     training_curve,
     validations,
 )
-
-# Python leaves it beside modules that it has imported.
-COMPILED = shutil.ignore_patterns("__pycache__")
 
 
 def train(job: StageJob[TrainParameters], device: str) -> Result:
@@ -125,9 +122,7 @@ def _write_outputs(
     publish(last, folder / "last.pth")
     epoch = publish(best if best.is_file() else last, folder / "best.pth")
     config.dump(str(folder / "config.py"))
-    modules = job.inputs["config"] / custom_imports.FOLDER
-    if modules.is_dir():
-        shutil.copytree(modules, folder / custom_imports.FOLDER, ignore=COMPILED)
+    copy_modules(job.inputs["config"], folder)
     shutil.copytree(job.work / EVENT_FILES, folder / EVENT_FILES)
     logs = sorted(job.work.glob("*/*.log"))
     (folder / "train.log").write_text("".join(path.read_text() for path in logs))

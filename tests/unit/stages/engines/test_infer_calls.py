@@ -471,7 +471,6 @@ class Screen:
         self.keys, self.open = list(keys), 1.0
         monkeypatch.setattr(window, "_check_display", lambda: None)
         monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
-        monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
         monkeypatch.setattr(cv2, "imshow", lambda _, drawn: self.shown.append(drawn))
         monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: self.open)
         monkeypatch.setattr(cv2, "waitKey", lambda _: self.keys.pop(0) if self.keys else -1)
