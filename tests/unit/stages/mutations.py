@@ -13,10 +13,13 @@ COUNT = int(os.environ.get("MMDET_JETSON_TEST_MUTATIONS", "150"))
 """How many files of each kind are tried."""
 
 VALUES: tuple[object, ...] = (
-    None, True, False, 0, 1, -1, 2, 7, 0.5, 1e308, float("nan"), float("inf"), -float("inf"),
-    10**30, "", " ", "0", "1", "7", "1.0", "nan", "kite", "Kite ", "../..", "/etc/passwd", "a\0b",
-    "ünï/cödé.png", "x" * 300, [], {}, [[]], [None], [1, 2], [[1, 2, 3]], {"a": 1}, {"id": 1},
+    None, True, False, 0, 1, -1, 2, 7, 0.5, 10**12, 1e300, 1e308, float("nan"), float("inf"),
+    -float("inf"), 10**30, "", " ", "x", "0", "1", "7", "1.0", "nan", "kite", "Kite ", "../..",
+    "../../a.png", "/etc/passwd", "a\0b", "\ud800", "ünï/cödé.png", "x" * 300, [], {}, [[]], [None],
+    [1], [1, 2], [1, 2, 3, 4], [[1, 2, 3]], {"a": 1}, {"id": 1},
 )  # fmt: skip
+
+_KEYS = ("id", "filename", "bbox", "label", "type", "x")
 
 
 def places(node: object) -> Iterator[Place]:
@@ -71,7 +74,7 @@ def _repeat(place: Place, others: list[Place], random: Random) -> None:
     if isinstance(node, list):
         node.insert(random.randrange(len(node) + 1), copied)
     else:
-        node[f"again {random.randrange(9)}"] = copied
+        node[random.choice([f"again {random.randrange(9)}", *_KEYS])] = copied
 
 
 def _move(place: Place, others: list[Place], random: Random) -> None:
@@ -82,35 +85,42 @@ def _move(place: Place, others: list[Place], random: Random) -> None:
 def _rename(place: Place, others: list[Place], random: Random) -> None:
     node, key = place
     if isinstance(node, dict):
-        node[random.choice([str(key).upper(), f"{key}s", "id", "filename", "bbox"])] = node.pop(
-            str(key)
-        )
+        node[random.choice([str(key).upper(), f"{key}s", *_KEYS])] = node.pop(str(key))
 
 
 _CHANGES = (_drop, _replace, _replace, _retype, _retype, _repeat, _move, _rename)
 
 
-def mutated(content: object, random: Random) -> bytes:
-    """A JSON file that is wrong at one to three places, or as text."""
+def changed(content: object, random: Random) -> object:
+    """The content of a JSON file, wrong at one to four places."""
     tree = json.loads(json.dumps(content))
-    for _ in range(random.choice([1, 1, 1, 2, 3])):
+    for _ in range(random.choice([1, 1, 1, 2, 3, 4])):
         found = list(places(tree))
         if found:
             random.choice(_CHANGES)(random.choice(found), found, random)
-    text = json.dumps(tree, ensure_ascii=random.random() < 0.5)
-    return _damaged(text, random) if random.random() < 0.08 else text.encode()
+    return tree
+
+
+def mutated(content: object, random: Random) -> bytes:
+    """A JSON file that is wrong at one to four places, or as text."""
+    text = json.dumps(changed(content, random), ensure_ascii=random.random() < 0.5)
+    return _damaged(text, random) if random.random() < 0.08 else _bytes(text)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
 
 
 def _damaged(text: str, random: Random) -> bytes:
     at = random.randrange(len(text))
     ways: list[Callable[[], bytes]] = [
-        text[:at].encode,
-        (text[:at] + random.choice('{}[]",:0x\n') + text[at:]).encode,
-        (text[:at] + text[at + 1 :]).encode,
-        lambda: b"\xef\xbb\xbf" + text.encode(),
-        lambda: text.encode("utf-16"),
+        lambda: _bytes(text[:at]),
+        lambda: _bytes(text[:at] + random.choice('{}[]",:0x\n') + text[at:]),
+        lambda: _bytes(text[:at] + text[at + 1 :]),
+        lambda: b"\xef\xbb\xbf" + _bytes(text),
+        lambda: text.encode("utf-16", "replace"),
         lambda: text.encode("latin-1", "replace"),
-        lambda: text.replace("{", '{"id": 1, "id": 2, ', 1).encode(),
+        lambda: _bytes(text.replace("{", '{"id": 1, "id": 2, ', 1)),
         lambda: b"",
     ]
     return random.choice(ways)()

@@ -11,6 +11,8 @@ from mmdet_jetson.stages.annotations.near_duplicates import Pair
 from mmdet_jetson.stages.annotations.records import Annotation, Example
 
 Splits = Mapping[str, Sequence[Example]]
+Counts = Mapping[str, Mapping[str, int]]
+"""Objects by split and class."""
 
 SMALLEST = 8
 """Pixels at the network's input: what one cell of RTMDet's and YOLOX's finest map stands for."""
@@ -45,8 +47,9 @@ def side_of(annotation: Annotation, scale: float) -> float:
 
 def remark(splits: Splits, classes: Sequence[str], input_size: Size, findings: Findings) -> None:
     """Warn of what a training on these splits would suffer from."""
-    _classes(splits, classes, findings)
-    _shares(splits, classes, findings)
+    counts = {split: per_class(examples, classes) for split, examples in splits.items()}
+    _classes(counts, classes, findings)
+    _shares(counts, classes, findings)
     _small_boxes(splits, input_size, findings)
     _padding(splits, input_size, findings)
     for where, example in _pictures(splits):
@@ -90,23 +93,21 @@ def _pictures(splits: Splits) -> List[Tuple[str, Example]]:
     ]
 
 
-def _classes(splits: Splits, classes: Sequence[str], findings: Findings) -> None:
-    counts = {split: per_class(examples, classes) for split, examples in splits.items()}
+def _classes(counts: Counts, classes: Sequence[str], findings: Findings) -> None:
     for name in classes:
-        having = [split for split in splits if counts[split][name]]
+        having = [split for split in counts if counts[split][name]]
         if not having:
             findings.warn("a class has no annotations", name)
-        elif len(having) < len(splits):
+        elif len(having) < len(counts):
             told = f"{name} ({counts[having[0]][name]} in {having[0]})"
             findings.warn("a class has annotations in one split only", told)
 
 
-def _shares(splits: Splits, classes: Sequence[str], findings: Findings) -> None:
+def _shares(counts: Counts, classes: Sequence[str], findings: Findings) -> None:
     """Warn of classes that a split has far more or less of than its objects let expect."""
-    counts = {split: per_class(examples, classes) for split, examples in splits.items()}
     totals = {split: sum(each.values()) for split, each in counts.items()}
     for name in classes:
-        found = [counts[split][name] for split in splits]
+        found = [of[name] for of in counts.values()]
         if not all(found):
             continue
         smaller = min(totals, key=lambda split: totals[split])
@@ -114,7 +115,7 @@ def _shares(splits: Splits, classes: Sequence[str], findings: Findings) -> None:
         got = counts[smaller][name]
         ratio = max(got / expected, expected / got)
         if ratio > _TIMES_OFF and abs(got - expected) > _DEVIATIONS * expected**0.5:
-            told = [f"{counts[split][name]} of {totals[split]} in {split}" for split in splits]
+            told = [f"{counts[split][name]} of {totals[split]} in {split}" for split in counts]
             findings.warn(
                 "a class has very different shares of the objects of the splits",
                 f"{name} ({', '.join(told)})",

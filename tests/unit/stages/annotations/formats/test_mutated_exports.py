@@ -5,7 +5,6 @@
 
 import copy
 import json
-import os
 import random
 import re
 from collections import Counter
@@ -36,20 +35,16 @@ from exports import (
     voc_object,
 )
 from labelled import HEIGHT, WIDTH, Json
+from mutations import COUNT, changed
 
 from mmdet_jetson.stages.annotations.examples import Split, examine
 from mmdet_jetson.stages.annotations.findings import Defect
 from mmdet_jetson.stages.annotations.records import Record
 
-COUNT = int(os.environ.get("MMDET_JETSON_TEST_MUTATIONS", "100"))
 FLAT = [value for point in BOX for value in point]
 OBJECT = re.compile(
     r"(?:object|line|shape|result|annotation|box|polygon|ellipse|mask|points) \d+(?=$|, |:)"
 )
-ODD: list[object] = [
-    None, True, False, 0, -1, 1, 2, 10**12, 1e300, float("nan"), float("inf"), 0.5, "", "x", "1",
-    "kite", [], {}, [[]], [1], [1, 2, 3, 4], {"a": 1}, "a" * 300, "../../a.png", "\ud800",
-]  # fmt: skip
 WORDS = ["", "x", "0", "-1", "1e9", "nan", "inf", "1e999", "0.5", "9" * 400, "kite", "1,2;3,4", "ä"]
 
 
@@ -113,40 +108,6 @@ def xml_exports() -> dict[str, str]:
 
 
 # --- mutations ---
-
-
-def places(content: object) -> Iterator[tuple[object, object]]:
-    """Every container in it with each of its keys or indices."""
-    if isinstance(content, dict):
-        for key, value in content.items():
-            yield content, key
-            yield from places(value)
-    elif isinstance(content, list):
-        for index, value in enumerate(content):
-            yield content, index
-            yield from places(value)
-
-
-def mutated_json(content: object, chance: random.Random) -> object:
-    content = copy.deepcopy(content)
-    for _ in range(chance.choice([1, 1, 1, 2, 4])):
-        inside, key = chance.choice(list(places(content)) or [([], None)])
-        kind = chance.randrange(5)
-        if isinstance(inside, dict):
-            if kind == 0:
-                inside.pop(key)
-            elif kind == 1:
-                inside[chance.choice(["x", "label", "type"])] = inside[key]
-            else:
-                inside[key] = copy.deepcopy(chance.choice(ODD))
-        elif isinstance(inside, list) and isinstance(key, int):
-            if kind == 0:
-                inside.pop(key)
-            elif kind == 1:
-                inside.insert(key, copy.deepcopy(inside[key]))
-            else:
-                inside[key] = copy.deepcopy(chance.choice(ODD))
-    return content
 
 
 def mutated_xml(text: str, chance: random.Random) -> str:
@@ -301,10 +262,10 @@ def test_every_object_of_a_mutated_json_is_read_or_named(tmp_path: Path, name: s
     assert whole is not None
     assert not whole[1].defects
     for seed in range(COUNT):
-        changed = mutated_json(content, random.Random(seed))
-        outcome = tried(form, write(file, changed), tmp_path)
+        wrong = changed(content, random.Random(seed))
+        outcome = tried(form, write(file, wrong), tmp_path)
         if outcome is not None:
-            assert not unaccounted(in_json(form, changed), *outcome), (seed, changed)
+            assert not unaccounted(in_json(form, wrong), *outcome), (seed, wrong)
 
 
 def write(file: Path, content: object) -> Path:
@@ -324,25 +285,25 @@ def test_every_object_of_a_mutated_xml_is_read_or_named(tmp_path: Path, name: st
     assert whole is not None
     assert not whole[1].defects
     for seed in range(COUNT):
-        changed = mutated_xml(text, random.Random(seed))
-        file.write_text(changed)
+        wrong = mutated_xml(text, random.Random(seed))
+        file.write_text(wrong)
         outcome = tried(form, file, tmp_path)
         if outcome is not None:
-            assert not unaccounted(in_xml(form, changed), *outcome), (seed, changed)
+            assert not unaccounted(in_xml(form, wrong), *outcome), (seed, wrong)
 
 
 def test_every_row_of_mutated_labels_is_read_or_named(tmp_path: Path) -> None:
     path = example("yolo", tmp_path)
     text = "0 0.225 0.33 0.25 0.26\n1 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.4 0.1 0.4 0.5\n0 0.7 0.6 0.1 0.3"
     for seed in range(COUNT):
-        changed = mutated_rows(text, random.Random(seed))
-        (tmp_path / "labels/a.txt").write_text(changed)
+        wrong = mutated_rows(text, random.Random(seed))
+        (tmp_path / "labels/a.txt").write_text(wrong)
         outcome = tried("yolo", path, tmp_path)
         assert outcome is not None
         records, findings = outcome
-        rows = changed.splitlines()
+        rows = wrong.splitlines()
         there = Counter(f"line {index + 1}" for index, row in enumerate(rows) if row.strip())
-        assert not unaccounted(there, records, findings), (seed, changed)
+        assert not unaccounted(there, records, findings), (seed, wrong)
 
 
 FILES: dict[str, Callable[[], bytes]] = {
