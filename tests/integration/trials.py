@@ -29,6 +29,7 @@ from mmdet_jetson.planning.stages import TRAIN, Stage
 from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
+from mmdet_jetson.runtimes.protocol import Runtimes
 from mmdet_jetson.store import Artifact, Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +64,7 @@ def run_context(host: DockerHost, store: Store, say: Callable[[str], None] = pri
     workspace = Workspace(host, store.root, say)
     workspace.sweep()
     runtime = DockerRuntime(workspace, lambda _: host.find_image(TAG), lambda _: True)
-    return RunContext({TRAIN: runtime}, store, EveryStep(Console(file=sys.stdout)))
+    return RunContext(Runtimes({TRAIN: runtime}), store, EveryStep(Console(file=sys.stdout)))
 
 
 def copy_step(

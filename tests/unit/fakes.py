@@ -10,7 +10,7 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Input, Step
-from mmdet_jetson.runtimes.protocol import StageRun
+from mmdet_jetson.runtimes.protocol import Runtimes, StageRun
 from mmdet_jetson.runtimes.selection import DEVICE_ENVIRONMENTS
 from mmdet_jetson.store import Artifact
 
@@ -115,6 +115,6 @@ class FakeRuntime:
         return Result(metrics={"AP": 0.5}, warnings=("mind the gap",))
 
 
-def everywhere(runtime: FakeRuntime) -> dict[str, FakeRuntime]:
+def everywhere(runtime: FakeRuntime) -> Runtimes:
     """One runtime for all environments."""
-    return dict.fromkeys((TRAIN, *DEVICE_ENVIRONMENTS), runtime)
+    return Runtimes(dict.fromkeys((TRAIN, *DEVICE_ENVIRONMENTS), runtime))

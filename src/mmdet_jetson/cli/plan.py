@@ -48,7 +48,6 @@ from mmdet_jetson.contract.parameters.evaluate import EvaluateCheckpointParamete
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.planning import compatibility, explain, stages
 from mmdet_jetson.planning.explain import State
-from mmdet_jetson.planning.stages import DEPLOY
 from mmdet_jetson.planning.steps import Step, StepOutput
 from mmdet_jetson.store import Artifact
 
@@ -79,7 +78,8 @@ def _if_here(state: State, now: Session) -> State:
     if target is None or state.artifact or state.step.stage not in ON_DEVICE:
         return state
     images = load_images(images_file(now.settings.root))
-    machine, name = now.runtimes[DEPLOY].machine, state.step.subject
+    name = state.step.subject
+    machine = now.runtimes.of_target(name).machine
     problem = compatibility.misfit(name, target, state.step.stage.verb, machine, images)
     return replace(state, word="elsewhere", reasons=(problem,), key="") if problem else state
 

@@ -27,7 +27,6 @@ from mmdet_jetson.planning import compatibility, explain, pipeline, stages
 from mmdet_jetson.planning.compared import with_compared
 from mmdet_jetson.planning.given import Given, plan_given, read_given
 from mmdet_jetson.planning.inputs import Inputs
-from mmdet_jetson.planning.stages import DEPLOY
 from mmdet_jetson.planning.steps import Step, needed_for
 from mmdet_jetson.registry.shared import SharedStore
 from mmdet_jetson.running.jobs import sweep
@@ -234,7 +233,9 @@ def build_jetson_engine(target: str, request: Request) -> None:
     with session(request) as now:
         _check_targets(now, "build-jetson-engine")
         wanted = [stages.ENGINE]
-        if compatibility.can_run(now.project.targets[target], now.runtimes[DEPLOY].machine):
+        if compatibility.can_run(
+            now.project.targets[target], now.runtimes.of_target(target).machine
+        ):
             wanted += [stages.EVALUATE_ENGINE, stages.PROFILE]
             wanted += [stages.PROVE] if now.given else []  # else it is for the PC
         goals = [step for step in now.steps if step.subject == target and step.stage in wanted]
@@ -247,7 +248,9 @@ def build_jetson_engine(target: str, request: Request) -> None:
 
 def _check_targets(now: Session, command: str) -> None:
     images = load_images(images_file(now.settings.root))
-    compatibility.check_targets(now.project, command, now.runtimes[DEPLOY].machine, images)
+    compatibility.check_targets(
+        now.project, command, lambda name: now.runtimes.of_target(name).machine, images
+    )
 
 
 def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> None:

@@ -1,10 +1,10 @@
 """Whether a target's engine can be built and run where a run goes: told before anything starts.
 
-That machine is the one of environment `deploy`: this one, or the one of the Docker host that runs
-its containers. `Machine` says what it is, whichever it is.
+That machine is this one, or the one of the Docker host that runs its containers. `Machine` says
+what it is, whichever it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mmdet_jetson.config.images import Images
 from mmdet_jetson.config.pipeline import Project
@@ -32,15 +32,18 @@ ELSEWHERE = (
 )
 
 
-def check_targets(project: Project, command: str, machine: Machine, images: Images) -> None:
-    """Refuse to start what cannot be finished on that machine.
+def check_targets(
+    project: Project, command: str, machine_of: Callable[[str], Machine], images: Images
+) -> None:
+    """Refuse to start what cannot be finished where it would run.
 
-    ``command`` is the command that was asked for.
+    ``command`` is the command that was asked for; ``machine_of`` gives a target's machine.
 
     Raises:
         UserError: a target does not fit; says why, and what does.
     """
     for name, target in project.used_targets.items():
+        machine = machine_of(name)
         for problem, hint in _problems(target, command, machine, _architecture(target, images)):
             raise UserError(
                 f"{command}: {machine.name} does not fit target {name!r}: {problem}",

@@ -35,6 +35,22 @@ class ExternalInput:
 Input = StepOutput | ExternalInput
 
 
+@dataclass(frozen=True)
+class Spread:
+    """How many processes a step's stage is: ``processes`` on each of ``nodes`` machines.
+
+    It is in no key: processes share out the pictures of a step of the training among them.
+    """
+
+    nodes: int = 1
+    processes: int = 1
+
+    @property
+    def world(self) -> int:
+        """The number of processes in all, as torch.distributed's world size."""
+        return self.nodes * self.processes
+
+
 class Made(Protocol):
     """What plans read artifacts of: a step, or what was made elsewhere and is given."""
 
@@ -75,6 +91,8 @@ class Step:
 
     So they are in no key, and where its result is known nobody asks for them.
     """
+    spread: Spread = Spread()
+    """How many processes it is, which is in no key."""
     reuses: str = ""
     """A file of its last artifact that only makes it faster, so it is in no key."""
 

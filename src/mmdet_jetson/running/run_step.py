@@ -149,13 +149,13 @@ def ingredients_on(
 
 
 def _environment(runtimes: Runtimes, step: Step) -> str:
-    runtime = runtimes[step.environment]
+    runtime = runtimes.of(step)
     identity = runtime.identity(step)
     return f"{identity}:{runtime.device(step)}" if step.stage.measures_device else identity
 
 
 def _evidence(runtimes: Runtimes, step: Step) -> str:
-    return runtimes[step.environment].evidence(step) if step.stage.is_evidence else ""
+    return runtimes.of(step).evidence(step) if step.stage.is_evidence else ""
 
 
 def known(step: Step, context: RunContext, now: Ingredients) -> Artifact | None:
@@ -185,7 +185,7 @@ class _Attempt:
         step, store, now = self.step, self.context.store, self.ingredients
         self._bring()
         self.context.listener.started(step)
-        self.context.runtimes[step.environment].prepare(step)
+        self.context.runtimes.of(step).prepare(step)
         began = time.monotonic()
         evidence = _evidence(self.context.runtimes, step)
         prepare(self.folder, step, evidence=evidence, store=store, artifacts=self.artifacts)
@@ -244,7 +244,7 @@ class _Attempt:
                 listener.progress(step, progress)
                 record(progress)
 
-            return self.context.runtimes[step.environment].run(
+            return self.context.runtimes.of(step).run(
                 StageRun(
                     step=step,
                     folder=self.folder,

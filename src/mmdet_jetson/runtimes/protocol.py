@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from mmdet_jetson.contract.job import Progress, Result
 from mmdet_jetson.contract.nvidia import Gpu
 from mmdet_jetson.contract.records import ContractError, decode
 from mmdet_jetson.environments.this_machine import Machine
+from mmdet_jetson.planning.stages import DEPLOY, TRAIN
 from mmdet_jetson.planning.steps import Step
 
 OnProgress = Callable[[Progress], None]
@@ -92,8 +93,24 @@ def gpu_of(answer: str) -> Gpu | None:
         return None
 
 
-Runtimes = Mapping[str, Runtime]
-"""Which runtime has which environment."""
+@dataclass(frozen=True)
+class Runtimes:
+    """Which runtime runs which step: that of its target, where it has one, else its environment's.
+
+    ``by_target`` has the targets whose engines a host of their own builds and measures.
+    """
+
+    by_environment: Mapping[str, Runtime]
+    by_target: Mapping[str, Runtime] = field(default_factory=dict)
+
+    def of(self, step: Step) -> Runtime:
+        """Give the runtime that runs a step."""
+        on_device = step.environment != TRAIN and self.by_target.get(step.subject)
+        return on_device or self.by_environment[step.environment]
+
+    def of_target(self, name: str) -> Runtime:
+        """Give the runtime that builds a target's engine and measures it."""
+        return self.by_target.get(name) or self.by_environment[DEPLOY]
 
 
 def check(runtimes: Runtimes, steps: Sequence[Step]) -> None:
@@ -102,5 +119,5 @@ def check(runtimes: Runtimes, steps: Sequence[Step]) -> None:
     Raises:
         UserError: one of them refuses.
     """
-    for runtime in {id(each): each for each in runtimes.values()}.values():
-        runtime.check([step for step in steps if runtimes[step.environment] is runtime])
+    for runtime in {id(each): each for each in map(runtimes.of, steps)}.values():
+        runtime.check([step for step in steps if runtimes.of(step) is runtime])

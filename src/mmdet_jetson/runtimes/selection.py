@@ -52,7 +52,7 @@ def open_runtimes(options: RuntimeOptions, settings: Settings, store: Store, say
         UserError: the options make no sense together, or no Docker host answers.
     """
     runtime = _open(options, settings, store, say)
-    return dict.fromkeys((TRAIN, *DEVICE_ENVIRONMENTS), runtime)
+    return Runtimes(dict.fromkeys((TRAIN, *DEVICE_ENVIRONMENTS), runtime))
 
 
 def open_for_device(
@@ -71,7 +71,7 @@ def open_for_device(
     untested_here = options.untested and options.runtime == "docker"
     here = _open(replace(options, docker_host="", untested=untested_here), settings, store, say)
     there = _open(replace(options, runtime="docker"), settings, store, say)
-    return {TRAIN: here, **dict.fromkeys(DEVICE_ENVIRONMENTS, there)}
+    return Runtimes({TRAIN: here, **dict.fromkeys(DEVICE_ENVIRONMENTS, there)})
 
 
 def _open(options: RuntimeOptions, settings: Settings, store: Store, say: Say) -> Runtime:

@@ -9,13 +9,14 @@ import pytest
 from jetsons import ORIN as ORIN_NX
 from jetsons import THOR, XAVIER
 
-from mmdet_jetson.config.images import load_images
+from mmdet_jetson.config.images import Images, load_images
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.targets import Target
 from mmdet_jetson.contract.nvidia import MODULES, board_of, how_to_open
 from mmdet_jetson.environments.this_machine import JetPack, Machine
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.planning.compatibility import can_run, check_targets
+from mmdet_jetson.planning import compatibility
+from mmdet_jetson.planning.compatibility import can_run
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 PC = Machine("amd64", has_gpu=False)
@@ -24,6 +25,11 @@ LOCAL = replace(PC, in_containers=True, name="the Docker host at unix:///docker.
 JETPACK = JetPack("34.1.1", Path("/usr/bin/python3"), "3.8", "8.4.0-1+cuda11.4", 87)
 ORIN = Machine("arm64", has_gpu=True, l4t="34.1.1", jetpack=JETPACK)
 REMOTE = replace(ORIN, jetpack=None, in_containers=True, name="the Docker host at ssh://orin")
+
+
+def check_targets(project: Project, command: str, machine: Machine, images: Images) -> None:
+    """Check all targets against one machine."""
+    compatibility.check_targets(project, command, lambda _: machine, images)
 
 
 def project(*targets: str) -> Project:

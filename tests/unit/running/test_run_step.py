@@ -14,7 +14,7 @@ from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.runtimes.outcome import StageFailed
-from mmdet_jetson.runtimes.protocol import StageRun
+from mmdet_jetson.runtimes.protocol import Runtimes, StageRun
 from mmdet_jetson.store import Store
 
 MEASURING = replace(stages.DATASET, measures_device=True)
@@ -320,7 +320,7 @@ def test_nothing_starts_where_a_later_step_cannot_run(
 
 def test_each_environment_has_its_runtime(store: Store) -> None:
     here, there = FakeRuntime("here"), FakeRuntime("there")
-    runtimes = {**everywhere(there), "train": here}
+    runtimes = Runtimes({"train": here, "deploy": there})
     step = dataset_step(seed=1)
     of_targets = replace(step.stage, environment=OF_TARGET)
     on_device = replace(step, stage=of_targets, environment="deploy", subject="orin")

@@ -27,6 +27,7 @@ from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.runtimes.docker_machine import DockerMachine
 from mmdet_jetson.runtimes.outcome import StageFailed
+from mmdet_jetson.runtimes.protocol import Runtimes
 from mmdet_jetson.store import Artifact, Store
 
 ARM = replace(PC, architecture="arm64", runtimes=("runc", "nvidia"))
@@ -122,7 +123,7 @@ def runtime(
 def run(
     docker: DockerRuntime, store: Store, step: Step = TRAIN, heard: Heard | None = None
 ) -> Artifact:
-    context = RunContext({step.environment: docker}, store, heard or Heard())
+    context = RunContext(Runtimes({step.environment: docker}), store, heard or Heard())
     return run_step(step, context, {})
 
 

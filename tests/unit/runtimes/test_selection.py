@@ -33,8 +33,8 @@ def test_options_that_make_no_sense_are_refused(
 
 def test_the_host_runtime_needs_no_docker(settings: Settings, tmp_path: Path) -> None:
     runtimes = open_runtimes(RuntimeOptions(), settings, Store(tmp_path), print)
-    assert set(runtimes) == {"train", *DEVICE_ENVIRONMENTS}
-    assert {type(runtime) for runtime in runtimes.values()} == {HostRuntime}
+    assert set(runtimes.by_environment) == {"train", *DEVICE_ENVIRONMENTS}
+    assert {type(runtime) for runtime in runtimes.by_environment.values()} == {HostRuntime}
 
 
 def test_a_devices_docker_host_has_the_environments_of_engines_only(
@@ -49,8 +49,8 @@ def test_a_devices_docker_host_has_the_environments_of_engines_only(
     monkeypatch.setattr(docker, "open_runtime", opened)
     options = RuntimeOptions("host", "ssh://orin", untested=True)
     runtimes = open_for_device(options, settings, Store(tmp_path), print)
-    assert isinstance(runtimes["train"], HostRuntime)
-    assert all(runtimes[name] is there for name in DEVICE_ENVIRONMENTS)
+    assert isinstance(runtimes.by_environment["train"], HostRuntime)
+    assert all(runtimes.by_environment[name] is there for name in DEVICE_ENVIRONMENTS)
     assert asked == [RuntimeOptions("docker", "ssh://orin", untested=True)]
 
 
