@@ -52,9 +52,16 @@ class NotRecorded:
         return nullcontext(lambda _: None)
 
 
+Maker = Callable[["Step", "RunContext", Mapping[str, Artifact], str], Artifact]
+"""Makes a step as `run_step` does: its artifact, given those before it and the tag of its result."""
+
+
 @dataclass(frozen=True)
 class RunContext:
-    """What every step of a run shares: where it runs, where results go, who is told."""
+    """What every step of a run shares: where it runs, where results go, who is told.
+
+    Steps are run side by side, so ``listener`` and ``recorder`` are told from several threads.
+    """
 
     runtimes: Runtimes
     store: Store
@@ -66,6 +73,9 @@ class RunContext:
     pushes: bool = False
     """Whether results go to that registry, each as soon as it is there."""
     recorder: Recorder = field(default_factory=NotRecorded)
+    makers: Mapping[str, Maker] = field(default_factory=dict)
+    """Who makes a step, by its name, where that is not `run_step`: it is run by somebody else, who
+    is followed, and so takes none of what this machine bears."""
 
     def bring(self, artifact: Artifact) -> None:
         """Have an artifact in the store that only the registry may have.

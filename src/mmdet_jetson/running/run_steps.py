@@ -63,7 +63,8 @@ def _run_all(
             continue
         tag = f"{name}.{step.name}"
         try:
-            artifact = artifacts[step.name] = run_step(step, context, artifacts, tag)
+            make = context.makers.get(step.name, run_step)
+            artifact = artifacts[step.name] = make(step, context, artifacts, tag)
         except UserError as error:
             # What a stage refuses is an answer; that it cannot be started here is none.
             if isinstance(error, StageFailed) or not _may_be_left_out(step, goals):
