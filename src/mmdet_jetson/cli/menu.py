@@ -38,7 +38,7 @@ HELP = {
     "onnx": "start at an export from elsewhere, in environment `deploy` alone: a folder of `invoke"
     " pack`, one with an export, or a name in the store such as balloon.export-pc-onnxruntime",
     "compare": "another run of the store, to show beside this one in the report (repeatable)",
-    "runtime": "host or docker: where stages run (default: host)",
+    "runtime": "host, docker or slurm: where stages run (default: host)",
     "docker_host": DOCKER_HOST,
     "untested": "use container images that have not passed their own tests",
     "push": "push each result to the registry of [store] as soon as it is made",

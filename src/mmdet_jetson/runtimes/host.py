@@ -97,9 +97,15 @@ class HostRuntime:
         Jetsons of several sizes call their GPU the same, so the board's name is told, too.
         """
         identity = self.environments[step.environment].identity
-        if not (step.belongs_to_gpu and self.gpu):
-            return identity
-        parts = (identity, self.gpu.identity, self.by_files.board, _variables(ROUNDING))
+        gpu = self.gpu_identity if step.belongs_to_gpu else ""
+        return f"{identity}:{gpu}" if gpu else identity
+
+    @property
+    def gpu_identity(self) -> str:
+        """What a key needs to know of the GPU; empty where there is none."""
+        if not self.gpu:
+            return ""
+        parts = (self.gpu.identity, self.by_files.board, _variables(ROUNDING))
         return ":".join(filter(None, parts))
 
     def evidence(self, step: Step) -> str:
