@@ -1,4 +1,4 @@
-"""``slurm.toml``: how ``--runtime slurm`` asks a site's Slurm for nodes, for all steps and for some."""
+"""``slurm.toml``: how ``--runtime slurm`` asks a site for nodes, for all steps and for some."""
 
 import re
 from collections.abc import Collection

@@ -104,11 +104,11 @@ def run_step(
         Lost: the registry does not give what it told of.
     """
     now = ingredients_on(context.runtimes, step, artifacts)
-    folder = context.store.root / "jobs" / f"{step.name}-{now.key[:16]}"
+    folder = job_folder(context.store, step, now)
     artifact = known(step, context, now)
     if artifact:
         _clear_away(folder)
-        _tell(context, step, artifact)
+        tell_known(context, step, artifact)
         return artifact
     context.store.create()
     with hold(lock_beside(folder), lambda: context.listener.waiting(step)) as held:
@@ -118,11 +118,17 @@ def run_step(
             remove(folder)
             context.listener.finished(step, artifact, cached=False)
             return _that_counts(step, context, artifact)
-    _tell(context, step, artifact)
+    tell_known(context, step, artifact)
     return artifact
 
 
-def _tell(context: RunContext, step: Step, artifact: Artifact) -> None:
+def job_folder(store: Store, step: Step, now: Ingredients) -> Path:
+    """Name the folder in which a step of a key is run, and in which it goes on after a kill."""
+    return store.root / "jobs" / f"{step.name}-{now.key[:16]}"
+
+
+def tell_known(context: RunContext, step: Step, artifact: Artifact) -> None:
+    """Tell of a result that was known already."""
     if context.is_here(artifact):
         context.listener.finished(step, artifact, cached=True)
     else:

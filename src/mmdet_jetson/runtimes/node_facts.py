@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 from mmdet_jetson.contract.files import write_whole
-from mmdet_jetson.environments.this_machine import Machine
 
 FOLDER = "slurm/nodes"
 
@@ -25,7 +24,6 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     gpu: str
     device: str
-    machine: Machine
     found: str
 
 

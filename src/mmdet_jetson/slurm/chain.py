@@ -1,6 +1,7 @@
 """Steps as a chain of jobs: each waits for those before it, and none is submitted twice."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,7 +74,8 @@ class Chain:
             kind = tuple(word for word in words if self.folder.id not in word)
             if kind not in seen:
                 seen.add(kind)
-                self._submit(step, kind, "/dev/null", only_test=True)
+                with self._taken(step):
+                    self.cluster.test(kind)
 
     def borrow(self, live: Mapping[tuple[str, str], JobState], wanted: Iterable[Step]) -> None:
         """Take the jobs of other submissions that make the same and wait or run now."""
@@ -132,7 +134,8 @@ class Chain:
         self.folder.write_planned(self._planned(step.name, artifacts, outcomes))
         numbers = sorted({sent.job for sent in waits}, key=int)
         options = batch.options(step, asked, self.folder, numbers)
-        job = self._submit(step, options, str(script))
+        with self._taken(step):
+            job = self.cluster.submit(options, str(script))
         self.folder.write_job(step.name, job)
         sent = self.sent[step.name] = Sent(self.folder, step.name, job)
         return sent
@@ -161,11 +164,10 @@ class Chain:
             folder=str(folder.path) if folder else "",
         )
 
-    def _submit(
-        self, step: Step, options: Sequence[str], script: str, *, only_test: bool = False
-    ) -> str:
+    @contextmanager
+    def _taken(self, step: Step) -> Iterator[None]:
         try:
-            return self.cluster.submit(options, script, only_test=only_test)
+            yield
         except ProcessFailed as error:
             raise endings.refused(error, self.job(step), self.cluster.partitions()) from error
 

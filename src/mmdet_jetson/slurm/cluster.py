@@ -76,15 +76,21 @@ class Cluster:
         lines = self._ask("sinfo", "--noheader", "--format=%R|%l").splitlines()
         return dict(line.partition("|")[::2] for line in lines if "|" in line)
 
-    def submit(self, options: Sequence[str], script: str, *, only_test: bool = False) -> str:
-        """Submit a batch script and give the job's number; with ``only_test`` only ask whether.
+    def test(self, options: Sequence[str]) -> None:
+        """Ask whether Slurm would take a job, which is not submitted.
+
+        Raises:
+            ProcessFailed: it would not; its output says why.
+        """
+        output_of(["sbatch", "--test-only", *options, "--wrap=true"])
+
+    def submit(self, options: Sequence[str], script: str) -> str:
+        """Submit a batch script and give the job's number.
 
         Raises:
             ProcessFailed: Slurm refuses; its output says why.
         """
-        test = ["--test-only"] if only_test else ["--parsable"]
-        told = output_of(["sbatch", *test, *options, script])
-        return told.splitlines()[-1].partition(";")[0] if told else ""
+        return output_of(["sbatch", "--parsable", *options, script]).partition(";")[0]
 
     def mine(self) -> dict[str, JobState]:
         """All jobs of this user that Slurm remembers: those that wait and run, and newly ended."""

@@ -11,7 +11,7 @@ from mmdet_jetson.contract.job import Progress
 from mmdet_jetson.contract.records import ContractError, decode
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.running.run_step import RunContext
+from mmdet_jetson.running.run_step import RunContext, ingredients_on, known, tell_known
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.slurm import endings
 from mmdet_jetson.slurm.chain import Chain, Sent
@@ -74,6 +74,10 @@ class Follower:
         """
         sent = self.chain.sent.get(step.name)
         if sent is None:
+            artifact = known(step, context, ingredients_on(context.runtimes, step, artifacts))
+            if artifact:
+                tell_known(context, step, artifact)
+                return artifact
             sent = self.chain.send(step, artifacts)
             self.say(f"{step.name:<28} submitted as job {sent.job}")
         outcome = self._follow(sent, step, context)

@@ -3,6 +3,7 @@
 ::
 
     submission.json             the `Submission`
+    complete                    there once all was submitted that could be
     STEP.step.json              a `Planned` step, written before its job is submitted
     STEP.sh                     its batch script
     STEP.job                    the number of its job
@@ -139,6 +140,15 @@ class Folder:
                 f"the submission {self.id} cannot be read: {error}",
                 f"look at its jobs with squeue, and remove {self.path}",
             ) from error
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all was submitted that could be: the client was not killed before."""
+        return (self.path / "complete").exists()
+
+    def completed(self) -> None:
+        """Write down that all was submitted that could be."""
+        (self.path / "complete").touch()
 
     def write_planned(self, planned: Planned) -> None:
         """Write what a job is to make; before it is submitted."""
