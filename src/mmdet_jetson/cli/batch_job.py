@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -27,8 +27,9 @@ from mmdet_jetson.contract.records import encode
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.keys import Ingredients
 from mmdet_jetson.planning.steps import Step, needed_for
-from mmdet_jetson.running.run_step import RunContext, ingredients_on, job_folder, run_step
-from mmdet_jetson.running.run_steps import tag_result
+from mmdet_jetson.running.context import Ending, RunContext
+from mmdet_jetson.running.run_step import ingredients_on, job_folder, run_step
+from mmdet_jetson.running.together import name_it
 from mmdet_jetson.runtimes.node_facts import NodeFacts, write_facts
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.runtimes.protocol import Runtimes
@@ -85,6 +86,16 @@ class Events:
         """A job asks no registry."""
 
     def left_out(self, step: Step, why: str) -> None:
+        """The outcome tells it."""
+
+    def held_up(self, step: Step, why: str) -> None:
+        """Tell what it waits for."""
+        self.say(f"{step.name:<28} {why}")
+
+    def failed(self, step: Step, error: UserError) -> None:
+        """The outcome tells it."""
+
+    def ended(self, endings: Sequence[Ending]) -> None:
         """The outcome tells it."""
 
     def say(self, sentence: str) -> None:
@@ -173,7 +184,7 @@ class Job:
         now = ingredients_on(context.runtimes, step, artifacts)
         self._remember(plan, step, now, node, login)
         artifact = run_step(step, context, artifacts, tag)
-        tag_result(plan.store, artifact, tag)
+        name_it(plan.store, artifact, tag)
         cached = not self.events.has_started and not self.restarts
         return Outcome(job=self.number, node=self.node, digest=artifact.digest, cached=cached)
 
@@ -238,7 +249,7 @@ class Job:
                 device=node.device(step),
                 found=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             )
-            write_facts(plan.store.root, login.place(step), step.name, facts)
+            write_facts(plan.store.root, login.kind_of_node(step), step.name, facts)
         if step.stage.may_resume:
             self.work = job_folder(plan.store, step, now)
             self.had = checkpoints(self.work)
