@@ -220,7 +220,8 @@ class Job:
                     "run the same command again, which makes it anew",
                 )
             found[name] = artifact
-        return found
+        # In the order of the plan, as everywhere: a report's key has what it is told of them.
+        return {step.name: found[step.name] for step in plan.steps if step.name in found}
 
     def _digest(self, name: str, file: Path) -> str:
         outcome = self._late(lambda: read_outcome(file))
