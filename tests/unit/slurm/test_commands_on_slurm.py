@@ -1,112 +1,20 @@
 """Commands with ``--runtime slurm``, as users find them, over a Slurm that runs jobs here."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from fake_slurm import FakeCluster
-from fakes import FakeRuntime
+from fake_slurm import SLURM_TOML, FakeCluster, Node, attach, on_slurm, train
 from invoke.exceptions import Exit
 
-from mmdet_jetson.cli import attaching, batch_job, submitting, verbs
+from mmdet_jetson.cli import attaching, verbs
 from mmdet_jetson.cli.answering import answering
 from mmdet_jetson.cli.request import Request
-from mmdet_jetson.config.settings import ROOT, read_settings
-from mmdet_jetson.config.slurm import Slurm
-from mmdet_jetson.contract.job import Progress, Result, read_job
-from mmdet_jetson.planning.steps import Step, needed_for
-from mmdet_jetson.runtimes.outcome import StageFailed
-from mmdet_jetson.runtimes.protocol import StageRun
+from mmdet_jetson.config.settings import ROOT
+from mmdet_jetson.planning.steps import needed_for
 from mmdet_jetson.runtimes.selection import RuntimeOptions
-from mmdet_jetson.runtimes.slurm import SlurmRuntime
-from mmdet_jetson.slurm import following, queue
+from mmdet_jetson.slurm import following
 from mmdet_jetson.slurm.records import Folder, folders
 from mmdet_jetson.store import Store
-
-SLURM_TOML = 'partition = "main"\ntime = "0:30:00"\n'
-
-
-MADE = (
-    *("out.txt", "train.json", "val.json", "train/a.txt", "val/a.txt"),
-    "export-pc-onnxruntime/x.onnx",
-    "sizes.json",
-    "best.pth",
-)
-"""What each stage leaves, which has all that any later one reads up to a training."""
-
-
-class Node(FakeRuntime):
-    """A node whose stages take no time; its environments are the real ones, as keys see them."""
-
-    gpu_identity = ""
-
-    def identity(self, step: Step) -> str:
-        return SlurmRuntime.environment(here(), step)
-
-    def run(self, stage: StageRun) -> Result:
-        self.runs.append(stage.step.name)
-        stage.on_progress(Progress(1, 2))
-        if self.fails:
-            raise StageFailed(f"{stage.step.name}: broke", "mend it")
-        for name in MADE:
-            path = stage.folder / "output" / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(f"{stage.step.name} {read_job(stage.folder).parameters}")
-        return Result(metrics={"AP": 0.5}, warnings=("mind the gap",))
-
-
-def here() -> SlurmRuntime:
-    return SlurmRuntime(read_settings(), Store(read_settings().artifacts), Slurm(), Path("x"))
-
-
-@pytest.fixture
-def node() -> Node:
-    return Node()
-
-
-@pytest.fixture
-def cluster(node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCluster:
-    """The Slurm of every command of a test, which has a store of its own."""
-
-    def run(arguments: list[str], environ: Mapping[str, str]) -> int:
-        folder, step = arguments
-        return batch_job.Job(Folder(Path(folder)), step, environ).run()
-
-    fake = FakeCluster(run)
-    for module in (submitting, attaching, batch_job):
-        monkeypatch.setattr(module, "Cluster", lambda: fake)
-    monkeypatch.setattr(batch_job, "NodeRuntime", lambda *_: node)
-    monkeypatch.setattr(batch_job, "listening", nullcontext)
-    monkeypatch.setattr(batch_job, "LATE", 0.0)
-    monkeypatch.setattr(SlurmRuntime, "prepare", lambda *_: None)
-    monkeypatch.setattr(following, "LOOKS", 0.01)
-    monkeypatch.setattr(following, "GRACE", 0.05)
-    monkeypatch.setattr(queue, "SECONDS", 0.0)
-    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "store"))
-    monkeypatch.setenv("MMDET_JETSON_CACHE", str(tmp_path / "cache"))
-    settings = tmp_path / "slurm.toml"
-    settings.write_text(SLURM_TOML)
-    monkeypatch.setenv("MMDET_JETSON_SLURM", str(settings))
-    return fake
-
-
-def on_slurm(*overrides: str, detach: bool = False) -> Request:
-    return Request(
-        config="configs/demo.toml",
-        overrides=overrides,
-        runtime=RuntimeOptions("slurm"),
-        detach=detach,
-    )
-
-
-def train(*overrides: str, detach: bool = False) -> None:
-    request = on_slurm(*overrides, detach=detach)
-    answering(lambda: verbs.run_verb("train", request))()
-
-
-def attach(id: str = "") -> None:
-    answering(lambda: attaching.attach(id))()
 
 
 def store_of(tmp_path: Path) -> Store:
