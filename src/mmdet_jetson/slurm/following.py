@@ -28,6 +28,11 @@ GRACE = 10.0
 what was written elsewhere, and a job that is put back in the queue seems to have ended at first."""
 
 
+LATE = 60.0
+"""The same, where a job has ended by itself, and so told how; clients of NFS remember for so long
+what is in a folder."""
+
+
 class Tail:
     """The events of a job, read as they are written."""
 
@@ -106,7 +111,9 @@ class Follower:
                 elif ended_since is None:
                     ended_since = self.clock()
                 elif self.clock() - ended_since > GRACE:
-                    raise endings.ended(self.chain.job(step), self._last(sent, state))
+                    last = self._last(sent, state)
+                    if not _tells_itself(last) or self.clock() - ended_since > LATE:
+                        raise endings.ended(self.chain.job(step), last)
             stopping.current().pause(LOOKS)
 
     def _tell(self, event: Event, step: Step, context: RunContext) -> None:
@@ -159,6 +166,11 @@ class Follower:
         error = kind(failure.message, failure.hint)
         error.exit_code = failure.exit_code
         return error
+
+
+def _tells_itself(state: JobState) -> bool:
+    """Whether our program ended of its own, which it never does without telling its outcome."""
+    return state.state in ("COMPLETED", "FAILED") and state.code in (0, 1) and not state.signal
 
 
 class _Watch:

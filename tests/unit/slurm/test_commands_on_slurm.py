@@ -1,5 +1,6 @@
 """Commands with ``--runtime slurm``, as users find them, over a Slurm that runs jobs here."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,10 @@ def test_another_command_waits_for_the_jobs_that_make_the_same(
     assert node.runs.count("train") == 2
 
 
+class Killed(BaseException):
+    """No cleaning up comes behind it."""
+
+
 @pytest.mark.parametrize("jobs_before", range(4))
 def test_a_client_that_is_killed_while_it_submits_loses_nothing(
     cluster: FakeCluster,
@@ -120,12 +125,12 @@ def test_a_client_that_is_killed_while_it_submits_loses_nothing(
 
     def dies(folder: Folder, step: str, job: str) -> None:
         if len(written) == jobs_before:
-            raise KeyboardInterrupt
+            raise Killed
         written.append(step)
         write(folder, step, job)
 
     monkeypatch.setattr(Folder, "write_job", dies)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         verbs.run_verb("train", on_slurm())
     assert len(cluster.jobs) == jobs_before + 1
     monkeypatch.setattr(Folder, "write_job", write)
@@ -285,6 +290,37 @@ def test_ctrl_c_asks_nothing(
     else:
         assert "cancelled submission" in str(exited.value.message)
         assert states == {"CANCELLED"}
+
+
+@pytest.mark.parametrize("on_interrupt", ["detach", "cancel"])
+def test_ctrl_c_while_jobs_are_submitted(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_interrupt: str
+) -> None:
+    (tmp_path / "slurm.toml").write_text(f'{SLURM_TOML}on_interrupt = "{on_interrupt}"')
+    cluster.held = {"dataset"}
+
+    def press(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Folder, "write_job", press)
+    with pytest.raises(Exit) as exited:
+        train()
+    assert exited.value.code == 130
+    (state,) = cluster.jobs.values()
+    if on_interrupt == "detach":
+        assert "submit the rest of it: run the same command again" in str(exited.value.message)
+        assert state.state == "PENDING"
+    else:
+        assert state.state == "CANCELLED"
+
+
+def test_old_submissions_go_when_the_next_is_made(cluster: FakeCluster, tmp_path: Path) -> None:
+    train()
+    (old,) = folders(tmp_path / "store")
+    os.utime(old.path, (0, 0))
+    train("train.seed=5")
+    (new,) = folders(tmp_path / "store")
+    assert new.id != old.id
 
 
 def test_detach_is_for_slurm(cluster: FakeCluster) -> None:
