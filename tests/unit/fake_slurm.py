@@ -31,7 +31,9 @@ class FakeCluster(Cluster):
     """Takes jobs in order, and runs one that is due whenever it is asked how they are.
 
     ``held`` are names of steps whose jobs stay where they are, for so many looks; ``ends`` says how those of a step
-    end without running: its state, its exit code and its signal. ``refuses`` is what sbatch says.
+    end without running: its state, its exit code and its signal. ``refuses`` is what sbatch says, of
+    all or of ``refuses_step`` when its job is submitted. Jobs of the steps ``back`` run for a while,
+    and are put back in the queue, once.
     """
 
     run: Run
@@ -40,6 +42,9 @@ class FakeCluster(Cluster):
     reason: str = "Resources"
     ends: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     refuses: str = ""
+    refuses_step: str = ""
+    before: str = ""
+    back: list[str] = field(default_factory=list)
     jobs: dict[str, JobState] = field(default_factory=dict)
     scripts: dict[str, str] = field(default_factory=dict)
     options: dict[str, list[str]] = field(default_factory=dict)
@@ -53,11 +58,13 @@ class FakeCluster(Cluster):
         return {"main": "1:00:00", "short": "1:00"}
 
     def test(self, options: Sequence[str]) -> None:
-        self._refuse()
+        if not self.refuses_step:
+            self._refuse()
         self.tested.append([*options])
 
     def submit(self, options: Sequence[str], script: str) -> str:
-        self._refuse()
+        if self.refuses_step in ("", Path(script).stem):
+            self._refuse()
         job = str(self.first + len(self.jobs))
         self.options[job], self.scripts[job] = [*options], Path(script).read_text()
         self.jobs[job] = JobState(
@@ -67,7 +74,7 @@ class FakeCluster(Cluster):
 
     def mine(self) -> dict[str, JobState]:
         for job, state in self.jobs.items():
-            if state.state == "PENDING" and self._is_due(job):
+            if not state.has_ended and self._is_due(job):
                 self._end(job)
                 break
         return dict(self.jobs)
@@ -76,7 +83,7 @@ class FakeCluster(Cluster):
         return self.jobs.get(job)
 
     def ended_before(self, job: str) -> str:
-        return ""
+        return self.before
 
     def cancel(self, jobs: Sequence[str]) -> None:
         for job in jobs:
@@ -110,6 +117,13 @@ class FakeCluster(Cluster):
 
     def _end(self, job: str) -> None:
         step = self.step(job)
+        if step in self.back:
+            if self.jobs[job].state == "PENDING":
+                self.jobs[job] = replace(self.jobs[job], state="RUNNING")
+                return
+            self.back.remove(step)
+            self.jobs[job] = replace(self.jobs[job], state="PENDING", restarts=1)
+            return
         if step in self.ends:
             state, code, signal = self.ends[step]
             self.jobs[job] = replace(

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mmdet_jetson.cli.request import config_file
 from mmdet_jetson.errors import Detached, UserError
+from mmdet_jetson.files import remove
 from mmdet_jetson.locks import hold
 from mmdet_jetson.planning.explain import IN_REGISTRY
 from mmdet_jetson.planning.steps import ExternalInput, Step
@@ -166,9 +167,14 @@ class _Submitting:
         chain.check(new)
         chain.folder.write_submission(self._record(chain))
         chain.note_borrowed()
-        for step in new:
-            if chain.may_send(step, known):
-                chain.send(step, known)
+        try:
+            for step in new:
+                if chain.may_send(step, known):
+                    chain.send(step, known)
+        except UserError:
+            queue.cancel({chain.folder.id}, chain.cluster)
+            remove(chain.folder.path)
+            raise
         chain.folder.completed()
         self._say(_told(chain))
         return chain

@@ -28,6 +28,8 @@ GRACE = 10.0
 what was written elsewhere, and a job that is put back in the queue seems to have ended at first."""
 
 
+ACCOUNTED = 5.0
+"""Seconds until accounting knows how the last run of a job ended."""
 LATE = 60.0
 """The same, where a job has ended by itself, and so told how; clients of NFS remember for so long
 what is in a folder."""
@@ -92,12 +94,13 @@ class Follower:
         """Tell what the job tells, until it has told how it ended."""
         events = Tail(sent.folder.events(sent.step, sent.job))
         file = sent.folder.outcome_file(sent.step, sent.job)
-        watch = _Watch(step, self.say, self.chain.job(step))
+        watch = _Watch(step, self.say, self.chain.job(step), self.clock)
         ended_since: float | None = None
         while True:
             outcome = read_outcome(file)
             for event in events.new():
                 self._tell(event, step, context)
+                watch.heard(event)
             if outcome:
                 return outcome
             try:
@@ -176,25 +179,42 @@ def _tells_itself(state: JobState) -> bool:
 class _Watch:
     """Tells once each time that a job waits for another reason, or is put back in the queue."""
 
-    def __init__(self, step: Step, say: Callable[[str], None], job: endings.Job) -> None:
-        self._step, self._say, self._job = step, say, job
+    def __init__(
+        self,
+        step: Step,
+        say: Callable[[str], None],
+        job: endings.Job,
+        clock: Callable[[], float],
+    ) -> None:
+        self._step, self._say, self._job, self._clock = step, say, job, clock
         self._reason = ""
-        self._ran = False
+        self._ran = self._asked_itself = False
+        self._back_since: float | None = None
+
+    def heard(self, event: Event) -> None:
+        """Take note of a job that says itself that it goes back in the queue."""
+        self._asked_itself = event.what == "time"
 
     def look(self, state: JobState | None, queue: Queue) -> None:
         """Look at a job as Slurm tells of it now."""
         if state is None:
             return
         if state.state == "RUNNING":
+            self._tell_requeue(state, queue, after=0)
             self._ran, self._reason = True, ""
         if state.state not in ("PENDING", "REQUEUED", "SUSPENDED"):
             return
         if self._ran:
-            self._ran = False
-            before = queue.cluster.ended_before(state.job)
-            told = endings.requeued(state, before, may_resume=self._job.may_resume)
-            self._say(f"{self._step.name:<28} {told}")
+            self._ran, self._back_since = False, None if self._asked_itself else self._clock()
+        self._tell_requeue(state, queue, after=ACCOUNTED)
         # That a step waits for those before it everybody knows.
         if state.reason not in (self._reason, "", "Dependency"):
             self._reason = state.reason
             self._say(f"{self._step.name:<28} job {state.job} waits: {endings.waits(state)}")
+
+    def _tell_requeue(self, state: JobState, queue: Queue, *, after: float) -> None:
+        if self._back_since is not None and self._clock() - self._back_since >= after:
+            self._back_since = None
+            before = queue.cluster.ended_before(state.job)
+            told = endings.requeued(state, before, may_resume=self._job.may_resume)
+            self._say(f"{self._step.name:<28} {told}")

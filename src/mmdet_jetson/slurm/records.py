@@ -12,7 +12,6 @@
     STEP-JOB.outcome.json       the `Outcome`, last
 """
 
-import secrets
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -103,8 +102,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def new_id() -> str:
-    """Name a submission by the time, so that the newest is last, and by chance."""
-    return f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    """Name a submission by the time, so that the newest is last; one is made at a time."""
+    now = datetime.now(timezone.utc)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 100:04}"
 
 
 class Folder:

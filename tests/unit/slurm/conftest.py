@@ -36,6 +36,7 @@ def cluster(node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fake
     monkeypatch.setattr(following, "LOOKS", 0.01)
     monkeypatch.setattr(following, "GRACE", 0.05)
     monkeypatch.setattr(following, "LATE", 0.1)
+    monkeypatch.setattr(following, "ACCOUNTED", 0.0)
     monkeypatch.setattr(queue, "SECONDS", 0.0)
     monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "store"))
     monkeypatch.setenv("MMDET_JETSON_CACHE", str(tmp_path / "cache"))

@@ -12,6 +12,7 @@ from mmdet_jetson.cli.answering import answering
 from mmdet_jetson.cli.request import Request
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.planning.steps import needed_for
+from mmdet_jetson.processes import ProcessFailed
 from mmdet_jetson.runtimes.selection import RuntimeOptions
 from mmdet_jetson.slurm import following
 from mmdet_jetson.slurm.records import Folder, folders
@@ -238,7 +239,8 @@ def test_why_a_job_waits_is_told_once(
         ("allocation failure: Invalid qos specification", "qos: Slurm does not let"),
         ("allocation failure: Invalid feature specification", "its --constraint asks for"),
         ("sbatch: error: Invalid generic resource (gres) specification", "no node has such GPUs"),
-        ("allocation failure: Requested node configuration is not available", "no node has all"),
+        ("sbatch: error: Memory specification can not be satisfied\nallocation failure: Requested"
+         " node configuration is not available", "memory: no node has so much"),
         ("allocation failure: Requested time limit is invalid", "the partition allows no such"),
         ("sbatch: error: something new", "Slurm takes no job for step dataset (sbatch: something"),
     ],
@@ -251,6 +253,48 @@ def test_what_slurm_does_not_take_is_told_before_anything_is_submitted(
         train()
     assert told in str(exited.value.message)
     assert not folders(tmp_path / "store")
+
+
+def test_what_slurm_does_not_take_in_the_middle_leaves_nothing(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    cluster.refuses = "sbatch: error: Requested node configuration is not available"
+    cluster.refuses_step = "train"
+    with pytest.raises(Exit, match="no node has all of it"):
+        train()
+    assert {state.state for state in cluster.jobs.values()} <= {"CANCELLED", "COMPLETED"}
+    assert not folders(tmp_path / "store")
+
+
+def test_nodes_that_are_all_drained_are_waited_for(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``sbatch --test-only`` says, and ``sbatch`` does not."""
+
+    def test(*_: object) -> None:
+        told = "allocation failure: Requested node configuration is not available"
+        raise ProcessFailed(["sbatch"], 1, told, None)
+
+    monkeypatch.setattr(cluster, "test", test)
+    train()
+    assert "train" in steps_of(cluster)
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ("NODE_FAIL", "is in the queue again: its node failed; it starts anew"),
+        ("PREEMPTED", "it had to make room for a job that comes before it; it starts anew"),
+        ("", "its node failed, it had to make room, or somebody asked for it; it starts anew"),
+    ],
+)
+def test_a_job_that_is_put_back_in_the_queue_is_told_of(
+    cluster: FakeCluster, node: Node, capsys: pytest.CaptureFixture[str], before: str, told: str
+) -> None:
+    cluster.before, cluster.back = before, ["dataset"]
+    train()
+    assert capsys.readouterr().err.count(told) == 1
+    assert node.runs.count("dataset") == 1
 
 
 def test_a_partition_that_does_not_exist_names_the_nearest(
