@@ -26,6 +26,7 @@ from mmdet_jetson.cli.menu import (
     BY_IMAGE,
     DOCKER_HOST,
     HELP,
+    MAKING,
     PLACE,
     PROJECT,
     RUNTIME,
@@ -106,7 +107,7 @@ def plan(request: Request, *, json: bool = False, matrix: str | bool = False) ->
         planning.show_plan(request, as_json=json)
 
 
-@with_request(*STEPS, "push", again="time it again, even if nothing changed")
+@with_request(*STEPS, *MAKING, again="time it again, even if nothing changed")
 def profile(request: Request, *, again: bool = False) -> None:
     """Time each engine, step by step."""
     verbs.run_verb("profile", request, again=again)
@@ -277,7 +278,7 @@ def rollback(
     *PROJECT,
     "onnx",
     *RUNTIME,
-    "push",
+    *MAKING,
     target="a name in targets.toml",
     docker_host=f"that of the device, if it is another machine: {DOCKER_HOST}",
 )
