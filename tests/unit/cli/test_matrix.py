@@ -14,7 +14,7 @@ from in_process import our_commands
 from invoke.program import Program
 from registry_server import RegistryServer
 
-from mmdet_jetson.cli import pack, verbs
+from mmdet_jetson.cli import machines, pack, verbs
 from mmdet_jetson.cli.matrix import FORMS
 from mmdet_jetson.cli.verbs import Request
 from mmdet_jetson.contract.job import Result, read_job
@@ -102,7 +102,7 @@ class Site:
         self.machines += 1
         store = self.folder / f"machine-{self.machines}"
         self.monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(store))
-        self.monkeypatch.setattr(verbs, "open_runtimes", lambda *_: everywhere(machine))
+        self.monkeypatch.setattr(machines, "open_runtimes", lambda *_: everywhere(machine))
         return Store(store)
 
     def make(self, verb: str, machine: Machine, *overrides: str) -> Store:
