@@ -13,12 +13,12 @@ from rich.console import Console
 
 from mmdet_jetson.bundles.beside import read_compared
 from mmdet_jetson.cli import summary
+from mmdet_jetson.cli.machines import check_targets, open_machines
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.cli.sharing import open_shared
 from mmdet_jetson.cli.thresholds import tell_thresholds
-from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project, load_project, with_precision
-from mmdet_jetson.config.references import check_references, images_file
+from mmdet_jetson.config.references import check_references
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
@@ -31,9 +31,9 @@ from mmdet_jetson.planning.steps import Step, needed_for
 from mmdet_jetson.registry.shared import SharedStore
 from mmdet_jetson.running.jobs import sweep
 from mmdet_jetson.running.run_step import RunContext, ingredients_on
-from mmdet_jetson.running.run_steps import run_steps
+from mmdet_jetson.running.run_steps import run_steps, with_known_hosts
 from mmdet_jetson.runtimes.protocol import Runtimes
-from mmdet_jetson.runtimes.selection import RuntimeOptions, open_for_device, open_runtimes
+from mmdet_jetson.runtimes.selection import RuntimeOptions
 from mmdet_jetson.store import Artifact, Store
 from mmdet_jetson.tracking.trainings import Trainings
 
@@ -61,7 +61,7 @@ class Request:
     host that is named builds and measures engines, and does nothing else. ``onnx`` names an export
     to start from that was made elsewhere (`planning.given`). With ``push`` what is made goes to the
     registry of the configuration. ``compare`` are other runs of the store, which the report shows
-    beside this one.
+    beside this one. ``jobs`` is how many steps run at once (`running.context`).
     """
 
     config: str
@@ -73,6 +73,7 @@ class Request:
     onnx: str = ""
     push: bool = False
     compare: Sequence[str] = ()
+    jobs: int | None = None
 
     @property
     def typed(self) -> str:
@@ -100,6 +101,8 @@ class Session:
     """The registry that the store is shared through, if there is one."""
     pushes: bool = False
     """Whether what is made goes there."""
+    jobs: int | None = None
+    """How many steps run at once; None for what the machines bear."""
 
     @property
     def name(self) -> str:
@@ -121,7 +124,9 @@ class Session:
 
     def states(self) -> list[explain.State]:
         """What the store knows of every step."""
-        ingredients = functools.partial(ingredients_on, self.runtimes)
+        context = RunContext(self.runtimes, self.store, self.display, shared=self.shared)
+        runtimes = with_known_hosts(self.steps, context).runtimes
+        ingredients = functools.partial(ingredients_on, runtimes)
         look = [self.shared.look] if self.shared else []
         return explain.states(self.steps, ingredients, self.store, self.name, *look)
 
@@ -152,11 +157,14 @@ def session(request: Request) -> Iterator[Session]:
     digests = settings.cache / "digests.sqlite"
     compared = read_compared(store, request.compare, project.pipeline.name, digests)
     steps = with_compared(steps, compared)
-    choose = open_for_device if request.for_device else open_runtimes
     with open_shared(project, settings, store, display, push=request.push) as shared:
-        runtimes = choose(request.runtime, settings, store, display.say)
-        pushes = request.push or settings.ci
-        yield Session(project, settings, steps, store, runtimes, display, given, shared, pushes)
+        runtimes = open_machines(
+            request.runtime, project, settings, store, display, for_device=request.for_device
+        )
+        yield Session(
+            project, settings, steps, store, runtimes, display, given, shared,
+            request.push or settings.ci, request.jobs,
+        )  # fmt: skip
 
 
 def config_file(named: str, root: Path) -> Path:
@@ -182,6 +190,7 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
         shared=now.shared,
         pushes=now.pushes,
         recorder=trainings,
+        jobs=now.jobs,
     )
     with now.display:
         if now.shared and now.pushes:
@@ -247,10 +256,7 @@ def build_jetson_engine(target: str, request: Request) -> None:
 
 
 def _check_targets(now: Session, command: str) -> None:
-    images = load_images(images_file(now.settings.root))
-    compatibility.check_targets(
-        now.project, command, lambda name: now.runtimes.of_target(name).machine, images
-    )
+    check_targets(now.project, now.runtimes, now.settings, command)
 
 
 def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> None:

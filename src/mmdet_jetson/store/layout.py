@@ -14,6 +14,7 @@ can fail for other reasons happens there. Then blobs are renamed into place, and
 A kill between these leaves blobs that nothing points to, which is a valid layout.
 """
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -51,17 +52,19 @@ class Staging:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.blobs: list[Staged] = []
+        self._numbers = itertools.count()
 
     def add(self, fill: Callable[[HashingWriter], object]) -> Staged:
-        """Store what ``fill`` writes."""
-        path = self.folder / str(len(self.blobs))
+        """Store what ``fill`` writes; several threads may."""
+        path = self.folder / str(next(self._numbers))
         with path.open("xb") as stream:
             sink = HashingWriter(stream)
             fill(sink)
             sync(stream)
         path.chmod(READ_ONLY)
-        self.blobs.append(Staged(path, sink.digest, sink.size))
-        return self.blobs[-1]
+        staged = Staged(path, sink.digest, sink.size)
+        self.blobs.append(staged)
+        return staged
 
 
 class Layout:

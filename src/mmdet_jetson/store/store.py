@@ -9,7 +9,9 @@ file open could change a blob behind its digest, and a job folder may lie on ano
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from mmdet_jetson.errors import UserError
@@ -20,6 +22,7 @@ from mmdet_jetson.store.bundles import Bundle
 from mmdet_jetson.store.garbage import Freed
 from mmdet_jetson.store.layers import Damaged, unpack, write_file
 from mmdet_jetson.store.layout import Layout
+from mmdet_jetson.store.listings import Listings
 from mmdet_jetson.store.lookup import Lookup
 from mmdet_jetson.store.manifests import (
     artifact_type,
@@ -29,7 +32,8 @@ from mmdet_jetson.store.manifests import (
 )
 from mmdet_jetson.store.naming import check_tags, naming
 from mmdet_jetson.store.oci import Descriptor
-from mmdet_jetson.store.staged import pointer, stage, stage_bytes
+from mmdet_jetson.store.sharding import WORKERS
+from mmdet_jetson.store.staged import NONE, Tree, pointer, stage_all, stage_bytes
 from mmdet_jetson.store.verification import OnBytesRead, Verification
 
 
@@ -55,21 +59,29 @@ class Store:
         provenance: Provenance,
         tags: Sequence[str],
         subject: Descriptor | None = None,
+        *,
+        taken: Tree = NONE,
     ) -> Artifact:
         """Store the files and directories of ``folder`` as one artifact, or nothing at all.
 
-        Each top-level file becomes a layer, each top-level directory one too. A tag that names
-        another artifact moves to this one. Without tags the artifact lives as long as its
-        ``subject``, the artifact that it judges.
+        Each top-level file becomes a layer, each top-level directory one too, or several if it is
+        large: of these, what the store has already is neither written nor, where its digest is
+        told, read again. A tag that names another artifact moves to this one. Without tags the
+        artifact lives as long as its ``subject``, the artifact that it judges.
+
+        ``taken`` are files of its directories that lie elsewhere, by their paths in the artifact.
+        They are read, and never linked or moved.
 
         Raises:
-            UserError: the disk is full or cannot be written; the store is as before.
+            UserError: the disk is full or cannot be written, or a file changed while it was read;
+                the store is as before.
             ValueError: ``folder`` holds a link or another special file.
         """
         check_tags(tags)
-        media_type = artifact_type(kind)
+        artifact_type(kind)
         with disk_errors(self.root), self._layout.staging() as staging:
-            layers = [stage(path, staging) for path in sorted(folder.iterdir())]
+            layers = stage_all(folder, taken, staging, self._layout, Listings(self._layout))
+            media_type = artifact_type(kind, layers)
             config = pointer(
                 stage_bytes(staging, encode_config(provenance, layers)), oci.IMAGE_CONFIG
             )
@@ -198,8 +210,10 @@ class Store:
         with disk_errors(folder.parent), self._layout.using():
             try:
                 make_folder(partial_folder)
-                for layer in layers:
-                    self._materialise(artifact, layer, partial_folder)
+                with ThreadPoolExecutor(WORKERS) as pool:
+                    making = partial(self._materialise, artifact, folder=partial_folder)
+                    for _ in pool.map(making, layers):
+                        pass
                 move_new(partial_folder, folder)
             finally:
                 shutil.rmtree(partial_folder, ignore_errors=True)
@@ -241,7 +255,10 @@ class Store:
         Waits until nobody reads or writes. ``dry_run`` only says what would go.
         """
         with disk_errors(self.root):
-            return garbage.collect(self._layout, keep, dry_run=dry_run)
+            freed = garbage.collect(self._layout, keep, dry_run=dry_run)
+            if not dry_run:
+                Listings(self._layout).forget()
+        return freed
 
     def _load(self, entry: Descriptor) -> Artifact | None:
         found = self._known.get(entry.digest) or self._parse(entry)
@@ -256,7 +273,7 @@ class Store:
         except (Damaged, ValueError):
             return None  # ``verify`` says what is wrong; a run makes it again
 
-    def _materialise(self, artifact: Artifact, layer: Layer, folder: Path) -> None:
+    def _materialise(self, artifact: Artifact, layer: Layer, *, folder: Path) -> None:
         with self._mending(artifact, layer), self._layout.open(layer.blob) as reader:
             if layer.is_directory:
                 unpack(reader, folder, layer.title)
