@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/scale/store_growth.py [10 1000 10000 100000] [--repeats 3]
         [--folder FOLDER] [--only WORD]
 
-Every store is made (`made_store`) in FOLDER, where it is not there from an earlier call, with a whole
-run of the demo by its real keys in it. Commands run as a user types them, each in a process of its
+Every store is made (`made_store`) in FOLDER, where it is not there from an earlier call, with a
+whole run of the demo by its real keys in it. Commands run as a user types them, each in a process of its
 own; ``in process`` is what a command pays for one more of them, or for the first, where it says so.
 Of several repeats the fastest counts: seconds, and of them those of the processor. ``grows`` is the
 exponent of the seconds of the processor from the second largest store to the largest one: 1 is in
