@@ -16,7 +16,7 @@ from registry_server import RegistryServer
 
 from mmdet_jetson.cli import machines, pack, verbs
 from mmdet_jetson.cli.matrix import FORMS
-from mmdet_jetson.cli.verbs import Request
+from mmdet_jetson.cli.request import Request, config_file
 from mmdet_jetson.contract.job import Result, read_job
 from mmdet_jetson.planning.steps import Step, StepOutput
 from mmdet_jetson.runtimes.protocol import StageRun
@@ -300,7 +300,7 @@ def test_more_targets_than_a_matrix_may_have_are_refused(
     limit, _ = FORMS[form]
     configs = Path(DEMO).parent
     for name in ("targets.toml", "sources.toml", "demo.toml"):
-        (tmp_path / name).write_text((verbs.config_file(str(configs / name), Path())).read_text())
+        (tmp_path / name).write_text((config_file(str(configs / name), Path())).read_text())
     names = [f"pc-{number}" for number in range(limit + 1)]
     with (tmp_path / "targets.toml").open("a") as targets:
         for name in names:
