@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -56,8 +56,8 @@ class Together:
         self._rank = {step.name: number for number, step in enumerate(self.steps)}
         self._done = SimpleQueue[_End]()
         self._choosing = Lock()
-        # The time in provenance has whole seconds.
-        self._began = datetime.now(timezone.utc) - timedelta(seconds=1)
+        # As in provenance, which has whole seconds.
+        self._began = datetime.now(timezone.utc).replace(microsecond=0)
 
     def run(self) -> None:
         """Run all that can be run, to its end.
@@ -100,7 +100,7 @@ class Together:
         if error is None:
             if end.artifact:
                 self.artifacts[step.name] = end.artifact
-                self._note(end, self._word(end.artifact))
+                self._note(end, self._word(end, end.artifact))
             return True
         if isinstance(error, Withdrawn):
             return False
@@ -120,11 +120,13 @@ class Together:
     def _note(self, end: _End, word: str, why: str = "") -> None:
         self.endings[end.step.name] = Ending(end.step, word, end.where, end.seconds, why)
 
-    def _word(self, artifact: Artifact) -> str:
+    def _word(self, end: _End, artifact: Artifact) -> str:
         if not self.context.is_here(artifact):
             return "in the registry"
-        created = datetime.fromisoformat(artifact.provenance.created)
-        return "made" if created >= self._began else "cached"
+        if end.step.name in self.context.makers:
+            created = datetime.fromisoformat(artifact.provenance.created)
+            return "made" if created >= self._began else "cached"
+        return "made" if end.where else "cached"
 
     def _tell_of_the_rest(self) -> None:
         """Note what was never begun, because what it needs is not there."""
