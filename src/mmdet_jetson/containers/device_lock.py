@@ -54,9 +54,10 @@ def hold_device(
             held.callback(_remove, host, container)
             with suppress(NotThere):  # it took so long to start it that somebody removed it
                 write = held.enter_context(host.feed(container))
-        is_lost = held.enter_context(_beating(write))
+        held.enter_context(_beating(write))
         yield
-        if is_lost.is_set():
+        found = host.find_container(container)
+        if found is None or found.state not in RUNNING:
             raise DockerHostError(
                 f"{us.step}: the lock on the Docker host at {host.address} was lost meanwhile, so"
                 " somebody else may have timed something there",
@@ -106,22 +107,19 @@ def _holder(found: ContainerSummary) -> Holder:
 
 
 @contextmanager
-def _beating(write: Callable[[bytes], None]) -> Iterator[threading.Event]:
-    """Give signs of life meanwhile; gives what is set where they no longer arrive."""
-    ended, lost = threading.Event(), threading.Event()
+def _beating(write: Callable[[bytes], None]) -> Iterator[None]:
+    """Give signs of life meanwhile."""
+    ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(BEAT):
-            try:
+        with suppress(OSError):  # it is looked at in the end whether they arrived
+            while not ended.wait(BEAT):
                 write(b".")
-            except OSError:
-                lost.set()
-                return
 
     thread = threading.Thread(target=beat, name="signs of life", daemon=True)
     thread.start()
     try:
-        yield lost
+        yield
     finally:
         ended.set()
         thread.join(BEAT)
