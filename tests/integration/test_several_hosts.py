@@ -34,7 +34,7 @@ from mmdet_jetson.containers import device_lock
 from mmdet_jetson.containers.device_lock import find_holder, hold_device
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.objects import ContainerSpec, DockerHostError
-from mmdet_jetson.containers.workspace import CLIENT, Workspace
+from mmdet_jetson.containers.workspace import CLIENT, KIND, STAGE, Workspace
 from mmdet_jetson.contract.job import Progress
 from mmdet_jetson.environments import timing
 from mmdet_jetson.environments.timing import Holder
@@ -257,6 +257,38 @@ def test_a_client_without_a_sign_of_life_has_the_device_no_more(site: Site, whic
         other.stdin.close()  # type: ignore[union-attr]
         assert other.wait(30) == 1
         assert "the lock on the Docker host" in other.stderr.read()  # type: ignore[union-attr]
+
+
+def test_a_device_that_is_timed_is_not_shared(
+    site: Site, store: Store, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What somebody else only builds there waits, and what runs already is waited for."""
+    host, heard, told = connected(site.second), Heard(), list[str]()
+    image = host.find_image(trials.TAG)
+    assert image
+    first, second = (several_hosts.steps_of(data, ["b"], seconds)[0] for seconds in (8, 0.1))
+    hosts = {"second": site.second}
+    running = threading.Thread(
+        target=lambda: several_hosts.run([first], several_hosts.context_of(store, hosts, heard))
+    )
+    running.start()
+    wait_until(lambda: any(each.state == "running" for each in host.containers({KIND: STAGE})), 60)
+    with hold_device(host, image.id, US, told.append):
+        running.join(1)
+        assert not running.is_alive()
+        assert told == ["waiting: another stage runs there, and what is timed is timed alone"]
+        waiting = threading.Thread(
+            target=lambda: several_hosts.run(
+                [second], several_hosts.context_of(store, hosts, heard)
+            )
+        )
+        waiting.start()
+        time.sleep(5)
+        assert waiting.is_alive()
+        assert not [each for each in host.containers({KIND: STAGE}) if each.state == "running"]
+    waiting.join(60)
+    assert heard.endings["build-b"].word == "made"
+    assert f"waiting: {US}" in capsys.readouterr().out
 
 
 def test_a_lock_that_nobody_came_to_hold_is_taken_away(

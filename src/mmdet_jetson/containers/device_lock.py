@@ -1,9 +1,12 @@
-"""Who times something on a device: one at a time, from whatever machine it is reached.
+"""Who times something on a device: one at a time, alone there, from whatever machine it is reached.
 
 The lock is in the device's Docker host: a container of a fixed name, of which there can be one. It
 does nothing, and lives as long as its input is open and somebody writes to it now and then. So it
 is released when its client ends, however that is, and within `SILENCE` where that client's machine
 or its network is gone.
+
+Stages of other clients wait with their start while somebody has it, and whoever has just got it
+waits for those that run. So nobody has to lock the device for what is not timed.
 """
 
 import threading
@@ -21,11 +24,13 @@ from mmdet_jetson.containers.objects import (
     DockerHostError,
     NotThere,
 )
+from mmdet_jetson.containers.workspace import KIND, STAGE
 from mmdet_jetson.environments.timing import Holder
 
 NAME = "mmdet-jetson-timing"
 BEAT, SILENCE = 10, 60  # seconds between two signs of life, and without any
 POLL = 1.0  # seconds between two looks of who waits
+STARTING = 1.0  # seconds from a look whether there is a lock to the start of a stage
 BEGINNING = 30.0  # seconds within which whoever created the container has started it
 LIVES = (
     "import os, select\n"
@@ -55,6 +60,7 @@ def hold_device(
             with suppress(NotThere):  # it took so long to start it that somebody removed it
                 write = held.enter_context(host.feed(container))
         held.enter_context(_beating(write))
+        _wait_for_stages(host, on_wait)
         yield
         found = host.find_container(container)
         if found is None or found.state not in RUNNING:
@@ -63,6 +69,26 @@ def hold_device(
                 " somebody else may have timed something there",
                 "run again",
             )
+
+
+def wait_while_timed(host: DockerHost, on_wait: Callable[[str], None]) -> None:
+    """Wait until nobody times anything there; ``on_wait`` is told who does."""
+    told = ""
+    while found := find_holder(host):
+        if told != (told := str(found)):
+            on_wait(f"waiting: {told}")
+        stopping.current().pause(POLL)
+
+
+def _wait_for_stages(host: DockerHost, on_wait: Callable[[str], None]) -> None:
+    """Let stages end that run there; one that saw no lock just now may only be starting."""
+    stopping.current().pause(STARTING)
+    is_told = False
+    while any(each.state in RUNNING for each in host.containers({KIND: STAGE})):
+        if not is_told:
+            on_wait("waiting: another stage runs there, and what is timed is timed alone")
+            is_told = True
+        stopping.current().pause(POLL)
 
 
 def find_holder(host: DockerHost) -> Holder | None:
