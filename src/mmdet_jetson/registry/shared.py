@@ -68,6 +68,11 @@ class SharedStore:
         self._takes_none = False
         self._pushed = 0
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it did not answer; that was said, and it is asked no more."""
+        return self._is_gone
+
     @_in_turn
     def look(self, key: str, kind: str) -> Artifact | None:
         """The result of a key as the registry describes it, thin; None where it has none.
