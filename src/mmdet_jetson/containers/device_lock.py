@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 from mmdet_jetson import stopping
 from mmdet_jetson.containers.docker_host import DockerHost
@@ -50,12 +50,11 @@ def hold_device(
         DockerHostError: the Docker host refuses, or the lock was lost meanwhile.
         ConnectionLost: it does not answer.
     """
-    labels = {f"{LABEL}.timing.{name}": value for name, value in asdict(us).items()}
-    spec = ContainerSpec(image, ["python", "-c", LIVES], labels=labels, name=NAME)
+    spec = ContainerSpec(image, ["python", "-c", LIVES], name=NAME)
     with ExitStack() as held:
         write = None
         while write is None:
-            container = _create(host, spec, on_wait)
+            container = _create(host, spec, us, on_wait)
             held.callback(_remove, host, container)
             with suppress(NotThere):  # it took so long to start it that somebody removed it
                 write = held.enter_context(host.feed(container))
@@ -97,12 +96,16 @@ def find_holder(host: DockerHost) -> Holder | None:
     return _holder(found) if found and found.state in RUNNING else None
 
 
-def _create(host: DockerHost, spec: ContainerSpec, on_wait: Callable[[str], None]) -> str:
+def _create(
+    host: DockerHost, spec: ContainerSpec, us: Holder, on_wait: Callable[[str], None]
+) -> str:
     """Create the container as soon as nobody else has it."""
     told, nobody, begins = "", 0, dict[str, float]()
     while True:
+        told_of_us = asdict(us.from_now).items()
+        labels = {f"{LABEL}.timing.{name}": value for name, value in told_of_us}
         try:
-            return host.create(spec)
+            return host.create(replace(spec, labels=labels))
         except DockerHostError:
             found = host.find_container(NAME)
             nobody = nobody + 1 if found is None else 0

@@ -114,7 +114,7 @@ class Together:
             return True
         self.failures[step.name] = error
         self.context.listener.failed(step, error)
-        self._note(end, "failed", error.message)
+        self._note(end, "failed", _in_short(error.message))
         return False
 
     def _note(self, end: _End, word: str, why: str = "") -> None:
@@ -129,13 +129,13 @@ class Together:
         return "made" if end.where else "cached"
 
     def _tell_of_the_rest(self) -> None:
-        """Note what was never begun, because what it needs is not there."""
-        absent = set(self.failures)
+        """Note what was never begun, and the failures that kept it back."""
+        kept_back = {name: {name} for name in self.failures}
         for step in self.steps:
-            needed = [name for name in self._before[step.name] if name in absent]
-            if needed and step.name not in self.endings:
-                absent.add(step.name)
-                why = f"needs {', '.join(sorted(needed, key=self._rank.__getitem__))}"
+            behind = [kept_back[name] for name in self._before[step.name] if name in kept_back]
+            if behind and step.name not in self.endings:
+                failed = kept_back[step.name] = set().union(*behind)
+                why = f"needs {', '.join(sorted(failed, key=self._rank.__getitem__))}"
                 self.endings[step.name] = Ending(step, "not made", why=why)
 
     def _job(self, step: Step) -> Callable[[], None]:
@@ -216,6 +216,12 @@ class Together:
                     told = True
                     (step,) = (each for each in self.steps if each.name == name)
                     self.context.listener.held_up(step, "stopping; Ctrl-C again does not wait")
+
+
+def _in_short(message: str) -> str:
+    """The sentence of an error; of one with the end of a log the last line of that, too."""
+    first, *more = message.splitlines() or [""]
+    return f"{first} {more[-1].strip()}" if more else first
 
 
 def _needs(steps: Sequence[Step]) -> dict[str, set[str]]:

@@ -133,6 +133,20 @@ def test_of_several_failures_the_first_of_the_plan_is_told(site: Site) -> None:
     assert (caught.value.exit_code, caught.value.hint) == (2, "do that")
 
 
+def test_the_table_has_a_sentence_and_not_a_log(site: Site) -> None:
+    log = "build: ended with exit code 1; the end of its log:\nTraceback\nZeroDivisionError: no"
+    site.orin.breaks = {"build-orin": UserError(log)}
+    late = replace(dataset_step(7, {"timed": site.steps[2].output()}), subject="late")
+    site.steps.append(late)
+    with pytest.raises(UserError):
+        site.run()
+    endings = site.listener.endings
+    assert endings["build-orin"].why == (
+        "build: ended with exit code 1; the end of its log: ZeroDivisionError: no"
+    )
+    assert endings[late.name].why == "needs build-orin"
+
+
 def test_a_bug_ends_all_and_shows_its_traceback(site: Site) -> None:
     site.nano.seconds = 60
 
