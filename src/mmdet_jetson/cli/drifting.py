@@ -9,9 +9,9 @@ import msgspec
 from rich.console import Console
 
 from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.request import Request, config_file
 from mmdet_jetson.cli.sharing import registry_of
 from mmdet_jetson.cli.transfer import Asked, place_of
-from mmdet_jetson.cli.verbs import Request, config_file
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.references import images_file

@@ -22,8 +22,9 @@ from mmdet_jetson.cli.changing import (
 )
 from mmdet_jetson.cli.incumbents import measure_incumbent
 from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.request import Request
 from mmdet_jetson.cli.upkeep import existing_store
-from mmdet_jetson.cli.verbs import Request, session
+from mmdet_jetson.cli.verbs import session
 from mmdet_jetson.cli.wrapping import fitted
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.settings import Settings, read_settings

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from mmdet_jetson.cli import check_reports
 from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.request import Request, config_file
 from mmdet_jetson.cli.sharing import options_of, registry_of
 from mmdet_jetson.cli.transfer import Bars
-from mmdet_jetson.cli.verbs import Request, config_file
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.request import config_file
 from mmdet_jetson.cli.transfer import Asked, place_of
 from mmdet_jetson.cli.upkeep import existing_store
-from mmdet_jetson.cli.verbs import config_file
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors

@@ -52,9 +52,16 @@ class NotRecorded:
         return nullcontext(lambda _: None)
 
 
+Maker = Callable[["Step", "RunContext", Mapping[str, Artifact], str], Artifact]
+"""Makes a step as `run_step` does: its artifact, given those before it and the tag of its result."""
+
+
 @dataclass(frozen=True)
 class RunContext:
-    """What every step of a run shares: where it runs, where results go, who is told."""
+    """What every step of a run shares: where it runs, where results go, who is told.
+
+    Steps are run side by side, so ``listener`` and ``recorder`` are told from several threads.
+    """
 
     runtimes: Runtimes
     store: Store
@@ -66,6 +73,9 @@ class RunContext:
     pushes: bool = False
     """Whether results go to that registry, each as soon as it is there."""
     recorder: Recorder = field(default_factory=NotRecorded)
+    makers: Mapping[str, Maker] = field(default_factory=dict)
+    """Who makes a step, by its name, where that is not `run_step`: it is run by somebody else, who
+    is followed, and so takes none of what this machine bears."""
 
     def bring(self, artifact: Artifact) -> None:
         """Have an artifact in the store that only the registry may have.
@@ -94,11 +104,11 @@ def run_step(
         Lost: the registry does not give what it told of.
     """
     now = ingredients_on(context.runtimes, step, artifacts)
-    folder = context.store.root / "jobs" / f"{step.name}-{now.key[:16]}"
+    folder = job_folder(context.store, step, now)
     artifact = known(step, context, now)
     if artifact:
         _clear_away(folder)
-        _tell(context, step, artifact)
+        tell_known(context, step, artifact)
         return artifact
     context.store.create()
     with hold(lock_beside(folder), lambda: context.listener.waiting(step)) as held:
@@ -108,11 +118,17 @@ def run_step(
             remove(folder)
             context.listener.finished(step, artifact, cached=False)
             return _that_counts(step, context, artifact)
-    _tell(context, step, artifact)
+    tell_known(context, step, artifact)
     return artifact
 
 
-def _tell(context: RunContext, step: Step, artifact: Artifact) -> None:
+def job_folder(store: Store, step: Step, now: Ingredients) -> Path:
+    """Name the folder in which a step of a key is run, and in which it goes on after a kill."""
+    return store.root / "jobs" / f"{step.name}-{now.key[:16]}"
+
+
+def tell_known(context: RunContext, step: Step, artifact: Artifact) -> None:
+    """Tell of a result that was known already."""
     if context.is_here(artifact):
         context.listener.finished(step, artifact, cached=True)
     else:

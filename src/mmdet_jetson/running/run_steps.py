@@ -46,7 +46,7 @@ def run_steps(
             continue
         for made_by, artifact in artifacts.items():
             if context.is_here(artifact):
-                _tag(context.store, artifact, f"{name}.{made_by}")
+                tag_result(context.store, artifact, f"{name}.{made_by}")
         return artifacts
 
 
@@ -63,7 +63,8 @@ def _run_all(
             continue
         tag = f"{name}.{step.name}"
         try:
-            artifact = artifacts[step.name] = run_step(step, context, artifacts, tag)
+            make = context.makers.get(step.name, run_step)
+            artifact = artifacts[step.name] = make(step, context, artifacts, tag)
         except UserError as error:
             # What a stage refuses is an answer; that it cannot be started here is none.
             if isinstance(error, StageFailed) or not _may_be_left_out(step, goals):
@@ -71,7 +72,7 @@ def _run_all(
             context.listener.left_out(step, error.message)
             continue
         if context.is_here(artifact):
-            _tag(context.store, artifact, tag)
+            tag_result(context.store, artifact, tag)
         if context.shared and context.pushes:
             context.shared.offer(artifact, tag, anew=step.name in context.again)
 
@@ -125,7 +126,7 @@ def _known(step: Step, context: RunContext, artifacts: Mapping[str, Artifact]) -
     return known(step, context, ingredients_on(context.runtimes, step, artifacts))
 
 
-def _tag(store: Store, artifact: Artifact, tag: str) -> None:
+def tag_result(store: Store, artifact: Artifact, tag: str) -> None:
     """Move a run name; where it already names the artifact nothing is written."""
     named = store.tags().get(tag)
     if named is None or named.digest != artifact.digest:

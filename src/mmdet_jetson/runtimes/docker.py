@@ -50,6 +50,7 @@ from mmdet_jetson.planning.stage_source import source_state
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.runtimes.docker_machine import DockerMachine
+from mmdet_jetson.runtimes.launching import check_one_machine, on_one_machine
 from mmdet_jetson.runtimes.outcome import KILLED, StageFailed, hear, outcome
 from mmdet_jetson.runtimes.protocol import OnProgress, StageRun
 from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
@@ -148,6 +149,7 @@ class DockerRuntime:
 
         What a target needs of its device is compared now: its engine comes hours later.
         """
+        check_one_machine(steps)
         for step in {step.image: step for step in steps}.values():
             self.prepare(step)
         for step in steps:
@@ -166,10 +168,13 @@ class DockerRuntime:
         """
         step, folder = stage.step, stage.folder
         image = self.prepare(step)
+        command = ["python", "-m", stage_module(step.stage.module), "/job"]
+        launch = on_one_machine(command, step.spread)
+        there = {**self._there.environ, **self._there.power_environ(step.stage)}
         spec = ContainerSpec(
             image.id,
-            ["python", "-m", stage_module(step.stage.module), "/job"],
-            environ={**ENVIRON, **self._there.environ, **self._there.power_environ(step.stage)},
+            launch.command,
+            environ={**ENVIRON, **there, **launch.environ},
             gpu=step.uses_gpu,
         )
         inputs = _mounted(folder, stage.inputs)

@@ -10,7 +10,7 @@ from registry_server import PASSWORD, RegistryServer
 
 from mmdet_jetson.cli import verbs
 from mmdet_jetson.cli.answering import answering
-from mmdet_jetson.cli.verbs import Request
+from mmdet_jetson.cli.request import Request
 from mmdet_jetson.runtimes.protocol import StageRun
 from mmdet_jetson.store import Store
 

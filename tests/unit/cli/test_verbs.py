@@ -10,7 +10,7 @@ from invoke.exceptions import Exit
 from invoke.loader import FilesystemLoader
 
 from mmdet_jetson.cli.answering import answering
-from mmdet_jetson.cli.verbs import CONFIG, Request
+from mmdet_jetson.cli.request import CONFIG, Request
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.errors import ConfigError, GateFailed, NotProven, UserError
