@@ -110,6 +110,7 @@ class Job:
         self.work: Path | None = None
         self.had: frozenset[str] = frozenset()
         self.most = 0
+        self.may_be_left_out = False
 
     def run(self) -> int:
         """Run the step, tell how it ended, and return the exit code of the job."""
@@ -127,7 +128,9 @@ class Job:
             killed = "was killed" in error.message
             return self._failed(error, of_stage=True, killed=killed)
         except UserError as error:
-            return self._failed(error)
+            if not self.may_be_left_out:
+                return self._failed(error)
+            outcome = Outcome(job=self.number, node=self.node, left_out=error.message)
         except Exception as error:
             traceback.print_exc()
             log = self.folder.log(self.name, self.number)
@@ -157,6 +160,7 @@ class Job:
             plan.settings, plan.store, slurm, plan.settings.root / "configs" / FILE, self.events.say
         )
         self._refuse_changed(plan, step, planned, submission, login)
+        self.may_be_left_out = step.stage.may_be_left_out
         artifacts = self._artifacts(plan, planned)
         tag = f"{submission.run}.{step.name}"
         context = RunContext(
@@ -168,14 +172,7 @@ class Job:
         )
         now = ingredients_on(context.runtimes, step, artifacts)
         self._remember(plan, step, now, node, login)
-        try:
-            artifact = run_step(step, context, artifacts, tag)
-        except StageFailed:
-            raise
-        except UserError as error:
-            if not step.stage.may_be_left_out:
-                raise
-            return Outcome(job=self.number, node=self.node, left_out=error.message)
+        artifact = run_step(step, context, artifacts, tag)
         tag_result(plan.store, artifact, tag)
         cached = not self.events.has_started and not self.restarts
         return Outcome(job=self.number, node=self.node, digest=artifact.digest, cached=cached)

@@ -20,7 +20,7 @@ from mmdet_jetson.planning.steps import ExternalInput, Step
 from mmdet_jetson.runtimes.slurm import SlurmRuntime
 from mmdet_jetson.slurm import records
 from mmdet_jetson.slurm.chain import Chain, before
-from mmdet_jetson.slurm.cluster import Cluster
+from mmdet_jetson.slurm.cluster import Cluster, JobState
 from mmdet_jetson.slurm.following import Follower
 from mmdet_jetson.slurm.prints import fingerprints
 from mmdet_jetson.slurm.queue import Queue
@@ -81,29 +81,29 @@ class _Submitting:
         request = self.now.request
         if request and request.attach:
             return self._attached(request.attach)
-        first = next(iter(self.batch.values()))
-        known, waiting = self._known()
+        _, waiting = self._known()
         if not waiting:
             return None
         cluster = Cluster()
         cluster.check()
-        self._fetch(waiting)
-        known, waiting = self._known()
-        if not waiting:
-            return None
         for runtime in {id(each): each for each in self.batch.values()}.values():
             runtime.check([step for step in waiting if self.batch.get(step.name) is runtime])
-        self._make_ready(waiting, known)
+        self._fetch(waiting)
+        self._prepare(waiting)
         self.now.store.create()
         root = self.now.store.root / records.FOLDER
         with hold(root / "submit.lock", lambda: self.now.display.say("another command submits")):
-            chain = self._new(root / records.new_id(), cluster, first)
-            return self._submit(chain, waiting, known)
+            # In this order: what ends meanwhile is known.
+            live = Queue(cluster, self.now.display.say).live()
+            known, waiting = self._known()
+            self._bring(waiting, known)
+            runtime = next(iter(self.batch.values()))
+            chain = self._new(root / records.new_id(), cluster, runtime)
+            return self._submit(chain, live, waiting, known) if waiting else None
 
     def _known(self) -> tuple[dict[str, Artifact], list[Step]]:
         """The results that are known, and the steps for Slurm that have to be made."""
-        names = {step.name for step in self.steps}
-        states = [each for each in self.now.states() if each.step.name in names]
+        states = self.now.states(self.steps)
         anew = set(self.context.again)
         for step in self.steps:
             anew |= {step.name} if anew & {*before(step)} else set()
@@ -112,13 +112,9 @@ class _Submitting:
             for each in states
             if each.artifact and each.word in KNOWN and each.step.name not in anew
         }
-        idle = {each.step.name for each in states if each.word == "not needed"}
-        idle = {
-            step.name
-            for step in self.steps
-            if step.name in idle
-            and not any(step.name in each.after for each in self.steps if each.name in anew)
-        }
+        # A step that has to come before another is made with that.
+        first = {name for step in self.steps if step.name in anew for name in step.after}
+        idle = {each.step.name for each in states if each.word == "not needed"} - first
         todo = [step for step in self.steps if step.name not in known and step.name not in idle]
         return known, [step for step in todo if step.name in self.batch]
 
@@ -130,10 +126,13 @@ class _Submitting:
                     each.digest()
                     each.fetch()
 
-    def _make_ready(self, steps: Sequence[Step], known: Mapping[str, Artifact]) -> None:
-        """Build environments here, and have in the store what jobs read of it."""
+    def _prepare(self, steps: Sequence[Step]) -> None:
+        """Build environments here, for the same reason."""
         for step in {step.environment: step for step in steps}.values():
             self.batch[step.name].prepare(step)
+
+    def _bring(self, steps: Sequence[Step], known: Mapping[str, Artifact]) -> None:
+        """Have in the store what jobs read of it, and only a registry may have."""
         for name in sorted({name for step in steps for name in before(step) if name in known}):
             self.context.bring(known[name])
 
@@ -143,9 +142,12 @@ class _Submitting:
         return Chain(Folder(path), cluster, runtime.settings, self.steps, self.batch, prints, parts)
 
     def _submit(
-        self, chain: Chain, waiting: Sequence[Step], known: Mapping[str, Artifact]
+        self,
+        chain: Chain,
+        live: Mapping[tuple[str, str], JobState],
+        waiting: Sequence[Step],
+        known: Mapping[str, Artifact],
     ) -> Chain:
-        live = Queue(chain.cluster, self.now.display.say).live()
         chain.borrow(live, [step for step in waiting if step.name not in self.context.again])
         whose = {sent.folder.path for sent in chain.sent.values()}
         if len(whose) == 1 and len(chain.sent) == len(waiting):

@@ -84,11 +84,11 @@ class Session:
             raise UserError(f"{self.project.path}: {ORIGINS[verb][0]}", ORIGINS[verb][1])
         return steps
 
-    def states(self) -> list[explain.State]:
-        """What the store knows of every step."""
+    def states(self, steps: Sequence[Step] | None = None) -> list[explain.State]:
+        """What the store knows of every step, or of some and all before them."""
         ingredients = functools.partial(ingredients_on, self.runtimes)
         look = [self.shared.look] if self.shared else []
-        return explain.states(self.steps, ingredients, self.store, self.name, *look)
+        return explain.states(steps or self.steps, ingredients, self.store, self.name, *look)
 
 
 @contextmanager

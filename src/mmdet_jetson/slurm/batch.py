@@ -80,6 +80,7 @@ def script(step: Step, settings: Slurm, here: Settings, folder: Folder) -> str:
             f"# Step {step.name} of submission {folder.id}; mmdet_jetson has written this.",
             "trap '' USR1",
             *_probes(folders_seen(here, settings)),
+            f"cd {shlex.quote(str(here.root))} || exit {UNSEEN}",
             *_modules(settings.modules),
             *settings.before,
             *_exports(environ(here)),

@@ -15,6 +15,7 @@ UNSEEN = 64
 """The exit code of a batch script whose node lacks the first folder that it needs; and so on."""
 NO_OUTPUT = 53
 """The signal that Slurm tells where a node could not open the file for a job's output."""
+OUT_OF_MEMORY = re.compile("oom.kill|exceeded (job |step )?memory limit", re.IGNORECASE)
 AGAIN = "run the same command again"
 
 
@@ -68,8 +69,18 @@ def ended(job: Job, state: JobState) -> UserError:
         "REVOKED": (f"{what} was taken over by another cluster (REVOKED)", "look at it there"),
         "": (f"{what}: Slurm knows nothing of it any more, and it told nothing itself", AGAIN),
     }
-    found = by.get(state.state) or _failed(job, what, state)
-    return UserError(*found)
+    word = "OUT_OF_MEMORY" if ran_out_of_memory(job, state) else state.state
+    return UserError(*(by.get(word) or _failed(job, what, state)))
+
+
+def ran_out_of_memory(job: Job, state: JobState) -> bool:
+    """Whether a job ended by its memory, which Slurm may tell in the log alone.
+
+    So it is where an accounting plugin kills, and where a step was killed and not the script.
+    """
+    if state.state == "OUT_OF_MEMORY":
+        return True
+    return state.state == "FAILED" and OUT_OF_MEMORY.search(tail(job.log, 30)) is not None
 
 
 def _cancelled(what: str, state: JobState) -> tuple[str, str]:
@@ -129,6 +140,7 @@ _WAITING: tuple[tuple[str, str, str], ...] = (
     ),
     ("PartitionTimeLimit", "it asks for more time than its partition allows", "lower time"),
     ("PartitionNodeLimit", "it asks for more nodes than its partition allows", "lower train.nodes"),
+    ("PartitionConfig", "its partition has no node with so much", "lower cpus or memory"),
     ("PartitionDown", "its partition takes no jobs now", "another partition may"),
     ("PartitionInactive", "its partition starts no jobs now", "another partition may"),
     ("BadConstraints", "no node fulfils its constraints", "change options or gpus"),

@@ -153,7 +153,7 @@ class Follower:
             while state and not state.has_ended and self.clock() < deadline:
                 self.sleep(LOOKS)
                 state = self.queue.cluster.details(sent.job)
-            if state and state.state == "OUT_OF_MEMORY":
+            if state and endings.ran_out_of_memory(self.chain.job(step), state):
                 return endings.ended(self.chain.job(step), state)
         kind = StageFailed if failure.of_stage else UserError
         error = kind(failure.message, failure.hint)
