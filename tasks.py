@@ -20,12 +20,13 @@ from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import runs as training_runs
 from mmdet_jetson.cli.answering import answering
+from mmdet_jetson.cli.matrix import FORMS, show_matrix
 from mmdet_jetson.cli.menu import (
     ANY,
     BY_IMAGE,
     DOCKER_HOST,
     HELP,
-    MADE,
+    MAKING,
     PLACE,
     PROJECT,
     RUNTIME,
@@ -93,19 +94,26 @@ def status(request: Request) -> None:
     verbs.show_status(request)
 
 
-@with_request(*STEPS, json="as JSON, for a matrix of CI jobs: docs/ci.md")
-def plan(request: Request, *, json: bool = False) -> None:
+@with_request(
+    *STEPS,
+    json="as JSON, for programs: docs/ci.md",
+    matrix=f"as JSON, only what CI jobs have to make: {' or '.join(FORMS)} (default: github)",
+)
+def plan(request: Request, *, json: bool = False, matrix: str | bool = False) -> None:
     """List every step: its key, whether it is made already, and what it needs."""
-    planning.show_plan(request, as_json=json)
+    if matrix:
+        show_matrix(request, "github" if matrix is True else str(matrix))
+    else:
+        planning.show_plan(request, as_json=json)
 
 
-@with_request(*STEPS, *MADE, again="time it again, even if nothing changed")
+@with_request(*STEPS, *MAKING, again="time it again, even if nothing changed")
 def profile(request: Request, *, again: bool = False) -> None:
     """Time each engine, step by step."""
     verbs.run_verb("profile", request, again=again)
 
 
-@with_request(*TARGETS, *PROJECT, *RUNTIME, into="a folder that is not there yet")
+@with_request(*TARGETS, *PROJECT, *RUNTIME, "push", into="a folder that is not there yet")
 def pack(request: Request, into: str) -> None:
     """Write the folder for `--onnx` on a device: exports, pictures, PyTorch's detections."""
     packing.pack(into, request)
@@ -270,7 +278,7 @@ def rollback(
     *PROJECT,
     "onnx",
     *RUNTIME,
-    *MADE,
+    *MAKING,
     target="a name in targets.toml",
     docker_host=f"that of the device, if it is another machine: {DOCKER_HOST}",
 )
@@ -279,18 +287,17 @@ def build_jetson_engine(request: Request, target: str) -> None:
     verbs.build_jetson_engine(target, replace(request, targets=[target], for_device=True))
 
 
-@task(
-    help={"id": "a submission, as --runtime slurm prints it (default: the newest of the store)"},
-)
+SUBMISSION = "a submission, as --runtime slurm prints it (default: the newest of the store)"
+
+
+@task(help={"id": SUBMISSION})
 @answering
 def attach(_: Context, id: str = "") -> None:
     """Follow jobs of Slurm from any shell: log, progress, and the ending of their command."""
     attaching.attach(id)
 
 
-@task(
-    help={"id": "a submission, as --runtime slurm prints it (default: the newest of the store)"},
-)
+@task(help={"id": SUBMISSION})
 @answering
 def cancel(_: Context, id: str = "") -> None:
     """Cancel the jobs of a submission; what they have made stays."""
@@ -452,12 +459,13 @@ def lint(context: Context) -> None:
     """Check style, types, scripts and the CI workflows."""
     bin = shlex.quote(str(Path(sys.executable).parent))
     schema, github = "check-jsonschema --builtin-schema vendor", "examples/ci/github.yml"
+    gitlab = "examples/ci/gitlab.yml examples/ci/gitlab-detector.yml"
     with context.cd(ROOT):
         for command in ("ruff check .", "ruff format --check .", "mypy"):
             context.run(f"{PYTHON} -m {command}", echo=True)
         for command in (
             f"{schema}.github-workflows .github/workflows/ci.yml {github}",
-            f"{schema}.gitlab-ci --data-transform gitlab-ci examples/ci/gitlab.yml",
+            f"{schema}.gitlab-ci --data-transform gitlab-ci {gitlab}",
             f"zizmor --offline --quiet .github {github}",
             f"shellcheck --severity=warning {SCRIPTS}",
         ):

@@ -57,8 +57,8 @@ def part_facts(contents: Contents, name: PartName) -> Facts:
         "evidence": str(made.parameters.get("evidence", "")),
         "warnings": list(made.warnings),
         "files": [
-            {"title": each.title, "size": each.blob.size, "content": each.content}
-            for each in artifact.layers
+            {"title": each.title, "size": each.size, "content": each.content}
+            for each in artifact.entries
         ],
         "found": _FOUND.get(name.kind, _nothing)(contents, name, artifact),
     }

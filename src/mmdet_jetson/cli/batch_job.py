@@ -22,13 +22,12 @@ import msgspec
 
 from mmdet_jetson.cli.request import Plan, Request, read_plan
 from mmdet_jetson.config.slurm import FILE, load_slurm
-from mmdet_jetson.contract.job import Progress
-from mmdet_jetson.contract.records import encode
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.keys import Ingredients
 from mmdet_jetson.planning.steps import Step, needed_for
-from mmdet_jetson.running.run_step import RunContext, ingredients_on, job_folder, run_step
-from mmdet_jetson.running.run_steps import tag_result
+from mmdet_jetson.running.context import RunContext
+from mmdet_jetson.running.run_step import ingredients_on, job_folder, run_step
+from mmdet_jetson.running.together import name_it
 from mmdet_jetson.runtimes.node_facts import NodeFacts, write_facts
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.runtimes.protocol import Runtimes
@@ -36,10 +35,10 @@ from mmdet_jetson.runtimes.selection import RuntimeOptions
 from mmdet_jetson.runtimes.slurm import SlurmRuntime
 from mmdet_jetson.slurm.chain import refuse_changed
 from mmdet_jetson.slurm.cluster import Cluster, SlurmError
+from mmdet_jetson.slurm.events import Events
 from mmdet_jetson.slurm.launching import NodeRuntime, launcher
 from mmdet_jetson.slurm.prints import fingerprints
 from mmdet_jetson.slurm.records import (
-    Event,
     Failure,
     Folder,
     Outcome,
@@ -57,46 +56,6 @@ LATE = 60.0
 """Seconds until what another node wrote is seen: clients of NFS remember what is in a folder."""
 
 
-class Events:
-    """Tells whoever is attached how the step goes; a listener of `running`."""
-
-    def __init__(self, path: Path, node: str) -> None:
-        self._path, self._node = path, node
-        self.has_started = False
-
-    def started(self, step: Step) -> None:
-        """Tell that the stage begins."""
-        self.has_started = True
-        self._write(Event(what="started"))
-
-    def waiting(self, step: Step) -> None:
-        """Tell that another run of ours is making this very result."""
-        self._write(Event(what="waiting"))
-
-    def progress(self, step: Step, progress: Progress) -> None:
-        """Tell how far it is; what is only recorded is recorded here."""
-        if not progress.recorded:
-            self._write(Event(what="progress", progress=encode(progress)))
-
-    def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None:
-        """The outcome tells it."""
-
-    def in_registry(self, step: Step, artifact: Artifact) -> None:
-        """A job asks no registry."""
-
-    def left_out(self, step: Step, why: str) -> None:
-        """The outcome tells it."""
-
-    def say(self, sentence: str) -> None:
-        """Tell something else, as a line."""
-        print(sentence, flush=True)
-        self._write(Event(what="say", text=sentence))
-
-    def _write(self, event: Event) -> None:
-        with self._path.open("ab") as stream:
-            stream.write(msgspec.json.encode(event) + b"\n")
-
-
 class Job:
     """One batch job at work."""
 
@@ -105,7 +64,7 @@ class Job:
         self.number = environ["SLURM_JOB_ID"]
         self.node = environ.get("SLURMD_NODENAME") or platform.node()
         self.restarts = int(environ.get("SLURM_RESTART_COUNT") or 0)
-        self.events = Events(folder.events(name, self.number), self.node)
+        self.events = Events(folder.events(name, self.number))
         self.cluster = Cluster()
         self.work: Path | None = None
         self.had: frozenset[str] = frozenset()
@@ -173,7 +132,7 @@ class Job:
         now = ingredients_on(context.runtimes, step, artifacts)
         self._remember(plan, step, now, node, login)
         artifact = run_step(step, context, artifacts, tag)
-        tag_result(plan.store, artifact, tag)
+        name_it(plan.store, artifact, tag)
         cached = not self.events.has_started and not self.restarts
         return Outcome(job=self.number, node=self.node, digest=artifact.digest, cached=cached)
 
@@ -209,7 +168,8 @@ class Job:
                     "run the same command again, which makes it anew",
                 )
             found[name] = artifact
-        return found
+        # In the order of the plan, as everywhere: a report's key has what it is told of them.
+        return {step.name: found[step.name] for step in plan.steps if step.name in found}
 
     def _digest(self, name: str, file: Path) -> str:
         outcome = self._late(lambda: read_outcome(file))
@@ -238,7 +198,7 @@ class Job:
                 device=node.device(step),
                 found=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             )
-            write_facts(plan.store.root, login.place(step), step.name, facts)
+            write_facts(plan.store.root, login.kind_of_node(step), step.name, facts)
         if step.stage.may_resume:
             self.work = job_folder(plan.store, step, now)
             self.had = checkpoints(self.work)
@@ -250,11 +210,14 @@ class Job:
         waited = not self.events.has_started
         gained = self.work is not None and bool(checkpoints(self.work) - self.had)
         if not (waited or gained):
-            what = "one epoch" if self.work else "this step"
+            kept = "one epoch that is kept as a checkpoint"
+            more = "; or keep more: train.overrides of default_hooks.checkpoint.interval"
             return self._failed(
                 UserError(
-                    f"{self.name}: the time limit of {limit} is too short for {what}",
-                    f"raise time in {FILE}, for all or in [steps.{self.name}]",
+                    f"{self.name}: the time limit of {limit} is too short for"
+                    f" {kept if self.work else 'this step'}",
+                    f"raise time in {FILE}, for all or in [steps.{self.name}]"
+                    f"{more if self.work else ''}",
                 )
             )
         again = "run the same command again: it goes on from its newest checkpoint"

@@ -18,6 +18,7 @@ from mmdet_jetson.cli import verbs
 from mmdet_jetson.cli.answering import answering
 from mmdet_jetson.cli.request import CONFIG, Request
 from mmdet_jetson.cli.transfer import Asked
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.places import FORMS
 from mmdet_jetson.runtimes.selection import RuntimeOptions
 
@@ -41,6 +42,7 @@ HELP = {
     "runtime": "host, docker or slurm: where stages run (default: host)",
     "docker_host": DOCKER_HOST,
     "untested": "use container images that have not passed their own tests",
+    "jobs": "how many steps run at once, in all and on each machine (default: one on each machine)",
     "detach": "with --runtime slurm: return once the jobs are submitted",
     "push": "push each result to the registry of [store] as soon as it is made",
     "evidence": "with what was measured of it, and all else that refers to it (default)",
@@ -57,10 +59,9 @@ PLACE = FORMS
 PROJECT = ("config", "set")
 TARGETS = ("target", "precision")
 RUNTIME = ("runtime", "docker_host", "untested")
+MAKING = ("push", "jobs", "detach")
 STEPS = (*PROJECT, *TARGETS, "onnx", *RUNTIME)
 """What chooses steps of a pipeline, and where they run."""
-MADE = ("push", "detach")
-"""What becomes of what a command makes, and whether it waits for that."""
 
 
 def request_of(
@@ -74,6 +75,7 @@ def request_of(
     docker_host: str = "",
     untested: bool = False,
     push: bool = False,
+    jobs: str = "",
     detach: bool = False,
     compare: list[str] | None = None,
 ) -> Request:
@@ -88,7 +90,20 @@ def request_of(
         push=push,
         detach=detach,
         compare=compare or (),
+        jobs=_number_of_jobs(jobs) if jobs else None,
     )
+
+
+def _number_of_jobs(typed: str) -> int:
+    try:
+        number = int(typed)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise UserError(
+            f"--jobs {typed}: steps that run at once are 1 or more", "leave it out for the default"
+        )
+    return number
 
 
 def asked_of(
@@ -199,7 +214,7 @@ class Checkable(Task[Callable[..., None]]):
 
 def by_config(name: str, says: str, act: Act, default: str = CONFIG) -> Command:
     """Make the task of a command that is told a configuration, and where to run."""
-    return _named(name, says, act, with_request(*PROJECT, *RUNTIME, *MADE, config=default))
+    return _named(name, says, act, with_request(*PROJECT, *RUNTIME, *MAKING, config=default))
 
 
 def by_target(name: str, says: str, act: Act | None = None, *more: str) -> Command:
@@ -207,7 +222,7 @@ def by_target(name: str, says: str, act: Act | None = None, *more: str) -> Comma
 
     ``more`` are further options of `request_of`.
     """
-    made_by = with_request(*STEPS, *MADE, *more)
+    made_by = with_request(*STEPS, *MAKING, *more)
     return _named(name, says, act or partial(verbs.run_verb, name), made_by)
 
 

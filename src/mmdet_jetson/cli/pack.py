@@ -33,7 +33,7 @@ def pack(into: str, request: Request) -> None:
     with session(request, Ending("pack", {"into": str(folder)})) as now:
         if now.given:
             now.given.refuse("pack")
-        steps = list(_packed(now))
+        steps = list(packed(now))
         made = make(now, steps)
         _write(now, steps, made, folder)
     sentence = "\n".join(_next_steps(now.project, into, folder.name))
@@ -50,8 +50,8 @@ def _next_steps(project: Project, into: str, name: str) -> Iterator[str]:
             yield f"  {project.command(verb, target)} --onnx {shlex.quote(name)}"
 
 
-def _packed(now: Session) -> Iterator[Step]:
-    """The steps whose artifacts come along."""
+def packed(now: Session) -> Iterator[Step]:
+    """The steps whose artifacts come along: what engines are made and measured from."""
     needed = [*evidence_for(now.project), (stages.EVALUATE_CHECKPOINT, BASE)]
     needed += [(stages.EXPORT, target) for target in now.project.used_targets]
     return (step for step in now.steps if (step.stage, step.subject) in needed)

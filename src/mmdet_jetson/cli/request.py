@@ -34,7 +34,7 @@ class Request:
     host that is named builds and measures engines, and does nothing else. ``onnx`` names an export
     to start from that was made elsewhere (`planning.given`). With ``push`` what is made goes to the
     registry of the configuration. ``compare`` are other runs of the store, which the report shows
-    beside this one.
+    beside this one. ``jobs`` is how many steps run at once (`running.context`).
     """
 
     config: str
@@ -46,6 +46,7 @@ class Request:
     onnx: str = ""
     push: bool = False
     compare: Sequence[str] = ()
+    jobs: int | None = None
     detach: bool = False
     """Whether to leave batch jobs to themselves once they are submitted."""
     attach: str = ""

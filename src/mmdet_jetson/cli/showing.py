@@ -151,9 +151,9 @@ def _tree(contents: Contents, seen: Seen) -> Tree:
             add(branch, PartName(kind, subject), kind)
     for part in sorted(left, key=lambda each: (_LAST.get(each.kind, 0), each)):
         node = add(tree, part)
-        for layer in contents.parts[part].layers if _what(contents) == ARTIFACT else ():
-            title = printable(layer.title) + "/" * layer.is_directory
-            node.add(Text(f"{title}  {size_of(layer.blob.size)}"))
+        for entry in contents.parts[part].entries if _what(contents) == ARTIFACT else ():
+            title = printable(entry.title) + "/" * entry.is_directory
+            node.add(Text(f"{title}  {size_of(entry.size)}"))
     return tree
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from mmdet_jetson.cli import summary
+from mmdet_jetson.cli.machines import check_targets, open_machines
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.cli.request import Request, read_plan
 from mmdet_jetson.cli.sharing import open_shared
 from mmdet_jetson.cli.submitting import submitted
 from mmdet_jetson.cli.thresholds import tell_thresholds
-from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import Project
-from mmdet_jetson.config.references import images_file
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
@@ -26,9 +25,8 @@ from mmdet_jetson.planning.steps import Step, needed_for
 from mmdet_jetson.registry.shared import SharedStore
 from mmdet_jetson.running.jobs import sweep
 from mmdet_jetson.running.run_step import RunContext, ingredients_on
-from mmdet_jetson.running.run_steps import run_steps
+from mmdet_jetson.running.run_steps import run_steps, with_known_hosts
 from mmdet_jetson.runtimes.protocol import Runtimes
-from mmdet_jetson.runtimes.selection import open_for_device, open_runtimes
 from mmdet_jetson.slurm.records import Ending
 from mmdet_jetson.store import Artifact, Store
 from mmdet_jetson.tracking.trainings import Trainings
@@ -62,6 +60,8 @@ class Session:
     """The registry that the store is shared through, if there is one."""
     pushes: bool = False
     """Whether what is made goes there."""
+    jobs: int | None = None
+    """How many steps run at once; None for what the machines bear."""
     request: Request | None = None
     ending: Ending | None = None
     """How the command goes on once its artifacts are made."""
@@ -86,9 +86,12 @@ class Session:
 
     def states(self, steps: Sequence[Step] | None = None) -> list[explain.State]:
         """What the store knows of every step, or of some and all before them."""
-        ingredients = functools.partial(ingredients_on, self.runtimes)
+        steps = steps or self.steps
+        context = RunContext(self.runtimes, self.store, self.display, shared=self.shared)
+        runtimes = with_known_hosts(steps, context).runtimes
+        ingredients = functools.partial(ingredients_on, runtimes)
         look = [self.shared.look] if self.shared else []
-        return explain.states(steps or self.steps, ingredients, self.store, self.name, *look)
+        return explain.states(steps, ingredients, self.store, self.name, *look)
 
 
 @contextmanager
@@ -102,20 +105,20 @@ def session(request: Request, ending: Ending | None = None) -> Iterator[Session]
     """
     plan = read_plan(request)
     project, settings, store, display = plan.project, plan.settings, plan.store, plan.display
-    choose = open_for_device if request.for_device else open_runtimes
     with open_shared(project, settings, store, display, push=request.push) as shared:
-        runtimes = choose(request.runtime, settings, store, display.say)
-        pushes = request.push or settings.ci
         yield Session(
             project=project,
             settings=settings,
             steps=plan.steps,
             store=store,
-            runtimes=runtimes,
+            runtimes=open_machines(
+                request.runtime, project, settings, store, display, for_device=request.for_device
+            ),
             display=display,
             given=plan.given,
             shared=shared,
-            pushes=pushes,
+            pushes=request.push or settings.ci,
+            jobs=request.jobs,
             request=request,
             ending=ending,
         )
@@ -138,6 +141,7 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
         shared=now.shared,
         pushes=now.pushes,
         recorder=trainings,
+        jobs=now.jobs,
     )
     with now.display:
         if now.shared and now.pushes:
@@ -205,10 +209,7 @@ def build_jetson_engine(target: str, request: Request) -> None:
 
 
 def _check_targets(now: Session, command: str) -> None:
-    images = load_images(images_file(now.settings.root))
-    compatibility.check_targets(
-        now.project, command, lambda name: now.runtimes.of_target(name).machine, images
-    )
+    check_targets(now.project, now.runtimes, now.settings, command)
 
 
 def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> None:

@@ -40,7 +40,8 @@ Memory = Annotated[str, pattern(r"^(|\d+[KMGT]?)$", "memory is a number with K, 
 Gpus = (
     Annotated[int, msgspec.Meta(ge=0)]
     | Annotated[
-        str, pattern(r"^[A-Za-z0-9_.-]+:\d+$", "GPUs are a number, or a kind and one: a100:2")
+        str,
+        pattern(r"^[A-Za-z0-9_.-]+:\d+$", "it is a number of GPUs, or a kind and a number: a100:2"),
     ]
 )
 

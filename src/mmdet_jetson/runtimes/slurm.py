@@ -5,6 +5,7 @@ to their end, is `mmdet_jetson.slurm`.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from mmdet_jetson.planning.stages import STAGES
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.runtimes.node_facts import place_of, read_facts
-from mmdet_jetson.runtimes.protocol import StageRun
+from mmdet_jetson.runtimes.protocol import OnWait, Place, StageRun
 from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
 from mmdet_jetson.store import Store
 
@@ -61,6 +62,11 @@ class SlurmRuntime:
         self.here = HostRuntime(self.settings, say)
 
     @property
+    def place(self) -> Place:
+        """Where its steps run: nowhere here."""
+        return Place("slurm", "slurm")
+
+    @property
     def machine(self) -> Machine:
         """A node, as far as slurm.toml tells."""
         return Machine(
@@ -73,7 +79,7 @@ class SlurmRuntime:
         """What slurm.toml says of a step."""
         return self.slurm.of(step.name, step.stage.verb)
 
-    def place(self, step: Step) -> str:
+    def kind_of_node(self, step: Step) -> str:
         """Name the kind of node that a step asks for."""
         asked = self.of(step)
         gpus = asked.gpus if step.uses_gpu else 0
@@ -90,7 +96,7 @@ class SlurmRuntime:
         identity = self.environment(step)
         if not step.belongs_to_gpu:
             return identity
-        facts = read_facts(self.store.root, self.place(step), step.name)
+        facts = read_facts(self.store.root, self.kind_of_node(step), step.name)
         unknown = UNKNOWN_GPU if self.of(step).number_of_gpus else ""
         gpu = facts.gpu if facts else unknown
         return f"{identity}:{gpu}" if gpu else identity
@@ -101,7 +107,7 @@ class SlurmRuntime:
 
     def device(self, step: Step) -> str:
         """What the newest node said that measured this step, or another that asks for the same."""
-        facts = read_facts(self.store.root, self.place(step), step.name)
+        facts = read_facts(self.store.root, self.kind_of_node(step), step.name)
         return facts.device if facts else UNKNOWN_DEVICE
 
     def check(self, steps: Sequence[Step]) -> None:
@@ -127,6 +133,10 @@ class SlurmRuntime:
     def prepare(self, step: Step) -> Path:
         """Build the step's environment here: nodes often have no network."""
         return self.here.prepare(step)
+
+    def alone(self, step: Step, run: str, on_wait: OnWait) -> AbstractContextManager[None]:
+        """A node's job has its processors for itself; here there is nothing to share."""
+        return nullcontext()
 
     def run(self, stage: StageRun) -> Result:
         """Refuse: a step is a job, and whoever runs one here knows nothing of those.

@@ -11,7 +11,7 @@ from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.slurm.endings import UNSEEN
 from mmdet_jetson.slurm.records import Folder
 
-NOTICE = 45
+NOTICE = 20
 """How many seconds before its time is up a job is told; Slurm may tell up to a minute earlier."""
 MODULE = "mmdet_jetson.cli.batch_job"
 NO_MODULE = 80

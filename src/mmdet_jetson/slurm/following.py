@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from mmdet_jetson import stopping
 from mmdet_jetson.contract.job import Progress
 from mmdet_jetson.contract.records import ContractError, decode
 from mmdet_jetson.errors import UserError
@@ -60,7 +61,6 @@ class Follower:
     chain: Chain
     queue: Queue
     say: Callable[[str], None]
-    sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
     def __call__(
@@ -107,7 +107,7 @@ class Follower:
                     ended_since = self.clock()
                 elif self.clock() - ended_since > GRACE:
                     raise endings.ended(self.chain.job(step), self._last(sent, state))
-            self.sleep(LOOKS)
+            stopping.current().pause(LOOKS)
 
     def _tell(self, event: Event, step: Step, context: RunContext) -> None:
         listener = context.listener
@@ -134,7 +134,7 @@ class Follower:
         artifact = context.store.find(outcome.digest)
         deadline = self.clock() + GRACE
         while artifact is None and self.clock() < deadline:
-            self.sleep(LOOKS)
+            stopping.current().pause(LOOKS)
             artifact = context.store.find(outcome.digest)
         if artifact is None:
             raise UserError(
@@ -151,7 +151,7 @@ class Follower:
             deadline = self.clock() + GRACE
             state = self.queue.cluster.details(sent.job)
             while state and not state.has_ended and self.clock() < deadline:
-                self.sleep(LOOKS)
+                stopping.current().pause(LOOKS)
                 state = self.queue.cluster.details(sent.job)
             if state and endings.ran_out_of_memory(self.chain.job(step), state):
                 return endings.ended(self.chain.job(step), state)

@@ -73,7 +73,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     what: str
     text: str = ""
-    node: str = ""
     progress: dict[str, object] = msgspec.field(default_factory=dict)
 
 

@@ -189,7 +189,7 @@ def test_an_edit_between_two_steps_is_in_the_key_of_the_second(
     shutil.copytree(stage_source.PACKAGE, package)
     monkeypatch.setattr(stage_source, "PACKAGE", package)
     of_one = replace(dataset_step(), subject="one")
-    of_another = replace(dataset_step(), subject="another")
+    of_another = replace(dataset_step(seed=1), subject="another")
 
     def edit(stage: StageRun) -> None:
         with (package / "stages/dataset.py").open("a") as source:
