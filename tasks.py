@@ -234,6 +234,8 @@ def promote(
             request, base=base, to=to, junit=junit, summary=summary, as_json=json
         )
         return
+    if not check:
+        promote_check.refuse_unchecked(base=base, junit=junit, summary=summary)
     wish = promoting.Wish(
         bundle=bundle,
         to=to,

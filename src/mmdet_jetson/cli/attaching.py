@@ -1,6 +1,7 @@
 """``invoke attach`` and ``invoke cancel``: what becomes of a submission, from any shell."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
@@ -11,8 +12,8 @@ from mmdet_jetson.cli.request import Request
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.slurm.cluster import Cluster
-from mmdet_jetson.slurm.queue import Queue
+from mmdet_jetson.slurm import queue
+from mmdet_jetson.slurm.cluster import Cluster, SlurmError
 from mmdet_jetson.slurm.records import Folder, folders
 
 Told = Mapping[str, str]
@@ -54,10 +55,7 @@ def cancel(id: str = "") -> None:
     folder = _chosen(id)
     cluster = Cluster()
     cluster.check()
-    whose = {folder.id, *_unfinished(folder)}
-    live = Queue(cluster, print).live()
-    jobs = {step: state.job for (name, step), state in live.items() if name in whose}
-    cluster.cancel(list(jobs.values()))
+    jobs = queue.cancel({folder.id, *_unfinished(folder)}, cluster)
     told = ", ".join(f"{step} {job}" for step, job in jobs.items())
     sentence = f"cancelled {told}" if jobs else "none of its jobs waits or runs"
     Console().print(f"submission {folder.id}: {sentence}", highlight=False, soft_wrap=True)
@@ -86,8 +84,9 @@ def _unfinished(folder: Folder) -> set[str]:
 def _list_others(newest: Folder) -> None:
     """Say which other submissions have jobs that wait or run."""
     live: dict[str, list[str]] = {}
-    for (name, step), state in Queue(Cluster(), print).live().items():
-        live.setdefault(name, []).append(f"{step} {state.state.lower()}")
+    with suppress(SlurmError):  # what has ended can be shown without it
+        for (name, step), state in queue.Queue(Cluster(), print).live().items():
+            live.setdefault(name, []).append(f"{step} {state.state.lower()}")
     others = {name: jobs for name, jobs in live.items() if name != newest.id}
     for name in sorted(others):
         line = f"also there: {name}: {', '.join(others[name])}; invoke attach --id {name}"

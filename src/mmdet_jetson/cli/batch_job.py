@@ -229,7 +229,8 @@ class Job:
                     again,
                 )
             )
-        self.events.say(f"{self.name:<28} its time of {limit} is up: it goes back in the queue")
+        told = f"its time of {limit} is up: it goes back in the queue"
+        self.events.say(f"{self.name:<28} {told}", "time")
         try:
             self.cluster.requeue(self.number)
         except SlurmError as error:

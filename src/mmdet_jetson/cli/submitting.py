@@ -14,11 +14,13 @@ from rich.console import Console
 
 from mmdet_jetson.cli.request import config_file
 from mmdet_jetson.errors import Detached, UserError
+from mmdet_jetson.files import remove
 from mmdet_jetson.locks import hold
 from mmdet_jetson.planning.explain import IN_REGISTRY
 from mmdet_jetson.planning.steps import ExternalInput, Step
+from mmdet_jetson.running.jobs import DAYS_KEPT
 from mmdet_jetson.runtimes.slurm import SlurmRuntime
-from mmdet_jetson.slurm import records
+from mmdet_jetson.slurm import queue, records
 from mmdet_jetson.slurm.chain import Chain, before
 from mmdet_jetson.slurm.cluster import Cluster, JobState
 from mmdet_jetson.slurm.following import Follower
@@ -97,9 +99,14 @@ class _Submitting:
             live = Queue(cluster, self.now.display.say).live()
             known, waiting = self._known()
             self._bring(waiting, known)
+            if not waiting:
+                return None
             runtime = next(iter(self.batch.values()))
             chain = self._new(root / records.new_id(), cluster, runtime)
-            return self._submit(chain, live, waiting, known) if waiting else None
+            try:
+                return self._submit(chain, live, waiting, known)
+            except KeyboardInterrupt:
+                raise _interrupted(chain, runtime) from None
 
     def _known(self) -> tuple[dict[str, Artifact], list[Step]]:
         """The results that are known, and the steps for Slurm that have to be made."""
@@ -155,13 +162,19 @@ class _Submitting:
             chain.reopen()
             self._say(f"submission {chain.folder.id} makes this already; following it")
             return chain
+        records.sweep(self.now.store.root, {name for name, _ in live}, DAYS_KEPT)
         new = [step for step in waiting if step.name not in chain.sent]
         chain.check(new)
         chain.folder.write_submission(self._record(chain))
         chain.note_borrowed()
-        for step in new:
-            if chain.may_send(step, known):
-                chain.send(step, known)
+        try:
+            for step in new:
+                if chain.may_send(step, known):
+                    chain.send(step, known)
+        except UserError:
+            queue.cancel({chain.folder.id}, chain.cluster)
+            remove(chain.folder.path)
+            raise
         chain.folder.completed()
         self._say(_told(chain))
         return chain
@@ -226,10 +239,11 @@ def _detached(chain: Chain) -> Detached:
 def _interrupted(chain: Chain, runtime: SlurmRuntime) -> Detached:
     id = chain.folder.id
     if runtime.slurm.on_interrupt == "detach":
-        return Detached(
-            "\n".join([f"detached; submission {id} goes on", *_what_next(id)]), INTERRUPTED
-        )
-    chain.cluster.cancel(list(chain.own().values()))
+        lines = [f"detached; submission {id} goes on", *_what_next(id)]
+        if not chain.folder.is_complete:
+            lines.insert(1, "  submit the rest of it: run the same command again")
+        return Detached("\n".join(lines), INTERRUPTED)
+    queue.cancel({id}, chain.cluster)
     return Detached(f"cancelled submission {id}; run the same command again to go on", INTERRUPTED)
 
 

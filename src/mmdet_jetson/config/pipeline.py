@@ -145,7 +145,7 @@ class Pipeline(Section, frozen=True):
     gates: Gates = Gates()
     store: Shared = Shared()
     model: Model | None = None
-    hosts: dict[Name, Host] = msgspec.field(default_factory=dict)
+    hosts: dict[str, Host] = msgspec.field(default_factory=dict)
 
     @property
     def training(self) -> Train:

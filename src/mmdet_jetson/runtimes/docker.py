@@ -14,7 +14,7 @@ from pathlib import Path
 from mmdet_jetson import tarballs
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import image_tests, images
-from mmdet_jetson.containers.device_lock import hold_device
+from mmdet_jetson.containers.device_lock import hold_device, wait_while_timed
 from mmdet_jetson.containers.lines import Lines
 from mmdet_jetson.containers.objects import (
     STDOUT,
@@ -209,10 +209,16 @@ class DockerRuntime:
         may_resume = step.stage.may_resume
         with self.workspace.stage(spec, folder.name, inputs, resumable=may_resume) as container:
             self._put(container, folder)
+            if not step.stage.measures_device:
+                self._wait_while_timed(step)
             ended = self._run(container, folder / LOG, stage.on_progress)
             self._fetch(container, folder)
             result = _outcome(step, folder, ended)
         return self._with_origin(step, image, result)
+
+    def _wait_while_timed(self, step: Step) -> None:
+        """Disturb nobody who times something on that machine, as a client elsewhere may."""
+        wait_while_timed(self.host, lambda why: self.workspace.say(f"{step.name:<28} {why}"))
 
     def _run(self, container: str, log: Path, on_progress: OnProgress) -> Exit:
         """Run a stage's container, and hear what it prints: progress, and lines for the log."""

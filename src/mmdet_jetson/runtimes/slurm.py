@@ -18,6 +18,7 @@ from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.planning.stages import STAGES
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.runtimes.host import HostRuntime
+from mmdet_jetson.runtimes.launching import on_one_machine
 from mmdet_jetson.runtimes.node_facts import place_of, read_facts
 from mmdet_jetson.runtimes.protocol import OnWait, Place, StageRun
 from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
@@ -59,7 +60,7 @@ class SlurmRuntime:
         self.slurm, self.file, self.store = slurm, file, store
         variant = _variant(settings, slurm)
         self.settings = msgspec.structs.replace(settings, variant=variant)
-        self.here = HostRuntime(self.settings, say)
+        self.here = HostRuntime(self.settings, say, on_one_machine)  # which it is never asked
 
     @property
     def place(self) -> Place:

@@ -92,7 +92,9 @@ def script(step: Step, settings: Slurm, here: Settings, folder: Folder) -> str:
 
 def environ(here: Settings) -> dict[str, str]:
     """What a job is told of the places of this machine, which its own variables may not say."""
+    slurm = {"MMDET_JETSON_SLURM": str(here.slurm)} if here.slurm else {}
     return {
+        **slurm,
         "MMDET_JETSON_ARTIFACTS": str(here.artifacts),
         "MMDET_JETSON_CACHE": str(here.cache),
         "MMDET_JETSON_TRAIN": here.variant,

@@ -16,6 +16,8 @@ from mmdet_jetson.slurm.queue import job_of
 from mmdet_jetson.slurm.records import Folder, Planned
 from mmdet_jetson.store import Artifact
 
+UNAVAILABLE = "Requested node configuration is not available"
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -74,8 +76,13 @@ class Chain:
             kind = tuple(word for word in words if self.folder.id not in word)
             if kind not in seen:
                 seen.add(kind)
-                with self._taken(step):
+                try:
                     self.cluster.test(kind)
+                except ProcessFailed as error:
+                    # It says so, too, where all nodes that fit are down or drained now. Then a job
+                    # is taken, and waits; what no node ever has is refused when it is submitted.
+                    if UNAVAILABLE not in error.output or endings.is_told(error):
+                        raise endings.refused(error, self.job(step), partitions) from error
 
     def borrow(self, live: Mapping[tuple[str, str], JobState], wanted: Iterable[Step]) -> None:
         """Take the jobs of other submissions that make the same and wait or run now."""

@@ -114,7 +114,7 @@ class Cluster:
             told = output_of([*asked, "--parsable2", "--format=State"]).split()
         except ProcessFailed:
             return ""
-        return next((word for word in reversed(told) if word in ENDED), "")
+        return next((word for word in reversed(told) if word in {*ENDED, "REQUEUED"}), "")
 
     def cancel(self, jobs: Sequence[str]) -> None:
         """Cancel jobs; what has ended already is left."""

@@ -171,6 +171,7 @@ def requeued(state: JobState, before: str, *, may_resume: bool) -> str:
     """Say that a job was put back in the queue; ``before`` is how it ended, where that is known."""
     why = {
         "NODE_FAIL": "its node failed",
+        "REQUEUED": "somebody asked for it",
         "PREEMPTED": "it had to make room for a job that comes before it",
         "TIMEOUT": "its time was up",
     }.get(before, "its node failed, it had to make room, or somebody asked for it")
@@ -216,6 +217,12 @@ _REFUSALS: tuple[tuple[str, str, str, str], ...] = (
         "scontrol ping; later again",
     ),
 )  # fmt: skip
+
+
+def is_told(error: ProcessFailed) -> bool:
+    """Whether sbatch says more than that no node is to be had now."""
+    kinds = [pattern for pattern, *_ in _REFUSALS if "node configuration" not in pattern]
+    return any(re.search(pattern, error.output, re.IGNORECASE) for pattern in kinds)
 
 
 def refused(error: ProcessFailed, job: Job, partitions: Collection[str]) -> UserError:

@@ -54,10 +54,10 @@ class Events:
     def ended(self, endings: Sequence[Ending]) -> None:
         """The outcome tells it."""
 
-    def say(self, sentence: str) -> None:
-        """Tell something else, as a line."""
+    def say(self, sentence: str, what: str = "say") -> None:
+        """Tell something else, as a line; ``what`` is "time" where its time is up."""
         print(sentence, flush=True)
-        self._write(Event(what="say", text=sentence))
+        self._write(Event(what=what, text=sentence))
 
     def _write(self, event: Event) -> None:
         with self._path.open("ab") as stream:

@@ -28,6 +28,13 @@ GRACE = 10.0
 what was written elsewhere, and a job that is put back in the queue seems to have ended at first."""
 
 
+ACCOUNTED = 5.0
+"""Seconds until accounting knows how the last run of a job ended."""
+LATE = 60.0
+"""The same, where a job has ended by itself, and so told how; clients of NFS remember for so long
+what is in a folder."""
+
+
 class Tail:
     """The events of a job, read as they are written."""
 
@@ -87,12 +94,13 @@ class Follower:
         """Tell what the job tells, until it has told how it ended."""
         events = Tail(sent.folder.events(sent.step, sent.job))
         file = sent.folder.outcome_file(sent.step, sent.job)
-        watch = _Watch(step, self.say, self.chain.job(step))
+        watch = _Watch(step, self.say, self.chain.job(step), self.clock)
         ended_since: float | None = None
         while True:
             outcome = read_outcome(file)
             for event in events.new():
                 self._tell(event, step, context)
+                watch.heard(event)
             if outcome:
                 return outcome
             try:
@@ -106,7 +114,9 @@ class Follower:
                 elif ended_since is None:
                     ended_since = self.clock()
                 elif self.clock() - ended_since > GRACE:
-                    raise endings.ended(self.chain.job(step), self._last(sent, state))
+                    last = self._last(sent, state)
+                    if not _tells_itself(last) or self.clock() - ended_since > LATE:
+                        raise endings.ended(self.chain.job(step), last)
             stopping.current().pause(LOOKS)
 
     def _tell(self, event: Event, step: Step, context: RunContext) -> None:
@@ -161,28 +171,50 @@ class Follower:
         return error
 
 
+def _tells_itself(state: JobState) -> bool:
+    """Whether our program ended of its own, which it never does without telling its outcome."""
+    return state.state in ("COMPLETED", "FAILED") and state.code in (0, 1) and not state.signal
+
+
 class _Watch:
     """Tells once each time that a job waits for another reason, or is put back in the queue."""
 
-    def __init__(self, step: Step, say: Callable[[str], None], job: endings.Job) -> None:
-        self._step, self._say, self._job = step, say, job
+    def __init__(
+        self,
+        step: Step,
+        say: Callable[[str], None],
+        job: endings.Job,
+        clock: Callable[[], float],
+    ) -> None:
+        self._step, self._say, self._job, self._clock = step, say, job, clock
         self._reason = ""
-        self._ran = False
+        self._ran = self._asked_itself = False
+        self._back_since: float | None = None
+
+    def heard(self, event: Event) -> None:
+        """Take note of a job that says itself that it goes back in the queue."""
+        self._asked_itself = event.what == "time"
 
     def look(self, state: JobState | None, queue: Queue) -> None:
         """Look at a job as Slurm tells of it now."""
         if state is None:
             return
         if state.state == "RUNNING":
+            self._tell_requeue(state, queue, after=0)
             self._ran, self._reason = True, ""
         if state.state not in ("PENDING", "REQUEUED", "SUSPENDED"):
             return
         if self._ran:
-            self._ran = False
-            before = queue.cluster.ended_before(state.job)
-            told = endings.requeued(state, before, may_resume=self._job.may_resume)
-            self._say(f"{self._step.name:<28} {told}")
+            self._ran, self._back_since = False, None if self._asked_itself else self._clock()
+        self._tell_requeue(state, queue, after=ACCOUNTED)
         # That a step waits for those before it everybody knows.
         if state.reason not in (self._reason, "", "Dependency"):
             self._reason = state.reason
             self._say(f"{self._step.name:<28} job {state.job} waits: {endings.waits(state)}")
+
+    def _tell_requeue(self, state: JobState, queue: Queue, *, after: float) -> None:
+        if self._back_since is not None and self._clock() - self._back_since >= after:
+            self._back_since = None
+            before = queue.cluster.ended_before(state.job)
+            told = endings.requeued(state, before, may_resume=self._job.may_resume)
+            self._say(f"{self._step.name:<28} {told}")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from mmdet_jetson.slurm.cluster import Cluster, JobState, SlurmError
 from mmdet_jetson.slurm.records import NAME_PREFIX, Folder
@@ -58,6 +58,14 @@ class Queue:
             raise
         self._was_silent = False
         return jobs
+
+
+def cancel(submissions: Collection[str], cluster: Cluster) -> dict[str, str]:
+    """Cancel all jobs of submissions that wait or run; give their numbers by step."""
+    live = Queue(cluster, print).live()
+    jobs = {step: state.job for (name, step), state in live.items() if name in submissions}
+    cluster.cancel(list(jobs.values()))
+    return jobs
 
 
 def job_of(folder: Folder, step: str, cluster: Cluster) -> str:

@@ -12,8 +12,8 @@
     STEP-JOB.outcome.json       the `Outcome`, last
 """
 
-import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,6 +22,7 @@ import msgspec
 
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.files import remove
 
 FOLDER = "slurm"
 NAME_PREFIX = "mmdet-"
@@ -101,8 +102,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def new_id() -> str:
-    """Name a submission by the time, so that the newest is last, and by chance."""
-    return f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    """Name a submission by the time, so that the newest is last; one is made at a time."""
+    now = datetime.now(timezone.utc)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 100:04}"
 
 
 class Folder:
@@ -208,3 +210,11 @@ def folders(store: Path) -> list[Folder]:
     """The submissions of a store, the newest last."""
     found = (store / FOLDER).glob("*/submission.json")
     return [Folder(path.parent) for path in sorted(found)]
+
+
+def sweep(store: Path, live: Collection[str], days: float) -> None:
+    """Remove the folders of submissions older than so many days that have no jobs any more."""
+    for folder in folders(store):
+        age = time.time() - folder.path.stat().st_mtime
+        if folder.id not in live and age > days * 86400:
+            remove(folder.path)

@@ -112,12 +112,14 @@ class Layout:
         """Where the blob of a digest is, or would be."""
         return self.blobs / digest.removeprefix("sha256:")
 
+    def _file(self, blob: Descriptor) -> str:
+        """As `path`, in a tenth of the time: a look at a whole store asks for a million."""
+        return self._blobs + blob.digest.removeprefix("sha256:")
+
     def has(self, blob: Descriptor) -> bool:
         """Whether a blob is there in its full size; its content is not read."""
         try:
-            # One string and one call: a look at a whole store asks for hundreds of thousands.
-            path = self._blobs + blob.digest.removeprefix("sha256:")
-            return os.stat(path).st_size == blob.size  # noqa: PTH116
+            return os.stat(self._file(blob)).st_size == blob.size  # noqa: PTH116
         except FileNotFoundError:
             return False
 
@@ -129,7 +131,7 @@ class Layout:
             Damaged: it is missing.
         """
         try:
-            stream = self.path(blob.digest).open("rb")
+            stream = open(self._file(blob), "rb")  # noqa: PTH123, SIM115 - closed below
         except FileNotFoundError as error:
             raise Damaged("it is missing") from error
         with stream:

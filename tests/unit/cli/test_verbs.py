@@ -74,6 +74,8 @@ def test_a_bug_passes_through(bug: Exception) -> None:
         (["why", "profile", "--target", "orin-jp62", "--onnx", "x"], 1, "there is no such folder"),
         (["train", "--runtime", "dokcer"], 1, "did you mean 'docker'"),
         (["train", "--docker-host", "ssh://x"], 1, "add --runtime docker"),
+        (["pipeline", "--jobs", "0"], 1, "--jobs 0: steps that run at once are 1 or more"),
+        (["train", "--jobs", "two"], 1, "--jobs two: steps that run at once are 1 or more"),
         (["build-jetson-engine", "--target", "pc-onnxruntime", "--precision", "fp17"], 2, "fp16"),
         (["build-jetson-engine", "--target", "pc-onnxruntime", "--precision", "fp16"], 2, "fp32"),
         (["engine", "--engine", "ssh://x"], 1, "No idea what '--engine' is"),

@@ -1,112 +1,22 @@
 """Commands with ``--runtime slurm``, as users find them, over a Slurm that runs jobs here."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+import os
 from pathlib import Path
 
 import pytest
-from fake_slurm import FakeCluster
-from fakes import FakeRuntime
+from fake_slurm import SLURM_TOML, FakeCluster, Node, attach, on_slurm, train
 from invoke.exceptions import Exit
 
-from mmdet_jetson.cli import attaching, batch_job, submitting, verbs
+from mmdet_jetson.cli import attaching, verbs
 from mmdet_jetson.cli.answering import answering
 from mmdet_jetson.cli.request import Request
-from mmdet_jetson.config.settings import ROOT, read_settings
-from mmdet_jetson.config.slurm import Slurm
-from mmdet_jetson.contract.job import Progress, Result, read_job
-from mmdet_jetson.planning.steps import Step, needed_for
-from mmdet_jetson.runtimes.outcome import StageFailed
-from mmdet_jetson.runtimes.protocol import StageRun
+from mmdet_jetson.config.settings import ROOT
+from mmdet_jetson.planning.steps import needed_for
+from mmdet_jetson.processes import ProcessFailed
 from mmdet_jetson.runtimes.selection import RuntimeOptions
-from mmdet_jetson.runtimes.slurm import SlurmRuntime
-from mmdet_jetson.slurm import following, queue
+from mmdet_jetson.slurm import following
 from mmdet_jetson.slurm.records import Folder, folders
 from mmdet_jetson.store import Store
-
-SLURM_TOML = 'partition = "main"\ntime = "0:30:00"\n'
-
-
-MADE = (
-    *("out.txt", "train.json", "val.json", "train/a.txt", "val/a.txt"),
-    "export-pc-onnxruntime/x.onnx",
-    "sizes.json",
-    "best.pth",
-)
-"""What each stage leaves, which has all that any later one reads up to a training."""
-
-
-class Node(FakeRuntime):
-    """A node whose stages take no time; its environments are the real ones, as keys see them."""
-
-    gpu_identity = ""
-
-    def identity(self, step: Step) -> str:
-        return SlurmRuntime.environment(here(), step)
-
-    def run(self, stage: StageRun) -> Result:
-        self.runs.append(stage.step.name)
-        stage.on_progress(Progress(1, 2))
-        if self.fails:
-            raise StageFailed(f"{stage.step.name}: broke", "mend it")
-        for name in MADE:
-            path = stage.folder / "output" / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(f"{stage.step.name} {read_job(stage.folder).parameters}")
-        return Result(metrics={"AP": 0.5}, warnings=("mind the gap",))
-
-
-def here() -> SlurmRuntime:
-    return SlurmRuntime(read_settings(), Store(read_settings().artifacts), Slurm(), Path("x"))
-
-
-@pytest.fixture
-def node() -> Node:
-    return Node()
-
-
-@pytest.fixture
-def cluster(node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCluster:
-    """The Slurm of every command of a test, which has a store of its own."""
-
-    def run(arguments: list[str], environ: Mapping[str, str]) -> int:
-        folder, step = arguments
-        return batch_job.Job(Folder(Path(folder)), step, environ).run()
-
-    fake = FakeCluster(run)
-    for module in (submitting, attaching, batch_job):
-        monkeypatch.setattr(module, "Cluster", lambda: fake)
-    monkeypatch.setattr(batch_job, "NodeRuntime", lambda *_: node)
-    monkeypatch.setattr(batch_job, "listening", nullcontext)
-    monkeypatch.setattr(batch_job, "LATE", 0.0)
-    monkeypatch.setattr(SlurmRuntime, "prepare", lambda *_: None)
-    monkeypatch.setattr(following, "LOOKS", 0.01)
-    monkeypatch.setattr(following, "GRACE", 0.05)
-    monkeypatch.setattr(queue, "SECONDS", 0.0)
-    monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(tmp_path / "store"))
-    monkeypatch.setenv("MMDET_JETSON_CACHE", str(tmp_path / "cache"))
-    settings = tmp_path / "slurm.toml"
-    settings.write_text(SLURM_TOML)
-    monkeypatch.setenv("MMDET_JETSON_SLURM", str(settings))
-    return fake
-
-
-def on_slurm(*overrides: str, detach: bool = False) -> Request:
-    return Request(
-        config="configs/demo.toml",
-        overrides=overrides,
-        runtime=RuntimeOptions("slurm"),
-        detach=detach,
-    )
-
-
-def train(*overrides: str, detach: bool = False) -> None:
-    request = on_slurm(*overrides, detach=detach)
-    answering(lambda: verbs.run_verb("train", request))()
-
-
-def attach(id: str = "") -> None:
-    answering(lambda: attaching.attach(id))()
 
 
 def store_of(tmp_path: Path) -> Store:
@@ -198,6 +108,10 @@ def test_another_command_waits_for_the_jobs_that_make_the_same(
     assert node.runs.count("train") == 2
 
 
+class Killed(BaseException):
+    """No cleaning up comes behind it."""
+
+
 @pytest.mark.parametrize("jobs_before", range(4))
 def test_a_client_that_is_killed_while_it_submits_loses_nothing(
     cluster: FakeCluster,
@@ -212,12 +126,12 @@ def test_a_client_that_is_killed_while_it_submits_loses_nothing(
 
     def dies(folder: Folder, step: str, job: str) -> None:
         if len(written) == jobs_before:
-            raise KeyboardInterrupt
+            raise Killed
         written.append(step)
         write(folder, step, job)
 
     monkeypatch.setattr(Folder, "write_job", dies)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         verbs.run_verb("train", on_slurm())
     assert len(cluster.jobs) == jobs_before + 1
     monkeypatch.setattr(Folder, "write_job", write)
@@ -325,7 +239,8 @@ def test_why_a_job_waits_is_told_once(
         ("allocation failure: Invalid qos specification", "qos: Slurm does not let"),
         ("allocation failure: Invalid feature specification", "its --constraint asks for"),
         ("sbatch: error: Invalid generic resource (gres) specification", "no node has such GPUs"),
-        ("allocation failure: Requested node configuration is not available", "no node has all"),
+        ("sbatch: error: Memory specification can not be satisfied\nallocation failure: Requested"
+         " node configuration is not available", "memory: no node has so much"),
         ("allocation failure: Requested time limit is invalid", "the partition allows no such"),
         ("sbatch: error: something new", "Slurm takes no job for step dataset (sbatch: something"),
     ],
@@ -338,6 +253,48 @@ def test_what_slurm_does_not_take_is_told_before_anything_is_submitted(
         train()
     assert told in str(exited.value.message)
     assert not folders(tmp_path / "store")
+
+
+def test_what_slurm_does_not_take_in_the_middle_leaves_nothing(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    cluster.refuses = "sbatch: error: Requested node configuration is not available"
+    cluster.refuses_step = "train"
+    with pytest.raises(Exit, match="no node has all of it"):
+        train()
+    assert {state.state for state in cluster.jobs.values()} <= {"CANCELLED", "COMPLETED"}
+    assert not folders(tmp_path / "store")
+
+
+def test_nodes_that_are_all_drained_are_waited_for(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``sbatch --test-only`` says, and ``sbatch`` does not."""
+
+    def test(*_: object) -> None:
+        told = "allocation failure: Requested node configuration is not available"
+        raise ProcessFailed(["sbatch"], 1, told, None)
+
+    monkeypatch.setattr(cluster, "test", test)
+    train()
+    assert "train" in steps_of(cluster)
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ("NODE_FAIL", "is in the queue again: its node failed; it starts anew"),
+        ("PREEMPTED", "it had to make room for a job that comes before it; it starts anew"),
+        ("", "its node failed, it had to make room, or somebody asked for it; it starts anew"),
+    ],
+)
+def test_a_job_that_is_put_back_in_the_queue_is_told_of(
+    cluster: FakeCluster, node: Node, capsys: pytest.CaptureFixture[str], before: str, told: str
+) -> None:
+    cluster.before, cluster.back = before, ["dataset"]
+    train()
+    assert capsys.readouterr().err.count(told) == 1
+    assert node.runs.count("dataset") == 1
 
 
 def test_a_partition_that_does_not_exist_names_the_nearest(
@@ -377,6 +334,37 @@ def test_ctrl_c_asks_nothing(
     else:
         assert "cancelled submission" in str(exited.value.message)
         assert states == {"CANCELLED"}
+
+
+@pytest.mark.parametrize("on_interrupt", ["detach", "cancel"])
+def test_ctrl_c_while_jobs_are_submitted(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_interrupt: str
+) -> None:
+    (tmp_path / "slurm.toml").write_text(f'{SLURM_TOML}on_interrupt = "{on_interrupt}"')
+    cluster.held = {"dataset"}
+
+    def press(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Folder, "write_job", press)
+    with pytest.raises(Exit) as exited:
+        train()
+    assert exited.value.code == 130
+    (state,) = cluster.jobs.values()
+    if on_interrupt == "detach":
+        assert "submit the rest of it: run the same command again" in str(exited.value.message)
+        assert state.state == "PENDING"
+    else:
+        assert state.state == "CANCELLED"
+
+
+def test_old_submissions_go_when_the_next_is_made(cluster: FakeCluster, tmp_path: Path) -> None:
+    train()
+    (old,) = folders(tmp_path / "store")
+    os.utime(old.path, (0, 0))
+    train("train.seed=5")
+    (new,) = folders(tmp_path / "store")
+    assert new.id != old.id
 
 
 def test_detach_is_for_slurm(cluster: FakeCluster) -> None:
