@@ -10,12 +10,12 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task, task
 
+from mmdet_jetson.cli import attaching, pipelines, showing, transfer, upkeep, verbs, verifying
 from mmdet_jetson.cli import bundle as bundling
 from mmdet_jetson.cli import channels as listing
 from mmdet_jetson.cli import diff as comparing
 from mmdet_jetson.cli import history as telling
 from mmdet_jetson.cli import pack as packing
-from mmdet_jetson.cli import pipelines, showing, transfer, upkeep, verbs, verifying
 from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import runs as training_runs
@@ -39,8 +39,8 @@ from mmdet_jetson.cli.menu import (
     with_place,
     with_request,
 )
+from mmdet_jetson.cli.request import Request
 from mmdet_jetson.cli.transfer import Asked
-from mmdet_jetson.cli.verbs import Request
 from mmdet_jetson.contract.pipelines import PIPELINES
 from mmdet_jetson.running.jobs import DAYS_KEPT
 from mmdet_jetson.runtimes.selection import RuntimeOptions
@@ -234,6 +234,8 @@ def promote(
             request, base=base, to=to, junit=junit, summary=summary, as_json=json
         )
         return
+    if not check:
+        promote_check.refuse_unchecked(base=base, junit=junit, summary=summary)
     wish = promoting.Wish(
         bundle=bundle,
         to=to,
@@ -285,6 +287,23 @@ def rollback(
 def build_jetson_engine(request: Request, target: str) -> None:
     """Build, evaluate and profile a target's engine, on this device or on a Docker host's."""
     verbs.build_jetson_engine(target, replace(request, targets=[target], for_device=True))
+
+
+SUBMISSION = "a submission, as --runtime slurm prints it (default: the newest of the store)"
+
+
+@task(help={"id": SUBMISSION})
+@answering
+def attach(_: Context, id: str = "") -> None:
+    """Follow jobs of Slurm from any shell: log, progress, and the ending of their command."""
+    attaching.attach(id)
+
+
+@task(help={"id": SUBMISSION})
+@answering
+def cancel(_: Context, id: str = "") -> None:
+    """Cancel the jobs of a submission; what they have made stays."""
+    attaching.cancel(id)
 
 
 @with_request(*STEPS, name="a step as `invoke status` names it, a stage or a command")

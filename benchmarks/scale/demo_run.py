@@ -4,7 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from mmdet_jetson.cli.verbs import Request, session
+from mmdet_jetson.cli.request import Request
+from mmdet_jetson.cli.verbs import session
 from mmdet_jetson.planning.steps import Step, StepOutput, missing_inputs
 from mmdet_jetson.running.run_step import ingredients_on
 from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag

@@ -18,7 +18,7 @@ from invoke.exceptions import ParseError
 from invoke.parser import Parser
 
 from mmdet_jetson.cli.matrix import FORMS, Job, Spelling
-from mmdet_jetson.cli.verbs import CONFIG, Request
+from mmdet_jetson.cli.request import CONFIG, Request
 
 ROOT = Path(__file__).resolve().parents[2]
 GITHUB, GITLAB, TEMPLATES = (

@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 from rich.console import Console
 
 from mmdet_jetson.cli.pack import packed
-from mmdet_jetson.cli.verbs import Request, Session, session
+from mmdet_jetson.cli.request import Request
+from mmdet_jetson.cli.verbs import Session, session
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages

@@ -16,8 +16,8 @@ from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import verbs
 from mmdet_jetson.cli.answering import answering
+from mmdet_jetson.cli.request import CONFIG, Request
 from mmdet_jetson.cli.transfer import Asked
-from mmdet_jetson.cli.verbs import CONFIG, Request
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.places import FORMS
 from mmdet_jetson.runtimes.selection import RuntimeOptions
@@ -39,10 +39,11 @@ HELP = {
     "onnx": "start at an export from elsewhere, in environment `deploy` alone: a folder of `invoke"
     " pack`, one with an export, or a name in the store such as balloon.export-pc-onnxruntime",
     "compare": "another run of the store, to show beside this one in the report (repeatable)",
-    "runtime": "host or docker: where stages run (default: host)",
+    "runtime": "host, docker or slurm: where stages run (default: host)",
     "docker_host": DOCKER_HOST,
     "untested": "use container images that have not passed their own tests",
     "jobs": "how many steps run at once, in all and on each machine (default: one on each machine)",
+    "detach": "with --runtime slurm: return once the jobs are submitted",
     "push": "push each result to the registry of [store] as soon as it is made",
     "evidence": "with what was measured of it, and all else that refers to it (default)",
     "ca": "a file with the certificates that a registry's is signed by",
@@ -58,7 +59,7 @@ PLACE = FORMS
 PROJECT = ("config", "set")
 TARGETS = ("target", "precision")
 RUNTIME = ("runtime", "docker_host", "untested")
-MAKING = ("push", "jobs")
+MAKING = ("push", "jobs", "detach")
 STEPS = (*PROJECT, *TARGETS, "onnx", *RUNTIME)
 """What chooses steps of a pipeline, and where they run."""
 
@@ -75,6 +76,7 @@ def request_of(
     untested: bool = False,
     push: bool = False,
     jobs: str = "",
+    detach: bool = False,
     compare: list[str] | None = None,
 ) -> Request:
     """Say what a command about a pipeline was asked for."""
@@ -86,6 +88,7 @@ def request_of(
         precision=precision,
         onnx=onnx,
         push=push,
+        detach=detach,
         compare=compare or (),
         jobs=_number_of_jobs(jobs) if jobs else None,
     )

@@ -141,6 +141,7 @@ class ContainerEntry(TypedDict):
 
     Id: str
     Labels: Labels
+    State: str
 
 
 class VolumeEntry(TypedDict):

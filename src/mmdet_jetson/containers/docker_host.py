@@ -297,7 +297,7 @@ class DockerHost:
         with self._talking("listing containers"):
             filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
             found: list[answers.ContainerEntry] = self._api.containers(all=True, filters=filters)
-        return [ContainerSummary(each["Id"], each["Labels"]) for each in found]
+        return [ContainerSummary(each["Id"], each["Labels"], each["State"]) for each in found]
 
     def find_container(self, name: str) -> ContainerSummary | None:
         """Look a container up by its name or id; ``None`` if there is none."""

@@ -11,7 +11,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -30,7 +30,12 @@ class Holder:
     who: str
     run: str
     step: str
-    since: str
+    since: str = ""
+
+    @property
+    def from_now(self) -> "Holder":
+        """The same, who has just got it."""
+        return replace(self, since=datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def __str__(self) -> str:
         """As who waits reads it."""
@@ -39,13 +44,12 @@ class Holder:
 
 
 def holder(step: str, run: str) -> Holder:
-    """Say who we are."""
+    """Say who we are; since when is known once we have it."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         user = str(os.getuid())
-    since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return Holder(f"{user}@{socket.gethostname()}", run, step, since)
+    return Holder(f"{user}@{socket.gethostname()}", run, step)
 
 
 def lock_file() -> Path:
@@ -68,7 +72,7 @@ def hold_machine(us: Holder, on_wait: Say, say: Say) -> Iterator[None]:
         hold_open(stream, lambda: on_wait(f"waiting: {_said(path)}")),
     ):
         stream.truncate(0)
-        stream.write(json.dumps(asdict(us)).encode())
+        stream.write(json.dumps(asdict(us.from_now)).encode())
         try:
             yield
         finally:

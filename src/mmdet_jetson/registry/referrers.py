@@ -137,7 +137,7 @@ class Referrers:
         for attempt in range(_MOST_ROUNDS):
             there = self._listed(subject)
             wanted = {**there, **{key: wanted[key] for key in wanted if key not in there}}
-            # Some registries list their tags only all at once, which of 100,000 artifacts are 14 MB.
+            # Some registries list tags only all at once, which of 100,000 artifacts are 14 MB.
             # So the tags are looked at when the list seems complete, and that is after writing it.
             if wanted.keys() <= there.keys():
                 self._add_tagged(subject, wanted)

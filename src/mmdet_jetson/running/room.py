@@ -123,8 +123,7 @@ class Turn:
         self.place: Place | None = None
         """Where it is at work now."""
         self.where, self.seconds = "", 0.0
-        """Where it was at work, and for how long."""
-        self._since = 0.0
+        """Where it was at work, if it was, and for how long."""
 
     def __lt__(self, other: "Turn") -> bool:
         return self._rank < other._rank
@@ -134,26 +133,19 @@ class Turn:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop()
+        self.place = None
         self._room.leave(self)
 
     def take(self) -> Place:
         """Wait for a place, and have it until the end of `at_work`, or until it `rests`."""
         if self.place is None:
             self.place = self._room.take(self)
-            self.places, self.where = (self.place,), self.place.name
-            self._since = time.monotonic()
+            self.places = (self.place,)
         return self.place
-
-    def _stop(self) -> None:
-        if self.place is not None:
-            self.place = None
-            self.seconds += time.monotonic() - self._since
 
     def rests(self) -> None:
         """Keep nobody from anything while it waits for another run."""
-        self._stop()
-        self._rests = True
+        self._rests, self.place = True, None
         self._room.leave(self)
 
     def goes_on(self) -> None:
@@ -165,9 +157,9 @@ class Turn:
     @contextmanager
     def at_work(self) -> Iterator[bool]:
         """Have a place meanwhile; gives that it may have taken a while to get it."""
-        self.take()
+        self.where, began = self.take().name, time.monotonic()
         try:
             yield True
         finally:
-            self._stop()
+            self.place, self.seconds = None, time.monotonic() - began
             self._room.give_back(self)

@@ -21,7 +21,7 @@ from mmdet_jetson.registry.shared import Lost
 from mmdet_jetson.running.context import RunContext
 from mmdet_jetson.running.jobs import prepare, reuse_last
 from mmdet_jetson.runtimes.protocol import Runtimes, StageRun
-from mmdet_jetson.store import Artifact, Provenance, cache_tag
+from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
 __all__ = ["RunContext", "ingredients_on", "known", "run_step"]
 
@@ -39,11 +39,11 @@ def run_step(
         Lost: the registry does not give what it told of.
     """
     now = ingredients_on(context.runtimes, step, artifacts)
-    folder = context.store.root / "jobs" / f"{step.name}-{now.key[:16]}"
+    folder = job_folder(context.store, step, now)
     artifact = known(step, context, now)
     if artifact:
         _clear_away(folder)
-        _tell(context, step, artifact)
+        tell_known(context, step, artifact)
         return artifact
     context.store.create()
 
@@ -68,11 +68,17 @@ def run_step(
                 return _that_counts(step, context, artifact)
     if artifact is None:
         return run_step(step, context, artifacts, tag)
-    _tell(context, step, artifact)
+    tell_known(context, step, artifact)
     return artifact
 
 
-def _tell(context: RunContext, step: Step, artifact: Artifact) -> None:
+def job_folder(store: Store, step: Step, now: Ingredients) -> Path:
+    """Name the folder in which a step of a key is run, and in which it goes on after a kill."""
+    return store.root / "jobs" / f"{step.name}-{now.key[:16]}"
+
+
+def tell_known(context: RunContext, step: Step, artifact: Artifact) -> None:
+    """Tell of a result that was known already."""
     if context.is_here(artifact):
         context.listener.finished(step, artifact, cached=True)
     else:

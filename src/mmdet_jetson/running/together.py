@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -56,8 +56,8 @@ class Together:
         self._rank = {step.name: number for number, step in enumerate(self.steps)}
         self._done = SimpleQueue[_End]()
         self._choosing = Lock()
-        # The time in provenance has whole seconds.
-        self._began = datetime.now(timezone.utc) - timedelta(seconds=1)
+        # As in provenance, which has whole seconds.
+        self._began = datetime.now(timezone.utc).replace(microsecond=0)
 
     def run(self) -> None:
         """Run all that can be run, to its end.
@@ -100,7 +100,7 @@ class Together:
         if error is None:
             if end.artifact:
                 self.artifacts[step.name] = end.artifact
-                self._note(end, self._word(end.artifact))
+                self._note(end, self._word(end, end.artifact))
             return True
         if isinstance(error, Withdrawn):
             return False
@@ -114,26 +114,28 @@ class Together:
             return True
         self.failures[step.name] = error
         self.context.listener.failed(step, error)
-        self._note(end, "failed", error.message)
+        self._note(end, "failed", _in_short(error.message))
         return False
 
     def _note(self, end: _End, word: str, why: str = "") -> None:
         self.endings[end.step.name] = Ending(end.step, word, end.where, end.seconds, why)
 
-    def _word(self, artifact: Artifact) -> str:
+    def _word(self, end: _End, artifact: Artifact) -> str:
         if not self.context.is_here(artifact):
             return "in the registry"
-        created = datetime.fromisoformat(artifact.provenance.created)
-        return "made" if created >= self._began else "cached"
+        if end.step.name in self.context.makers:
+            created = datetime.fromisoformat(artifact.provenance.created)
+            return "made" if created >= self._began else "cached"
+        return "made" if end.where else "cached"
 
     def _tell_of_the_rest(self) -> None:
-        """Note what was never begun, because what it needs is not there."""
-        absent = set(self.failures)
+        """Note what was never begun, and the failures that kept it back."""
+        kept_back = {name: {name} for name in self.failures}
         for step in self.steps:
-            needed = [name for name in self._before[step.name] if name in absent]
-            if needed and step.name not in self.endings:
-                absent.add(step.name)
-                why = f"needs {', '.join(sorted(needed, key=self._rank.__getitem__))}"
+            behind = [kept_back[name] for name in self._before[step.name] if name in kept_back]
+            if behind and step.name not in self.endings:
+                failed = kept_back[step.name] = set().union(*behind)
+                why = f"needs {', '.join(sorted(failed, key=self._rank.__getitem__))}"
                 self.endings[step.name] = Ending(step, "not made", why=why)
 
     def _job(self, step: Step) -> Callable[[], None]:
@@ -214,6 +216,12 @@ class Together:
                     told = True
                     (step,) = (each for each in self.steps if each.name == name)
                     self.context.listener.held_up(step, "stopping; Ctrl-C again does not wait")
+
+
+def _in_short(message: str) -> str:
+    """The sentence of an error; of one with the end of a log the last line of that, too."""
+    first, *more = message.splitlines() or [""]
+    return f"{first} {more[-1].strip()}" if more else first
 
 
 def _needs(steps: Sequence[Step]) -> dict[str, set[str]]:

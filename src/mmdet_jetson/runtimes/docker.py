@@ -14,7 +14,7 @@ from pathlib import Path
 from mmdet_jetson import tarballs
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import image_tests, images
-from mmdet_jetson.containers.device_lock import hold_device
+from mmdet_jetson.containers.device_lock import hold_device, wait_while_timed
 from mmdet_jetson.containers.lines import Lines
 from mmdet_jetson.containers.objects import (
     STDOUT,
@@ -53,6 +53,7 @@ from mmdet_jetson.planning.stage_source import source_state
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.runtimes.docker_machine import DockerMachine
+from mmdet_jetson.runtimes.launching import check_one_machine, on_one_machine
 from mmdet_jetson.runtimes.outcome import KILLED, StageFailed, hear, outcome
 from mmdet_jetson.runtimes.protocol import HERE, OnProgress, OnWait, Place, StageRun
 from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
@@ -176,6 +177,7 @@ class DockerRuntime:
 
         What a target needs of its device is compared now: its engine comes hours later.
         """
+        check_one_machine(steps)
         for step in {step.image: step for step in steps}.values():
             self.prepare(step)
         for step in steps:
@@ -194,20 +196,29 @@ class DockerRuntime:
         """
         step, folder = stage.step, stage.folder
         image = self.prepare(step)
+        command = ["python", "-m", stage_module(step.stage.module), "/job"]
+        launch = on_one_machine(command, step.spread)
+        there = {**self._there.environ, **self._there.power_environ(step.stage)}
         spec = ContainerSpec(
             image.id,
-            ["python", "-m", stage_module(step.stage.module), "/job"],
-            environ={**ENVIRON, **self._there.environ, **self._there.power_environ(step.stage)},
+            launch.command,
+            environ={**ENVIRON, **there, **launch.environ},
             gpu=step.uses_gpu,
         )
         inputs = _mounted(folder, stage.inputs)
         may_resume = step.stage.may_resume
         with self.workspace.stage(spec, folder.name, inputs, resumable=may_resume) as container:
             self._put(container, folder)
+            if not step.stage.measures_device:
+                self._wait_while_timed(step)
             ended = self._run(container, folder / LOG, stage.on_progress)
             self._fetch(container, folder)
             result = _outcome(step, folder, ended)
         return self._with_origin(step, image, result)
+
+    def _wait_while_timed(self, step: Step) -> None:
+        """Disturb nobody who times something on that machine, as a client elsewhere may."""
+        wait_while_timed(self.host, lambda why: self.workspace.say(f"{step.name:<28} {why}"))
 
     def _run(self, container: str, log: Path, on_progress: OnProgress) -> Exit:
         """Run a stage's container, and hear what it prints: progress, and lines for the log."""

@@ -28,6 +28,7 @@ from mmdet_jetson.planning.stage_source import PACKAGE, copy_source
 from mmdet_jetson.planning.stages import DEPLOY, TRAIN
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.processes import ProcessFailed, output_of, run_logged
+from mmdet_jetson.runtimes.launching import Launcher, check_one_machine, on_one_machine
 from mmdet_jetson.runtimes.outcome import hear, outcome
 from mmdet_jetson.runtimes.protocol import ASK_GPU, OnWait, Place, StageRun, gpu_of
 from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
@@ -56,9 +57,15 @@ def open_runtime(
 class HostRuntime:
     """Runs stages as processes of this machine, each in the Python of its environment."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        say: Callable[[str], None] = print,
+        launcher: Launcher | None = None,
+    ) -> None:
         self.settings = settings
         self.say = say
+        self.launcher = launcher
         self.by_files = this_machine()
         root, jetpack = settings.root, self.by_files.jetpack
         names = sorted({backend.environment for backend in BACKENDS.values()})
@@ -99,9 +106,15 @@ class HostRuntime:
         Jetsons of several sizes call their GPU the same, so the board's name is told, too.
         """
         identity = self.environments[step.environment].identity
-        if not (step.belongs_to_gpu and self.gpu):
-            return identity
-        parts = (identity, self.gpu.identity, self.by_files.board, _variables(ROUNDING))
+        gpu = self.gpu_identity if step.belongs_to_gpu else ""
+        return f"{identity}:{gpu}" if gpu else identity
+
+    @property
+    def gpu_identity(self) -> str:
+        """What a key needs to know of the GPU; empty where there is none."""
+        if not self.gpu:
+            return ""
+        parts = (self.gpu.identity, self.by_files.board, _variables(ROUNDING))
         return ":".join(filter(None, parts))
 
     def evidence(self, step: Step) -> str:
@@ -116,6 +129,8 @@ class HostRuntime:
 
     def check(self, steps: Sequence[Step]) -> None:
         """Refuse what has no packages for this processor; `prepare` makes what is missing."""
+        if self.launcher is None:
+            check_one_machine(steps)
         needy = [step.name for step in steps if step.environment == TRAIN]
         if needy and self.by_files.architecture != "amd64":
             raise UserError(
@@ -149,10 +164,13 @@ class HostRuntime:
         python = self.prepare(stage.step)
         module, log = stage.step.stage.module, stage.folder / LOG
         source = _pinned_source(stage)
+        launcher = self.launcher or on_one_machine
+        command = [str(python), "-m", stage_module(module), str(stage.folder)]
+        launch = launcher(command, stage.step.spread)
         code = run_logged(
-            [str(python), "-m", stage_module(module), str(stage.folder)],
+            launch.command,
             log,
-            env=_environ(self.settings.cache, source),
+            env={**_environ(self.settings.cache, source), **launch.environ},
             cwd=stage.folder,
             on_line=lambda line: hear(line, log, stage.on_progress),
             keep_open=[stage.lock],

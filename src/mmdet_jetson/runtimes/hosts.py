@@ -32,6 +32,8 @@ def open_hosts(
         UserError: a target has no host that answers.
     """
     used = used_hosts(hosts, targets)
+    if not used:
+        return runtimes
 
     def open_host(name: str) -> Runtime:
         host = used[name]

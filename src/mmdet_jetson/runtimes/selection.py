@@ -16,7 +16,7 @@ from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.runtimes.protocol import Runtime, Runtimes
 from mmdet_jetson.store import Store
 
-RUNTIMES = ("host", "docker")
+RUNTIMES = ("host", "docker", "slurm")
 DEVICE_ENVIRONMENTS = tuple(sorted({backend.environment for backend in BACKENDS.values()}))
 Say = Callable[[str], None]
 

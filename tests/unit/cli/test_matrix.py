@@ -14,9 +14,9 @@ from in_process import our_commands
 from invoke.program import Program
 from registry_server import RegistryServer
 
-from mmdet_jetson.cli import pack, verbs
+from mmdet_jetson.cli import machines, pack, verbs
 from mmdet_jetson.cli.matrix import FORMS
-from mmdet_jetson.cli.verbs import Request
+from mmdet_jetson.cli.request import Request, config_file
 from mmdet_jetson.contract.job import Result, read_job
 from mmdet_jetson.planning.steps import Step, StepOutput
 from mmdet_jetson.runtimes.protocol import StageRun
@@ -102,7 +102,7 @@ class Site:
         self.machines += 1
         store = self.folder / f"machine-{self.machines}"
         self.monkeypatch.setenv("MMDET_JETSON_ARTIFACTS", str(store))
-        self.monkeypatch.setattr(verbs, "open_runtimes", lambda *_: everywhere(machine))
+        self.monkeypatch.setattr(machines, "open_runtimes", lambda *_: everywhere(machine))
         return Store(store)
 
     def make(self, verb: str, machine: Machine, *overrides: str) -> Store:
@@ -300,7 +300,7 @@ def test_more_targets_than_a_matrix_may_have_are_refused(
     limit, _ = FORMS[form]
     configs = Path(DEMO).parent
     for name in ("targets.toml", "sources.toml", "demo.toml"):
-        (tmp_path / name).write_text((verbs.config_file(str(configs / name), Path())).read_text())
+        (tmp_path / name).write_text((config_file(str(configs / name), Path())).read_text())
     names = [f"pc-{number}" for number in range(limit + 1)]
     with (tmp_path / "targets.toml").open("a") as targets:
         for name in names:
