@@ -1,20 +1,26 @@
 """The job folder: what a runtime hands to a stage, laid out and cleared away."""
 
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from mmdet_jetson.contract.job import INPUTS, LOG, OUTPUT, WORK, Job, write_job
+from mmdet_jetson.contract.job import INPUTS, LOG, OUTPUT, WORK, Job, read_job, write_job
 from mmdet_jetson.contract.records import encode
+from mmdet_jetson.contract.taken import read_digests, read_taken, write_digests
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import remove
 from mmdet_jetson.locks import hold_if_free, lock_beside
-from mmdet_jetson.planning.keys import provenance_read
-from mmdet_jetson.planning.steps import Step, StepOutput
+from mmdet_jetson.planning.keys import Ingredients, provenance_read
+from mmdet_jetson.planning.steps import ExternalInput, Step, StepOutput
 from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.store.staged import Taken
 
+REMEMBERED = "remembered"
+"""The folder of a store with what runs leave for the next of their kind. It may be deleted."""
 DAYS_KEPT = 30
 """How long a bad end of a run is kept, by every run and by ``invoke gc`` alike."""
 
@@ -73,6 +79,68 @@ def reuse_last(folder: Path, step: Step, environment: str, store: Store) -> None
     for last in sorted(made_before, key=lambda artifact: artifact.provenance.created)[-1:]:
         with suppress(UserError):
             (folder / WORK / step.reuses).write_bytes(store.read(last, step.reuses))
+
+
+def tell_digests(folder: Path, step: Step, expected: Mapping[str, str]) -> None:
+    """Tell a stage what is known of the files of its inputs, so that it need not copy them.
+
+    Raises:
+        UserError: they are not what the step's key says.
+    """
+    known = {}
+    for name, each in step.inputs.items():
+        if isinstance(each, ExternalInput) and each.files:
+            digest, known[name] = each.files()
+            if digest != expected[name]:
+                raise UserError(f"{step.name}: an input changed while it was read", "run again")
+    if known:
+        write_digests(folder, known)
+
+
+def taken_files(folder: Path, step: Step) -> dict[str, Taken]:
+    """The files of inputs that a stage has taken into its artifact, by their paths in that.
+
+    Raises:
+        UserError: it took what it was not told of.
+    """
+    if not (taken := read_taken(folder)):
+        return {}
+    digests, inputs = read_digests(folder), read_job(folder).inputs
+    files = {}
+    for place, (name, inside) in taken.items():
+        if inside not in digests.get(name, {}):
+            raise UserError(
+                f"{step.name}: took {inside}, which its inputs do not have", "run again"
+            )
+        files[place] = Taken(folder / inputs[name] / inside, digests[name][inside])
+    return files
+
+
+def recall(folder: Path, step: Step, now: Ingredients, root: Path) -> None:
+    """Put what the last run remembered into the work folder, if it was one as this is."""
+    kept = _remembered(step, now, root)
+    if step.remembers and kept.exists():
+        with suppress(OSError):
+            shutil.copyfile(kept, folder / WORK / step.remembers)
+
+
+def remember(folder: Path, step: Step, now: Ingredients, root: Path) -> None:
+    """Keep what a run leaves for the next; what other versions left is of no more use."""
+    left = folder / WORK / step.remembers
+    if not (step.remembers and left.exists()):
+        return
+    kept = _remembered(step, now, root)
+    with suppress(OSError):
+        kept.parent.mkdir(exist_ok=True)
+        for other in kept.parent.glob(f"{step.name}-*"):
+            if other != kept:
+                other.unlink(missing_ok=True)
+        left.replace(kept)
+
+
+def _remembered(step: Step, now: Ingredients, root: Path) -> Path:
+    version = sha256(f"{now.source}\n{now.environment}".encode()).hexdigest()[:16]
+    return root / REMEMBERED / f"{step.name}-{version}"
 
 
 def sweep(jobs: Path, days: float = DAYS_KEPT, *, dry_run: bool = False) -> list[Abandoned]:

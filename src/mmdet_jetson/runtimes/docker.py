@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from mmdet_jetson import tarballs
@@ -45,6 +46,7 @@ from mmdet_jetson.contract.job import (
 )
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.process import ENVIRON
+from mmdet_jetson.contract.taken import DIGESTS, TAKEN
 from mmdet_jetson.environments.this_machine import MACHINES, Machine
 from mmdet_jetson.planning.stage_source import source_state
 from mmdet_jetson.planning.stages import TRAIN
@@ -177,7 +179,7 @@ class DockerRuntime:
         with self.workspace.stage(spec, folder.name, inputs, resumable=may_resume) as container:
             self._put(container, folder)
             ended = self._run(container, folder / LOG, stage.on_progress)
-            self._fetch(container, folder)
+            self._fetch(container, folder, step.remembers)
             result = _outcome(step, folder, ended)
         return self._with_origin(step, image, result)
 
@@ -221,12 +223,15 @@ class DockerRuntime:
 
     def _put(self, container: str, folder: Path) -> None:
         job = tarballs.file(folder / JOB, JOB, STAGE_ID)
+        if (folder / DIGESTS).exists():
+            job = chain(job, tarballs.file(folder / DIGESTS, DIGESTS, STAGE_ID))
         folders = [tarballs.folder(folder / name, name, STAGE_ID) for name in (OUTPUT, WORK)]
         self.host.put(container, "/job", tarballs.archive(job, *folders))
 
-    def _fetch(self, container: str, folder: Path) -> None:
+    def _fetch(self, container: str, folder: Path, remembers: str) -> None:
         """Download what the stage said and, if it came to a result, what it made."""
-        for name in (FAILURE, OUTPUT, RESULT):
+        kept = [f"{WORK}/{remembers}"] if remembers else []
+        for name in (FAILURE, *kept, TAKEN, OUTPUT, RESULT):
             packed = self.host.get(container, f"/job/{name}")
             if packed is None and name == OUTPUT:
                 return  # a result without an output is not one

@@ -20,9 +20,10 @@ import shapely
 from mmdet_jetson.contract.formats import DRAWN, IGNORE, REFUSE
 from mmdet_jetson.contract.grouping import pattern_of
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters.dataset import DatasetParameters
+from mmdet_jetson.contract.parameters.dataset import INSPECTED, DatasetParameters
 from mmdet_jetson.contract.parameters.model import CLASSES
 from mmdet_jetson.contract.records import encode, write_record
+from mmdet_jetson.contract.taken import read_digests, write_taken
 from mmdet_jetson.stages.annotations import drawn, pictures
 from mmdet_jetson.stages.annotations.coco_writing import to_coco
 from mmdet_jetson.stages.annotations.examples import (
@@ -38,6 +39,7 @@ from mmdet_jetson.stages.annotations.glance import Looked, glance_at
 from mmdet_jetson.stages.annotations.glance_file import FILE as GLANCE
 from mmdet_jetson.stages.annotations.glance_file import Glance
 from mmdet_jetson.stages.annotations.grouping import groups_of
+from mmdet_jetson.stages.annotations.inspected import Seen
 from mmdet_jetson.stages.annotations.near_duplicates import Pair, near_duplicates
 from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 from mmdet_jetson.stages.annotations.records import (
@@ -62,13 +64,14 @@ from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.reporting import dataset_page
 
 SPLITS = ("train", "val")
+SOURCE = "source"
 
 
 def run(job: StageJob[DatasetParameters]) -> Result:
     """Make the artifact ``dataset``: two COCO files, two folders of pictures, a summary."""
     labels = _labels(_with_classes(job))
     is_drawn = job.parameters.format == DRAWN
-    splits = _draw(job) if is_drawn else find_splits(job.parameters, job.inputs["source"])
+    splits = _draw(job) if is_drawn else find_splits(job.parameters, job.inputs[SOURCE])
     form = drawn.FORMAT if is_drawn else job.parameters.format
     findings = Findings()
     records = {split: _read(split, form, labels, findings) for split in splits}
@@ -78,8 +81,10 @@ def run(job: StageJob[DatasetParameters]) -> Result:
         check_filled(records, labels, findings)
     _check_split(job.parameters, records, findings)
     advance = _progress(job, 2 * sum(len(listed) for listed in records.values()))
+    seen = _seen(job)
     examples = {
-        split: examine(split, listed, findings, advance) for split, listed in records.items()
+        split: examine(split, listed, findings, advance, seen.inspect)
+        for split, listed in records.items()
     }
     for split, made in examples.items():
         warn_of_repeats(split.name, made, findings)
@@ -98,8 +103,14 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     looked = Looked(listed, [placed[id(each)] for each in listed], pairs)
     remark_duplicates(looked.examples, looked.splits, pairs, findings)
     remark(named, labels.classes, job.parameters.input_size, findings)
+    taken: Dict[str, Tuple[str, str]] = {}
     for name, made in named.items():
-        _write(job.output, name, made, labels.classes, advance)
+        taken.update(_write_pictures(job.output / name, made, seen, advance))
+        content = json.dumps(to_coco(made, labels.classes))
+        (job.output / f"{name}.json").write_text(content + "\n")
+    if taken:
+        write_taken(job.output.parent, taken)
+    seen.keep()
     glance = glance_at(looked, labels.classes, job.parameters.input_size)
     return _finish(job.output, named, glance, record, findings.warnings())
 
@@ -231,21 +242,36 @@ def _warn_of_unlisted(examples: Mapping[Split, Sequence[Example]], findings: Fin
             findings.warn("left out, as no annotation file lists it", f"{of}{name}")
 
 
-def _write(
-    output: Path,
-    split: str,
-    examples: Sequence[Example],
-    classes: Sequence[str],
-    advance: Callable[[], None],
-) -> None:
-    def write_picture(example: Example) -> None:
-        pictures.write(example.source, output / split / example.name, example.reencode)
+def _seen(job: StageJob[DatasetParameters]) -> Seen:
+    """What is known of the pictures of the source before they are looked at."""
+    digests = read_digests(job.output.parent).get(SOURCE, {})
+    return Seen(job.inputs.get(SOURCE, job.work), digests, job.work / INSPECTED)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for _ in pool.map(write_picture, examples):
+
+def _write_pictures(
+    folder: Path, examples: Sequence[Example], seen: Seen, advance: Callable[[], None]
+) -> Dict[str, Tuple[str, str]]:
+    """Write pictures into a folder of the output, but for those that it takes out of the source.
+
+    Returns these: the input and the path there, by the path in the output.
+    """
+
+    def write_picture(example: Example) -> None:
+        pictures.write(example.source, folder / example.name, example.reencode)
+
+    taken: Dict[str, Tuple[str, str]] = {}
+    written: List[Example] = []
+    for example in examples:
+        inside = None if example.reencode else seen.inside(example.source)
+        if inside is None:
+            written.append(example)
+        else:
+            taken[f"{folder.name}/{example.name}"] = SOURCE, inside
             advance()
-    content = json.dumps(to_coco(examples, classes))
-    (output / f"{split}.json").write_text(content + "\n")
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for _ in pool.map(write_picture, written):
+            advance()
+    return taken
 
 
 def _finish(

@@ -7,6 +7,9 @@ from mmdet_jetson.contract.formats import REFUSE
 from mmdet_jetson.contract.grouping import BY_NAMES
 from mmdet_jetson.contract.parameters.base import Parameters, Size
 
+INSPECTED = "inspected.bin"
+"""Where the stage notes in its work folder what it found in each picture, for its next run."""
+
 
 @dataclass(frozen=True)
 class SplitLocation:

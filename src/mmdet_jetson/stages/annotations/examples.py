@@ -5,6 +5,7 @@ import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Callable, Container, Dict, List, Sequence, Set, Tuple, Union
 
@@ -16,6 +17,7 @@ from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 from mmdet_jetson.stages.annotations.pictures import Inspection, inspect
 from mmdet_jetson.stages.annotations.records import Annotation, Example, Record, Region
 
+Look = Callable[[Path], Inspection]
 WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode or copy pictures; Pillow, OpenCV and hashlib let others run meanwhile."""
 
@@ -46,17 +48,23 @@ class Split:
 
 
 def examine(
-    split: Split, records: Sequence[Record], findings: Findings, advance: Callable[[], None]
+    split: Split,
+    records: Sequence[Record],
+    findings: Findings,
+    advance: Callable[[], None],
+    look: Look = inspect,
 ) -> List[Example]:
     """The examples of a split, sorted by name; what is wrong goes to ``findings``.
 
-    ``advance`` is called once a picture.
+    ``advance`` is called once a picture; ``look`` tells what is in one.
     """
     folder = PictureFolder(split.pictures)
     found = _find(split, records, folder, findings)
     listed: Dict[str, Listed] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
-        inspections = pool.map(_try_to_inspect, [folder.path(name) for name in found])
+        inspections = pool.map(
+            partial(_try_to_inspect, look), [folder.path(name) for name in found]
+        )
         for (name, record), inspection in zip(found.items(), inspections):
             advance()
             if isinstance(inspection, Defect):
@@ -186,10 +194,10 @@ def _shapes(record: Record) -> List[str]:
     return sorted(repr(replace(region, where="")) for region in record.regions)
 
 
-def _try_to_inspect(path: Path) -> Union[Inspection, Defect]:
+def _try_to_inspect(look: Look, path: Path) -> Union[Inspection, Defect]:
     """Inspect in a thread of a pool, where one defect must not end the others."""
     try:
-        return inspect(path)
+        return look(path)
     except Defect as defect:
         return defect
 
