@@ -65,6 +65,8 @@ from mmdet_jetson.stages.reporting import dataset_page
 
 SPLITS = ("train", "val")
 SOURCE = "source"
+TOLD = 400
+"""How often a run tells how far it is, at most."""
 
 
 def run(job: StageJob[DatasetParameters]) -> Result:
@@ -182,11 +184,16 @@ def _read(split: Split, form: str, labels: Labels, findings: Findings) -> List[R
 
 
 def _progress(job: StageJob[DatasetParameters], total: int) -> Callable[[], None]:
-    """A function to call once a picture when it was checked, and again when it was written."""
+    """A function to call once a picture when it was checked, and again when it was written.
+
+    It tells a few hundred times of how many pictures there may be: each time costs, too.
+    """
     steps = iter(range(1, total + 1))
 
     def advance() -> None:
         step = next(steps)
+        if step * TOLD // total == (step - 1) * TOLD // total:
+            return
         job.progress(step, total, "checking" if 2 * step <= total else "writing")
 
     return advance
