@@ -47,7 +47,7 @@ def prepare(
     for name, each in step.inputs.items():
         place = folder / INPUTS / name
         if isinstance(each, StepOutput):
-            store.checkout(artifacts[each.step], place, each.parts or None)
+            store.checkout(artifacts[each.step], place, each.parts or None, shared=True)
         else:
             place = each.place(place)
         is_ours = place.is_relative_to(folder)

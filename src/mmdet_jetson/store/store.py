@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mmdet_jetson.files import disk_errors, make_folder, move_new
 from mmdet_jetson.store import bundles, garbage, mending, oci, verification
 from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
 from mmdet_jetson.store.bundles import Bundle, read_bundle
+from mmdet_jetson.store.checkouts import Checkouts
 from mmdet_jetson.store.garbage import Freed
 from mmdet_jetson.store.layers import Damaged, unpack, write_file
 from mmdet_jetson.store.layout import Layout
@@ -182,9 +184,17 @@ class Store:
             self._layout.commit(staging, lambda all_: [e for e in all_ if e.tag not in tags])
 
     def checkout(
-        self, artifact: Artifact, folder: Path, parts: Sequence[str] | None = None
+        self,
+        artifact: Artifact,
+        folder: Path,
+        parts: Sequence[str] | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         """Create ``folder`` with an artifact's files, or with some of its top-level entries.
+
+        With ``shared``, a large directory is a link to a checkout that all jobs share
+        (`store.checkouts`); for who only reads.
 
         Every blob is read once: copied and checked in one go. Files are read-only. The folder
         appears when it is complete; what a killed checkout into it left is removed first. It is
@@ -196,6 +206,9 @@ class Store:
             KeyError: the artifact has no such part.
         """
         layers = artifact.parts(parts)
+        linked = [each for each in artifact.entries if shared and each.layers[0].tree]
+        linked = [each for each in linked if parts is None or each.title in parts]
+        layers = [layer for layer in layers if not (shared and layer.tree)]
         if folder.exists():
             raise FileExistsError(folder)
         partial_folder = folder.with_name(f".{folder.name}.partial")
@@ -207,6 +220,8 @@ class Store:
                     making = partial(self._materialise, artifact, folder=partial_folder)
                     for _ in pool.map(making, layers):
                         pass
+                for entry in linked:
+                    self._checkouts(artifact).link(entry, partial_folder / entry.title)
                 move_new(partial_folder, folder)
             finally:
                 shutil.rmtree(partial_folder, ignore_errors=True)
@@ -245,13 +260,31 @@ class Store:
     def gc(self, keep: Callable[[str], bool], *, dry_run: bool = False) -> Freed:
         """Drop the tags that ``keep`` refuses and those of damaged artifacts, and free the rest.
 
+        Checkouts that jobs share, and that none reads now, are part of that.
+
         Waits until nobody reads or writes. ``dry_run`` only says what would go.
         """
         with disk_errors(self.root):
             freed = garbage.collect(self._layout, keep, dry_run=dry_run)
-            if not dry_run:
+            checkouts = self._checkouts()
+            if dry_run:
+                size = sum(each.size for each in checkouts.unused())
+            else:
                 Listings(self._layout).forget()
-        return freed
+                size = checkouts.forget()
+        return replace(freed, size=freed.size + size)
+
+    def _checkouts(self, artifact: Artifact | None = None) -> Checkouts:
+        def unpack_into(layer: Layer, folder: Path) -> None:
+            assert artifact
+            self._materialise(artifact, layer, folder=folder)
+
+        def files(layer: Layer) -> Mapping[str, str]:
+            assert artifact
+            with self._mending(artifact, layer):
+                return Listings(self._layout).of(layer).files
+
+        return Checkouts(self.root, unpack_into, files)
 
     def _entry(self, name: str) -> Descriptor | None:
         if entry := self.tags().get(name):
