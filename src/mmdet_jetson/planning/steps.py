@@ -99,7 +99,7 @@ class Step:
     """A file of its last artifact that only makes it faster, so it is in no key."""
 
     remembers: str = ""
-    """A file of its work folder that its next run gets, if nothing but parameters and inputs is
+    """A folder of its work folder that its next run gets, if nothing but parameters and inputs is
     another then. It only makes it faster, so it is in no key and no artifact."""
 
     def __post_init__(self) -> None:

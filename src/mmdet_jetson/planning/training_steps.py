@@ -9,7 +9,7 @@ from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.grouping import BY_NAMES
 from mmdet_jetson.contract.parameters.check import CheckParameters
 from mmdet_jetson.contract.parameters.dataset import (
-    INSPECTED,
+    KNOWN,
     DatasetParameters,
     DrawnPictures,
     SplitLocation,
@@ -48,7 +48,7 @@ def dataset_step(project: Project, inputs: Inputs, taken: Step | None = None) ->
         stage=stages.DATASET,
         parameters=_dataset_parameters(project),
         inputs=read,
-        remembers=INSPECTED,
+        remembers=KNOWN,
     )
 
 

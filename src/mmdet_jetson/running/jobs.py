@@ -121,7 +121,7 @@ def recall(folder: Path, step: Step, now: Ingredients, root: Path) -> None:
     kept = _remembered(step, now, root)
     if step.remembers and kept.exists():
         with suppress(OSError):
-            shutil.copyfile(kept, folder / WORK / step.remembers)
+            shutil.copytree(kept, folder / WORK / step.remembers)
 
 
 def remember(folder: Path, step: Step, now: Ingredients, root: Path) -> None:
@@ -134,7 +134,8 @@ def remember(folder: Path, step: Step, now: Ingredients, root: Path) -> None:
         kept.parent.mkdir(exist_ok=True)
         for other in kept.parent.glob(f"{step.name}-*"):
             if other != kept:
-                other.unlink(missing_ok=True)
+                remove(other)
+        remove(kept)
         left.replace(kept)
 
 

@@ -20,7 +20,7 @@ import shapely
 from mmdet_jetson.contract.formats import DRAWN, IGNORE, REFUSE
 from mmdet_jetson.contract.grouping import pattern_of
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters.dataset import INSPECTED, DatasetParameters
+from mmdet_jetson.contract.parameters.dataset import KNOWN, DatasetParameters
 from mmdet_jetson.contract.parameters.model import CLASSES
 from mmdet_jetson.contract.records import encode, write_record
 from mmdet_jetson.contract.taken import read_digests, write_taken
@@ -39,9 +39,8 @@ from mmdet_jetson.stages.annotations.glance import Looked, glance_at
 from mmdet_jetson.stages.annotations.glance_file import FILE as GLANCE
 from mmdet_jetson.stages.annotations.glance_file import Glance
 from mmdet_jetson.stages.annotations.grouping import groups_of
-from mmdet_jetson.stages.annotations.inspected import Seen
+from mmdet_jetson.stages.annotations.known import Known
 from mmdet_jetson.stages.annotations.near_duplicates import Pair, near_duplicates
-from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 from mmdet_jetson.stages.annotations.records import (
     Example,
     Labels,
@@ -83,10 +82,9 @@ def run(job: StageJob[DatasetParameters]) -> Result:
         check_filled(records, labels, findings)
     _check_split(job.parameters, records, findings)
     advance = _progress(job, 2 * sum(len(listed) for listed in records.values()))
-    seen = _seen(job)
+    known = _known(job)
     examples = {
-        split: examine(split, listed, findings, advance, seen.inspect)
-        for split, listed in records.items()
+        split: examine(split, listed, findings, advance, known) for split, listed in records.items()
     }
     for split, made in examples.items():
         warn_of_repeats(split.name, made, findings)
@@ -99,7 +97,7 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     record = None
     if job.parameters.split is not None:
         examples, record = _divide(job, splits[0], listed, pairs, findings)
-    _warn_of_unlisted(examples, findings)
+    _warn_of_unlisted(examples, known, findings)
     named = {split.name: made for split, made in examples.items()}
     placed = {id(example): name for name, made in named.items() for example in made}
     looked = Looked(listed, [placed[id(each)] for each in listed], pairs)
@@ -107,12 +105,12 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     remark(named, labels.classes, job.parameters.input_size, findings)
     taken: Dict[str, Tuple[str, str]] = {}
     for name, made in named.items():
-        taken.update(_write_pictures(job.output / name, made, seen, advance))
+        taken.update(_write_pictures(job.output / name, made, known, advance))
         content = json.dumps(to_coco(made, labels.classes))
         (job.output / f"{name}.json").write_text(content + "\n")
     if taken:
         write_taken(job.output.parent, taken)
-    seen.keep()
+    known.keep()
     glance = glance_at(looked, labels.classes, job.parameters.input_size)
     return _finish(job.output, named, glance, record, findings.warnings())
 
@@ -235,7 +233,9 @@ def _divide(
     return made, record
 
 
-def _warn_of_unlisted(examples: Mapping[Split, Sequence[Example]], findings: Findings) -> None:
+def _warn_of_unlisted(
+    examples: Mapping[Split, Sequence[Example]], known: Known, findings: Findings
+) -> None:
     """Warn of pictures that no annotation file lists."""
     sources = {example.source for made in examples.values() for example in made}
     # Splits may share a folder of pictures: it is looked through once, and what only another split
@@ -245,18 +245,18 @@ def _warn_of_unlisted(examples: Mapping[Split, Sequence[Example]], findings: Fin
         folders.setdefault(split.pictures, []).append(split.name)
     for folder, names in folders.items():
         of = f"{names[0]}, " if len(names) == 1 else ""
-        for name in PictureFolder(folder).unlisted(sources):
+        for name in known.folder(folder).unlisted(sources):
             findings.warn("left out, as no annotation file lists it", f"{of}{name}")
 
 
-def _seen(job: StageJob[DatasetParameters]) -> Seen:
+def _known(job: StageJob[DatasetParameters]) -> Known:
     """What is known of the pictures of the source before they are looked at."""
     digests = read_digests(job.output.parent).get(SOURCE, {})
-    return Seen(job.inputs.get(SOURCE, job.work), digests, job.work / INSPECTED)
+    return Known(job.inputs.get(SOURCE, job.work), digests, job.work / KNOWN)
 
 
 def _write_pictures(
-    folder: Path, examples: Sequence[Example], seen: Seen, advance: Callable[[], None]
+    folder: Path, examples: Sequence[Example], known: Known, advance: Callable[[], None]
 ) -> Dict[str, Tuple[str, str]]:
     """Write pictures into a folder of the output, but for those that it takes out of the source.
 
@@ -269,7 +269,7 @@ def _write_pictures(
     taken: Dict[str, Tuple[str, str]] = {}
     written: List[Example] = []
     for example in examples:
-        inside = None if example.reencode else seen.inside(example.source)
+        inside = None if example.reencode else known.inside(example.source)
         if inside is None:
             written.append(example)
         else:

@@ -138,15 +138,16 @@ def test_the_next_run_finds_what_the_last_one_noted(
     found: list[str] = []
 
     def note(stage: StageRun) -> None:
-        noted = stage.folder / "work/noted.bin"
+        noted = stage.folder / "work/noted/file"
         found.append(noted.read_text() if noted.exists() else "")
+        noted.parent.mkdir(exist_ok=True)
         noted.write_text(f"what {len(found)} noted")
 
     runtime.before_run = note
     for seed in (1, 2):
-        run_step(replace(dataset_step(seed), remembers="noted.bin"), context, {})
+        run_step(replace(dataset_step(seed), remembers="noted"), context, {})
     runtime.environment = "lock-2"
-    last = run_step(replace(dataset_step(3), remembers="noted.bin"), context, {})
+    last = run_step(replace(dataset_step(3), remembers="noted"), context, {})
 
     assert found == ["", "what 1 noted", ""]
     assert len(list((context.store.root / "remembered").iterdir())) == 1

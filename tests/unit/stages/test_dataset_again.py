@@ -1,6 +1,7 @@
 """A dataset that was read before, and whose files are known by their digests."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import cv2
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 from labelled import entry, job, noise, region, save, source
 
-from mmdet_jetson.contract.parameters.dataset import INSPECTED
+from mmdet_jetson.contract.parameters.dataset import KNOWN
 from mmdet_jetson.contract.taken import read_taken, write_digests
 from mmdet_jetson.stages import dataset
-from mmdet_jetson.stages.annotations import inspected
-from mmdet_jetson.stages.annotations.inspected import Inspected, Seen
+from mmdet_jetson.stages.annotations import extents, known
+from mmdet_jetson.stages.annotations.inspected import Inspected
+from mmdet_jetson.stages.annotations.known import Known
 from mmdet_jetson.stages.annotations.pictures import Inspection, inspect
 from mmdet_jetson.stages.reporting import dataset_glance
 
@@ -38,7 +40,7 @@ def run(
     if told:
         write_digests(folder, {"source": digests_of(own)})
     if last:
-        (folder / "work" / INSPECTED).write_bytes((last / "work" / INSPECTED).read_bytes())
+        shutil.copytree(last / "work" / KNOWN, folder / "work" / KNOWN)
     dataset.run(made)
     files = {
         path.relative_to(folder / "output").as_posix(): path.read_bytes()
@@ -82,9 +84,13 @@ def test_no_picture_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyP
         looked.append(path.name)
         return inspect(path)
 
-    monkeypatch.setattr(inspected, "inspect", look)
+    monkeypatch.setattr(known, "inspect", look)
+    monkeypatch.setattr(extents, "_placed", None)  # nor is any object placed again
     assert run(tmp_path / "two", own, tmp_path / "one") == first
     assert looked == []
+    monkeypatch.undo()
+    monkeypatch.setattr(known, "inspect", look)
+    monkeypatch.setattr(dataset_glance, "glance_charts", lambda _: [])
 
     (own / "train/a.png").rename(own / "train/c.png")  # the same file under another name
     save(own / "train/via.json", {"c.png1": entry("c.png", region())})
@@ -95,13 +101,12 @@ def test_no_picture_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert changed == anew
 
 
+@pytest.mark.parametrize("file", ["pictures.bin", "extents.json"])
 @pytest.mark.parametrize("how", ["flip", "cut", "empty", "none"])
-def test_damaged_notes_are_not_believed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
+def test_damaged_notes_are_not_believed(tmp_path: Path, how: str, file: str) -> None:
     own = source(tmp_path / "own")
     first = run(tmp_path / "one", own)
-    notes = tmp_path / "one/work" / INSPECTED
+    notes = tmp_path / "one/work" / KNOWN / file
     content = bytearray(notes.read_bytes())
     if how == "flip":
         content[-5] ^= 1
@@ -114,11 +119,15 @@ def test_damaged_notes_are_not_believed(
 def test_what_was_found_comes_back_as_it_was(tmp_path: Path) -> None:
     noise(tmp_path / "a.png", 1)
     digest = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
-    seen = Seen(tmp_path, {"a.png": digest}, tmp_path / "notes")
+    seen = Known(tmp_path, {"a.png": digest}, tmp_path / "notes")
     found = seen.inspect(tmp_path / "a.png")
     seen.keep()
 
-    assert Inspected(tmp_path / "notes").find(digest) == found == inspect(tmp_path / "a.png")
-    assert Inspected(tmp_path / "notes").find("0" * 64) is None
+    assert (
+        Inspected(tmp_path / "notes/pictures.bin").find(digest)
+        == found
+        == inspect(tmp_path / "a.png")
+    )
+    assert Inspected(tmp_path / "notes/pictures.bin").find("0" * 64) is None
     assert seen.inside(tmp_path.parent / "b.png") is None
     assert seen.inside(tmp_path / "b.png") is None

@@ -7,8 +7,8 @@ from mmdet_jetson.contract.formats import REFUSE
 from mmdet_jetson.contract.grouping import BY_NAMES
 from mmdet_jetson.contract.parameters.base import Parameters, Size
 
-INSPECTED = "inspected.bin"
-"""Where the stage notes in its work folder what it found in each picture, for its next run."""
+KNOWN = "known"
+"""The folder of its work folder where the stage notes what it found, for its next run."""
 
 
 @dataclass(frozen=True)

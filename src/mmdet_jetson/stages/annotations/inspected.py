@@ -12,7 +12,7 @@ import numpy as np
 
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.stages.annotations.fingerprints import Fingerprint
-from mmdet_jetson.stages.annotations.pictures import Inspection, inspect
+from mmdet_jetson.stages.annotations.pictures import Inspection
 
 _ROW = np.dtype(
     [
@@ -32,9 +32,9 @@ _CHECKSUM = 32
 class Inspected:
     """Inspections by the SHA-256 of files, in hex."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Optional[Path]) -> None:
         self._path = path
-        self._rows = _read(path)
+        self._rows = _read(path) if path else np.zeros(0, _ROW)
         self._index: Dict[bytes, int] = {
             bytes(each): number for number, each in enumerate(self._rows["sha256"])
         }
@@ -65,6 +65,7 @@ class Inspected:
             row["orientation"], row["plain"] = each.orientation, each.plain
             row["cells"] = np.void(each.fingerprint.cells)
         body = rows.tobytes()
+        assert self._path
         write_whole(self._path, hashlib.sha256(body).digest() + body)
 
 
@@ -78,39 +79,3 @@ def _read(path: Path) -> np.ndarray:
         return nothing
     rows: np.ndarray = np.frombuffer(body, _ROW)
     return rows
-
-
-class Seen:
-    """The pictures of an input whose files are known by their SHA-256, and what was found in them.
-
-    ``digests`` are those of files below ``folder``, by their paths with slashes; without any,
-    every picture is looked at and nothing is known.
-    """
-
-    def __init__(self, folder: Path, digests: Mapping[str, str], last: Path) -> None:
-        self._folder, self._digests = folder, digests
-        self._last = Inspected(last)
-        self._found: Dict[str, Inspection] = {}
-
-    def inspect(self, path: Path) -> Inspection:
-        """As `pictures.inspect`, but of a file that was seen before by what was found then."""
-        inside = self.inside(path)
-        if inside is None:
-            return inspect(path)
-        sha256 = self._digests[inside]
-        found = self._last.find(sha256)
-        self._found[sha256] = inspect(path) if found is None else found
-        return self._found[sha256]
-
-    def inside(self, path: Path) -> Optional[str]:
-        """Where a file lies in the input, if its SHA-256 is known; None else."""
-        try:
-            inside = path.relative_to(self._folder).as_posix()
-        except ValueError:
-            return None
-        return inside if inside in self._digests else None
-
-    def keep(self) -> None:
-        """Leave what was found for the next run."""
-        if self._digests:
-            self._last.keep(self._found)
