@@ -81,8 +81,10 @@ def reuse_last(folder: Path, step: Step, environment: str, store: Store) -> None
             (folder / WORK / step.reuses).write_bytes(store.read(last, step.reuses))
 
 
-def tell_digests(folder: Path, step: Step, expected: Mapping[str, str]) -> None:
+def tell_digests(folder: Path, step: Step, expected: Mapping[str, str]) -> Mapping[str, Path]:
     """Tell a stage what is known of the files of its inputs, so that it need not copy them.
+
+    Returns where each input lies on this machine; a container's job names other folders.
 
     Raises:
         UserError: they are not what the step's key says.
@@ -95,24 +97,27 @@ def tell_digests(folder: Path, step: Step, expected: Mapping[str, str]) -> None:
                 raise UserError(f"{step.name}: an input changed while it was read", "run again")
     if known:
         write_digests(folder, known)
+    return {name: folder / place for name, place in read_job(folder).inputs.items()}
 
 
-def taken_files(folder: Path, step: Step) -> dict[str, Taken]:
+def taken_files(folder: Path, step: Step, places: Mapping[str, Path]) -> dict[str, Taken]:
     """The files of inputs that a stage has taken into its artifact, by their paths in that.
+
+    ``places`` are those of `tell_digests`.
 
     Raises:
         UserError: it took what it was not told of.
     """
     if not (taken := read_taken(folder)):
         return {}
-    digests, inputs = read_digests(folder), read_job(folder).inputs
+    digests = read_digests(folder)
     files = {}
     for place, (name, inside) in taken.items():
         if inside not in digests.get(name, {}):
             raise UserError(
                 f"{step.name}: took {inside}, which its inputs do not have", "run again"
             )
-        files[place] = Taken(folder / inputs[name] / inside, digests[name][inside])
+        files[place] = Taken(places[name] / inside, digests[name][inside])
     return files
 
 

@@ -196,7 +196,7 @@ class _Attempt:
         began = time.monotonic()
         evidence = _evidence(self.context.runtimes, step)
         prepare(self.folder, step, evidence=evidence, store=store, artifacts=self.artifacts)
-        tell_digests(self.folder, step, now.inputs)
+        places = tell_digests(self.folder, step, now.inputs)
         recall(self.folder, step, now, store.root)
         if step.reuses:
             reuse_last(self.folder, step, now.environment, store)
@@ -206,7 +206,7 @@ class _Attempt:
         self._check_what_was_read()
         provenance = _provenance(step, now, result, commit, time.monotonic() - began)
         subject = self.artifacts[step.judges].descriptor if step.judges else None
-        made, taken = self.folder / OUTPUT, taken_files(self.folder, step)
+        made, taken = self.folder / OUTPUT, taken_files(self.folder, step, places)
         tags = [cache_tag(now.key)]
         artifact = store.put(step.stage.makes, made, provenance, tags, subject, taken=taken)
         remember(self.folder, step, now, store.root)

@@ -90,6 +90,10 @@ class Checkouts:
                     size += unused.size
                     _notes_of(unused.path).unlink(missing_ok=True)
                     remove(unused.path)
+        for left in self._folder.glob(".*.partial"):  # of a process that was killed
+            with hold_if_free(lock_beside(left.with_name(left.name[1 : -len(".partial")]))) as held:
+                if held:
+                    remove(left)
         return size
 
     def _make(self, entry: Entry, checkout: Path) -> None:

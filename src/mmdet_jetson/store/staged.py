@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import oci, shards
 from mmdet_jetson.store.artifact import Layer
 from mmdet_jetson.store.layers import copy_file, pack_entries
@@ -83,7 +84,10 @@ def _merged(folder: Path, taken: Tree) -> list[Entry]:
         parts = path.split("/")
         if path in there or {"", ".", ".."} & set(parts):
             raise ValueError(f"no place for a file in an artifact: {path!r}")
-        status = each.path.stat()
+        try:
+            status = each.path.stat()
+        except FileNotFoundError as error:
+            raise UserError(f"{each.path} changed while it was read", "run again") from error
         shards.require_regular(each.path, status.st_mode)
         entries.append(Entry(path, str(each.path), status.st_size, each.sha256))
     folders = {f"{up}/" for path in taken for up in _above(path)}

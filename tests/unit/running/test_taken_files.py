@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeRuntime, Quiet, dataset_step, everywhere
 
+from mmdet_jetson.contract.job import read_job, write_job
 from mmdet_jetson.contract.records import ContractError
 from mmdet_jetson.contract.taken import read_taken, write_taken
 from mmdet_jetson.errors import UserError
@@ -58,6 +59,11 @@ def test_a_file_is_read_from_where_it_lies(
     def look(stage: StageRun) -> None:
         told.append(json.loads((stage.folder / "digests.json").read_text()))
         take(stage)
+        stage.folder.joinpath("elsewhere").mkdir()
+        stage.folder.joinpath("elsewhere/out.txt").write_text("labels")
+        write_job(  # as a runtime does whose container has its inputs in other folders
+            stage.folder, replace(read_job(stage.folder), inputs={"source": "elsewhere"})
+        )
 
     runtime.before_run = look
 

@@ -225,3 +225,8 @@ def test_what_a_killed_checkout_left_is_in_nobodys_way(
 
     assert all_of(check_out(artifact, "two")) == all_of(pictures)
     assert list((store.root / "checkouts").glob(".*")) == []
+
+    shutil.copytree(made, made.with_name(".0123.partial"))
+    store.gc(lambda _: True)
+    assert list((store.root / "checkouts").glob(".*")) == []
+    assert made.exists()

@@ -261,6 +261,15 @@ def test_a_file_that_is_not_what_was_told_is_refused(
     assert store.tags() == {}
 
 
+def test_a_file_that_is_gone_is_refused(
+    store: Store, pictures: Path, provenance: Provenance, tmp_path: Path
+) -> None:
+    taken = {"train/own.jpg": Taken(tmp_path / "own.jpg", "0" * 64)}
+
+    with pytest.raises(UserError, match=r"own\.jpg changed while it was read"):
+        store.put("dataset", pictures, provenance, ["a"], taken=taken)
+
+
 @pytest.mark.parametrize("place", ["train/000.jpg", "train/../x", "train//x", "train/more/empty"])
 def test_two_files_in_one_place_are_refused(
     store: Store, pictures: Path, provenance: Provenance, tmp_path: Path, place: str
