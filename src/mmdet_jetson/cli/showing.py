@@ -30,8 +30,8 @@ from mmdet_jetson.bundles.remedies import command_for
 from mmdet_jetson.bundles.trainings import shown
 from mmdet_jetson.cli.pages import file_name, write_page
 from mmdet_jetson.cli.part_lines import lines, printable, size_of
+from mmdet_jetson.cli.request import CONFIG
 from mmdet_jetson.cli.upkeep import existing_store
-from mmdet_jetson.cli.verbs import CONFIG
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.config.toml import read_toml

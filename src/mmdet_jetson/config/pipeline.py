@@ -13,6 +13,7 @@ import msgspec
 from mmdet_jetson.config.builder_settings import check_builder
 from mmdet_jetson.config.dataset import Dataset, Pixels, check_dataset
 from mmdet_jetson.config.device_facts import check_device_facts
+from mmdet_jetson.config.hosts import Host, check_hosts
 from mmdet_jetson.config.model import Model, NonEmpty, check_calibration, check_origin
 from mmdet_jetson.config.shared import Shared
 from mmdet_jetson.config.sources import Sources
@@ -24,6 +25,7 @@ from mmdet_jetson.config.toml import (
     check_can_travel,
     check_choice,
     convert,
+    flatten,
     nearest,
     overridden,
     read_toml,
@@ -50,6 +52,10 @@ class Train(Section, frozen=True):
     weights: str | None = None
     epochs: Positive | None = None
     batch_size: Positive | None = None
+    nodes: Positive = 1
+    processes: Positive = 1
+    """On each of the ``nodes``; together they share out ``batch_size``."""
+    scale_lr: bool = False
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     workers: Annotated[int, msgspec.Meta(ge=0)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -139,6 +145,7 @@ class Pipeline(Section, frozen=True):
     gates: Gates = Gates()
     store: Shared = Shared()
     model: Model | None = None
+    hosts: dict[str, Host] = msgspec.field(default_factory=dict)
 
     @property
     def training(self) -> Train:
@@ -236,12 +243,32 @@ def _check(project: Project, path: Path) -> None:
     check_origin(path, pipeline.model, pipeline.train, dataset.classes)
     if pipeline.train:
         check_can_travel(f"{path}: train.overrides", pipeline.train.overrides)
+        _check_processes(path, pipeline.train)
     for precision in pipeline.gates.proof:
         check_choice(f"{path}: gates.proof", precision, PRECISIONS)
     for field, values in (("targets", pipeline.targets), ("dataset.classes", dataset.classes)):
         if len(set(values)) != len(values):
             raise ConfigError(f"{path}: {field}: a name is listed twice", "remove one of them")
     check_dataset(dataset, path, trains=pipeline.model is None)
+
+
+def _check_processes(path: Path, train: Train) -> None:
+    """Refuse what processes cannot share out evenly."""
+    world = train.nodes * train.processes
+    if world == 1:
+        return
+    batch = flatten(train.overrides).get("train_dataloader.batch_size", train.batch_size)
+    if batch is None:
+        raise ConfigError(
+            f"{path}: train.batch_size is not set, but {world} processes are to share it out",
+            "set train.batch_size to the pictures of a step, of all processes together",
+        )
+    if type(batch) is int and batch % world:
+        raise ConfigError(
+            f"{path}: train.batch_size is {batch}, which {world} processes cannot share out evenly",
+            f"set train.batch_size to {batch - batch % world or world}, or to another multiple of "
+            f"{world}",
+        )
 
 
 def _check_targets(project: Project, path: Path) -> None:
@@ -254,6 +281,7 @@ def _check_targets(project: Project, path: Path) -> None:
             raise ConfigError(
                 f"{path}: targets: {name!r} is not in targets.toml", nearest(name, project.targets)
             )
+    check_hosts(project.pipeline.hosts, project.targets, path)
     _check_used(project)
 
 

@@ -32,6 +32,7 @@ class ExternalInput:
     artifact: Artifact | None = None  # what it is a part of, where it is handed over as one
     files: Callable[[], tuple[str, Mapping[str, str]]] | None = None
     """The digest, and with it the SHA-256 of each file of a folder of the user's, by its path."""
+    fetch: Callable[[], object] = lambda: None  # has all of it on this machine
 
 
 Input = StepOutput | ExternalInput

@@ -26,7 +26,7 @@ from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.config_files import config_input
 from mmdet_jetson.planning.inputs import Inputs
 from mmdet_jetson.planning.rehearsals import exported_as
-from mmdet_jetson.planning.steps import Input, Step, StepOutput
+from mmdet_jetson.planning.steps import Input, Spread, Step, StepOutput
 
 NUMBERS = (int, float)
 TRAINED_ON = ("train", "train.json", "val", "val.json")
@@ -93,8 +93,10 @@ def train_step(project: Project, inputs: Inputs, dataset: Step) -> Step:
             overrides=flatten(train.overrides),
             classes=project.pipeline.dataset.classes,
             input_size=project.pipeline.input_size,
+            scale_lr=train.scale_lr,
         ),
         inputs=read,
+        spread=Spread(train.nodes, train.processes),
         uses_gpu=train.device != "cpu",
         after=(stages.CHECK.verb,),
     )
@@ -128,7 +130,7 @@ def _parts_of(project: Project) -> TrainingParts:
         for key, value in flatten(train.overrides).items()
         if _of_training_alone(key)
     }
-    return TrainingParts(overrides, has_weights=bool(train.weights))
+    return TrainingParts(overrides, bool(train.weights), train.scale_lr)
 
 
 def _of_training_alone(override: str) -> bool:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +21,16 @@ from mmdet_jetson.environments.packages import (
     train_environment,
 )
 from mmdet_jetson.environments.this_machine import Machine, cpu_name, power_mode, this_machine
+from mmdet_jetson.environments.timing import hold_machine, holder
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import remove
 from mmdet_jetson.planning.stage_source import PACKAGE, copy_source
 from mmdet_jetson.planning.stages import DEPLOY, TRAIN
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.processes import ProcessFailed, output_of, run_logged
+from mmdet_jetson.runtimes.launching import Launcher, check_one_machine, on_one_machine
 from mmdet_jetson.runtimes.outcome import hear, outcome
-from mmdet_jetson.runtimes.protocol import ASK_GPU, StageRun, gpu_of
+from mmdet_jetson.runtimes.protocol import ASK_GPU, OnWait, Place, StageRun, gpu_of
 from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
 from mmdet_jetson.store import Store
 
@@ -54,9 +57,15 @@ def open_runtime(
 class HostRuntime:
     """Runs stages as processes of this machine, each in the Python of its environment."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        say: Callable[[str], None] = print,
+        launcher: Launcher | None = None,
+    ) -> None:
         self.settings = settings
         self.say = say
+        self.launcher = launcher
         self.by_files = this_machine()
         root, jetpack = settings.root, self.by_files.jetpack
         names = sorted({backend.environment for backend in BACKENDS.values()})
@@ -97,9 +106,15 @@ class HostRuntime:
         Jetsons of several sizes call their GPU the same, so the board's name is told, too.
         """
         identity = self.environments[step.environment].identity
-        if not (step.belongs_to_gpu and self.gpu):
-            return identity
-        parts = (identity, self.gpu.identity, self.by_files.board, _variables(ROUNDING))
+        gpu = self.gpu_identity if step.belongs_to_gpu else ""
+        return f"{identity}:{gpu}" if gpu else identity
+
+    @property
+    def gpu_identity(self) -> str:
+        """What a key needs to know of the GPU; empty where there is none."""
+        if not self.gpu:
+            return ""
+        parts = (self.gpu.identity, self.by_files.board, _variables(ROUNDING))
         return ":".join(filter(None, parts))
 
     def evidence(self, step: Step) -> str:
@@ -114,6 +129,8 @@ class HostRuntime:
 
     def check(self, steps: Sequence[Step]) -> None:
         """Refuse what has no packages for this processor; `prepare` makes what is missing."""
+        if self.launcher is None:
+            check_one_machine(steps)
         needy = [step.name for step in steps if step.environment == TRAIN]
         if needy and self.by_files.architecture != "amd64":
             raise UserError(
@@ -123,6 +140,15 @@ class HostRuntime:
                 "`--onnx FOLDER`; or make it there with --push, and name that registry in [store]"
                 " here: docs/tutorial.md",
             )
+
+    @property
+    def place(self) -> Place:
+        """Where the command is."""
+        return Place()
+
+    def alone(self, step: Step, run: str, on_wait: OnWait) -> AbstractContextManager[None]:
+        """Keep everybody else on this machine from timing anything meanwhile."""
+        return hold_machine(holder(step.name, run), on_wait, self.say)
 
     def prepare(self, step: Step) -> Path:
         """Build the environment if it is missing, which takes minutes; return its Python."""
@@ -138,10 +164,13 @@ class HostRuntime:
         python = self.prepare(stage.step)
         module, log = stage.step.stage.module, stage.folder / LOG
         source = _pinned_source(stage)
+        launcher = self.launcher or on_one_machine
+        command = [str(python), "-m", stage_module(module), str(stage.folder)]
+        launch = launcher(command, stage.step.spread)
         code = run_logged(
-            [str(python), "-m", stage_module(module), str(stage.folder)],
+            launch.command,
             log,
-            env=_environ(self.settings.cache, source),
+            env={**_environ(self.settings.cache, source), **launch.environ},
             cwd=stage.folder,
             on_line=lambda line: hear(line, log, stage.on_progress),
             keep_open=[stage.lock],

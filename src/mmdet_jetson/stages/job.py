@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Generic, Mapping, Optional, TextIO, Tuple, Type, TypeVar
@@ -22,14 +23,16 @@ from mmdet_jetson.contract.job import (
     Recorded,
     Result,
     progress_line,
+    read_failure,
     read_job,
     write_failure,
     write_result,
 )
 from mmdet_jetson.contract.parameters.base import Parameters
-from mmdet_jetson.contract.process import WATCH_STDIN
+from mmdet_jetson.contract.process import LOST, RANK_LOGS, TASKS, WATCH_STDIN, rank_log
 from mmdet_jetson.contract.records import decode
 from mmdet_jetson.stages.errors import StageError
+from mmdet_jetson.stages.place import Place, has_lost_others, place_of
 
 FAILED = 3
 P = TypeVar("P", bound=Parameters)
@@ -77,23 +80,55 @@ class StageJob(Generic[P]):
 
 
 def main(run: Callable[[StageJob[P]], Result], parameters: Type[P]) -> None:
-    """Run a stage as a program: ``python -m mmdet_jetson.stages.<name> <job folder>``."""
+    """Run a stage as a program: ``python -m mmdet_jetson.stages.<name> <job folder>``.
+
+    Where several processes share it out, the first alone reports and leaves the result; each may
+    leave the sentence about what the user has to mend.
+    """
     folder = Path(sys.argv[1]).resolve()
-    _end_with_parent()
-    job = StageJob.load(folder, parameters, _split_streams())
+    end_with_parent()
+    place = place_of()
+    job = StageJob.load(folder, parameters, _channel(place, folder))
     try:
         result = run(job)
     except StageError as error:
-        write_failure(folder, Failure(error.message, error.hint))
+        _leave(folder, Failure(error.message, error.hint))
         print(f"failed: {error.message}", file=sys.stderr)
         sys.exit(FAILED)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         message = f"the disk is full: {error.filename or folder}"
-        write_failure(folder, Failure(message, "free some space and run again"))
+        _leave(folder, Failure(message, "free some space and run again"))
         sys.exit(FAILED)
-    write_result(folder, result)
+    except RuntimeError as error:
+        if place.world == 1 or not has_lost_others(error):
+            raise
+        traceback.print_exc()
+        sys.stderr.flush()
+        # What waits for the others in the libraries' threads would keep this process alive.
+        os._exit(LOST)
+    if place.leads:
+        write_result(folder, result)
+
+
+def _leave(folder: Path, failure: Failure) -> None:
+    """Write what is wrong, unless another process of the stage has: the others only follow."""
+    if read_failure(folder) is None:
+        write_failure(folder, failure)
+
+
+def _channel(place: Place, folder: Path) -> TextIO:
+    """Give where progress goes, which is nowhere for all processes but the first."""
+    if place.leads:
+        return _split_streams()
+    if os.environ.get(TASKS) == "1":
+        logs = folder / WORK / RANK_LOGS
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / rank_log(place.rank)).open("w") as log:
+            os.dup2(log.fileno(), 2)
+    os.dup2(2, 1)
+    return Path(os.devnull).open("w")
 
 
 def _split_streams() -> TextIO:
@@ -103,7 +138,7 @@ def _split_streams() -> TextIO:
     return channel
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process and its workers when standard input closes: the runtime is gone.
 
     A runtime that is killed cannot stop its stage, so the stage watches the pipe to it. Where

@@ -19,19 +19,20 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors, make_folder, move_new
 from mmdet_jetson.store import bundles, garbage, mending, oci, verification
 from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
-from mmdet_jetson.store.bundles import Bundle, read_bundle
+from mmdet_jetson.store.bundles import Bundle
 from mmdet_jetson.store.checkouts import Checkouts
 from mmdet_jetson.store.garbage import Freed
 from mmdet_jetson.store.layers import Damaged, unpack, write_file
 from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.listings import Listings
+from mmdet_jetson.store.lookup import Lookup
 from mmdet_jetson.store.manifests import (
     artifact_type,
     encode_config,
     encode_manifest,
     read_artifact,
 )
-from mmdet_jetson.store.naming import check_tags, digest_start, naming
+from mmdet_jetson.store.naming import check_tags, naming
 from mmdet_jetson.store.oci import Descriptor
 from mmdet_jetson.store.sharding import WORKERS
 from mmdet_jetson.store.staged import NONE, Tree, pointer, stage_all, stage_bytes
@@ -39,13 +40,19 @@ from mmdet_jetson.store.verification import OnBytesRead, Verification
 
 
 class Store:
-    """The artifacts under one folder, which is made on the first write."""
+    """The artifacts under one folder, which is made on the first write.
+
+    One object serves any number of threads, as it serves any number of processes beside it: every
+    lock is of a file that is opened for it, so threads keep each other out as processes do. What is
+    kept in memory is either immutable and replaced as a whole, or an entry of a dictionary whose
+    key is a digest, so that two threads can at worst read the same manifest twice.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._layout = Layout(root)
         self._known: dict[str, Artifact] = {}
-        self._bundles: dict[str, Bundle] = {}
+        self._lookup = Lookup(self._layout)
 
     def put(
         self,
@@ -109,24 +116,25 @@ class Store:
         Raises:
             UserError: the artifact was written by a newer version, or the index is unreadable.
         """
-        entry = self._entry(name)
+        entry = self._lookup.entry(name)
         return self._load(entry) if entry else None
 
     def damage(self, name: str) -> str:
         """What keeps ``find`` from returning an artifact that is known; "" if nothing does."""
-        entry = self._entry(name)
+        entry = self._lookup.entry(name)
         if entry is None or self._load(entry):
             return ""
         flaw = garbage.flaw(self._layout, garbage.reachable(self._layout, entry).values())
-        return flaw or ("" if self._bundle(entry) else "its manifest describes no artifact")
+        return flaw or ("" if self._lookup.bundle(entry) else "its manifest describes no artifact")
 
-    def tags(self) -> dict[str, Descriptor]:
+    def tags(self) -> Mapping[str, Descriptor]:
         """Every tag with the manifest it names."""
-        return {entry.tag: entry for entry in self._layout.index().manifests if entry.tag}
+        return self._layout.listing().by_tag
 
     def artifacts(self) -> list[Artifact]:
         """Every artifact that is whole: tagged or not, in the index or in a bundle of it."""
-        return [found for found in map(self._load, self._entries().values()) if found]
+        entries = self._lookup.entries().values()
+        return [found for found in map(self._load, entries) if found]
 
     def put_bundle(
         self, parts: Sequence[Descriptor], annotations: Mapping[str, str], tags: Sequence[str] = ()
@@ -154,13 +162,12 @@ class Store:
         Raises:
             UserError: it was written by a newer version, or the index is unreadable.
         """
-        entry = self._entry(name)
-        return self._bundle(entry) if entry else None
+        entry = self._lookup.entry(name)
+        return self._lookup.bundle(entry) if entry else None
 
     def bundles(self) -> list[Bundle]:
         """Every bundle, in the order of the index."""
-        entries = {entry.digest: entry for entry in self._layout.index().manifests}
-        return [found for found in map(self._bundle, entries.values()) if found]
+        return self._lookup.bundles()
 
     def part(self, descriptor: Descriptor) -> Artifact | None:
         """The artifact that a bundle points to; None where it is none, or is not here in full."""
@@ -285,26 +292,6 @@ class Store:
                 return Listings(self._layout).of(layer).files
 
         return Checkouts(self.root, unpack_into, files)
-
-    def _entry(self, name: str) -> Descriptor | None:
-        if entry := self.tags().get(name):
-            return entry
-        digits = digest_start(name)
-        entries = self._entries() if digits else {}
-        named = (entries[long] for long in entries if long[7:].startswith(digits))
-        return next(named, None)
-
-    def _entries(self) -> dict[str, Descriptor]:
-        """What the index lists, and behind it the parts of bundles that it does not."""
-        entries = {entry.digest: entry for entry in self._layout.index().manifests}
-        parts = [part for bundle in self.bundles() for part in bundle.parts]
-        return entries | {part.digest: part for part in parts if part.digest not in entries}
-
-    def _bundle(self, entry: Descriptor) -> Bundle | None:
-        found = self._bundles.get(entry.digest) or read_bundle(self._layout, entry)
-        if found:
-            self._bundles[entry.digest] = found
-        return found
 
     def _load(self, entry: Descriptor) -> Artifact | None:
         found = self._known.get(entry.digest) or self._parse(entry)

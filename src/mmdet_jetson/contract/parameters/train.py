@@ -10,6 +10,9 @@ from mmdet_jetson.contract.parameters.base import Parameters, Size
 class TrainParameters(Parameters):
     """``epochs`` and ``batch_size`` are the config's own where they are None.
 
+    ``batch_size`` is that of a step, however many processes share it out. ``scale_lr`` multiplies
+    the learning rate by that batch over the one that the config names as its base.
+
     ``config`` is a path inside the input ``config``; ``device`` is "auto", "cpu" or "cuda";
     ``overrides`` are dotted keys of the config.
     """
@@ -23,6 +26,7 @@ class TrainParameters(Parameters):
     overrides: Mapping[str, object]
     classes: Tuple[str, ...]
     input_size: Size
+    scale_lr: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,4 @@ class TrainingParts:
 
     overrides: Mapping[str, object]
     has_weights: bool
+    scale_lr: bool = False

@@ -92,11 +92,26 @@ def _prepared(config: Config, job: StageJob[TrainParameters], device: str) -> Pr
     mmdet_config.set_workers(config, wanted.workers, pin_memory=device == "cuda")
     config.randomness = {"seed": wanted.seed}
     apply_overrides(config, wanted.overrides)
+    if wanted.scale_lr:
+        _scale_learning_rate(config)
     config = unscoped(config)
     _check_packages(config)
     config.setdefault("default_scope", "mmdet")
     mmdet_config.set_dataset(config, str(job.inputs["dataset"]), wanted.classes)
     return Prepared(config, take_named_weights(config), [*idle, *warnings, *adapt(config, device)])
+
+
+def _scale_learning_rate(config: Config) -> None:
+    scaling = config.get("auto_scale_lr") or {}
+    base = scaling.get("base_batch_size")
+    if type(base) is not int or base < 1:
+        raise StageError(
+            "train.scale_lr is set, but the training config does not say which batch its learning "
+            "rate is for (auto_scale_lr.base_batch_size)",
+            "add auto_scale_lr = dict(base_batch_size=...) to the config, or leave train.scale_lr "
+            "out and set the rate itself",
+        )
+    config.auto_scale_lr = {**scaling, "enable": True}
 
 
 def _check_packages(config: Config) -> None:

@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform
 from mmengine import Config
 
 from mmdet_jetson.stages.errors import StageError, reason_of
+from mmdet_jetson.stages.place import has_lost_others
 from mmdet_jetson.stages.training.training_watch import TrainingWatch, diverged
 
 MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
@@ -19,6 +20,8 @@ NEEDS_GPU = (
     *("device cpu not found", "implemented on cpu", "implemented for cpu", "on gpu"),
 )
 
+# What PyTorch's data parallelism says in the second iteration of such a model.
+UNUSED = "parameters that were not used in producing"
 IN_WORKER = "in DataLoader worker process"
 COMPARE = "compare that part, and train.overrides, with MMDetection's own configs"
 WITHOUT_PACKAGE = (
@@ -59,6 +62,8 @@ def explained(watch: TrainingWatch, config: Config) -> Iterator[None]:
 def _explanation(error: Exception, watch: TrainingWatch, config: Config) -> Optional[StageError]:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return None
+    if has_lost_others(error):
+        return None
     return (
         _known(error, config)
         or _of_picture(error)
@@ -73,7 +78,14 @@ def _known(error: Exception, config: Config) -> Optional[StageError]:
     if isinstance(error, MemoryError) or any(phrase in text for phrase in MEMORY):
         return StageError(
             "the training ran out of memory",
-            f"lower train.batch_size (it was {config.train_dataloader.batch_size}) or input_size",
+            f"lower train.batch_size (a process had {config.train_dataloader.batch_size} of its "
+            "pictures) or input_size",
+        )
+    if UNUSED in text:
+        return StageError(
+            "a part of the model does not take part in its loss, which several processes have to "
+            "know beforehand",
+            "add find_unused_parameters = True to the training config, or set train.processes to 1",
         )
     if "dataloader worker (pid" in text:
         return StageError(

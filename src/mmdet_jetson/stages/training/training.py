@@ -20,6 +20,7 @@ import torch
 from mmengine import Config
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
+from torch import distributed
 
 from mmdet_jetson.contract.job import EVENT_FILES, Result
 from mmdet_jetson.contract.parameters.train import TrainParameters
@@ -35,12 +36,20 @@ from mmdet_jetson.stages.checkpoints.weights import (
     save,
 )
 from mmdet_jetson.stages.job import StageJob
+from mmdet_jetson.stages.place import ALONE, Place
 from mmdet_jetson.stages.training import mmdet_config
 from mmdet_jetson.stages.training.configuring import BUILD_ADVICE, prepare
 from mmdet_jetson.stages.training.default_hooks import EPOCH_FILE, set_checkpoint_hook
 from mmdet_jetson.stages.training.explanations import explained
+from mmdet_jetson.stages.training.group import of_first
 from mmdet_jetson.stages.training.recording import Recorder, write_event_files
 from mmdet_jetson.stages.training.settled_config import SettledConfig
+from mmdet_jetson.stages.training.sharing import (
+    SharedRunner,
+    effective_batch,
+    hooks_for,
+    share_out,
+)
 from mmdet_jetson.stages.training.training_data import check_data
 from mmdet_jetson.stages.training.training_watch import (
     TrainingWatch,
@@ -50,32 +59,40 @@ from mmdet_jetson.stages.training.training_watch import (
 )
 
 
-def train(job: StageJob[TrainParameters], device: str) -> Result:
-    """Train on "cuda" or "cpu", then write the `checkpoint` artifact."""
+def train(job: StageJob[TrainParameters], device: str, place: Place = ALONE) -> Result:
+    """Train on "cuda" or "cpu", then write the `checkpoint` artifact.
+
+    Every process that shares the training out does the same; the first one alone writes.
+    """
     prepared = prepare(job, device)
     config = prepared.config
     warnings = check_data(job.inputs["dataset"], job.parameters.classes, config)
     warnings += [*prepared.warnings, *prepared.weights.warnings("weights" in job.inputs)]
-    start, remarks = _starting_weights(job, config)
+    start, remarks = _starting_weights(job, config, place)
     portable = mmdet_config.portable(config, job.parameters.classes)
+    facts = {**_facts(device), **_pace(config, place)}
+    warnings += share_out(config, place, device)
     watch = TrainingWatch(job)
     with only_tensors(), explained(watch, config):
-        runner = _build_runner(job, config, start)
-        runner.register_hook(Recorder(job))
-        runner.register_hook(watch)
+        runner = _build_runner(job, config, start, place)
+        hooks = [*hooks_for(place, job.parameters.seed), *([Recorder(job)] if place.leads else [])]
+        for hook in (*hooks, watch):
+            runner.register_hook(hook)
         began = time.monotonic()
         runner.train()
+    if not place.leads:
+        return Result()
     seconds = round(time.monotonic() - began, 1)
     metrics, more = _write_outputs(job, runner, portable, device)
     return Result(
         metrics={**metrics, "seconds": seconds},
-        facts=_facts(device),
+        facts=facts,
         warnings=(*warnings, *remarks, *more),
     )
 
 
 def _starting_weights(
-    job: StageJob[TrainParameters], config: Config
+    job: StageJob[TrainParameters], config: Config, place: Place
 ) -> Tuple[Optional[Path], List[str]]:
     """Give the file to start from, if there is one, and what the user should know about it."""
     model = build_model(config, "the training config", BUILD_ADVICE)
@@ -87,7 +104,10 @@ def _starting_weights(
     # MMEngine's EMAHook needs the wrapping that plain files lack, and its loader goes on whatever
     # does not match; this copy is what has been checked.
     checked = job.work / "weights.pth"
-    save({"state_dict": matched.weights}, checked)
+    if place.leads:
+        save({"state_dict": matched.weights}, checked)
+    if place.world > 1:
+        distributed.barrier()
     return checked, matched.warnings(path.name)
 
 
@@ -100,16 +120,19 @@ def _without_weights(config: Config) -> List[str]:
     ]
 
 
-def _build_runner(job: StageJob[TrainParameters], config: Config, start: Optional[Path]) -> Runner:
-    resumable = newest_whole(job.work)
+def _build_runner(
+    job: StageJob[TrainParameters], config: Config, start: Optional[Path], place: Place
+) -> Runner:
+    # One of them looks, for a file system that machines share may show them different files.
+    resumable = of_first(newest_whole(job.work) if place.leads else None)
     config.work_dir = str(job.work)
     config.resume = resumable is not None
     config.load_from = str(resumable or start) if resumable or start else None
     set_checkpoint_hook(config)
-    if resumable is None:
+    if resumable is None and place.leads:
         shutil.rmtree(job.work / EVENT_FILES, ignore_errors=True)
     write_event_files(config, job.work / EVENT_FILES)
-    return Runner.from_cfg(SettledConfig.of(config))
+    return SharedRunner.from_cfg(SettledConfig.of(config))
 
 
 def _write_outputs(
@@ -160,6 +183,23 @@ def _remarks(best: Path, hub: MessageHub) -> List[str]:
         "no validation found an object, so best.pth is no better than any other checkpoint; "
         "train for longer, or check that the annotations match the pictures"
     ]
+
+
+def _pace(config: Config, place: Place) -> Dict[str, object]:
+    """Say how the training is shared out, and what its learning rate is multiplied by."""
+    batch = effective_batch(config)
+    scaling = config.get("auto_scale_lr") or {}
+    scaled: Dict[str, object] = {}
+    if scaling.get("enable"):
+        base = scaling["base_batch_size"]
+        scaled = {"base_batch_size": base, "learning_rate_scale": batch / base}
+    return {
+        "nodes": place.nodes,
+        "processes": place.local_world,
+        "effective_batch": batch,
+        "batch_per_process": batch // place.world,
+        **scaled,
+    }
 
 
 def _facts(device: str) -> Dict[str, object]:

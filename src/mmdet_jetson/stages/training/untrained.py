@@ -38,7 +38,8 @@ def untrained_config(
         epochs=None, batch_size=None, seed=SEED, workers=0, device="cpu", **asdict(model)
     )
     if training:
-        told = replace(told, overrides={**model.overrides, **training.overrides})
+        overrides = {**model.overrides, **training.overrides}
+        told = replace(told, overrides=overrides, scale_lr=training.scale_lr)
     reading = StageJob(told, job.inputs, job.output, job.work)
     prepared = prepare(reading, told.device, trains=training is not None)
     warnings = []
