@@ -10,8 +10,8 @@ from mmdet_jetson.store import oci, shards
 from mmdet_jetson.store.artifact import Layer
 from mmdet_jetson.store.layers import copy_file, pack_entries
 from mmdet_jetson.store.layout import Layout, Staged, Staging
-from mmdet_jetson.store.listings import Listings
 from mmdet_jetson.store.oci import Descriptor
+from mmdet_jetson.store.shard_lists import ShardLists
 from mmdet_jetson.store.sharding import Sharding, directory
 from mmdet_jetson.store.shards import Entry
 
@@ -38,7 +38,7 @@ NONE: Tree = {}
 
 
 def stage_all(
-    folder: Path, taken: Tree, staging: Staging, layout: Layout, listings: Listings
+    folder: Path, taken: Tree, staging: Staging, layout: Layout, lists: ShardLists
 ) -> list[Layer]:
     """Stage the entries of a folder, and what is taken into them from elsewhere.
 
@@ -58,7 +58,7 @@ def stage_all(
             continue
         entries = _merged(path, elsewhere.get(title, {}))
         if shards.is_large(entries):
-            layers += Sharding(title, staging, layout, listings).stage(entries)
+            layers += Sharding(title, staging, layout, lists).stage(entries)
         else:
             layers.append(_stage_whole(title, entries, staging))
     return layers

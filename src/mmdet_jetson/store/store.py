@@ -24,7 +24,6 @@ from mmdet_jetson.store.checkouts import Checkouts
 from mmdet_jetson.store.garbage import Freed
 from mmdet_jetson.store.layers import Damaged, unpack, write_file
 from mmdet_jetson.store.layout import Layout
-from mmdet_jetson.store.listings import Listings
 from mmdet_jetson.store.lookup import Lookup
 from mmdet_jetson.store.manifests import (
     artifact_type,
@@ -34,6 +33,7 @@ from mmdet_jetson.store.manifests import (
 )
 from mmdet_jetson.store.naming import check_tags, naming
 from mmdet_jetson.store.oci import Descriptor
+from mmdet_jetson.store.shard_lists import ShardLists
 from mmdet_jetson.store.sharding import WORKERS
 from mmdet_jetson.store.staged import NONE, Tree, pointer, stage_all, stage_bytes
 from mmdet_jetson.store.verification import OnBytesRead, Verification
@@ -82,7 +82,7 @@ class Store:
         check_tags(tags)
         artifact_type(kind)
         with disk_errors(self.root), self._layout.staging() as staging:
-            layers = stage_all(folder, taken, staging, self._layout, Listings(self._layout))
+            layers = stage_all(folder, taken, staging, self._layout, ShardLists(self._layout))
             media_type = artifact_type(kind, layers)
             config = pointer(
                 stage_bytes(staging, encode_config(provenance, layers)), oci.IMAGE_CONFIG
@@ -277,7 +277,7 @@ class Store:
             if dry_run:
                 size = sum(each.size for each in checkouts.unused())
             else:
-                Listings(self._layout).forget()
+                ShardLists(self._layout).forget()
                 size = checkouts.forget()
         return replace(freed, size=freed.size + size)
 
@@ -289,7 +289,7 @@ class Store:
         def files(layer: Layer) -> Mapping[str, str]:
             assert artifact
             with self._mending(artifact, layer):
-                return Listings(self._layout).of(layer).files
+                return ShardLists(self._layout).of(layer).files
 
         return Checkouts(self.root, unpack_into, files)
 

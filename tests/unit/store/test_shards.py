@@ -25,8 +25,8 @@ import mmdet_jetson
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import Artifact, Provenance, Store, layers, oci, shards
 from mmdet_jetson.store.layers import HashingReader
-from mmdet_jetson.store.listings import Listings
 from mmdet_jetson.store.oci import Manifest
+from mmdet_jetson.store.shard_lists import ShardLists
 from mmdet_jetson.store.shards import Entry, Shard
 from mmdet_jetson.store.staged import Taken
 
@@ -338,15 +338,15 @@ def test_the_lists_of_shards_are_a_cache(store: Store, stored: Made, pictures: P
         path.unlink() if number % 2 else path.write_bytes(b"damaged")
 
     layer = first.parts(["train"])[0]
-    listings = Listings(store._layout)
-    told = listings.of(layer)
+    lists = ShardLists(store._layout)
+    told = lists.of(layer)
 
     assert told.files.items() <= {
         str(path.relative_to(pictures / "train")): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (pictures / "train").rglob("*.jpg")
     }.items() | {("more/empty/", "")}
     assert stored("a").content == first.content
-    files = {k: v for each in first.parts(["train"]) for k, v in listings.of(each).files.items()}
+    files = {k: v for each in first.parts(["train"]) for k, v in lists.of(each).files.items()}
     assert shards.tree_of(files) == layer.tree
 
 
