@@ -22,7 +22,8 @@ from mmdet_jetson.containers import hardening
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.host_files import read_file
 from mmdet_jetson.containers.objects import ContainerSpec, VolumeMount
-from mmdet_jetson.containers.workspace import CLIENT, WHOLE, Workspace
+from mmdet_jetson.containers.uploads import WHOLE
+from mmdet_jetson.containers.workspace import CLIENT, Workspace
 from mmdet_jetson.running.run_step import RunContext
 from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.runtimes.outcome import StageFailed
