@@ -39,7 +39,7 @@ from mmdet_jetson.store.layers import sha256_of
 
 CONTENT, WHOLE = "content", ".whole"
 _ASKED = ".copy"
-_WORTH = 1 << 20  # bytes; less is sent sooner than a container starts
+_WORTH = 16 << 20  # bytes; less is sent sooner than a container starts
 # Python 3.6 or later. It ends when its standard input does: with the client.
 COPY = """
 import gzip, hashlib, json, os, sys, threading

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from folder_docker_host import FolderDockerHost
 
+from mmdet_jetson.containers import uploads
 from mmdet_jetson.containers.objects import ConnectionLost, ContainerSpec, Exit
 from mmdet_jetson.containers.uploads import CONTENT, COPY, WHOLE, notes_of
 from mmdet_jetson.containers.workspace import Input, Workspace
@@ -41,6 +42,11 @@ class Listening(FolderDockerHost):
         if self.copies and COPY in self.specs[container].command:
             return self.copies()
         return super().run(container, on_output)
+
+
+@pytest.fixture(autouse=True)
+def _pictures_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "_WORTH", LARGE)
 
 
 @pytest.fixture
