@@ -10,21 +10,23 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task, task
 
+from mmdet_jetson.cli import attaching, pipelines, showing, transfer, upkeep, verbs, verifying
 from mmdet_jetson.cli import bundle as bundling
 from mmdet_jetson.cli import channels as listing
 from mmdet_jetson.cli import diff as comparing
 from mmdet_jetson.cli import history as telling
 from mmdet_jetson.cli import pack as packing
-from mmdet_jetson.cli import pipelines, showing, transfer, upkeep, verbs, verifying
 from mmdet_jetson.cli import plan as planning
 from mmdet_jetson.cli import preflight as before_opening
 from mmdet_jetson.cli import runs as training_runs
 from mmdet_jetson.cli.answering import answering
+from mmdet_jetson.cli.matrix import FORMS, show_matrix
 from mmdet_jetson.cli.menu import (
     ANY,
     BY_IMAGE,
     DOCKER_HOST,
     HELP,
+    MAKING,
     PLACE,
     PROJECT,
     RUNTIME,
@@ -37,8 +39,8 @@ from mmdet_jetson.cli.menu import (
     with_place,
     with_request,
 )
+from mmdet_jetson.cli.request import Request
 from mmdet_jetson.cli.transfer import Asked
-from mmdet_jetson.cli.verbs import Request
 from mmdet_jetson.contract.pipelines import PIPELINES
 from mmdet_jetson.running.jobs import DAYS_KEPT
 from mmdet_jetson.runtimes.selection import RuntimeOptions
@@ -92,19 +94,26 @@ def status(request: Request) -> None:
     verbs.show_status(request)
 
 
-@with_request(*STEPS, json="as JSON, for a matrix of CI jobs: docs/ci.md")
-def plan(request: Request, *, json: bool = False) -> None:
+@with_request(
+    *STEPS,
+    json="as JSON, for programs: docs/ci.md",
+    matrix=f"as JSON, only what CI jobs have to make: {' or '.join(FORMS)} (default: github)",
+)
+def plan(request: Request, *, json: bool = False, matrix: str | bool = False) -> None:
     """List every step: its key, whether it is made already, and what it needs."""
-    planning.show_plan(request, as_json=json)
+    if matrix:
+        show_matrix(request, "github" if matrix is True else str(matrix))
+    else:
+        planning.show_plan(request, as_json=json)
 
 
-@with_request(*STEPS, "push", again="time it again, even if nothing changed")
+@with_request(*STEPS, *MAKING, again="time it again, even if nothing changed")
 def profile(request: Request, *, again: bool = False) -> None:
     """Time each engine, step by step."""
     verbs.run_verb("profile", request, again=again)
 
 
-@with_request(*TARGETS, *PROJECT, *RUNTIME, into="a folder that is not there yet")
+@with_request(*TARGETS, *PROJECT, *RUNTIME, "push", into="a folder that is not there yet")
 def pack(request: Request, into: str) -> None:
     """Write the folder for `--onnx` on a device: exports, pictures, PyTorch's detections."""
     packing.pack(into, request)
@@ -225,6 +234,8 @@ def promote(
             request, base=base, to=to, junit=junit, summary=summary, as_json=json
         )
         return
+    if not check:
+        promote_check.refuse_unchecked(base=base, junit=junit, summary=summary)
     wish = promoting.Wish(
         bundle=bundle,
         to=to,
@@ -269,13 +280,30 @@ def rollback(
     *PROJECT,
     "onnx",
     *RUNTIME,
-    "push",
+    *MAKING,
     target="a name in targets.toml",
     docker_host=f"that of the device, if it is another machine: {DOCKER_HOST}",
 )
 def build_jetson_engine(request: Request, target: str) -> None:
     """Build, evaluate and profile a target's engine, on this device or on a Docker host's."""
     verbs.build_jetson_engine(target, replace(request, targets=[target], for_device=True))
+
+
+SUBMISSION = "a submission, as --runtime slurm prints it (default: the newest of the store)"
+
+
+@task(help={"id": SUBMISSION})
+@answering
+def attach(_: Context, id: str = "") -> None:
+    """Follow jobs of Slurm from any shell: log, progress, and the ending of their command."""
+    attaching.attach(id)
+
+
+@task(help={"id": SUBMISSION})
+@answering
+def cancel(_: Context, id: str = "") -> None:
+    """Cancel the jobs of a submission; what they have made stays."""
+    attaching.cancel(id)
 
 
 @with_request(*STEPS, name="a step as `invoke status` names it, a stage or a command")
@@ -433,12 +461,13 @@ def lint(context: Context) -> None:
     """Check style, types, scripts and the CI workflows."""
     bin = shlex.quote(str(Path(sys.executable).parent))
     schema, github = "check-jsonschema --builtin-schema vendor", "examples/ci/github.yml"
+    gitlab = "examples/ci/gitlab.yml examples/ci/gitlab-detector.yml"
     with context.cd(ROOT):
         for command in ("ruff check .", "ruff format --check .", "mypy"):
             context.run(f"{PYTHON} -m {command}", echo=True)
         for command in (
             f"{schema}.github-workflows .github/workflows/ci.yml {github}",
-            f"{schema}.gitlab-ci --data-transform gitlab-ci examples/ci/gitlab.yml",
+            f"{schema}.gitlab-ci --data-transform gitlab-ci {gitlab}",
             f"zizmor --offline --quiet .github {github}",
             f"shellcheck --severity=warning {SCRIPTS}",
         ):

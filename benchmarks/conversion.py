@@ -18,7 +18,8 @@ from statistics import mean
 
 from end_to_end import finished
 
-from mmdet_jetson.cli.verbs import Request, Session, session
+from mmdet_jetson.cli.request import Request
+from mmdet_jetson.cli.verbs import Session, session
 from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.environments.packages import Environment, python_of, train_environment
 from mmdet_jetson.running.run_step import RunContext, run_step

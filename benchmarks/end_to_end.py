@@ -22,7 +22,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from mmdet_jetson.cli.verbs import Request, Session, session
+from mmdet_jetson.cli.request import Request
+from mmdet_jetson.cli.verbs import Session, session
 from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.environments.packages import (

@@ -23,7 +23,8 @@ import cv2
 import numpy as np
 from end_to_end import finished
 
-from mmdet_jetson.cli.verbs import Request, session
+from mmdet_jetson.cli.request import Request
+from mmdet_jetson.cli.verbs import session
 from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.environments.packages import device_environment, python_of
 from mmdet_jetson.running.run_step import RunContext, run_step

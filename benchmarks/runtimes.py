@@ -8,7 +8,8 @@ Prints the AP of each checkpoint in PyTorch. Needs the image: ``invoke images.te
 import argparse
 import statistics
 
-from mmdet_jetson.cli.verbs import Request, make, session
+from mmdet_jetson.cli.request import Request
+from mmdet_jetson.cli.verbs import make, session
 from mmdet_jetson.contract.report import CHECKPOINT
 from mmdet_jetson.runtimes.selection import RUNTIMES, RuntimeOptions
 

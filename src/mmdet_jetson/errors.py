@@ -34,3 +34,11 @@ class NotProven(UserError):
     """The pipeline ran to its end, and its evidence is too thin for a verdict."""
 
     exit_code = 4
+
+
+class Detached(Exception):
+    """A command that ends here while its work goes on elsewhere; its message is the last line."""
+
+    def __init__(self, message: str = "", exit_code: int = 0) -> None:
+        super().__init__(message)
+        self.message, self.exit_code = message, exit_code

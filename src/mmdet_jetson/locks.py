@@ -12,6 +12,10 @@ from typing import IO, TextIO
 
 import portalocker
 
+from mmdet_jetson import stopping
+
+POLL = 0.2  # seconds between two looks of a thread that has to end when it is told so
+
 
 @contextmanager
 def hold(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[TextIO]:
@@ -25,8 +29,20 @@ def hold(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[Tex
     with path.open("a") as stream:
         if not _try(stream):
             on_wait()
-            portalocker.lock(stream, portalocker.LockFlags.EXCLUSIVE)
+            _wait(stream)
         yield stream
+
+
+@contextmanager
+def hold_open(stream: IO[bytes], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold an exclusive lock on an open file, as `hold`; it is released before the file closes."""
+    if not _try(stream):
+        on_wait()
+        _wait(stream)
+    try:
+        yield
+    finally:
+        portalocker.unlock(stream)
 
 
 @contextmanager
@@ -37,7 +53,7 @@ def hold_folder(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Ite
     try:
         if not _try(handle):
             on_wait()
-            portalocker.lock(handle, portalocker.LockFlags.EXCLUSIVE)
+            _wait(handle)
         yield
     finally:
         os.close(handle)
@@ -65,6 +81,15 @@ def lock_in_place(stream: IO[bytes], path: Path) -> bool:
 def lock_beside(path: Path) -> Path:
     """Name the lock of whoever works in a folder or on a file: it lies beside that."""
     return path.with_name(f"{path.name}.lock")
+
+
+def _wait(stream: IO[str] | IO[bytes] | int) -> None:
+    """Wait for a lock; the kernel would not let go a thread that Ctrl-C is passed on to."""
+    if not stopping.can_be_stopped():
+        portalocker.lock(stream, portalocker.LockFlags.EXCLUSIVE)
+        return
+    while not _try(stream):
+        stopping.current().pause(POLL)
 
 
 def _try(stream: IO[str] | IO[bytes] | int) -> bool:

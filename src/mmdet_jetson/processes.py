@@ -5,8 +5,10 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from mmdet_jetson import stopping
 from mmdet_jetson.errors import UserError
 
 
@@ -66,17 +68,24 @@ def run_logged(
             pass_fds=keep_open,
         )
         try:
-            if on_line and process.stdout:
-                for line in process.stdout:
-                    on_line(line)
-            return process.wait()
+            with stopping.current().meanwhile(lambda: _kill(process)):
+                if on_line and process.stdout:
+                    for line in process.stdout:
+                        on_line(line)
+                return process.wait()
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
             process.wait()
             raise
         finally:
             if process.stdin:
                 process.stdin.close()
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """Kill a program and all that it started, be it gone already."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def tail(log: Path, lines: int = 12, most_bytes: int = 8192) -> str:

@@ -6,19 +6,20 @@ archive, block by block, so that no file is ever whole in memory; `archive` join
 
 import os
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mmdet_jetson.errors import UserError
 
 BLOCK = 1 << 20  # bytes
+END = bytes(2 * tarfile.BLOCKSIZE)
 
 
 def archive(*parts: Iterable[bytes]) -> Iterator[bytes]:
     """Join parts to a whole archive, which ends at its two zero blocks."""
     for part in parts:
         yield from part
-    yield bytes(2 * tarfile.BLOCKSIZE)
+    yield END
 
 
 def folder(path: Path, name: str, owner: int = 0) -> Iterator[bytes]:
@@ -47,8 +48,14 @@ def _folder(path: Path, name: str, owner: int, through: tuple[Path, ...]) -> Ite
             yield from _folder(each, inside, owner, (*through, real))
 
 
-def file(path: Path, name: str, owner: int = 0, mode: int = 0o644) -> Iterator[bytes]:
-    """Give one file under a name.
+def file(
+    path: Path,
+    name: str,
+    owner: int = 0,
+    mode: int = 0o644,
+    hear: Callable[[bytes], object] = lambda _: None,
+) -> Iterator[bytes]:
+    """Give one file under a name; ``hear`` is told what is read of it.
 
     Raises:
         UserError: it changed while it was read.
@@ -59,10 +66,16 @@ def file(path: Path, name: str, owner: int = 0, mode: int = 0o644) -> Iterator[b
         left = size
         while left and (block := stream.read(min(left, BLOCK))):
             left -= len(block)
+            hear(block)
             yield block
         if left or stream.read(1):
             raise UserError(f"{path} changed while it was read", "run again")
     yield bytes(-size % tarfile.BLOCKSIZE)
+
+
+def directory(name: str) -> bytes:
+    """Give a folder under a name, without what is in it."""
+    return _header(name, tarfile.DIRTYPE, 0o755, 0, 0)
 
 
 def empty_file(name: str) -> bytes:

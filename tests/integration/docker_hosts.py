@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -47,11 +48,16 @@ class Remote:
 
 
 @contextlib.contextmanager
-def second_docker_host(folder: Path, *options: str) -> Iterator[Remote]:
-    """Start Docker again with data of its own, and stop it with everything that it runs."""
+def second_docker_host(folder: Path, *options: str, port: int = 0) -> Iterator[Remote]:
+    """Start Docker again with data of its own, and stop it with everything that it runs.
+
+    It may be started once more in the same folder, on the same port, after it was killed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    certificates = make_certificates(folder / "certificates")
-    port = free_port()
+    certificates = folder / "certificates"
+    if not certificates.exists():
+        make_certificates(certificates)
+    port = port or free_port()
     log = (folder / "dockerd.log").open("w")
     tls = {f"--tls{kind}": certificates / f"{name}.pem" for kind, name in
            (("cacert", "ca"), ("cert", "server-cert"), ("key", "server-key"))}  # fmt: skip
@@ -74,6 +80,16 @@ def second_docker_host(folder: Path, *options: str) -> Iterator[Remote]:
     finally:
         process.terminate()
         process.wait(60)
+        # One that was killed before leaves its data mounted.
+        subprocess.run(["umount", "--quiet", "--recursive", folder / "data"], check=False)
+
+
+def kill_docker_host(folder: Path) -> None:
+    """Kill a Docker that `second_docker_host` started in a folder, and what it keeps containers by."""
+    for name in ("dockerd.pid", "exec/containerd/containerd.pid"):
+        if (folder / name).exists():
+            os.kill(int((folder / name).read_text()), signal.SIGKILL)
+            (folder / name).unlink()
 
 
 # Podman raises its containers' limits above those of a machine where root may not do so. Its usual

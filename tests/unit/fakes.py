@@ -1,6 +1,7 @@
 """Stand-ins for what a step runs in and who it tells, and two steps to run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from mmdet_jetson.contract.job import Progress, Result, read_job
 from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures
@@ -10,7 +11,8 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stages
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Input, Step
-from mmdet_jetson.runtimes.protocol import Runtimes, StageRun
+from mmdet_jetson.running.context import Ending
+from mmdet_jetson.runtimes.protocol import OnWait, Place, Runtimes, StageRun
 from mmdet_jetson.runtimes.selection import DEVICE_ENVIRONMENTS
 from mmdet_jetson.store import Artifact
 
@@ -51,6 +53,7 @@ class Quiet:
 
     def __init__(self) -> None:
         self.heard: list[str] = []
+        self.endings: dict[str, Ending] = {}
 
     def started(self, step: Step) -> None:
         self.heard.append(f"started {step.name}")
@@ -70,6 +73,15 @@ class Quiet:
     def left_out(self, step: Step, why: str) -> None:
         self.heard.append(f"left out {step.name}: {why}")
 
+    def held_up(self, step: Step, why: str) -> None:
+        self.heard.append(f"held up {step.name}: {why}")
+
+    def failed(self, step: Step, error: UserError) -> None:
+        self.heard.append(f"failed {step.name}: {error.message}")
+
+    def ended(self, endings: Sequence[Ending]) -> None:
+        self.endings = {each.step.name: each for each in endings}
+
 
 class FakeRuntime:
     """Writes one output file that holds the parameters and what the inputs hold.
@@ -85,6 +97,8 @@ class FakeRuntime:
         self.fails = False
         self.refuses = ""
         self.before_run: Callable[[StageRun], object] = lambda _: None
+        self.place = Place()
+        self.alone_for: list[str] = []
 
     def identity(self, step: Step) -> str:
         return f"{step.environment}:{self.environment}"
@@ -101,6 +115,11 @@ class FakeRuntime:
 
     def prepare(self, step: Step) -> None:
         """Nothing to build."""
+
+    @contextmanager
+    def alone(self, step: Step, run: str, on_wait: OnWait) -> Iterator[None]:
+        self.alone_for.append(step.name)
+        yield
 
     def run(self, stage: StageRun) -> Result:
         self.runs.append(stage.step.stage.module)

@@ -1,5 +1,6 @@
 """The workflows to copy: their commands exist, and both files run the same ones."""
 
+import itertools
 import json
 import re
 import runpy
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,10 +17,15 @@ from invoke.collection import Collection
 from invoke.exceptions import ParseError
 from invoke.parser import Parser
 
+from mmdet_jetson.cli.matrix import FORMS, Job, Spelling
+from mmdet_jetson.cli.request import CONFIG, Request
+
 ROOT = Path(__file__).resolve().parents[2]
-GITHUB, GITLAB = (ROOT / f"examples/ci/{name}.yml" for name in ("github", "gitlab"))
+GITHUB, GITLAB, TEMPLATES = (
+    ROOT / f"examples/ci/{name}.yml" for name in ("github", "gitlab", "gitlab-detector")
+)
 INVOKE = re.compile(r"^ *\.venv/bin/invoke (.*?)(?: >[\w.]+)?$", re.MULTILINE)
-JOBS = ["plan", "train", "engine", "release", "promotion", "publish", "drift"]
+JOBS = ["plan", "dataset", "train", "engine", "release", "promotion", "publish", "drift"]
 BASH = (None, "bash")
 
 
@@ -31,17 +38,37 @@ def github_scripts(text: str, shells: tuple[str | None, ...] = BASH) -> dict[str
     }
 
 
-def gitlab_scripts(text: str) -> dict[str, list[str]]:
+def gitlab_jobs() -> dict[str, dict[str, Any]]:
+    """Every job of GitLab's, those of the child pipeline by the names of their templates.
+
+    What a job extends and what all jobs have is in it, as GitLab puts it in.
+    """
+    templates, content = (yaml.safe_load(file.read_text()) for file in (TEMPLATES, GITLAB))
+    assert content["include"] == [{"local": ".gitlab/detector.yml"}]
+    listed = {**templates, **content}
+    filled = {
+        name.removeprefix("."): {
+            **templates["default"],
+            **listed.get(each.get("extends"), {}),
+            **each,
+        }
+        for name, each in listed.items()
+        if isinstance(each, dict) and "script" in each
+    }
+    return {name: filled[name] for name in JOBS}
+
+
+def gitlab_scripts() -> dict[str, list[str]]:
     """The scripts of each job, between what all of them begin and end with."""
-    content = yaml.safe_load(text)
-    first, last = content["default"]["before_script"], content["default"]["after_script"]
-    jobs = {n: each for n, each in content.items() if isinstance(each, dict) and "script" in each}
-    return {name: [*first, *job["script"], *last] for name, job in jobs.items()}
+    return {
+        name: [*job["before_script"], *job["script"], *job["after_script"]]
+        for name, job in gitlab_jobs().items()
+    }
 
 
 SCRIPTS = {
     "github": github_scripts(GITHUB.read_text()),
-    "gitlab": gitlab_scripts(GITLAB.read_text()),
+    "gitlab": gitlab_scripts(),
 }
 
 
@@ -87,15 +114,17 @@ def test_both_run_the_same() -> None:
     ours = {
         name: {job: invoked(each) for job, each in jobs.items()} for name, jobs in SCRIPTS.items()
     }
+    ours["gitlab"]["plan"] = [each.removesuffix(" gitlab") for each in ours["gitlab"]["plan"]]
     assert ours["github"] == ours["gitlab"]
     assert list(ours["github"]) == JOBS
     assert all(ours["github"].values())
 
 
 def test_no_command_of_ours_is_overlooked() -> None:
-    for file, jobs in ((GITHUB, SCRIPTS["github"]), (GITLAB, SCRIPTS["gitlab"])):
+    for files, jobs in (((GITHUB,), SCRIPTS["github"]), ((GITLAB, TEMPLATES), SCRIPTS["gitlab"])):
         found = [each for scripts in jobs.values() for each in invoked(scripts)]
-        assert len(found) == len(re.findall(r"bin/invoke|invoke ", file.read_text()))
+        text = "\n".join(re.sub("`.*?`", "", file.read_text()) for file in files)
+        assert len(found) == len(re.findall(r"bin/invoke|invoke ", text))
 
 
 def shellcheck(script: str) -> str:
@@ -119,48 +148,96 @@ def test_shellcheck_finds_what_is_not_quoted() -> None:
     assert "SC2086" in shellcheck("docker logout $REGISTRY")
 
 
-STEPS = [
-    ("dataset", "", "train", ""), ("train", "", "train", ""), ("export", "pc", "train", "pc"),
-    ("evaluate", "checkpoint", "train", ""), ("engine", "pc", "deploy", "pc"),
-    ("engine", "orin", "deploy", "orin"), ("prove", "orin", "train", "orin"), ("report", "", "train", ""),
-]  # fmt: skip
+TARGET, NAME = "orin-jp62", "balloon"
 
 
-def outputs(folder: Path, states: dict[str, str]) -> dict[str, object]:
-    """What the job `plan` tells the others, by the states of steps; else they are missing."""
-    steps = [
-        {"stage": stage, "state": states.get(stage, "missing"), "environment": environment,
-         "target": {"name": target} if target else None}
-        for stage, _, environment, target in STEPS
-    ]  # fmt: skip
-    (folder / "plan.json").write_text(json.dumps({"steps": steps}))
-    (script,) = github_scripts(GITHUB.read_text(), ("python",))["plan"]
-    told = folder / "output"
-    subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, env={"GITHUB_OUTPUT": str(told)}, check=True
-    )
-    pairs = (line.split("=", 1) for line in told.read_text().splitlines())
-    return {name: json.loads(value) for name, value in pairs}
+def commands_of_the_matrix() -> dict[str, list[str]]:
+    """What a job of each wave is told to type, by the code that lists them."""
+    spell = Spelling(NAME, Request(config=CONFIG))
+    told = {"dataset": spell.dataset(), "train": spell.pack(), "engine": spell.report(TARGET)}
+    return {wave: [each.removeprefix("invoke ") for each in said] for wave, said in told.items()}
 
 
-MADE = {"dataset": "not-needed", "train": "registry", "export": "registry", "evaluate": "here"}
+@pytest.mark.parametrize("system", SCRIPTS)
+def test_jobs_type_what_the_matrix_says(system: str) -> None:
+    for wave, said in commands_of_the_matrix().items():
+        typed = invoked(SCRIPTS[system][wave])
+        filled = [each.replace("$TARGET", TARGET).replace("$NAME", NAME) for each in typed]
+        assert [shlex.split(each) for each in filled] == [shlex.split(each) for each in said]
 
 
-@pytest.mark.parametrize(
-    ("states", "trains"),
-    [
-        ({}, True),
-        (MADE, False),
-        ({**MADE, "train": "missing", "export": "waiting"}, True),
-        ({**MADE, "evaluate": "damaged"}, True),
-        ({**MADE, "engine": "elsewhere", "prove": "waiting", "report": "waiting"}, False),
-    ],
-    ids=["nothing", "all", "training", "evaluation", "device"],
-)
-def test_a_plan_decides_where_jobs_run(
-    tmp_path: Path, states: dict[str, str], trains: bool
-) -> None:
-    assert outputs(tmp_path, states) == {"trains": trains, "targets": ["orin", "pc"]}
+def matrix(*targets: str) -> dict[str, list[Job]]:
+    """One with a job in every wave."""
+    engines = [Job("engine", target, [], ["report"], target) for target in targets]
+    return {
+        "dataset": [Job("dataset", "x64", [], ["dataset"])],
+        "train": [Job("train", "gpu", [], ["train"])],
+        "engine": engines,
+    }
+
+
+def test_a_matrix_is_what_github_reads() -> None:
+    """What of it an expression names is there, and what runs by it is left out where it is empty."""
+    _, write = FORMS["github"]
+    whole, empty = write(matrix("a", "b")), write({wave: [] for wave in matrix()})
+    assert [*whole] == [*empty] == ["dataset", "train", "engine"]
+    jobs = yaml.safe_load(GITHUB.read_text())["jobs"]
+    for wave, told in whole.items():
+        assert isinstance(told, dict)
+        job = jobs[wave]
+        assert job["strategy"]["matrix"] == f"${{{{ fromJSON(needs.plan.outputs.matrix).{wave} }}}}"
+        assert f"fromJSON(needs.plan.outputs.matrix).{wave}.include[0] != null" in job["if"]
+        assert "plan" in job["needs"]
+        named = set(re.findall(r"\bmatrix\.(\w+)", yaml.safe_dump(job)))
+        assert {"labels", "timeout"} <= named <= set(told["include"][0])
+        assert empty[wave] == {"include": []}
+
+
+def test_a_wave_begins_when_those_before_it_have_ended_well() -> None:
+    jobs = yaml.safe_load(GITHUB.read_text())["jobs"]
+    waves = ["plan", "dataset", "train", "engine", "release"]
+    for before, wave in itertools.pairwise(waves):
+        needs = jobs[wave]["needs"]
+        assert before in ([needs] if isinstance(needs, str) else needs)
+        # By default a job is left out with the one before it, which may have had nothing to do.
+        words = jobs[wave]["if"].removeprefix("${{ ")
+        assert words.startswith("!cancelled() && !failure() && needs.plan.result == 'success'")
+    stages = yaml.safe_load(TEMPLATES.read_text())["stages"]
+    assert [gitlab_jobs()[wave]["stage"] for wave in waves] == waves == stages[:5]
+
+
+def test_a_child_pipeline_of_gitlab_s_has_templates_for_all_of_it(tmp_path: Path) -> None:
+    _, write = FORMS["gitlab"]
+    child = write(matrix("a", "b"))
+    templates = yaml.safe_load(TEMPLATES.read_text())
+    for name, job in child.items():
+        if name != "include":
+            assert isinstance(job, dict)
+            assert "script" in templates[job["extends"]]
+            used = set(re.findall(r"\$(RUNNER|TARGET)", yaml.safe_dump(templates[job["extends"]])))
+            assert all(used <= set(each) for each in job.get("parallel", {"matrix": []})["matrix"])
+    # The trigger job holds that group until the child has ended.
+    held = yaml.safe_load(GITLAB.read_text())["make"]
+    assert held["trigger"]["strategy"] == "depend"
+    assert held["resource_group"] not in [
+        each.get("resource_group") for each in templates.values() if isinstance(each, dict)
+    ]
+    file = tmp_path / "jobs.yml"
+    file.write_text(json.dumps(child))
+    assert gitlab_schema(file) == 0
+
+
+def gitlab_schema(file: Path) -> int:
+    """Hold a file against GitLab's schema of pipelines."""
+    words = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
+    program = Path(sys.executable).with_name("check-jsonschema")
+    return subprocess.run([program, *words, file], capture_output=True, check=False).returncode
+
+
+def test_gitlab_s_schema_finds_what_is_no_matrix(tmp_path: Path) -> None:
+    file = tmp_path / "jobs.yml"
+    file.write_text(json.dumps({"engine": {"script": ["true"], "parallel": {"matrix": "x"}}}))
+    assert gitlab_schema(file) != 0
 
 
 def actions(text: str) -> Iterator[str]:
@@ -177,14 +254,10 @@ def test_actions_are_pinned_as_in_our_own_workflow() -> None:
 def test_every_job_has_an_end_and_may_do_no_more_than_it_needs() -> None:
     jobs = yaml.safe_load(GITHUB.read_text())["jobs"]
     assert all(job["timeout-minutes"] for job in jobs.values())
-    rights = {name: job["permissions"]["packages"] for name, job in jobs.items()}
+    rights = {name: jobs[name]["permissions"]["packages"] for name in JOBS}
     assert [name for name in JOBS if rights[name] == "read"] == ["plan", "promotion", "drift"]
     assert {*rights.values()} == {"read", "write"}
-    gitlab = yaml.safe_load(GITLAB.read_text())
-    assert all(
-        "timeout" in {**gitlab.get(str(gitlab[name].get("extends")), {}), **gitlab[name]}
-        for name in jobs
-    )
+    assert all(job["timeout"] for job in gitlab_jobs().values())
 
 
 # What starts each job: on GitHub and on GitLab.
@@ -201,13 +274,16 @@ def test_each_job_is_started_by_what_it_is_for() -> None:
     gitlab = yaml.safe_load(GITLAB.read_text())
     assert set(github[True]) == {"push", "pull_request", "schedule", "workflow_dispatch"}
     for name in JOBS:
-        job, github_job = gitlab[name], github["jobs"][name]
-        (rule,) = {**gitlab.get(job.get("extends"), {}), **job}["rules"]
+        job, github_job = gitlab_jobs()[name], github["jobs"][name]
         on_github, on_gitlab = STARTS.get(name, STARTS["plan"])
+        if "needs" in github_job:  # it waits for `plan`, and is left out with it
+            assert "needs.plan.result == 'success'" in github_job["if"]
+            assert "rules" not in job  # a pipeline that `make` triggers
+            job = {**gitlab[gitlab["make"]["extends"]], **gitlab["make"]}
+        else:
+            assert re.findall(r"'(\w+)'", github_job["if"]) == on_github.split()
+        (rule,) = job["rules"]
         assert re.findall(r'"(\w+)"', rule["if"]) == on_gitlab.split()
-        # One that waits for others is left out with them.
-        started = "needs" in github_job or re.findall(r"'(\w+)'", github_job["if"])
-        assert started is True or started == on_github.split()
 
 
 def test_nothing_of_a_stranger_s_reaches_a_machine_of_ours() -> None:
@@ -241,11 +317,17 @@ def test_a_verdict_is_shown_where_it_blocks_as_well() -> None:
 
 
 def test_a_device_has_one_job_at_a_time() -> None:
+    """A device's job, and so what it holds, bears the target's name on both."""
+    (device,) = matrix(TARGET)["engine"]
+    assert (device.group, device.runner) == (f"device-{TARGET}", TARGET)
     github = yaml.safe_load(GITHUB.read_text())["jobs"]["engine"]
-    assert github["concurrency"] == {
-        "group": "device-${{ matrix.target }}",
-        "cancel-in-progress": False,
-    }
-    assert github["runs-on"] == ["self-hosted", "${{ matrix.target }}"]
-    gitlab = yaml.safe_load(GITLAB.read_text())["engine"]
-    assert (gitlab["resource_group"], gitlab["tags"]) == ("device-$TARGET", ["$TARGET"])
+    assert github["concurrency"] == {"group": "${{ matrix.group }}", "cancel-in-progress": False}
+    assert github["runs-on"] == "${{ matrix.labels }}"
+    gitlab = gitlab_jobs()["engine"]
+    assert (gitlab["resource_group"], gitlab["tags"]) == ("device-$TARGET", ["$RUNNER"])
+    # GitHub lets one job of a group wait; a second one that waits would end it.
+    _, write = FORMS["github"]
+    entries = write(matrix("a", "b"))["engine"]
+    assert isinstance(entries, dict)
+    groups = [each["group"] for each in entries["include"]]
+    assert len({*groups}) == len(groups)

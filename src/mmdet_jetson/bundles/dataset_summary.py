@@ -55,7 +55,7 @@ def summarize(store: Store, dataset: Artifact) -> Artifact:
     if is_summary(dataset):
         return dataset
     without = (*SPLITS, *LOOKS)
-    kept = [layer.title for layer in dataset.layers if layer.title not in without]
+    kept = [title for title in dataset.titles if title not in without]
     # Its key would have the summary be found instead of the dataset.
     provenance = msgspec.structs.replace(dataset.provenance, key="")
     with tempfile.TemporaryDirectory() as scratch:
@@ -108,8 +108,8 @@ def content_of(store: Store, dataset: Artifact, titles: Sequence[str] | None) ->
 
 
 def _original(dataset: Artifact) -> Original:
-    left = (layer for layer in dataset.layers if layer.title in (*SPLITS, *LOOKS))
-    entries = {layer.title: Entry(layer.content, layer.blob.size) for layer in left}
+    left = (each for each in dataset.entries if each.title in (*SPLITS, *LOOKS))
+    entries = {each.title: Entry(each.content, each.size) for each in left}
     return Original(dataset.digest, dataset.content, entries)
 
 
@@ -119,17 +119,21 @@ def pictures_of(store: Store, dataset: Artifact) -> dict[str, Iterator[tuple[str
     Raises:
         UserError: while they are read: they are damaged.
     """
-    layers = [each for each in dataset.layers if each.title in SPLITS]
-    return {layer.title: _read_folder(store, dataset, layer) for layer in layers}
+    folders = [each for each in dataset.entries if each.title in SPLITS]
+    return {each.title: _read_folder(store, dataset, each.layers) for each in folders}
 
 
-def _read_folder(store: Store, dataset: Artifact, layer: Layer) -> Iterator[tuple[str, str]]:
+def _read_folder(
+    store: Store, dataset: Artifact, layers: Sequence[Layer]
+) -> Iterator[tuple[str, str]]:
     try:
-        with store.file_of(layer).open("rb") as stream:
-            yield from file_digests(HashingReader(stream, layer.blob.digest))
+        for layer in layers:
+            with store.file_of(layer).open("rb") as stream:
+                yield from file_digests(HashingReader(stream, layer.blob.digest))
     except (Damaged, OSError) as error:
         raise UserError(
-            f"the pictures {layer.title} of dataset {dataset.digest[7:19]} are damaged: {error}",
+            f"the pictures {layers[0].title} of dataset {dataset.digest[7:19]} are damaged:"
+            f" {error}",
             "`invoke verify --mend` removes it, `invoke dataset` makes it again",
         ) from error
 

@@ -14,6 +14,7 @@ from mmdet_jetson.bundles.overview import number
 from mmdet_jetson.bundles.trainings import Shelf, input_of, is_taken, run_of, verdict_of
 from mmdet_jetson.contract.report import CHECKPOINT, DOCUMENTED
 from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.store.artifact import moment_of
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,8 @@ class Entry:
 
 def when(created: str) -> datetime | None:
     """A time as it is here; None for what is none, as an artifact from elsewhere may have."""
-    try:
-        return datetime.fromisoformat(created).astimezone()
-    except (ValueError, OverflowError):
-        return None
+    made = moment_of(created)
+    return made.astimezone() if made else None
 
 
 def ledger(store: Store) -> list[Entry]:

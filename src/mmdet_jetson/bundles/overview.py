@@ -28,6 +28,7 @@ from mmdet_jetson.contract.report import (
     input_name,
 )
 from mmdet_jetson.store import Artifact
+from mmdet_jetson.store.artifact import moment_of
 
 INTERVALS = "AP50_intervals"
 """A report's metric: the 95% interval of AP50, by what was evaluated."""
@@ -57,8 +58,8 @@ def part_facts(contents: Contents, name: PartName) -> Facts:
         "evidence": str(made.parameters.get("evidence", "")),
         "warnings": list(made.warnings),
         "files": [
-            {"title": each.title, "size": each.blob.size, "content": each.content}
-            for each in artifact.layers
+            {"title": each.title, "size": each.size, "content": each.content}
+            for each in artifact.entries
         ],
         "found": _FOUND.get(name.kind, _nothing)(contents, name, artifact),
     }
@@ -66,10 +67,9 @@ def part_facts(contents: Contents, name: PartName) -> Facts:
 
 def age(created: str, now: datetime) -> str:
     """How long ago something was made: ``3 days``; ``?`` where that is no time."""
-    try:
-        minutes = (now - datetime.fromisoformat(created)).total_seconds() / 60
-    except (ValueError, TypeError):
+    if (made := moment_of(created)) is None:
         return "?"
+    minutes = (now - made).total_seconds() / 60
     for unit, size, most in (("minute", 1, 60), ("hour", 60, 48), ("day", 1440, 60)):
         if minutes < size * most:
             return _plural(max(0, round(minutes / size)), unit)

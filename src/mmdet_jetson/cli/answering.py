@@ -7,7 +7,7 @@ from typing import ParamSpec, TypeVar
 
 from invoke.exceptions import Exit
 
-from mmdet_jetson.errors import UserError
+from mmdet_jetson.errors import Detached, UserError
 from mmdet_jetson.files import disk_errors
 
 CANCELLED = 130
@@ -29,6 +29,8 @@ def answering(verb: Callable[P, R]) -> Callable[P, R]:
                 return verb(*arguments, **given)  # type: ignore[arg-type]
         except UserError as error:
             raise Exit(f"error: {error}", error.exit_code) from None
+        except Detached as detached:
+            raise Exit(detached.message or None, detached.exit_code) from None
         except KeyboardInterrupt:
             raise Exit("cancelled; run the same command again to continue", CANCELLED) from None
 

@@ -12,7 +12,8 @@ from mmdet_jetson.bundles.contents import BUNDLE_TAG, Contents, of_bundle, of_ru
 from mmdet_jetson.bundles.remedies import as_measured, command_for
 from mmdet_jetson.bundles.trainings import verdict_of
 from mmdet_jetson.cli.part_lines import printable
-from mmdet_jetson.cli.verbs import Request, Session, session
+from mmdet_jetson.cli.request import Request
+from mmdet_jetson.cli.verbs import Session, session
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.contract.report import PASS
 from mmdet_jetson.errors import UserError

@@ -11,8 +11,8 @@ from rich.console import Console
 from mmdet_jetson.bundles.overview import age
 from mmdet_jetson.cli.drifting import drift_of, mirror_drift
 from mmdet_jetson.cli.part_lines import cut, decimals, printable
+from mmdet_jetson.cli.request import config_file
 from mmdet_jetson.cli.transfer import Asked
-from mmdet_jetson.cli.verbs import config_file
 from mmdet_jetson.cli.verifying import read_channels
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.errors import GateFailed, NotProven, UserError

@@ -17,6 +17,7 @@ from mmdet_jetson.fetching.locations import Location
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.processes import ProcessFailed, output_of
 from mmdet_jetson.runtimes.host import HostRuntime
+from mmdet_jetson.slurm.cluster import Cluster, SlurmError
 
 NEEDED_GB = 8  # environments 3.2, wheels and build 1, the demo's store and jobs; rounded up
 NEEDED_ON_DEVICE_GB = (
@@ -56,6 +57,7 @@ def examine(settings: Settings, runtime: HostRuntime) -> list[Finding]:
         ("mirrors", lambda: _mirrors(settings)),
         ("GPU", lambda: [_jetsons_gpu(runtime) if runtime.machine.l4t else _tool(*NVIDIA_SMI)]),
         ("tools", lambda: [_tool(*tool) for tool in TOOLS]),
+        ("Slurm", _slurm),
     ]
     return [finding for what, part in parts for finding in _looked(what, part)]
 
@@ -161,6 +163,17 @@ def _jetsons_gpu(runtime: HostRuntime) -> Finding:
         return Finding("GPU", False, "the CUDA driver finds none", hint)
     detail = f"{gpu.name}, compute capability {gpu.sm}, driver {gpu.driver}, CUDA {gpu.cuda}"
     return Finding("GPU", True, detail)
+
+
+def _slurm() -> Iterator[Finding]:
+    """Look whether Slurm answers, where this is a login node of a site."""
+    if not shutil.which("sbatch"):
+        return
+    try:
+        listed = ", ".join(Cluster().partitions())
+        yield Finding("Slurm", bool(listed), f"partitions {listed}", "ask the site", needed=False)
+    except SlurmError as error:
+        yield Finding("Slurm", False, error.message, error.hint, needed=False)
 
 
 def _tool(what: str, command: list[str], mend: str) -> Finding:

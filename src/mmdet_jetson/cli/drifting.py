@@ -1,7 +1,6 @@
 """``invoke channels --check``: what is looked at, and the registries that are asked for it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 
@@ -9,9 +8,10 @@ import msgspec
 from rich.console import Console
 
 from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.request import Request, config_file
 from mmdet_jetson.cli.sharing import registry_of
-from mmdet_jetson.cli.transfer import Asked, place_of
-from mmdet_jetson.cli.verbs import Request, config_file
+from mmdet_jetson.cli.transfer import Asked
+from mmdet_jetson.cli.verifying import mirror_of
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.references import images_file
@@ -54,6 +54,8 @@ def drift_of(
         yield from mirror_drift(settings, asked, mirror, standings)
     if not settings.offline:
         images = load_images(images_file(settings.root))
+        if not images.pins:
+            _note("note: no base image is pinned, so none was looked at: invoke images.pin")
         yield from moved_bases(images, partial(_look, settings, Options(asked.ca)))
 
 
@@ -74,9 +76,9 @@ def mirror_drift(
 
     Raises:
         ConfigError: none is.
+        UserError: it names one thing in a place.
     """
-    named = replace(asked, place=mirror if isinstance(mirror, str) else "")
-    where, options = place_of(named, settings, "--mirror")
+    where, options = mirror_of(settings, asked, mirror)
     yield from _mirror(settings, where, options, standings)
 
 

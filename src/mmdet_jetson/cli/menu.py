@@ -16,8 +16,9 @@ from invoke.tasks import Task, task
 
 from mmdet_jetson.cli import verbs
 from mmdet_jetson.cli.answering import answering
+from mmdet_jetson.cli.request import CONFIG, Request
 from mmdet_jetson.cli.transfer import Asked
-from mmdet_jetson.cli.verbs import CONFIG, Request
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.places import FORMS
 from mmdet_jetson.runtimes.selection import RuntimeOptions
 
@@ -38,9 +39,11 @@ HELP = {
     "onnx": "start at an export from elsewhere, in environment `deploy` alone: a folder of `invoke"
     " pack`, one with an export, or a name in the store such as balloon.export-pc-onnxruntime",
     "compare": "another run of the store, to show beside this one in the report (repeatable)",
-    "runtime": "host or docker: where stages run (default: host)",
+    "runtime": "host, docker or slurm: where stages run (default: host)",
     "docker_host": DOCKER_HOST,
     "untested": "use container images that have not passed their own tests",
+    "jobs": "how many steps run at once, in all and on each machine (default: one on each machine)",
+    "detach": "with --runtime slurm: return once the jobs are submitted",
     "push": "push each result to the registry of [store] as soon as it is made",
     "evidence": "with what was measured of it, and all else that refers to it (default)",
     "ca": "a file with the certificates that a registry's is signed by",
@@ -56,6 +59,7 @@ PLACE = FORMS
 PROJECT = ("config", "set")
 TARGETS = ("target", "precision")
 RUNTIME = ("runtime", "docker_host", "untested")
+MAKING = ("push", "jobs", "detach")
 STEPS = (*PROJECT, *TARGETS, "onnx", *RUNTIME)
 """What chooses steps of a pipeline, and where they run."""
 
@@ -71,6 +75,8 @@ def request_of(
     docker_host: str = "",
     untested: bool = False,
     push: bool = False,
+    jobs: str = "",
+    detach: bool = False,
     compare: list[str] | None = None,
 ) -> Request:
     """Say what a command about a pipeline was asked for."""
@@ -82,8 +88,22 @@ def request_of(
         precision=precision,
         onnx=onnx,
         push=push,
+        detach=detach,
         compare=compare or (),
+        jobs=_number_of_jobs(jobs) if jobs else None,
     )
+
+
+def _number_of_jobs(typed: str) -> int:
+    try:
+        number = int(typed)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise UserError(
+            f"--jobs {typed}: steps that run at once are 1 or more", "leave it out for the default"
+        )
+    return number
 
 
 def asked_of(
@@ -194,7 +214,7 @@ class Checkable(Task[Callable[..., None]]):
 
 def by_config(name: str, says: str, act: Act, default: str = CONFIG) -> Command:
     """Make the task of a command that is told a configuration, and where to run."""
-    return _named(name, says, act, with_request(*PROJECT, *RUNTIME, "push", config=default))
+    return _named(name, says, act, with_request(*PROJECT, *RUNTIME, *MAKING, config=default))
 
 
 def by_target(name: str, says: str, act: Act | None = None, *more: str) -> Command:
@@ -202,7 +222,7 @@ def by_target(name: str, says: str, act: Act | None = None, *more: str) -> Comma
 
     ``more`` are further options of `request_of`.
     """
-    made_by = with_request(*STEPS, "push", *more)
+    made_by = with_request(*STEPS, *MAKING, *more)
     return _named(name, says, act or partial(verbs.run_verb, name), made_by)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmdet_jetson.cli.verbs import Request, Session, make, session
+from mmdet_jetson.cli.request import Request
+from mmdet_jetson.cli.verbs import Session, make, session
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.contract.report import BASE
@@ -18,6 +19,7 @@ from mmdet_jetson.planning.given import ALONG, evidence_for
 from mmdet_jetson.planning.given_artifacts import LATER
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.planning.target_steps import CALIBRATION
+from mmdet_jetson.slurm.records import Ending
 from mmdet_jetson.store import Artifact, Store
 
 
@@ -28,10 +30,10 @@ def pack(into: str, request: Request) -> None:
     bits, and what the detections in PyTorch and those of the documented graph were.
     """
     folder = folder_to_write(into, read_settings().artifacts, new=True)
-    with session(request) as now:
+    with session(request, Ending("pack", {"into": str(folder)})) as now:
         if now.given:
             now.given.refuse("pack")
-        steps = list(_packed(now))
+        steps = list(packed(now))
         made = make(now, steps)
         _write(now, steps, made, folder)
     sentence = "\n".join(_next_steps(now.project, into, folder.name))
@@ -48,8 +50,8 @@ def _next_steps(project: Project, into: str, name: str) -> Iterator[str]:
             yield f"  {project.command(verb, target)} --onnx {shlex.quote(name)}"
 
 
-def _packed(now: Session) -> Iterator[Step]:
-    """The steps whose artifacts come along."""
+def packed(now: Session) -> Iterator[Step]:
+    """The steps whose artifacts come along: what engines are made and measured from."""
     needed = [*evidence_for(now.project), (stages.EVALUATE_CHECKPOINT, BASE)]
     needed += [(stages.EXPORT, target) for target in now.project.used_targets]
     return (step for step in now.steps if (step.stage, step.subject) in needed)

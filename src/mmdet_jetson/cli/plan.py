@@ -38,7 +38,8 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from mmdet_jetson.cli.verbs import Request, Session, session
+from mmdet_jetson.cli.request import Request
+from mmdet_jetson.cli.verbs import Session, session
 from mmdet_jetson.config.images import load_images
 from mmdet_jetson.config.references import images_file
 from mmdet_jetson.config.targets import Target

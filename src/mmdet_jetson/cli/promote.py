@@ -22,8 +22,9 @@ from mmdet_jetson.cli.changing import (
 )
 from mmdet_jetson.cli.incumbents import measure_incumbent
 from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.request import Request
 from mmdet_jetson.cli.upkeep import existing_store
-from mmdet_jetson.cli.verbs import Request, session
+from mmdet_jetson.cli.verbs import session
 from mmdet_jetson.cli.wrapping import fitted
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.settings import Settings, read_settings
@@ -42,6 +43,8 @@ from mmdet_jetson.promotion.overriding import check_reason, overrides_of
 from mmdet_jetson.promotion.policy import POLICY_FILE, Policy, channels_in, load_policy
 from mmdet_jetson.promotion.promoting import Proposal, refuse_held
 from mmdet_jetson.promotion.records import PROMOTE, Record, is_held
+from mmdet_jetson.promotion.standing import standing_of
+from mmdet_jetson.promotion.verifying import shelf_of
 from mmdet_jetson.store import Artifact, Store
 
 
@@ -72,7 +75,7 @@ def promote(request: Request, wish: Wish, *, as_json: bool = False) -> None:
     contents = _bundle(store, wish.bundle)
     records = records_of(settings, store, wish.to)
     if _is_there(contents, records):
-        _tell_there(wish, records, as_json=as_json)
+        _tell_there(wish, records, store, as_json=as_json)
         return
     refuse_held(wish.to, records, release=wish.release)
     incumbent, measured = _incumbent(request, policy, contents, records)
@@ -221,11 +224,19 @@ def _there(wish: Wish, records: Sequence[Record]) -> str:
     return f"{wish.bundle} is in {wish.to} already: {told(records[-1])}"
 
 
-def _tell_there(wish: Wish, records: Sequence[Record], *, as_json: bool) -> None:
+def _tell_there(wish: Wish, records: Sequence[Record], store: Store, *, as_json: bool) -> None:
+    """Say so; its outcome is that of the verdict that let it in, None where that is not here."""
     last = records[-1]
     if as_json:
-        record = msgspec.to_builtins(last)
-        say_json({"channel": wish.to, "promoted": False, "record": record, "verdict": None})
+        say_json(
+            {
+                "channel": wish.to,
+                "promoted": False,
+                "outcome": standing_of(wish.to, records, shelf_of(store)).outcome or None,
+                "record": msgspec.to_builtins(last),
+                "verdict": None,
+            }
+        )
         return
     say(printable(f"{_there(wish, records)}; nothing was changed"))
     if is_held(records):

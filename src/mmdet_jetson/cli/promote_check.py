@@ -11,14 +11,14 @@ from rich.console import Console
 
 from mmdet_jetson.cli import check_reports
 from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.request import Request, config_file
 from mmdet_jetson.cli.sharing import options_of, registry_of
 from mmdet_jetson.cli.transfer import Bars
-from mmdet_jetson.cli.verbs import Request, config_file
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.report import FAIL, PASS
-from mmdet_jetson.errors import GateFailed, NotProven, UserError
+from mmdet_jetson.errors import ConfigError, GateFailed, NotProven, UserError
 from mmdet_jetson.promotion.channel_file import (
     chain_flaws,
     channel_names,
@@ -43,6 +43,20 @@ _say = partial(Console(emoji=False).print, highlight=False, markup=False, soft_w
 _warn = partial(
     Console(stderr=True, emoji=False).print, highlight=False, markup=False, soft_wrap=True
 )
+
+
+def refuse_unchecked(**options: str) -> None:
+    """Refuse what a promotion would not heed, as nobody would miss a file that was not written.
+
+    Args:
+        options: what was typed of the options that are for ``--check``, by name.
+
+    Raises:
+        ConfigError: some were.
+    """
+    if typed := [f"--{name}" for name, value in options.items() if value]:
+        verb = "is" if len(typed) == 1 else "are"
+        raise ConfigError(f"{' and '.join(typed)} {verb} for --check", "add --check, or leave out")
 
 
 def check_channels(

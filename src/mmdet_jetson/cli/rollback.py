@@ -16,8 +16,8 @@ from mmdet_jetson.cli.changing import (
     wait_for,
 )
 from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.request import CONFIG, config_file
 from mmdet_jetson.cli.upkeep import existing_store
-from mmdet_jetson.cli.verbs import CONFIG, config_file
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.config.toml import nearest

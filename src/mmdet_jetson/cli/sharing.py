@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mmdet_jetson import stopping
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.config.pipeline import Project
 from mmdet_jetson.config.settings import Settings
@@ -78,6 +79,7 @@ class _Watch:
     def __init__(self, display: Display, what: str) -> None:
         self._display, self._what = display, what
         self._done = self._total = 0
+        self._stopping = stopping.current()  # the step's: blobs are moved by threads of their own
         self._guard = threading.Lock()
 
     def planned(self, blobs: int, size: int) -> None:
@@ -97,6 +99,7 @@ class _Watch:
         """Nothing to show of a single blob."""
 
     def _add(self, size: int) -> None:
+        self._stopping.check()
         with self._guard:
             self._done += size
             self._display.bytes_moved(self._what, self._done, self._total)

@@ -30,8 +30,8 @@ from mmdet_jetson.bundles.remedies import command_for
 from mmdet_jetson.bundles.trainings import shown
 from mmdet_jetson.cli.pages import file_name, write_page
 from mmdet_jetson.cli.part_lines import lines, printable, size_of
+from mmdet_jetson.cli.request import CONFIG
 from mmdet_jetson.cli.upkeep import existing_store
-from mmdet_jetson.cli.verbs import CONFIG
 from mmdet_jetson.config.pipeline import Project, load_project
 from mmdet_jetson.config.settings import read_settings
 from mmdet_jetson.config.toml import read_toml
@@ -151,9 +151,9 @@ def _tree(contents: Contents, seen: Seen) -> Tree:
             add(branch, PartName(kind, subject), kind)
     for part in sorted(left, key=lambda each: (_LAST.get(each.kind, 0), each)):
         node = add(tree, part)
-        for layer in contents.parts[part].layers if _what(contents) == ARTIFACT else ():
-            title = printable(layer.title) + "/" * layer.is_directory
-            node.add(Text(f"{title}  {size_of(layer.blob.size)}"))
+        for entry in contents.parts[part].entries if _what(contents) == ARTIFACT else ():
+            title = printable(entry.title) + "/" * entry.is_directory
+            node.add(Text(f"{title}  {size_of(entry.size)}"))
     return tree
 
 

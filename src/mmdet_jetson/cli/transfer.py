@@ -17,9 +17,9 @@ from rich.progress import (
 
 from mmdet_jetson.cli import mirroring
 from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.request import CONFIG, config_file
 from mmdet_jetson.cli.sharing import options_of, registry_of
 from mmdet_jetson.cli.upkeep import existing_store
-from mmdet_jetson.cli.verbs import CONFIG, config_file
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.errors import ConfigError

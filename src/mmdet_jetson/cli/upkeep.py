@@ -125,11 +125,14 @@ def _keeper(store: Store, days: float) -> Callable[[str], bool]:
     held |= image_tests.in_use(store)
 
     def keep(tag: str) -> bool:
+        named = store.tags().get(tag)
+        if named is None or not is_cache_tag(tag) or named.digest in held:
+            return True
         artifact = store.find(tag)
-        if artifact is None or not is_cache_tag(tag):
+        if artifact is None:
             return True
         age = age_in_days(artifact.provenance)  # what has none may go: a run makes it again
-        return artifact.digest in held or (age is not None and age < days)
+        return age is not None and age < days
 
     return keep
 

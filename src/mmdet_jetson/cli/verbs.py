@@ -1,43 +1,35 @@
 """What the commands of the pipeline do: each is one function here, called by ``tasks.py``."""
 
 import functools
-import json
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-import msgspec
 from rich.console import Console
 
-from mmdet_jetson.bundles.beside import read_compared
 from mmdet_jetson.cli import summary
+from mmdet_jetson.cli.machines import check_targets, open_machines
 from mmdet_jetson.cli.progress import Display
+from mmdet_jetson.cli.request import Request, read_plan
 from mmdet_jetson.cli.sharing import open_shared
+from mmdet_jetson.cli.submitting import submitted
 from mmdet_jetson.cli.thresholds import tell_thresholds
-from mmdet_jetson.config.images import load_images
-from mmdet_jetson.config.pipeline import Project, load_project, with_precision
-from mmdet_jetson.config.references import check_references, images_file
-from mmdet_jetson.config.settings import Settings, read_settings
+from mmdet_jetson.config.pipeline import Project
+from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
 from mmdet_jetson.errors import GateFailed, NotProven, UserError
-from mmdet_jetson.planning import compatibility, explain, pipeline, stages
-from mmdet_jetson.planning.compared import with_compared
-from mmdet_jetson.planning.given import Given, plan_given, read_given
-from mmdet_jetson.planning.inputs import Inputs
+from mmdet_jetson.planning import compatibility, explain, stages
+from mmdet_jetson.planning.given import Given
 from mmdet_jetson.planning.steps import Step, needed_for
 from mmdet_jetson.registry.shared import SharedStore
 from mmdet_jetson.running.jobs import sweep
 from mmdet_jetson.running.run_step import RunContext, ingredients_on
-from mmdet_jetson.running.run_steps import run_steps
+from mmdet_jetson.running.run_steps import run_steps, with_known_hosts
 from mmdet_jetson.runtimes.protocol import Runtimes
-from mmdet_jetson.runtimes.selection import RuntimeOptions, open_for_device, open_runtimes
+from mmdet_jetson.slurm.records import Ending
 from mmdet_jetson.store import Artifact, Store
 from mmdet_jetson.tracking.trainings import Trainings
-
-CONFIG = "configs/pipeline.toml"
 
 ORIGINS = {
     stages.TRAINING.verb: (
@@ -50,38 +42,6 @@ ORIGINS = {
     ),
 }
 """What to say where a command has nothing to do because the checkpoint has another origin."""
-UNUSED = "[train] is not used: [model] names a model that is trained already"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a command was asked for: a configuration, changes to it, and where to run.
-
-    ``targets`` and ``precision`` replace those of the configuration. With ``for_device`` a Docker
-    host that is named builds and measures engines, and does nothing else. ``onnx`` names an export
-    to start from that was made elsewhere (`planning.given`). With ``push`` what is made goes to the
-    registry of the configuration. ``compare`` are other runs of the store, which the report shows
-    beside this one.
-    """
-
-    config: str
-    overrides: Sequence[str] = ()
-    runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
-    targets: Sequence[str] = ()
-    precision: str = ""
-    for_device: bool = False
-    onnx: str = ""
-    push: bool = False
-    compare: Sequence[str] = ()
-
-    @property
-    def typed(self) -> str:
-        """The options that choose a project, without its targets, as they are typed."""
-        words = ["--config", self.config] if self.config != CONFIG else []
-        for override in self.overrides:
-            words += ["--set", override]
-        words += ["--precision", self.precision] if self.precision else []
-        return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -100,6 +60,11 @@ class Session:
     """The registry that the store is shared through, if there is one."""
     pushes: bool = False
     """Whether what is made goes there."""
+    jobs: int | None = None
+    """How many steps run at once; None for what the machines bear."""
+    request: Request | None = None
+    ending: Ending | None = None
+    """How the command goes on once its artifacts are made."""
 
     @property
     def name(self) -> str:
@@ -119,50 +84,44 @@ class Session:
             raise UserError(f"{self.project.path}: {ORIGINS[verb][0]}", ORIGINS[verb][1])
         return steps
 
-    def states(self) -> list[explain.State]:
-        """What the store knows of every step."""
-        ingredients = functools.partial(ingredients_on, self.runtimes)
+    def states(self, steps: Sequence[Step] | None = None) -> list[explain.State]:
+        """What the store knows of every step, or of some and all before them."""
+        steps = steps or self.steps
+        context = RunContext(self.runtimes, self.store, self.display, shared=self.shared)
+        runtimes = with_known_hosts(steps, context).runtimes
+        ingredients = functools.partial(ingredients_on, runtimes)
         look = [self.shared.look] if self.shared else []
-        return explain.states(self.steps, ingredients, self.store, self.name, *look)
+        return explain.states(steps, ingredients, self.store, self.name, *look)
 
 
 @contextmanager
-def session(request: Request) -> Iterator[Session]:
+def session(request: Request, ending: Ending | None = None) -> Iterator[Session]:
     """Read the configuration, plan the steps and open the store; nothing runs yet.
+
+    ``ending`` is how the command goes on, where it can be followed from elsewhere.
 
     Raises:
         UserError: something of that is wrong; or, at the end, not all could be pushed.
     """
-    settings = read_settings()
-    overrides = list(request.overrides)
-    if request.targets:
-        overrides.append(f"targets={json.dumps(list(request.targets))}")
-    project = load_project(config_file(request.config, settings.root), overrides)
-    if request.precision:
-        project = with_precision(project, request.precision)
-    project = msgspec.structs.replace(project, typed=request.typed)
-    check_references(project, settings.root, trains=not request.onnx)
-    display = Display(Console(stderr=True))
-    if project.pipeline.train and project.pipeline.model and not request.onnx:
-        display.say(UNUSED)
-    given = read_given(request.onnx, project, settings) if request.onnx else None
-    inputs = Inputs(project, settings, display.bytes_fetched)
-    steps = plan_given(project, inputs, given) if given else pipeline.plan(project, inputs)
-    store = Store(settings.artifacts)
-    digests = settings.cache / "digests.sqlite"
-    compared = read_compared(store, request.compare, project.pipeline.name, digests)
-    steps = with_compared(steps, compared)
-    choose = open_for_device if request.for_device else open_runtimes
+    plan = read_plan(request)
+    project, settings, store, display = plan.project, plan.settings, plan.store, plan.display
     with open_shared(project, settings, store, display, push=request.push) as shared:
-        runtimes = choose(request.runtime, settings, store, display.say)
-        pushes = request.push or settings.ci
-        yield Session(project, settings, steps, store, runtimes, display, given, shared, pushes)
-
-
-def config_file(named: str, root: Path) -> Path:
-    """Find a file that is named from here, or from the project, as the commands' defaults are."""
-    here, ours = Path(named), root / named
-    return ours if ours.exists() and not here.exists() else here
+        yield Session(
+            project=project,
+            settings=settings,
+            steps=plan.steps,
+            store=store,
+            runtimes=open_machines(
+                request.runtime, project, settings, store, display, for_device=request.for_device
+            ),
+            display=display,
+            given=plan.given,
+            shared=shared,
+            pushes=request.push or settings.ci,
+            jobs=request.jobs,
+            request=request,
+            ending=ending,
+        )
 
 
 def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[str, Artifact]:
@@ -182,11 +141,13 @@ def make(now: Session, goals: Iterable[Step], *, again: bool = False) -> dict[st
         shared=now.shared,
         pushes=now.pushes,
         recorder=trainings,
+        jobs=now.jobs,
     )
     with now.display:
         if now.shared and now.pushes:
             now.shared.check_write()
-        made = run_steps(steps, context, now.name, names)
+        with submitted(now, steps, context) as followed:
+            made = run_steps(steps, followed, now.name, names)
         trainings.made(made)
         if now.shared:
             now.shared.settle()
@@ -199,7 +160,7 @@ def run_pipeline(request: Request, command: str = "pipeline") -> None:
 
     ``command`` is what was typed: ``report`` leaves in a registry what it does not show.
     """
-    with session(request) as now:
+    with session(request, Ending("pipeline", {"command": command})) as now:
         (report,) = now.steps_of(stages.REPORT.verb)
         _check_targets(now, command)
         shown = (*summary.SHOWN, stages.REPORT)
@@ -217,7 +178,8 @@ def run_pipeline(request: Request, command: str = "pipeline") -> None:
 
 def run_verb(verb: str, request: Request, *, again: bool = False) -> None:
     """Make one command's artifacts, for every target where it has one, and say where they are."""
-    with session(request) as now:
+    told = {"verb": verb, "again": "yes" if again else ""}
+    with session(request, Ending("verb", told)) as now:
         goals = now.steps_of(verb)
         if any(goal.stage.runs_engines for goal in goals):
             _check_targets(now, verb)
@@ -230,7 +192,7 @@ def build_jetson_engine(target: str, request: Request) -> None:
 
     That machine is this one, unless the request names a Docker host.
     """
-    with session(request) as now:
+    with session(request, Ending("build-jetson-engine", {"target": target})) as now:
         _check_targets(now, "build-jetson-engine")
         wanted = [stages.ENGINE]
         if compatibility.can_run(
@@ -247,10 +209,7 @@ def build_jetson_engine(target: str, request: Request) -> None:
 
 
 def _check_targets(now: Session, command: str) -> None:
-    images = load_images(images_file(now.settings.root))
-    compatibility.check_targets(
-        now.project, command, lambda name: now.runtimes.of_target(name).machine, images
-    )
+    check_targets(now.project, now.runtimes, now.settings, command)
 
 
 def _tell(now: Session, made: Mapping[str, Artifact], goals: Sequence[Step]) -> None:

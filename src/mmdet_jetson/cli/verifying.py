@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from mmdet_jetson.cli.part_lines import printable
+from mmdet_jetson.cli.request import config_file
 from mmdet_jetson.cli.transfer import Asked, place_of
 from mmdet_jetson.cli.upkeep import existing_store
-from mmdet_jetson.cli.verbs import config_file
 from mmdet_jetson.config.settings import Settings, read_settings
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors
@@ -27,7 +27,7 @@ from mmdet_jetson.promotion.policy import POLICY_FILE, channels_in
 from mmdet_jetson.promotion.promoting import changing
 from mmdet_jetson.promotion.records import Record
 from mmdet_jetson.promotion.verifying import Finding
-from mmdet_jetson.registry.places import open_place
+from mmdet_jetson.registry.places import Options, Where, open_place
 from mmdet_jetson.store import Store
 
 Channels = dict[str, tuple[Record, ...]]
@@ -155,14 +155,24 @@ def _give_up(settings: Settings, store: Store, channels: Sequence[str]) -> None:
         _say(f"channel {name}: there is no {path}, and its tags are gone")
 
 
+def mirror_of(settings: Settings, asked: Asked, mirror: str | bool) -> tuple[Where, Options]:
+    """The mirror that is named, or, by True, the registry of the configuration.
+
+    Raises:
+        ConfigError: there is none in the configuration, or it is not the name of one.
+        UserError: it names one thing in a place.
+    """
+    named = replace(asked, place=mirror if isinstance(mirror, str) else "")
+    where, options = place_of(named, settings, "--mirror")
+    if where.name:
+        raise UserError(f"--mirror {where}:{where.name} names one thing in it", f"--mirror {where}")
+    return where, options
+
+
 def _mirror(
     settings: Settings, asked: Asked, mirror: str | bool, channels: Channels
 ) -> list[Finding]:
-    where, options = place_of(
-        replace(asked, place=mirror if isinstance(mirror, str) else ""), settings, "--mirror"
-    )
-    if where.name:
-        raise UserError(f"--mirror {where}:{where.name} names one thing in it", f"--mirror {where}")
+    where, options = mirror_of(settings, asked, mirror)
     with open_place(where, settings, writing=False, options=options) as place:
         return [
             each

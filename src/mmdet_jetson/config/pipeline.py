@@ -13,6 +13,7 @@ import msgspec
 from mmdet_jetson.config.builder_settings import check_builder
 from mmdet_jetson.config.dataset import Dataset, Pixels, check_dataset
 from mmdet_jetson.config.device_facts import check_device_facts
+from mmdet_jetson.config.hosts import Host, check_hosts
 from mmdet_jetson.config.model import Model, NonEmpty, check_calibration, check_origin
 from mmdet_jetson.config.shared import Shared
 from mmdet_jetson.config.sources import Sources
@@ -144,6 +145,7 @@ class Pipeline(Section, frozen=True):
     gates: Gates = Gates()
     store: Shared = Shared()
     model: Model | None = None
+    hosts: dict[str, Host] = msgspec.field(default_factory=dict)
 
     @property
     def training(self) -> Train:
@@ -279,6 +281,7 @@ def _check_targets(project: Project, path: Path) -> None:
             raise ConfigError(
                 f"{path}: targets: {name!r} is not in targets.toml", nearest(name, project.targets)
             )
+    check_hosts(project.pipeline.hosts, project.targets, path)
     _check_used(project)
 
 

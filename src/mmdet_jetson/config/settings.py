@@ -19,6 +19,8 @@
                               reads these itself (``tracking/mlflow_runs.py``)
 ``CI``                        ``true`` or ``1``, as CI systems set it: results go to the registry of
                               ``[store]``, as with ``--push``; set it to nothing to keep them here
+``MMDET_JETSON_SLURM``        a file that says how ``--runtime slurm`` asks for nodes (default:
+                              ``configs/slurm.toml`` of the project)
 ``DOCKER_HOST``               where ``--runtime docker`` runs if ``--docker-host`` names nothing
 ``DOCKER_CONTEXT``            the Docker context for that if ``DOCKER_HOST`` names none either; else
                               the one in use, as for Docker's command line
@@ -61,6 +63,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ci: bool = False
     channels: Path | None = None
     """The folder of the channel files, where it is not the project's own."""
+    variant_is_told: bool = False
+    """Whether a person chose ``variant``."""
+    slurm: Path | None = None
+    """How Slurm is asked for nodes, where that is not the project's own file."""
 
 
 def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Settings:
@@ -80,6 +86,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
         raise ConfigError(f"MMDET_JETSON_OFFLINE is {offline!r}", "set it to 0 or 1")
     docker = environ.get("DOCKER_CERT_PATH")
     channels = environ.get("MMDET_JETSON_CHANNELS")
+    slurm = environ.get("MMDET_JETSON_SLURM")
     cache = environ.get("MMDET_JETSON_CACHE") or _user_cache()
     return Settings(
         root=root,
@@ -95,6 +102,8 @@ def read_settings(environ: Mapping[str, str] = os.environ, root: Path = ROOT) ->
         docker_certificates=_folder(docker) if docker else None,
         ci=environ.get("CI", "").lower() in ("true", "1"),
         channels=_folder(channels) if channels else None,
+        variant_is_told=bool(environ.get("MMDET_JETSON_TRAIN")),
+        slurm=_folder(slurm) if slurm else None,
     )
 
 

@@ -42,6 +42,8 @@ def pattern(regex: str, rule: str) -> msgspec.Meta:
     return msgspec.Meta(pattern=regex)
 
 
+EMPTY = '""'
+"""How a choice of nothing is written."""
 Name = Annotated[
     str,
     pattern(
@@ -296,5 +298,5 @@ def nearest(name: str, valid: Collection[str]) -> str:
     return (
         f"did you mean {by_lowercase[near[0]]!r}?"
         if near
-        else f"one of: {', '.join(valid) or 'none yet'}"
+        else f"one of: {', '.join(each or EMPTY for each in valid) or 'none yet'}"
     )

@@ -119,12 +119,21 @@ class ContainerState(TypedDict):
 
     ExitCode: int
     OOMKilled: bool
+    Status: str
+
+
+class ContainerConfig(TypedDict, total=False):
+    """What a container was created with."""
+
+    Labels: Labels | None
 
 
 class ContainerDetails(TypedDict):
     """The answer to ``inspect_container``."""
 
+    Id: str
     State: ContainerState
+    Config: ContainerConfig
 
 
 class ContainerEntry(TypedDict):
@@ -132,6 +141,7 @@ class ContainerEntry(TypedDict):
 
     Id: str
     Labels: Labels
+    State: str
 
 
 class VolumeEntry(TypedDict):

@@ -7,6 +7,7 @@ libraries under it raise into sentences.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import local
 from typing import TypedDict
 from urllib.parse import urlsplit
 
@@ -87,14 +88,27 @@ SSHSocket.close = _close_ssh
 
 
 class Connection:
-    """A connection to one Docker host; ``api`` is the SDK's client."""
+    """A connection to one Docker host."""
 
     def __init__(self, address: str, certificates: Path | None) -> None:
-        options = _options(address, certificates)
-        self.address = options["base_url"]
+        self._options = _options(address, certificates)
+        self.address = self._options["base_url"]
+        self._clients = local()
         with self.talking("connecting"):
             # The client asks the Docker host for its version at once.
-            self.api = _Client(version="auto", timeout=SECONDS, use_ssh_client=True, **options)
+            self._clients.mine = self._client("auto")
+        self._version: str = self._clients.mine.api_version
+
+    @property
+    def api(self) -> _Client:
+        """The SDK's client of this thread: they are not made for several at once."""
+        if not hasattr(self._clients, "mine"):
+            self._clients.mine = self._client(self._version)
+        mine: _Client = self._clients.mine
+        return mine
+
+    def _client(self, version: str) -> _Client:
+        return _Client(version=version, timeout=SECONDS, use_ssh_client=True, **self._options)
 
     @contextmanager
     def talking(self, doing: str) -> Iterator[None]:

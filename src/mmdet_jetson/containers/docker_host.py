@@ -7,10 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from mmdet_jetson import stopping
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import answers, host_files
-from mmdet_jetson.containers.connection import SECONDS, Connection, GpuOptions, all_gpus, mount_of
+from mmdet_jetson.containers.connection import (
+    SECONDS,
+    APIClient,
+    Connection,
+    GpuOptions,
+    all_gpus,
+    mount_of,
+)
 from mmdet_jetson.containers.hardening import STAGE_USER, environ_of, hardened
 from mmdet_jetson.containers.objects import (
     ConnectionLost,
@@ -25,7 +34,7 @@ from mmdet_jetson.containers.objects import (
     NotThere,
     VolumeMount,
 )
-from mmdet_jetson.containers.streams import output_of, pass_on
+from mmdet_jetson.containers.streams import input_of, output_of, pass_on
 from mmdet_jetson.environments.this_machine import MACHINES
 
 EMPTY = "mmdet-jetson/empty:latest"  # Podman imports under no other tag
@@ -48,9 +57,17 @@ class DockerHost:
         Raises:
             DockerHostError: there is no such context, no certificate, or nobody answers.
         """
-        connection = Connection(address, certificates)
-        self.address = connection.address
-        self._api, self._talking = connection.api, connection.talking
+        self._connection = Connection(address, certificates)
+        self.address, self._talking = self._connection.address, self._connection.talking
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is reached through a socket of this machine."""
+        return urlsplit(self.address).scheme in ("unix", "http+unix", "npipe")
+
+    @property
+    def _api(self) -> APIClient:
+        return self._connection.api
 
     @cached_property
     def facts(self) -> HostFacts:
@@ -190,6 +207,7 @@ class DockerHost:
             created: answers.Created = self._api.create_container(
                 spec.image,
                 list(spec.command),
+                name=spec.name or None,
                 user=STAGE_USER,
                 environment=environ_of(spec, self.facts),
                 labels=dict(spec.labels),
@@ -210,14 +228,19 @@ class DockerHost:
         Its input closes with this connection, so whatever watches it ends when we are gone.
         ``on_output`` is called with `objects.STDOUT` or `objects.STDERR` and what came there.
         """
-        for stream, content in self._output(container):
-            on_output(stream, content)
+        with stopping.current().meanwhile(lambda: self._kill(container)):
+            for stream, content in self._output(container):
+                on_output(stream, content)
         with self._talking("waiting for a container"):
             self._api.wait(container, timeout=SECONDS)
             found: answers.ContainerDetails = self._api.inspect_container(container)
         state = found["State"]
         known = state["OOMKilled"] or self.facts.tells_memory
         return Exit(state["ExitCode"], state["OOMKilled"] if known else None)
+
+    def _kill(self, container: str) -> None:
+        with self._talking("ending a container"):
+            self._api.kill(container)
 
     def _output(self, container: str) -> Iterator[tuple[int, bytes]]:
         with self._talking("running a container"):
@@ -226,7 +249,7 @@ class DockerHost:
     def put(self, container: str, path: str, tarball: Iterable[bytes]) -> None:
         """Unpack a tar into a folder of a container, started or not."""
         with self._talking("uploading"):
-            self._api.put_archive(container, path, tarball)
+            self._api.put_archive(container, path, stopping.checked(tarball))
 
     def get(self, container: str, path: str) -> Iterator[bytes] | None:
         """Pack a file or a folder of a container as a tar; ``None`` if it is not there."""
@@ -237,7 +260,7 @@ class DockerHost:
 
     def _downloaded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         with self._talking("downloading"):
-            yield from chunks
+            yield from stopping.checked(chunks)
 
     @contextmanager
     def never_started(
@@ -274,7 +297,25 @@ class DockerHost:
         with self._talking("listing containers"):
             filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
             found: list[answers.ContainerEntry] = self._api.containers(all=True, filters=filters)
-        return [ContainerSummary(each["Id"], each["Labels"]) for each in found]
+        return [ContainerSummary(each["Id"], each["Labels"], each["State"]) for each in found]
+
+    def find_container(self, name: str) -> ContainerSummary | None:
+        """Look a container up by its name or id; ``None`` if there is none."""
+        with suppress(NotThere), self._talking(f"looking for {name}"):
+            found: answers.ContainerDetails = self._api.inspect_container(name)
+            labels = found["Config"].get("Labels") or {}
+            return ContainerSummary(found["Id"], labels, found["State"]["Status"])
+        return None
+
+    @contextmanager
+    def feed(self, container: str) -> Iterator[Callable[[bytes], None]]:
+        """Start a created container; gives what writes to its input, which closes in the end."""
+        with self._talking("starting a container"):
+            connection, write = input_of(self._api, container)
+        try:
+            yield write
+        finally:
+            connection.close()
 
     def remove(self, container: str) -> None:
         """Stop a container at once and remove it; one that is gone already is fine."""

@@ -52,5 +52,6 @@ def hardened(api: APIClient, spec: ContainerSpec, facts: HostFacts, gpus: GpuOpt
         memswap_limit=memory,
         pids_limit=PROCESSES,
         init=True,
+        auto_remove=bool(spec.name),
         **gpus,
     )

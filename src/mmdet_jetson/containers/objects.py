@@ -116,6 +116,8 @@ class ContainerSpec:
     environ: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     gpu: bool = False
+    name: str = ""
+    """Of a name there is one container at most; one that has a name goes when it ends."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ class Exit:
 
 @dataclass(frozen=True)
 class ContainerSummary:
-    """A container in a Docker host's list."""
+    """A container in a Docker host's list; ``state`` is created, running, exited and others."""
 
     id: str
     labels: Mapping[str, str]
+    state: str = ""

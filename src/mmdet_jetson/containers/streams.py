@@ -29,6 +29,12 @@ class _Socket(Protocol):
     def recv(self, size: int, /) -> bytes: ...
 
 
+class _Closable(Protocol):
+    """A connection, whatever it is."""
+
+    def close(self) -> None: ...
+
+
 class _File(Protocol):
     """A connection, as it is over TLS and where the SDK hands out a file around it."""
 
@@ -50,6 +56,19 @@ def output_of(api: APIClient, container: str) -> Iterator[tuple[int, bytes]]:
             yield stream, _read(connection, size)
     finally:
         connection.close()
+
+
+def input_of(api: APIClient, container: str) -> tuple[_Closable, Callable[[bytes], None]]:
+    """Start a created container; give the connection to its input, and what writes there."""
+    connection = api.attach_socket(container, params={"stdin": 1, "stream": 1})
+    try:
+        api._disable_socket_timeout(connection)
+        api.start(container)
+    except BaseException:
+        connection.close()
+        raise
+    # Over a Unix socket the SDK gives a file that can only be read, around the connection.
+    return connection, getattr(connection, "_sock", connection).sendall
 
 
 def pass_on(messages: Iterable[Message], on_line: Callable[[str], None]) -> None:

@@ -49,6 +49,8 @@ from mmdet_jetson.store import Store
 
 CLIENT, KIND, JOB = f"{LABEL}.client", f"{LABEL}.kind", f"{LABEL}.job"
 VOLUME = f"{LABEL}.volume"
+STAGE = "stage"
+"""The kind of container that a stage runs in."""
 CONTENT, WHOLE = "content", ".whole"
 UPLOADING = ".uploading"
 SETTLING = 20  # seconds that a Docker host gets for what it had begun
@@ -157,7 +159,7 @@ class Workspace:
             mounts = [
                 kept.enter_context(self._uploaded(job, name, each)) for name, each in inputs.items()
             ]
-            labels = self.labels("stage", job)
+            labels = self.labels(STAGE, job)
             container = self.host.create(replace(spec, volumes=[*mounts, own], labels=labels))
             for mount in mounts:
                 if self.host.get(container, f"{mount.target}/{WHOLE}") is None:

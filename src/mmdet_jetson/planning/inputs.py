@@ -94,6 +94,7 @@ class Inputs:
             lambda: self._digest(named, path),
             lambda into: place(path, into) if path else self._fetched(named, place, into),
             lambda: bool(path or self._known_digest(named)),
+            fetch=lambda: path or self._fetch(named),
         )
 
     def _fetched(self, named: str, place: Callable[[Path, Path], Path], into: Path) -> Path:

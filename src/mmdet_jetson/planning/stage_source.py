@@ -4,7 +4,6 @@ A person edits files while a run goes on. So nothing here is remembered for long
 stay as they are, and a stage on this machine runs from a copy that no edit reaches.
 """
 
-import ast
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -13,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from mmdet_jetson.errors import UserError
+from mmdet_jetson.planning.imported import Imported
 
 NAME = "mmdet_jetson"
 PACKAGE = Path(__file__).resolve().parents[1]
 STAGE_SIDE = ("stages", "contract")
 """The folders that a stage's source can be in."""
+
+_IMPORTED = Imported(NAME, others=("importlib",))
 
 FileState = tuple[str, int, int, int, int]
 """Path, both times in nanoseconds, size and inode: an edit changes one of them, as Git knows."""
@@ -74,10 +75,7 @@ def _tree(state: tuple[FileState, ...]) -> "_Tree":
 
 @dataclass(frozen=True)
 class _Tree:
-    """The sources in one state. Stages share most files: each is read and parsed once for all.
-
-    That is most of what a run with nothing to do takes.
-    """
+    """The sources in one state. Stages share most files: each is read once for all."""
 
     folders: Mapping[Path, set[Path]]
     contents: dict[Path, bytes] = field(default_factory=dict)
@@ -87,6 +85,7 @@ class _Tree:
     def digest(self, stage: str) -> str:
         if stage not in self.digests:
             self.digests[stage] = _digest(self.files(stage))
+            _IMPORTED.keep()
         return self.digests[stage]
 
     def files(self, stage: str) -> dict[Path, bytes]:
@@ -116,7 +115,7 @@ class _Tree:
             yield path.with_name("__init__.py")
         elif path.parent.parent != PACKAGE:
             yield path.parent.with_name("__init__.py")
-        names = _imported_names(path, content)
+        names = _IMPORTED.names(path, content)
         for name in names:
             package, *parts = name.split(".")
             if package == NAME and parts[:1] and parts[0] in STAGE_SIDE:
@@ -135,29 +134,3 @@ def _digest(files: Mapping[Path, bytes]) -> str:
     for path, content in files.items():
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + content)
     return digest.hexdigest()
-
-
-def _imported_names(path: Path, content: bytes) -> list[str]:
-    """What a module imports, also inside functions; expressions import nothing."""
-    found: list[str] = []
-    todo: list[ast.AST] = [_parsed(path, content)]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.ImportFrom):
-            found.append(str(node.module))
-            found += (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Import):
-            found += (alias.name for alias in node.names)
-        inner = (ast.stmt, ast.excepthandler, ast.match_case)
-        todo += (each for each in ast.iter_child_nodes(node) if isinstance(each, inner))
-    return found
-
-
-def _parsed(path: Path, content: bytes) -> ast.Module:
-    try:
-        return ast.parse(content)
-    except SyntaxError as error:
-        raise UserError(
-            f"{path}, line {error.lineno}: this is not Python: {error.msg}",
-            "finish the edit, then run again: what was made is kept",
-        ) from error

@@ -30,6 +30,7 @@ class ExternalInput:
     place: Callable[[Path], Path]
     is_known: Callable[[], bool] = lambda: True  # whether `digest` needs to fetch nothing
     artifact: Artifact | None = None  # what it is a part of, where it is handed over as one
+    fetch: Callable[[], object] = lambda: None  # has all of it on this machine
 
 
 Input = StepOutput | ExternalInput

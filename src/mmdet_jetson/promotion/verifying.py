@@ -40,9 +40,27 @@ class Finding:
     is_problem: bool = True
 
 
+class _ByDigest(Mapping[str, Artifact]):
+    """The artifacts of a store: each is read when it is asked for, and not all of them at first."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getitem__(self, digest: str) -> Artifact:
+        if is_digest(digest) and (found := self._store.find(digest)):
+            return found
+        raise KeyError(digest)
+
+    def __iter__(self) -> Iterator[str]:
+        return (each.digest for each in self._store.artifacts())
+
+    def __len__(self) -> int:
+        return len(self._store.artifacts())
+
+
 @dataclass(frozen=True)
 class Shelf:
-    """What a store has at one moment, by digest: one look at a store for a thousand records."""
+    """What a store has, by digest: one look at a store for a thousand records."""
 
     store: Store
     bundles: Mapping[str, Bundle]
@@ -71,11 +89,7 @@ def shelf_of(store: Store) -> Shelf:
     """Look at a store; at one that does not exist, too."""
     if not store.exists():
         return Shelf(store, {}, {})
-    return Shelf(
-        store,
-        {each.digest: each for each in store.bundles()},
-        {each.digest: each for each in store.artifacts()},
-    )
+    return Shelf(store, {each.digest: each for each in store.bundles()}, _ByDigest(store))
 
 
 def verify_chain(

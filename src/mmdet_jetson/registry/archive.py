@@ -24,7 +24,7 @@ from mmdet_jetson.registry.place import MANIFEST_BYTES, Content, OnBytes, PlaceE
 from mmdet_jetson.store.disk import sync, sync_folder
 from mmdet_jetson.store.intake import merged
 from mmdet_jetson.store.layers import BLOCK
-from mmdet_jetson.store.layout import EMPTY
+from mmdet_jetson.store.listing import EMPTY
 from mmdet_jetson.store.oci import LAYOUT_VERSION, Descriptor, Index, canonical_json
 
 _NAME = re.compile(r"(?:\./)?(oci-layout|index\.json|blobs/sha256/[0-9a-f]{64})")

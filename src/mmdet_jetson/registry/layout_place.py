@@ -39,6 +39,9 @@ class LayoutPlace:
         self._files = files
         self._guard = threading.RLock()
         self._manifests: dict[str, Manifest] = {}
+        self._listed: Index | None = None
+        self._tags: dict[str, Descriptor] = {}
+        self._digests: dict[str, Descriptor] = {}
         self._seen: Index | None = None
         self._known: dict[str, Descriptor] = {}
         self._referrers: dict[str, list[Descriptor]] = {}
@@ -46,12 +49,14 @@ class LayoutPlace:
     def resolve(self, reference: str) -> Descriptor | None:
         """Give the manifest of a tag or a whole digest."""
         with self._guard:
-            known = self._look()
-            if reference.startswith("sha256:"):
-                return known.get(reference)
-            entries = self._index().manifests
-            named = next((entry for entry in entries if entry.tag == reference), None)
-        return plain(named) if named else None
+            tags, digests = self._entries()
+            if not reference.startswith("sha256:"):
+                named = tags.get(reference)
+                return plain(named) if named else None
+            # What the index names needs no look at all of its manifests.
+            if (entry := digests.get(reference)) and entry.artifact_type:
+                return plain(entry)
+            return self._look().get(reference)
 
     def manifest(self, reference: str) -> Content | None:
         """Give a manifest by a tag or a whole digest, having checked it."""
@@ -100,6 +105,16 @@ class LayoutPlace:
             return self._files.index()
         except UserError as error:
             raise PlaceError(f"{self.name} cannot be read: {error.message}") from error
+
+    def _entries(self) -> tuple[dict[str, Descriptor], dict[str, Descriptor]]:
+        """The manifests that the index lists, by tag and by digest; the first counts."""
+        index = self._index()
+        if index is not self._listed:
+            entries = index.manifests[::-1]
+            self._tags = {entry.tag: entry for entry in entries if entry.tag}
+            self._digests = {entry.digest: entry for entry in entries if entry.is_manifest}
+            self._listed = index
+        return self._tags, self._digests
 
     def _look(self) -> dict[str, Descriptor]:
         """Every manifest by its digest; those that cannot be read lead to no others."""

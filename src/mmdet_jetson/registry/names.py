@@ -10,7 +10,7 @@ from mmdet_jetson.registry.layout_place import LayoutPlace, plain
 from mmdet_jetson.registry.place import Place
 from mmdet_jetson.registry.reference import is_digest
 from mmdet_jetson.store import Descriptor, is_cache_tag
-from mmdet_jetson.store.naming import digest_start
+from mmdet_jetson.store.naming import digest_start, is_tag
 
 _KEEPING = re.compile(r"digest\.[0-9a-f]{64}|sha256-[0-9a-f]{64}.*")
 _OF_RUN = re.compile(r"(.+?)\.([a-z]+(?:-.+)?)")
@@ -74,6 +74,9 @@ def roots(place: Place, name: str) -> list[Root]:
     """
     if is_digest(name):
         return [("", found)] if (found := place.resolve(name)) else _nothing(place, name, [])
+    # Most names are a tag, and a registry may have a hundred thousand of them to list.
+    if is_tag(name) and (found := place.resolve(name)):
+        return [(name if is_name(name) or is_cache_tag(name) else "", found)]
     tags = sorted(place.tags())
     named = [name] if name in tags else [tag for tag in tags if _run_of(tag) == name]
     if not named and (digits := digest_start(name)):

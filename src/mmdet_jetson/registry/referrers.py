@@ -43,6 +43,7 @@ class Referrers:
     def __init__(self, session: Session, repository: str, manifests: Manifests) -> None:
         self._session, self._repository, self._manifests = session, repository, manifests
         self._is_offered: bool | None = None
+        self._announced: set[str] = set()
         self._lock = threading.Lock()  # threads of one process need not overwrite each other
 
     def of(self, digest: str) -> list[Descriptor]:
@@ -68,8 +69,12 @@ class Referrers:
         """
         subject = _read(content).subject
         if subject and not answer.headers.get("OCI-Subject"):
+            digest = content.descriptor.digest
             with self._lock:
-                self._add(subject.digest, entry_of(content))
+                # Once is enough: from then on its own tag has whoever writes the list add it.
+                if digest not in self._announced:
+                    self._add(subject.digest, entry_of(content))
+                    self._announced.add(digest)
 
     def _has_api(self, digest: str) -> bool:
         if self._is_offered is None:
@@ -132,9 +137,12 @@ class Referrers:
         for attempt in range(_MOST_ROUNDS):
             there = self._listed(subject)
             wanted = {**there, **{key: wanted[key] for key in wanted if key not in there}}
-            self._add_tagged(subject, wanted)
+            # Some registries list tags only all at once, which of 100,000 artifacts are 14 MB.
+            # So the tags are looked at when the list seems complete, and that is after writing it.
             if wanted.keys() <= there.keys():
-                return
+                self._add_tagged(subject, wanted)
+                if wanted.keys() <= there.keys():
+                    return
             wanted = self._write(subject, wanted, ours)
             if attempt:  # others write, too
                 time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.02 * 2**attempt)))  # noqa: S311

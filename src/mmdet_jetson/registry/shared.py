@@ -5,8 +5,11 @@ that is said, and the result is made here. What could not be pushed is an error 
 """
 
 from collections.abc import Callable
+from functools import update_wrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import RLock
+from typing import Concatenate, ParamSpec, TypeVar
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.registry.graph import read_node
@@ -17,6 +20,8 @@ from mmdet_jetson.registry.pull import bring
 from mmdet_jetson.registry.push import push
 from mmdet_jetson.store import Artifact, Descriptor, Store, cache_tag, oci
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Say = Callable[[str], None]
 Watching = Callable[[str], Watch]
 """Who is told how far a transfer is, given what it is."""
@@ -26,6 +31,18 @@ NOTHING = b"{}"
 
 class Lost(Exception):
     """What the registry told of cannot be had from it; it was said, and is known no more."""
+
+
+def _in_turn(
+    method: Callable[Concatenate["SharedStore", P], T],
+) -> Callable[Concatenate["SharedStore", P], T]:
+    """Let one thread in at a time: what is known, and the connection, are shared by all steps."""
+
+    def alone(self: "SharedStore", /, *arguments: P.args, **options: P.kwargs) -> T:
+        with self.guard:
+            return method(self, *arguments, **options)
+
+    return update_wrapper(alone, method)
 
 
 class SharedStore:
@@ -39,6 +56,7 @@ class SharedStore:
         self, place: Place, store: Store, say: Say, watching: Watching = lambda _: Quiet()
     ) -> None:
         self.place = place
+        self.guard = RLock()
         self._store = store
         self._say = say
         self._watching = watching
@@ -50,6 +68,12 @@ class SharedStore:
         self._takes_none = False
         self._pushed = 0
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it did not answer; that was said, and it is asked no more."""
+        return self._is_gone
+
+    @_in_turn
     def look(self, key: str, kind: str) -> Artifact | None:
         """The result of a key as the registry describes it, thin; None where it has none.
 
@@ -61,6 +85,7 @@ class SharedStore:
             self._found[key] = artifact
         return self._found.get(key)
 
+    @_in_turn
     def look_at(self, tag: str) -> Artifact | None:
         """The artifact of any tag, as `look` gives it; nothing is said of one that is wrong."""
         try:
@@ -68,6 +93,7 @@ class SharedStore:
         except UserError:
             return None
 
+    @_in_turn
     def fetch(self, artifact: Artifact) -> None:
         """Bring an artifact and all that it needs into the store, unless it is there.
 
@@ -88,6 +114,7 @@ class SharedStore:
             self._drop(key, f"{_name(artifact)} cannot be fetched", error)
             raise Lost from error
 
+    @_in_turn
     def first(self, made: Artifact) -> Artifact:
         """The result that counts of a key whose artifact was made just now, in the store whole.
 
@@ -117,6 +144,7 @@ class SharedStore:
         )
         return found
 
+    @_in_turn
     def overtaken(self) -> bool:
         """Whether what was made and pushed here has been replaced there; then that counts.
 
@@ -126,6 +154,7 @@ class SharedStore:
         made = tuple(self._made.values())
         return [self.first(each) for each in made] != list(made)
 
+    @_in_turn
     def offer(self, artifact: Artifact, tag: str, *, anew: bool = False) -> None:
         """Push an artifact of the store, unless it is there, and let a run name be its tag.
 
@@ -160,6 +189,7 @@ class SharedStore:
             source.write_bytes(NOTHING)
             self.place.write(blob, source, lambda _: None)
 
+    @_in_turn
     def settle(self) -> None:
         """Push what could not be pushed when it was made, and say how much went up."""
         waiting, self._unpushed, self._takes_none = self._unpushed, [], False

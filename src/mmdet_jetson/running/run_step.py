@@ -1,12 +1,12 @@
 """One step, run once: its key, its job folder, its place in the store."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from mmdet_jetson.contract.job import OUTPUT, Progress, Result
 from mmdet_jetson.environments.commit import git_commit
@@ -17,68 +17,13 @@ from mmdet_jetson.planning import keys
 from mmdet_jetson.planning.explain import changes_of_environment
 from mmdet_jetson.planning.keys import Ingredients, ingredients
 from mmdet_jetson.planning.steps import Step, StepOutput
-from mmdet_jetson.registry.shared import Lost, SharedStore
+from mmdet_jetson.registry.shared import Lost
+from mmdet_jetson.running.context import RunContext
 from mmdet_jetson.running.jobs import prepare, reuse_last
 from mmdet_jetson.runtimes.protocol import Runtimes, StageRun
 from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
-
-class Listener(Protocol):
-    """Who is told how a step goes."""
-
-    def started(self, step: Step) -> None: ...  # noqa: D102
-    def waiting(self, step: Step) -> None: ...  # noqa: D102
-    def progress(self, step: Step, progress: Progress) -> None: ...  # noqa: D102
-    def finished(self, step: Step, artifact: Artifact, *, cached: bool) -> None: ...  # noqa: D102
-    def in_registry(self, step: Step, artifact: Artifact) -> None: ...  # noqa: D102
-    def left_out(self, step: Step, why: str) -> None: ...  # noqa: D102
-
-
-class Recorder(Protocol):
-    """Who keeps what steps tell while they run."""
-
-    def recording(  # noqa: D102
-        self, step: Step, now: Ingredients
-    ) -> AbstractContextManager[Callable[[Progress], None]]: ...
-
-
-class NotRecorded:
-    """Keeps nothing."""
-
-    def recording(
-        self, step: Step, now: Ingredients
-    ) -> AbstractContextManager[Callable[[Progress], None]]:
-        """Give whom everything is told in vain."""
-        return nullcontext(lambda _: None)
-
-
-@dataclass(frozen=True)
-class RunContext:
-    """What every step of a run shares: where it runs, where results go, who is told."""
-
-    runtimes: Runtimes
-    store: Store
-    listener: Listener
-    again: frozenset[str] = frozenset()
-    """Steps to run even if their result is known."""
-    shared: SharedStore | None = None
-    """A registry that is asked for what the store does not have."""
-    pushes: bool = False
-    """Whether results go to that registry, each as soon as it is there."""
-    recorder: Recorder = field(default_factory=NotRecorded)
-
-    def bring(self, artifact: Artifact) -> None:
-        """Have an artifact in the store that only the registry may have.
-
-        Raises:
-            Lost: the registry does not give it.
-        """
-        if self.shared:
-            self.shared.fetch(artifact)
-
-    def is_here(self, artifact: Artifact) -> bool:
-        """Whether an artifact is in the store; one may only be known to be in the registry."""
-        return self.shared is None or self.store.find(artifact.digest) is not None
+__all__ = ["RunContext", "ingredients_on", "known", "run_step"]
 
 
 def run_step(
@@ -94,25 +39,46 @@ def run_step(
         Lost: the registry does not give what it told of.
     """
     now = ingredients_on(context.runtimes, step, artifacts)
-    folder = context.store.root / "jobs" / f"{step.name}-{now.key[:16]}"
+    folder = job_folder(context.store, step, now)
     artifact = known(step, context, now)
     if artifact:
         _clear_away(folder)
-        _tell(context, step, artifact)
+        tell_known(context, step, artifact)
         return artifact
     context.store.create()
-    with hold(lock_beside(folder), lambda: context.listener.waiting(step)) as held:
+
+    def wait() -> None:
+        context.listener.waiting(step)
+        context.turn.rests()
+
+    with hold(lock_beside(folder), wait) as held:
+        context.turn.goes_on()
         artifact = known(step, context, now)
         if artifact is None:
-            artifact = _Attempt(step, context, artifacts, now, folder, tag).run(held.fileno())
-            remove(folder)
-            context.listener.finished(step, artifact, cached=False)
-            return _that_counts(step, context, artifact)
-    _tell(context, step, artifact)
+            with context.turn.at_work() as may_have_waited:
+                is_outdated = may_have_waited and now != ingredients_on(
+                    context.runtimes, step, artifacts
+                )
+                if not is_outdated:
+                    attempt = _Attempt(step, context, artifacts, now, folder, tag)
+                    artifact = attempt.run(held.fileno())
+            if artifact:
+                remove(folder)
+                context.listener.finished(step, artifact, cached=False)
+                return _that_counts(step, context, artifact)
+    if artifact is None:
+        return run_step(step, context, artifacts, tag)
+    tell_known(context, step, artifact)
     return artifact
 
 
-def _tell(context: RunContext, step: Step, artifact: Artifact) -> None:
+def job_folder(store: Store, step: Step, now: Ingredients) -> Path:
+    """Name the folder in which a step of a key is run, and in which it goes on after a kill."""
+    return store.root / "jobs" / f"{step.name}-{now.key[:16]}"
+
+
+def tell_known(context: RunContext, step: Step, artifact: Artifact) -> None:
+    """Tell of a result that was known already."""
     if context.is_here(artifact):
         context.listener.finished(step, artifact, cached=True)
     else:
@@ -191,10 +157,11 @@ class _Attempt:
         prepare(self.folder, step, evidence=evidence, store=store, artifacts=self.artifacts)
         if step.reuses:
             reuse_last(self.folder, step, now.environment, store)
-        self._check_conditions()
-        commit = git_commit()
-        result = self._result(lock)
-        self._check_what_was_read()
+        with self._undisturbed():
+            self._check_conditions()
+            commit = git_commit()
+            result = self._result(lock)
+            self._check_what_was_read()
         provenance = _provenance(step, now, result, commit, time.monotonic() - began)
         subject = self.artifacts[step.judges].descriptor if step.judges else None
         made = self.folder / OUTPUT
@@ -210,6 +177,14 @@ class _Attempt:
             if last and last.provenance.environment == self.ingredients.environment:
                 with suppress(Lost):
                     self.context.bring(last)
+
+    def _undisturbed(self) -> AbstractContextManager[None]:
+        """Have a device alone while something is timed on it."""
+        step, context = self.step, self.context
+        if not step.stage.measures_device:
+            return nullcontext()
+        runtime = context.runtimes.of(step)
+        return runtime.alone(step, context.name, lambda why: context.listener.held_up(step, why))
 
     def _check_conditions(self) -> None:
         """Refuse to run what would not be what the key describes.

@@ -1,15 +1,25 @@
-"""All steps of a run in order, and the names of what comes of them."""
+"""All steps of a run, and the names of what comes of them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.planning.steps import Step, is_fetched, missing_inputs
+from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.registry.shared import Lost
-from mmdet_jetson.running.run_step import RunContext, ingredients_on, known, run_step
-from mmdet_jetson.runtimes.outcome import StageFailed
+from mmdet_jetson.running.run_step import RunContext
+from mmdet_jetson.running.together import Together, is_idle, look_up, name_it
 from mmdet_jetson.runtimes.protocol import check
-from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.store import Artifact
+
+
+class SeveralFailed(UserError):
+    """More than one step failed; it says what the first one did, with that one's exit code."""
+
+    def __init__(self, errors: Sequence[UserError]) -> None:
+        first, *more = errors
+        also = "one more step failed" if len(more) == 1 else f"{len(more)} more steps failed"
+        super().__init__(f"{first.message}; {also}, as the table shows", first.hint)
+        self.exit_code = first.exit_code
 
 
 def run_steps(
@@ -18,66 +28,70 @@ def run_steps(
     name: str,
     goals: Collection[str] | None = None,
 ) -> dict[str, Artifact]:
-    """Run the steps in order and tag each artifact ``<name>.<step>``; return them by step.
+    """Run the steps and tag each artifact ``<name>.<step>``; return them by step, in this order.
 
-    What only has to come before others is left out where the results of those are known. What a
-    registry has is fetched where a step that is run reads it, or where it is one of the ``goals``,
-    by default all steps. Where it does not give what it told of, or has got another result of what
-    was made and pushed here, everything is looked at again: what follows may be another.
+    Steps that need nothing of each other run side by side (`running.room`), and one that fails
+    keeps back only what needs it. What only has to come before others is left out where the results
+    of those are known. What a registry has is fetched where a step that is run reads it, or where
+    it is one of the ``goals``, by default all steps. Where it does not give what it told of, or has
+    got another result of what was made and pushed here, everything is looked at again: what follows
+    may be another.
 
     Raises:
-        UserError: a step cannot run here, or failed.
+        UserError: a step cannot run here, which is known before anything runs, or failed, while
+            all others have run to their end.
     """
     needed = {step.name for step in steps if goals is None or step.name in goals}
     steps = _that_can_run(steps, context, needed)
+    context = with_known_hosts(steps, context)
     while True:
         check(context.runtimes, _to_make(steps, context) if context.shared else steps)
-        artifacts: dict[str, Artifact] = {}
+        go = Together(steps, context, name, needed)
         try:
-            _run_all(steps, context, name, artifacts, needed)
+            go.run()
+            context, artifacts = go.context, go.artifacts
             if context.shared and context.pushes and context.shared.overtaken():
                 raise Lost  # noqa: TRY301 - as where a result cannot be had
             for step in steps:
                 if step.name in artifacts and (goals is None or step.name in goals):
                     context.bring(artifacts[step.name])
         except Lost:
+            context, artifacts = go.context, go.artifacts
             made = frozenset(each for each in artifacts if context.is_here(artifacts[each]))
             context = replace(context, again=context.again - made)
             continue
         for made_by, artifact in artifacts.items():
             if context.is_here(artifact):
-                _tag(context.store, artifact, f"{name}.{made_by}")
-        return artifacts
+                name_it(context.store, artifact, f"{name}.{made_by}")
+        context.listener.ended([go.endings[each.name] for each in steps if each.name in go.endings])
+        _refuse_failures(steps, go)
+        return {each.name: artifacts[each.name] for each in steps if each.name in artifacts}
 
 
-def _run_all(
-    steps: Sequence[Step],
-    context: RunContext,
-    name: str,
-    artifacts: dict[str, Artifact],
-    goals: Collection[str],
-) -> None:
-    """Run the steps in order, and add their artifacts."""
-    for step in steps:
-        if _is_idle(step, steps, lambda each: bool(_known(each, context, artifacts))):
-            continue
-        tag = f"{name}.{step.name}"
-        try:
-            artifact = artifacts[step.name] = run_step(step, context, artifacts, tag)
-        except UserError as error:
-            # What a stage refuses is an answer; that it cannot be started here is none.
-            if isinstance(error, StageFailed) or not _may_be_left_out(step, goals):
-                raise
-            context.listener.left_out(step, error.message)
-            continue
-        if context.is_here(artifact):
-            _tag(context.store, artifact, tag)
-        if context.shared and context.pushes:
-            context.shared.offer(artifact, tag, anew=step.name in context.again)
+def _refuse_failures(steps: Sequence[Step], go: Together) -> None:
+    errors = [go.failures[each.name] for each in steps if each.name in go.failures]
+    if errors:
+        raise errors[0] if len(errors) == 1 else SeveralFailed(errors)
 
 
-def _may_be_left_out(step: Step, goals: Collection[str]) -> bool:
-    return step.stage.may_be_left_out and step.name not in goals
+def with_known_hosts(steps: Sequence[Step], context: RunContext) -> RunContext:
+    """Leave each target of several hosts to the one where most is known of it, if anything is.
+
+    Otherwise a run that is repeated might build and time it all again, on another device.
+    """
+    for target, others in context.runtimes.others.items():
+        runtimes = context.runtimes
+        tries = [
+            replace(context, runtimes=runtimes.choose(target, each))
+            for each in (runtimes.by_target[target], *others)
+        ]
+        there = [
+            [step for step in _found(steps, each)[0] if step.subject == target] for each in tries
+        ]
+        known = [sum(step.stage.runs_engines for step in each) for each in there]
+        if any(known):
+            context = tries[known.index(max(known))]
+    return context
 
 
 def _that_can_run(
@@ -86,7 +100,7 @@ def _that_can_run(
     """Leave out what may be where it cannot run here, and say so where it would have run."""
     left_out: dict[str, str] = {}
     for step in steps:
-        if _may_be_left_out(step, goals):
+        if step.stage.may_be_left_out and step.name not in goals:
             try:
                 check(context.runtimes, [step])
             except UserError as error:
@@ -102,31 +116,16 @@ def _that_can_run(
 
 def _to_make(steps: Sequence[Step], context: RunContext) -> list[Step]:
     """The steps whose results neither the store nor the registry has, as far as is known now."""
+    there, absent = _found(steps, context)
+    names = {step.name for step in there}
+    return [step for step in absent if not is_idle(step, steps, lambda each: each.name in names)]
+
+
+def _found(steps: Sequence[Step], context: RunContext) -> tuple[list[Step], list[Step]]:
+    """The steps whose results are known, and the others."""
     found: dict[str, Artifact] = {}
     for step in steps:
-        if artifact := _known(step, context, found):
+        if artifact := look_up(step, context, found):
             found[step.name] = artifact
-    return [
-        step
-        for step in steps
-        if step.name not in found and not _is_idle(step, steps, lambda each: each.name in found)
-    ]
-
-
-def _is_idle(step: Step, steps: Sequence[Step], is_known: Callable[[Step], bool]) -> bool:
-    """Whether a step only has to come before others, whose results are known."""
-    waiting = [each for each in steps if step.name in each.after]
-    return bool(waiting) and all(map(is_known, waiting))
-
-
-def _known(step: Step, context: RunContext, artifacts: Mapping[str, Artifact]) -> Artifact | None:
-    if missing_inputs(step, artifacts) or not is_fetched(step):
-        return None
-    return known(step, context, ingredients_on(context.runtimes, step, artifacts))
-
-
-def _tag(store: Store, artifact: Artifact, tag: str) -> None:
-    """Move a run name; where it already names the artifact nothing is written."""
-    named = store.tags().get(tag)
-    if named is None or named.digest != artifact.digest:
-        store.tag(artifact, tag)
+    there = [step for step in steps if step.name in found]
+    return there, [step for step in steps if step.name not in found]

@@ -5,7 +5,8 @@ what a stage made comes back as an archive that is checked.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from mmdet_jetson import tarballs
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers import image_tests, images
+from mmdet_jetson.containers.device_lock import hold_device, wait_while_timed
 from mmdet_jetson.containers.lines import Lines
 from mmdet_jetson.containers.objects import (
     STDOUT,
@@ -46,13 +48,14 @@ from mmdet_jetson.contract.job import (
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.process import ENVIRON
 from mmdet_jetson.environments.this_machine import MACHINES, Machine
+from mmdet_jetson.environments.timing import hold_machine, holder
 from mmdet_jetson.planning.stage_source import source_state
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.runtimes.docker_machine import DockerMachine
 from mmdet_jetson.runtimes.launching import check_one_machine, on_one_machine
 from mmdet_jetson.runtimes.outcome import KILLED, StageFailed, hear, outcome
-from mmdet_jetson.runtimes.protocol import OnProgress, StageRun
+from mmdet_jetson.runtimes.protocol import HERE, OnProgress, OnWait, Place, StageRun
 from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
 from mmdet_jetson.store import Store
 
@@ -70,6 +73,8 @@ def open_runtime(
         find=lambda name: images.find(workspace.host, name, settings),
         has_passed=lambda image: image_tests.passed_tests(store, image) is not None,
         untested=options.untested,
+        name=options.name,
+        jobs=options.jobs,
     )
 
 
@@ -77,7 +82,8 @@ class DockerRuntime:
     """Runs stages in containers, each in the image of its step.
 
     ``find`` looks up the image of a name in ``images.toml``; ``has_passed`` tells whether an image
-    has passed its own tests, which ``untested`` waives.
+    has passed its own tests, which ``untested`` waives. A configuration may give the Docker host a
+    ``name`` and say how many ``jobs`` it bears.
     """
 
     def __init__(
@@ -87,9 +93,12 @@ class DockerRuntime:
         has_passed: Callable[[Image], bool],
         *,
         untested: bool = False,
+        name: str = "",
+        jobs: int | None = None,
     ) -> None:
         self.workspace, self.host = workspace, workspace.host
         self.untested = untested
+        self._name, self._jobs = name, jobs
         # An image of the sources as they were is not one of the sources as they are.
         self._find = lru_cache(lambda name, _state: find(name))
         self._has_passed = has_passed
@@ -99,6 +108,25 @@ class DockerRuntime:
     def machine(self) -> Machine:
         """The Docker host's."""
         return self._there.machine
+
+    @property
+    def place(self) -> Place:
+        """The Docker host; one on this machine competes with what runs here without it."""
+        machine = HERE if self.host.is_here else self.host.address
+        return Place(self._name or machine, machine, self._jobs)
+
+    @contextmanager
+    def alone(self, step: Step, run: str, on_wait: OnWait) -> Iterator[None]:
+        """Keep everybody else from timing anything on the Docker host's machine meanwhile.
+
+        It may be this machine; then it is kept from those, too, who do without Docker.
+        """
+        us = holder(step.name, run)
+        with ExitStack() as held:
+            if self.host.is_here:
+                held.enter_context(hold_machine(us, on_wait, self.workspace.say))
+            held.enter_context(hold_device(self.host, self._image(step).id, us, on_wait))
+            yield
 
     def identity(self, step: Step) -> str:
         """Digests of the image's configuration and of all its layers but the last.
@@ -181,10 +209,16 @@ class DockerRuntime:
         may_resume = step.stage.may_resume
         with self.workspace.stage(spec, folder.name, inputs, resumable=may_resume) as container:
             self._put(container, folder)
+            if not step.stage.measures_device:
+                self._wait_while_timed(step)
             ended = self._run(container, folder / LOG, stage.on_progress)
             self._fetch(container, folder)
             result = _outcome(step, folder, ended)
         return self._with_origin(step, image, result)
+
+    def _wait_while_timed(self, step: Step) -> None:
+        """Disturb nobody who times something on that machine, as a client elsewhere may."""
+        wait_while_timed(self.host, lambda why: self.workspace.say(f"{step.name:<28} {why}"))
 
     def _run(self, container: str, log: Path, on_progress: OnProgress) -> Exit:
         """Run a stage's container, and hear what it prints: progress, and lines for the log."""
@@ -212,7 +246,8 @@ class DockerRuntime:
             raise DockerHostError(
                 f"the Docker host at {self.host.address} has no image {step.image!r} built from"
                 " the current sources",
-                f"invoke images.build --name {step.image}",
+                f"invoke images.build --name {step.image}"
+                + (f" --docker-host {self.host.address}" if self._name else ""),
             )
         return image
 

@@ -109,7 +109,9 @@ class DockerMachine:
     def device(self, image: Image, *, uses_gpu: bool) -> str:
         """Name the machine, the GPU where one is used, and the power state as it is now."""
         facts = self.host.facts
-        name = f"{facts.name} {facts.id.replace(':', '')} {facts.architecture} x {facts.cores}"
+        # Podman makes one up whenever it is asked.
+        known_by = "" if facts.product == "Podman" else f"{facts.id.replace(':', '')} "
+        name = f"{facts.name} {known_by}{facts.architecture} x {facts.cores}"
         gpu = self.gpu(image) if uses_gpu else None
         modes = self._power_modes()
         mode = f"power mode {modes.now}" if modes else ""

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from mmdet_jetson.environments.packages import (
     train_environment,
 )
 from mmdet_jetson.environments.this_machine import Machine, cpu_name, power_mode, this_machine
+from mmdet_jetson.environments.timing import hold_machine, holder
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import remove
 from mmdet_jetson.planning.stage_source import PACKAGE, copy_source
@@ -28,7 +30,7 @@ from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.processes import ProcessFailed, output_of, run_logged
 from mmdet_jetson.runtimes.launching import Launcher, check_one_machine, on_one_machine
 from mmdet_jetson.runtimes.outcome import hear, outcome
-from mmdet_jetson.runtimes.protocol import ASK_GPU, StageRun, gpu_of
+from mmdet_jetson.runtimes.protocol import ASK_GPU, OnWait, Place, StageRun, gpu_of
 from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
 from mmdet_jetson.store import Store
 
@@ -104,9 +106,15 @@ class HostRuntime:
         Jetsons of several sizes call their GPU the same, so the board's name is told, too.
         """
         identity = self.environments[step.environment].identity
-        if not (step.belongs_to_gpu and self.gpu):
-            return identity
-        parts = (identity, self.gpu.identity, self.by_files.board, _variables(ROUNDING))
+        gpu = self.gpu_identity if step.belongs_to_gpu else ""
+        return f"{identity}:{gpu}" if gpu else identity
+
+    @property
+    def gpu_identity(self) -> str:
+        """What a key needs to know of the GPU; empty where there is none."""
+        if not self.gpu:
+            return ""
+        parts = (self.gpu.identity, self.by_files.board, _variables(ROUNDING))
         return ":".join(filter(None, parts))
 
     def evidence(self, step: Step) -> str:
@@ -132,6 +140,15 @@ class HostRuntime:
                 "`--onnx FOLDER`; or make it there with --push, and name that registry in [store]"
                 " here: docs/tutorial.md",
             )
+
+    @property
+    def place(self) -> Place:
+        """Where the command is."""
+        return Place()
+
+    def alone(self, step: Step, run: str, on_wait: OnWait) -> AbstractContextManager[None]:
+        """Keep everybody else on this machine from timing anything meanwhile."""
+        return hold_machine(holder(step.name, run), on_wait, self.say)
 
     def prepare(self, step: Step) -> Path:
         """Build the environment if it is missing, which takes minutes; return its Python."""

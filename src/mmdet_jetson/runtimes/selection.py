@@ -16,7 +16,7 @@ from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.runtimes.protocol import Runtime, Runtimes
 from mmdet_jetson.store import Store
 
-RUNTIMES = ("host", "docker")
+RUNTIMES = ("host", "docker", "slurm")
 DEVICE_ENVIRONMENTS = tuple(sorted({backend.environment for backend in BACKENDS.values()}))
 Say = Callable[[str], None]
 
@@ -25,17 +25,26 @@ Say = Callable[[str], None]
 class RuntimeOptions:
     """The options ``--runtime``, ``--docker-host`` and ``--untested``.
 
-    ``docker_host`` is an address or the name of a Docker context.
+    ``docker_host`` is an address or the name of a Docker context; ``name`` and ``jobs`` are what a
+    configuration says of it.
     """
 
     runtime: str = "host"
     docker_host: str = ""
     untested: bool = False
+    name: str = ""
+    jobs: int | None = None
 
     @property
     def uses_docker(self) -> bool:
         """Whether they ask for a Docker host; without an address, the one in use."""
         return self.runtime == "docker" or bool(self.docker_host)
+
+    @property
+    def here(self) -> "RuntimeOptions":
+        """The options for what does not go to a device's Docker host."""
+        untested = self.untested and self.runtime == "docker"
+        return replace(self, docker_host="", untested=untested)
 
     def check(self) -> None:
         """Refuse a runtime that does not exist."""
@@ -51,7 +60,7 @@ def open_runtimes(options: RuntimeOptions, settings: Settings, store: Store, say
     Raises:
         UserError: the options make no sense together, or no Docker host answers.
     """
-    runtime = _open(options, settings, store, say)
+    runtime = open_runtime(options, settings, store, say)
     return Runtimes(dict.fromkeys((TRAIN, *DEVICE_ENVIRONMENTS), runtime))
 
 
@@ -69,12 +78,19 @@ def open_for_device(
     if not options.docker_host:
         return open_runtimes(options, settings, store, say)
     untested_here = options.untested and options.runtime == "docker"
-    here = _open(replace(options, docker_host="", untested=untested_here), settings, store, say)
-    there = _open(replace(options, runtime="docker"), settings, store, say)
+    here = open_runtime(
+        replace(options, docker_host="", untested=untested_here), settings, store, say
+    )
+    there = open_runtime(replace(options, runtime="docker"), settings, store, say)
     return Runtimes({TRAIN: here, **dict.fromkeys(DEVICE_ENVIRONMENTS, there)})
 
 
-def _open(options: RuntimeOptions, settings: Settings, store: Store, say: Say) -> Runtime:
+def open_runtime(options: RuntimeOptions, settings: Settings, store: Store, say: Say) -> Runtime:
+    """Open the runtime that options name.
+
+    Raises:
+        UserError: there is none of that name, or it cannot be used.
+    """
     options.check()
     module = import_module(f"mmdet_jetson.runtimes.{options.runtime}")
     runtime: Runtime = module.open_runtime(options, settings, store, say)

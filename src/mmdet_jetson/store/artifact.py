@@ -70,10 +70,15 @@ def age_in_days(made: Provenance) -> float | None:
 
 @dataclass(frozen=True)
 class Layer:
-    """One top-level entry of an artifact: a file, or a directory packed as one tar."""
+    """One top-level entry of an artifact: a file, or a directory packed as one tar.
+
+    A large directory is several layers with its title, each a tar of some of its files, and
+    ``tree`` is the digest of all of them (`store.shards.tree_of`).
+    """
 
     title: str
     blob: Descriptor
+    tree: str = ""
 
     @property
     def is_directory(self) -> bool:
@@ -81,9 +86,37 @@ class Layer:
         return (self.blob.annotations or {}).get(oci.UNPACK) == "true"
 
     @property
-    def content(self) -> str:
+    def unpacked(self) -> str:
         """The digest of the file, or of the tar before compression."""
         return (self.blob.annotations or {}).get(oci.UNPACKED_DIGEST, self.blob.digest)
+
+    @property
+    def content(self) -> str:
+        """The digest of the whole entry, however many layers it is."""
+        return self.tree or self.unpacked
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A top-level entry, whole: ``size`` is in bytes of all its ``layers``."""
+
+    title: str
+    layers: tuple[Layer, ...]
+
+    @property
+    def content(self) -> str:
+        """The digest of what is in it."""
+        return self.layers[0].content
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory."""
+        return self.layers[0].is_directory
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its layers."""
+        return sum(layer.blob.size for layer in self.layers)
 
 
 @dataclass(frozen=True)
@@ -122,10 +155,23 @@ class Artifact:
 
     def content_of(self, parts: Sequence[str] | None) -> str:
         """The content digest of some top-level entries only; of all of them for ``None``."""
-        entries = sorted((layer.title, layer.content) for layer in self.parts(parts))
+        entries = sorted({(layer.title, layer.content) for layer in self.parts(parts)})
         return oci.digest_of(oci.canonical_json([self.kind, entries]))
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The top-level entries, in the order of their first layers."""
+        return tuple(Entry(title, tuple(layers)) for title, layers in self._by_title().items())
 
     def parts(self, titles: Sequence[str] | None) -> list[Layer]:
         """The layers of some top-level entries; ``KeyError`` for one that does not exist."""
-        by_title = {layer.title: layer for layer in self.layers}
-        return list(self.layers) if titles is None else [by_title[title] for title in titles]
+        if titles is None:
+            return list(self.layers)
+        by_title = self._by_title()
+        return [layer for title in titles for layer in by_title[title]]
+
+    def _by_title(self) -> dict[str, list[Layer]]:
+        found: dict[str, list[Layer]] = {}
+        for layer in self.layers:
+            found.setdefault(layer.title, []).append(layer)
+        return found

@@ -17,7 +17,7 @@ import msgspec
 from mmdet_jetson.store import oci
 from mmdet_jetson.store.layers import Damaged
 from mmdet_jetson.store.layout import Layout
-from mmdet_jetson.store.manifests import FORMAT_OF, KIND_OF, VERSION, artifact_type, kind_of
+from mmdet_jetson.store.manifests import FORMAT_OF, KIND_OF, PLAIN, artifact_type, kind_of
 from mmdet_jetson.store.oci import Descriptor, Manifest
 
 KIND = "bundle"
@@ -43,7 +43,7 @@ class Bundle:
 
 def annotated(annotations: Mapping[str, str]) -> dict[str, str]:
     """What an index says of itself, and that it is a bundle."""
-    return {**annotations, KIND_OF: KIND, FORMAT_OF: str(VERSION)}
+    return {**annotations, KIND_OF: KIND, FORMAT_OF: str(PLAIN)}
 
 
 def encode(parts: Sequence[Descriptor], annotations: Mapping[str, str]) -> bytes:

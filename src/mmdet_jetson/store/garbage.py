@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import compress
 
 from mmdet_jetson.store.layers import Damaged
 from mmdet_jetson.store.layout import Layout
+from mmdet_jetson.store.needs import Needs
 from mmdet_jetson.store.oci import Descriptor
 
 
@@ -26,15 +28,23 @@ def reachable(layout: Layout, entry: Descriptor) -> dict[str, Descriptor]:
     What a damaged manifest would need is not known, and not in there.
     """
     found: dict[str, Descriptor] = {}
+    add_reachable(layout, entry, found)
+    return found
+
+
+def add_reachable(layout: Layout, entry: Descriptor, found: dict[str, Descriptor]) -> list[str]:
+    """Add to blobs that were ``found`` what a manifest needs besides; give the digests of that."""
+    new: list[str] = []
     todo = [entry]
     while todo:
         blob = todo.pop()
         if blob.digest in found:
             continue
         found[blob.digest] = blob
+        new.append(blob.digest)
         if blob.is_manifest:
             todo += _references(layout, blob)
-    return found
+    return new
 
 
 def collect(layout: Layout, keep: Callable[[str], bool], *, dry_run: bool) -> Freed:
@@ -65,16 +75,22 @@ def collect(layout: Layout, keep: Callable[[str], bool], *, dry_run: bool) -> Fr
 def _survivors(
     layout: Layout, entries: list[Descriptor], keep: Callable[[str], bool]
 ) -> tuple[list[Descriptor], set[str]]:
-    needs = {entry.digest: reachable(layout, entry) for entry in entries}
-    whole = {digest for digest, blobs in needs.items() if is_whole(layout, blobs.values())}
-    named = [e for e in entries if e.tag and e.digest in whole and keep(e.tag)]
-    needed = {digest for entry in named for digest in needs[entry.digest]}
-    unnamed = [e for e in entries if not e.tag and e.digest in whole]
-    kept: set[str] = set()
-    while joining := [e for e in unnamed if e.digest not in kept and _subject(layout, e) in needed]:
-        kept |= {entry.digest for entry in joining}
-        needed |= {digest for entry in joining for digest in needs[entry.digest]}
-    after = [e for e in entries if e in named or (not e.tag and e.digest in needed)]
+    needs = Needs(layout)
+    whole = {entry.digest: needs.is_whole(entry) for entry in entries}
+    is_kept = [bool(e.tag and whole[e.digest] and keep(e.tag)) for e in entries]
+    about: dict[str, list[Descriptor]] = {}
+    for entry in entries:
+        if not entry.tag and whole[entry.digest] and (subject := needs.subject(entry)):
+            about.setdefault(subject, []).append(entry)
+    new = needs.add(compress(entries, is_kept))
+    while new:
+        new = needs.add([entry for digest in new for entry in about.pop(digest, ())])
+    needed = needs.digests
+    after = [
+        entry
+        for entry, stays in zip(entries, is_kept, strict=True)
+        if stays or (not entry.tag and entry.digest in needed)
+    ]
     return after, needed
 
 
@@ -111,8 +127,3 @@ def _references(layout: Layout, blob: Descriptor) -> list[Descriptor]:
         return layout.manifest(blob).references()
     except Damaged:
         return []
-
-
-def _subject(layout: Layout, entry: Descriptor) -> str | None:
-    subject = layout.manifest(entry).subject
-    return subject.digest if subject else None

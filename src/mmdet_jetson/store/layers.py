@@ -13,14 +13,16 @@ Both directions hold one block of one file in memory, whatever the size of the d
 import gzip
 import hashlib
 import shutil
-import stat
+import struct
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from mmdet_jetson import tarballs
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.store.shards import Entry, entries_in, require_regular
 
 BLOCK = 1 << 20
 READ_ONLY = 0o444
@@ -92,30 +94,134 @@ def pack(folder: Path, sink: Sink) -> str:
     """Write a directory as a layer; returns the digest of the tar inside it.
 
     Raises:
-        ValueError: something in it is neither a file nor a directory. A link would point
-            outside of the artifact, or to what the next machine does not have.
+        ValueError: something in it is neither a file nor a directory.
         UserError: a file changed while it was read.
     """
-    _require_plain(folder)
+    return pack_entries(folder.name, entries_in(folder), sink)
+
+
+def pack_entries(title: str, entries: Iterable[Entry], sink: Sink) -> str:
+    """Write sorted entries of a directory as a layer; as `pack`."""
     with gzip.GzipFile("", "wb", compresslevel=0, fileobj=sink, mtime=0) as compressed:  # type: ignore[call-overload]
-        tar = HashingWriter(compressed)
-        for block in tarballs.archive(tarballs.folder(folder, folder.name)):
-            tar.write(block)
+        return _write_tar(title, entries, compressed, None)
+
+
+def pack_shard(title: str, entries: Iterable[Entry], sink: Sink) -> tuple[str, dict[str, str]]:
+    """Write some sorted entries of a directory as a layer of its own.
+
+    Returns the digest of the tar inside it, and the SHA-256 of each file. The same files are the
+    same blob, whichever zlib is there: so shards are found again in a registry.
+
+    Raises:
+        UserError: a file changed while it was read, or is not what its entry says.
+    """
+    digests: dict[str, str] = {}
+    compressed = _Stored(sink)
+    unpacked = _write_tar(title, entries, compressed, digests)
+    compressed.close()
+    return unpacked, digests
+
+
+def _write_tar(
+    title: str, entries: Iterable[Entry], sink: Sink, digests: dict[str, str] | None
+) -> str:
+    tar = HashingWriter(sink)
+    tar.write(tarballs.directory(title))
+    inside: list[str] = []
+    for entry in entries:
+        *folders, name = entry.path.split("/")
+        for depth, folder in enumerate(folders):
+            if inside[depth : depth + 1] != [folder]:
+                inside[depth:] = [folder]
+                tar.write(tarballs.directory("/".join((title, *inside))))
+        del inside[len(folders) :]
+        if name:
+            _write_entry(title, entry, tar, digests)
+        elif digests is not None:
+            digests[entry.path] = ""
+    tar.write(tarballs.END)
     return tar.digest
+
+
+def _write_entry(
+    title: str, entry: Entry, tar: HashingWriter, digests: dict[str, str] | None
+) -> None:
+    digest, size = hashlib.sha256(), 0
+
+    def hear(block: bytes) -> None:
+        nonlocal size
+        size += len(block)
+        digest.update(block)
+
+    name, source = f"{title}/{entry.path}", Path(entry.source)
+    if digests is None:
+        for block in tarballs.file(source, name):
+            tar.write(block)
+    else:
+        for block in tarballs.file(source, name, hear=hear):
+            tar.write(block)
+        digests[entry.path] = digest.hexdigest()
+        if size != entry.size or entry.sha256 not in ("", digests[entry.path]):
+            raise UserError(f"{entry.source} changed while it was read", "run again")
+
+
+class _Stored:
+    """A gzip stream of blocks that are stored as they are (RFC 1951, 3.2.4)."""
+
+    _MOST = 65535
+    _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no name, no time, unknown system
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._held = bytearray()
+        self._checksum = self._size = 0
+        sink.write(self._HEAD)
+
+    def write(self, data: bytes) -> int:
+        self._checksum = zlib.crc32(data, self._checksum)
+        self._size += len(data)
+        self._held += data
+        whole = len(self._held) - len(self._held) % self._MOST
+        if whole:
+            kept = bytes(self._held[:whole])
+            del self._held[:whole]
+            blocks = []
+            for start in range(0, whole, self._MOST):
+                blocks += [self._block(self._MOST, last=False), kept[start : start + self._MOST]]
+            self._sink.write(b"".join(blocks))
+        return len(data)
+
+    def close(self) -> None:
+        tail = struct.pack("<II", self._checksum, self._size & 0xFFFFFFFF)
+        self._sink.write(self._block(len(self._held), last=True) + bytes(self._held) + tail)
+
+    @staticmethod
+    def _block(length: int, *, last: bool) -> bytes:
+        return struct.pack("<BHH", last, length, length ^ 0xFFFF)
 
 
 def copy_file(path: Path, sink: Sink) -> None:
     """Write a regular file to ``sink``; ``ValueError`` when it is anything else."""
-    _require_regular(path)
+    require_regular(path, path.lstat().st_mode)
     with path.open("rb") as source:
         shutil.copyfileobj(source, sink, BLOCK)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hex; memory does not grow with it."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def unpack(blob: HashingReader, folder: Path, title: str) -> None:
     """Create ``folder/title`` from a directory layer.
 
     Only plain files and directories are ever created, in a folder that is new, so names are all
-    that could lead outside of it; they are checked. Files are read-only.
+    that could lead outside of it; they are checked. Files are read-only. Shards of one directory
+    are unpacked one after the other, or at once.
 
     Raises:
         Damaged: the blob is no such layer, or does not match its digest. What was created so
@@ -137,37 +243,33 @@ def write_file(blob: HashingReader, path: Path) -> None:
     blob.finish()
 
 
-def file_digests(blob: HashingReader) -> Iterator[tuple[str, str]]:
+def file_digests(blob: HashingReader, *, folders: bool = False) -> Iterator[tuple[str, str]]:
     """The path of every file in a directory layer, below the directory, and its SHA-256 in hex.
+
+    With ``folders``, empty folders are among them, with a slash behind their path and no SHA-256.
 
     Raises:
         Damaged: the blob is no such layer, or does not match its digest.
     """
+    above = ""
     try:
         with tarfile.open(fileobj=blob, mode="r|gz", bufsize=BLOCK) as tar:  # type: ignore[call-overload]
             while (member := tar.next()) is not None:
+                name = member.name.partition("/")[2]
+                if folders and above and not name.startswith(above):
+                    yield above, ""
+                above = f"{name}/" if member.isdir() and name else ""
                 if (content := tar.extractfile(member)) is not None:
                     digest = hashlib.sha256()
                     while block := content.read(BLOCK):
                         digest.update(block)
-                    yield member.name.partition("/")[2], digest.hexdigest()
+                    yield name, digest.hexdigest()
                 tar.members.clear()  # as above
+            if folders and above:
+                yield above, ""
     except (tarfile.TarError, zlib.error, EOFError) as error:
         raise Damaged("its archive cannot be unpacked") from error
     blob.finish()
-
-
-def _require_plain(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            _require_plain(path)
-        else:
-            _require_regular(path)
-
-
-def _require_regular(path: Path) -> None:
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise ValueError(f"an artifact holds plain files and directories only: {path}")
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, title: str) -> None:
@@ -178,7 +280,7 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, title:
     if content:
         _create(folder / path, content)
     elif member.isdir():
-        (folder / path).mkdir()
+        (folder / path).mkdir(exist_ok=True)
     else:
         raise Damaged(f"its archive holds {member.name!r}, which is no plain file")
 

@@ -17,15 +17,20 @@ from typing import Annotated
 import msgspec
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.store import oci
+from mmdet_jetson.store import oci, shards
 from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
 from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.oci import Descriptor, Manifest
 
-VERSION = 1
+PLAIN, SHARDED = 1, 2
+"""Formats: with one layer for each entry, and with several for a large directory."""
+VERSION = SHARDED
+TREE = "mmdet-jetson.tree."
+"""Begins the annotations of a manifest that tell the content of its sharded directories."""
 KIND_OF, FORMAT_OF = "mmdet-jetson.kind", "mmdet-jetson.format"
 """Annotations of an index, which has no ``artifactType`` (`store.bundles`)."""
 _TYPE = re.compile(r"application/vnd\.mmdet-jetson\.([a-z][a-z-]*)\.v(\d+)")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -49,9 +54,13 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
     provenance: Provenance
 
 
-def artifact_type(kind: str) -> str:
-    """The ``artifactType`` of a kind; ``ValueError`` for a kind that is no name."""
-    name = f"application/vnd.mmdet-jetson.{kind}.v{VERSION}"
+def artifact_type(kind: str, layers: Sequence[Layer] = ()) -> str:
+    """The ``artifactType`` of a kind; ``ValueError`` for a kind that is no name.
+
+    What has no shards is what it always was, so that older versions go on reading it.
+    """
+    version = SHARDED if any(layer.tree for layer in layers) else PLAIN
+    name = f"application/vnd.mmdet-jetson.{kind}.v{version}"
     if not _TYPE.fullmatch(name):
         raise ValueError(f"not a kind of artifact: {kind!r}")
     return name
@@ -95,7 +104,7 @@ def encode_config(provenance: Provenance, layers: Sequence[Layer]) -> bytes:
             architecture="unknown",
             os="unknown",
             config=_Container(labels),
-            rootfs=_RootFilesystem("layers", [layer.content for layer in layers]),
+            rootfs=_RootFilesystem("layers", [layer.unpacked for layer in layers]),
             provenance=provenance,
         )
     )
@@ -109,26 +118,36 @@ def encode_manifest(
         Manifest(
             schema_version=2,
             media_type=oci.MANIFEST,
-            artifact_type=artifact_type(kind),
+            artifact_type=artifact_type(kind, layers),
             config=config,
             layers=[layer.blob for layer in layers],
             subject=subject,
+            annotations={TREE + layer.title: layer.tree for layer in layers if layer.tree} or None,
         )
     )
 
 
 def layers_of(manifest: Manifest) -> tuple[Layer, ...]:
-    """The layers with their titles; ``ValueError`` when one is missing, unsafe or not unique."""
-    layers = tuple(
-        Layer((blob.annotations or {}).get(oci.TITLE, ""), blob) for blob in manifest.layers
-    )
-    titles = [layer.title for layer in layers]
-    for title in titles:
+    """The layers with their titles; ``ValueError`` when one is missing, unsafe or not unique.
+
+    Shards of one directory share its title, and only they do.
+    """
+    trees = manifest.annotations or {}
+    layers = []
+    for blob in manifest.layers:
+        said = (blob.annotations or {}).get(oci.TITLE, "")
+        title = shards.directory_of(said)
+        tree = trees.get(TREE + title, "") if title != said else ""
         if title in ("", ".", "..") or "/" in title or "\0" in title:
-            raise ValueError(f"a layer's title is not a file name: {title!r}")
-    if len(set(titles)) < len(titles):
+            raise ValueError(f"a layer's title is not a file name: {said!r}")
+        layer = Layer(title, blob, tree)
+        if title != said and not (_DIGEST.fullmatch(tree) and layer.is_directory):
+            raise ValueError(f"a shard's directory has no content: {said!r}")
+        layers.append(layer)
+    whole = [layer.title for layer in layers if not layer.tree]
+    if len(set(whole)) < len(whole) or {each.title for each in layers if each.tree} & set(whole):
         raise ValueError("two layers have the same title")
-    return layers
+    return tuple(layers)
 
 
 def read_artifact(layout: Layout, entry: Descriptor) -> Artifact | None:

@@ -6,9 +6,10 @@ import msgspec
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import verification
-from mmdet_jetson.store.garbage import is_whole, reachable
-from mmdet_jetson.store.layout import EMPTY, Layout
+from mmdet_jetson.store.layout import Layout
+from mmdet_jetson.store.listing import EMPTY
 from mmdet_jetson.store.manifests import read_artifact
+from mmdet_jetson.store.needs import Needs
 from mmdet_jetson.store.oci import Descriptor, Index
 from mmdet_jetson.store.verification import OnBytesRead, Problem, Verification
 
@@ -54,14 +55,13 @@ def _without_index(layout: Layout) -> tuple[Index, list[Problem]]:
 def _forget_damaged(layout: Layout) -> None:
     with layout.alone():
         entries = layout.index().manifests
-        sound = [entry for entry in entries if _is_sound(layout, entry)]
+        needs = Needs(layout)
+        sound = [each for each in entries if needs.is_whole(each) and _is_sound(layout, each)]
         if sound != entries:
             layout.replace_entries(sound)
 
 
 def _is_sound(layout: Layout, entry: Descriptor) -> bool:
-    if not is_whole(layout, reachable(layout, entry).values()):
-        return False
     try:
         read_artifact(layout, entry)
     except ValueError:

@@ -1,13 +1,18 @@
 """What a write is made of, staged: layers of files and folders, and pointers to them."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mmdet_jetson.store import oci
+from mmdet_jetson.store import oci, shards
 from mmdet_jetson.store.artifact import Layer
-from mmdet_jetson.store.layers import copy_file, pack
-from mmdet_jetson.store.layout import Staged, Staging
+from mmdet_jetson.store.layers import copy_file, pack_entries
+from mmdet_jetson.store.layout import Layout, Staged, Staging
+from mmdet_jetson.store.listings import Listings
 from mmdet_jetson.store.oci import Descriptor
+from mmdet_jetson.store.sharding import Sharding, directory
+from mmdet_jetson.store.shards import Entry
 
 _MEDIA_TYPES = {
     ".html": "text/html",
@@ -18,16 +23,78 @@ _MEDIA_TYPES = {
 }
 
 
-def stage(path: Path, staging: Staging) -> Layer:
-    """Stage a file, or a folder as one tar; ``ValueError`` for a link or another special file."""
-    if path.is_symlink() or not path.is_dir():
-        blob = staging.add(partial(copy_file, path))
-        media_type = _MEDIA_TYPES.get(path.suffix, "application/octet-stream")
-        return Layer(path.name, pointer(blob, media_type, {oci.TITLE: path.name}))
+@dataclass(frozen=True)
+class Taken:
+    """A file that an artifact takes from where it lies, and its SHA-256 in hex, "" if not known."""
+
+    path: Path
+    sha256: str = ""
+
+
+Tree = Mapping[str, Taken]
+"""Files that lie elsewhere, by their paths in an artifact."""
+NONE: Tree = {}
+
+
+def stage_all(
+    folder: Path, taken: Tree, staging: Staging, layout: Layout, listings: Listings
+) -> list[Layer]:
+    """Stage the entries of a folder, and what is taken into them from elsewhere.
+
+    Raises:
+        ValueError: there is a link or another special file, or two files in one place.
+        UserError: a file changed while it was read.
+    """
+    elsewhere: dict[str, dict[str, Taken]] = {}
+    for place, each in taken.items():
+        title, _, inside = place.partition("/")
+        elsewhere.setdefault(title, {})[inside] = each
+    layers: list[Layer] = []
+    for title in sorted({path.name for path in folder.iterdir()} | set(elsewhere)):
+        path = folder / title
+        if title not in elsewhere and (path.is_symlink() or not path.is_dir()):
+            layers.append(_stage_file(path, staging))
+            continue
+        entries = _merged(path, elsewhere.get(title, {}))
+        if shards.is_large(entries):
+            layers += Sharding(title, staging, layout, listings).stage(entries)
+        else:
+            layers.append(_stage_whole(title, entries, staging))
+    return layers
+
+
+def _stage_file(path: Path, staging: Staging) -> Layer:
+    blob = staging.add(partial(copy_file, path))
+    media_type = _MEDIA_TYPES.get(path.suffix, "application/octet-stream")
+    return Layer(path.name, pointer(blob, media_type, {oci.TITLE: path.name}))
+
+
+def _stage_whole(title: str, entries: Sequence[Entry], staging: Staging) -> Layer:
     digests: list[str] = []
-    blob = staging.add(lambda sink: digests.append(pack(path, sink)))
-    annotations = {oci.TITLE: path.name, oci.UNPACK: "true", oci.UNPACKED_DIGEST: digests[0]}
-    return Layer(path.name, pointer(blob, oci.DIRECTORY, annotations))
+    blob = staging.add(lambda sink: digests.append(pack_entries(title, entries, sink)))
+    return Layer(title, directory(blob.digest, blob.size, title, digests[0]))
+
+
+def _merged(folder: Path, taken: Tree) -> list[Entry]:
+    """What is in a folder, and what is taken into it, sorted."""
+    entries = shards.entries_in(folder) if folder.exists() else []
+    there = {entry.path for entry in entries}
+    for path, each in taken.items():
+        parts = path.split("/")
+        if path in there or {"", ".", ".."} & set(parts):
+            raise ValueError(f"no place for a file in an artifact: {path!r}")
+        status = each.path.stat()
+        shards.require_regular(each.path, status.st_mode)
+        entries.append(Entry(path, str(each.path), status.st_size, each.sha256))
+    folders = {f"{up}/" for path in taken for up in _above(path)}
+    if {folder.rstrip("/") for folder in folders} & {entry.path for entry in entries}:
+        raise ValueError(f"a file and a folder have one name in {folder.name}")
+    return sorted((each for each in entries if each.path not in folders), key=shards.order)
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
 
 
 def stage_bytes(staging: Staging, content: bytes) -> Staged:

@@ -9,37 +9,48 @@ file open could change a blob behind its digest, and a job folder may lie on ano
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import disk_errors, make_folder, move_new
 from mmdet_jetson.store import bundles, garbage, mending, oci, verification
 from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
-from mmdet_jetson.store.bundles import Bundle, read_bundle
+from mmdet_jetson.store.bundles import Bundle
 from mmdet_jetson.store.garbage import Freed
 from mmdet_jetson.store.layers import Damaged, unpack, write_file
 from mmdet_jetson.store.layout import Layout
+from mmdet_jetson.store.listings import Listings
+from mmdet_jetson.store.lookup import Lookup
 from mmdet_jetson.store.manifests import (
     artifact_type,
     encode_config,
     encode_manifest,
     read_artifact,
 )
-from mmdet_jetson.store.naming import check_tags, digest_start, naming
+from mmdet_jetson.store.naming import check_tags, naming
 from mmdet_jetson.store.oci import Descriptor
-from mmdet_jetson.store.staged import pointer, stage, stage_bytes
+from mmdet_jetson.store.sharding import WORKERS
+from mmdet_jetson.store.staged import NONE, Tree, pointer, stage_all, stage_bytes
 from mmdet_jetson.store.verification import OnBytesRead, Verification
 
 
 class Store:
-    """The artifacts under one folder, which is made on the first write."""
+    """The artifacts under one folder, which is made on the first write.
+
+    One object serves any number of threads, as it serves any number of processes beside it: every
+    lock is of a file that is opened for it, so threads keep each other out as processes do. What is
+    kept in memory is either immutable and replaced as a whole, or an entry of a dictionary whose
+    key is a digest, so that two threads can at worst read the same manifest twice.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._layout = Layout(root)
         self._known: dict[str, Artifact] = {}
-        self._bundles: dict[str, Bundle] = {}
+        self._lookup = Lookup(self._layout)
 
     def put(
         self,
@@ -48,21 +59,29 @@ class Store:
         provenance: Provenance,
         tags: Sequence[str],
         subject: Descriptor | None = None,
+        *,
+        taken: Tree = NONE,
     ) -> Artifact:
         """Store the files and directories of ``folder`` as one artifact, or nothing at all.
 
-        Each top-level file becomes a layer, each top-level directory one too. A tag that names
-        another artifact moves to this one. Without tags the artifact lives as long as its
-        ``subject``, the artifact that it judges.
+        Each top-level file becomes a layer, each top-level directory one too, or several if it is
+        large: of these, what the store has already is neither written nor, where its digest is
+        told, read again. A tag that names another artifact moves to this one. Without tags the
+        artifact lives as long as its ``subject``, the artifact that it judges.
+
+        ``taken`` are files of its directories that lie elsewhere, by their paths in the artifact.
+        They are read, and never linked or moved.
 
         Raises:
-            UserError: the disk is full or cannot be written; the store is as before.
+            UserError: the disk is full or cannot be written, or a file changed while it was read;
+                the store is as before.
             ValueError: ``folder`` holds a link or another special file.
         """
         check_tags(tags)
-        media_type = artifact_type(kind)
+        artifact_type(kind)
         with disk_errors(self.root), self._layout.staging() as staging:
-            layers = [stage(path, staging) for path in sorted(folder.iterdir())]
+            layers = stage_all(folder, taken, staging, self._layout, Listings(self._layout))
+            media_type = artifact_type(kind, layers)
             config = pointer(
                 stage_bytes(staging, encode_config(provenance, layers)), oci.IMAGE_CONFIG
             )
@@ -95,24 +114,25 @@ class Store:
         Raises:
             UserError: the artifact was written by a newer version, or the index is unreadable.
         """
-        entry = self._entry(name)
+        entry = self._lookup.entry(name)
         return self._load(entry) if entry else None
 
     def damage(self, name: str) -> str:
         """What keeps ``find`` from returning an artifact that is known; "" if nothing does."""
-        entry = self._entry(name)
+        entry = self._lookup.entry(name)
         if entry is None or self._load(entry):
             return ""
         flaw = garbage.flaw(self._layout, garbage.reachable(self._layout, entry).values())
-        return flaw or ("" if self._bundle(entry) else "its manifest describes no artifact")
+        return flaw or ("" if self._lookup.bundle(entry) else "its manifest describes no artifact")
 
-    def tags(self) -> dict[str, Descriptor]:
+    def tags(self) -> Mapping[str, Descriptor]:
         """Every tag with the manifest it names."""
-        return {entry.tag: entry for entry in self._layout.index().manifests if entry.tag}
+        return self._layout.listing().by_tag
 
     def artifacts(self) -> list[Artifact]:
         """Every artifact that is whole: tagged or not, in the index or in a bundle of it."""
-        return [found for found in map(self._load, self._entries().values()) if found]
+        entries = self._lookup.entries().values()
+        return [found for found in map(self._load, entries) if found]
 
     def put_bundle(
         self, parts: Sequence[Descriptor], annotations: Mapping[str, str], tags: Sequence[str] = ()
@@ -140,13 +160,12 @@ class Store:
         Raises:
             UserError: it was written by a newer version, or the index is unreadable.
         """
-        entry = self._entry(name)
-        return self._bundle(entry) if entry else None
+        entry = self._lookup.entry(name)
+        return self._lookup.bundle(entry) if entry else None
 
     def bundles(self) -> list[Bundle]:
         """Every bundle, in the order of the index."""
-        entries = {entry.digest: entry for entry in self._layout.index().manifests}
-        return [found for found in map(self._bundle, entries.values()) if found]
+        return self._lookup.bundles()
 
     def part(self, descriptor: Descriptor) -> Artifact | None:
         """The artifact that a bundle points to; None where it is none, or is not here in full."""
@@ -191,8 +210,10 @@ class Store:
         with disk_errors(folder.parent), self._layout.using():
             try:
                 make_folder(partial_folder)
-                for layer in layers:
-                    self._materialise(artifact, layer, partial_folder)
+                with ThreadPoolExecutor(WORKERS) as pool:
+                    making = partial(self._materialise, artifact, folder=partial_folder)
+                    for _ in pool.map(making, layers):
+                        pass
                 move_new(partial_folder, folder)
             finally:
                 shutil.rmtree(partial_folder, ignore_errors=True)
@@ -234,27 +255,10 @@ class Store:
         Waits until nobody reads or writes. ``dry_run`` only says what would go.
         """
         with disk_errors(self.root):
-            return garbage.collect(self._layout, keep, dry_run=dry_run)
-
-    def _entry(self, name: str) -> Descriptor | None:
-        if entry := self.tags().get(name):
-            return entry
-        digits = digest_start(name)
-        entries = self._entries() if digits else {}
-        named = (entries[long] for long in entries if long[7:].startswith(digits))
-        return next(named, None)
-
-    def _entries(self) -> dict[str, Descriptor]:
-        """What the index lists, and behind it the parts of bundles that it does not."""
-        entries = {entry.digest: entry for entry in self._layout.index().manifests}
-        parts = [part for bundle in self.bundles() for part in bundle.parts]
-        return entries | {part.digest: part for part in parts if part.digest not in entries}
-
-    def _bundle(self, entry: Descriptor) -> Bundle | None:
-        found = self._bundles.get(entry.digest) or read_bundle(self._layout, entry)
-        if found:
-            self._bundles[entry.digest] = found
-        return found
+            freed = garbage.collect(self._layout, keep, dry_run=dry_run)
+            if not dry_run:
+                Listings(self._layout).forget()
+        return freed
 
     def _load(self, entry: Descriptor) -> Artifact | None:
         found = self._known.get(entry.digest) or self._parse(entry)
@@ -269,7 +273,7 @@ class Store:
         except (Damaged, ValueError):
             return None  # ``verify`` says what is wrong; a run makes it again
 
-    def _materialise(self, artifact: Artifact, layer: Layer, folder: Path) -> None:
+    def _materialise(self, artifact: Artifact, layer: Layer, *, folder: Path) -> None:
         with self._mending(artifact, layer), self._layout.open(layer.blob) as reader:
             if layer.is_directory:
                 unpack(reader, folder, layer.title)

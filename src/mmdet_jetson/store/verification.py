@@ -1,12 +1,13 @@
 """Reading the whole store, to prove that every digest still holds."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import oci
 from mmdet_jetson.store.artifact import is_cache_tag
-from mmdet_jetson.store.garbage import reachable
+from mmdet_jetson.store.garbage import add_reachable
 from mmdet_jetson.store.layers import Damaged
 from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.manifests import read_artifact
@@ -39,11 +40,12 @@ def verify(layout: Layout, on_bytes: OnBytesRead, *, mend: bool) -> Verification
         return Verification((), 0, 0, 0)
     with layout.using():
         problems = structure(layout)
-        names, blobs = _needed(layout)
+        owners, blobs = _needed(layout)
         total, done = sum(blob.size for blob in blobs.values()), 0
         for digest, blob in blobs.items():
             if problem := _check(layout, blob, mend=mend):
-                problems.append(Problem(names[digest], problem))
+                title = (blob.annotations or {}).get(oci.TITLE, blob.media_type)
+                problems.append(Problem(f"{title} of {owners[digest]}", problem))
             done += blob.size
             on_bytes(done, total)
         problems += _artifacts(layout)
@@ -60,26 +62,23 @@ def structure(layout: Layout) -> list[Problem]:
         Validator(str(layout.root), validate=True)
     except (OSError, ValueError) as error:
         problems.append(Problem(str(layout.root), f"it is not an OCI image layout: {error}"))
-    tags = [entry.tag for entry in layout.index().manifests if entry.tag]
-    twice = sorted({tag for tag in tags if tags.count(tag) > 1})
+    named = Counter(entry.tag for entry in layout.index().manifests if entry.tag)
+    twice = sorted(tag for tag, count in named.items() if count > 1)
     problems += [Problem(f"index.json, tag {tag}", "it names two manifests") for tag in twice]
     return problems
 
 
 def _needed(layout: Layout) -> tuple[dict[str, str], dict[str, Descriptor]]:
-    """Every needed blob by digest, and what to call it: by the first entry that needs it.
+    """Every needed blob by digest, and what to call the first entry that needs it.
 
     Names that people use come first.
     """
-    names: dict[str, str] = {}
+    owners: dict[str, str] = {}
     blobs: dict[str, Descriptor] = {}
     for entry in sorted(layout.index().manifests, key=_is_nameless):
         owner = entry.tag or entry.digest
-        for digest, blob in reachable(layout, entry).items():
-            title = (blob.annotations or {}).get(oci.TITLE, blob.media_type)
-            names.setdefault(digest, f"{title} of {owner}")
-            blobs.setdefault(digest, blob)
-    return names, blobs
+        owners.update(dict.fromkeys(add_reachable(layout, entry, blobs), owner))
+    return owners, blobs
 
 
 def _is_nameless(entry: Descriptor) -> bool:

@@ -110,6 +110,8 @@ def test_a_fork_is_refused_found_and_mended(
         ("push v1 --to oci:NEW:channel-other", "channel other has no records in"),
         ("bundle --config configs/demo.toml --name channel-x", "it could be taken for a digest, or for a tag"),
         ("verify --mirror oci:NEW:v1", "names one thing in it"),
+        ("channels --mirror oci:NEW:v1", "names one thing in it"),
+        ("channels --check --mirror oci:NEW:v1", "names one thing in it"),
         ("verify --mirror oci:NEW", "there is no OCI layout at"),
         ("verify --mirror what", "'what' is not the name of a place"),
     ],

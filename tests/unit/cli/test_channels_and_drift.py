@@ -155,6 +155,20 @@ def test_nothing_has_drifted(
 
 
 @pytest.mark.usefixtures("today")
+def test_that_no_base_was_looked_at_is_said(
+    release: SmallChannel,
+    images: RegistryServer,
+    invoke: Commands,
+    tmp_path: Path,
+) -> None:
+    assert "no base image is pinned" not in invoke("channels", "--check")[1]
+    (tmp_path / "project/configs/images.lock").unlink()
+    code, said = invoke("channels", "--check")
+    assert code == 0
+    assert "note: no base image is pinned, so none was looked at: invoke images.pin" in said
+
+
+@pytest.mark.usefixtures("today")
 def test_a_base_that_moved(release: SmallChannel, images: RegistryServer, invoke: Commands) -> None:
     tags = images.repository("team/base").tags
     digests = list(images.repository("team/base").manifests)

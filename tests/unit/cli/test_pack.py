@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from mmdet_jetson.cli import pack
-from mmdet_jetson.cli.verbs import Request
+from mmdet_jetson.cli.request import Request
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.errors import UserError

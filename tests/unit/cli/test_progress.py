@@ -2,12 +2,17 @@
 
 import io
 import itertools
+from dataclasses import replace
 
-from fakes import dataset_step
+import pytest
+from fakes import dataset_step, train_step
 from rich.console import Console
 
 from mmdet_jetson.cli.progress import Display
 from mmdet_jetson.contract.job import Progress
+from mmdet_jetson.errors import UserError
+from mmdet_jetson.planning import stages
+from mmdet_jetson.running.context import Ending
 
 
 class Log:
@@ -81,3 +86,74 @@ def test_a_transfer_is_told_as_a_stage_is() -> None:
         log.display.bytes_moved("pushing train", done * 10**6, 10**8)
     assert log.lines[1] == "pushing train 20 of 100 MB"
     assert log.lines[-1] == "pushing train 100 of 100 MB"
+
+
+def test_lines_of_two_steps_at_once_are_each_one_of_its_own_step() -> None:
+    log = Log()
+    first, second = dataset_step(), train_step()
+    log.display.started(first)
+    log.display.started(second)
+    for step in range(1, 11):
+        log.now += 3
+        log.display.progress(first, Progress(step, 10, "reading"))
+        log.display.progress(second, Progress(step, 20, "epoch"))
+    assert log.lines[:4] == ["dataset started", "train started", "dataset 1/10 reading",
+                             "dataset 2/10 reading"]  # fmt: skip
+    assert [line for line in log.lines if line.startswith("train")][1:] == [
+        f"train {step}/20 epoch" for step in (2, 4, 6, 8, 10)
+    ]
+
+
+def test_a_terminal_has_a_bar_for_each_step_at_once() -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, width=100, force_terminal=True, color_system=None)
+    display = Display(console)
+    with display:
+        display.started(dataset_step())
+        display.started(train_step())
+        display.progress(dataset_step(), Progress(1, 4, "reading"))
+        display.progress(train_step(), Progress(1, 2, "epoch"))
+        display._bar.refresh()
+    frame = shown.getvalue()
+    assert "dataset" in frame
+    assert "25%" in frame
+    assert "train" in frame
+    assert "50%" in frame
+
+
+ORIN = replace(dataset_step(), stage=replace(stages.DATASET, runs_engines=True), subject="orin")
+NANO = replace(ORIN, subject="nano")
+
+
+@pytest.mark.parametrize(
+    ("endings", "shown"),
+    [
+        ([Ending(dataset_step(), "made", "here", 3)], False),
+        ([Ending(ORIN, "cached"), Ending(NANO, "cached")], False),
+        ([Ending(ORIN, "made", "orin-1", 3), Ending(NANO, "cached")], True),
+        ([Ending(dataset_step(), "failed", "here", 3, "no")], True),
+    ],
+)
+def test_a_table_ends_a_run_of_several_targets_or_with_a_failure(
+    endings: list[Ending], shown: bool
+) -> None:
+    log = Log()
+    log.display.ended(endings)
+    assert bool(log.lines) == shown
+
+
+def test_the_table_says_where_how_and_why() -> None:
+    log = Log()
+    log.display.failed(ORIN, UserError("engine: [a] broke\nits log", "read it"))
+    log.display.ended(
+        [
+            Ending(ORIN, "failed", "orin-1", 63.21, "engine: [a] broke"),
+            Ending(NANO, "not made", why="needs dataset-orin"),
+        ]
+    )
+    assert log.lines[0] == "✗ dataset-orin failed"
+    assert log.lines[1] == "engine: [a] broke"
+    assert log.lines[-2:] == [
+        "dataset-orin │ orin-1 │ failed: engine: [a] broke │ 63.2 s",
+        "dataset-nano │ │ not made: needs dataset-orin │",
+    ]

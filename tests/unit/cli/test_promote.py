@@ -126,6 +126,32 @@ def test_what_comes_next_is_told_for_the_registry_that_is_configured(
     assert "      invoke push channel-staging --to PLACE\n" in said
 
 
+def test_what_is_there_has_the_outcome_that_let_it_in(
+    run: Commands, clone: Clone, outcomes: Outcomes
+) -> None:
+    told = [json.loads(run("promote", "v1", "--to", CHANNEL, "--json")[1]) for _ in range(2)]
+
+    assert [each["promoted"] for each in told] == [True, False]
+    assert [each["outcome"] for each in told] == ["pass", "pass"]
+    assert told[0].keys() == told[1].keys()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--junit", "a.xml"], "--junit is for --check"),
+        (["--base", "main", "--summary", "a.md"], "--base and --summary are for --check"),
+    ],
+)
+def test_options_of_a_check_are_refused_without_one(
+    run: Commands, clone: Clone, words: list[str], sentence: str
+) -> None:
+    code, said = run("promote", "v1", "--to", CHANNEL, *words)
+
+    assert (code, sentence in said) == (2, True), said
+    assert clone.records == ()
+
+
 def test_a_check_of_what_is_there_says_so(run: Commands, clone: Clone, outcomes: Outcomes) -> None:
     run("promote", "v1", "--to", CHANNEL)
 

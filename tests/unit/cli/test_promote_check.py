@@ -15,7 +15,7 @@ from small_releases import SmallRun
 
 from mmdet_jetson.cli.answering import answering
 from mmdet_jetson.cli.promote_check import check_channels
-from mmdet_jetson.cli.verbs import Request
+from mmdet_jetson.cli.request import Request
 from mmdet_jetson.config.settings import ROOT, read_settings
 from mmdet_jetson.contract.report import FAIL, INCONCLUSIVE
 from mmdet_jetson.processes import output_of

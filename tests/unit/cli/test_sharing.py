@@ -8,9 +8,9 @@ from invoke.exceptions import Exit
 from registry_faults import status
 from registry_server import PASSWORD, RegistryServer
 
-from mmdet_jetson.cli import verbs
+from mmdet_jetson.cli import machines, verbs
 from mmdet_jetson.cli.answering import answering
-from mmdet_jetson.cli.verbs import Request
+from mmdet_jetson.cli.request import Request
 from mmdet_jetson.runtimes.protocol import StageRun
 from mmdet_jetson.store import Store
 
@@ -21,7 +21,7 @@ DEMO = "configs/demo.toml"
 def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRuntime:
     """What every command of a test runs on, which has a store of its own."""
     fake = FakeRuntime()
-    monkeypatch.setattr(verbs, "open_runtimes", lambda *_: everywhere(fake))
+    monkeypatch.setattr(machines, "open_runtimes", lambda *_: everywhere(fake))
     for name, value in (("DOCKER_CONFIG", tmp_path / "docker"), ("HOME", tmp_path)):
         monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("MMDET_JETSON_CACHE", str(tmp_path / "cache"))

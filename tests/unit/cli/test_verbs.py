@@ -10,7 +10,7 @@ from invoke.exceptions import Exit
 from invoke.loader import FilesystemLoader
 
 from mmdet_jetson.cli.answering import answering
-from mmdet_jetson.cli.verbs import CONFIG, Request
+from mmdet_jetson.cli.request import CONFIG, Request
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.errors import ConfigError, GateFailed, NotProven, UserError
@@ -74,6 +74,8 @@ def test_a_bug_passes_through(bug: Exception) -> None:
         (["why", "profile", "--target", "orin-jp62", "--onnx", "x"], 1, "there is no such folder"),
         (["train", "--runtime", "dokcer"], 1, "did you mean 'docker'"),
         (["train", "--docker-host", "ssh://x"], 1, "add --runtime docker"),
+        (["pipeline", "--jobs", "0"], 1, "--jobs 0: steps that run at once are 1 or more"),
+        (["train", "--jobs", "two"], 1, "--jobs two: steps that run at once are 1 or more"),
         (["build-jetson-engine", "--target", "pc-onnxruntime", "--precision", "fp17"], 2, "fp16"),
         (["build-jetson-engine", "--target", "pc-onnxruntime", "--precision", "fp16"], 2, "fp32"),
         (["engine", "--engine", "ssh://x"], 1, "No idea what '--engine' is"),

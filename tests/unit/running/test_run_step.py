@@ -1,5 +1,6 @@
 import shutil
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.running.run_steps import run_steps
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.runtimes.protocol import Runtimes, StageRun
-from mmdet_jetson.store import Store
+from mmdet_jetson.store import Artifact, Store
 
 MEASURING = replace(stages.DATASET, measures_device=True)
 EVIDENCE = replace(stages.DATASET, is_evidence=True)
@@ -188,7 +189,7 @@ def test_an_edit_between_two_steps_is_in_the_key_of_the_second(
     shutil.copytree(stage_source.PACKAGE, package)
     monkeypatch.setattr(stage_source, "PACKAGE", package)
     of_one = replace(dataset_step(), subject="one")
-    of_another = replace(dataset_step(), subject="another")
+    of_another = replace(dataset_step(seed=1), subject="another")
 
     def edit(stage: StageRun) -> None:
         with (package / "stages/dataset.py").open("a") as source:
@@ -426,3 +427,18 @@ def test_what_a_rehearsal_refuses_is_refused(context: RunContext, runtime: FakeR
 
     with pytest.raises(StageFailed, match="does not fit"):
         run_steps(steps, context, "mine", ["train"])
+
+
+def test_a_step_is_made_by_whoever_makes_it_elsewhere(context: RunContext) -> None:
+    asked = []
+
+    def follow(
+        step: Step, context: RunContext, artifacts: Mapping[str, Artifact], tag: str
+    ) -> Artifact:
+        asked.append((step.name, sorted(artifacts), tag))
+        return run_step(step, context, artifacts, tag)
+
+    followed = replace(context, makers={"train": follow})
+    made = run_steps([dataset_step(), train_step()], followed, "mine")
+    assert asked == [("train", ["dataset"], "mine.train")]
+    assert context.store.tags()["mine.train"].digest == made["train"].digest

@@ -20,9 +20,11 @@ from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.train import TrainParameters
 from mmdet_jetson.contract.power import power_modes
 from mmdet_jetson.environments.this_machine import Machine
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning import stage_source, stages
 from mmdet_jetson.planning.stages import DEPLOY
 from mmdet_jetson.planning.steps import ExternalInput, Step
+from mmdet_jetson.running.context import Ending
 from mmdet_jetson.running.run_step import RunContext, run_step
 from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.runtimes.docker_machine import DockerMachine
@@ -86,6 +88,12 @@ class Heard:
     def in_registry(self, step: Step, artifact: Artifact) -> None: ...
 
     def left_out(self, step: Step, why: str) -> None: ...
+
+    def held_up(self, step: Step, why: str) -> None: ...
+
+    def failed(self, step: Step, error: UserError) -> None: ...
+
+    def ended(self, endings: Sequence[Ending]) -> None: ...
 
 
 def stage(job: Path, on_output: OnOutput) -> int:

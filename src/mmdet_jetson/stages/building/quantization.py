@@ -76,7 +76,7 @@ def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
     log.setLevel(logging.ERROR)  # it recommends what an exported graph has had
     try:
         quantize_static(
-            str(request.onnx),
+            model,  # beside a file it would write another one, and inputs may be read-only
             str(into),
             _Reader(feeds(request, model)),
             quant_format=QuantFormat.QDQ,

@@ -1,0 +1,1 @@
+"""Steps as batch jobs of Slurm: submitted as a chain, followed by whoever is attached."""
