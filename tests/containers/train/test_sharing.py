@@ -71,7 +71,7 @@ def test_batch_norm_of_each_process_by_itself_is_told(config: Config) -> None:
     config.model.backbone.norm_cfg.type = "BN"
     (warning,) = share_out(config, SECOND_OF_TWO, "cpu")
     assert "(type BN) looks at the 3 pictures of each process" in warning
-    config.model.backbone.norm_cfg.requires_grad = False
+    config.model.backbone.norm_eval = True  # as stock ResNets: it only applies what it has learnt
     config.train_dataloader.batch_size = 6
     assert share_out(config, SECOND_OF_TWO, "cpu") == []
 
