@@ -8,6 +8,7 @@ from typing import Iterator, Optional
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine import Config
+from mmengine.dist import get_world_size
 
 from mmdet_jetson.stages.errors import StageError, reason_of
 from mmdet_jetson.stages.place import has_lost_others
@@ -76,10 +77,10 @@ def _explanation(error: Exception, watch: TrainingWatch, config: Config) -> Opti
 def _known(error: Exception, config: Config) -> Optional[StageError]:
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(phrase in text for phrase in MEMORY):
+        batch = config.train_dataloader.batch_size * get_world_size()
         return StageError(
             "the training ran out of memory",
-            f"lower train.batch_size (a process had {config.train_dataloader.batch_size} of its "
-            "pictures) or input_size",
+            f"lower train.batch_size (it was {batch}) or input_size",
         )
     if UNUSED in text:
         return StageError(
