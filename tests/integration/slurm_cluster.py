@@ -23,10 +23,19 @@ time = "0:20:00"
 """
 
 
-def until(what: str, look: Callable[[], T | None], seconds: float = 240) -> T:
-    """Look until there is something, and give it."""
+def until(
+    what: str,
+    look: Callable[[], T | None],
+    seconds: float = 240,
+    process: "subprocess.Popen[str] | None" = None,
+) -> T:
+    """Look until there is something, and give it; it comes of a command, where that is named."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
+        if process and process.poll() is not None:
+            raise AssertionError(
+                f"no {what} comes of a command that ended: {process.communicate()[0]}"
+            )
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
         time.sleep(0.2)
     return found
