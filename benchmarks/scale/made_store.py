@@ -9,6 +9,7 @@ Blobs are written as they are and not synced, and the index once: `Store.put` wo
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ class Maker:
             kind: str, module: str, step: str, inputs: Mapping[str, str], about: Made | None = None
         ) -> Made:
             told = f"{step} {number}"
-            files = {title: f"{told} {title} ".encode() * 20 for title in FILES[kind]}
+            files = {title: content_of(title, told) for title in FILES[kind]}
             stage = (kind, module, step)
             return self.artifact(stage, number, files, inputs, names(step), subject=about)
 
@@ -158,6 +159,12 @@ class Maker:
         (self.root / "index.json").write_bytes(canonical_json(index))
 
 
+def content_of(title: str, told: str) -> bytes:
+    """What a small file holds; ``told`` tells it from those of other artifacts."""
+    is_json = title.endswith(".json")
+    return json.dumps({"made": told, "pad": title * 40}).encode() if is_json else told.encode() * 20
+
+
 def make(root: Path, artifacts: int) -> Maker:
     """Make a store with so many artifacts, or a few more, to whole trainings."""
     os.makedirs(root.parent, exist_ok=True)  # noqa: PTH103
@@ -165,7 +172,7 @@ def make(root: Path, artifacts: int) -> Maker:
     number = 0
     while maker.artifacts < artifacts:
         if number % SHARED_BY == 0:
-            files = {title: f"{title} {number} ".encode() * 30 for title in FILES["dataset"]}
+            files = {title: content_of(title, f"dataset {number}") for title in FILES["dataset"]}
             names = [f"run{number // NAMED_EVERY}.dataset"] if number % NAMED_EVERY == 0 else []
             dataset = maker.artifact(("dataset", "dataset", "dataset"), number, files, {}, names)
         parts = list(maker.training(number, dataset))

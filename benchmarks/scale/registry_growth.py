@@ -1,16 +1,17 @@
 """What our client asks of a registry that holds 10, 1,000 or 10,000 artifacts, and what that takes.
 
-    .venv/bin/python benchmarks/scale/registry_growth.py [10 1000 10000] [--folder FOLDER]
-        [--referrers 10 100 1000]
+    .venv/bin/python benchmarks/scale/registry_growth.py [--sizes 10 1000 10000] [--folder FOLDER]
+        [--referrers 10 100 1000] [--garbage 10 100 300 1000]
 
 The registry is Debian's ``docker-registry`` (distribution 2.8) with TLS and a password. Its files
-are laid out as pushing a store of that size would leave them (`made_registry`). Bytes are counted by a
-relay before it, TLS included; requests by its own log. Each row is one operation with a client that
-has just started, so it logs in and opens connections, too.
+are laid out as pushing a store of that size would leave them (`made_registry`). Bytes are counted
+by a relay before it, TLS included; requests by its own log. Each row is one operation with a client
+that has just started, so it logs in and opens connections, too.
 """
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -37,8 +38,6 @@ from scale.made_registry import keys, lay_out
 from scale.store_growth import made
 
 REPOSITORY = "bench/artifacts"
-COLLECTED = 2_000
-"""Tags up to which its garbage is collected here: it looks all of them up for each manifest."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,10 @@ class Row:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("sizes", nargs="*", type=int, default=[10, 1000, 10_000])
+    parser.add_argument("--sizes", nargs="*", type=int, default=[10, 1000, 10_000])
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--referrers", nargs="*", type=int, default=[10, 100, 1000])
+    parser.add_argument("--garbage", nargs="*", type=int, default=[10, 100, 300, 1000])
     asked = parser.parse_args()
     rows: dict[str, dict[int, str]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -75,6 +75,15 @@ def main() -> None:
             with docker_registry(Path(scratch, "popular")) as registry:
                 popular = referrers(registry, Path(scratch), asked.referrers)
             show(popular, asked.referrers, "referrers of one manifest")
+        taken: dict[str, dict[int, str]] = {}
+        for size in asked.garbage:
+            store = made(asked.folder or Path(scratch, "stores"), size)
+            with docker_registry(Path(scratch, f"garbage-{size}")) as registry:
+                for name, seconds in collected(store, registry).items():
+                    taken.setdefault(name, {})[size] = seconds
+                    print(f"{size:,} {name}: {seconds}", file=sys.stderr, flush=True)
+        if asked.garbage:
+            show(taken, asked.garbage, "artifacts")
 
 
 def measured(store: Path, registry: Registry, scratch: Path) -> dict[str, Row | str]:
@@ -111,13 +120,29 @@ def measured(store: Path, registry: Registry, scratch: Path) -> dict[str, Row | 
     }.items():
         found[name] = once(registry, call)
     registry.kill()
-    if files.tags <= COLLECTED:
-        began = time.perf_counter()
-        registry.garbage_collect()
-        found["the registry's garbage-collect"] = f"{time.perf_counter() - began:.1f} s"
     data = str(registry.folder / "data")
     disk = subprocess.run(["du", "-s", "-B1", data], capture_output=True, check=True)
     found["on its disk"] = f"{int(disk.stdout.split()[0]) / 1e6:.0f} MB"
+    return found
+
+
+def collected(store: Path, registry: Registry) -> dict[str, str]:
+    """Seconds of the processor that a collection of garbage takes, of which there is none."""
+    registry.kill()
+    lay_out(store, registry.folder / "data", REPOSITORY)
+    found = {}
+    for options in ([], ["-m"]):
+        words = [
+            "docker-registry",
+            "garbage-collect",
+            *options,
+            str(registry.folder / "config.yml"),
+        ]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(words, capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        found[" ".join(words[1:-1])] = f"{used:.1f} s"
     return found
 
 

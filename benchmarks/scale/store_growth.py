@@ -4,11 +4,11 @@
         [--folder FOLDER] [--only WORD]
 
 Every store is made (`made_store`) in FOLDER, where it is not there from an earlier call, with a
-whole run of the demo by its real keys in it. Commands run as a user types them, each in a process of its
-own; ``in process`` is what a command pays for one more of them, or for the first, where it says so.
-Of several repeats the fastest counts: seconds, and of them those of the processor. ``grows`` is the
-exponent of the seconds of the processor from the second largest store to the largest one: 1 is in
-proportion to the number of artifacts.
+whole run of the demo by its real keys in it. Commands run as a user types them, each in a process
+of its own; the other rows are what a process pays that runs already. Of several repeats the fastest
+counts: seconds, and those of the processor. ``grows`` is the exponent of the seconds of the
+processor from the second largest store to the largest one: 1 is in proportion to the number of
+artifacts.
 """
 
 import argparse

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 UNCONFIGURED = (
     "verify", "gc", "doctor", "checkout", "preflight", "export-for", "show", "--list", "--help",
+    "attach", "cancel",
 )  # fmt: skip
 MIRROR = Path(os.environ.get("MMDET_JETSON_TEST_MIRROR", ROOT.parent / "shared/mirror"))
 

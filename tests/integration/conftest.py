@@ -3,12 +3,14 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trials
 from commands import MIRROR, ROOT, BalloonRun, Commands, new_commands
 from needed import absent
+from slurm_cluster import Cluster, SlurmCommands, cluster, on_slurm
 
 from mmdet_jetson.config.images import StandIn
 from mmdet_jetson.config.settings import read_settings
@@ -119,3 +121,20 @@ def may_start_docker_hosts(local_docker_host: DockerHost) -> None:
     lacking += [] if os.geteuid() == 0 else ["root"]
     if lacking:
         absent(f"starting a second Docker host needs {', '.join(lacking)}")
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Cluster:
+    """The cluster on this machine, every node of it taking jobs."""
+    found = cluster()
+    found.heal()
+    return found
+
+
+@pytest.fixture
+def batch(commands: Commands, slurm: Cluster) -> Iterator[SlurmCommands]:
+    """The commands on an empty store, with jobs in the cluster, which is left as it was found."""
+    found = on_slurm(commands, slurm)
+    yield found
+    slurm.heal()
+    found.cancel_all()

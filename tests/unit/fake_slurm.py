@@ -152,7 +152,7 @@ MADE = (
     *("out.txt", "train.json", "val.json", "train/a.txt", "val/a.txt"),
     "export-pc-onnxruntime/x.onnx",
     "sizes.json",
-    "best.pth",
+    *("best.pth", "config.py", "predictions.json", "metrics.json"),
 )
 """What each stage leaves, which has all that any later one reads up to a training."""
 

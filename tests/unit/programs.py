@@ -16,10 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 MINIMAL: dict[str, str] = {
     "apt": "apt-config apt-get",
     "bash": "bash",
-    "coreutils": "basename cat chmod chown chroot cp df dirname env mkdir mktemp nproc rm seq sleep "
-    "tail touch true uname",
+    "coreutils": "basename cat chmod chown chroot cp df dirname env head id mkdir mktemp nproc rm rmdir "
+    "seq sleep tail touch true uname",
     "dash": "sh",
     "dpkg": "dpkg-query",
+    "grep": "grep",
     "libc-bin": "ldconfig",
     "mawk": "awk",
     "mount": "mount umount",
@@ -29,7 +30,14 @@ MINIMAL: dict[str, str] = {
     "util-linux": "mountpoint setsid unshare",
 }
 # What else our packages hold than the program that `docker/need` asks for.
-ALSO_IN: dict[str, str] = {"docker.io": "docker", "g++": "c++", "openssh-client": "ssh-keygen"}
+ALSO_IN: dict[str, str] = {
+    "docker.io": "docker",
+    "g++": "c++",
+    "openssh-client": "ssh-keygen",
+    "munge": "munge",
+    "mariadb-server-core": "mariadb-install-db",
+    "slurm-client": "sacct sacctmgr scancel scontrol sinfo squeue srun",
+}
 # What only packages hold that ours depend on: of g++, binutils.
 BEHIND: dict[str, str] = {"g++": "readelf"}
 # What is not to be had as a package everywhere; whatever calls these does without them.
@@ -48,6 +56,7 @@ CALLED_INSIDE = {
     },
     "docker.io": {"iptables": "the network of containers"},
     "podman": {"catatonit": "the first process of a container"},
+    "mariadb-server-core": {"mariadb-client-core": "my_print_defaults, for mariadb-install-db"},
 }
 # They start the program that their arguments name.
 _STARTERS = {"chroot", "exec", "setsid"}

@@ -20,7 +20,7 @@ from programs import (
 )
 
 HOST_SCRIPTS = ("docker/start-docker", "docker/make-stand-in")
-CI_SCRIPTS = (*HOST_SCRIPTS, ".ci/run", "docker/need", "docker/refresh-locks")
+CI_SCRIPTS = (*HOST_SCRIPTS, "docker/start-slurm", ".ci/run", "docker/need", "docker/refresh-locks")
 IMAGE_SCRIPTS = sorted(
     path for path in (ROOT / "docker/image").iterdir() if path.read_text().startswith("#!/bin/sh")
 )
@@ -39,6 +39,10 @@ def what_lacks(called: set[str], *scripts: str) -> set[str]:
 def test_the_docker_host_installs_what_its_scripts_call() -> None:
     """They run alone, too: docs/containers.md, and the arm64 job of the workflow."""
     assert not what_lacks(of_scripts(*HOST_SCRIPTS), "docker/start-docker")
+
+
+def test_the_slurm_of_tests_installs_what_it_calls() -> None:
+    assert not what_lacks(of_scripts("docker/start-slurm"), "docker/start-slurm")
 
 
 def test_ci_installs_what_everything_calls() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mmdet_jetson.config.toml import flatten
+from mmdet_jetson.planning.python_source import parse
 
 MOST_DIFFERENCES = 2000
 """Lines of a difference of texts that are kept."""
@@ -112,7 +113,7 @@ def compare_configs(was: str, now: str) -> ConfigChanges:
 def fields_of(text: str) -> dict[str, object] | None:
     """The assignments of a config as data; None where one is not plain data."""
     try:
-        return {name: _value(node) for name, node in _assignments(ast.parse(text))}
+        return {name: _value(node) for name, node in _assignments(parse(text))}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return None
 

@@ -19,6 +19,7 @@ from mmdet_jetson import stopping
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.objects import (
     LABEL,
+    ConnectionLost,
     ContainerSpec,
     ContainerSummary,
     DockerHostError,
@@ -31,6 +32,7 @@ NAME = "mmdet-jetson-timing"
 BEAT, SILENCE = 10, 60  # seconds between two signs of life, and without any
 POLL = 1.0  # seconds between two looks of who waits
 STARTING = 1.0  # seconds from a look whether there is a lock to the start of a stage
+GOING = 3  # looks in which a container may be neither there nor gone
 BEGINNING = 30.0  # seconds within which whoever created the container has started it
 LIVES = (
     "import os, select\n"
@@ -61,7 +63,7 @@ def hold_device(
         held.enter_context(_beating(write))
         _wait_for_stages(host, on_wait)
         yield
-        found = host.find_container(container)
+        found = _look(host, container)
         if found is None or found.state not in RUNNING:
             raise DockerHostError(
                 f"{us.step}: the lock on the Docker host at {host.address} was lost meanwhile, so"
@@ -92,7 +94,7 @@ def _wait_for_stages(host: DockerHost, on_wait: Callable[[str], None]) -> None:
 
 def find_holder(host: DockerHost) -> Holder | None:
     """Who times something on a Docker host's machine now, if anybody does."""
-    found = host.find_container(NAME)
+    found = _look(host)
     return _holder(found) if found and found.state in RUNNING else None
 
 
@@ -107,11 +109,12 @@ def _create(
         try:
             return host.create(replace(spec, labels=labels))
         except DockerHostError:
-            found = host.find_container(NAME)
+            found = _look(host)
             nobody = nobody + 1 if found is None else 0
-            if nobody > 1:  # once it may have gone just now
+            if nobody > GOING:
                 raise
         if found is None:
+            stopping.current().pause(POLL)
             continue
         is_begun = found.state in RUNNING
         waited = time.monotonic() - begins.setdefault(found.id, time.monotonic())
@@ -120,6 +123,16 @@ def _create(
         elif is_begun and told != (told := str(_holder(found))):
             on_wait(f"waiting: {told}")
         stopping.current().pause(POLL)
+
+
+def _look(host: DockerHost, container: str = NAME) -> ContainerSummary | None:
+    """Look a container up; Podman refuses to tell of one that just goes."""
+    try:
+        return host.find_container(container)
+    except ConnectionLost:
+        raise
+    except DockerHostError:
+        return None
 
 
 def _remove(host: DockerHost, container: str) -> None:

@@ -265,7 +265,8 @@ class Workspace:
 
 def _listing(folder: Path) -> str:
     """Names and sizes of all files, sorted."""
-    files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    walked = os.walk(folder, followlinks=True)  # a large folder may be a link to a shared checkout
+    files = (Path(parent, name) for parent, _, names in walked for name in names)
     return "\n".join(sorted(f"{each.relative_to(folder)} {each.stat().st_size}" for each in files))
 
 

@@ -83,10 +83,23 @@ def tree_digest(folder: Path, cache: Path) -> str:
     Raises:
         UserError: something in the folder cannot be read, is refused, or changes meanwhile.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder", "check the path")
-    with _opened(cache) as database:
-        return _digest(folder.resolve(), database)
+    tree = hashlib.sha256()
+    for path, digest in _files(folder, cache):
+        tree.update(b"%s\0%s\n" % (path, digest.encode()))
+    return tree.hexdigest()
+
+
+def tree_files(folder: Path, cache: Path) -> tuple[str, dict[str, str]]:
+    """Return `tree_digest`, and the SHA-256 of each file by its path, as both are now.
+
+    So each digest is what a key says as well: a file that was changed behind its stamp (its size,
+    its time of change and its inode) counts as what it was, in the key and here alike.
+    """
+    tree, files = hashlib.sha256(), {}
+    for path, digest in _files(folder, cache):
+        tree.update(b"%s\0%s\n" % (path, digest.encode()))
+        files[os.fsdecode(path)] = digest
+    return tree.hexdigest(), files
 
 
 def file_digest(file: Path, cache: Path) -> str:
@@ -134,19 +147,21 @@ def _opened(cache: Path) -> "Iterator[sqlite3.Connection]":
         ) from error
 
 
-def _digest(root: Path, database: "sqlite3.Connection") -> str:
+def _files(folder: Path, cache: Path) -> Iterator[tuple[bytes, str]]:
+    """Yield the path and the SHA-256 of each file of a folder, sorted."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder", "check the path")
+    root = folder.resolve()
     key = os.fsencode(root)
-    with database:
-        database.executemany("INSERT INTO seen VALUES (?, ?, ?, ?, NULL)", _stamps(root))
-        database.execute(_RECALL, (key,))
-    # On its own: SQLite refuses to turn a reader into a writer while others wait to write.
-    with database:
-        database.execute(_FORGET, (key,))
-    _hash_the_rest(root, database)
-    tree = hashlib.sha256()
-    for path, digest in database.execute("SELECT path, sha256 FROM seen ORDER BY path"):
-        tree.update(b"%s\0%s\n" % (path, digest.encode()))
-    return tree.hexdigest()
+    with _opened(cache) as database:
+        with database:
+            database.executemany("INSERT INTO seen VALUES (?, ?, ?, ?, NULL)", _stamps(root))
+            database.execute(_RECALL, (key,))
+        # On its own: SQLite refuses to turn a reader into a writer while others wait to write.
+        with database:
+            database.execute(_FORGET, (key,))
+        _hash_the_rest(root, database)
+        yield from database.execute("SELECT path, sha256 FROM seen ORDER BY path")
 
 
 def _hash_the_rest(root: Path, database: "sqlite3.Connection") -> None:

@@ -19,6 +19,7 @@ from mmdet_jetson.contract import custom_imports
 from mmdet_jetson.contract.files import SpecialFile, refuse_special
 from mmdet_jetson.errors import ConfigError
 from mmdet_jetson.planning.local_modules import Modules, imported_names, local_modules
+from mmdet_jetson.planning.python_source import parse
 from mmdet_jetson.planning.steps import ExternalInput
 from mmdet_jetson.store import Artifact
 
@@ -111,7 +112,7 @@ def _real(path: Path) -> Path:
 def _parsed(path: Path) -> ast.Module:
     try:
         refuse_special(path)
-        return ast.parse(path.read_text())
+        return parse(path.read_text())
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path}: no such config", "see configs/train and configs/deploy"

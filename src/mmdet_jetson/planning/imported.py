@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.planning.python_source import parse
 
 _MOST = 5_000
 """Contents that are kept: some ten states of all modules; behind that it begins anew."""
@@ -105,7 +106,7 @@ def _imported_names(path: Path, content: bytes) -> list[str]:
 
 def _parsed(path: Path, content: bytes) -> ast.Module:
     try:
-        return ast.parse(content)
+        return parse(content)
     except SyntaxError as error:
         raise UserError(
             f"{path}, line {error.lineno}: this is not Python: {error.msg}",

@@ -12,7 +12,7 @@ from mmdet_jetson.config.toml import nearest
 from mmdet_jetson.contract.files import SpecialFile, refuse_special
 from mmdet_jetson.errors import ConfigError, UserError
 from mmdet_jetson.fetching.archive import unpack
-from mmdet_jetson.fetching.digests import file_digest, sha256_file, tree_digest
+from mmdet_jetson.fetching.digests import file_digest, sha256_file, tree_digest, tree_files
 from mmdet_jetson.fetching.source_lock import recorded_digest
 from mmdet_jetson.fetching.sources import fetch
 from mmdet_jetson.planning.steps import ExternalInput
@@ -51,7 +51,9 @@ class Inputs:
         path = self._own(named, DATASET)
         if path and path.is_dir():
             folder = path
-            return ExternalInput(lambda: self._tree(folder), lambda _: folder)
+            return ExternalInput(
+                lambda: self._tree(folder), lambda _: folder, files=lambda: self._files(folder)
+            )
         return self._file(named, path, _unpack)
 
     def weights(self, named: str, field: str = "train.weights") -> ExternalInput:
@@ -164,6 +166,9 @@ class Inputs:
 
     def _tree(self, folder: Path) -> str:
         return tree_digest(folder, self._digests)
+
+    def _files(self, folder: Path) -> tuple[str, dict[str, str]]:
+        return tree_files(folder, self._digests)
 
     @property
     def _digests(self) -> Path:

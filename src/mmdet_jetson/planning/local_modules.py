@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mmdet_jetson.planning.python_source import parse
+
 Modules = dict[str, Path]
 """Files by their place below a folder to import from, with slashes."""
 
@@ -56,7 +58,7 @@ def imported_names(tree: ast.AST, package: Sequence[str] = ()) -> list[str]:
 
 
 def _imported(path: Path, place: str) -> list[str]:
-    return imported_names(ast.parse(path.read_text(), str(path)), place.split("/")[:-1])
+    return imported_names(parse(path.read_text(), str(path)), place.split("/")[:-1])
 
 
 def _files(name: str, folders: Sequence[Path]) -> Modules:

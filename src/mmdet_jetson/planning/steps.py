@@ -30,6 +30,8 @@ class ExternalInput:
     place: Callable[[Path], Path]
     is_known: Callable[[], bool] = lambda: True  # whether `digest` needs to fetch nothing
     artifact: Artifact | None = None  # what it is a part of, where it is handed over as one
+    files: Callable[[], tuple[str, Mapping[str, str]]] | None = None
+    """The digest, and with it the SHA-256 of each file of a folder of the user's, by its path."""
     fetch: Callable[[], object] = lambda: None  # has all of it on this machine
 
 
@@ -96,6 +98,10 @@ class Step:
     """How many processes it is, which is in no key."""
     reuses: str = ""
     """A file of its last artifact that only makes it faster, so it is in no key."""
+
+    remembers: str = ""
+    """A folder of its work folder that its next run gets, if nothing but parameters and inputs is
+    another then. It only makes it faster, so it is in no key and no artifact."""
 
     def __post_init__(self) -> None:
         if type(self.parameters) is not self.stage.parameters:

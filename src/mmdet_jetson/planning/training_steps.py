@@ -8,7 +8,12 @@ from mmdet_jetson.config.toml import flatten
 from mmdet_jetson.contract.backends import BACKENDS
 from mmdet_jetson.contract.grouping import BY_NAMES
 from mmdet_jetson.contract.parameters.check import CheckParameters
-from mmdet_jetson.contract.parameters.dataset import DatasetParameters, DrawnPictures, SplitLocation
+from mmdet_jetson.contract.parameters.dataset import (
+    KNOWN,
+    DatasetParameters,
+    DrawnPictures,
+    SplitLocation,
+)
 from mmdet_jetson.contract.parameters.export import ExportParameters
 from mmdet_jetson.contract.parameters.model import CLASSES
 from mmdet_jetson.contract.parameters.train import (
@@ -39,7 +44,12 @@ def dataset_step(project: Project, inputs: Inputs, taken: Step | None = None) ->
         read["source"] = inputs.dataset(dataset.source)
     if taken and not dataset.classes:
         read["model"] = taken.output(CLASSES)
-    return Step(stage=stages.DATASET, parameters=_dataset_parameters(project), inputs=read)
+    return Step(
+        stage=stages.DATASET,
+        parameters=_dataset_parameters(project),
+        inputs=read,
+        remembers=KNOWN,
+    )
 
 
 def _dataset_parameters(project: Project) -> DatasetParameters:

@@ -1,20 +1,26 @@
 """The job folder: what a runtime hands to a stage, laid out and cleared away."""
 
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from mmdet_jetson.contract.job import INPUTS, LOG, OUTPUT, WORK, Job, write_job
+from mmdet_jetson.contract.job import INPUTS, LOG, OUTPUT, WORK, Job, read_job, write_job
 from mmdet_jetson.contract.records import encode
+from mmdet_jetson.contract.taken import read_digests, read_taken, write_digests
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import remove
 from mmdet_jetson.locks import hold_if_free, lock_beside
-from mmdet_jetson.planning.keys import provenance_read
-from mmdet_jetson.planning.steps import Step, StepOutput
+from mmdet_jetson.planning.keys import Ingredients, provenance_read
+from mmdet_jetson.planning.steps import ExternalInput, Step, StepOutput
 from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.store.staged import Taken
 
+REMEMBERED = "remembered"
+"""The folder of a store with what runs leave for the next of their kind. It may be deleted."""
 DAYS_KEPT = 30
 """How long a bad end of a run is kept, by every run and by ``invoke gc`` alike."""
 
@@ -41,7 +47,7 @@ def prepare(
     for name, each in step.inputs.items():
         place = folder / INPUTS / name
         if isinstance(each, StepOutput):
-            store.checkout(artifacts[each.step], place, each.parts or None)
+            store.checkout(artifacts[each.step], place, each.parts or None, shared=True)
         else:
             place = each.place(place)
         is_ours = place.is_relative_to(folder)
@@ -73,6 +79,74 @@ def reuse_last(folder: Path, step: Step, environment: str, store: Store) -> None
     for last in sorted(made_before, key=lambda artifact: artifact.provenance.created)[-1:]:
         with suppress(UserError):
             (folder / WORK / step.reuses).write_bytes(store.read(last, step.reuses))
+
+
+def tell_digests(folder: Path, step: Step, expected: Mapping[str, str]) -> Mapping[str, Path]:
+    """Tell a stage what is known of the files of its inputs, so that it need not copy them.
+
+    Returns where each input lies on this machine; a container's job names other folders.
+
+    Raises:
+        UserError: they are not what the step's key says.
+    """
+    known = {}
+    for name, each in step.inputs.items():
+        if isinstance(each, ExternalInput) and each.files:
+            digest, known[name] = each.files()
+            if digest != expected[name]:
+                raise UserError(f"{step.name}: an input changed while it was read", "run again")
+    if known:
+        write_digests(folder, known)
+    return {name: folder / place for name, place in read_job(folder).inputs.items()}
+
+
+def taken_files(folder: Path, step: Step, places: Mapping[str, Path]) -> dict[str, Taken]:
+    """The files of inputs that a stage has taken into its artifact, by their paths in that.
+
+    ``places`` are those of `tell_digests`.
+
+    Raises:
+        UserError: it took what it was not told of.
+    """
+    if not (taken := read_taken(folder)):
+        return {}
+    digests = read_digests(folder)
+    files = {}
+    for place, (name, inside) in taken.items():
+        if inside not in digests.get(name, {}):
+            raise UserError(
+                f"{step.name}: took {inside}, which its inputs do not have", "run again"
+            )
+        files[place] = Taken(places[name] / inside, digests[name][inside])
+    return files
+
+
+def recall(folder: Path, step: Step, now: Ingredients, root: Path) -> None:
+    """Put what the last run remembered into the work folder, if it was one as this is."""
+    kept = _remembered(step, now, root)
+    if step.remembers and kept.exists():
+        with suppress(OSError):
+            shutil.copytree(kept, folder / WORK / step.remembers)
+
+
+def remember(folder: Path, step: Step, now: Ingredients, root: Path) -> None:
+    """Keep what a run leaves for the next; what other versions left is of no more use."""
+    left = folder / WORK / step.remembers
+    if not (step.remembers and left.exists()):
+        return
+    kept = _remembered(step, now, root)
+    with suppress(OSError):
+        kept.parent.mkdir(exist_ok=True)
+        for other in kept.parent.glob(f"{step.name}-*"):
+            if other != kept:
+                remove(other)
+        remove(kept)
+        left.replace(kept)
+
+
+def _remembered(step: Step, now: Ingredients, root: Path) -> Path:
+    version = sha256(f"{now.source}\n{now.environment}".encode()).hexdigest()[:16]
+    return root / REMEMBERED / f"{step.name}-{version}"
 
 
 def sweep(jobs: Path, days: float = DAYS_KEPT, *, dry_run: bool = False) -> list[Abandoned]:

@@ -19,7 +19,14 @@ from mmdet_jetson.planning.keys import Ingredients, ingredients
 from mmdet_jetson.planning.steps import Step, StepOutput
 from mmdet_jetson.registry.shared import Lost
 from mmdet_jetson.running.context import RunContext
-from mmdet_jetson.running.jobs import prepare, reuse_last
+from mmdet_jetson.running.jobs import (
+    prepare,
+    recall,
+    remember,
+    reuse_last,
+    taken_files,
+    tell_digests,
+)
 from mmdet_jetson.runtimes.protocol import Runtimes, StageRun
 from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
@@ -155,6 +162,8 @@ class _Attempt:
         began = time.monotonic()
         evidence = _evidence(self.context.runtimes, step)
         prepare(self.folder, step, evidence=evidence, store=store, artifacts=self.artifacts)
+        places = tell_digests(self.folder, step, now.inputs)
+        recall(self.folder, step, now, store.root)
         if step.reuses:
             reuse_last(self.folder, step, now.environment, store)
         with self._undisturbed():
@@ -164,8 +173,11 @@ class _Attempt:
             self._check_what_was_read()
         provenance = _provenance(step, now, result, commit, time.monotonic() - began)
         subject = self.artifacts[step.judges].descriptor if step.judges else None
-        made = self.folder / OUTPUT
-        return store.put(step.stage.makes, made, provenance, [cache_tag(now.key)], subject)
+        made, taken = self.folder / OUTPUT, taken_files(self.folder, step, places)
+        tags = [cache_tag(now.key)]
+        artifact = store.put(step.stage.makes, made, provenance, tags, subject, taken=taken)
+        remember(self.folder, step, now, store.root)
+        return artifact
 
     def _bring(self) -> None:
         """Fetch what the step reads and what it judges; of its last artifact, if there is one."""

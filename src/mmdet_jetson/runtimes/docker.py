@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from mmdet_jetson import tarballs
@@ -47,6 +48,7 @@ from mmdet_jetson.contract.job import (
 )
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.process import ENVIRON
+from mmdet_jetson.contract.taken import DIGESTS, TAKEN
 from mmdet_jetson.environments.this_machine import MACHINES, Machine
 from mmdet_jetson.environments.timing import hold_machine, holder
 from mmdet_jetson.planning.stage_source import source_state
@@ -212,7 +214,7 @@ class DockerRuntime:
             if not step.stage.measures_device:
                 self._wait_while_timed(step)
             ended = self._run(container, folder / LOG, stage.on_progress)
-            self._fetch(container, folder)
+            self._fetch(container, folder, step.remembers)
             result = _outcome(step, folder, ended)
         return self._with_origin(step, image, result)
 
@@ -261,12 +263,15 @@ class DockerRuntime:
 
     def _put(self, container: str, folder: Path) -> None:
         job = tarballs.file(folder / JOB, JOB, STAGE_ID)
+        if (folder / DIGESTS).exists():
+            job = chain(job, tarballs.file(folder / DIGESTS, DIGESTS, STAGE_ID))
         folders = [tarballs.folder(folder / name, name, STAGE_ID) for name in (OUTPUT, WORK)]
         self.host.put(container, "/job", tarballs.archive(job, *folders))
 
-    def _fetch(self, container: str, folder: Path) -> None:
+    def _fetch(self, container: str, folder: Path, remembers: str) -> None:
         """Download what the stage said and, if it came to a result, what it made."""
-        for name in (FAILURE, OUTPUT, RESULT):
+        kept = [f"{WORK}/{remembers}"] if remembers else []
+        for name in (FAILURE, *kept, TAKEN, OUTPUT, RESULT):
             packed = self.host.get(container, f"/job/{name}")
             if packed is None and name == OUTPUT:
                 return  # a result without an output is not one

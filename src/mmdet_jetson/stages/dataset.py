@@ -20,9 +20,10 @@ import shapely
 from mmdet_jetson.contract.formats import DRAWN, IGNORE, REFUSE
 from mmdet_jetson.contract.grouping import pattern_of
 from mmdet_jetson.contract.job import Result
-from mmdet_jetson.contract.parameters.dataset import DatasetParameters
+from mmdet_jetson.contract.parameters.dataset import KNOWN, DatasetParameters
 from mmdet_jetson.contract.parameters.model import CLASSES
 from mmdet_jetson.contract.records import encode, write_record
+from mmdet_jetson.contract.taken import read_digests, write_taken
 from mmdet_jetson.stages.annotations import drawn, pictures
 from mmdet_jetson.stages.annotations.coco_writing import to_coco
 from mmdet_jetson.stages.annotations.examples import (
@@ -38,8 +39,8 @@ from mmdet_jetson.stages.annotations.glance import Looked, glance_at
 from mmdet_jetson.stages.annotations.glance_file import FILE as GLANCE
 from mmdet_jetson.stages.annotations.glance_file import Glance
 from mmdet_jetson.stages.annotations.grouping import groups_of
+from mmdet_jetson.stages.annotations.known import Known
 from mmdet_jetson.stages.annotations.near_duplicates import Pair, near_duplicates
-from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 from mmdet_jetson.stages.annotations.records import (
     Example,
     Labels,
@@ -62,13 +63,16 @@ from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.reporting import dataset_page
 
 SPLITS = ("train", "val")
+SOURCE = "source"
+TOLD = 400
+"""How often a run tells how far it is, at most."""
 
 
 def run(job: StageJob[DatasetParameters]) -> Result:
     """Make the artifact ``dataset``: two COCO files, two folders of pictures, a summary."""
     labels = _labels(_with_classes(job))
     is_drawn = job.parameters.format == DRAWN
-    splits = _draw(job) if is_drawn else find_splits(job.parameters, job.inputs["source"])
+    splits = _draw(job) if is_drawn else find_splits(job.parameters, job.inputs[SOURCE])
     form = drawn.FORMAT if is_drawn else job.parameters.format
     findings = Findings()
     records = {split: _read(split, form, labels, findings) for split in splits}
@@ -78,8 +82,9 @@ def run(job: StageJob[DatasetParameters]) -> Result:
         check_filled(records, labels, findings)
     _check_split(job.parameters, records, findings)
     advance = _progress(job, 2 * sum(len(listed) for listed in records.values()))
+    known = _known(job)
     examples = {
-        split: examine(split, listed, findings, advance) for split, listed in records.items()
+        split: examine(split, listed, findings, advance, known) for split, listed in records.items()
     }
     for split, made in examples.items():
         warn_of_repeats(split.name, made, findings)
@@ -92,14 +97,20 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     record = None
     if job.parameters.split is not None:
         examples, record = _divide(job, splits[0], listed, pairs, findings)
-    _warn_of_unlisted(examples, findings)
+    _warn_of_unlisted(examples, known, findings)
     named = {split.name: made for split, made in examples.items()}
     placed = {id(example): name for name, made in named.items() for example in made}
     looked = Looked(listed, [placed[id(each)] for each in listed], pairs)
     remark_duplicates(looked.examples, looked.splits, pairs, findings)
     remark(named, labels.classes, job.parameters.input_size, findings)
+    taken: Dict[str, Tuple[str, str]] = {}
     for name, made in named.items():
-        _write(job.output, name, made, labels.classes, advance)
+        taken.update(_write_pictures(job.output / name, made, known, advance))
+        content = json.dumps(to_coco(made, labels.classes))
+        (job.output / f"{name}.json").write_text(content + "\n")
+    if taken:
+        write_taken(job.output.parent, taken)
+    known.keep()
     glance = glance_at(looked, labels.classes, job.parameters.input_size)
     return _finish(job.output, named, glance, record, findings.warnings())
 
@@ -171,11 +182,16 @@ def _read(split: Split, form: str, labels: Labels, findings: Findings) -> List[R
 
 
 def _progress(job: StageJob[DatasetParameters], total: int) -> Callable[[], None]:
-    """A function to call once a picture when it was checked, and again when it was written."""
+    """A function to call once a picture when it was checked, and again when it was written.
+
+    It tells a few hundred times of how many pictures there may be: each time costs, too.
+    """
     steps = iter(range(1, total + 1))
 
     def advance() -> None:
         step = next(steps)
+        if step * TOLD // total == (step - 1) * TOLD // total:
+            return
         job.progress(step, total, "checking" if 2 * step <= total else "writing")
 
     return advance
@@ -217,7 +233,9 @@ def _divide(
     return made, record
 
 
-def _warn_of_unlisted(examples: Mapping[Split, Sequence[Example]], findings: Findings) -> None:
+def _warn_of_unlisted(
+    examples: Mapping[Split, Sequence[Example]], known: Known, findings: Findings
+) -> None:
     """Warn of pictures that no annotation file lists."""
     sources = {example.source for made in examples.values() for example in made}
     # Splits may share a folder of pictures: it is looked through once, and what only another split
@@ -227,25 +245,40 @@ def _warn_of_unlisted(examples: Mapping[Split, Sequence[Example]], findings: Fin
         folders.setdefault(split.pictures, []).append(split.name)
     for folder, names in folders.items():
         of = f"{names[0]}, " if len(names) == 1 else ""
-        for name in PictureFolder(folder).unlisted(sources):
+        for name in known.folder(folder).unlisted(sources):
             findings.warn("left out, as no annotation file lists it", f"{of}{name}")
 
 
-def _write(
-    output: Path,
-    split: str,
-    examples: Sequence[Example],
-    classes: Sequence[str],
-    advance: Callable[[], None],
-) -> None:
-    def write_picture(example: Example) -> None:
-        pictures.write(example.source, output / split / example.name, example.reencode)
+def _known(job: StageJob[DatasetParameters]) -> Known:
+    """What is known of the pictures of the source before they are looked at."""
+    digests = read_digests(job.output.parent).get(SOURCE, {})
+    return Known(job.inputs.get(SOURCE, job.work), digests, job.work / KNOWN)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for _ in pool.map(write_picture, examples):
+
+def _write_pictures(
+    folder: Path, examples: Sequence[Example], known: Known, advance: Callable[[], None]
+) -> Dict[str, Tuple[str, str]]:
+    """Write pictures into a folder of the output, but for those that it takes out of the source.
+
+    Returns these: the input and the path there, by the path in the output.
+    """
+
+    def write_picture(example: Example) -> None:
+        pictures.write(example.source, folder / example.name, example.reencode)
+
+    taken: Dict[str, Tuple[str, str]] = {}
+    written: List[Example] = []
+    for example in examples:
+        inside = None if example.reencode else known.inside(example.source)
+        if inside is None:
+            written.append(example)
+        else:
+            taken[f"{folder.name}/{example.name}"] = SOURCE, inside
             advance()
-    content = json.dumps(to_coco(examples, classes))
-    (output / f"{split}.json").write_text(content + "\n")
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for _ in pool.map(write_picture, written):
+            advance()
+    return taken
 
 
 def _finish(

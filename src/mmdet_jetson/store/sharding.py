@@ -9,8 +9,8 @@ from mmdet_jetson.store import oci, shards
 from mmdet_jetson.store.artifact import Layer
 from mmdet_jetson.store.layers import pack_shard, sha256_of
 from mmdet_jetson.store.layout import Layout, Staging
-from mmdet_jetson.store.listings import Listings
 from mmdet_jetson.store.oci import Descriptor
+from mmdet_jetson.store.shard_lists import ShardLists
 from mmdet_jetson.store.shards import Entry, Shard
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -20,14 +20,14 @@ WORKERS = min(4, os.cpu_count() or 1)
 class Sharding:
     """A large directory on its way into a store, as shards."""
 
-    def __init__(self, title: str, staging: Staging, layout: Layout, listings: Listings) -> None:
+    def __init__(self, title: str, staging: Staging, layout: Layout, lists: ShardLists) -> None:
         self._title, self._staging, self._layout = title, staging, layout
-        self._listings = listings
+        self._lists = lists
 
     def stage(self, entries: Sequence[Entry]) -> list[Layer]:
         """Take the shards that are there already, and pack the rest."""
         mean = shards.mean_of(entries)
-        known = [each for each in self._listings.known(self._title) if each.size <= 8 * mean]
+        known = [each for each in self._lists.known(self._title) if each.size <= 8 * mean]
         if known:
             entries = self._digested(entries)
         taken = shards.covering(entries, known, mean)
@@ -64,7 +64,7 @@ class Sharding:
         blob = self._staging.add(lambda sink: packed.append(pack_shard(self._title, run, sink)))
         unpacked, files = packed[0]
         shard = Shard(self._title, blob.digest, blob.size, unpacked, files)
-        self._listings.keep(shard)
+        self._lists.keep(shard)
         return shard
 
     def _layer(self, shard: Shard, tree: str) -> Layer:

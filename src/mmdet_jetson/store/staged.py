@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import oci, shards
 from mmdet_jetson.store.artifact import Layer
 from mmdet_jetson.store.layers import copy_file, pack_entries
 from mmdet_jetson.store.layout import Layout, Staged, Staging
-from mmdet_jetson.store.listings import Listings
 from mmdet_jetson.store.oci import Descriptor
+from mmdet_jetson.store.shard_lists import ShardLists
 from mmdet_jetson.store.sharding import Sharding, directory
 from mmdet_jetson.store.shards import Entry
 
@@ -37,7 +38,7 @@ NONE: Tree = {}
 
 
 def stage_all(
-    folder: Path, taken: Tree, staging: Staging, layout: Layout, listings: Listings
+    folder: Path, taken: Tree, staging: Staging, layout: Layout, lists: ShardLists
 ) -> list[Layer]:
     """Stage the entries of a folder, and what is taken into them from elsewhere.
 
@@ -57,7 +58,7 @@ def stage_all(
             continue
         entries = _merged(path, elsewhere.get(title, {}))
         if shards.is_large(entries):
-            layers += Sharding(title, staging, layout, listings).stage(entries)
+            layers += Sharding(title, staging, layout, lists).stage(entries)
         else:
             layers.append(_stage_whole(title, entries, staging))
     return layers
@@ -83,7 +84,10 @@ def _merged(folder: Path, taken: Tree) -> list[Entry]:
         parts = path.split("/")
         if path in there or {"", ".", ".."} & set(parts):
             raise ValueError(f"no place for a file in an artifact: {path!r}")
-        status = each.path.stat()
+        try:
+            status = each.path.stat()
+        except FileNotFoundError as error:
+            raise UserError(f"{each.path} changed while it was read", "run again") from error
         shards.require_regular(each.path, status.st_mode)
         entries.append(Entry(path, str(each.path), status.st_size, each.sha256))
     folders = {f"{up}/" for path in taken for up in _above(path)}

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +20,10 @@ from mmdet_jetson.files import disk_errors, make_folder, move_new
 from mmdet_jetson.store import bundles, garbage, mending, oci, verification
 from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
 from mmdet_jetson.store.bundles import Bundle
+from mmdet_jetson.store.checkouts import Checkouts
 from mmdet_jetson.store.garbage import Freed
 from mmdet_jetson.store.layers import Damaged, unpack, write_file
 from mmdet_jetson.store.layout import Layout
-from mmdet_jetson.store.listings import Listings
 from mmdet_jetson.store.lookup import Lookup
 from mmdet_jetson.store.manifests import (
     artifact_type,
@@ -32,6 +33,7 @@ from mmdet_jetson.store.manifests import (
 )
 from mmdet_jetson.store.naming import check_tags, naming
 from mmdet_jetson.store.oci import Descriptor
+from mmdet_jetson.store.shard_lists import ShardLists
 from mmdet_jetson.store.sharding import WORKERS
 from mmdet_jetson.store.staged import NONE, Tree, pointer, stage_all, stage_bytes
 from mmdet_jetson.store.verification import OnBytesRead, Verification
@@ -80,7 +82,7 @@ class Store:
         check_tags(tags)
         artifact_type(kind)
         with disk_errors(self.root), self._layout.staging() as staging:
-            layers = stage_all(folder, taken, staging, self._layout, Listings(self._layout))
+            layers = stage_all(folder, taken, staging, self._layout, ShardLists(self._layout))
             media_type = artifact_type(kind, layers)
             config = pointer(
                 stage_bytes(staging, encode_config(provenance, layers)), oci.IMAGE_CONFIG
@@ -189,9 +191,17 @@ class Store:
             self._layout.commit(staging, lambda all_: [e for e in all_ if e.tag not in tags])
 
     def checkout(
-        self, artifact: Artifact, folder: Path, parts: Sequence[str] | None = None
+        self,
+        artifact: Artifact,
+        folder: Path,
+        parts: Sequence[str] | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         """Create ``folder`` with an artifact's files, or with some of its top-level entries.
+
+        With ``shared``, a large directory is a link to a checkout that all jobs share
+        (`store.checkouts`); for who only reads.
 
         Every blob is read once: copied and checked in one go. Files are read-only. The folder
         appears when it is complete; what a killed checkout into it left is removed first. It is
@@ -203,6 +213,9 @@ class Store:
             KeyError: the artifact has no such part.
         """
         layers = artifact.parts(parts)
+        linked = [each for each in artifact.entries if shared and each.layers[0].tree]
+        linked = [each for each in linked if parts is None or each.title in parts]
+        layers = [layer for layer in layers if not (shared and layer.tree)]
         if folder.exists():
             raise FileExistsError(folder)
         partial_folder = folder.with_name(f".{folder.name}.partial")
@@ -214,6 +227,8 @@ class Store:
                     making = partial(self._materialise, artifact, folder=partial_folder)
                     for _ in pool.map(making, layers):
                         pass
+                for entry in linked:
+                    self._checkouts(artifact).link(entry, partial_folder / entry.title)
                 move_new(partial_folder, folder)
             finally:
                 shutil.rmtree(partial_folder, ignore_errors=True)
@@ -252,13 +267,31 @@ class Store:
     def gc(self, keep: Callable[[str], bool], *, dry_run: bool = False) -> Freed:
         """Drop the tags that ``keep`` refuses and those of damaged artifacts, and free the rest.
 
+        Checkouts that jobs share, and that none reads now, are part of that.
+
         Waits until nobody reads or writes. ``dry_run`` only says what would go.
         """
         with disk_errors(self.root):
             freed = garbage.collect(self._layout, keep, dry_run=dry_run)
-            if not dry_run:
-                Listings(self._layout).forget()
-        return freed
+            checkouts = self._checkouts()
+            if dry_run:
+                size = sum(each.size for each in checkouts.unused())
+            else:
+                ShardLists(self._layout).forget()
+                size = checkouts.forget()
+        return replace(freed, size=freed.size + size)
+
+    def _checkouts(self, artifact: Artifact | None = None) -> Checkouts:
+        def unpack_into(layer: Layer, folder: Path) -> None:
+            assert artifact
+            self._materialise(artifact, layer, folder=folder)
+
+        def files(layer: Layer) -> Mapping[str, str]:
+            assert artifact
+            with self._mending(artifact, layer):
+                return ShardLists(self._layout).of(layer).files
+
+        return Checkouts(self.root, unpack_into, files)
 
     def _load(self, entry: Descriptor) -> Artifact | None:
         found = self._known.get(entry.digest) or self._parse(entry)

@@ -1,5 +1,6 @@
 """What is kept of parsed modules: for their content alone, and never a reason to fail."""
 
+import sys
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ NAMES = ["importlib", "ours.a", "ours.a.b", "ours.c"]
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "imported.json"
     monkeypatch.setattr(imported, "_file", lambda: file)
-    monkeypatch.setattr(imported.sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     return file
 
 
@@ -31,9 +32,12 @@ def _names(content: bytes = MODULE) -> list[str]:
 def test_it_is_parsed_once_for_each_content(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _names() == NAMES
     parsed: list[bytes] = []
-    monkeypatch.setattr(
-        imported, "_imported_names", lambda _, content: parsed.append(content) or []
-    )
+
+    def nothing(_: Path, content: bytes) -> list[str]:
+        parsed.append(content)
+        return []
+
+    monkeypatch.setattr(imported, "_imported_names", nothing)
 
     assert _names() == NAMES
     assert parsed == []
@@ -62,14 +66,14 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(imported, "_file", lambda: tmp_path / "missing/imported.json")
-    monkeypatch.setattr(imported.sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     assert _names() == NAMES
 
 
 def test_nothing_is_kept_where_python_is_to_keep_nothing(
     kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imported.sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     assert _names() == NAMES
     assert not kept.exists()
 

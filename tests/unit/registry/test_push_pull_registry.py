@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from registry_faults import cut_answer, status
 from registry_server import RegistryServer
+from small_artifacts import found
 from small_runs import Run, is_clean, make_bundle, manifests
 
 from mmdet_jetson.errors import UserError
@@ -118,3 +119,29 @@ def test_names_go_last(run: Run, opened: Opened) -> None:
         names = [path for path in puts if "/manifests/mugs." in path]
         assert len(names) == 3
         assert sorted(puts[-3:]) == sorted(names)
+
+
+def test_tags_are_not_listed_to_find_one(run: Run, second: Store, opened: Opened) -> None:
+    """Docker's registry lists all of them at once, and there may be a hundred thousand."""
+    with RegistryServer() as server:
+        push(run.store, ["mugs"], opened(server))
+        server.asked.clear()
+
+        pull(opened(server), ["mugs.engine-pc"], second, evidence=False)
+
+        assert found(second, "mugs.engine-pc")
+        assert server.paths("GET", "/tags/list") == []
+        pull(opened(server), ["mugs"], second)
+        assert len(server.paths("GET", "/tags/list")) == 1
+
+
+def test_a_push_about_another_lists_the_tags_once(run: Run, opened: Opened) -> None:
+    with RegistryServer(referrers=False) as server:
+        push(run.store, ["mugs.engine-pc"], opened(server), evidence=False)
+        server.asked.clear()
+
+        push(run.store, ["mugs.evaluate-pc"], opened(server), evidence=False)
+
+        assert len(server.paths("GET", "/tags/list")) == 1
+        listed = opened(server).referrers(run.made["engine-pc"].digest)
+        assert [each.digest for each in listed] == [run.made["evaluate-pc"].digest]

@@ -33,7 +33,11 @@ class Site:
         thread = threading.Thread(target=self._run, args=[name, turn], daemon=True)
         self._threads.append(thread)
         thread.start()
-        time.sleep(0.05)
+        deadline = time.monotonic() + 1  # for who is not even let in
+        while not {*self.room._waiting, *self.room._at_work} & {turn}:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
 
     def _run(self, name: str, turn: Turn) -> None:
         try:

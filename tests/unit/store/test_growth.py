@@ -10,6 +10,7 @@ from small_artifacts import PROVENANCE, Put, blob_of, found
 from small_runs import make_bundle
 
 from mmdet_jetson.registry.folder import open_folder
+from mmdet_jetson.registry.layout_place import LayoutPlace
 from mmdet_jetson.store import Descriptor, Store, cache_tag, listing
 from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.oci import Index, Manifest, canonical_json
@@ -131,16 +132,28 @@ def test_an_entry_twice_under_one_tag_stays_twice(store: Store, put: Put) -> Non
     assert [each.what for each in store.verify().problems] == ["it names two manifests"]
 
 
-def test_an_artifact_is_pushed_without_reading_the_others(store: Store, put: Put) -> None:
-    artifacts = [put(f"{number}", f"tag-{number}") for number in range(20)]
-    for each in artifacts[:19]:
-        blob_of(store, each.digest).unlink()
+def test_what_the_index_lists_is_found_without_reading_the_others(
+    store: Store, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push of one result to a registry would read all manifests of the store otherwise."""
+    for number in range(20):
+        put(f"{number}", f"tag-{number}")
+    read: list[Descriptor] = []
+    parsed = LayoutPlace._parsed
 
+    def count(place: LayoutPlace, found: Descriptor) -> Manifest:
+        read.append(found)
+        return parsed(place, found)
+
+    monkeypatch.setattr(LayoutPlace, "_parsed", count)
     with open_folder("the store", store.root, writing=False) as folder:
         named = folder.resolve("tag-19")
         assert named
         assert folder.resolve(named.digest) == named
         assert folder.manifest(named.digest)
+        assert read == []
+        assert folder.resolve("sha256:" + "0" * 64) is None
+        assert len(read) == 20
 
 
 def test_threads_share_one_store(store: Store, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ import mmdet_jetson
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import Artifact, Provenance, Store, layers, oci, shards
 from mmdet_jetson.store.layers import HashingReader
-from mmdet_jetson.store.listings import Listings
 from mmdet_jetson.store.oci import Manifest
+from mmdet_jetson.store.shard_lists import ShardLists
 from mmdet_jetson.store.shards import Entry, Shard
 from mmdet_jetson.store.staged import Taken
 
@@ -261,6 +261,15 @@ def test_a_file_that_is_not_what_was_told_is_refused(
     assert store.tags() == {}
 
 
+def test_a_file_that_is_gone_is_refused(
+    store: Store, pictures: Path, provenance: Provenance, tmp_path: Path
+) -> None:
+    taken = {"train/own.jpg": Taken(tmp_path / "own.jpg", "0" * 64)}
+
+    with pytest.raises(UserError, match=r"own\.jpg changed while it was read"):
+        store.put("dataset", pictures, provenance, ["a"], taken=taken)
+
+
 @pytest.mark.parametrize("place", ["train/000.jpg", "train/../x", "train//x", "train/more/empty"])
 def test_two_files_in_one_place_are_refused(
     store: Store, pictures: Path, provenance: Provenance, tmp_path: Path, place: str
@@ -329,15 +338,15 @@ def test_the_lists_of_shards_are_a_cache(store: Store, stored: Made, pictures: P
         path.unlink() if number % 2 else path.write_bytes(b"damaged")
 
     layer = first.parts(["train"])[0]
-    listings = Listings(store._layout)
-    told = listings.of(layer)
+    lists = ShardLists(store._layout)
+    told = lists.of(layer)
 
     assert told.files.items() <= {
         str(path.relative_to(pictures / "train")): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (pictures / "train").rglob("*.jpg")
     }.items() | {("more/empty/", "")}
     assert stored("a").content == first.content
-    files = {k: v for each in first.parts(["train"]) for k, v in listings.of(each).files.items()}
+    files = {k: v for each in first.parts(["train"]) for k, v in lists.of(each).files.items()}
     assert shards.tree_of(files) == layer.tree
 
 

@@ -7,6 +7,9 @@ from mmdet_jetson.contract.formats import REFUSE
 from mmdet_jetson.contract.grouping import BY_NAMES
 from mmdet_jetson.contract.parameters.base import Parameters, Size
 
+KNOWN = "known"
+"""The folder of its work folder where the stage notes what it found, for its next run."""
+
 
 @dataclass(frozen=True)
 class SplitLocation:

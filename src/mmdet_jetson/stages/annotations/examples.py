@@ -5,15 +5,16 @@ import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Callable, Container, Dict, List, Sequence, Set, Tuple, Union
+from typing import Callable, Container, Dict, List, Optional, Sequence, Set, Tuple, Union
 
-from mmdet_jetson.stages.annotations.extents import extent_of
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.geometry import OUTSIDE
+from mmdet_jetson.stages.annotations.known import Known
 from mmdet_jetson.stages.annotations.orientation import Listed, upright_records
 from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
-from mmdet_jetson.stages.annotations.pictures import Inspection, inspect
+from mmdet_jetson.stages.annotations.pictures import Inspection
 from mmdet_jetson.stages.annotations.records import Annotation, Example, Record, Region
 
 WORKERS = min(8, os.cpu_count() or 1)
@@ -46,17 +47,24 @@ class Split:
 
 
 def examine(
-    split: Split, records: Sequence[Record], findings: Findings, advance: Callable[[], None]
+    split: Split,
+    records: Sequence[Record],
+    findings: Findings,
+    advance: Callable[[], None],
+    known: Optional[Known] = None,
 ) -> List[Example]:
     """The examples of a split, sorted by name; what is wrong goes to ``findings``.
 
-    ``advance`` is called once a picture.
+    ``advance`` is called once a picture; what is ``known`` is not looked at again.
     """
-    folder = PictureFolder(split.pictures)
+    known = known or Known(split.pictures, {}, None)
+    folder = known.folder(split.pictures)
     found = _find(split, records, folder, findings)
     listed: Dict[str, Listed] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
-        inspections = pool.map(_try_to_inspect, [folder.path(name) for name in found])
+        inspections = pool.map(
+            partial(_try_to_inspect, known), [folder.path(name) for name in found]
+        )
         for (name, record), inspection in zip(found.items(), inspections):
             advance()
             if isinstance(inspection, Defect):
@@ -70,7 +78,7 @@ def examine(
         where = f"{split.shown}, {name}"
         with findings.at(where):
             checked = _checked(picture, turned.get(name, record))
-            annotations = _annotations(checked, picture, where, findings)
+            annotations = _annotations(checked, picture, where, findings, known)
             target = name if picture.plain else _png_name(name, found)
             examples.append(_example(target, folder.path(name), picture, annotations, record))
             if not picture.plain and name not in turned:
@@ -186,10 +194,10 @@ def _shapes(record: Record) -> List[str]:
     return sorted(repr(replace(region, where="")) for region in record.regions)
 
 
-def _try_to_inspect(path: Path) -> Union[Inspection, Defect]:
+def _try_to_inspect(known: Known, path: Path) -> Union[Inspection, Defect]:
     """Inspect in a thread of a pool, where one defect must not end the others."""
     try:
-        return inspect(path)
+        return known.inspect(path)
     except Defect as defect:
         return defect
 
@@ -216,14 +224,14 @@ def _png_name(name: str, taken: Container[str]) -> str:
 
 
 def _annotations(
-    record: Record, picture: Inspection, where: str, findings: Findings
+    record: Record, picture: Inspection, where: str, findings: Findings, known: Known
 ) -> Tuple[Annotation, ...]:
     """The record's regions inside the picture, each once."""
     kept: Dict[str, Tuple[Region, Annotation]] = {}
     for region in record.regions:
         place = f"{where}, {region.where}"
         with findings.at(place):
-            extent = extent_of(region, picture, place, findings)
+            extent = known.extents.of(region, picture, place, findings)
             outline = json.dumps(extent.segmentation)
             if outline not in kept:
                 kept[outline] = region, Annotation(region.label, extent, region.crowd)

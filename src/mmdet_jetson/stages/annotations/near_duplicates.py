@@ -40,11 +40,15 @@ def near_duplicates(fingerprints: Sequence[Fingerprint]) -> List[Pair]:
     if len(fingerprints) < 2:
         return []
     first, second, distance = _candidates(fingerprints)
-    grids = np.stack([_normal(each.grid) for each in fingerprints])
+    compared, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+    if not len(compared):
+        return []
+    grids = np.stack([_normal(fingerprints[index].grid) for index in compared])
+    place, other_place = places[: len(first)], places[len(first) :]
     taken = []
     for start in range(0, len(first), _BLOCK):
         block = slice(start, start + _BLOCK)
-        one, other = grids[first[block]], grids[second[block]]
+        one, other = grids[place[block]], grids[other_place[block]]
         taken.append((difference(one, other) <= CELL_DIFFERENCE) & ~has_other_object(one, other))
     keep = np.concatenate(taken) if taken else np.zeros(0, bool)
     return [Pair(*map(int, each)) for each in zip(first[keep], second[keep], distance[keep])]
@@ -74,9 +78,12 @@ def _within(signs: np.ndarray, limit: int) -> Iterator[Tuple[np.ndarray, np.ndar
     for start in range(0, len(signs), _ROWS):
         rows = signs[start : start + _ROWS]
         # Small whole numbers: exact in float32, whatever adds them up and in which order.
-        distances = (BITS - rows @ signs[start:].T) / 2
-        row, column = np.nonzero(np.triu(distances <= limit, 1))
-        yield row + start, column + start, distances[row, column].astype(np.int64)
+        products = rows @ signs[start:].T
+        row, column = np.nonzero(products >= BITS - 2 * limit)
+        later = column > row
+        row, column = row[later], column[later]
+        distances = (BITS - products[row, column]) / 2
+        yield row + start, column + start, distances.astype(np.int64)
 
 
 def _normal(grid: np.ndarray) -> np.ndarray:

@@ -47,7 +47,8 @@ class PictureFolder:
         walked = os.walk(folder, followlinks=True)
         paths = sorted(Path(at, name) for at, _, names in walked for name in names)
         files = [path for path in paths if path.is_file()]
-        self._files = {_normal(path.relative_to(folder).as_posix()): path for path in files}
+        start = len(os.path.join(folder, ""))  # noqa: PTH118 - with the slash behind it
+        self._files = {_normal(str(path)[start:]): path for path in files}
         self._by_last: Dict[str, List[str]] = defaultdict(list)
         self._by_stem: Dict[str, List[str]] = defaultdict(list)
         self._by_stored: Dict[str, List[str]] = defaultdict(list)

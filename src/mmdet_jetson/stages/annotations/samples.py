@@ -71,16 +71,18 @@ def _in_turns(placed: Sequence[Placed]) -> List[Placed]:
 
 
 def _odd(placed: Sequence[Placed], input_size: Size) -> List[Tuple[str, Placed]]:
-    def sides(each: Placed) -> List[float]:
-        scale = scale_of(each[1], input_size)
-        return [side_of(item, scale) for item in each[1].annotations]
+    def sides(example: Example) -> Tuple[float, float]:
+        scale = scale_of(example, input_size)
+        all_ = [side_of(item, scale) for item in example.annotations]
+        return min(all_), max(all_)
 
     labelled = [each for each in placed if each[1].annotations]
     empty = [each for each in placed if not each[1].annotations]
+    extremes = {id(each[1]): sides(each[1]) for each in labelled}
     found: List[Tuple[str, Optional[Placed]]] = [
         ("most objects", _most(labelled, lambda each: len(each[1].annotations))),
-        ("smallest object", _most(labelled, lambda each: -min(sides(each)))),
-        ("largest object", _most(labelled, lambda each: max(sides(each)))),
+        ("smallest object", _most(labelled, lambda each: -extremes[id(each[1])][0])),
+        ("largest object", _most(labelled, lambda each: extremes[id(each[1])][1])),
         ("most boxes at the edge", _most(labelled, lambda each: _at_edge(each[1]))),
         ("widest picture", _most(placed, lambda each: each[1].width / each[1].height)),
         ("narrowest picture", _most(placed, lambda each: each[1].height / each[1].width)),

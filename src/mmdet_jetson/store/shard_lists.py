@@ -20,7 +20,7 @@ from mmdet_jetson.store.shards import Shard
 FOLDER = ".shards"
 
 
-class Listings:
+class ShardLists:
     """The lists of one store."""
 
     def __init__(self, layout: Layout) -> None:
