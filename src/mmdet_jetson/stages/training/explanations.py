@@ -88,6 +88,13 @@ def _known(error: Exception, config: Config) -> Optional[StageError]:
             "know beforehand",
             "add find_unused_parameters = True to the training config, or set train.processes to 1",
         )
+    if "more than 1 value per channel" in text:
+        return StageError(
+            "batch norm cannot train on one picture: a process has no more in its part of a step, "
+            f"or an epoch's last step has no more: {reason_of(error)}",
+            "raise train.batch_size, lower train.processes, or drop incomplete batches "
+            "(+train_dataloader.drop_last in train.overrides)",
+        )
     if "dataloader worker (pid" in text:
         return StageError(
             "a process that loads pictures was killed, most likely because memory ran out",
