@@ -58,7 +58,7 @@ def test_a_job_over_its_memory(batch: SlurmCommands) -> None:
 
 def test_a_job_that_somebody_cancels(batch: SlurmCommands) -> None:
     process = batch.start("dataset", *JOBS, *SEVERAL_SECONDS)
-    job, _ = until("a running job", lambda: batch.running("dataset"))
+    job, _ = until("a running job", lambda: batch.running("dataset"), process=process)
     batch.cluster.ask("scancel", job)
     said = " ".join(process.communicate(timeout=60)[0].split())
     assert f"dataset: job {job} was cancelled" in said

@@ -50,7 +50,9 @@ class EveryStep(Display):
 def build(host: DockerHost) -> Image:
     """Build the small image; where nothing changed, the Docker host's cache has it."""
     ours = [PACKAGE / "__init__.py", *(PACKAGE / "contract").rglob("*.py")]
-    ours += [PACKAGE / "stages" / name for name in ("__init__.py", "errors.py", "job.py")]
+    ours += [
+        PACKAGE / "stages" / name for name in ("__init__.py", "errors.py", "job.py", "place.py")
+    ]
     files = {f"mmdet_jetson/{path.relative_to(PACKAGE)}": path for path in ours}
     files |= {f"mmdet_jetson/stages/{path.name}": path for path in TRIAL.glob("*.py")}
     files["Dockerfile"] = TRIAL / "Dockerfile"

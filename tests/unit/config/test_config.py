@@ -305,3 +305,47 @@ def test_drawn_pictures_have_the_classes_they_have(config: Path, said: str) -> N
 def test_drawn_pictures_are_not_split(config: Path) -> None:
     with pytest.raises(ConfigError, match=r"dataset\.split: has no meaning for format 'drawn'"):
         load_project(config.with_name("demo.toml"), ["dataset.split=0.2"])
+
+
+def test_processes_share_out_a_batch_that_is_known(config: Path) -> None:
+    train = load_project(config, ["train.processes=2", "train.batch_size=12"]).pipeline.training
+    assert (train.nodes, train.processes, train.batch_size) == (1, 2, 12)
+    load_project(
+        config,
+        ["train.processes=2", 'train.overrides."train_dataloader.batch_size"=4'],
+    )
+
+
+@pytest.mark.parametrize(
+    ("assignments", "sentence", "hint"),
+    [
+        (["train.processes=2"], "train.batch_size is not set", "all processes together"),
+        (
+            ["train.nodes=2", "train.processes=4", "train.batch_size=12"],
+            "train.batch_size is 12, which 8 processes cannot share out evenly",
+            "set train.batch_size to 8,",
+        ),
+        (
+            ["train.processes=4", "train.batch_size=2"],
+            "which 4 processes cannot share out evenly",
+            "set train.batch_size to 4,",
+        ),
+        (
+            [
+                "train.processes=2",
+                "train.batch_size=2",
+                "train.overrides.train_dataloader.batch_size=3",
+            ],
+            "train.batch_size is 3, which 2 processes cannot share out evenly",
+            "set train.batch_size to 2,",
+        ),
+        (["train.processes=0"], "train.processes", ""),
+    ],
+)
+def test_a_batch_that_cannot_be_shared_out_is_refused(
+    config: Path, assignments: list[str], sentence: str, hint: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_project(config, assignments)
+    assert sentence in error.value.message
+    assert hint in error.value.hint

@@ -452,3 +452,27 @@ def test_a_checkpoint_has_the_modules_that_its_config_imports(
     checkpoint = StepOutput("train", ("best.pth", "config.py", "custom_imports"))
     readers = [step.stage for step in steps if step.inputs.get("checkpoint") == checkpoint]
     assert readers == [stages.EVALUATE_CHECKPOINT, stages.EXPORT, stages.EXPORT]
+
+
+def test_how_many_processes_train_is_no_part_of_what_a_training_is_told(settings: Settings) -> None:
+    one, shared = (
+        next(
+            step
+            for step in planned(settings, "train.batch_size=12", *more)[1]
+            if step.name == "train"
+        )
+        for more in ((), ("train.processes=3", "train.nodes=2"))
+    )
+    assert (shared.spread.nodes, shared.spread.processes, shared.spread.world) == (2, 3, 6)
+    assert shared.parameters == one.parameters
+    assert one.spread.world == 1
+
+
+def test_a_scaled_learning_rate_is_told_before_the_training_as_well(settings: Settings) -> None:
+    steps = {step.name: step.parameters for step in planned(settings, "train.scale_lr=true")[1]}
+    check, train = steps["check"], steps["train"]
+    assert isinstance(train, TrainParameters)
+    assert isinstance(check, CheckParameters)
+    assert check.training
+    assert train.scale_lr
+    assert check.training.scale_lr

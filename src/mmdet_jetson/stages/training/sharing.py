@@ -66,14 +66,17 @@ def share_out(config: Config, place: Place, device: str) -> List[str]:
 def _of_plain_norms(config: Config) -> List[str]:
     if config.get("sync_bn"):
         return []
-    norms = [owner["norm_cfg"] for owner in owners(config.model, "norm_cfg")]
+    trained = [each for each in owners(config.model, "norm_cfg") if not each.get("norm_eval")]
+    norms = [owner["norm_cfg"] for owner in trained]
     plain = [norm for norm in norms if norm and norm.get("type") in PLAIN_NORMS]
     if not any(norm.get("requires_grad", True) for norm in plain):
         return []
+    part = config.train_dataloader.batch_size
+    pictures = f"{part} pictures" if part > 1 else "one picture"
     return [
-        f"batch norm of the training config (type {plain[0]['type']}) looks at the "
-        f"{config.train_dataloader.batch_size} pictures of each process by themselves, so another "
-        "number of processes trains a little differently; SyncBN looks at those of all"
+        f"batch norm of the training config (type {plain[0]['type']}) looks at the {pictures} of "
+        "each process by themselves, so another number of processes trains a little differently; "
+        "SyncBN looks at those of all"
     ]
 
 
