@@ -265,10 +265,12 @@ def test_a_large_artifact_is_shared_here_and_taken_there(
         content = random.Random(number).randbytes(12_000_000)
         (data / f"sub/{number}").write_bytes(content)
     for turn in range(2):
-        (data / f"sub/more-{turn}").write_text("more")
+        (data / f"sub/more-{turn}").write_text(f"more {turn}")
         made = trials.run(context, taking_step(data))
         assert any(layer.tree for layer in made.layers)
-        step = Step(trials.COPY, CopyParameters(), {"data": StepOutput("code")})
+        step = Step(
+            stage=trials.COPY, parameters=CopyParameters(), inputs={"data": StepOutput("code")}
+        )
         copied = trials.run(context, step, {"code": made})
         store.checkout(copied, data.parent / f"out-{turn}")
         assert tree_of(data.parent / f"out-{turn}/data/pictures") == tree_of(data / "sub")
