@@ -22,7 +22,7 @@ from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
 from mmdet_jetson.store.bundles import Bundle
 from mmdet_jetson.store.checkouts import Checkouts
 from mmdet_jetson.store.garbage import Freed
-from mmdet_jetson.store.layers import Damaged, unpack, write_file
+from mmdet_jetson.store.layers import Damaged, file_content, read_whole, unpack, write_file
 from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.lookup import Lookup
 from mmdet_jetson.store.manifests import (
@@ -234,7 +234,7 @@ class Store:
                 shutil.rmtree(partial_folder, ignore_errors=True)
 
     def file_of(self, layer: Layer) -> Path:
-        """Where a layer's blob lies, for who reads it without changing it."""
+        """Where a layer's blob lies, for who reads it without changing it; it may be compressed."""
         return self._layout.path(layer.blob.digest)
 
     def read(self, artifact: Artifact, title: str) -> bytes:
@@ -246,7 +246,10 @@ class Store:
         """
         (layer,) = artifact.parts([title])
         with disk_errors(self.root), self._layout.using(), self._mending(artifact, layer):
-            return self._layout.read(layer.blob)
+            with self._layout.open(layer.blob) as reader:
+                content = read_whole(file_content(reader, layer))
+                reader.finish()
+            return content
 
     def verify(
         self,
@@ -311,7 +314,7 @@ class Store:
             if layer.is_directory:
                 unpack(reader, folder, layer.title)
             else:
-                write_file(reader, folder / layer.title)
+                write_file(reader, folder / layer.title, layer)
 
     @contextmanager
     def _mending(self, artifact: Artifact, layer: Layer) -> Iterator[None]:
