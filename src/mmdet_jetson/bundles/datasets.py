@@ -18,7 +18,8 @@ from mmdet_jetson.bundles.pictures import PictureChanges, compare_pictures
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.training_steps import TRAINED_ON
 from mmdet_jetson.store import Artifact, Store
-from mmdet_jetson.store.layers import Damaged, HashingReader, file_content
+from mmdet_jetson.store.file_layers import file_content
+from mmdet_jetson.store.layers import Damaged, HashingReader
 
 READ_AT_ONCE = 64_000_000
 """Bytes of pictures that are read without asking, which takes less than a second."""

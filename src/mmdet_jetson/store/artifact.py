@@ -89,7 +89,7 @@ class Layer:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether the blob is a file to unpack (`store.layers.compress_file`)."""
+        """Whether the blob is a file to unpack (`store.file_layers.compress_file`)."""
         return self.blob.media_type == oci.COMPRESSED
 
     @property

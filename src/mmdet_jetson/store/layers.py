@@ -22,12 +22,10 @@ from typing import BinaryIO, Protocol
 
 from mmdet_jetson import tarballs
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.store.artifact import Layer
 from mmdet_jetson.store.shards import Entry, entries_in, require_regular
 
 BLOCK = 1 << 20
 READ_ONLY = 0o444
-_LEVEL = 3  # of 16 MB of COCO 6 saves a tenth more, and takes three times as long
 
 
 class Damaged(Exception):
@@ -209,24 +207,6 @@ def copy_file(path: Path, sink: Sink) -> None:
         shutil.copyfileobj(source, sink, BLOCK)
 
 
-def compress_file(path: Path, sink: Sink) -> str:
-    """Write a regular file to ``sink``, compressed; returns the digest of what is in it.
-
-    The blob may differ between versions of zlib, but no key depends on it. ``ValueError`` as
-    `copy_file`.
-    """
-    require_regular(path, path.lstat().st_mode)
-    digest = hashlib.sha256()
-    with (
-        path.open("rb") as source,
-        gzip.GzipFile("", "wb", _LEVEL, sink, mtime=0) as target,  # type: ignore[call-overload]
-    ):
-        while block := source.read(BLOCK):
-            digest.update(block)
-            target.write(block)
-    return f"sha256:{digest.hexdigest()}"
-
-
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file in hex; memory does not grow with it."""
     digest = hashlib.sha256()
@@ -255,43 +235,6 @@ def unpack(blob: HashingReader, folder: Path, title: str) -> None:
     except (tarfile.TarError, zlib.error, EOFError, ValueError, FileExistsError) as error:
         raise Damaged("its archive cannot be unpacked") from error
     blob.finish()
-
-
-def write_file(blob: HashingReader, path: Path, layer: Layer) -> None:
-    """Create a read-only file from a file layer; ``Damaged`` when it does not match its digest."""
-    _create(path, file_content(blob, layer))
-    blob.finish()
-
-
-class Decompressing:
-    """Reads what is in a compressed file; ``Damaged`` where that is not what its layer says."""
-
-    def __init__(self, blob: Source, unpacked: str) -> None:
-        self._stream = gzip.GzipFile(fileobj=blob, mode="rb")  # type: ignore[call-overload]
-        self._expected, self._hash = unpacked, hashlib.sha256()
-
-    def read(self, size: int = BLOCK) -> bytes:
-        """Read at most ``size`` bytes."""
-        try:
-            data: bytes = self._stream.read(size)
-        except (OSError, EOFError, zlib.error) as error:
-            if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
-                raise
-            raise Damaged("it cannot be decompressed") from error
-        self._hash.update(data)
-        if not data and f"sha256:{self._hash.hexdigest()}" != self._expected:
-            raise Damaged("what is in it does not match its digest")
-        return data
-
-
-def file_content(blob: HashingReader, layer: Layer) -> Source:
-    """Read the file of a layer, be it compressed or not; ``blob`` is checked by its `finish`."""
-    return Decompressing(blob, layer.unpacked) if layer.is_compressed else blob
-
-
-def read_whole(source: Source) -> bytes:
-    """All that is left to read, for what fits into memory."""
-    return b"".join(iter(lambda: source.read(BLOCK), b""))
 
 
 def file_digests(blob: HashingReader, *, folders: bool = False) -> Iterator[tuple[str, str]]:
@@ -329,14 +272,15 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, title:
         raise Damaged(f"its archive holds {member.name!r}, which lies outside of {title!r}")
     content = tar.extractfile(member) if member.isreg() else None
     if content:
-        _create(folder / path, content)
+        create(folder / path, content)
     elif member.isdir():
         (folder / path).mkdir(exist_ok=True)
     else:
         raise Damaged(f"its archive holds {member.name!r}, which is no plain file")
 
 
-def _create(path: Path, content: Source) -> None:
+def create(path: Path, content: Source) -> None:
+    """Create a read-only file."""
     with path.open("xb") as target:
         shutil.copyfileobj(content, target, BLOCK)
     path.chmod(READ_ONLY)

@@ -8,7 +8,8 @@ from pathlib import Path
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import oci, shards
 from mmdet_jetson.store.artifact import Layer
-from mmdet_jetson.store.layers import compress_file, copy_file, pack_entries
+from mmdet_jetson.store.file_layers import compress_file
+from mmdet_jetson.store.layers import copy_file, pack_entries
 from mmdet_jetson.store.layout import Layout, Staged, Staging
 from mmdet_jetson.store.oci import Descriptor
 from mmdet_jetson.store.shard_lists import ShardLists

@@ -21,8 +21,9 @@ from mmdet_jetson.store import bundles, garbage, mending, oci, verification
 from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
 from mmdet_jetson.store.bundles import Bundle
 from mmdet_jetson.store.checkouts import Checkouts
+from mmdet_jetson.store.file_layers import file_content, read_whole, write_file
 from mmdet_jetson.store.garbage import Freed
-from mmdet_jetson.store.layers import Damaged, file_content, read_whole, unpack, write_file
+from mmdet_jetson.store.layers import Damaged, unpack
 from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.lookup import Lookup
 from mmdet_jetson.store.manifests import (
