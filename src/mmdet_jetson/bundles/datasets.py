@@ -18,6 +18,7 @@ from mmdet_jetson.bundles.pictures import PictureChanges, compare_pictures
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.training_steps import TRAINED_ON
 from mmdet_jetson.store import Artifact, Store
+from mmdet_jetson.store.file_layers import file_content
 from mmdet_jetson.store.layers import Damaged, HashingReader
 
 READ_AT_ONCE = 64_000_000
@@ -74,7 +75,7 @@ def _splits(store: Store, dataset: Artifact) -> dict[str, Split]:
         try:
             with store.file_of(layer).open("rb") as stream:
                 reader = HashingReader(stream, layer.blob.digest)
-                found[name] = read_split(reader)
+                found[name] = read_split(file_content(reader, layer))
                 reader.finish()
         except (NotAsWritten, Damaged, OSError) as error:
             raise UserError(

@@ -72,6 +72,8 @@ def age_in_days(made: Provenance) -> float | None:
 class Layer:
     """One top-level entry of an artifact: a file, or a directory packed as one tar.
 
+    A file may be compressed; its content is that of what is in it, so no key depends on that.
+
     A large directory is several layers with its title, each a tar of some of its files, and
     ``tree`` is the digest of all of them (`store.shards.tree_of`).
     """
@@ -84,6 +86,11 @@ class Layer:
     def is_directory(self) -> bool:
         """Whether the blob is a tar to unpack."""
         return (self.blob.annotations or {}).get(oci.UNPACK) == "true"
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the blob is a file to unpack (`store.file_layers.compress_file`)."""
+        return self.blob.media_type == oci.COMPRESSED
 
     @property
     def unpacked(self) -> str:

@@ -237,12 +237,6 @@ def unpack(blob: HashingReader, folder: Path, title: str) -> None:
     blob.finish()
 
 
-def write_file(blob: HashingReader, path: Path) -> None:
-    """Create a read-only file from a file layer; ``Damaged`` when it does not match its digest."""
-    _create(path, blob)
-    blob.finish()
-
-
 def file_digests(blob: HashingReader, *, folders: bool = False) -> Iterator[tuple[str, str]]:
     """The path of every file in a directory layer, below the directory, and its SHA-256 in hex.
 
@@ -278,14 +272,15 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, title:
         raise Damaged(f"its archive holds {member.name!r}, which lies outside of {title!r}")
     content = tar.extractfile(member) if member.isreg() else None
     if content:
-        _create(folder / path, content)
+        create(folder / path, content)
     elif member.isdir():
         (folder / path).mkdir(exist_ok=True)
     else:
         raise Damaged(f"its archive holds {member.name!r}, which is no plain file")
 
 
-def _create(path: Path, content: Source) -> None:
+def create(path: Path, content: Source) -> None:
+    """Create a read-only file."""
     with path.open("xb") as target:
         shutil.copyfileobj(content, target, BLOCK)
     path.chmod(READ_ONLY)

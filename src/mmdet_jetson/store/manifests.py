@@ -23,7 +23,10 @@ from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.oci import Descriptor, Manifest
 
 PLAIN, SHARDED = 1, 2
-"""Formats: with one layer for each entry, and with several for a large directory."""
+"""Formats: with one layer for each entry as it is, and with several for a large directory.
+
+In the second the large JSON files beside such a directory are compressed.
+"""
 VERSION = SHARDED
 TREE = "mmdet-jetson.tree."
 """Begins the annotations of a manifest that tell the content of its sharded directories."""
@@ -59,7 +62,8 @@ def artifact_type(kind: str, layers: Sequence[Layer] = ()) -> str:
 
     What has no shards is what it always was, so that older versions go on reading it.
     """
-    version = SHARDED if any(layer.tree for layer in layers) else PLAIN
+    is_plain = not any(layer.tree or layer.is_compressed for layer in layers)
+    version = PLAIN if is_plain else SHARDED
     name = f"application/vnd.mmdet-jetson.{kind}.v{version}"
     if not _TYPE.fullmatch(name):
         raise ValueError(f"not a kind of artifact: {kind!r}")
@@ -136,12 +140,15 @@ def layers_of(manifest: Manifest) -> tuple[Layer, ...]:
     layers = []
     for blob in manifest.layers:
         said = (blob.annotations or {}).get(oci.TITLE, "")
-        title = shards.directory_of(said)
-        tree = trees.get(TREE + title, "") if title != said else ""
+        packed = blob.media_type == oci.COMPRESSED
+        title = said.removesuffix(oci.SUFFIX) if packed else shards.directory_of(said)
+        tree = trees.get(TREE + title, "") if title != said and not packed else ""
         if title in ("", ".", "..") or "/" in title or "\0" in title:
             raise ValueError(f"a layer's title is not a file name: {said!r}")
         layer = Layer(title, blob, tree)
-        if title != said and not (_DIGEST.fullmatch(tree) and layer.is_directory):
+        if packed and (title == said or not _DIGEST.fullmatch(layer.unpacked)):
+            raise ValueError(f"a compressed file does not say what is in it: {said!r}")
+        if title != said and not packed and not (_DIGEST.fullmatch(tree) and layer.is_directory):
             raise ValueError(f"a shard's directory has no content: {said!r}")
         layers.append(layer)
     whole = [layer.title for layer in layers if not layer.tree]

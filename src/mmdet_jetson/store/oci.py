@@ -9,6 +9,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 DIRECTORY = "application/vnd.oci.image.layer.v1.tar+gzip"
+COMPRESSED, SUFFIX = "application/gzip", ".gz"
 MANIFESTS = frozenset(
     {
         MANIFEST,

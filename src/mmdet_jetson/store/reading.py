@@ -12,7 +12,8 @@ from mmdet_jetson.files import disk_errors, make_folder, move_new
 from mmdet_jetson.store.artifact import Artifact, Layer
 from mmdet_jetson.store.bundles import Bundle
 from mmdet_jetson.store.checkouts import Checkouts
-from mmdet_jetson.store.layers import Damaged, unpack, write_file
+from mmdet_jetson.store.file_layers import file_content, read_whole, write_file
+from mmdet_jetson.store.layers import Damaged, unpack
 from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.shard_lists import ShardLists
 from mmdet_jetson.store.sharding import WORKERS
@@ -53,7 +54,10 @@ class Reader:
         """Read one top-level file of an artifact, checked."""
         (layer,) = artifact.parts([title])
         with disk_errors(self._layout.root), self._layout.using(), self._mending(artifact, layer):
-            return self._layout.read(layer.blob)
+            with self._layout.open(layer.blob) as reader:
+                content = read_whole(file_content(reader, layer))
+                reader.finish()
+            return content
 
     def checkouts(self, artifact: Artifact | None = None) -> Checkouts:
         """The checkouts that jobs share; only for an artifact can one be made."""
@@ -74,7 +78,7 @@ class Reader:
             if layer.is_directory:
                 unpack(reader, folder, layer.title)
             else:
-                write_file(reader, folder / layer.title)
+                write_file(reader, folder / layer.title, layer)
 
     @contextmanager
     def _mending(self, artifact: Artifact, layer: Layer) -> Iterator[None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.store import oci, shards
 from mmdet_jetson.store.artifact import Layer
+from mmdet_jetson.store.file_layers import compress_file
 from mmdet_jetson.store.layers import copy_file, pack_entries
 from mmdet_jetson.store.layout import Layout, Staged, Staging
 from mmdet_jetson.store.oci import Descriptor
@@ -22,6 +23,11 @@ _MEDIA_TYPES = {
     ".log": "text/plain",
     ".py": "text/x-python",
 }
+
+
+_PACKED = frozenset({".json"})
+LARGE_TEXT = 1 << 17
+"""Bytes from which a JSON file beside a sharded directory is compressed."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +57,34 @@ def stage_all(
         title, _, inside = place.partition("/")
         elsewhere.setdefault(title, {})[inside] = each
     layers: list[Layer] = []
+    files: list[Path] = []
     for title in sorted({path.name for path in folder.iterdir()} | set(elsewhere)):
         path = folder / title
         if title not in elsewhere and (path.is_symlink() or not path.is_dir()):
-            layers.append(_stage_file(path, staging))
+            files.append(path)
             continue
         entries = _merged(path, elsewhere.get(title, {}))
         if shards.is_large(entries):
             layers += Sharding(title, staging, layout, lists).stage(entries)
         else:
             layers.append(_stage_whole(title, entries, staging))
-    return layers
+    beside_large = any(layer.tree for layer in layers)
+    layers += [_stage_file(path, staging, packs=beside_large) for path in files]
+    # Sorting keeps the shards of a directory as they are, and older stores' manifests the same.
+    return sorted(layers, key=lambda layer: layer.title)
 
 
-def _stage_file(path: Path, staging: Staging) -> Layer:
+def _stage_file(path: Path, staging: Staging, *, packs: bool) -> Layer:
+    """Stage a file; with ``packs`` a large one of text is compressed.
+
+    A COCO file of 20,000 pictures changes as a whole with every picture, and would be most of what
+    is stored and sent of ten more.
+    """
+    if packs and path.suffix in _PACKED and not path.is_symlink() and _size(path) >= LARGE_TEXT:
+        digests: list[str] = []
+        packed = staging.add(lambda sink: digests.append(compress_file(path, sink)))
+        said = {oci.TITLE: path.name + oci.SUFFIX, oci.UNPACKED_DIGEST: digests[0]}
+        return Layer(path.name, pointer(packed, oci.COMPRESSED, said))
     blob = staging.add(partial(copy_file, path))
     media_type = _MEDIA_TYPES.get(path.suffix, "application/octet-stream")
     return Layer(path.name, pointer(blob, media_type, {oci.TITLE: path.name}))
@@ -120,3 +140,7 @@ def pointer(
         annotations=annotations,
         artifact_type=artifact_type,
     )
+
+
+def _size(path: Path) -> int:
+    return path.lstat().st_size

@@ -211,7 +211,7 @@ class Store:
         self._reader.checkout(artifact, folder, parts, shared=shared)
 
     def file_of(self, layer: Layer) -> Path:
-        """Where a layer's blob lies, for who reads it without changing it."""
+        """Where a layer's blob lies, for who reads it without changing it; it may be compressed."""
         return self._layout.path(layer.blob.digest)
 
     def read(self, artifact: Artifact, title: str) -> bytes:

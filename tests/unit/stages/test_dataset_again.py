@@ -101,6 +101,34 @@ def test_no_picture_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert changed == anew
 
 
+@pytest.mark.parametrize("what", ["picture", "annotation", "removed"])
+def test_what_changed_is_never_taken_from_the_run_before(tmp_path: Path, what: str) -> None:
+    own = source(tmp_path / "own")
+    for name, seed in (("c.bmp", 11), ("d.bmp", 12)):
+        noise(own / "train" / name, seed)
+    entries = {f"{name}1": entry(name, region()) for name in ("a.png", "c.bmp", "d.bmp")}
+    save(own / "train/via.json", entries)
+    before, _ = run(tmp_path / "one", own)
+
+    if what == "picture":  # of the same size in bytes, as a BMP has it
+        size = (own / "train/c.bmp").stat().st_size
+        noise(own / "train/c.bmp", 13)
+        assert (own / "train/c.bmp").stat().st_size == size
+    elif what == "annotation":
+        moved = region()
+        moved["shape_attributes"] = {"name": "rect", "x": 1, "y": 2, "width": 9, "height": 8}
+        save(own / "train/via.json", {**entries, "c.bmp1": entry("c.bmp", moved)})
+    else:
+        (own / "train/c.bmp").unlink()
+        save(own / "train/via.json", {name: entries[name] for name in ("a.png1", "d.bmp1")})
+
+    after, taken = run(tmp_path / "two", own, tmp_path / "one")
+    anew, taken_anew = run(tmp_path / "three", own)
+    assert (after, taken) == (anew, taken_anew)
+    assert after != before
+    assert ("train/c.bmp" in taken) is (what != "removed")
+
+
 @pytest.mark.parametrize("file", ["pictures.bin", "extents.json"])
 @pytest.mark.parametrize("how", ["flip", "cut", "empty", "none"])
 def test_damaged_notes_are_not_believed(tmp_path: Path, how: str, file: str) -> None:

@@ -1,5 +1,6 @@
 """A large directory in the store: several layers, one content."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -12,6 +13,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -486,3 +488,66 @@ def test_what_inspect_shows_is_small(store: Store, stored: Made) -> None:
 
     assert len(manifest) < 1000 + 450 * len(artifact.layers)
     assert json.loads(manifest)["annotations"].keys() == {"mmdet-jetson.tree.train"}
+
+
+@pytest.fixture
+def annotated(pictures: Path) -> Path:
+    """A job's output with an annotation file that is worth compressing, and one that is not."""
+    rows = [{"id": number, "bbox": [number, 7, 30, 40]} for number in range(6000)]
+    (pictures / "train.json").write_text(json.dumps(rows))
+    (pictures / "val.json").write_text("[]")
+    return pictures
+
+
+def test_large_annotations_beside_shards_are_compressed(
+    store: Store, annotated: Path, provenance: Provenance, tmp_path: Path
+) -> None:
+    content = (annotated / "train.json").read_bytes()
+    artifact = store.put("dataset", annotated, provenance, ["one"])
+    (large,), (small,) = artifact.parts(["train.json"]), artifact.parts(["val.json"])
+    assert large.blob.size * 4 < len(content)
+    assert large.content == f"sha256:{hashlib.sha256(content).hexdigest()}"  # so no key changes
+    assert not small.is_compressed
+    reread = found(Store(store.root), "one")
+    assert reread.content == artifact.content
+    assert store.read(reread, "train.json") == content
+    store.checkout(reread, tmp_path / "out")
+    assert (tmp_path / "out/train.json").read_bytes() == content
+    assert not store.verify().problems
+
+
+def test_another_annotation_is_another_content(
+    store: Store, annotated: Path, provenance: Provenance
+) -> None:
+    before = store.put("dataset", annotated, provenance, ["one"])
+    text = (annotated / "train.json").read_text()
+    (annotated / "train.json").write_text(text.replace("[5999, 7", "[5999, 8"))
+    after = store.put("dataset", annotated, provenance, ["two"])
+    assert after.content != before.content
+    assert blobs_of(after) == blobs_of(before)
+    assert store.read(before, "train.json") == text.encode()
+
+
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_compressed_annotations_that_are_not_theirs_are_refused(
+    store: Store, annotated: Path, provenance: Provenance, damage: str
+) -> None:
+    artifact = store.put("dataset", annotated, provenance, ["one"])
+    (layer,) = artifact.parts(["train.json"])
+    whole = gzip.decompress(store.file_of(layer).read_bytes())
+    blob = gzip.compress(whole)[:-9] if damage == "cut" else gzip.compress(b"[]")
+    digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
+    (store.root / "blobs" / digest.replace(":", "/")).write_bytes(blob)
+    other = msgspec.structs.replace(layer.blob, digest=digest, size=len(blob))
+    lying = replace(artifact, layers=(replace(layer, blob=other),))
+    with pytest.raises(UserError, match=r"train\.json .* is damaged: .*(decompress|match)"):
+        store.read(lying, "train.json")
+
+
+def test_json_without_shards_beside_it_stays_as_it_is(
+    store: Store, annotated: Path, provenance: Provenance
+) -> None:
+    shutil.rmtree(annotated / "train")
+    artifact = store.put("dataset", annotated, provenance, ["one"])
+    assert artifact.descriptor.artifact_type == "application/vnd.mmdet-jetson.dataset.v1"
+    assert not any(layer.is_compressed for layer in artifact.layers)

@@ -5,7 +5,6 @@ import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Callable, Container, Dict, List, Optional, Sequence, Set, Tuple, Union
 
@@ -15,7 +14,7 @@ from mmdet_jetson.stages.annotations.known import Known
 from mmdet_jetson.stages.annotations.orientation import Listed, upright_records
 from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 from mmdet_jetson.stages.annotations.pictures import Inspection
-from mmdet_jetson.stages.annotations.records import Annotation, Example, Record, Region
+from mmdet_jetson.stages.annotations.records import Annotation, Example, Extent, Record, Region
 
 WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode or copy pictures; Pillow, OpenCV and hashlib let others run meanwhile."""
@@ -62,10 +61,14 @@ def examine(
     found = _find(split, records, folder, findings)
     listed: Dict[str, Listed] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
-        inspections = pool.map(
-            partial(_try_to_inspect, known), [folder.path(name) for name in found]
-        )
-        for (name, record), inspection in zip(found.items(), inspections):
+        # What is known needs no thread, each of which costs more than to look it up.
+        asked = {
+            path: None if known.has_seen(path) else pool.submit(_try_to_inspect, known, path)
+            for path in map(folder.path, found)
+        }
+        for name, record in found.items():
+            future = asked[folder.path(name)]
+            inspection = future.result() if future else known.inspect(folder.path(name))
             advance()
             if isinstance(inspection, Defect):
                 findings.defect(f"{split.shown}, {name}", inspection.what, inspection.hint)
@@ -227,12 +230,12 @@ def _annotations(
     record: Record, picture: Inspection, where: str, findings: Findings, known: Known
 ) -> Tuple[Annotation, ...]:
     """The record's regions inside the picture, each once."""
-    kept: Dict[str, Tuple[Region, Annotation]] = {}
+    kept: Dict[object, Tuple[Region, Annotation]] = {}
     for region in record.regions:
         place = f"{where}, {region.where}"
         with findings.at(place):
             extent = known.extents.of(region, picture, place, findings)
-            outline = json.dumps(extent.segmentation)
+            outline = _outline_of(extent)
             if outline not in kept:
                 kept[outline] = region, Annotation(region.label, extent, region.crowd)
                 if region.crowd:
@@ -242,6 +245,12 @@ def _annotations(
             else:
                 raise _contradiction(kept[outline][0])
     return tuple(annotation for _, annotation in kept.values())
+
+
+def _outline_of(extent: Extent) -> object:
+    """What is the same for the same outline."""
+    shape = extent.segmentation
+    return tuple(map(tuple, shape)) if isinstance(shape, list) else json.dumps(shape)
 
 
 def _contradiction(other: Region) -> Defect:

@@ -5,27 +5,16 @@ environment's and one version's of the stage, for whoever keeps it; it may be lo
 """
 
 import hashlib
+import struct
 from pathlib import Path
 from typing import Dict, Mapping, Optional
-
-import numpy as np
 
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.stages.annotations.fingerprints import Fingerprint
 from mmdet_jetson.stages.annotations.pictures import Inspection
 
-_ROW = np.dtype(
-    [
-        ("sha256", "V32"),
-        ("digest", "V32"),
-        ("bits", "<u8"),
-        ("width", "<i4"),
-        ("height", "<i4"),
-        ("orientation", "u1"),
-        ("plain", "u1"),
-        ("cells", "V1024"),
-    ]
-)
+_ROW = struct.Struct("<32s32sQiiBB1024s")
+"""SHA-256 of the file, digest of the pixels, hash, width, height, orientation, plain, cells."""
 _CHECKSUM = 32
 
 
@@ -34,48 +23,54 @@ class Inspected:
 
     def __init__(self, path: Optional[Path]) -> None:
         self._path = path
-        self._rows = _read(path) if path else np.zeros(0, _ROW)
-        self._index: Dict[bytes, int] = {
-            bytes(each): number for number, each in enumerate(self._rows["sha256"])
-        }
+        self._rows = _read(path) if path else memoryview(b"")
+        starts = range(0, len(self._rows), _ROW.size)
+        self._index: Dict[str, int] = {self._rows[at : at + 32].hex(): at for at in starts}
 
     def find(self, sha256: str) -> Optional[Inspection]:
         """What was found in a file; None where it was not seen before."""
-        number = self._index.get(bytes.fromhex(sha256))
-        if number is None:
+        at = self._index.get(sha256)
+        if at is None:
             return None
-        row = self._rows[number]
+        _, digest, bits, width, height, orientation, plain, cells = _ROW.unpack_from(self._rows, at)
         return Inspection(
-            width=int(row["width"]),
-            height=int(row["height"]),
-            digest=bytes(row["digest"]).hex(),
-            plain=bool(row["plain"]),
-            orientation=int(row["orientation"]),
-            fingerprint=Fingerprint(int(row["bits"]), bytes(row["cells"])),
+            width=width,
+            height=height,
+            digest=digest.hex(),
+            plain=bool(plain),
+            orientation=orientation,
+            fingerprint=Fingerprint(bits, cells),
         )
+
+    def has(self, sha256: str) -> bool:
+        """Whether a file was seen before."""
+        return sha256 in self._index
 
     def keep(self, found: Mapping[str, Inspection]) -> None:
         """Write what this run found, for the next; what it did not need any more is forgotten."""
-        rows = np.zeros(len(found), _ROW)
-        for row, (sha256, each) in zip(rows, found.items()):
-            row["sha256"] = np.void(bytes.fromhex(sha256))
-            row["digest"] = np.void(bytes.fromhex(each.digest))
-            row["bits"] = each.fingerprint.bits
-            row["width"], row["height"] = each.width, each.height
-            row["orientation"], row["plain"] = each.orientation, each.plain
-            row["cells"] = np.void(each.fingerprint.cells)
-        body = rows.tobytes()
+        body = b"".join(
+            _ROW.pack(
+                bytes.fromhex(sha256),
+                bytes.fromhex(each.digest),
+                each.fingerprint.bits,
+                each.width,
+                each.height,
+                each.orientation,
+                each.plain,
+                each.fingerprint.cells,
+            )
+            for sha256, each in found.items()
+        )
         assert self._path
         write_whole(self._path, hashlib.sha256(body).digest() + body)
 
 
-def _read(path: Path) -> np.ndarray:
-    nothing: np.ndarray = np.zeros(0, _ROW)
+def _read(path: Path) -> memoryview:
+    nothing = memoryview(b"")
     if not path.exists():
         return nothing
     content = path.read_bytes()
     body = memoryview(content)[_CHECKSUM:]
-    if hashlib.sha256(body).digest() != content[:_CHECKSUM] or len(body) % _ROW.itemsize:
+    if hashlib.sha256(body).digest() != content[:_CHECKSUM] or len(body) % _ROW.size:
         return nothing
-    rows: np.ndarray = np.frombuffer(body, _ROW)
-    return rows
+    return body

@@ -40,6 +40,11 @@ class Known:
         self._found[sha256] = inspect(path) if found is None else found
         return self._found[sha256]
 
+    def has_seen(self, path: Path) -> bool:
+        """Whether a file's content was inspected by an earlier run."""
+        inside = self.inside(path)
+        return inside is not None and self._inspected.has(self._digests[inside])
+
     def inside(self, path: Path) -> Optional[str]:
         """Where a file lies in the input, if its SHA-256 is known; None else."""
         try:

@@ -1,5 +1,6 @@
 """What is odd about a dataset that can be read: said before it costs a training."""
 
+import math
 from collections import Counter
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
@@ -42,7 +43,7 @@ def scale_of(example: Example, input_size: Size) -> float:
 def side_of(annotation: Annotation, scale: float) -> float:
     """The side of a square as large as the box, in pixels of the network's input."""
     _, _, width, height = annotation.extent.box
-    return float(np.sqrt(width * height)) * scale
+    return math.sqrt(width * height) * scale
 
 
 def remark(splits: Splits, classes: Sequence[str], input_size: Size, findings: Findings) -> None:

@@ -12,6 +12,7 @@ LFS_POINTER = b"version https://git-lfs."
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 _LARGEST = 1e9
 """Far above the side of any picture, and far below where areas lose their precision."""
+_NUMBERS = (int, float)  # and no bool
 _TEXT_FLAGS = {
     "": False,
     "0": False,
@@ -129,6 +130,8 @@ def numbers(values: object, name: str) -> List[float]:
     """
     if not isinstance(values, list):
         raise Defect(f"{name} is {_shown(values)}, not a list of numbers", "draw the region again")
+    if all(type(value) in _NUMBERS and -_LARGEST <= value <= _LARGEST for value in values):
+        return list(map(float, values))  # nearly all are: it takes a sixth of what comes next
     return [number(value, f"{name}[{index}]") for index, value in enumerate(values)]
 
 
