@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -56,7 +57,7 @@ def cancel(id: str = "") -> None:
     cluster = Cluster()
     cluster.check()
     jobs = queue.cancel({folder.id, *_unfinished(folder)}, cluster)
-    told = ", ".join(f"{step} {job}" for step, job in jobs.items())
+    told = ", ".join(f"{step} {job}" for step, job in jobs)
     sentence = f"cancelled {told}" if jobs else "none of its jobs waits or runs"
     Console().print(f"submission {folder.id}: {sentence}", highlight=False, soft_wrap=True)
 
@@ -76,9 +77,9 @@ def _chosen(id: str) -> Folder:
 
 def _unfinished(folder: Folder) -> set[str]:
     """The submissions whose jobs this one follows, and that were never completed themselves."""
-    borrowed = {planned.folder for planned in folder.planned_steps() if planned.folder}
-    others = [each for each in folders(folder.path.parents[1]) if str(each.path) in borrowed]
-    return {each.id for each in others if not each.is_complete}
+    paths = [Path(planned.folder) for planned in folder.planned_steps() if planned.folder]
+    borrowed = [Folder(path) for path in paths if path.exists()]
+    return {each.id for each in borrowed if not each.is_complete}
 
 
 def _list_others(newest: Folder) -> None:

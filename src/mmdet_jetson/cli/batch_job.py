@@ -11,7 +11,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -21,7 +20,7 @@ from typing import TypeVar
 import msgspec
 
 from mmdet_jetson.cli.request import Plan, Request, read_plan
-from mmdet_jetson.config.slurm import FILE, load_slurm
+from mmdet_jetson.config.slurm import FILE
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.planning.keys import Ingredients
 from mmdet_jetson.planning.steps import Step, needed_for
@@ -32,7 +31,7 @@ from mmdet_jetson.runtimes.node_facts import NodeFacts, write_facts
 from mmdet_jetson.runtimes.outcome import StageFailed
 from mmdet_jetson.runtimes.protocol import Runtimes
 from mmdet_jetson.runtimes.selection import RuntimeOptions
-from mmdet_jetson.runtimes.slurm import SlurmRuntime
+from mmdet_jetson.runtimes.slurm import SlurmRuntime, open_runtime
 from mmdet_jetson.slurm.chain import refuse_changed
 from mmdet_jetson.slurm.cluster import Cluster, SlurmError
 from mmdet_jetson.slurm.events import Events
@@ -74,12 +73,18 @@ class Job:
     def run(self) -> int:
         """Run the step, tell how it ended, and return the exit code of the job."""
         if self.restarts:
+            # What an earlier run told of this job is not how it ends.
+            self.folder.outcome_file(self.name, self.number).unlink(missing_ok=True)
             self.events.say(f"{self.name:<28} started again on node {self.node}")
+        try:
+            return self._run()
+        except Ended:  # whatever it was at, be it telling why its stage was killed
+            return TERMINATED
+
+    def _run(self) -> int:
         try:
             with listening():
                 outcome = self._made()
-        except Ended:
-            return TERMINATED
         except TimeIsUp:
             return self._out_of_time()
         except StageFailed as error:
@@ -108,16 +113,11 @@ class Job:
         here = RuntimeOptions(runtime="host")
         plan = read_plan(replace(request, runtime=here, for_device=False, push=False))
         step = self._step(plan, planned)
-        slurm = load_slurm(plan.settings.slurm or plan.settings.root / "configs" / FILE)
-        asked = slurm.of(step.name, step.stage.verb)
-        node = NodeRuntime(
-            plan.settings,
-            self.events.say,
-            launcher(self.cluster, asked, plan.settings, uses_gpu=step.uses_gpu),
-        )
-        login = SlurmRuntime(
-            plan.settings, plan.store, slurm, plan.settings.root / "configs" / FILE, self.events.say
-        )
+        say, settings = self.events.say, plan.settings
+        login = open_runtime(RuntimeOptions(runtime="slurm"), settings, plan.store, say)
+        asked = login.of(step)
+        launch = launcher(self.cluster, asked, settings, uses_gpu=step.uses_gpu)
+        node = NodeRuntime(settings, say, launch)
         self._refuse_changed(plan, step, planned, submission, login)
         self.may_be_left_out = step.stage.may_be_left_out
         artifacts = self._artifacts(plan, planned)
@@ -234,9 +234,9 @@ class Job:
         try:
             self.cluster.requeue(self.number)
         except SlurmError as error:
+            time.sleep(1)  # what ended scontrol may be that it worked, and this process is next
             return self._failed(UserError(f"{self.name}: {error.message}", again))
-        with suppress(Ended), listening():
-            signal.pause()  # until Slurm ends this process
+        signal.pause()  # until Slurm ends this process
         return TERMINATED
 
     def _limit(self) -> str:

@@ -94,7 +94,7 @@ class _Submitting:
         self._prepare(waiting)
         self.now.store.create()
         root = self.now.store.root / records.FOLDER
-        with hold(root / "submit.lock", lambda: self.now.display.say("another command submits")):
+        with hold(root / records.LOCK, lambda: self.now.display.say("another command submits")):
             # In this order: what ends meanwhile is known.
             live = Queue(cluster, self.now.display.say).live()
             known, waiting = self._known()
@@ -106,6 +106,8 @@ class _Submitting:
             try:
                 return self._submit(chain, live, waiting, known)
             except KeyboardInterrupt:
+                if not chain.folder.path.exists():
+                    raise  # there is no submission yet that could go on
                 raise _interrupted(chain, runtime) from None
 
     def _known(self) -> tuple[dict[str, Artifact], list[Step]]:

@@ -14,18 +14,20 @@ FILE = "slurm.toml"
 DEFAULTS = "copy configs/slurm.toml of the project there, or name one with MMDET_JETSON_SLURM"
 # sbatch takes the first of an option that it is given twice, or the last, depending on its version.
 OWN_OPTIONS = {
-    "account": "account", "chdir": "", "comment": "", "container-image": "container",
-    "cpus-per-task": "cpus", "dependency": "", "gres": "gpus", "gpus": "gpus",
+    "account": "account", "array": "", "chdir": "", "clusters": "", "comment": "",
+    "container-image": "container",
+    "cpus-per-task": "cpus", "dependency": "", "error": "", "gres": "gpus", "gpus": "gpus",
     "gpus-per-node": "gpus", "job-name": "", "kill-on-invalid-dep": "", "mem": "memory",
     "nodes": "train.nodes", "ntasks": "train.processes", "ntasks-per-node": "train.processes",
     "open-mode": "", "output": "", "parsable": "", "partition": "partition", "qos": "qos",
-    "requeue": "requeues", "no-requeue": "requeues", "signal": "", "time": "time", "wrap": "",
+    "requeue": "requeues", "no-requeue": "requeues", "signal": "", "test-only": "", "time": "time",
+    "wait": "", "wrap": "",
 }  # fmt: skip
 """Options of sbatch that are no extra ones, with the setting that is for each, if there is one."""
 SHORT = {
-    "A": "account", "c": "cpus-per-task", "d": "dependency", "D": "chdir", "G": "gpus",
-    "J": "job-name", "n": "ntasks", "N": "nodes", "o": "output", "p": "partition", "q": "qos",
-    "t": "time",
+    "A": "account", "a": "array", "c": "cpus-per-task", "D": "chdir", "d": "dependency",
+    "e": "error", "G": "gpus", "J": "job-name", "M": "clusters", "N": "nodes", "n": "ntasks",
+    "o": "output", "p": "partition", "q": "qos", "t": "time", "W": "wait",
 }  # fmt: skip
 
 Word = Annotated[str, pattern(r"^[^\s,;]*$", "one name without spaces")]
@@ -37,6 +39,9 @@ Time = Annotated[
     ),
 ]
 Memory = Annotated[str, pattern(r"^(|\d+[KMGT]?)$", "memory is a number with K, M, G or T, as 16G")]
+Mount = Annotated[
+    str, pattern("^/[^:,]*$", "a folder that has the same path inside, as /shared/data")
+]
 Gpus = (
     Annotated[int, msgspec.Meta(ge=0)]
     | Annotated[
@@ -82,7 +87,7 @@ class Slurm(Section, frozen=True, kw_only=True):
     """Further options of sbatch."""
     container: Literal["", "pyxis", "apptainer"] = ""
     image: str = ""
-    mounts: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
     """Folders that a container sees beside those of the project, the cache and the store."""
     on_interrupt: Literal["detach", "cancel"] = "detach"
     requeues: Annotated[int, msgspec.Meta(ge=0)] = 100

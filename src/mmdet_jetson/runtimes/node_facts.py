@@ -27,34 +27,34 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     found: str
 
 
-def place_of(*asked: object) -> str:
+def kind_of(*asked: object) -> str:
     """Name the kind of node that a step asks for: whoever asks for the same may get the same."""
     text = "\n".join(map(str, asked))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def write_facts(store: Path, place: str, step: str, facts: NodeFacts) -> None:
+def write_facts(store: Path, kind: str, step: str, facts: NodeFacts) -> None:
     """Write down what a node said to the job of a step."""
-    path = _file(store, place, step)
+    path = _file(store, kind, step)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, msgspec.json.encode(facts))
 
 
-def read_facts(store: Path, place: str, step: str) -> NodeFacts | None:
+def read_facts(store: Path, kind: str, step: str) -> NodeFacts | None:
     """Read what the newest node said to that step, else to any step that asked for the same.
 
     None where no such job ever ran. What cannot be read counts as absent: the next job writes it
     again.
     """
-    own = _read(_file(store, place, step))
+    own = _read(_file(store, kind, step))
     if own:
         return own
-    others = [_read(path) for path in (store / FOLDER).glob(f"{place}.*.json")]
+    others = [_read(path) for path in (store / FOLDER).glob(f"{kind}.*.json")]
     return max(filter(None, others), key=lambda facts: facts.found, default=None)
 
 
-def _file(store: Path, place: str, step: str) -> Path:
-    return store / FOLDER / f"{place}.{step}.json"
+def _file(store: Path, kind: str, step: str) -> Path:
+    return store / FOLDER / f"{kind}.{step}.json"
 
 
 def _read(path: Path) -> NodeFacts | None:

@@ -77,10 +77,7 @@ def open_for_device(
     """
     if not options.docker_host:
         return open_runtimes(options, settings, store, say)
-    untested_here = options.untested and options.runtime == "docker"
-    here = open_runtime(
-        replace(options, docker_host="", untested=untested_here), settings, store, say
-    )
+    here = open_runtime(options.here, settings, store, say)
     there = open_runtime(replace(options, runtime="docker"), settings, store, say)
     return Runtimes({TRAIN: here, **dict.fromkeys(DEVICE_ENVIRONMENTS, there)})
 

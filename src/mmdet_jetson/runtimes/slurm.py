@@ -19,7 +19,7 @@ from mmdet_jetson.planning.stages import STAGES
 from mmdet_jetson.planning.steps import Step
 from mmdet_jetson.runtimes.host import HostRuntime
 from mmdet_jetson.runtimes.launching import on_one_machine
-from mmdet_jetson.runtimes.node_facts import place_of, read_facts
+from mmdet_jetson.runtimes.node_facts import kind_of, read_facts
 from mmdet_jetson.runtimes.protocol import OnWait, Place, StageRun
 from mmdet_jetson.runtimes.selection import RuntimeOptions, Say
 from mmdet_jetson.store import Store
@@ -84,7 +84,7 @@ class SlurmRuntime:
         """Name the kind of node that a step asks for."""
         asked = self.of(step)
         gpus = asked.gpus if step.uses_gpu else 0
-        return place_of(
+        return kind_of(
             asked.partition, asked.options, asked.container, asked.image, gpus, asked.cpus
         )
 

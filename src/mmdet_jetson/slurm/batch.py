@@ -53,15 +53,15 @@ def asked(step: Step, settings: Slurm) -> list[str]:
     return [f"--{name}={value}" for name, value in stated.items() if value]
 
 
-def folders_seen(settings: Settings, container: Slurm) -> tuple[Path, ...]:
+def folders_seen(here: Settings, slurm: Slurm) -> tuple[Path, ...]:
     """What each node has to see, in the order of the exit codes that tell which it does not."""
     return tuple(
         dict.fromkeys(
             (
-                settings.root,
-                settings.cache,
-                settings.artifacts,
-                *map(Path, (each.partition(":")[0] for each in container.mounts)),
+                here.root,
+                here.cache,
+                here.artifacts,
+                *map(Path, slurm.mounts),
             )
         )
     )

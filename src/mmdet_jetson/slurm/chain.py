@@ -7,13 +7,14 @@ from pathlib import Path
 
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.errors import UserError
+from mmdet_jetson.locks import hold
 from mmdet_jetson.planning.steps import Step, missing_inputs
 from mmdet_jetson.processes import ProcessFailed
 from mmdet_jetson.runtimes.slurm import SlurmRuntime
 from mmdet_jetson.slurm import batch, endings
 from mmdet_jetson.slurm.cluster import Cluster, JobState
 from mmdet_jetson.slurm.queue import job_of
-from mmdet_jetson.slurm.records import Folder, Planned
+from mmdet_jetson.slurm.records import LOCK, Folder, Planned
 from mmdet_jetson.store import Artifact
 
 UNAVAILABLE = "Requested node configuration is not available"
@@ -70,7 +71,7 @@ class Chain:
         seen: set[tuple[str, ...]] = set()
         for step in steps:
             asked = self.runtimes[step.name].of(step)
-            if asked.partition and not {*asked.partition.split(",")} <= {*partitions}:
+            if asked.partition and asked.partition not in partitions:
                 raise endings.no_partition(self.job(step), partitions)
             words = batch.options(step, asked, self.folder, ())
             kind = tuple(word for word in words if self.folder.id not in word)
@@ -131,7 +132,8 @@ class Chain:
         read, runtime = before(step), self.runtimes[step.name]
         artifacts = {name: known[name].digest for name in read if name in known}
         jobs = {name: self.sent[name] for name in read if name not in known}
-        waits = [*jobs.values(), *(self.sent[each] for each in step.after if each in self.sent)]
+        first = [name for name in step.after if name in self.sent and name not in known]
+        waits = [*jobs.values(), *(self.sent[name] for name in first)]
         outcomes = {
             name: str(sent.folder.outcome_file(sent.step, sent.job)) for name, sent in jobs.items()
         }
@@ -146,6 +148,23 @@ class Chain:
         self.folder.write_job(step.name, job)
         sent = self.sent[step.name] = Sent(self.folder, step.name, job)
         return sent
+
+    def send_late(self, step: Step, known: Mapping[str, Artifact]) -> Sent:
+        """Submit a job that had to wait for what no job makes, unless another client just did.
+
+        All that follow a submission come here as soon as that is made.
+
+        Raises:
+            UserError: Slurm does not take it.
+        """
+        with hold(self.folder.path.parent / LOCK):
+            planned = self.folder.planned(step.name)
+            if planned and planned.print == self.prints[step.name]:
+                job = job_of(self.folder, step.name, self.cluster)
+                if job:
+                    sent = self.sent[step.name] = Sent(self.folder, step.name, job)
+                    return sent
+            return self.send(step, known)
 
     def own(self) -> dict[str, str]:
         """The jobs that belong to this submission, by step."""

@@ -84,7 +84,7 @@ def ran_out_of_memory(job: Job, state: JobState) -> bool:
 
 
 def _cancelled(what: str, state: JobState) -> tuple[str, str]:
-    if state.reason == "DependencyNeverSatisfied" or "ependency" in state.reason:
+    if "Dependency" in state.reason:
         return f"{what} never started, since a job before it did not succeed (CANCELLED)", AGAIN
     by = f" {state.reason}" if state.reason.startswith("by ") else ""
     return f"{what} was cancelled{by} (CANCELLED)", f"{AGAIN} to go on"

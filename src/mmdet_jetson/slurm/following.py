@@ -26,8 +26,6 @@ LOOKS = 0.5
 GRACE = 10.0
 """Seconds from a job's end to when nothing more is expected of it: a shared file system shows late
 what was written elsewhere, and a job that is put back in the queue seems to have ended at first."""
-
-
 ACCOUNTED = 5.0
 """Seconds until accounting knows how the last run of a job ended."""
 LATE = 60.0
@@ -85,7 +83,7 @@ class Follower:
             if artifact:
                 tell_known(context, step, artifact)
                 return artifact
-            sent = self.chain.send(step, artifacts)
+            sent = self.chain.send_late(step, artifacts)
             self.say(f"{step.name:<28} submitted as job {sent.job}")
         outcome = self._follow(sent, step, context)
         return self._concluded(outcome, sent, step, context)
@@ -115,7 +113,9 @@ class Follower:
                     ended_since = self.clock()
                 elif self.clock() - ended_since > GRACE:
                     last = self._last(sent, state)
-                    if not _tells_itself(last) or self.clock() - ended_since > LATE:
+                    if last.state and not last.has_ended:  # put back in the queue just now
+                        ended_since = None
+                    elif not _tells_itself(last) or self.clock() - ended_since > LATE:
                         raise endings.ended(self.chain.job(step), last)
             stopping.current().pause(LOOKS)
 

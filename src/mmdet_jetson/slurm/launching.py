@@ -39,13 +39,14 @@ def launcher(cluster: Cluster, slurm: Slurm, here: Settings, *, uses_gpu: bool) 
             tasks, environ = 1, dict(on_one_machine(command, spread).environ)
         else:
             environ = _meeting(cluster, spread)
-        return Launch([*_srun(spread.nodes, tasks, slurm, seen), *_looking(inside, seen)], environ)
+        return Launch([*_srun(spread, tasks, slurm, seen), *_looking(inside, seen)], environ)
 
     return launch
 
 
-def _srun(nodes: int, tasks: int, slurm: Slurm, seen: Sequence[Path]) -> list[str]:
-    container = []
+def _srun(spread: Spread, tasks: int, slurm: Slurm, seen: Sequence[Path]) -> list[str]:
+    nodes, container = spread.nodes, []
+    cpus = slurm.cpus * spread.world // tasks  # one task may start the other processes by itself
     if slurm.container == "pyxis":
         mounts = ",".join(f"{folder}:{folder}" for folder in seen)
         container = [
@@ -59,7 +60,7 @@ def _srun(nodes: int, tasks: int, slurm: Slurm, seen: Sequence[Path]) -> list[st
         f"--nodes={nodes}",
         f"--ntasks={tasks}",
         f"--ntasks-per-node={tasks // nodes}",
-        f"--cpus-per-task={slurm.cpus}",
+        f"--cpus-per-task={cpus}",
         *container,
     ]
 

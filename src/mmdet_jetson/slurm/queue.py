@@ -25,7 +25,7 @@ class Queue:
         self._lock = threading.Lock()
         self._asked = -SECONDS
         self._jobs: Mapping[str, JobState] = {}
-        self._was_silent = False
+        self._silence: SlurmError | None = None
 
     def state(self, job: str) -> JobState | None:
         """A job as of a moment ago; None where Slurm lists it no more.
@@ -36,7 +36,10 @@ class Queue:
         with self._lock:
             if self._clock() - self._asked >= SECONDS:
                 self._asked = self._clock()
-                self._jobs = self._look()
+                self._look()
+            # Every thread is told, and not only the one that asked: no answer is no ending.
+            if self._silence:
+                raise self._silence
             return self._jobs.get(job)
 
     def live(self) -> dict[tuple[str, str], JobState]:
@@ -48,23 +51,23 @@ class Queue:
                 found[submission, step] = state
         return found
 
-    def _look(self) -> Mapping[str, JobState]:
+    def _look(self) -> None:
         try:
-            jobs = self.cluster.mine()
+            self._jobs, self._silence = self.cluster.mine(), None
         except SlurmError as error:
-            if not self._was_silent:
+            if not self._silence:
                 self._say(f"{error.message}; the jobs go on, and their files are followed")
-            self._was_silent = True
-            raise
-        self._was_silent = False
-        return jobs
+            self._silence = error
 
 
-def cancel(submissions: Collection[str], cluster: Cluster) -> dict[str, str]:
-    """Cancel all jobs of submissions that wait or run; give their numbers by step."""
+def cancel(submissions: Collection[str], cluster: Cluster) -> list[tuple[str, str]]:
+    """Cancel all jobs of submissions that wait or run; give the step and the number of each.
+
+    Two submissions may have a job each for a step of one name.
+    """
     live = Queue(cluster, print).live()
-    jobs = {step: state.job for (name, step), state in live.items() if name in submissions}
-    cluster.cancel(list(jobs.values()))
+    jobs = [(step, state.job) for (name, step), state in live.items() if name in submissions]
+    cluster.cancel([job for _, job in jobs])
     return jobs
 
 

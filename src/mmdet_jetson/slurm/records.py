@@ -25,6 +25,8 @@ from mmdet_jetson.errors import UserError
 from mmdet_jetson.files import remove
 
 FOLDER = "slurm"
+LOCK = "submit.lock"
+"""In that folder: whoever submits holds it, so that what one submits the next one finds."""
 NAME_PREFIX = "mmdet-"
 
 

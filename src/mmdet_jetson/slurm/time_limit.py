@@ -19,7 +19,11 @@ class Ended(BaseException):
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Turn Slurm's signals into exceptions of the main thread."""
+    """Turn Slurm's signals into exceptions of the main thread.
+
+    Behind it the time no longer counts, but that the job is ended still does: until the process
+    is gone, whatever it tells would be told of a job that goes on, or that somebody cancelled.
+    """
 
     def up(_number: int, _frame: FrameType | None) -> None:
         raise TimeIsUp

@@ -7,6 +7,7 @@ import pytest
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.processes import ProcessFailed
 from mmdet_jetson.slurm.cluster import PROGRAMS, Cluster, JobState, SlurmError
+from mmdet_jetson.slurm.queue import Queue
 
 SHOWN = (
     "JobId=16 JobName=mmdet-a.train UserId=root(0) JobState=TIMEOUT Reason=TimeLimit"
@@ -106,3 +107,16 @@ def test_what_sbatch_refuses_is_in_its_error(programs: Path) -> None:
 def test_a_node_is_reached_as_slurm_reaches_it(programs: Path) -> None:
     prints(programs, "scontrol", "NodeName=n1 Arch=x86_64 NodeAddr=10.0.0.7 NodeHostName=n1")
     assert Cluster().address("n1") == "10.0.0.7"
+
+
+def test_while_slurm_is_silent_no_thread_takes_a_job_for_ended() -> None:
+    class Silent(Cluster):
+        def mine(self) -> dict[str, JobState]:
+            raise SlurmError("squeue failed")
+
+    said: list[str] = []
+    queue = Queue(Silent(), said.append, clock=lambda: 100.0)
+    for _ in range(2):  # only the first look asks
+        with pytest.raises(SlurmError):
+            queue.state("11")
+    assert len(said) == 1

@@ -78,8 +78,14 @@ def test_pyxis_is_an_option_of_srun(here: Settings, tmp_path: Path) -> None:
     assert "--container-image=docker://ubuntu:22.04" in launch.command
     mounts = f"{tmp_path}/project:{tmp_path}/project,/cache:/cache,/store:/store"
     assert f"--container-mounts={mounts}" in launch.command
-    assert "--ntasks=1" in launch.command
+    assert {"--ntasks=1", "--cpus-per-task=2"} <= {*launch.command}
     assert TASKS not in launch.environ
+
+
+def test_one_task_that_starts_others_has_the_processors_of_all(here: Settings) -> None:
+    slurm = Slurm(container="pyxis", image="docker://ubuntu:22.04", cpus=3)
+    launch = launcher(Addressed(), slurm, here, uses_gpu=False)(STAGE, Spread(1, 4))
+    assert {"--ntasks=1", "--cpus-per-task=12"} <= {*launch.command}
 
 
 @pytest.mark.parametrize(

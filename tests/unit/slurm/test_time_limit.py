@@ -90,6 +90,25 @@ def test_a_job_that_is_ended_tells_nothing_and_slurm_says_why(
     assert not list(folder.path.glob("*.outcome.json"))
 
 
+def test_a_failure_of_an_earlier_run_is_not_the_ending_of_a_job(
+    cluster: FakeCluster, node: Node, tmp_path: Path
+) -> None:
+    node.fails = True
+    with pytest.raises(Exit, match="broke"):
+        train()
+    node.fails = False
+    (folder,) = folders(tmp_path / "store")
+    (failed,) = folder.path.glob("dataset-*.outcome.json")
+
+    def died(_: StageRun) -> None:
+        raise Ended
+
+    node.before_run = died
+    job = {"SLURM_JOB_ID": "11", "SLURMD_NODENAME": "n1", "SLURM_RESTART_COUNT": "1"}
+    assert cluster.run([str(folder.path), "dataset"], job) == 143
+    assert not failed.exists()
+
+
 @pytest.mark.parametrize(
     ("number", "raised"), [(signal.SIGUSR1, TimeIsUp), (signal.SIGTERM, Ended)]
 )
