@@ -30,22 +30,28 @@ def folder(path: Path, name: str, owner: int = 0) -> Iterator[bytes]:
     Raises:
         UserError: a file changed while it was read.
     """
-    return _folder(path, name, owner, (path.resolve(),))
+    for inside, source in walk(path, name):
+        yield from file(source, inside, owner) if source else [directory(inside, owner)]
 
 
-def _folder(path: Path, name: str, owner: int, through: tuple[Path, ...]) -> Iterator[bytes]:
-    """Give a folder; ``through`` are the real places of the links that led to it."""
-    yield _header(name, tarfile.DIRTYPE, 0o755, 0, owner)
+def walk(path: Path, name: str) -> Iterator[tuple[str, Path | None]]:
+    """Name what `folder` gives, in that order, with the file that each is; a folder is none."""
+    return _walk(path, name, (path.resolve(),))
+
+
+def _walk(path: Path, name: str, through: tuple[Path, ...]) -> Iterator[tuple[str, Path | None]]:
+    """Name what is in a folder; ``through`` are the real places of the links that led to it."""
+    yield name, None
     for each in sorted(path.iterdir()):
         inside = f"{name}/{each.name}"
         if not each.is_dir():
-            yield from file(each, inside, owner)
+            yield inside, each
         elif not each.is_symlink():
-            yield from _folder(each, inside, owner, through)
+            yield from _walk(each, inside, through)
         elif (real := each.resolve()) in through:
-            yield _header(inside, tarfile.DIRTYPE, 0o755, 0, owner)
+            yield inside, None
         else:
-            yield from _folder(each, inside, owner, (*through, real))
+            yield from _walk(each, inside, (*through, real))
 
 
 def file(
@@ -73,14 +79,15 @@ def file(
     yield bytes(-size % tarfile.BLOCKSIZE)
 
 
-def directory(name: str) -> bytes:
+def directory(name: str, owner: int = 0) -> bytes:
     """Give a folder under a name, without what is in it."""
-    return _header(name, tarfile.DIRTYPE, 0o755, 0, 0)
+    return _header(name, tarfile.DIRTYPE, 0o755, 0, owner)
 
 
-def empty_file(name: str) -> bytes:
-    """Give an empty file under a name."""
-    return _header(name, tarfile.REGTYPE, 0o644, 0, 0)
+def small_file(name: str, content: bytes = b"") -> bytes:
+    """Give a file under a name whose content is in memory; an empty one if none is given."""
+    padding = bytes(-len(content) % tarfile.BLOCKSIZE)
+    return _header(name, tarfile.REGTYPE, 0o644, len(content), 0) + content + padding
 
 
 def _header(name: str, kind: bytes, mode: int, size: int, owner: int) -> bytes:

@@ -1,7 +1,9 @@
 """The Slurm that `docker/start-slurm` starts, as tests need it: its jobs, and its nodes' mishaps."""
 
 import contextlib
+import itertools
 import os
+import re
 import signal
 import subprocess
 import time
@@ -106,12 +108,12 @@ class Cluster:
             daemon.wait(30)
             self.heal()
 
-    def rank(self, number: int, world: int) -> int | None:
-        """The process of a training that has this rank, where it runs by now."""
+    def rank(self, number: int, job: str) -> int | None:
+        """The process of a job's training that has this rank, where it runs by now."""
         for pid in processes():
             environ = environ_of(pid)
-            told = (environ.get("SLURM_PROCID"), environ.get("SLURM_NTASKS"))
-            ours = environ.get("SLURM_CONF") == str(CONF) and told == (str(number), str(world))
+            told = (environ.get("SLURM_PROCID"), environ.get("SLURM_JOB_ID"))
+            ours = environ.get("SLURM_CONF") == str(CONF) and told == (str(number), job)
             if ours and "mmdet_jetson.stages.train" in words_of(pid):
                 return pid
         return None
@@ -159,6 +161,14 @@ class SlurmCommands(Commands):
         """How many epochs the newest checkpoint of the unfinished training has behind it."""
         names = [path.stem for path in self.artifacts.glob("jobs/train-*/work/**/epoch_*.pth")]
         return max((int(name.rpartition("_")[2]) for name in names), default=0)
+
+    def epochs_told(self) -> list[list[int]]:
+        """The epochs that each job of a training told of, in order; the oldest job first."""
+        found = []
+        for file in sorted(self.artifacts.glob("slurm/*/train-*.events")):
+            labels = re.findall(r'"label":"epoch (\d+)/', file.read_text())
+            found.append([number for number, _ in itertools.groupby(map(int, labels))])
+        return found
 
     def cancel_all(self) -> None:
         """Leave nothing in the queue."""

@@ -10,19 +10,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trials
 from docker_hosts import lacks_podman, podman
 from needed import absent
+from trial.copy import CopyParameters
 
 from mmdet_jetson import tarballs
 from mmdet_jetson.containers import hardening
 from mmdet_jetson.containers.docker_host import DockerHost
 from mmdet_jetson.containers.host_files import read_file
 from mmdet_jetson.containers.objects import ContainerSpec, VolumeMount
-from mmdet_jetson.containers.workspace import CLIENT, WHOLE, Workspace
+from mmdet_jetson.containers.uploads import WHOLE
+from mmdet_jetson.containers.workspace import CLIENT, Workspace
+from mmdet_jetson.fetching.digests import tree_files
+from mmdet_jetson.planning.steps import Step, StepOutput
 from mmdet_jetson.running.run_step import RunContext
 from mmdet_jetson.runtimes.docker import DockerRuntime
 from mmdet_jetson.runtimes.outcome import StageFailed
@@ -223,10 +228,78 @@ def test_an_input_is_uploaded_once(host: DockerHost, store: Store, data: Path) -
     assert [line for line in said if "upload" in line] == [f"uploading data to {host.facts.name}"]
     (data / "small").write_text("other")
     artifact = trials.run(context, trials.copy_step(data))
-    assert len(said) == 2
+    assert [line for line in said[1:] if "upload" in line] == [
+        f"copying 1 of 2 files of data on {host.facts.name} from an earlier upload",
+        f"uploading 1 of 2 files of data to {host.facts.name}",
+    ]
     store.checkout(artifact, data.parent / "out")
     assert (data.parent / "out/data/small").read_text() == "other"
     assert Workspace(host, store.root).forget_inputs() == 2
+
+
+def test_what_is_damaged_there_is_sent_again(host: DockerHost, store: Store, data: Path) -> None:
+    said: list[str] = []
+    context = trials.run_context(host, store, said.append)
+    trials.run(context, trials.copy_step(data))
+    workspace = Workspace(host, store.root)
+    (volume,) = workspace.unused_inputs()
+    (data.parent / "wrong").write_bytes(bytes((data / "sub/large").stat().st_size))
+    wrong = tarballs.file(data.parent / "wrong", "content/sub/large")
+    with host.never_started(VolumeMount(volume, "/input", read_only=False), labels={}) as there:
+        host.put(there, "/input", tarballs.archive(wrong))
+    (data / "more").write_text("more")
+    artifact = trials.run(context, trials.copy_step(data))
+    assert said[-1] == f"uploading 2 of 3 files of data to {host.facts.name}"
+    store.checkout(artifact, data.parent / "out")
+    assert tree_of(data.parent / "out/data") == tree_of(data)
+    assert left_behind(host, store) == []
+
+
+def test_a_large_artifact_is_shared_here_and_taken_there(
+    host: DockerHost, store: Store, data: Path
+) -> None:
+    """A stage takes pictures without a copy, and the next reads them from a shared checkout."""
+    said: list[str] = []
+    context = trials.run_context(host, store, said.append)
+    for number in range(3):
+        content = random.Random(number).randbytes(12_000_000)
+        (data / f"sub/{number}").write_bytes(content)
+    for turn in range(2):
+        (data / f"sub/more-{turn}").write_text(f"more {turn}")
+        made = trials.run(context, taking_step(data))
+        assert any(layer.tree for layer in made.layers)
+        step = Step(
+            stage=trials.COPY, parameters=CopyParameters(), inputs={"data": StepOutput("code")}
+        )
+        copied = trials.run(context, step, {"code": made})
+        store.checkout(copied, data.parent / f"out-{turn}")
+        assert tree_of(data.parent / f"out-{turn}/data/pictures") == tree_of(data / "sub")
+    copies = [line for line in said if line.startswith("copying")]
+    name = host.facts.name
+    # What the first stage had is copied for the second, too: its pictures are the same.
+    assert copies == [
+        f"copying {copied} files of data on {name} from an earlier upload"
+        for copied in ("5 of 5", "6 of 7", "6 of 6")
+    ]
+
+
+def taking_step(folder: Path) -> Step:
+    """A step whose artifact is the folder ``sub`` of its input, of which it copies nothing."""
+    code = (
+        "import pathlib; from mmdet_jetson.contract.taken import read_digests, write_taken\n"
+        "job_folder = pathlib.Path('/job'); known = read_digests(job_folder)['data']\n"
+        "paths = [path for path in known if path.startswith('sub/')]\n"
+        "write_taken(job_folder, {'pictures/' + path[4:]: ('data', path) for path in paths})"
+    )
+    cache = folder.parent / "digests.sqlite"
+    given = replace(trials.folder_input(folder), files=lambda: tree_files(folder, cache))
+    return replace(trials.code_step(code), inputs={"data": given})
+
+
+def tree_of(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder by its path there."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files}
 
 
 def test_no_gc_takes_an_input_from_a_run(

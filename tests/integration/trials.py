@@ -8,7 +8,7 @@ import hashlib
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -96,10 +96,12 @@ def folder_input(folder: Path) -> ExternalInput:
     return ExternalInput(lambda: tree_digest(folder, cache), lambda _: folder)
 
 
-def run(context: RunContext, step: Step) -> Artifact:
+def run(
+    context: RunContext, step: Step, artifacts: Mapping[str, Artifact] | None = None
+) -> Artifact:
     """Run a step of the trial stages, whose sources are not among the package's."""
     with mock.patch.object(keys, "source_digest", _source_digest):
-        return run_step(step, context, {})
+        return run_step(step, context, artifacts or {})
 
 
 def _source_digest(stage: str) -> str:

@@ -77,7 +77,7 @@ def test_a_link_that_leads_in_a_circle_is_packed_empty(folder: Path) -> None:
 
 
 def test_a_program_keeps_its_mode(folder: Path) -> None:
-    parts = [tarballs.file(folder / "a", "run", mode=0o755), [tarballs.empty_file("mark")]]
+    parts = [tarballs.file(folder / "a", "run", mode=0o755), [tarballs.small_file("mark")]]
     run, mark = members(b"".join(tarballs.archive(*parts)))
     assert (run.name, run.mode) == ("run", 0o755)
     assert (mark.name, mark.size) == ("mark", 0)

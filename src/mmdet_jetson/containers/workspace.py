@@ -25,12 +25,11 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
-from mmdet_jetson import tarballs
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.containers.docker_host import DockerHost, connect
 from mmdet_jetson.containers.objects import (
@@ -41,6 +40,7 @@ from mmdet_jetson.containers.objects import (
     VolumeMount,
 )
 from mmdet_jetson.containers.transfer import receive
+from mmdet_jetson.containers.uploads import WHOLE, Contents, Uploads, notes_of
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.contract.job import WORK
 from mmdet_jetson.errors import UserError
@@ -51,7 +51,6 @@ CLIENT, KIND, JOB = f"{LABEL}.client", f"{LABEL}.kind", f"{LABEL}.job"
 VOLUME = f"{LABEL}.volume"
 STAGE = "stage"
 """The kind of container that a stage runs in."""
-CONTENT, WHOLE = "content", ".whole"
 UPLOADING = ".uploading"
 SETTLING = 20  # seconds that a Docker host gets for what it had begun
 
@@ -62,6 +61,8 @@ class Input:
 
     digest: str
     folder: Path
+    known: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 in hex of some of its files, by their paths there."""
 
 
 def input_folder(name: str) -> str:
@@ -99,14 +100,15 @@ class Workspace:
         return f"mmdet-jetson-{self.client}-{kind}-{name}"
 
     @contextmanager
-    def _uploaded(self, job: str, name: str, given: Input) -> Iterator[VolumeMount]:
+    def _uploaded(self, job: str, name: str, given: Input, image: str) -> Iterator[VolumeMount]:
         """Upload an input, unless it is there already, and keep it there meanwhile.
 
-        Gives its volume, to be mounted read-only. Names and sizes of the files are part of the
-        volume's name too, since a digest of a file says nothing of how it is called in its folder.
+        What another input has of it is copied there, in a container of an image. Gives its volume,
+        to be mounted read-only. Names and sizes of the files are part of the volume's name too,
+        since a digest of a file says nothing of how it is called in its folder.
         """
-        listing = hashlib.sha256(f"{given.digest}\n{_listing(given.folder)}".encode()).hexdigest()
-        volume = self.volume("input", listing[:16])
+        named = f"{given.digest}\n{_listing(given.folder)}".encode("utf-8", "surrogateescape")
+        volume = self.volume("input", hashlib.sha256(named).hexdigest()[:16])
         mount = VolumeMount(volume, "/input", read_only=False)
         labels = self.labels("upload", job, **{VOLUME: volume})
         with ExitStack() as kept:
@@ -114,16 +116,24 @@ class Workspace:
                 # Before the volume exists: what is there while nobody holds its lock was cut off.
                 self._uploading(volume).touch()
                 container = kept.enter_context(self.host.never_started(mount, labels=labels))
-                self._fill(container, name, given.folder)
+                if self.host.get(container, f"/input/{WHOLE}") is None:
+                    contents = Contents(given.folder, given.known)
+                    uploads = self._uploads(image, labels)
+                    uploads.fill(container, volume, name, contents, self._inputs(volume))
                 self._uploading(volume).unlink()
             yield VolumeMount(volume, input_folder(name))
 
-    def _fill(self, container: str, name: str, folder: Path) -> None:
-        if self.host.get(container, f"/input/{WHOLE}") is None:
-            self.say(f"uploading {name} to {self.host.facts.name}")
-            content = tarballs.folder(folder, CONTENT)
-            self.host.put(container, "/input", tarballs.archive(content))
-            self.host.put(container, "/input", tarballs.archive([tarballs.empty_file(WHOLE)]))
+    def _uploads(self, image: str, labels: Mapping[str, str]) -> Uploads:
+        return Uploads(self.host, self._notes, image, labels, self.say, self._drop)
+
+    @property
+    def _notes(self) -> Path:
+        """The folder with what volumes were filled from. It may be deleted."""
+        return self.root / "uploads"
+
+    def _inputs(self, but: str) -> list[str]:
+        """The volumes with other inputs. They may be half there, or gone in a moment."""
+        return [each for each in self.host.volumes(self.volume("input")) if each != but]
 
     @contextmanager
     def stage(
@@ -157,7 +167,8 @@ class Workspace:
         """
         with ExitStack() as kept:
             mounts = [
-                kept.enter_context(self._uploaded(job, name, each)) for name, each in inputs.items()
+                kept.enter_context(self._uploaded(job, name, each, spec.image))
+                for name, each in inputs.items()
             ]
             labels = self.labels(STAGE, job)
             container = self.host.create(replace(spec, volumes=[*mounts, own], labels=labels))
@@ -188,7 +199,10 @@ class Workspace:
     def forget_inputs(self) -> int:
         """Remove the uploaded inputs that no container has; return how many."""
         inputs = self.host.volumes(self.volume("input"))
-        return sum(self._try_to_remove(volume) for volume in inputs)
+        removed = [volume for volume in inputs if self._try_to_remove(volume)]
+        for volume in removed:
+            notes_of(self._notes, volume).unlink(missing_ok=True)
+        return len(removed)
 
     @retry(
         retry=retry_if_exception(lambda error: type(error) is DockerHostError),
@@ -217,6 +231,12 @@ class Workspace:
             mark = self._uploading(volume)
             if held and mark.exists() and self._try_to_remove(volume):
                 mark.unlink()
+
+    def _drop(self, volume: str) -> None:
+        """Remove the volume of an input that is not whole, unless somebody is uploading it."""
+        with hold_if_free(self._upload_lock(volume)) as held:
+            if held:
+                self._try_to_remove(volume)
 
     def _try_to_remove(self, volume: str) -> bool:
         """Remove a volume, unless a container uses it."""

@@ -25,13 +25,8 @@ from mmdet_jetson.containers.objects import (
     Image,
 )
 from mmdet_jetson.containers.transfer import receive
-from mmdet_jetson.containers.workspace import (
-    CONTENT,
-    Input,
-    Workspace,
-    input_folder,
-    open_workspace,
-)
+from mmdet_jetson.containers.uploads import CONTENT
+from mmdet_jetson.containers.workspace import Input, Workspace, input_folder, open_workspace
 from mmdet_jetson.contract.job import (
     FAILURE,
     JOB,
@@ -48,7 +43,7 @@ from mmdet_jetson.contract.job import (
 )
 from mmdet_jetson.contract.parameters.engine import EngineParameters
 from mmdet_jetson.contract.process import ENVIRON
-from mmdet_jetson.contract.taken import DIGESTS, TAKEN
+from mmdet_jetson.contract.taken import DIGESTS, TAKEN, read_digests
 from mmdet_jetson.environments.this_machine import MACHINES, Machine
 from mmdet_jetson.environments.timing import hold_machine, holder
 from mmdet_jetson.planning.stage_source import source_state
@@ -306,7 +301,11 @@ def _mounted(folder: Path, digests: Mapping[str, str]) -> dict[str, Input]:
     job = read_job(folder)
     inside = {name: f"{input_folder(name)}/{CONTENT}" for name in job.inputs}
     write_job(folder, replace(job, inputs=inside))
-    return {name: Input(digests[name], folder / path) for name, path in job.inputs.items()}
+    known = read_digests(folder)
+    return {
+        name: Input(digests[name], folder / path, known.get(name, {}))
+        for name, path in job.inputs.items()
+    }
 
 
 def _outcome(step: Step, folder: Path, ended: Exit) -> Result:

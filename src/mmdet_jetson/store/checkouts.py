@@ -146,6 +146,20 @@ class Checkouts:
         return {path.resolve().parent for path in links}
 
 
+def digests(folder: Path) -> dict[Path, str]:
+    """SHA-256 in hex of those files in a job's input that lie in shared checkouts, as left there.
+
+    They are named as they are found below ``folder``, through its links.
+    """
+    found = {}
+    for link in folder.iterdir():
+        if link.is_symlink() and (place := link.resolve()).parent.parent.name == FOLDER:
+            for path, noted in _notes(place.parent).items():
+                if _stamp(place / path) == noted[1:]:
+                    found[link / path] = noted.sha256
+    return found
+
+
 def _link_all(files: Mapping[str, str], there: Mapping[str, Path], folder: Path) -> None:
     for path, digest in files.items():
         target = folder / path

@@ -7,22 +7,17 @@ Files are copied in and out rather than hard-linked: a stage (or a user) that st
 file open could change a blob behind its digest, and a job folder may lie on another disk.
 """
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.files import disk_errors, make_folder, move_new
+from mmdet_jetson.files import disk_errors
 from mmdet_jetson.store import bundles, garbage, mending, oci, verification
 from mmdet_jetson.store.artifact import Artifact, Layer, Provenance
 from mmdet_jetson.store.bundles import Bundle
-from mmdet_jetson.store.checkouts import Checkouts
 from mmdet_jetson.store.garbage import Freed
-from mmdet_jetson.store.layers import Damaged, unpack, write_file
+from mmdet_jetson.store.layers import Damaged
 from mmdet_jetson.store.layout import Layout
 from mmdet_jetson.store.lookup import Lookup
 from mmdet_jetson.store.manifests import (
@@ -33,8 +28,8 @@ from mmdet_jetson.store.manifests import (
 )
 from mmdet_jetson.store.naming import check_tags, naming
 from mmdet_jetson.store.oci import Descriptor
+from mmdet_jetson.store.reading import Reader, name_of
 from mmdet_jetson.store.shard_lists import ShardLists
-from mmdet_jetson.store.sharding import WORKERS
 from mmdet_jetson.store.staged import NONE, Tree, pointer, stage_all, stage_bytes
 from mmdet_jetson.store.verification import OnBytesRead, Verification
 
@@ -53,6 +48,7 @@ class Store:
         self._layout = Layout(root)
         self._known: dict[str, Artifact] = {}
         self._lookup = Lookup(self._layout)
+        self._reader = Reader(self._layout)
 
     def put(
         self,
@@ -182,7 +178,7 @@ class Store:
         check_tags(tags)
         with disk_errors(self.root), self._layout.staging() as staging:
             if not self._layout.has(artifact.descriptor):
-                raise UserError(f"{_name(artifact)} is no longer in {self.root}", "run again")
+                raise UserError(f"{name_of(artifact)} is no longer in {self.root}", "run again")
             self._layout.commit(staging, naming(artifact.descriptor, tags))
 
     def untag(self, *tags: str) -> None:
@@ -212,26 +208,7 @@ class Store:
             FileExistsError: ``folder`` exists.
             KeyError: the artifact has no such part.
         """
-        layers = artifact.parts(parts)
-        linked = [each for each in artifact.entries if shared and each.layers[0].tree]
-        linked = [each for each in linked if parts is None or each.title in parts]
-        layers = [layer for layer in layers if not (shared and layer.tree)]
-        if folder.exists():
-            raise FileExistsError(folder)
-        partial_folder = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial_folder, ignore_errors=True)
-        with disk_errors(folder.parent), self._layout.using():
-            try:
-                make_folder(partial_folder)
-                with ThreadPoolExecutor(WORKERS) as pool:
-                    making = partial(self._materialise, artifact, folder=partial_folder)
-                    for _ in pool.map(making, layers):
-                        pass
-                for entry in linked:
-                    self._checkouts(artifact).link(entry, partial_folder / entry.title)
-                move_new(partial_folder, folder)
-            finally:
-                shutil.rmtree(partial_folder, ignore_errors=True)
+        self._reader.checkout(artifact, folder, parts, shared=shared)
 
     def file_of(self, layer: Layer) -> Path:
         """Where a layer's blob lies, for who reads it without changing it."""
@@ -244,9 +221,7 @@ class Store:
             UserError: the file is missing from the store, or damaged.
             KeyError: the artifact has no such file.
         """
-        (layer,) = artifact.parts([title])
-        with disk_errors(self.root), self._layout.using(), self._mending(artifact, layer):
-            return self._layout.read(layer.blob)
+        return self._reader.read(artifact, title)
 
     def verify(
         self,
@@ -273,7 +248,7 @@ class Store:
         """
         with disk_errors(self.root):
             freed = garbage.collect(self._layout, keep, dry_run=dry_run)
-            checkouts, size = self._checkouts(), 0
+            checkouts, size = self._reader.checkouts(), 0
             if dry_run:
                 size = sum(each.size for each in checkouts.unused())
             elif self._layout.exists():
@@ -281,18 +256,6 @@ class Store:
                     ShardLists(self._layout).forget()
                     size = checkouts.forget()
         return replace(freed, size=freed.size + size)
-
-    def _checkouts(self, artifact: Artifact | None = None) -> Checkouts:
-        def unpack_into(layer: Layer, folder: Path) -> None:
-            assert artifact
-            self._materialise(artifact, layer, folder=folder)
-
-        def files(layer: Layer) -> Mapping[str, str]:
-            assert artifact
-            with self._mending(artifact, layer):
-                return ShardLists(self._layout).of(layer).files
-
-        return Checkouts(self.root, unpack_into, files)
 
     def _load(self, entry: Descriptor) -> Artifact | None:
         found = self._known.get(entry.digest) or self._parse(entry)
@@ -306,27 +269,3 @@ class Store:
             return read_artifact(self._layout, entry)
         except (Damaged, ValueError):
             return None  # ``verify`` says what is wrong; a run makes it again
-
-    def _materialise(self, artifact: Artifact, layer: Layer, *, folder: Path) -> None:
-        with self._mending(artifact, layer), self._layout.open(layer.blob) as reader:
-            if layer.is_directory:
-                unpack(reader, folder, layer.title)
-            else:
-                write_file(reader, folder / layer.title)
-
-    @contextmanager
-    def _mending(self, artifact: Artifact, layer: Layer) -> Iterator[None]:
-        """Remove a blob that turns out to be damaged, so that the next run makes it anew."""
-        try:
-            yield
-        except Damaged as error:
-            self._layout.discard(layer.blob)
-            raise UserError(
-                f"{layer.title} of {_name(artifact)} in {self.root} is damaged: {error}",
-                "run again: it is made anew; `invoke verify` checks the rest of the store, "
-                "`invoke gc` frees what is damaged",
-            ) from error
-
-
-def _name(artifact: Artifact | Bundle) -> str:
-    return f"{artifact.kind} {artifact.digest.removeprefix('sha256:')[:12]}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.store import oci
+from mmdet_jetson.store import oci, shards
 from mmdet_jetson.store.artifact import is_cache_tag
 from mmdet_jetson.store.garbage import add_reachable
 from mmdet_jetson.store.layers import Damaged
@@ -44,7 +44,9 @@ def verify(layout: Layout, on_bytes: OnBytesRead, *, mend: bool) -> Verification
         total, done = sum(blob.size for blob in blobs.values()), 0
         for digest, blob in blobs.items():
             if problem := _check(layout, blob, mend=mend):
-                title = (blob.annotations or {}).get(oci.TITLE, blob.media_type)
+                title = shards.directory_of(
+                    (blob.annotations or {}).get(oci.TITLE, blob.media_type)
+                )
                 problems.append(Problem(f"{title} of {owners[digest]}", problem))
             done += blob.size
             on_bytes(done, total)

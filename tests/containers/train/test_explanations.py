@@ -100,9 +100,37 @@ def test_a_transform_that_fails_is_a_sentence(workers: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("a bug"), OSError(errno.ENOSPC, "No space left on device")]
+    "error",
+    [
+        RuntimeError("a bug"),
+        RuntimeError("[third_party/gloo/gloo/transport/tcp/pair.cc:598] Connection closed by peer"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
 )
-def test_a_bug_and_a_full_disk_go_through(error: Exception) -> None:
+def test_a_bug_a_lost_process_and_a_full_disk_go_through(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, explained(Watch(), CONFIG):  # type: ignore[arg-type]
         raise error
     assert raised.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "hint"),
+    [
+        (
+            ValueError("Expected more than 1 value per channel when training, got input size x"),
+            "batch norm cannot train on one picture",
+            "train.processes",
+        ),
+        (
+            RuntimeError("that your module has parameters that were not used in producing loss."),
+            "does not take part in its loss",
+            "find_unused_parameters",
+        ),
+    ],
+)
+def test_what_several_processes_stumble_over_is_named(
+    error: Exception, sentence: str, hint: str
+) -> None:
+    told = explanation(error)
+    assert sentence in told.message
+    assert hint in told.hint

@@ -3,6 +3,8 @@
 import io
 import itertools
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from mmdet_jetson.containers.objects import (
     Image,
     VolumeMount,
 )
+from mmdet_jetson.containers.uploads import COPY
 from mmdet_jetson.containers.workspace import Workspace
 
 PC = HostFacts(
@@ -63,6 +66,7 @@ class FolderDockerHost:
     created: list[ContainerSpec] = field(default_factory=list)
     before_put: Callable[[], None] = _does_nothing
     before_list: Callable[[], None] = _does_nothing
+    before_copy: Callable[[], None] = _does_nothing
     keeps_containers: bool = False
     lists_containers: bool = True
     refused: int = 0
@@ -116,6 +120,8 @@ class FolderDockerHost:
 
     def run(self, container: str, on_output: OnOutput) -> Exit:
         spec = self.specs[container]
+        if COPY in spec.command:
+            return self._copy(container, on_output)
         if "-c" in spec.command and "print_gpu" in spec.command[-1]:
             on_output(STDERR, b"a warning\n")
             on_output(STDOUT, f"{self.gpu if spec.gpu else 'null'}\n".encode())
@@ -131,6 +137,18 @@ class FolderDockerHost:
             on_output(STDOUT, b"x86_64\n" if self.facts.runtimes == ("runc",) else b"aarch64\n")
             return Exit(0, False)
         return Exit(self.program(self._path(container, "/job"), on_output), self.out_of_memory)
+
+    def _copy(self, container: str, on_output: OnOutput) -> Exit:
+        """Run what copies between volumes for real, in their folders."""
+        self.before_copy()
+        *_, code, here, there = self.specs[container].command
+        folders = [str(self._path(container, folder)) for folder in (here, there)]
+        with subprocess.Popen(
+            [sys.executable, "-c", code, *folders], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as running:
+            assert running.stdout
+            on_output(STDOUT, running.stdout.read())
+        return Exit(running.returncode, False)
 
     def put(self, container: str, path: str, tarball: Iterable[bytes]) -> None:
         self.before_put()

@@ -12,7 +12,8 @@ from mmdet_jetson.containers.objects import (
     DockerHostError,
     VolumeMount,
 )
-from mmdet_jetson.containers.workspace import CONTENT, VOLUME, WHOLE, Input, Workspace
+from mmdet_jetson.containers.uploads import CONTENT, WHOLE
+from mmdet_jetson.containers.workspace import VOLUME, Input, Workspace
 from mmdet_jetson.locks import hold, lock_beside
 
 JOB = "train-0123"

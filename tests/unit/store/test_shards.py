@@ -332,9 +332,7 @@ def test_a_damaged_shard_is_found_mended_and_made_again(
 
     problems = store.verify(mend=True).problems
 
-    assert [each.where for each in problems] == [
-        f"{(layer.blob.annotations or {})[oci.TITLE]} of a"
-    ]
+    assert [each.where for each in problems] == ["train of a"]
     assert store.find("a") is None
     add(pictures, "1000.jpg")
     stored("b")

@@ -67,6 +67,7 @@ def _explanation(error: Exception, watch: TrainingWatch, config: Config) -> Opti
         return None
     return (
         _known(error, config)
+        or _of_shares(error)
         or _of_picture(error)
         or _of_divergence(error, watch)
         or _of_building(error, watch)
@@ -81,12 +82,6 @@ def _known(error: Exception, config: Config) -> Optional[StageError]:
         return StageError(
             "the training ran out of memory",
             f"lower train.batch_size (it was {batch}) or input_size",
-        )
-    if UNUSED in text:
-        return StageError(
-            "a part of the model does not take part in its loss, which several processes have to "
-            "know beforehand",
-            "add find_unused_parameters = True to the training config, or set train.processes to 1",
         )
     if "dataloader worker (pid" in text:
         return StageError(
@@ -103,6 +98,25 @@ def _known(error: Exception, config: Config) -> Optional[StageError]:
             f"{reason_of(error)}",
             "train on a machine with a GPU, or choose a config without that part; the log tells "
             "which it is",
+        )
+    return None
+
+
+def _of_shares(error: Exception) -> Optional[StageError]:
+    """Tell of what a model cannot do where several processes train it, each on few pictures."""
+    text = str(error).lower()
+    if UNUSED in text:
+        return StageError(
+            "a part of the model does not take part in its loss, which several processes have to "
+            "know beforehand",
+            "add find_unused_parameters = True to the training config, or set train.processes to 1",
+        )
+    if "more than 1 value per channel" in text:
+        return StageError(
+            "batch norm cannot train on one picture: a process has no more in its part of a step, "
+            f"or an epoch's last step has no more: {reason_of(error)}",
+            "raise train.batch_size, lower train.processes, or drop incomplete batches "
+            "(+train_dataloader.drop_last in train.overrides)",
         )
     return None
 

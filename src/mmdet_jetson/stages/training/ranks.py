@@ -1,4 +1,4 @@
-"""The processes that share a training out on one machine, started by torchrun's own launcher.
+"""The processes that share a training out on one machine, started by torchrun's own agent.
 
 It notices when one of them dies, ends the others, and names them all; what it says for a person is
 made here. It starts none again: with a result, a rerun goes on from the newest checkpoint.
@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Mapping
 
 from torch.distributed import TCPStore
+from torch.distributed.elastic.agent.server import WorkerSpec
+from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import Std
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+from torch.distributed.elastic.rendezvous import RendezvousParameters
+from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
 
 from mmdet_jetson.contract.job import WORK, read_failure, write_failure
 from mmdet_jetson.contract.process import LOST, RANK_LOGS, WORLD
@@ -43,24 +46,26 @@ def start_all(module: str, folder: Path) -> int:
     # The kernel gives a free port, which nobody can take in between: it is listened to from now on.
     store = TCPStore(HERE, ANY_PORT, is_master=True, wait_for_workers=False)
     os.environ[STORE] = f"{HERE}:{store.port}"
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=world,
-        run_id=uuid.uuid4().hex,
+    spec = WorkerSpec(
         role="rank",
-        rdzv_backend="c10d",
-        rdzv_endpoint=f"{HERE}:{ANY_PORT}",
+        local_world_size=world,
+        entrypoint=sys.executable,
+        args=("-m", module, str(folder)),
+        rdzv_handler=get_rendezvous_handler(
+            RendezvousParameters("c10d", f"{HERE}:{ANY_PORT}", uuid.uuid4().hex, 1, 1)
+        ),
         max_restarts=0,
         monitor_interval=SECONDS,
-        log_dir=str(logs),
+        # Where the agent has to find an address itself, it asks for that of "localhost", which
+        # not every container knows.
+        master_addr=HERE,
+        master_port=store.port,
         redirects=dict.fromkeys(range(1, world), Std.ALL),
         tee={0: Std.ERR},
     )
-    try:
-        elastic_launch(config, sys.executable)("-m", module, str(folder))
-    except ChildFailedError as error:
-        _tell(folder, world, error.failures)
+    result = LocalElasticAgent(spec, log_dir=str(logs)).run()
+    if result.is_failed():
+        _tell(folder, world, result.failures)
         return FAILED
     return 0
 
