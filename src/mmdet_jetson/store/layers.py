@@ -146,23 +146,20 @@ def _write_tar(
 def _write_entry(
     title: str, entry: Entry, tar: HashingWriter, digests: dict[str, str] | None
 ) -> None:
-    digest, size = hashlib.sha256(), 0
+    told, size = hashlib.sha256(), 0
 
     def hear(block: bytes) -> None:
         nonlocal size
         size += len(block)
-        digest.update(block)
+        told.update(block)
 
-    name, source = f"{title}/{entry.path}", Path(entry.source)
-    if digests is None:
-        for block in tarballs.file(source, name):
-            tar.write(block)
-    else:
-        for block in tarballs.file(source, name, hear=hear):
-            tar.write(block)
-        digests[entry.path] = digest.hexdigest()
-        if size != entry.size or entry.sha256 not in ("", digests[entry.path]):
-            raise UserError(f"{entry.source} changed while it was read", "run again")
+    for block in tarballs.file(Path(entry.source), f"{title}/{entry.path}", hear=hear):
+        tar.write(block)
+    digest = told.hexdigest()
+    if size != entry.size or entry.sha256 not in ("", digest):
+        raise UserError(f"{entry.source} changed while it was read", "run again")
+    if digests is not None:
+        digests[entry.path] = digest
 
 
 class _Stored:

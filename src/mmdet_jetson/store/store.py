@@ -248,12 +248,13 @@ class Store:
         """
         with disk_errors(self.root):
             freed = garbage.collect(self._layout, keep, dry_run=dry_run)
-            checkouts = self._reader.checkouts()
+            checkouts, size = self._reader.checkouts(), 0
             if dry_run:
                 size = sum(each.size for each in checkouts.unused())
-            else:
-                ShardLists(self._layout).forget()
-                size = checkouts.forget()
+            elif self._layout.exists():
+                with self._layout.alone():  # else one goes whose files another takes just now
+                    ShardLists(self._layout).forget()
+                    size = checkouts.forget()
         return replace(freed, size=freed.size + size)
 
     def _load(self, entry: Descriptor) -> Artifact | None:

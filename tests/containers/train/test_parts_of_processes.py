@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine import Config
 from trainings import PARAMETERS, train_job
 
 from mmdet_jetson.stages.errors import StageError
-from mmdet_jetson.stages.place import ALONE, Place
+from mmdet_jetson.stages.place import ALONE, STORE, Place
 from mmdet_jetson.stages.training.configuring import prepare
+from mmdet_jetson.stages.training.group import joined
 from mmdet_jetson.stages.training.sharing import effective_batch, hooks_for, share_out
 
 SECOND_OF_TWO = Place(rank=1, world=2, local_rank=1, local_world=2)
@@ -53,6 +55,20 @@ def test_a_wrapper_and_unused_parameters_of_the_config_stay(config: Config) -> N
     config.find_unused_parameters = True
     share_out(config, SECOND_OF_TWO, "cpu")
     assert config.model_wrapper_cfg.find_unused_parameters is True
+
+
+@pytest.mark.parametrize(("seen", "launched"), [(1, True), (2, True), (2, False)])
+def test_more_processes_than_gpus_are_refused(
+    monkeypatch: pytest.MonkeyPatch, seen: int, launched: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: seen)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    if launched:
+        monkeypatch.setenv(STORE, "127.0.0.1:1")
+    place = Place(rank=2, world=3, local_rank=2, local_world=3)
+
+    with pytest.raises(StageError, match=f"but this machine has {seen} GPU"), joined(place, "cuda"):
+        pass
 
 
 def test_one_worker_is_left_for_each(config: Config) -> None:

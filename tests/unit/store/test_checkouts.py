@@ -100,11 +100,10 @@ def _rewrite(path: Path) -> None:
 
 def _another(path: Path) -> None:
     status = path.stat()
-    path.unlink()
-    path.write_bytes(bytes(status.st_size))
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    path.with_name("kept").write_bytes(b"")  # so that the inode is not given again
-    path.with_name("kept").unlink()
+    other = path.with_name("other")
+    other.write_bytes(bytes(status.st_size))  # while the old one is there, so that inodes differ
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(path)
 
 
 def _add(path: Path) -> None:

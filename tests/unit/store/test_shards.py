@@ -263,6 +263,19 @@ def test_a_file_that_is_not_what_was_told_is_refused(
     assert store.tags() == {}
 
 
+def test_that_holds_of_a_small_directory_as_well(
+    store: Store, tmp_path: Path, provenance: Provenance
+) -> None:
+    output, own = tmp_path / "small", tmp_path / "own.jpg"
+    output.mkdir()
+    own.write_bytes(b"changed")
+
+    told = hashlib.sha256(b"as told").hexdigest()
+    with pytest.raises(UserError, match=r"own\.jpg changed while it was read"):
+        store.put("dataset", output, provenance, ["a"], taken={"train/own.jpg": Taken(own, told)})
+    assert store.tags() == {}
+
+
 def test_a_file_that_is_gone_is_refused(
     store: Store, pictures: Path, provenance: Provenance, tmp_path: Path
 ) -> None:

@@ -77,9 +77,9 @@ def _share_threads(place: Place) -> None:
 
 
 def _use_gpu(place: Place) -> int:
-    """Take a GPU of one's own; where only one is to be seen, it is the one that was given."""
+    """Take a GPU of one's own; in a batch job, the only one to be seen is the one it was given."""
     seen = torch.cuda.device_count()
-    if STORE in os.environ and place.local_world > seen:
+    if place.local_world > seen and (STORE in os.environ or seen > 1):
         raise StageError(
             f"train.processes is {place.local_world}, but this machine has {seen} "
             f"GPU{'s' if seen > 1 else ''}: each process trains on one of its own",
