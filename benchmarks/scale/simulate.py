@@ -231,7 +231,7 @@ def counted(text: str) -> int:
 def at_least_0(text: str) -> float:
     """Read an amount that may be nothing; neither endless nor NaN."""
     if not 0 <= (number := float(text)) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number of 0 or more")
     return number
 
 

@@ -98,9 +98,9 @@ def test_it_runs_with_python_alone() -> None:
         (("--devices", "0"), "--devices: 0 is not 1 or more"),
         (("--artifacts", "-1"), "--artifacts: -1 is not 1 or more"),
         (("--interval", "0"), "--interval: 0 is not more than 0"),
-        (("--engine-mb", "-1"), "--engine-mb: -1 is not 0 or more"),
-        (("--dataset-mb", "nan"), "--dataset-mb: nan is not 0 or more"),
-        (("--uplink-mbit", "inf"), "--uplink-mbit: inf is not 0 or more"),
+        (("--engine-mb", "-1"), "--engine-mb: -1 is not a finite number of 0 or more"),
+        (("--dataset-mb", "nan"), "--dataset-mb: nan is not a finite number of 0 or more"),
+        (("--uplink-mbit", "inf"), "--uplink-mbit: inf is not a finite number of 0 or more"),
         (("--changed", "1.5"), "--changed: 1.5 is not between 0 and 1"),
     ],
 )
