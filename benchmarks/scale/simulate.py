@@ -16,6 +16,7 @@ what is left out.
 
 import argparse
 import heapq
+import math
 import random
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -220,19 +221,47 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
+def counted(text: str) -> int:
+    """Read a number of things, of which there is one at least."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def at_least_0(text: str) -> float:
+    """Read an amount that may be nothing; neither endless nor NaN."""
+    if not 0 <= (number := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number of 0 or more")
+    return number
+
+
+def positive(text: str) -> float:
+    """Read an amount that there has to be: without an interval the simulation never ends."""
+    if not (number := at_least_0(text)):
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return number
+
+
+def share(text: str) -> float:
+    """Read a part of a whole."""
+    if (number := at_least_0(text)) > 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return number
+
+
 def main() -> None:
     """Compute, simulate and print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--artifacts", nargs="*", type=int, default=[10, 1000, 100_000])
-    parser.add_argument("--devices", nargs="*", type=int, default=[10, 100, 1000, 10_000])
-    parser.add_argument("--engine-mb", type=float, default=40)
-    parser.add_argument("--dataset-mb", type=float, default=5000)
-    parser.add_argument("--ci-jobs-an-hour", type=float, default=20)
-    parser.add_argument("--uplink-mbit", type=float, default=1000)
-    parser.add_argument("--cache-mbit", type=float, default=10_000)
-    parser.add_argument("--cache-gb", type=float, default=500)
-    parser.add_argument("--interval", type=float, default=300, help="between looks of a device")
-    parser.add_argument("--changed", type=float, default=0.02, help="of a dataset, between jobs")
+    parser.add_argument("--artifacts", nargs="*", type=counted, default=[10, 1000, 100_000])
+    parser.add_argument("--devices", nargs="*", type=counted, default=[10, 100, 1000, 10_000])
+    parser.add_argument("--engine-mb", type=positive, default=40)
+    parser.add_argument("--dataset-mb", type=at_least_0, default=5000)
+    parser.add_argument("--ci-jobs-an-hour", type=at_least_0, default=20)
+    parser.add_argument("--uplink-mbit", type=positive, default=1000)
+    parser.add_argument("--cache-mbit", type=positive, default=10_000)
+    parser.add_argument("--cache-gb", type=at_least_0, default=500)
+    parser.add_argument("--interval", type=positive, default=300, help="between looks of a device")
+    parser.add_argument("--changed", type=share, default=0.02, help="of a dataset, between jobs")
     parser.add_argument("--no-cache", action="store_true")
     parser.add_argument("--coalescing", action="store_true")
     parser.add_argument("--seed", type=int, default=0)

@@ -90,3 +90,23 @@ def test_it_runs_with_python_alone() -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.count("\n|") >= 12
     assert "| index.json | 3.5 kB | 353.0 kB |" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--devices", "0"), "--devices: 0 is not 1 or more"),
+        (("--artifacts", "-1"), "--artifacts: -1 is not 1 or more"),
+        (("--interval", "0"), "--interval: 0 is not more than 0"),
+        (("--engine-mb", "-1"), "--engine-mb: -1 is not a finite number of 0 or more"),
+        (("--dataset-mb", "nan"), "--dataset-mb: nan is not a finite number of 0 or more"),
+        (("--uplink-mbit", "inf"), "--uplink-mbit: inf is not a finite number of 0 or more"),
+        (("--changed", "1.5"), "--changed: 1.5 is not between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_is_refused(words: tuple[str, str], told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr

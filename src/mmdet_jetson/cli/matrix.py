@@ -77,8 +77,8 @@ def show_matrix(request: Request, form: str) -> None:
         form: a name of `FORMS`.
 
     Raises:
-        UserError: there is no such form, no registry, or none that answers; or there are more
-            targets than one matrix may have.
+        UserError: there is no such form, no registry, or none that answers; there are more targets
+            than one matrix may have; or an option that jobs cannot be given.
     """
     if form not in FORMS:
         raise UserError(f"--matrix {form}: it is for {' or '.join(FORMS)}", nearest(form, FORMS))
@@ -86,6 +86,11 @@ def show_matrix(request: Request, form: str) -> None:
         raise UserError(
             f"--matrix: --onnx {request.onnx} is on this machine, and jobs begin on empty ones",
             "leave --onnx out: the jobs take exports from the registry",
+        )
+    if request.runtime.runtime == "slurm":
+        raise UserError(
+            "--matrix: what it lists are jobs of a CI, and --runtime slurm makes batch jobs",
+            "leave --runtime slurm out",
         )
     limit, write = FORMS[form]
     with session(request) as now:

@@ -26,6 +26,9 @@ ON_ITS_DEVICE = (
     "{build} builds it on its device, with --docker-host ssh://user@jetson from here, or started "
     "there with --onnx FOLDER; on the PC with the dataset {pack} FOLDER makes that folder"
 )
+NOT_IN_CONTAINERS = (
+    "leave out --runtime docker and --docker-host, and take it out of [hosts] if it is there"
+)
 ELSEWHERE = (
     "add --runtime docker, which emulates it, or go to such a machine: "
     "{build} --docker-host ssh://user@jetson"
@@ -80,7 +83,7 @@ def _problems(
 ) -> Iterator[tuple[str, str]]:
     """What speaks against it, and what to do about it; ``architecture`` of its image, if any."""
     if machine.in_containers and not target.image:
-        yield "there is no container image for it", "leave out --runtime docker and --docker-host"
+        yield "there is no container image for it", NOT_IN_CONTAINERS
     for problem in _other_versions(target, machine):
         yield problem, ON_ITS_DEVICE
     if BACKENDS[target.backend].builds_on_its_device:

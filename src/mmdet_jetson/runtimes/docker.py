@@ -46,6 +46,7 @@ from mmdet_jetson.contract.process import ENVIRON
 from mmdet_jetson.contract.taken import DIGESTS, TAKEN, read_digests
 from mmdet_jetson.environments.this_machine import MACHINES, Machine
 from mmdet_jetson.environments.timing import hold_machine, holder
+from mmdet_jetson.planning.compatibility import NOT_IN_CONTAINERS
 from mmdet_jetson.planning.stage_source import source_state
 from mmdet_jetson.planning.stages import TRAIN
 from mmdet_jetson.planning.steps import Step
@@ -236,7 +237,7 @@ class DockerRuntime:
         if not step.image:
             raise DockerHostError(
                 f"{step.name}: there is no container image for its target",
-                "leave out --runtime docker and --docker-host",
+                NOT_IN_CONTAINERS,
             )
         image = self._find(step.image, source_state())
         if image is None:

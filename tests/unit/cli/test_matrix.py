@@ -270,6 +270,7 @@ def test_in_gitlab_the_job_that_names_results_is_never_left_out(
     [
         (["--matrix", "gitlb"], 1, "--matrix gitlb: it is for github or gitlab"),
         (["--matrix", "--onnx", "demo"], 1, "--onnx demo is on this machine"),
+        (["--matrix", "--runtime", "slurm"], 1, "--runtime slurm makes batch jobs"),
         (["--matrix", "--set", "store.registry="], 1, "share their results through a registry"),
         (
             ["--matrix", "--set", "store.registry=docker://127.0.0.1:9/a"],

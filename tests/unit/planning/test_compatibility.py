@@ -86,6 +86,13 @@ def test_what_a_pc_cannot_do_is_one_sentence(target: str, machine: Machine, told
     assert "{" not in refused.value.hint
 
 
+def test_without_an_image_every_way_into_containers_is_named() -> None:
+    with pytest.raises(UserError) as refused:
+        check("pc-rtx", LOCAL)
+    for way in ("--runtime docker", "--docker-host", "[hosts]"):
+        assert way in refused.value.hint
+
+
 @pytest.mark.parametrize(
     ("machine", "told"),
     [
