@@ -209,6 +209,12 @@ _REFUSALS: tuple[tuple[str, str, str, str], ...] = (
         "a limit of it is reached",
         "sacctmgr show assoc user=$USER lists them",
     ),
+    (
+        r"unrecognized option|invalid option",
+        "options",
+        "this sbatch has no such option",
+        "sbatch --help lists them",
+    ),
     (r"invalid dependency|dependency problem", "", "a job before it has gone meanwhile", AGAIN),
     (
         r"unable to contact|socket timed out|connection refused|zero bytes",
@@ -238,7 +244,10 @@ def refused(error: ProcessFailed, job: Job, partitions: Collection[str]) -> User
             about += f" = {value!r}" if value and isinstance(value, str | int) else ""
             advice = hint or f"set {job.set(setting)}; ask the site which"
             return ConfigError(f"{about}: {meaning}, for step {job.step} (sbatch: {said})", advice)
-    return UserError(f"Slurm takes no job for step {job.step} (sbatch: {said[:300]})", "")
+    return UserError(
+        f"Slurm takes no job for step {job.step} (sbatch: {said[:300]})",
+        f"look at {job.file}, and ask the site about what is not from there",
+    )
 
 
 def no_partition(job: Job, partitions: Collection[str]) -> ConfigError:
