@@ -13,6 +13,8 @@ from mmdet_jetson.slurm.cluster import JobState
 
 UNSEEN = 64
 """The exit code of a batch script whose node lacks the first folder that it needs; and so on."""
+NO_MODULE = 80
+"""The exit code of a batch script that could not load a module."""
 NO_OUTPUT = 53
 """The signal that Slurm tells where a node could not open the file for a job's output."""
 OUT_OF_MEMORY = re.compile("oom.kill|exceeded (job |step )?memory limit", re.IGNORECASE)
@@ -103,6 +105,13 @@ def _failed(job: Job, what: str, state: JobState) -> tuple[str, str]:
             " node shares",
             f"keep it on a shared one, or leave that node out: options ="
             f' ["--exclude={state.node or "NODE"}"] in {job.file}',
+        )
+    if state.code == NO_MODULE and job.settings.modules:
+        words = " ".join(tail(job.log, 2).split())
+        return (
+            f"{job.step}: {_node(state)} could not load modules {list(job.settings.modules)}:"
+            f" {words}",
+            f"set {job.set('modules')}; `module avail` on that node lists them",
         )
     how = f"exit code {state.code}" if state.code else f"signal {state.signal or '?'}"
     words = tail(job.log, 6)

@@ -261,6 +261,18 @@ def test_what_slurm_does_not_take_is_told_before_anything_is_submitted(
     assert not folders(tmp_path / "store")
 
 
+def test_a_module_that_a_node_does_not_have_is_told_by_its_name(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    settings = tmp_path / "slurm.toml"
+    settings.write_text('modules = ["cuda/99"]\n' + SLURM_TOML)
+    cluster.ends = {"dataset": ("FAILED", 80, 0)}
+    with pytest.raises(
+        Exit, match=r"node n1 could not load modules \['cuda/99'\].*\n  try: set mod"
+    ):
+        train()
+
+
 def test_what_slurm_does_not_take_in_the_middle_leaves_nothing(
     cluster: FakeCluster, tmp_path: Path
 ) -> None:
