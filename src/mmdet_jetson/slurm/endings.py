@@ -109,8 +109,8 @@ def _failed(job: Job, what: str, state: JobState) -> tuple[str, str]:
     if state.code == NO_MODULE and job.settings.modules:
         words = " ".join(tail(job.log, 2).split())
         return (
-            f"{job.step}: {_node(state)} could not load modules {list(job.settings.modules)}:"
-            f" {words}",
+            f"{job.step}: {_node(state)} could not load modules {list(job.settings.modules)}"
+            f" ({words or 'its log has no word about it'})",
             f"set {job.set('modules')}; `module avail` on that node lists them",
         )
     how = f"exit code {state.code}" if state.code else f"signal {state.signal or '?'}"
