@@ -90,10 +90,14 @@ class _Submitting:
         cluster.check()
         for runtime in {id(each): each for each in self.batch.values()}.values():
             runtime.check([step for step in waiting if self.batch.get(step.name) is runtime])
+        root = self.now.store.root / records.FOLDER
+        settings = next(iter(self.batch.values())).settings
+        # Before minutes of downloads: what Slurm will not take is told at once.
+        trial = Folder(root / records.new_id())
+        Chain(trial, cluster, settings, self.steps, self.batch, {}, {}).check(waiting)
         self._fetch(waiting)
         self._prepare(waiting)
         self.now.store.create()
-        root = self.now.store.root / records.FOLDER
         with hold(root / records.LOCK, lambda: self.now.display.say("another command submits")):
             # In this order: what ends meanwhile is known.
             live = Queue(cluster, self.now.display.say).live()
@@ -166,7 +170,6 @@ class _Submitting:
             return chain
         records.sweep(self.now.store.root, {name for name, _ in live}, DAYS_KEPT)
         new = [step for step in waiting if step.name not in chain.sent]
-        chain.check(new)
         chain.folder.write_submission(self._record(chain))
         chain.note_borrowed()
         try:

@@ -14,20 +14,30 @@ FILE = "slurm.toml"
 DEFAULTS = "copy configs/slurm.toml of the project there, or name one with MMDET_JETSON_SLURM"
 # sbatch takes the first of an option that it is given twice, or the last, depending on its version.
 OWN_OPTIONS = {
-    "account": "account", "array": "", "chdir": "", "clusters": "", "comment": "",
-    "container-image": "container",
-    "cpus-per-task": "cpus", "dependency": "", "error": "", "gres": "gpus", "gpus": "gpus",
+    "account": "account", "chdir": "", "comment": "", "container-image": "container",
+    "cpus-per-task": "cpus", "dependency": "", "export": "", "gres": "gpus", "gpus": "gpus",
     "gpus-per-node": "gpus", "job-name": "", "kill-on-invalid-dep": "", "mem": "memory",
     "nodes": "train.nodes", "ntasks": "train.processes", "ntasks-per-node": "train.processes",
     "open-mode": "", "output": "", "parsable": "", "partition": "partition", "qos": "qos",
-    "requeue": "requeues", "no-requeue": "requeues", "signal": "", "test-only": "", "time": "time",
-    "wait": "", "wrap": "",
+    "requeue": "requeues", "no-requeue": "requeues", "signal": "", "time": "time", "wrap": "",
 }  # fmt: skip
 """Options of sbatch that are no extra ones, with the setting that is for each, if there is one."""
+UNFIT = {
+    "array": "would run a step several times at once",
+    "clusters": "would send jobs to where nobody follows them",
+    "error": "would take the errors out of the log that is read",
+    "help": "submits nothing",
+    "test-only": "submits nothing",
+    "usage": "submits nothing",
+    "version": "submits nothing",
+    "wait": "would let nothing else be submitted until a job has ended",
+}
+"""Options of sbatch with which no chain of jobs comes about, and why."""
 SHORT = {
-    "A": "account", "a": "array", "c": "cpus-per-task", "D": "chdir", "d": "dependency",
-    "e": "error", "G": "gpus", "J": "job-name", "M": "clusters", "N": "nodes", "n": "ntasks",
-    "o": "output", "p": "partition", "q": "qos", "t": "time", "W": "wait",
+    "A": "account", "a": "array", "c": "cpus-per-task", "d": "dependency", "D": "chdir",
+    "e": "error", "G": "gpus", "h": "help", "J": "job-name", "M": "clusters", "n": "ntasks",
+    "N": "nodes", "o": "output", "p": "partition", "q": "qos", "t": "time", "V": "version",
+    "W": "wait",
 }  # fmt: skip
 
 Word = Annotated[str, pattern(r"^[^\s,;]*$", "one name without spaces")]
@@ -160,10 +170,18 @@ def _check_option(where: str, option: str) -> None:
         raise ConfigError(
             f"{where}: {option!r} is no option of sbatch", 'write it as "--constraint=a100"'
         )
-    name = long[1] if long else SHORT.get(short[1] if short else "", "")
+    name = _full(long[1]) if long else SHORT.get(short[1] if short else "", "")
+    if name in UNFIT:
+        raise ConfigError(f"{where}: {option!r} {UNFIT[name]}", "leave it out")
     if name not in OWN_OPTIONS:
         return
     setting = OWN_OPTIONS[name]
     if setting:
         raise ConfigError(f"{where}: {option!r} has a setting of its own", f"set {setting} instead")
     raise ConfigError(f"{where}: {option!r} is what --runtime slurm itself sets", "leave it out")
+
+
+def _full(name: str) -> str:
+    """Give the option that a long name stands for: sbatch takes the beginning of one, as well."""
+    listed = sorted({*OWN_OPTIONS, *UNFIT})
+    return name if name in listed else next((each for each in listed if each.startswith(name)), "")

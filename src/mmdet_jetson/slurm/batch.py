@@ -8,14 +8,12 @@ from pathlib import Path
 from mmdet_jetson.config.settings import Settings
 from mmdet_jetson.config.slurm import Slurm
 from mmdet_jetson.planning.steps import Step
-from mmdet_jetson.slurm.endings import UNSEEN
+from mmdet_jetson.slurm.endings import NO_MODULE, UNSEEN
 from mmdet_jetson.slurm.records import Folder
 
 NOTICE = 20
 """How many seconds before its time is up a job is told; Slurm may tell up to a minute earlier."""
 MODULE = "mmdet_jetson.cli.batch_job"
-NO_MODULE = 80
-"""The exit code of a batch script that could not load a module."""
 
 
 def options(step: Step, settings: Slurm, folder: Folder, before: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.processes import ProcessFailed, output_of
@@ -69,6 +70,12 @@ class Cluster:
                     " Slurm site",
                     "log in where `sinfo` shows nodes, or leave out --runtime slurm",
                 )
+        file = os.environ.get("SLURM_CONF", "")
+        if file and not Path(file).is_file():  # Slurm's programs would look for it for a minute
+            raise UserError(
+                f"--runtime slurm: SLURM_CONF names {file}, and there is no such file",
+                "name the site's slurm.conf, or unset SLURM_CONF",
+            )
         self._ask("sinfo", "--noheader", "--format=%R")
 
     def partitions(self) -> dict[str, str]:

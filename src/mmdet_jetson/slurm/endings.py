@@ -13,6 +13,8 @@ from mmdet_jetson.slurm.cluster import JobState
 
 UNSEEN = 64
 """The exit code of a batch script whose node lacks the first folder that it needs; and so on."""
+NO_MODULE = 80
+"""The exit code of a batch script that could not load a module."""
 NO_OUTPUT = 53
 """The signal that Slurm tells where a node could not open the file for a job's output."""
 OUT_OF_MEMORY = re.compile("oom.kill|exceeded (job |step )?memory limit", re.IGNORECASE)
@@ -103,6 +105,13 @@ def _failed(job: Job, what: str, state: JobState) -> tuple[str, str]:
             " node shares",
             f"keep it on a shared one, or leave that node out: options ="
             f' ["--exclude={state.node or "NODE"}"] in {job.file}',
+        )
+    if state.code == NO_MODULE and job.settings.modules:
+        words = " ".join(tail(job.log, 2).split())
+        return (
+            f"{job.step}: {_node(state)} could not load modules {list(job.settings.modules)}"
+            f" ({words or 'its log has no word about it'})",
+            f"set {job.set('modules')}; `module avail` on that node lists them",
         )
     how = f"exit code {state.code}" if state.code else f"signal {state.signal or '?'}"
     words = tail(job.log, 6)
@@ -209,6 +218,12 @@ _REFUSALS: tuple[tuple[str, str, str, str], ...] = (
         "a limit of it is reached",
         "sacctmgr show assoc user=$USER lists them",
     ),
+    (
+        r"unrecognized option|invalid option",
+        "options",
+        "this sbatch has no such option",
+        "sbatch --help lists them",
+    ),
     (r"invalid dependency|dependency problem", "", "a job before it has gone meanwhile", AGAIN),
     (
         r"unable to contact|socket timed out|connection refused|zero bytes",
@@ -238,7 +253,10 @@ def refused(error: ProcessFailed, job: Job, partitions: Collection[str]) -> User
             about += f" = {value!r}" if value and isinstance(value, str | int) else ""
             advice = hint or f"set {job.set(setting)}; ask the site which"
             return ConfigError(f"{about}: {meaning}, for step {job.step} (sbatch: {said})", advice)
-    return UserError(f"Slurm takes no job for step {job.step} (sbatch: {said[:300]})", "")
+    return UserError(
+        f"Slurm takes no job for step {job.step} (sbatch: {said[:300]})",
+        f"look at {job.file}, and ask the site about what is not from there",
+    )
 
 
 def no_partition(job: Job, partitions: Collection[str]) -> ConfigError:

@@ -52,6 +52,13 @@ def test_a_step_has_what_its_own_table_says_before_that_of_its_command(tmp_path:
         ("options = ['--mem=3G']", "set memory instead"),
         ("options = ['-p gpu']", "set partition instead"),
         ("options = ['--dependency=singleton']", "is what --runtime slurm itself sets"),
+        ("options = ['--array=1-3']", "would run a step several times at once"),
+        ("options = ['-W']", "would let nothing else be submitted until a job has ended"),
+        ("options = ['--wait']", "would let nothing else be submitted until a job has ended"),
+        ("options = ['-M other']", "would send jobs to where nobody follows them"),
+        ("options = ['--error=/tmp/x']", "would take the errors out of the log"),
+        ("options = ['--export=NONE']", "is what --runtime slurm itself sets"),
+        ("options = ['--part=gpu']", "set partition instead"),
         ("options = ['--no-requeue']", "set requeues instead"),
         ("options = ['--array=1-3']", "is what --runtime slurm itself sets"),
         ("options = ['-M other']", "is what --runtime slurm itself sets"),
@@ -70,7 +77,14 @@ def test_what_is_wrong_is_a_sentence(tmp_path: Path, text: str, told: str) -> No
 
 
 def test_other_options_pass(tmp_path: Path) -> None:
-    options = ("--constraint=a100", "--exclude=n7", "--mail-type=END", "-x n3")
+    options = (
+        "--constraint=a100",
+        "--exclude=n7",
+        "--mail-type=END",
+        "--wait-all-nodes=1",
+        "--time-min=5",
+        "-x n3",
+    )
     listed = ", ".join(map(repr, options))
     assert loaded(tmp_path, f"options = [{listed}]").options == options
 

@@ -22,6 +22,7 @@ LISTED = """12|RUNNING|None|n1|mmdet-a.train
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that has all programs, which print nothing."""
+    monkeypatch.delenv("SLURM_CONF", raising=False)
     for name in (*PROGRAMS, "sacct"):
         prints(tmp_path, name, "")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
@@ -49,6 +50,17 @@ def test_a_controller_that_does_not_answer_is_told(programs: Path) -> None:
     prints(programs, "sinfo", "", 1, "slurm_load_partitions: Unable to contact slurm controller")
     with pytest.raises(SlurmError, match="sinfo failed: slurm_load_partitions: Unable to contact"):
         Cluster().check()
+
+
+def test_a_slurm_conf_that_is_not_there_is_told_at_once(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(programs / "none.conf"))
+    with pytest.raises(
+        UserError, match=r"SLURM_CONF names .*none\.conf, and there is no such file"
+    ):
+        Cluster().check()
+    assert not (programs / "calls").exists()
 
 
 def test_jobs_are_read_from_their_list(programs: Path) -> None:

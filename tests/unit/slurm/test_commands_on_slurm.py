@@ -14,6 +14,7 @@ from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.planning.steps import needed_for
 from mmdet_jetson.processes import ProcessFailed
 from mmdet_jetson.runtimes.selection import RuntimeOptions
+from mmdet_jetson.runtimes.slurm import SlurmRuntime
 from mmdet_jetson.slurm import following
 from mmdet_jetson.slurm.records import Folder, folders
 from mmdet_jetson.store import Store
@@ -242,17 +243,34 @@ def test_why_a_job_waits_is_told_once(
         ("sbatch: error: Memory specification can not be satisfied\nallocation failure: Requested"
          " node configuration is not available", "memory: no node has so much"),
         ("allocation failure: Requested time limit is invalid", "the partition allows no such"),
+        ("sbatch: unrecognized option '--foo=3'", "options: this sbatch has no such option"),
         ("sbatch: error: something new", "Slurm takes no job for step dataset (sbatch: something"),
     ],
 )  # fmt: skip
 def test_what_slurm_does_not_take_is_told_before_anything_is_submitted(
-    cluster: FakeCluster, tmp_path: Path, said: str, told: str
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, told: str
 ) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(SlurmRuntime, "prepare", lambda _, step: built.append(step.environment))
     cluster.refuses = said
     with pytest.raises(Exit) as exited:
         train()
     assert told in str(exited.value.message)
+    assert "\n  try: " in str(exited.value.message)
+    assert not built, "an environment takes minutes, and gigabytes where it is for CUDA"
     assert not folders(tmp_path / "store")
+
+
+def test_a_module_that_a_node_does_not_have_is_told_by_its_name(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    settings = tmp_path / "slurm.toml"
+    settings.write_text('modules = ["cuda/99"]\n' + SLURM_TOML)
+    cluster.ends = {"dataset": ("FAILED", 80, 0)}
+    with pytest.raises(
+        Exit, match=r"node n1 could not load modules \['cuda/99'\].*\n  try: set mod"
+    ):
+        train()
 
 
 def test_what_slurm_does_not_take_in_the_middle_leaves_nothing(
