@@ -266,11 +266,11 @@ def test_a_module_that_a_node_does_not_have_is_told_by_its_name(
 ) -> None:
     settings = tmp_path / "slurm.toml"
     settings.write_text('modules = ["cuda/99"]\n' + SLURM_TOML)
-    cluster.ends = {"dataset": ("FAILED", 80, 0)}
-    with pytest.raises(
-        Exit, match=r"node n1 could not load modules \['cuda/99'\].*\n  try: set mod"
-    ):
+    cluster.ends["dataset"] = ("FAILED", 80, 0)
+    with pytest.raises(Exit) as exited:
         train()
+    assert "node n1 could not load modules ['cuda/99']" in str(exited.value.message)
+    assert "\n  try: set modules in " in str(exited.value.message)
 
 
 def test_what_slurm_does_not_take_in_the_middle_leaves_nothing(
