@@ -138,3 +138,14 @@ def batch(commands: Commands, slurm: Cluster) -> Iterator[SlurmCommands]:
     yield found
     slurm.heal()
     found.cancel_all()
+
+
+@pytest.fixture
+def checked_batch(tiny_run: Commands, slurm: Cluster, tmp_path: Path) -> Iterator[SlurmCommands]:
+    """The same on a copy of a finished run: its dataset is there, and nothing is checked again."""
+    commands = new_commands(tmp_path)
+    shutil.copytree(tiny_run.artifacts, commands.artifacts, symlinks=True)
+    found = on_slurm(commands, slurm)
+    yield found
+    slurm.heal()
+    found.cancel_all()

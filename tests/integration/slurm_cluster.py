@@ -28,7 +28,7 @@ time = "0:20:00"
 def until(
     what: str,
     look: Callable[[], T | None],
-    seconds: float = 240,
+    seconds: float = 900,
     process: "subprocess.Popen[str] | None" = None,
 ) -> T:
     """Look until there is something, and give it; it comes of a command, where that is named."""

@@ -60,7 +60,7 @@ def test_a_job_that_somebody_cancels(batch: SlurmCommands) -> None:
     process = batch.start("dataset", *JOBS, *SEVERAL_SECONDS)
     job, _ = until("a running job", lambda: batch.running("dataset"), process=process)
     batch.cluster.ask("scancel", job)
-    said = " ".join(process.communicate(timeout=60)[0].split())
+    said = " ".join(process.communicate(timeout=300)[0].split())
     assert f"dataset: job {job} was cancelled" in said
     assert process.returncode not in (0, 130)
     finishes(batch, "dataset", *JOBS)
@@ -71,7 +71,7 @@ def test_drained_nodes_are_told_and_waited_for(batch: SlurmCommands) -> None:
         process = batch.start("dataset", *JOBS)
         heard = until_said(process, "waits")
         assert "down, drained or reserved" in heard
-    rest = process.communicate(timeout=120)[0]
+    rest = process.communicate(timeout=600)[0]
     assert process.returncode == 0, rest
 
 
@@ -125,7 +125,7 @@ def interrupted(batch: SlurmCommands, words: Sequence[str]) -> str:
     process = batch.start(*words)
     said = until_said(process, "submission ")
     os.killpg(process.pid, signal.SIGINT)
-    said += process.communicate(timeout=30)[0]
+    said += process.communicate(timeout=120)[0]
     assert process.returncode == 130, said
     return said
 
