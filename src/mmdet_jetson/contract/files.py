@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: the disk is full or cannot be written; ``path`` is as it was.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
+    # Not by the process: on a shared file system another machine has one of the same number.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         with unfinished.open("wb") as stream:
             stream.write(content)

@@ -24,7 +24,7 @@ _MOST = 5_000
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """What was parsed, and the digest of the module that did it: another may parse otherwise."""
+    """What was parsed, and the digest of what did it: another may parse otherwise."""
 
     by: str
     imported: dict[str, list[str]]
@@ -35,6 +35,7 @@ class Imported:
 
     def __init__(self, package: str, others: tuple[str, ...]) -> None:
         self._package, self._others = package, others
+        self._by = _digest_of(package, *others)
         self._known: dict[str, list[str]] | None = None
         self._is_new = False
 
@@ -45,7 +46,7 @@ class Imported:
             UserError: it is not Python.
         """
         if self._known is None:
-            self._known = _read()
+            self._known = _read(self._by)
         digest = hashlib.sha256(content).hexdigest()
         if digest not in self._known:
             begins = f"{self._package}."
@@ -63,7 +64,7 @@ class Imported:
         if not (self._is_new and self._known and file) or sys.dont_write_bytecode:
             return
         self._is_new = False
-        kept = _Kept(_own_digest(), self._known if len(self._known) <= _MOST else {})
+        kept = _Kept(self._by, self._known if len(self._known) <= _MOST else {})
         prepared = file.with_suffix(f".{os.getpid()}")
         with suppress(OSError):
             prepared.write_bytes(msgspec.json.encode(kept))
@@ -77,16 +78,18 @@ def _file() -> Path | None:
         return None
 
 
-def _read() -> dict[str, list[str]]:
+def _read(by: str) -> dict[str, list[str]]:
     with suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
         if file := _file():
             kept = msgspec.json.decode(file.read_bytes(), type=_Kept)
-            return kept.imported if kept.by == _own_digest() else {}
+            return kept.imported if kept.by == by else {}
     return {}
 
 
-def _own_digest() -> str:
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+def _digest_of(*asked: str) -> str:
+    """Tell apart what this module was like, and what it was asked for, when names were found."""
+    said = "\n".join(asked).encode()
+    return hashlib.sha256(Path(__file__).read_bytes() + said).hexdigest()
 
 
 def _imported_names(path: Path, content: bytes) -> list[str]:

@@ -136,7 +136,7 @@ class SlurmRuntime:
         return self.here.prepare(step)
 
     def alone(self, step: Step, run: str, on_wait: OnWait) -> AbstractContextManager[None]:
-        """A node's job has its processors for itself; here there is nothing to share."""
+        """What times has its node to itself (`slurm.batch`); here there is nothing to share."""
         return nullcontext()
 
     def run(self, stage: StageRun) -> Result:

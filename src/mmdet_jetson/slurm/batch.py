@@ -23,7 +23,7 @@ def options(step: Step, settings: Slurm, folder: Folder, before: Sequence[str]) 
     own = [
         f"--job-name={name}",
         f"--comment={name}",
-        f"--output={folder.log(step.name, '%j')}",
+        f"--output={_output(folder, step.name)}",
         "--open-mode=append",
         "--requeue",
         "--kill-on-invalid-dep=yes",
@@ -34,8 +34,16 @@ def options(step: Step, settings: Slurm, folder: Folder, before: Sequence[str]) 
         f"--ntasks-per-node={spread.processes}",
         f"--cpus-per-task={settings.cpus}",
     ]
+    # What is timed shares its node with nobody: another job would be in the figures.
+    own += ["--exclusive"] if step.stage.measures_device else []
     own += [f"--dependency=afterok:{':'.join(before)}"] if before else []
     return [*own, *settings.options]
+
+
+def _output(folder: Folder, step: str) -> str:
+    """The log's path as sbatch reads it: ``%j`` is the job, and a folder's own ``%`` is doubled."""
+    log = folder.log(step, "%j")
+    return f"{str(log.parent).replace('%', '%%')}/{log.name}"
 
 
 def asked(step: Step, settings: Slurm) -> list[str]:

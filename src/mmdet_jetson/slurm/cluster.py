@@ -22,6 +22,7 @@ ENDED = frozenset(
     }
 )  # fmt: skip
 """States that a job does not leave, unless it is put back in the queue."""
+NARROWING = ("SQUEUE_", "SINFO_", "SCANCEL_")
 PROGRAMS = ("sbatch", "squeue", "scontrol", "scancel", "sinfo")
 
 
@@ -184,13 +185,18 @@ class Cluster:
 
     def _ask(self, *command: str) -> str:
         try:
-            return output_of(command)
+            return output_of(command, _environ())
         except ProcessFailed as error:
             said = " ".join(error.output.split())
             raise SlurmError(
                 f"Slurm's {command[0]} failed: {said[:300]}",
                 "look whether the site's Slurm answers: sinfo, scontrol ping",
             ) from error
+
+
+def _environ() -> dict[str, str]:
+    """The user's variables but for those that would narrow what Slurm tells to a part of it."""
+    return {name: os.environ[name] for name in os.environ if not name.startswith(NARROWING)}
 
 
 def _none(word: str) -> str:

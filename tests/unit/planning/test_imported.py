@@ -56,10 +56,16 @@ def test_what_is_damaged_is_made_anew(kept: Path, content: bytes) -> None:
 
 def test_another_parser_does_not_count(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as other:
-        other.setattr(imported, "_own_digest", lambda: "another")
+        other.setattr(imported, "_digest_of", lambda *_: "another")
         other.setattr(imported, "_imported_names", lambda *_: ["ours.wrong"])
         assert _names() == ["ours.wrong"]
     assert _names() == NAMES
+
+
+def test_who_asks_for_other_names_is_not_given_those_of_before(kept: Path) -> None:
+    assert _names() == NAMES
+    assert kept.exists()
+    assert Imported("theirs", others=("os",)).names(Path("m.py"), MODULE) == ["os"]
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(

@@ -132,3 +132,13 @@ def test_while_slurm_is_silent_no_thread_takes_a_job_for_ended() -> None:
         with pytest.raises(SlurmError):
             queue.state("11")
     assert len(said) == 1
+
+
+def test_a_shell_that_narrows_what_is_listed_hides_no_job(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (programs / "squeue").write_text(
+        f'#!/bin/sh\n[ -n "$SQUEUE_PARTITION" ] && exit 0\ncat <<END\n{LISTED}END\n'
+    )
+    monkeypatch.setenv("SQUEUE_PARTITION", "other")
+    assert sorted(Cluster().mine()) == ["12", "13"]
