@@ -130,12 +130,12 @@ def interrupted(batch: SlurmCommands, words: Sequence[str]) -> str:
     return said
 
 
-def until_said(process: "subprocess.Popen[str]", word: str) -> str:
-    """Read what a command says up to the line that has a word."""
+def until_said(process: "subprocess.Popen[str]", *words: str) -> str:
+    """Read what a command says up to the line by which it has said all of the words."""
     assert process.stdout
     said = ""
     for line in process.stdout:
         said += line
-        if word in line:
+        if all(word in said for word in words):
             return said
-    raise AssertionError(f"it never said {word!r}: {said}")
+    raise AssertionError(f"it never said all of {words}: {said}")

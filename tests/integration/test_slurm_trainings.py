@@ -43,14 +43,12 @@ def test_a_training_outlives_what_a_cluster_does_to_it(checked_batch: SlurmComma
     job, node = until("a training", lambda: batch.running("train"), process=process)
     until("a checkpoint", more_epochs(batch), process=process)
     batch.cluster.ask("scontrol", "requeue", job)
-    heard = until_said(process, f"job {job} is in the queue again")
-    heard += until_said(process, "started again on node")
+    heard = until_said(process, f"job {job} is in the queue again", "started again on node")
 
     job, node = until("a training", lambda: batch.running("train"), process=process)
     until("a checkpoint", more_epochs(batch), process=process)
     batch.cluster.kill_node(node)
-    heard += until_said(process, "is in the queue again: its node failed")
-    heard += until_said(process, "started again on node")
+    heard += until_said(process, "again: its node failed", "started again on node")
     batch.cluster.heal()
 
     job, node = until("a training", lambda: batch.running("train"), process=process)
@@ -74,15 +72,21 @@ def test_a_training_outlives_what_a_cluster_does_to_it(checked_batch: SlurmComma
 
 
 def test_a_time_limit_too_short_for_an_epoch(checked_batch: SlurmCommands) -> None:
+    """The limit of the partition is a minute, of which Slurm gives notice; an epoch takes longer."""
     batch = checked_batch
-    process = batch.start(*training(KEPT_EVERY))
-    job, _ = until("a training", lambda: batch.running("train"), process=process)
-    # Slurm gives notice before the end of the time, which it looks for every half a minute.
-    batch.cluster.ask("scontrol", "update", f"jobid={job}", "EndTime=now+20")
-    said = " ".join(process.communicate(timeout=600)[0].split())
-    assert "time limit of" in said
-    assert "is too short for one epoch" in said
-    assert process.returncode not in (0, 130)
+    batch.with_toml('partition = "short"')
+    long_epochs = ("--set", "dataset.drawn.train=4000")
+    said = refusal(batch.run(*training(KEPT_EVERY), *long_epochs))
+    assert "train: the time limit of 00:01:00 is too short for one epoch" in said
+    assert "raise time in" in said
+    batch.with_toml(SLURM_TOML)
+    process = batch.start(*training(KEPT_EVERY), *long_epochs)
+    until("a training", lambda: batch.running("train"), process=process)
+    until_said(
+        process, f"epoch 1/{KEPT_EVERY}"
+    )  # with more time it gets there; no test waits so long
+    batch.cancel_all()
+    process.communicate(timeout=300)
 
 
 def test_a_process_of_two_nodes_dies(checked_batch: SlurmCommands) -> None:

@@ -7,7 +7,12 @@ from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[2]
 # What only one process at a time should use, or should have to make: by a word of a file with tests.
-LANES = {"demo_run": "runs", "balloon_run": "runs", "docker_host": "docker"}
+LANES = {
+    "demo_run": "runs",
+    "balloon_run": "runs",
+    "docker_host": "docker",
+    "slurm_cluster": "slurm",
+}
 
 
 class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # the package shows no types

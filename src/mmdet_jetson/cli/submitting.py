@@ -202,8 +202,11 @@ class _Submitting:
     def _attached(self, id: str) -> Chain:
         runtime = next(iter(self.batch.values()))
         chain = self._new(self.now.store.root / records.FOLDER / id, Cluster(), runtime)
-        chain.reopen()
-        self._say(_told(chain))
+        try:
+            chain.reopen()
+            self._say(_told(chain))
+        except KeyboardInterrupt:
+            raise _interrupted(chain, runtime) from None
         return chain
 
     def _say(self, sentence: str) -> None:
