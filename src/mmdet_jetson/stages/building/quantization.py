@@ -4,8 +4,10 @@ Pictures say how large the values get that each convolution reads.
 """
 
 import logging
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Dict, Iterator, Mapping, Optional, Set
 
 import numpy as np
@@ -75,18 +77,21 @@ def quantize(request: BuildRequest, scheme: Scheme, into: Path) -> Path:
     level = log.level
     log.setLevel(logging.ERROR)  # it recommends what an exported graph has had
     try:
-        quantize_static(
-            model,  # beside a file it would write another one, and inputs may be read-only
-            str(into),
-            _Reader(feeds(request, model)),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=scheme.activations,
-            weight_type=QuantType.QInt8,
-            nodes_to_quantize=sorted(quantized),
-            calibrate_method=CalibrationMethod.MinMax,
-            extra_options=options,
-        )
+        with TemporaryDirectory() as own:
+            quantize_static(
+                # It writes beside what it reads, and inputs may be read-only. A model in memory
+                # would do, but ONNX Runtime 1.19 then loses its weights on the way.
+                shutil.copy(str(request.onnx), own),
+                str(into),
+                _Reader(feeds(request, model)),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=scheme.activations,
+                weight_type=QuantType.QInt8,
+                nodes_to_quantize=sorted(quantized),
+                calibrate_method=CalibrationMethod.MinMax,
+                extra_options=options,
+            )
     except AssertionError as error:  # how onnxruntime.quantization refuses ranges
         raise StageError(
             f"the ranges of values in the network cannot be put into 8 bits: {error}",
