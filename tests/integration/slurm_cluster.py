@@ -158,9 +158,11 @@ class SlurmCommands(Commands):
         return not any(state in going for state, _ in self.jobs().values())
 
     def epochs_kept(self) -> int:
-        """How many epochs the newest checkpoint of the unfinished training has behind it."""
-        names = [path.stem for path in self.artifacts.glob("jobs/train-*/work/**/epoch_*.pth")]
-        return max((int(name.rpartition("_")[2]) for name in names), default=0)
+        """How many epochs the newest whole checkpoint of the unfinished training has behind it."""
+        told = [
+            path.read_text() for path in self.artifacts.glob("jobs/train-*/work/last_checkpoint")
+        ]
+        return max((int(Path(each).stem.rpartition("_")[2]) for each in told if each), default=0)
 
     def epochs_told(self) -> list[list[int]]:
         """The epochs that each job of a training told of, in order; the oldest job first."""
