@@ -31,7 +31,8 @@ def ranks(commands: Commands) -> dict[str, int]:
 
 def wait_for_epoch(commands: Commands, process: "subprocess.Popen[str]") -> None:
     until = time.monotonic() + 600
-    while not list(commands.artifacts.glob("jobs/train-*/work/epoch_*.pth")):
+    # MMEngine names a checkpoint there when it is whole.
+    while not list(commands.artifacts.glob("jobs/train-*/work/last_checkpoint")):
         assert process.poll() is None, process.stdout and process.stdout.read()
         assert time.monotonic() < until
         time.sleep(0.05)
