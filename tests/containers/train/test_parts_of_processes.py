@@ -103,3 +103,13 @@ def test_a_learning_rate_is_scaled_only_where_it_is_said_for_which_batch(
     without = replace(scaled, overrides={"auto_scale_lr.base_batch_size": 0})
     with pytest.raises(StageError, match=r"auto_scale_lr\.base_batch_size"):
         prepare(train_job(tmp_path / "none", dataset, without), "cpu")
+
+
+@pytest.mark.parametrize("round_up", [False, True])
+def test_no_picture_is_left_unjudged(config: Config, round_up: bool) -> None:
+    for name in ("train", "val", "test"):
+        config[f"{name}_dataloader"].sampler.round_up = round_up
+    share_out(config, SECOND_OF_TWO, "cpu")
+    assert "round_up" not in config.val_dataloader.sampler
+    assert "round_up" not in config.test_dataloader.sampler
+    assert config.train_dataloader.sampler.round_up is round_up

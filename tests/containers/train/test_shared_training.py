@@ -246,3 +246,13 @@ def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
+
+
+def test_who_is_told_to_end_ends_all_and_shows_no_traceback(
+    two: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    wait_for(tmp_path / "work/epoch_1.pth", two)
+    two.terminate()
+    assert two.wait(MOST_SECONDS) == 128 + signal.SIGTERM
+    assert members(two.pid) == {}
+    assert "SignalException" not in (tmp_path / "log.txt").read_text()

@@ -15,6 +15,7 @@ from torch.distributed import TCPStore
 from torch.distributed.elastic.agent.server import WorkerSpec
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import Std
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 from torch.distributed.elastic.rendezvous import RendezvousParameters
 from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
@@ -63,7 +64,10 @@ def start_all(module: str, folder: Path) -> int:
         redirects=dict.fromkeys(range(1, world), Std.ALL),
         tee={0: Std.ERR},
     )
-    result = LocalElasticAgent(spec, log_dir=str(logs)).run()
+    try:
+        result = LocalElasticAgent(spec, log_dir=str(logs)).run()
+    except SignalException as error:  # somebody ended it, and it has ended the others
+        return 128 + int(error.sigval)
     if result.is_failed():
         _tell(folder, world, result.failures)
         return FAILED

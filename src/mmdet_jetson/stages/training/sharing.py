@@ -23,6 +23,7 @@ from mmdet_jetson.stages.training.sync_batch_norm import synchronise
 WRAPPER = "MMDistributedDataParallel"
 PLAIN_NORMS = ("BN", "BN1d", "BN2d", "BN3d")
 LOSS = "loss"
+VALIDATED = ("val_dataloader", "test_dataloader")
 
 
 def effective_batch(config: Config) -> int:
@@ -48,6 +49,10 @@ def share_out(config: Config, place: Place, device: str) -> List[str]:
     for name in DATALOADERS:
         workers = config[name].get("num_workers", 0)
         config[name].num_workers = max(1, workers // place.local_world) if workers else 0
+        if name in VALIDATED:
+            # MMEngine counts only as many pictures of each process as all of them have, and leaves
+            # out those that come twice: so no picture is left unjudged where some come twice.
+            (config[name].get("sampler") or ConfigDict()).pop("round_up", None)
     for name in EVALUATORS:
         # From process to process: MMEngine's other way is files in the folder that a process is in.
         config[name].collect_device = "gpu"
