@@ -22,7 +22,7 @@ from typing import BinaryIO, Protocol
 
 from mmdet_jetson import tarballs
 from mmdet_jetson.errors import UserError
-from mmdet_jetson.store.shards import Entry, entries_in, require_regular
+from mmdet_jetson.store.shards import Entry, require_regular
 
 BLOCK = 1 << 20
 READ_ONLY = 0o444
@@ -90,18 +90,12 @@ class HashingReader:
             raise Damaged("its content does not match its digest")
 
 
-def pack(folder: Path, sink: Sink) -> str:
-    """Write a directory as a layer; returns the digest of the tar inside it.
+def pack_entries(title: str, entries: Iterable[Entry], sink: Sink) -> str:
+    """Write sorted entries of a directory as a layer; returns the digest of the tar inside it.
 
     Raises:
-        ValueError: something in it is neither a file nor a directory.
-        UserError: a file changed while it was read.
+        UserError: a file changed while it was read, or is not what its entry says.
     """
-    return pack_entries(folder.name, entries_in(folder), sink)
-
-
-def pack_entries(title: str, entries: Iterable[Entry], sink: Sink) -> str:
-    """Write sorted entries of a directory as a layer; as `pack`."""
     with gzip.GzipFile("", "wb", compresslevel=0, fileobj=sink, mtime=0) as compressed:  # type: ignore[call-overload]
         return _write_tar(title, entries, compressed, None)
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmdet_jetson.store.layers import Damaged, HashingReader, HashingWriter, pack, unpack
+from mmdet_jetson.store.layers import Damaged, HashingReader, HashingWriter, pack_entries, unpack
 from mmdet_jetson.store.oci import digest_of
+from mmdet_jetson.store.shards import entries_in
 
 Content = bytes | dict[str, "Content"]
 """Of a file, or of a folder by its entries' names."""
@@ -40,7 +41,7 @@ def grow(folder: Path, content: Content, backwards: bool = False) -> None:
 
 def packed(folder: Path) -> tuple[bytes, str]:
     blob = io.BytesIO()
-    content = pack(folder, HashingWriter(blob))
+    content = pack_entries(folder.name, entries_in(folder), HashingWriter(blob))
     return blob.getvalue(), content
 
 
