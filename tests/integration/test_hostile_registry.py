@@ -127,14 +127,14 @@ def elsewhere(site: Site) -> None:
 
 
 def moving(site: Site) -> None:
-    """The tag names the next of two manifests each time that it is read."""
+    """The tag names another manifest each time that it was read."""
     manifest = engine(site)
 
     def move(answer: Answer) -> None:
         put(site, {**manifest, "annotations": {"moved": str(len(site.server.asked))}})
 
-    site.server.spoil("GET", f"{MANIFESTS}mugs", changed(move), ALWAYS)
-    site.server.spoil("HEAD", f"{MANIFESTS}mugs", changed(move), ALWAYS)
+    site.server.spoil("GET", f"{MANIFESTS}mugs.engine", changed(move), ALWAYS)
+    site.server.spoil("HEAD", f"{MANIFESTS}mugs.engine", changed(move), ALWAYS)
 
 
 def containing_itself(site: Site) -> None:

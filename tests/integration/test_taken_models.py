@@ -1,6 +1,7 @@
 """From a checkpoint as people have it to a proven engine, without a training."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -102,4 +103,6 @@ def test_what_does_not_fit_is_refused_before_anything_is_converted(
     refused = taken.run("pipeline", "--set", setting)
     assert refused.returncode == 1
     assert sentence in " ".join(refused.stderr.split())
-    assert "evaluate-checkpoint" not in refused.stderr
+    said = refused.stdout + refused.stderr
+    assert not re.search(r"✓ (?!dataset)", said), said
+    assert re.search(r"export-documented .* not made: needs model", said), said

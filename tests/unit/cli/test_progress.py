@@ -104,7 +104,8 @@ def test_lines_of_two_steps_at_once_are_each_one_of_its_own_step() -> None:
     ]
 
 
-def test_a_terminal_has_a_bar_for_each_step_at_once() -> None:
+def test_a_terminal_has_a_bar_for_each_step_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # a dumb one has no bars
     shown = io.StringIO()
     console = Console(file=shown, width=100, force_terminal=True, color_system=None)
     display = Display(console)
