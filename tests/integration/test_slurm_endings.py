@@ -1,6 +1,7 @@
 """How jobs of Slurm end, or never start: each in a sentence that says what to do, and then done."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -63,6 +64,18 @@ def test_a_job_that_somebody_cancels(batch: SlurmCommands) -> None:
     said = " ".join(process.communicate(timeout=300)[0].split())
     assert f"dataset: job {job} was cancelled" in said
     assert process.returncode not in (0, 130)
+    finishes(batch, "dataset", *JOBS)
+
+
+def test_a_job_that_slurm_ends_by_its_time(batch: SlurmCommands) -> None:
+    """One in which nothing of ours has begun by then, so that nobody hears the notice before."""
+    batch.with_toml('partition = "short"\nbefore = ["sleep 300"]')
+    said = refusal(batch.run("dataset", *JOBS))
+    assert re.search(
+        r"dataset: job \d+ on node n\d was ended by its time limit of 00:01:00", said
+    ), said
+    assert "raise time in" in said
+    batch.with_toml(SLURM_TOML)
     finishes(batch, "dataset", *JOBS)
 
 

@@ -28,7 +28,7 @@ def training(epochs: int) -> tuple[str, ...]:
 
 
 def test_a_training_outlives_what_a_cluster_does_to_it(checked_batch: SlurmCommands) -> None:
-    """Cancelled, out of time, put back in the queue, its node gone: it goes on each time."""
+    """Cancelled, put back in the queue, preempted, its node gone, out of time: it goes on."""
     batch, epochs = checked_batch, 6 * KEPT_EVERY
     process = batch.start(*training(epochs))
     job, _ = until("a training", lambda: batch.running("train"), process=process)
@@ -39,11 +39,17 @@ def test_a_training_outlives_what_a_cluster_does_to_it(checked_batch: SlurmComma
     kept = batch.epochs_kept()
     assert kept
 
+    batch.with_toml(SLURM_TOML + 'partition = "idle"')
     process = batch.start(*training(epochs))
     job, node = until("a training", lambda: batch.running("train"), process=process)
     until("a checkpoint", more_epochs(batch), process=process)
     batch.cluster.ask("scontrol", "requeue", job)
     heard = until_said(process, f"job {job} is in the queue again", "started again on node")
+
+    job, node = until("a training", lambda: batch.running("train"), process=process)
+    until("a checkpoint", more_epochs(batch), process=process)
+    batch.cluster.preempt()
+    heard += until_said(process, "again: it had to make room", "started again on node")
 
     job, node = until("a training", lambda: batch.running("train"), process=process)
     until("a checkpoint", more_epochs(batch), process=process)
