@@ -11,7 +11,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -49,7 +49,7 @@ from mmdet_jetson.stages.annotations.records import (
     advise_renames,
     warn_of_unused_renames,
 )
-from mmdet_jetson.stages.annotations.remarks import per_class, remark, remark_duplicates
+from mmdet_jetson.stages.annotations.remarks import remark, remark_duplicates
 from mmdet_jetson.stages.annotations.split_places import check_filled, find_splits
 from mmdet_jetson.stages.annotations.splitting import (
     SplitRecord,
@@ -62,6 +62,7 @@ from mmdet_jetson.stages.annotations.summary import DatasetSummary, SplitSummary
 from mmdet_jetson.stages.errors import StageError
 from mmdet_jetson.stages.job import StageJob, main
 from mmdet_jetson.stages.reporting import dataset_page
+from mmdet_jetson.stages.reporting.page_aside import PageAside
 
 SPLITS = ("train", "val")
 SOURCE = "source"
@@ -71,19 +72,24 @@ TOLD = 400
 
 def run(job: StageJob[DatasetParameters]) -> Result:
     """Make the artifact ``dataset``: two COCO files, two folders of pictures, a summary."""
+    with PageAside() as page:
+        return _made(job, page)
+
+
+def _made(job: StageJob[DatasetParameters], page: PageAside) -> Result:
     labels = _labels(_with_classes(job))
     is_drawn = job.parameters.format == DRAWN
     splits = _draw(job) if is_drawn else find_splits(job.parameters, job.inputs[SOURCE])
     form = drawn.FORMAT if is_drawn else job.parameters.format
     findings = Findings()
-    records = {split: _read(split, form, labels, findings) for split in splits}
+    known = _known(job)
+    records = {split: _read(split, form, labels, known, findings) for split in splits}
     advise_renames(labels, findings)
     warn_of_unused_renames(labels, findings)
     if not findings.defects:
         check_filled(records, labels, findings)
     _check_split(job.parameters, records, findings)
     advance = _progress(job, 2 * sum(len(listed) for listed in records.values()))
-    known = _known(job)
     examples = {
         split: examine(split, listed, findings, advance, known) for split, listed in records.items()
     }
@@ -94,7 +100,7 @@ def run(job: StageJob[DatasetParameters]) -> Result:
         refuse_shared(train, val, findings)
     findings.raise_defects()
     listed = [example for made in examples.values() for example in made]
-    pairs = near_duplicates([example.fingerprint for example in listed])
+    pairs = near_duplicates([example.fingerprint for example in listed], known.pairs)
     record = None
     if job.parameters.split is not None:
         examples, record = _divide(job, splits[0], listed, pairs, findings)
@@ -104,16 +110,22 @@ def run(job: StageJob[DatasetParameters]) -> Result:
     looked = Looked(listed, [placed[id(each)] for each in listed], pairs)
     remark_duplicates(looked.examples, looked.splits, pairs, findings)
     remark(named, labels.classes, job.parameters.input_size, findings)
+    glance = glance_at(looked, labels.classes, job.parameters.input_size)
+    summary = _summary(named, glance, findings)
+    page.begin(summary, glance, record)
     taken: Dict[str, Tuple[str, str]] = {}
     for name, made in named.items():
         taken.update(_write_pictures(job.output / name, made, known, advance))
-        content = json.dumps(to_coco(made, labels.classes))
-        (job.output / f"{name}.json").write_text(content + "\n")
+        (job.output / f"{name}.json").write_text(to_coco(made, labels.classes) + "\n")
     if taken:
         write_taken(job.output.parent, taken)
     known.keep()
-    glance = glance_at(looked, labels.classes, job.parameters.input_size)
-    return _finish(job.output, named, glance, record, findings.warnings())
+    write_record(job.output / "summary.json", summary)
+    write_record(job.output / GLANCE, glance)
+    if record:
+        write_record(job.output / "split.json", record)
+    (job.output / dataset_page.FILE).write_text(page.text(), encoding="utf-8")
+    return _result(summary)
 
 
 def _with_classes(job: StageJob[DatasetParameters]) -> DatasetParameters:
@@ -173,11 +185,19 @@ def _draw(job: StageJob[DatasetParameters]) -> List[Split]:
     ]
 
 
-def _read(split: Split, form: str, labels: Labels, findings: Findings) -> List[Record]:
+def _read(
+    split: Split, form: str, labels: Labels, known: Known, findings: Findings
+) -> List[Record]:
     records: List[Record] = []
     with findings.at(split.shown):
         records += read_annotations(
-            form, split.annotations, split.shown, labels, findings, pictures=split.pictures
+            form,
+            split.annotations,
+            split.shown,
+            labels,
+            findings,
+            pictures=split.pictures,
+            readings=known.readings,
         )
     return records
 
@@ -282,29 +302,22 @@ def _write_pictures(
     return taken
 
 
-def _finish(
-    output: Path,
-    examples: Mapping[str, Sequence[Example]],
-    glance: Glance,
-    record: Optional[SplitRecord],
-    warnings: List[str],
-) -> Result:
-    """Write the summary and the page, and say the same to the runtime."""
+def _summary(
+    examples: Mapping[str, Sequence[Example]], glance: Glance, findings: Findings
+) -> DatasetSummary:
     splits = {
         name: SplitSummary(
             pictures=len(made),
             annotations=sum(len(example.annotations) for example in made),
-            per_class=per_class(made, glance.classes),
+            per_class=glance.objects[name],
         )
         for name, made in examples.items()
     }
-    summary = DatasetSummary(glance.classes, splits, tuple(warnings))
-    write_record(output / "summary.json", summary)
-    write_record(output / GLANCE, glance)
-    if record:
-        write_record(output / "split.json", record)
-    page = dataset_page.render(summary, glance, record)
-    (output / dataset_page.FILE).write_text(page, encoding="utf-8")
+    return DatasetSummary(glance.classes, splits, tuple(findings.warnings()))
+
+
+def _result(summary: DatasetSummary) -> Result:
+    """Say the same as the summary to the runtime."""
     facts = {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -312,7 +325,7 @@ def _finish(
         "pillow": PIL.__version__,
         "shapely": shapely.__version__,
     }
-    metrics = {name: encode(split) for name, split in splits.items()}
+    metrics = {name: encode(split) for name, split in summary.splits.items()}
     return Result(metrics=metrics, facts=facts, warnings=summary.warnings)
 
 

@@ -76,7 +76,7 @@ def _kept(folder: Path) -> Path:
     split = Split("train", folder, folder / "raw.json", "raw.json")
     examples = examine(split, records, findings, lambda: None)
     findings.raise_defects()
-    (folder / "train.json").write_text(json.dumps(to_coco(examples, CLASSES)))
+    (folder / "train.json").write_text(to_coco(examples, CLASSES))
     return folder / "train.json"
 
 

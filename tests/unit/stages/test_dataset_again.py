@@ -129,7 +129,7 @@ def test_what_changed_is_never_taken_from_the_run_before(tmp_path: Path, what: s
     assert ("train/c.bmp" in taken) is (what != "removed")
 
 
-@pytest.mark.parametrize("file", ["pictures.bin", "extents.json"])
+@pytest.mark.parametrize("file", ["pictures.bin", "extents.txt", "pairs.json"])
 @pytest.mark.parametrize("how", ["flip", "cut", "empty", "none"])
 def test_damaged_notes_are_not_believed(tmp_path: Path, how: str, file: str) -> None:
     own = source(tmp_path / "own")

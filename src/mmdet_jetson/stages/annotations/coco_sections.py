@@ -1,7 +1,7 @@
 """The lists of a COCO file whose items are found by their ids, however exporters wrote these."""
 
 import re
-from typing import Dict, List, Mapping, Optional, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Union
 
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 
@@ -10,6 +10,7 @@ EXPORT_HINT = "export the annotations in COCO's instances format"
 Id = Union[int, float, str]
 Item = Mapping[str, object]
 
+_PLAIN = (int, str)  # and no bool
 _WHOLE = re.compile(r"\s*(-?\d{1,18})(\.0*)?\s*")
 _MIXED = (
     "is text in one place and a number in another, and was matched by its value (pycocotools and "
@@ -72,6 +73,11 @@ class Section:
             self._findings.warn(f"its {key} {_MIXED}", where)
         return identifier
 
+    @property
+    def have_own_names(self) -> bool:
+        """Whether no two items have one name."""
+        return len({str(each.get("name")) for each in self.items.values()}) == len(self.items)
+
     def _match(self, raw: object) -> Optional[Id]:
         identifier = id_of(raw)
         if identifier in self.items:
@@ -82,6 +88,25 @@ class Section:
     def _alike(self, raw: object) -> List[Id]:
         identifier = id_of(raw)
         return [] if identifier is None else self._values.get(_value(identifier), [])
+
+
+def by_picture(annotations: Sequence[object], images: Section) -> Dict[Id, Dict[int, Item]]:
+    """The annotations of each picture that has any, by their places in the file.
+
+    There are none where an id is missing, repeated or of another type: something may have to be
+    said of an annotation then because of another picture's.
+    """
+    found: Dict[Id, Dict[int, Item]] = {}
+    ids: Set[int] = set()
+    for index, raw in enumerate(annotations):
+        if not isinstance(raw, dict):
+            return {}
+        own, image = raw.get("id"), raw.get("image_id")
+        if type(own) is not int or type(image) not in _PLAIN or image not in images.items:
+            return {}
+        ids.add(own)
+        found.setdefault(image, {})[index] = raw
+    return found if len(ids) == len(annotations) else {}
 
 
 def id_of(raw: object) -> Optional[Id]:

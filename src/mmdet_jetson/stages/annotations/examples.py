@@ -1,6 +1,5 @@
 """Bring annotations and pictures together, and check what only both can tell."""
 
-import json
 import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from mmdet_jetson.stages.annotations.known import Known
 from mmdet_jetson.stages.annotations.orientation import Listed, upright_records
 from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 from mmdet_jetson.stages.annotations.pictures import Inspection
-from mmdet_jetson.stages.annotations.records import Annotation, Example, Extent, Record, Region
+from mmdet_jetson.stages.annotations.records import Annotation, Example, Record, Region
 
 WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode or copy pictures; Pillow, OpenCV and hashlib let others run meanwhile."""
@@ -81,7 +80,9 @@ def examine(
         where = f"{split.shown}, {name}"
         with findings.at(where):
             checked = _checked(picture, turned.get(name, record))
-            annotations = _annotations(checked, picture, where, findings, known)
+            annotations = known.readings.annotations(checked.reading, picture)
+            if annotations is None:
+                annotations = _annotations(checked, picture, where, findings, known)
             target = name if picture.plain else _png_name(name, found)
             examples.append(_example(target, folder.path(name), picture, annotations, record))
             if not picture.plain and name not in turned:
@@ -189,7 +190,7 @@ def _take(
     if known.regions and record.regions and _shapes(known) != _shapes(record):
         raise Defect("the picture is listed twice", "merge its two entries")
     findings.warn("listed twice, with the same regions or with none in one entry", where)
-    found[name] = replace(known, regions=known.regions + record.regions)
+    found[name] = replace(known, regions=(*known.regions, *record.regions), reading="")
 
 
 def _shapes(record: Record) -> List[str]:
@@ -229,28 +230,28 @@ def _png_name(name: str, taken: Container[str]) -> str:
 def _annotations(
     record: Record, picture: Inspection, where: str, findings: Findings, known: Known
 ) -> Tuple[Annotation, ...]:
-    """The record's regions inside the picture, each once."""
-    kept: Dict[object, Tuple[Region, Annotation]] = {}
+    """The record's regions inside the picture, each once; noted where all is right."""
+    before, extents = findings.told, []
+    kept: Dict[str, Tuple[Region, Annotation]] = {}
     for region in record.regions:
         place = f"{where}, {region.where}"
         with findings.at(place):
-            extent = known.extents.of(region, picture, place, findings)
-            outline = _outline_of(extent)
+            extent_key, extent = known.extents.of(region, picture, place, findings)
+            outline = extent.shape
             if outline not in kept:
                 kept[outline] = region, Annotation(region.label, extent, region.crowd)
+                extents.append(extent_key)
                 if region.crowd:
                     findings.warn(_CROWD, place)
             elif kept[outline][0].label == region.label:
                 findings.warn("left out, as it repeats another region", place)
             else:
                 raise _contradiction(kept[outline][0])
-    return tuple(annotation for _, annotation in kept.values())
-
-
-def _outline_of(extent: Extent) -> object:
-    """What is the same for the same outline."""
-    shape = extent.segmentation
-    return tuple(map(tuple, shape)) if isinstance(shape, list) else json.dumps(shape)
+    annotations = tuple(annotation for _, annotation in kept.values())
+    if record.reading and findings.told == before:
+        objects = [(item.label, each) for item, each in zip(annotations, extents)]
+        known.readings.note(record.reading, picture, objects)
+    return annotations
 
 
 def _contradiction(other: Region) -> Defect:

@@ -1,16 +1,14 @@
 """Where an annotated object lies in its picture, by its shape or by the box beside that."""
 
-import json
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Tuple
 
-from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.stages.annotations import geometry
-from mmdet_jetson.stages.annotations.coco_file import Segmentation
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.masks import mask_extent
+from mmdet_jetson.stages.annotations.notes import read_notes, write_notes
 from mmdet_jetson.stages.annotations.pictures import Inspection
 from mmdet_jetson.stages.annotations.records import Extent, Region
 
@@ -24,65 +22,61 @@ _BOX_ALONE = (
 _SHAPE_ALONE = "its segmentation is used, as its box has no area or lies outside the picture"
 _TOLERANCE = 2.0
 _SHARE = 0.02
+_KEY = 40  # hex digits
 
 
 class Extents:
     """Where regions lie, remembered from run to run in a file: it takes a millisecond for each.
 
-    An extent goes by all that it is computed from. A file like this is one environment's and one
-    version's of the stage, for whoever keeps it; it may be lost at any time.
+    An extent goes by all that it is computed from. A line of the file is that as a digest, the
+    extent as `Extent.text`, and what is to be said of it.
     """
 
     def __init__(self, path: Optional[Path]) -> None:
         self._path = path
-        self._last = _read(path) if path else {}
-        self._found: Dict[str, _Kept] = {}
+        lines = read_notes(path).decode().split("\n")
+        self._last = {line[:_KEY]: line for line in lines if line}
+        self._found: Dict[str, str] = {}
 
-    def of(self, region: Region, picture: Inspection, place: str, findings: Findings) -> Extent:
+    def of(
+        self, region: Region, picture: Inspection, place: str, findings: Findings
+    ) -> Tuple[str, Extent]:
         """Where a region lies; where its shape and the box beside it differ, the box counts.
+
+        Returns what `again` knows the extent by, too.
 
         Raises:
             LeftOut: it has no area in the picture.
             Defect: its outline or its mask is broken.
         """
-        extent, topics = self._chosen(region, picture)
+        told = region.outlines, region.mask, region.stated, region.fractions
+        computed_from = repr((told, picture.width, picture.height))
+        key = sha256(computed_from.encode("utf-8", "surrogatepass")).hexdigest()[:_KEY]
+        extent, topics = self._last_of(key) or _chosen(region, picture)
+        self._found[key] = "\t".join([f"{key}{extent.text}", *topics])
         for topic in topics:
             findings.warn(topic, place)
-        return extent
+        return key, extent
+
+    def again(self, key: str) -> Optional[Extent]:
+        """The extent that `of` found in the run before, if nothing was to be said of it."""
+        line = self._last.get(key)
+        if line is None or "\t" in line:
+            return None
+        self._found[key] = line
+        return Extent.read(line[_KEY:])
 
     def keep(self) -> None:
         """Write what this run found, for the next; what it did not need any more is forgotten."""
-        body = json.dumps(self._found).encode()
         assert self._path
-        write_whole(self._path, sha256(body).hexdigest().encode() + body)
+        write_notes(self._path, "\n".join(self._found.values()).encode())
 
-    def _chosen(self, region: Region, picture: Inspection) -> Tuple[Extent, Sequence[str]]:
-        if region.mask is not None:
-            return _chosen(region, picture)
-        told = (region.outlines, region.stated, region.fractions, picture.width, picture.height)
-        key = sha256(repr(told).encode()).hexdigest()[:40]
-        kept = self._last.get(key)
-        if kept is None:
-            extent, topics = _chosen(region, picture)
-            self._found[key] = extent.segmentation, extent.box, extent.area, topics
-            return extent, topics
-        self._found[key] = kept
-        segmentation, box, area, topics = kept
-        x, y, width, height = box
-        return Extent(segmentation, (x, y, width, height), area), topics
-
-
-_Kept = Tuple[Segmentation, Sequence[float], float, List[str]]
-
-
-def _read(path: Path) -> Mapping[str, _Kept]:
-    if not path.exists():
-        return {}
-    content = path.read_bytes()
-    if sha256(content[64:]).hexdigest().encode() != content[:64]:
-        return {}
-    kept: Mapping[str, _Kept] = json.loads(content[64:])
-    return kept
+    def _last_of(self, key: str) -> Optional[Tuple[Extent, List[str]]]:
+        line = self._last.get(key)
+        if line is None:
+            return None
+        text, *topics = line[_KEY:].split("\t")
+        return Extent.read(text), topics
 
 
 def _chosen(region: Region, picture: Inspection) -> Tuple[Extent, List[str]]:

@@ -45,15 +45,17 @@ class Found(NamedTuple):
 
 
 class Findings:
-    """Defects and warnings, each grouped by kind."""
+    """Defects and warnings, each grouped by kind; ``told`` is how many of both there were."""
 
     def __init__(self) -> None:
+        self.told = 0
         self.defects: List[Found] = []
         self._warnings: Dict[str, List[str]] = {}
         self._tallies: Dict[str, Counter[str]] = {}
 
     def defect(self, where: str, what: str, hint: str) -> None:
         """Record a defect; ``where`` names the file, the picture and the region."""
+        self.told += 1
         self.defects.append(Found(where, what, hint))
 
     @contextmanager
@@ -68,6 +70,7 @@ class Findings:
 
     def warn(self, topic: str, where: str) -> None:
         """Record a warning; those of one topic become one sentence that lists the first places."""
+        self.told += 1
         self._warnings.setdefault(topic, []).append(where)
 
     def tally(self, topic: str, name: str, where: str) -> None:

@@ -132,7 +132,7 @@ def _extent(rings: List[List[Tuple[float, float]]], geometry: shapely.Geometry) 
     if width < 1 or height < 1:
         raise LeftOut(UNDER_A_PIXEL, "delete the region: a box needs at least one pixel each way")
     flat = [[round(value, _DECIMALS) for point in ring for value in point] for ring in rings]
-    return Extent(flat, (left, top, width, height), round(geometry.area, _DECIMALS))
+    return Extent.of(flat, (left, top, width, height), round(geometry.area, _DECIMALS))
 
 
 def scaled(outlines: Sequence[Outline], across: float, down: float) -> Tuple[Outline, ...]:

@@ -4,11 +4,13 @@ Whatever the dataset's size, they take under two megabytes.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
 import numpy as np
 
 from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.stages.annotations.boxes import Boxes
 from mmdet_jetson.stages.annotations.glance_file import (
     Duplicates,
     Glance,
@@ -18,7 +20,7 @@ from mmdet_jetson.stages.annotations.glance_file import (
 )
 from mmdet_jetson.stages.annotations.near_duplicates import Pair
 from mmdet_jetson.stages.annotations.records import Example
-from mmdet_jetson.stages.annotations.remarks import padding_of, per_class, scale_of, side_of
+from mmdet_jetson.stages.annotations.remarks import padding_of, per_class
 from mmdet_jetson.stages.annotations.samples import choose_samples, thumbnail
 
 CELLS = 16
@@ -39,6 +41,11 @@ class Looked:
     splits: Sequence[str]
     pairs: Sequence[Pair]
 
+    @cached_property
+    def boxes(self) -> Boxes:
+        """Those of the pictures."""
+        return Boxes(self.examples)
+
     def of(self, split: str) -> List[Example]:
         """The pictures of a split."""
         return [each for each, name in zip(self.examples, self.splits) if name == split]
@@ -52,34 +59,24 @@ class Looked:
 def glance_at(looked: Looked, classes: Sequence[str], input_size: Size) -> Glance:
     """Look at a dataset; the same one gives the same."""
     by_split = {name: looked.of(name) for name in looked.names}
-    sizes = np.array([(each.width, each.height) for each in looked.examples], float)
+    boxes, places = looked.boxes, np.array(looked.splits)
+    sides, owners = boxes.sides(input_size), places[boxes.pictures]
+    aspects = boxes.sizes[:, 0] / boxes.sizes[:, 1]
     return Glance(
         input_size=input_size,
         classes=tuple(classes),
         pictures={name: len(made) for name, made in by_split.items()},
         objects={name: per_class(made, classes) for name, made in by_split.items()},
-        sides=_histogram(SIDES, {n: _sides(m, input_size) for n, m in by_split.items()}),
-        aspects=_histogram(ASPECTS, {n: _aspects(m) for n, m in by_split.items()}),
-        padding=round(float(padding_of(sizes, input_size).mean()), 4),
-        centres=_centres(looked.examples),
+        sides=_histogram(SIDES, {name: sides[owners == name] for name in by_split}),
+        aspects=_histogram(ASPECTS, {name: aspects[places == name] for name in by_split}),
+        padding=round(float(padding_of(boxes.sizes, input_size).mean()), 4),
+        centres=_centres(boxes),
         duplicates=_duplicates(looked),
-        samples=choose_samples(by_split, classes, input_size),
+        samples=choose_samples([*zip(looked.splits, looked.examples)], boxes, classes, input_size),
     )
 
 
-def _sides(examples: Sequence[Example], input_size: Size) -> List[float]:
-    return [
-        side_of(annotation, scale_of(example, input_size))
-        for example in examples
-        for annotation in example.annotations
-    ]
-
-
-def _aspects(examples: Sequence[Example]) -> List[float]:
-    return [example.width / example.height for example in examples]
-
-
-def _histogram(limits: Sequence[float], values: Mapping[str, Sequence[float]]) -> Histogram:
+def _histogram(limits: Sequence[float], values: Mapping[str, np.ndarray]) -> Histogram:
     counts: Dict[str, Tuple[int, ...]] = {}
     for name, listed in values.items():
         inside = np.clip(listed, limits[0], limits[-1])
@@ -87,14 +84,11 @@ def _histogram(limits: Sequence[float], values: Mapping[str, Sequence[float]]) -
     return Histogram(tuple(float(each) for each in limits), counts)
 
 
-def _centres(examples: Sequence[Example]) -> Tuple[Tuple[int, ...], ...]:
+def _centres(boxes: Boxes) -> Tuple[Tuple[int, ...], ...]:
+    centres = (boxes.boxes[:, :2] + boxes.boxes[:, 2:] / 2) / boxes.sizes[boxes.pictures]
+    columns, rows = np.minimum((centres * CELLS).astype(int), CELLS - 1).T
     grid = np.zeros((CELLS, CELLS), int)
-    for example in examples:
-        for annotation in example.annotations:
-            x, y, width, height = annotation.extent.box
-            column = min(int((x + width / 2) / example.width * CELLS), CELLS - 1)
-            row = min(int((y + height / 2) / example.height * CELLS), CELLS - 1)
-            grid[row, column] += 1
+    np.add.at(grid, (rows, columns), 1)
     return tuple(tuple(int(count) for count in row) for row in grid)
 
 

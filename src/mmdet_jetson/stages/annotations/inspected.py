@@ -1,21 +1,18 @@
 """What was found in pictures by the last run, so that no picture is decoded twice.
 
-A picture goes by the SHA-256 of its file: the same file gives the same. A file like this is one
-environment's and one version's of the stage, for whoever keeps it; it may be lost at any time.
+A picture goes by the SHA-256 of its file: the same file gives the same.
 """
 
-import hashlib
 import struct
 from pathlib import Path
-from typing import Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, Union
 
-from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.stages.annotations.fingerprints import Fingerprint
+from mmdet_jetson.stages.annotations.notes import read_notes, write_notes
 from mmdet_jetson.stages.annotations.pictures import Inspection
 
 _ROW = struct.Struct("<32s32sQiiBB1024s")
 """SHA-256 of the file, digest of the pixels, hash, width, height, orientation, plain, cells."""
-_CHECKSUM = 32
 
 
 class Inspected:
@@ -23,7 +20,7 @@ class Inspected:
 
     def __init__(self, path: Optional[Path]) -> None:
         self._path = path
-        self._rows = _read(path) if path else memoryview(b"")
+        self._rows = memoryview(read_notes(path))
         starts = range(0, len(self._rows), _ROW.size)
         self._index: Dict[str, int] = {self._rows[at : at + 32].hex(): at for at in starts}
 
@@ -48,29 +45,20 @@ class Inspected:
 
     def keep(self, found: Mapping[str, Inspection]) -> None:
         """Write what this run found, for the next; what it did not need any more is forgotten."""
-        body = b"".join(
-            _ROW.pack(
-                bytes.fromhex(sha256),
-                bytes.fromhex(each.digest),
-                each.fingerprint.bits,
-                each.width,
-                each.height,
-                each.orientation,
-                each.plain,
-                each.fingerprint.cells,
-            )
-            for sha256, each in found.items()
-        )
         assert self._path
-        write_whole(self._path, hashlib.sha256(body).digest() + body)
+        write_notes(self._path, b"".join(self._row(*each) for each in found.items()))
 
-
-def _read(path: Path) -> memoryview:
-    nothing = memoryview(b"")
-    if not path.exists():
-        return nothing
-    content = path.read_bytes()
-    body = memoryview(content)[_CHECKSUM:]
-    if hashlib.sha256(body).digest() != content[:_CHECKSUM] or len(body) % _ROW.size:
-        return nothing
-    return body
+    def _row(self, sha256: str, found: Inspection) -> Union[bytes, memoryview]:
+        at = self._index.get(sha256)
+        if at is not None:
+            return self._rows[at : at + _ROW.size]
+        return _ROW.pack(
+            bytes.fromhex(sha256),
+            bytes.fromhex(found.digest),
+            found.fingerprint.bits,
+            found.width,
+            found.height,
+            found.orientation,
+            found.plain,
+            found.fingerprint.cells,
+        )

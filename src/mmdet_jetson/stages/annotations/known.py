@@ -5,8 +5,10 @@ from typing import Dict, Mapping, Optional
 
 from mmdet_jetson.stages.annotations.extents import Extents
 from mmdet_jetson.stages.annotations.inspected import Inspected
+from mmdet_jetson.stages.annotations.near_duplicates import KnownPairs
 from mmdet_jetson.stages.annotations.picture_folder import PictureFolder
 from mmdet_jetson.stages.annotations.pictures import Inspection, inspect
+from mmdet_jetson.stages.annotations.readings import Readings
 
 
 class Known:
@@ -18,9 +20,11 @@ class Known:
     """
 
     def __init__(self, folder: Path, digests: Mapping[str, str], last: Optional[Path]) -> None:
-        self._folder, self._digests, self._last = folder, digests, last
+        self._start, self._digests, self._last = f"{folder}/", digests, last
         self._inspected = Inspected(last / "pictures.bin" if last else None)
-        self.extents = Extents(last / "extents.json" if last else None)
+        self.extents = Extents(last / "extents.txt" if last else None)
+        self.readings = Readings(last / "readings.json" if last else None, self.extents)
+        self.pairs = KnownPairs(last / "pairs.json" if last else None)
         self._folders: Dict[Path, PictureFolder] = {}
         self._found: Dict[str, Inspection] = {}
 
@@ -47,15 +51,15 @@ class Known:
 
     def inside(self, path: Path) -> Optional[str]:
         """Where a file lies in the input, if its SHA-256 is known; None else."""
-        try:
-            inside = path.relative_to(self._folder).as_posix()
-        except ValueError:
-            return None
-        return inside if inside in self._digests else None
+        place = str(path)
+        inside = place[len(self._start) :]
+        return inside if place.startswith(self._start) and inside in self._digests else None
 
     def keep(self) -> None:
         """Leave what was found for the next run."""
         if self._digests and self._last:
             self._last.mkdir(exist_ok=True)
             self._inspected.keep(self._found)
+            self.readings.keep()
             self.extents.keep()
+            self.pairs.keep()

@@ -27,7 +27,7 @@ def mask_extent(mask: Mapping[str, object], width: int, height: int) -> Extent:
     inside = x + box_width <= width and y + box_height <= height
     if area == 0 or not inside or area > box_width * box_height:
         raise Defect("its mask is empty or broken", _HINT)
-    return Extent(dict(mask), (x, y, box_width, box_height), area)
+    return Extent.of(dict(mask), (x, y, box_width, box_height), area)
 
 
 def encoded_mask(mask: Mapping[str, object], width: int, height: int) -> Dict[str, object]:

@@ -1,17 +1,22 @@
 """Pictures that look nearly the same: copies that were scaled, compressed, cropped or brightened.
 
-Two steps. Candidates are pairs whose perceptual hashes differ in few bits: all pairs are compared
-by products of matrices, 22,000 pictures in seconds. A candidate is taken where each part of one
-picture looks like the same part of the other, or one beside it; but not where both are the same
-nearly everywhere and very different somewhere: that is what a fixed camera sees of other objects.
+Two steps. Candidates are pairs whose perceptual hashes differ in few bits: all pairs that the last
+run has not seen are compared by products of matrices, 22,000 pictures in seconds. A candidate is
+taken where each part of one picture looks like the same part of the other, or one beside it; but
+not where both are the same nearly everywhere and very different somewhere: that is what a fixed
+camera sees of other objects.
 """
 
+import json
 from dataclasses import dataclass
-from typing import Iterator, List, Sequence, Tuple
+from hashlib import sha256
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mmdet_jetson.stages.annotations.fingerprints import BITS, SIDE, Fingerprint, bit_signs
+from mmdet_jetson.stages.annotations.notes import read_notes, write_notes
 
 HASH_DISTANCE = 16
 """Bits of 64 in which the hashes of a candidate differ at most."""
@@ -26,7 +31,7 @@ _BLOCK = 1024
 _ROWS = 256  # of distances at once: of 100,000 pictures they take 100 MB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Pair:
     """Two pictures, by their indices, and in how many bits of 64 their hashes differ."""
 
@@ -35,11 +40,88 @@ class Pair:
     distance: int
 
 
-def near_duplicates(fingerprints: Sequence[Fingerprint]) -> List[Pair]:
-    """The pairs that look nearly the same, in the order of their indices."""
-    if len(fingerprints) < 2:
-        return []
-    first, second, distance = _candidates(fingerprints)
+class KnownPairs:
+    """The pairs of the last run, so that pictures that were compared are not compared again."""
+
+    def __init__(self, path: Optional[Path]) -> None:
+        self._path = path
+        last = json.loads(read_notes(path) or '{"candidates": 0, "pictures": [], "pairs": []}')
+        self.candidates: int = last["candidates"]
+        """How many pairs came into question, those of pictures that are gone by now included."""
+        self._pictures = frozenset(last["pictures"])
+        self._pairs = [
+            (last["pictures"][first], last["pictures"][second], distance)
+            for first, second, distance in last["pairs"]
+        ]
+        self._found: Dict[str, object] = {}
+
+    def of(self, names: Sequence[str]) -> Tuple[List[int], List[Pair]]:
+        """The indices of what the last run has not seen, and the pairs among the others.
+
+        ``names`` are digests of fingerprints. Of pictures with one fingerprint the first counts as
+        seen, so that each other is compared.
+        """
+        places: Dict[str, int] = {}
+        new = []
+        for index, name in enumerate(names):
+            if name in self._pictures and name not in places:
+                places[name] = index
+            else:
+                new.append(index)
+        pairs = {
+            Pair(min(places[one], places[other]), max(places[one], places[other]), distance)
+            for one, other, distance in self._pairs
+            if one != other and one in places and other in places
+        }
+        return new, sorted(pairs)
+
+    def note(self, names: Sequence[str], candidates: int, pairs: Sequence[Pair]) -> None:
+        """Note all pairs of these pictures, and how many candidates there were."""
+        self._found = {
+            "candidates": candidates,
+            "pictures": names,
+            "pairs": [(each.first, each.second, each.distance) for each in pairs],
+        }
+
+    def keep(self) -> None:
+        """Write what this run found, for the next."""
+        if self._path and self._found:
+            write_notes(self._path, json.dumps(self._found).encode())
+
+
+def _name_of(picture: Fingerprint) -> str:
+    content = picture.bits.to_bytes(BITS // 8, "big") + picture.cells
+    return sha256(content).hexdigest()[:32]
+
+
+_Candidates = Tuple[np.ndarray, np.ndarray, np.ndarray]
+"""The indices of the first pictures of pairs, those of the second ones, and their distances."""
+
+
+def near_duplicates(
+    fingerprints: Sequence[Fingerprint], known: Optional[KnownPairs] = None
+) -> List[Pair]:
+    """The pairs that look nearly the same, in the order of their indices.
+
+    What is ``known`` is not compared again, and what was found is noted there.
+    """
+    known = known or KnownPairs(None)
+    names = list(map(_name_of, fingerprints))
+    new, pairs = known.of(names)
+    candidates = _candidates(fingerprints, new)
+    number, most = known.candidates + len(candidates[0]), MOST_CANDIDATES * len(fingerprints)
+    if number > most:  # whether fewer bits may differ depends on all of them
+        pairs, candidates = [], _candidates(fingerprints, range(len(fingerprints)))
+        number = len(candidates[0])
+    found = sorted([*pairs, *_alike(fingerprints, _fewer(candidates, most))])
+    if number <= most:
+        known.note(names, number, found)
+    return found
+
+
+def _alike(fingerprints: Sequence[Fingerprint], candidates: _Candidates) -> List[Pair]:
+    """The candidates each part of which looks alike."""
+    first, second, distance = candidates
     compared, places = np.unique(np.concatenate([first, second]), return_inverse=True)
     if not len(compared):
         return []
@@ -50,7 +132,7 @@ def near_duplicates(fingerprints: Sequence[Fingerprint]) -> List[Pair]:
         block = slice(start, start + _BLOCK)
         one, other = grids[place[block]], grids[other_place[block]]
         taken.append((difference(one, other) <= CELL_DIFFERENCE) & ~has_other_object(one, other))
-    keep = np.concatenate(taken) if taken else np.zeros(0, bool)
+    keep = np.concatenate(taken)
     return [Pair(*map(int, each)) for each in zip(first[keep], second[keep], distance[keep])]
 
 
@@ -59,14 +141,24 @@ def look_alike(one: Fingerprint, other: Fingerprint, bits: int) -> bool:
     return bin(one.bits ^ other.bits).count("1") <= bits
 
 
-def _candidates(
-    fingerprints: Sequence[Fingerprint],
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of pairs, and their distances; the least distant where there are too many."""
-    signs = bit_signs([each.bits for each in fingerprints])
-    limit, most = HASH_DISTANCE, MOST_CANDIDATES * len(signs)
-    found = list(_within(signs, limit))
-    first, second, distance = (np.concatenate(each) for each in zip(*found))
+def _candidates(fingerprints: Sequence[Fingerprint], new: Sequence[int]) -> _Candidates:
+    """The pairs with few bits between them, of which at least one picture is new, in order."""
+    is_new = np.zeros(len(fingerprints), bool)
+    is_new[list(new)] = True
+    order = np.concatenate([np.flatnonzero(is_new), np.flatnonzero(~is_new)])
+    signs = bit_signs([fingerprints[index].bits for index in order])
+    nothing = np.zeros(0, np.int64)
+    found = [(nothing, nothing, nothing), *_within(signs, len(new))]
+    row, column, distance = (np.concatenate(each) for each in zip(*found))
+    first, second = np.sort([order[row], order[column]], axis=0)
+    by_place = np.lexsort((second, first))
+    return first[by_place], second[by_place], distance[by_place]
+
+
+def _fewer(candidates: _Candidates, most: int) -> _Candidates:
+    """The least distant candidates where there are too many."""
+    first, second, distance = candidates
+    limit = HASH_DISTANCE
     while limit > 0 and len(distance) > most:
         limit -= 1
         keep = distance <= limit
@@ -74,12 +166,13 @@ def _candidates(
     return first, second, distance
 
 
-def _within(signs: np.ndarray, limit: int) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    for start in range(0, len(signs), _ROWS):
-        rows = signs[start : start + _ROWS]
+def _within(signs: np.ndarray, rows: int) -> Iterator[_Candidates]:
+    """The pairs of the first so many rows of signs [n, 64] with each other and with the rest."""
+    for start in range(0, rows, _ROWS):
+        block = signs[start : min(start + _ROWS, rows)]
         # Small whole numbers: exact in float32, whatever adds them up and in which order.
-        products = rows @ signs[start:].T
-        row, column = np.nonzero(products >= BITS - 2 * limit)
+        products = block @ signs[start:].T
+        row, column = np.nonzero(products >= BITS - 2 * HASH_DISTANCE)
         later = column > row
         row, column = row[later], column[later]
         distances = (BITS - products[row, column]) / 2

@@ -75,7 +75,8 @@ def upright_records(
         where = f"{shown}, {name}"
         with findings.at(where):
             size = (each.picture.width, each.picture.height)
-            made[name] = replace(each.record, size=size)
+            # Notes of earlier runs do not hold for regions that are turned.
+            made[name] = replace(each.record, size=size, reading="")
             if not each.record.regions:
                 continue
             if any(region.turned for region in each.record.regions):

@@ -8,8 +8,20 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
+from os.path import isfile
 from pathlib import Path, PurePosixPath
-from typing import Callable, Container, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Callable,
+    Container,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mmdet_jetson.stages.annotations.findings import Defect
@@ -45,19 +57,11 @@ class PictureFolder:
     def __init__(self, folder: Path) -> None:
         # Links to folders, on another disk perhaps, are followed; rglob would not.
         walked = os.walk(folder, followlinks=True)
-        paths = sorted(Path(at, name) for at, _, names in walked for name in names)
-        files = [path for path in paths if path.is_file()]
+        places = [os.path.join(at, name) for at, _, names in walked for name in names]  # noqa: PTH118
         start = len(os.path.join(folder, ""))  # noqa: PTH118 - with the slash behind it
-        self._files = {_normal(str(path)[start:]): path for path in files}
-        self._by_last: Dict[str, List[str]] = defaultdict(list)
-        self._by_stem: Dict[str, List[str]] = defaultdict(list)
-        self._by_stored: Dict[str, List[str]] = defaultdict(list)
-        for name, path in self._files.items():
-            last = PurePosixPath(name)
-            self._by_last[last.name.casefold()].append(name)
-            if path.suffix.lower() in SUFFIXES:
-                self._by_stem[last.stem.casefold()].append(name)
-                self._by_stored[_stored(last.name).casefold()].append(name)
+        names = sorted((place[start:] for place in filter(isfile, places)), key=_in_parts)
+        self._files = {_normal(name): folder / name for name in names}
+        self._indexed: Optional[_Index] = None
 
     def find(self, name: str) -> Match:
         """The file that an annotation's name means.
@@ -68,6 +72,8 @@ class PictureFolder:
         Raises:
             Defect: there is no such file, or several are as near.
         """
+        if name in self._files:
+            return Match(name, exact=True)
         exact = _normal(str(PurePosixPath(name)))
         if exact in self._files:
             return Match(exact, exact=True)
@@ -89,23 +95,30 @@ class PictureFolder:
             )
         raise self._missing(exact)
 
+    @property
+    def _index(self) -> "_Index":
+        """What finds names that are not exact; most folders never need it."""
+        if self._indexed is None:
+            self._indexed = _Index(self._files)
+        return self._indexed
+
     def _uploaded(self, name: str) -> List[str]:
         """The files whose names become this one where Label Studio stores what is uploaded."""
         last = next((parts[-1] for parts in _spellings(name)), "")
         uploaded = _UPLOADED.match(last)
-        return self._by_stored.get(last[uploaded.end() :].casefold(), []) if uploaded else []
+        return self._index.by_stored.get(last[uploaded.end() :].casefold(), []) if uploaded else []
 
     def _nearest(self, parts: Parts) -> Iterator[Tuple[List[str], str]]:
         """The files that share the most parts at the end, by stricter ways to compare first."""
         last = parts[-1].casefold()
         if PurePosixPath(last).suffix in SUFFIXES:
-            yield _best(parts, self._by_last.get(last, ()), lambda name: name), ""
+            yield _best(parts, self._index.by_last.get(last, ()), lambda name: name), ""
             return
-        yield _best(parts, self._by_stem.get(last, ()), _without_suffix), "/".join(parts)
+        yield _best(parts, self._index.by_stem.get(last, ()), _without_suffix), "/".join(parts)
 
     def _missing(self, name: str) -> Defect:
         last = PurePosixPath(name).stem.casefold()
-        near = self._by_stem.get(last, [])
+        near = self._index.by_stem.get(last, [])
         return Defect(
             "the picture is missing",
             f'there is "{near[0]}"; rename one of them'
@@ -124,6 +137,21 @@ class PictureFolder:
             for name, path in self._files.items()
             if path not in listed and path.suffix.lower() in SUFFIXES
         ]
+
+
+class _Index:
+    """The names of files by their last parts, by these without a suffix, and as uploaded."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.by_last: Dict[str, List[str]] = defaultdict(list)
+        self.by_stem: Dict[str, List[str]] = defaultdict(list)
+        self.by_stored: Dict[str, List[str]] = defaultdict(list)
+        for name in names:
+            last = PurePosixPath(name)
+            self.by_last[last.name.casefold()].append(name)
+            if last.suffix.lower() in SUFFIXES:
+                self.by_stem[last.stem.casefold()].append(name)
+                self.by_stored[_stored(last.name).casefold()].append(name)
 
 
 def lost_link(path: Path) -> Optional[str]:
@@ -207,6 +235,11 @@ def _parts(path: str) -> Parts:
     if ".." in parts:
         parts = parts[len(parts) - parts[::-1].index("..") :]
     return tuple(parts)
+
+
+def _in_parts(name: str) -> List[str]:
+    """What sorts names as paths are sorted."""
+    return name.split("/")
 
 
 def _stored(name: str) -> str:

@@ -1,9 +1,11 @@
 """What an annotation file says, whatever its format, and what the stage makes of it."""
 
 import difflib
+import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Optional, Sequence, Set, Tuple
+from typing import Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from mmdet_jetson.contract.formats import IGNORE, REFUSE
 from mmdet_jetson.stages.annotations.coco_file import Segmentation
@@ -12,6 +14,7 @@ from mmdet_jetson.stages.annotations.fingerprints import BLANK, Fingerprint
 
 OTHER = "their classes are none of the dataset's"
 _UNKNOWN = "unknown class"
+_MINUS_ZERO = re.compile(r"-0\.0(?=[,\]])")
 
 Point = Tuple[float, float]
 Outline = Tuple[Point, ...]
@@ -63,26 +66,60 @@ class Record:
     ``keys`` is what the file says of the picture besides, as text, which may tell groups:
     "video_id" is the video that it is a frame of.
     ``upright`` says that the tool that wrote it shows pictures upright, whatever size it states.
+    ``reading`` is what `Readings` knows the regions by, if anything.
     """
 
     name: str
-    regions: Tuple[Region, ...]
+    regions: Sequence[Region]
     size: Optional[Tuple[int, int]] = None
     keys: Mapping[str, str] = field(default_factory=dict)
     upright: bool = False
+    reading: str = ""
 
 
-@dataclass(frozen=True)
-class Extent:
-    """Where an object lies: COCO segmentation, box (x, y, width, height) and area, in pixels."""
+class Extent(NamedTuple):
+    """Where an object lies, in pixels.
 
-    segmentation: Segmentation
+    ``text`` has its box, area and segmentation as a COCO file has them, members of an object of
+    JSON: to read and to write the numbers anew each time took longer than all else.
+    """
+
+    text: str
     box: Tuple[float, float, float, float]
-    area: float
+
+    @classmethod
+    def of(
+        cls, segmentation: Segmentation, box: Tuple[float, float, float, float], area: float
+    ) -> "Extent":
+        """The extent of a COCO segmentation, a box (x, y, width, height) and an area."""
+        members = {"bbox": list(box), "area": area, "segmentation": segmentation}
+        return cls.read(json.dumps(members)[1:-1])
+
+    @classmethod
+    def read(cls, text: str) -> "Extent":
+        """The extent of that `text`."""
+        x, y, width, height = map(float, text[len('"bbox": [') : text.index("]")].split(","))
+        return cls(text, (x, y, width, height))
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """Polygons as x, y, x, y, ..., or a run-length mask."""
+        found: Segmentation = json.loads(self.shape)
+        return found
+
+    @property
+    def area(self) -> float:
+        """In square pixels."""
+        return float(json.loads(f"{{{self.text}}}")["area"])
+
+    @property
+    def shape(self) -> str:
+        """The segmentation as text: the same for the same one."""
+        text = self.text.partition('"segmentation": ')[2]
+        return _MINUS_ZERO.sub("0.0", text) if "-0.0" in text else text
 
 
-@dataclass(frozen=True)
-class Annotation:
+class Annotation(NamedTuple):
     """One object of the finished dataset, inside its picture."""
 
     label: str

@@ -2,14 +2,14 @@
 
 import math
 from collections import Counter
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
 from mmdet_jetson.contract.parameters.base import Size
 from mmdet_jetson.stages.annotations.findings import Findings
 from mmdet_jetson.stages.annotations.near_duplicates import Pair
-from mmdet_jetson.stages.annotations.records import Annotation, Example
+from mmdet_jetson.stages.annotations.records import Example
 
 Splits = Mapping[str, Sequence[Example]]
 Counts = Mapping[str, Mapping[str, int]]
@@ -27,23 +27,9 @@ LARGE = 16_000_000
 _TIMES_OFF, _DEVIATIONS = 2, 3
 
 
-class _Seen(NamedTuple):
-    """An object, and the factor from its picture to the network's input."""
-
-    where: str
-    annotation: Annotation
-    scale: float
-
-
 def scale_of(example: Example, input_size: Size) -> float:
     """The factor by which a letterbox makes a picture fit the network's input."""
     return min(input_size[0] / example.width, input_size[1] / example.height)
-
-
-def side_of(annotation: Annotation, scale: float) -> float:
-    """The side of a square as large as the box, in pixels of the network's input."""
-    _, _, width, height = annotation.extent.box
-    return math.sqrt(width * height) * scale
 
 
 def remark(splits: Splits, classes: Sequence[str], input_size: Size, findings: Findings) -> None:
@@ -124,20 +110,26 @@ def _shares(counts: Counts, classes: Sequence[str], findings: Findings) -> None:
 
 
 def _small_boxes(splits: Splits, input_size: Size, findings: Findings) -> None:
-    seen = [
-        _Seen(where, annotation, scale_of(example, input_size))
-        for where, example in _pictures(splits)
-        for annotation in example.annotations
-        if not annotation.crowd
+    learned = [
+        (split, example, [item for item in example.annotations if not item.crowd])
+        for split, examples in splits.items()
+        for example in examples
     ]
-    small = [each for each in seen if side_of(each.annotation, each.scale) < SMALLEST]
-    for each in small:
-        _, _, width, height = (value * each.scale for value in each.annotation.extent.box)
+    objects = sum(len(items) for _, _, items in learned)
+    small = []
+    for split, example, items in learned:
+        scale = scale_of(example, input_size)
+        for item in items:
+            _, _, width, height = item.extent.box
+            if math.sqrt(width * height) * scale < SMALLEST:
+                sides = f"{width * scale:.1f} × {height * scale:.1f}"
+                small.append(f"{split}, {example.name}, {item.label} of {sides}")
+    for where in small:
         findings.warn(
             f"boxes of less than {_by((SMALLEST, SMALLEST))} pixels at the network's input of "
             f"{_by(input_size)} are smaller than one cell of its finest map and hardly learned "
-            f"({len(small) / len(seen):.1%} of {len(seen)})",
-            f"{each.where}, {each.annotation.label} of {width:.1f} × {height:.1f}",
+            f"({len(small) / objects:.1%} of {objects})",
+            where,
         )
 
 

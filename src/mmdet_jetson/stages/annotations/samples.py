@@ -2,15 +2,18 @@
 
 import base64
 import hashlib
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import cv2
+import numpy as np
 
 from mmdet_jetson.contract.parameters.base import Size
+from mmdet_jetson.stages.annotations.boxes import Boxes
+from mmdet_jetson.stages.annotations.examples import WORKERS
 from mmdet_jetson.stages.annotations.glance_file import MOST_BOXES, Box, Sample
 from mmdet_jetson.stages.annotations.pictures import upright
 from mmdet_jetson.stages.annotations.records import Example
-from mmdet_jetson.stages.annotations.remarks import scale_of, side_of
 
 MOST_SAMPLES = 24
 _OF_CLASSES = 18
@@ -23,20 +26,25 @@ Placed = Tuple[str, Example]
 
 
 def choose_samples(
-    splits: Mapping[str, Sequence[Example]], classes: Sequence[str], input_size: Size
+    placed: Sequence[Placed], boxes: Boxes, classes: Sequence[str], input_size: Size
 ) -> Tuple[Sample, ...]:
-    """Some pictures of each class in turn, then those with the most, the smallest, and so on."""
-    placed = sorted(
-        ((split, example) for split, made in splits.items() for example in made), key=_rank
-    )
+    """Some pictures of each class in turn, then those with the most, the smallest, and so on.
+
+    ``boxes`` are those of the pictures, in their order.
+    """
+    order = sorted(range(len(placed)), key=lambda index: _rank(placed[index]))
+    odd = _odd(placed, boxes, np.array(order), input_size)
+    placed = [placed[index] for index in order]
     whys: Dict[Tuple[str, str], List[str]] = {}
     chosen: Dict[Tuple[str, str], Placed] = {}
-    for why, found in [*_of_classes(placed, classes), *_odd(placed, input_size)]:
+    for why, found in [*_of_classes(placed, classes), *odd]:
         key = found[0], found[1].name
         if key in chosen or len(chosen) < MOST_SAMPLES:
             chosen[key] = found
             whys.setdefault(key, []).append(why)
-    return tuple(_sample(*chosen[key], "; ".join(whys[key]), classes) for key in chosen)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        made = pool.map(lambda key: _sample(*chosen[key], "; ".join(whys[key]), classes), chosen)
+        return tuple(made)
 
 
 def _rank(placed: Placed) -> Tuple[str, str]:
@@ -70,40 +78,31 @@ def _in_turns(placed: Sequence[Placed]) -> List[Placed]:
     return [placed[at] for _, at in sorted(turns)]
 
 
-def _odd(placed: Sequence[Placed], input_size: Size) -> List[Tuple[str, Placed]]:
-    def sides(example: Example) -> Tuple[float, float]:
-        scale = scale_of(example, input_size)
-        all_ = [side_of(item, scale) for item in example.annotations]
-        return min(all_), max(all_)
-
-    labelled = [each for each in placed if each[1].annotations]
-    empty = [each for each in placed if not each[1].annotations]
-    extremes = {id(each[1]): sides(each[1]) for each in labelled}
-    found: List[Tuple[str, Optional[Placed]]] = [
-        ("most objects", _most(labelled, lambda each: len(each[1].annotations))),
-        ("smallest object", _most(labelled, lambda each: -extremes[id(each[1])][0])),
-        ("largest object", _most(labelled, lambda each: extremes[id(each[1])][1])),
-        ("most boxes at the edge", _most(labelled, lambda each: _at_edge(each[1]))),
-        ("widest picture", _most(placed, lambda each: each[1].width / each[1].height)),
-        ("narrowest picture", _most(placed, lambda each: each[1].height / each[1].width)),
-        ("no objects", empty[0] if empty else None),
+def _odd(
+    placed: Sequence[Placed], boxes: Boxes, order: np.ndarray, input_size: Size
+) -> List[Tuple[str, Placed]]:
+    """Pictures that have most of something; of several the first in ``order`` [pictures]."""
+    sides, (width, height) = boxes.sides(input_size), boxes.sizes.T
+    objects = boxes.of_pictures(np.ones(len(sides)), np.add)
+    labelled, empty = order[objects[order] > 0], order[objects[order] == 0]
+    found: List[Tuple[str, Optional[int]]] = [
+        ("most objects", _most(labelled, objects)),
+        ("smallest object", _most(labelled, -boxes.of_pictures(sides, np.minimum))),
+        ("largest object", _most(labelled, boxes.of_pictures(sides, np.maximum))),
+        ("most boxes at the edge", _most(labelled, boxes.of_pictures(boxes.at_edge(), np.add))),
+        ("widest picture", _most(order, width / height)),
+        ("narrowest picture", _most(order, height / width)),
+        ("no objects", empty[0] if len(empty) else None),
     ]
-    return [(why, each) for why, each in found if each is not None]
+    return [(why, placed[index]) for why, index in found if index is not None]
 
 
-def _most(placed: Sequence[Placed], value: Callable[[Placed], float]) -> Optional[Placed]:
-    """The one that has most of something, where another has less."""
-    values = [value(each) for each in placed]
-    if not values or max(values) == min(values):
+def _most(order: np.ndarray, values: np.ndarray) -> Optional[int]:
+    """The picture of these [n] that has most of something, where another has less."""
+    ordered = values[order]
+    if not len(order) or ordered.max() == ordered.min():
         return None
-    return placed[values.index(max(values))]
-
-
-def _at_edge(example: Example) -> int:
-    return sum(
-        x < 1 or y < 1 or x + width > example.width - 1 or y + height > example.height - 1
-        for x, y, width, height in (item.extent.box for item in example.annotations)
-    )
+    return int(order[ordered.argmax()])
 
 
 def _sample(split: str, example: Example, why: str, classes: Sequence[str]) -> Sample:

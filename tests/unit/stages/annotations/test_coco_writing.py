@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 from labelled import HEIGHT, WIDTH
@@ -19,7 +18,7 @@ def test_written_file_is_read_by_pycocotools_and_by_ourselves(tmp_path: Path) ->
         "sub/a.png", tmp_path, WIDTH, HEIGHT, "", False, (Annotation("kite", extent, True),)
     )
     path = tmp_path / "coco.json"
-    path.write_text(json.dumps(to_coco([example], CLASSES)))
+    path.write_text(to_coco([example], CLASSES))
     official = COCO(path)
     official.info()
     assert official.loadCats(official.getCatIds()) == [

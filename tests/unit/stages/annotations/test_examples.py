@@ -62,6 +62,14 @@ def test_box_is_used_where_its_shape_differs(folder: Path) -> None:
     assert warnings[0].startswith("its box differs from its segmentation by more than two pixels")
 
 
+def test_the_sign_of_a_zero_makes_no_other_outline(folder: Path) -> None:
+    one = Region("region 1", "kite", (((-0.0, 0.0), (9.0, 0.0), (9.0, 8.5), (-0.0, 8.0)),))
+    other = Region("region 2", "kite", (((0.0, -0.0), (9.0, 0.0), (9.0, 8.5), (0.0, 8.0)),))
+    examples, warnings = examined(folder, Record("p.png", (one, other)))
+    assert len(examples[0].annotations) == 1
+    assert "repeats another region" in warnings[0]
+
+
 def test_two_percent_of_a_large_box_are_no_difference(tmp_path: Path) -> None:
     noise(tmp_path / "p.png", 1, (400, 300))
     near = stated((10, 10, 300, 200), (10, 10, 305, 200))

@@ -122,3 +122,48 @@ def test_pairs_are_in_the_order_of_indices_across_blocks(monkeypatch: pytest.Mon
 
 def test_drawn_pictures_are_all_different(tmp_path: Path, pictures: list[np.ndarray]) -> None:
     assert found(pictures) == set()
+
+
+def grown(notes: Path, *turns: list[Fingerprint]) -> list[near_duplicates.Pair]:
+    """The pairs of the last turn, each of which knows what the one before has noted."""
+    pairs: list[near_duplicates.Pair] = []
+    for listed in turns:
+        known = near_duplicates.KnownPairs(notes / "pairs.json")
+        pairs = near_duplicates.near_duplicates(listed, known)
+        known.keep()
+    return pairs
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_known_pictures_have_the_pairs_that_they_had(tmp_path: Path, seed: int) -> None:
+    """Whatever comes, goes, changes places or is there several times."""
+    random = np.random.default_rng(seed)
+    cells = random.integers(0, 256, 1024).astype(np.uint8).tobytes()
+    pool = [Fingerprint(int(each) << 40, cells) for each in random.integers(0, 1 << 18, 60)]
+    turns = [[pool[at] for at in random.integers(0, 60, 40)] for _ in range(4)]
+    pairs = near_duplicates.near_duplicates(turns[-1])
+    assert pairs
+    assert grown(tmp_path, *turns) == pairs
+
+
+def test_known_pictures_are_not_compared(
+    tmp_path: Path, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = seen([*pictures[:10], *pictures[:5]])
+    pairs = grown(tmp_path, listed)
+    monkeypatch.setattr(near_duplicates, "_normal", None)
+    assert grown(tmp_path, listed[:10]) == []
+    assert grown(tmp_path, listed[:10]) == []
+    monkeypatch.undo()
+    assert grown(tmp_path, listed) == pairs
+
+
+def test_candidates_that_are_too_many_are_all_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near_duplicates, "MOST_CANDIDATES", 1)
+    cells = np.random.default_rng(0).integers(0, 256, 1024).astype(np.uint8).tobytes()
+    near = [Fingerprint((1 << at) - 1, cells) for at in range(9)]
+    for turns in ([near[:2], near], [near, near[:3]], [near[:8], near], [near, near[:8], near]):
+        (tmp_path / "pairs.json").unlink(missing_ok=True)
+        assert grown(tmp_path, *turns) == near_duplicates.near_duplicates(turns[-1])

@@ -14,7 +14,7 @@ BOX = (10.0, 10.0, 40.0, 40.0)
 
 
 def item(label: str = "car", box: tuple[float, float, float, float] = BOX) -> Annotation:
-    return Annotation(label, Extent([], box, box[2] * box[3]), crowd=False)
+    return Annotation(label, Extent.of([], box, box[2] * box[3]), crowd=False)
 
 
 def example(*items: Annotation, name: str = "a.jpg", size: tuple[int, int] = (640, 640)) -> Example:

@@ -25,7 +25,7 @@ INPUT = (64, 64)
 
 def item(label: str, *box: float) -> Annotation:
     left, top, width, height = box
-    return Annotation(label, Extent([], (left, top, width, height), width * height), crowd=False)
+    return Annotation(label, Extent.of([], (left, top, width, height), width * height), crowd=False)
 
 
 def picture(folder: Path, name: str, size: tuple[int, int], *items: Annotation) -> Example:

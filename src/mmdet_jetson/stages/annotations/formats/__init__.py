@@ -8,6 +8,7 @@ from typing import Callable, List, Optional, Protocol, cast
 from mmdet_jetson.contract.formats import FORMATS
 from mmdet_jetson.stages.annotations import foreign
 from mmdet_jetson.stages.annotations.findings import Defect, Findings
+from mmdet_jetson.stages.annotations.readings import Readings
 from mmdet_jetson.stages.annotations.records import Labels, Record
 from mmdet_jetson.stages.errors import StageError
 
@@ -29,6 +30,22 @@ class Format(Protocol):
 
     def recognises(self, path: Path) -> bool:
         """Whether a file or folder looks like this format, so that a wrong setting can be named."""
+
+
+class RememberingFormat(Format, Protocol):
+    """A format of which a picture's objects need not be read again that the last run has read."""
+
+    REMEMBERS: bool
+
+    def read(
+        self,
+        path: Path,
+        shown: str,
+        labels: Labels,
+        findings: Findings,
+        readings: Optional[Readings] = None,
+    ) -> List[Record]:
+        """As that of `Format`; ``readings`` is what the last run has read."""
 
 
 class PictureFormat(Format, Protocol):
@@ -69,15 +86,16 @@ def read_annotations(
     findings: Findings,
     *,
     pictures: Optional[Path] = None,
+    readings: Optional[Readings] = None,
 ) -> List[Record]:
-    """Read annotations in the format of that name; see `Format.read` and `PictureFormat.read`.
+    """Read annotations in the format of that name, as its module does.
 
     Raises:
         Defect: nothing can be read; it says so where the file is in one of the other formats.
     """
     found = len(findings.defects)
     try:
-        records = _reader(name, pictures)(path, shown, labels, findings)
+        records = _reader(name, pictures, readings)(path, shown, labels, findings)
     except Defect as defect:
         raise _meant(name, path) or defect from defect
     wrong = len(findings.defects) > found and not any(record.regions for record in records)
@@ -88,12 +106,14 @@ def read_annotations(
 
 
 def _reader(
-    name: str, pictures: Optional[Path]
+    name: str, pictures: Optional[Path], readings: Optional[Readings]
 ) -> Callable[[Path, str, Labels, Findings], List[Record]]:
     module = annotation_format(name)
-    if not getattr(module, "PER_PICTURE", False):
-        return module.read
-    return partial(cast("PictureFormat", module).read, pictures=pictures)
+    if getattr(module, "PER_PICTURE", False):
+        return partial(cast("PictureFormat", module).read, pictures=pictures)
+    if getattr(module, "REMEMBERS", False):
+        return partial(cast("RememberingFormat", module).read, readings=readings)
+    return module.read
 
 
 def _meant(name: str, path: Path) -> Optional[Defect]:

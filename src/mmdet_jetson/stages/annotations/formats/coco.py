@@ -5,17 +5,27 @@ pixel, and so are the stated widths and heights.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Set, Tuple
 
 from mmdet_jetson.stages.annotations import geometry, strict_json
-from mmdet_jetson.stages.annotations.coco_sections import EXPORT_HINT, Id, Item, Section, id_of
+from mmdet_jetson.stages.annotations.coco_sections import (
+    EXPORT_HINT,
+    Id,
+    Item,
+    Section,
+    by_picture,
+    id_of,
+)
 from mmdet_jetson.stages.annotations.coco_shapes import all_corners, all_fractions, shaped
 from mmdet_jetson.stages.annotations.findings import Defect, Findings, LeftOut
+from mmdet_jetson.stages.annotations.readings import Readings, Unread, reading_key, salt_of
 from mmdet_jetson.stages.annotations.records import Labels, Record, Region, class_of
 from mmdet_jetson.stages.annotations.strict_json import flag, number, texts
 
 SUFFIX = ".json"
+REMEMBERS = True
 
 _SECTIONS = ("images", "annotations", "categories")
 _IGNORED = 'it is marked "ignore", and MMDetection leaves such out'
@@ -29,8 +39,16 @@ _ROUNDING = 1e-3
 _KNOWN_KEYS = ("id", "file_name", "width", "height")
 
 
-def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Record]:
+def read(
+    path: Path,
+    shown: str,
+    labels: Labels,
+    findings: Findings,
+    readings: Optional[Readings] = None,
+) -> List[Record]:
     """The pictures of a COCO file in its order; ``shown`` is the file's name in messages.
+
+    The objects of a picture that ``readings`` knows are read when somebody looks at them.
 
     A shape comes from the polygons or the run-length mask of ``segmentation``, else from ``bbox``.
     An annotation with a defect is left out and goes to ``findings``. A category that no annotation
@@ -42,9 +60,11 @@ def read(path: Path, shown: str, labels: Labels, findings: Findings) -> List[Rec
     content = strict_json.load(path)
     sections = _sections(content)
     reading = _Reading(sections, shown, labels, findings)
-    for index, raw in enumerate(sections["annotations"]):
-        reading.add(index, raw)
-    return reading.records(drawn_upright=_by_label_studio(content))
+    drawn_upright = _by_label_studio(content)
+    if readings and not drawn_upright and reading.categories.have_own_names:
+        reading.look_up(readings)
+    reading.read()
+    return reading.records(drawn_upright)
 
 
 def recognises(path: Path) -> bool:
@@ -96,12 +116,47 @@ class _Reading:
         labels: Labels,
         findings: Findings,
     ) -> None:
-        self.shown, self.labels, self.findings = shown, labels, findings
+        self.sections, self.shown, self.labels, self.findings = sections, shown, labels, findings
         self.images = Section("images", sections["images"], shown, findings)
         self.categories = Section("categories", sections["categories"], shown, findings)
         self.regions: Dict[Id, List[Region]] = {identifier: [] for identifier in self.images.items}
         self._ids: Dict[Id, int] = {}
         self._names: Dict[str, Id] = {}
+        self._keys: Dict[Id, str] = {}
+        self._unread: Dict[Id, Unread] = {}
+        self._left: Set[int] = set()
+
+    def look_up(self, readings: Readings) -> None:
+        """Leave the objects of pictures unread that are known."""
+        salt = salt_of(self.labels, self.categories.items)
+        used: Set[object] = set()
+        for image, listed in by_picture(self.sections["annotations"], self.images).items():
+            self._keys[image] = reading_key(salt, list(listed.values()))
+            if readings.has(self._keys[image]):
+                self._left.update(listed)
+                read = partial(self._read_anew, image, list(listed.values()))
+                self._unread[image] = Unread(len(listed), read)
+                used.update(raw["category_id"] for raw in listed.values())
+        self.labels.met.update(str(self.categories.get(each).get("name")) for each in used)
+
+    def _read_anew(self, image: Id, annotations: List[Item]) -> List[Region]:
+        sections: Dict[str, List[object]] = {
+            "images": [self.images.items[image]],
+            "categories": list(self.categories.items.values()),
+            "annotations": [*annotations],
+        }
+        reading = _Reading(sections, self.shown, self.labels, Findings())
+        reading.read()
+        return reading.regions[image]
+
+    def read(self) -> None:
+        """Read the annotations that are not known; what is wrong with them goes to the findings."""
+        for index, raw in enumerate(self.sections["annotations"]):
+            if index not in self._left:
+                before = self.findings.told
+                self.add(index, raw)
+                if self._keys and self.findings.told > before and isinstance(raw, dict):
+                    self._keys.pop(raw["image_id"], None)
 
     def add(self, index: int, raw: object) -> None:
         """Read an annotation; what is wrong with it goes to the findings."""
@@ -163,8 +218,9 @@ class _Reading:
                 regions, size = self.regions[identifier], _size(image)
                 if drawn_upright and size:
                     regions = [_by_shares(region, size) for region in regions]
-                record = Record(name, tuple(regions), size, _keys(image), drawn_upright)
-                records.append(record)
+                known = self._unread.get(identifier, tuple(regions))
+                key = self._keys.get(identifier, "")
+                records.append(Record(name, known, size, _keys(image), drawn_upright, key))
         return records
 
 

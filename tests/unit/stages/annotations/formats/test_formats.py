@@ -14,6 +14,7 @@ from mmdet_jetson.stages.annotations.findings import Defect, Findings
 from mmdet_jetson.stages.annotations.formats import (
     Format,
     PictureFormat,
+    RememberingFormat,
     annotation_format,
     read_annotations,
 )
@@ -45,7 +46,8 @@ def test_every_module_is_registered_and_every_format_has_one() -> None:
 def test_every_module_has_what_a_format_has(name: str) -> None:
     module = annotation_format(name)
     assert module.SUFFIX.startswith(".")
-    kind = PictureFormat if getattr(module, "PER_PICTURE", False) else Format
+    kinds = {"PER_PICTURE": PictureFormat, "REMEMBERS": RememberingFormat}
+    kind = next((kinds[each] for each in kinds if getattr(module, each, False)), Format)
     for function in ("read", "recognises"):
         _, *expected = inspect.signature(getattr(kind, function)).parameters
         assert list(inspect.signature(getattr(module, function)).parameters) == expected
