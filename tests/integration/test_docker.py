@@ -292,7 +292,7 @@ def taking_step(folder: Path) -> Step:
         "write_taken(job_folder, {'pictures/' + path[4:]: ('data', path) for path in paths})"
     )
     cache = folder.parent / "digests.sqlite"
-    given = replace(trials.folder_input(folder), files=lambda: tree_files(folder, cache))
+    given = replace(trials.folder_input(folder), files=lambda key: tree_files(folder, cache, key))
     return replace(trials.code_step(code), inputs={"data": given})
 
 

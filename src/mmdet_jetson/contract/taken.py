@@ -8,11 +8,15 @@ one that is not what was told.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Mapping, Tuple
 
 from mmdet_jetson.contract.files import write_whole
 from mmdet_jetson.contract.records import ContractError
+
+# A part of a path that is nothing, "." or "..".
+_ELSEWHERE = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
 
 DIGESTS, TAKEN = "digests.json", "taken.json"
 
@@ -52,7 +56,7 @@ def read_taken(folder: Path) -> TakenFiles:
         told = json.loads(path.read_bytes())
         taken = {place: (name, inside) for place, (name, inside) in told.items()}
         paths = [*taken, *(inside for _, inside in taken.values())]
-        wrong = [each for each in paths if {"", ".", ".."} & set(each.split("/"))]
+        wrong = [each for each in paths if _ELSEWHERE.search(each)]
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ContractError(f"{TAKEN}: {error}") from error
     if wrong:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -40,6 +40,7 @@ _RECALL_FILE = """
 SELECT sha256 FROM files
 WHERE folder = ? AND path = ? AND size = ? AND mtime_ns = ? AND inode = ?
 """
+_ALL = "SELECT path, sha256 FROM files WHERE folder = ? ORDER BY path"
 _KEEP = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
 # In the place of a folder, for files on their own, whose paths are absolute.
 _NO_FOLDER = b""
@@ -89,17 +90,33 @@ def tree_digest(folder: Path, cache: Path) -> str:
     return tree.hexdigest()
 
 
-def tree_files(folder: Path, cache: Path) -> tuple[str, dict[str, str]]:
-    """Return `tree_digest`, and the SHA-256 of each file by its path, as both are now.
+def tree_files(folder: Path, cache: Path, expected: str = "") -> tuple[str, dict[str, str]]:
+    """Return `tree_digest`, and the SHA-256 of each file by its path.
 
     So each digest is what a key says as well: a file that was changed behind its stamp (its size,
-    its time of change and its inode) counts as what it was, in the key and here alike.
+    its time of change and its inode) counts as what it was, in the key and here alike. Both are as
+    they are now; or, where the cache recalls the ``expected`` tree, as they were when that was
+    made: the folder is not gone through then.
     """
+    if expected:
+        recalled = _listed(_recalled(folder, cache))
+        if recalled[0] == expected:
+            return recalled
+    return _listed(_files(folder, cache))
+
+
+def _listed(found: Iterable[tuple[bytes, str]]) -> tuple[str, dict[str, str]]:
     tree, files = hashlib.sha256(), {}
-    for path, digest in _files(folder, cache):
+    for path, digest in found:
         tree.update(b"%s\0%s\n" % (path, digest.encode()))
         files[os.fsdecode(path)] = digest
     return tree.hexdigest(), files
+
+
+def _recalled(folder: Path, cache: Path) -> Iterator[tuple[bytes, str]]:
+    """Yield what the cache has of a folder, sorted."""
+    with _opened(cache) as database:
+        yield from database.execute(_ALL, (os.fsencode(folder.resolve()),))
 
 
 def file_digest(file: Path, cache: Path) -> str:
@@ -188,20 +205,20 @@ def _hash_the_rest(root: Path, database: "sqlite3.Connection") -> None:
 def _stamps(root: Path) -> Iterator[tuple[bytes, int, int, str]]:
     """Yield (relative path, stamp) of every file under ``root``, in no order."""
     folders = [(root, (root,))]  # with the real places of the links that led there
+    start = len(os.fsencode(os.path.join(root, "")))  # noqa: PTH118 - with the slash behind it
     while folders:
         folder, through = folders.pop()
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    path = folder / entry.name
                     if _is_folder(entry):
+                        path = Path(entry.path)
                         real = (path.resolve(),) if entry.is_symlink() else ()
                         if set(real) & set(through):
                             _refuse_link(path, "that leads in a circle")
                         folders.append((path, (*through, *real)))
                         continue
-                    relative = path.relative_to(root).as_posix()
-                    yield os.fsencode(relative), *_stamp(path, entry)
+                    yield os.fsencode(entry.path)[start:], *_stamp(entry)
         except OSError as error:
             _refuse(folder, error)
 
@@ -213,18 +230,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False  # such as a link to itself; its stamp says what is wrong
 
 
-def _stamp(path: Path, entry: os.DirEntry[str]) -> Stamp:
+def _stamp(entry: os.DirEntry[str]) -> Stamp:
     try:
         status = entry.stat()
     except OSError as error:
         if entry.is_symlink():
-            _refuse_link(path, "that leads nowhere")
-        _refuse(path, error)
+            _refuse_link(Path(entry.path), "that leads nowhere")
+        _refuse(Path(entry.path), error)
     if stat.S_ISREG(status.st_mode):
         return Stamp.of(status)
     if entry.is_symlink():
-        _refuse_link(path, "to something that is neither a file nor a folder")
-    raise UserError(f"{path} is neither a file nor a folder", "move it out of the folder")
+        _refuse_link(Path(entry.path), "to something that is neither a file nor a folder")
+    raise UserError(f"{entry.path} is neither a file nor a folder", "move it out of the folder")
 
 
 def _stable(path: Path) -> tuple[str, Stamp]:

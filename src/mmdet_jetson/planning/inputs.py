@@ -52,7 +52,9 @@ class Inputs:
         if path and path.is_dir():
             folder = path
             return ExternalInput(
-                lambda: self._tree(folder), lambda _: folder, files=lambda: self._files(folder)
+                lambda: self._tree(folder),
+                lambda _: folder,
+                files=lambda digest: tree_files(folder, self._digests, digest),
             )
         return self._file(named, path, _unpack)
 
@@ -166,9 +168,6 @@ class Inputs:
 
     def _tree(self, folder: Path) -> str:
         return tree_digest(folder, self._digests)
-
-    def _files(self, folder: Path) -> tuple[str, dict[str, str]]:
-        return tree_files(folder, self._digests)
 
     @property
     def _digests(self) -> Path:

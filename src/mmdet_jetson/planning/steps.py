@@ -30,8 +30,10 @@ class ExternalInput:
     place: Callable[[Path], Path]
     is_known: Callable[[], bool] = lambda: True  # whether `digest` needs to fetch nothing
     artifact: Artifact | None = None  # what it is a part of, where it is handed over as one
-    files: Callable[[], tuple[str, Mapping[str, str]]] | None = None
-    """The digest, and with it the SHA-256 of each file of a folder of the user's, by its path."""
+    files: Callable[[str], tuple[str, Mapping[str, str]]] | None = None
+    """Given the digest that a key has, the one of now, and with it the SHA-256 of each file of a
+    folder of the user's, by its path.
+    """
     fetch: Callable[[], object] = lambda: None  # has all of it on this machine
 
 

@@ -48,8 +48,8 @@ class Turn(Protocol):
 
     def rests(self) -> None: ...  # noqa: D102
     def goes_on(self) -> None: ...  # noqa: D102
-    def at_work(self) -> AbstractContextManager[bool]:
-        """Have a place meanwhile; gives whether it may have taken a while."""
+    def at_work(self) -> AbstractContextManager[None]:
+        """Have a place meanwhile; it may take a while to get it."""
 
 
 class Alone:
@@ -58,9 +58,9 @@ class Alone:
     def rests(self) -> None: ...  # noqa: D102
     def goes_on(self) -> None: ...  # noqa: D102
 
-    def at_work(self) -> AbstractContextManager[bool]:
+    def at_work(self) -> AbstractContextManager[None]:
         """Begin at once."""
-        return nullcontext(enter_result=False)
+        return nullcontext()
 
 
 class Recorder(Protocol):

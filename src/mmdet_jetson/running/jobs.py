@@ -92,7 +92,7 @@ def tell_digests(folder: Path, step: Step, expected: Mapping[str, str]) -> Mappi
     known = {}
     for name, each in step.inputs.items():
         if isinstance(each, ExternalInput) and each.files:
-            digest, known[name] = each.files()
+            digest, known[name] = each.files(expected[name])
             if digest != expected[name]:
                 raise UserError(f"{step.name}: an input changed while it was read", "run again")
     if known:
@@ -117,7 +117,7 @@ def taken_files(folder: Path, step: Step, places: Mapping[str, Path]) -> dict[st
             raise UserError(
                 f"{step.name}: took {inside}, which its inputs do not have", "run again"
             )
-        files[place] = Taken(places[name] / inside, digests[name][inside])
+        files[place] = Taken(f"{places[name]}/{inside}", digests[name][inside])
     return files
 
 

@@ -155,11 +155,11 @@ class Turn:
             self._room.enter(self)
 
     @contextmanager
-    def at_work(self) -> Iterator[bool]:
-        """Have a place meanwhile; gives that it may have taken a while to get it."""
+    def at_work(self) -> Iterator[None]:
+        """Have a place meanwhile; it may take a while to get it."""
         self.where, began = self.take().name, time.monotonic()
         try:
-            yield True
+            yield
         finally:
             self.place, self.seconds = None, time.monotonic() - began
             self._room.give_back(self)

@@ -32,6 +32,9 @@ from mmdet_jetson.store import Artifact, Provenance, Store, cache_tag
 
 __all__ = ["RunContext", "ingredients_on", "known", "run_step"]
 
+SOON = 0.1
+"""Seconds of waiting for others after which a step's inputs are checked again."""
+
 
 def run_step(
     step: Step, context: RunContext, artifacts: Mapping[str, Artifact], tag: str = ""
@@ -45,7 +48,7 @@ def run_step(
         UserError: the stage failed, an input could not be had, or the store could not be written.
         Lost: the registry does not give what it told of.
     """
-    now = ingredients_on(context.runtimes, step, artifacts)
+    now, looked = ingredients_on(context.runtimes, step, artifacts), time.monotonic()
     folder = job_folder(context.store, step, now)
     artifact = known(step, context, now)
     if artifact:
@@ -62,8 +65,9 @@ def run_step(
         context.turn.goes_on()
         artifact = known(step, context, now)
         if artifact is None:
-            with context.turn.at_work() as may_have_waited:
-                is_outdated = may_have_waited and now != ingredients_on(
+            with context.turn.at_work():
+                has_waited = time.monotonic() - looked > SOON
+                is_outdated = has_waited and now != ingredients_on(
                     context.runtimes, step, artifacts
                 )
                 if not is_outdated:

@@ -175,7 +175,7 @@ def _entries(folder: Path, inside: str) -> list[Entry]:
     return found
 
 
-def require_regular(path: Path, mode: int) -> None:
+def require_regular(path: Path | str, mode: int) -> None:
     """Refuse what is no plain file, by its mode: ``ValueError``."""
     if mode & 0o170000 != 0o100000:
         raise ValueError(f"an artifact holds plain files and directories only: {path}")

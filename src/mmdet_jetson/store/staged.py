@@ -1,6 +1,8 @@
 """What a write is made of, staged: layers of files and folders, and pointers to them."""
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +15,7 @@ from mmdet_jetson.store.layers import copy_file, pack_entries
 from mmdet_jetson.store.layout import Layout, Staged, Staging
 from mmdet_jetson.store.oci import Descriptor
 from mmdet_jetson.store.shard_lists import ShardLists
-from mmdet_jetson.store.sharding import Sharding, directory
+from mmdet_jetson.store.sharding import WORKERS, Sharding, directory
 from mmdet_jetson.store.shards import Entry
 
 _MEDIA_TYPES = {
@@ -34,7 +36,7 @@ LARGE_TEXT = 1 << 17
 class Taken:
     """A file that an artifact takes from where it lies, and its SHA-256 in hex, "" if not known."""
 
-    path: Path
+    path: str
     sha256: str = ""
 
 
@@ -69,7 +71,8 @@ def stage_all(
         else:
             layers.append(_stage_whole(title, entries, staging))
     beside_large = any(layer.tree for layer in layers)
-    layers += [_stage_file(path, staging, packs=beside_large) for path in files]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        layers += pool.map(lambda path: _stage_file(path, staging, packs=beside_large), files)
     # Sorting keeps the shards of a directory as they are, and older stores' manifests the same.
     return sorted(layers, key=lambda layer: layer.title)
 
@@ -105,12 +108,12 @@ def _merged(folder: Path, taken: Tree) -> list[Entry]:
         if path in there or {"", ".", ".."} & set(parts):
             raise ValueError(f"no place for a file in an artifact: {path!r}")
         try:
-            status = each.path.stat()
+            status = os.stat(each.path)  # noqa: PTH116 - of 20,000, each twice as fast
         except FileNotFoundError as error:
             raise UserError(f"{each.path} changed while it was read", "run again") from error
         shards.require_regular(each.path, status.st_mode)
-        entries.append(Entry(path, str(each.path), status.st_size, each.sha256))
-    folders = {f"{up}/" for path in taken for up in _above(path)}
+        entries.append(Entry(path, each.path, status.st_size, each.sha256))
+    folders = {f"{up}/" for path in taken if "/" in path for up in _above(path)}
     if {folder.rstrip("/") for folder in folders} & {entry.path for entry in entries}:
         raise ValueError(f"a file and a folder have one name in {folder.name}")
     return sorted((each for each in entries if each.path not in folders), key=shards.order)

@@ -13,7 +13,7 @@ from peak_memory import growth_of
 
 from mmdet_jetson.errors import UserError
 from mmdet_jetson.fetching import digests
-from mmdet_jetson.fetching.digests import file_digest, sha256_file, tree_digest
+from mmdet_jetson.fetching.digests import file_digest, sha256_file, tree_digest, tree_files
 
 LONG_AGO = 1_600_000_000
 
@@ -143,6 +143,20 @@ def test_only_what_changed_is_read_again(pictures: Path, cache: Path, read: list
     write(pictures / "b.jpg", "c.jpg", mtime=LONG_AGO + 1)
     assert tree_digest(pictures, cache) != first
     assert read == ["b.jpg"]
+
+
+def test_what_the_cache_says_of_a_known_tree_is_not_looked_for(
+    pictures: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tree_files(pictures, cache)
+    write(pictures / "b.jpg", "another", LONG_AGO + 1)
+    assert tree_files(pictures, cache, first[0]) == first
+    second = tree_files(pictures, cache, "0" * 64)
+    assert second == tree_files(pictures, cache) != first
+    assert second[0] == tree_digest(pictures, cache)
+    assert tree_files(pictures, cache, first[0]) == second
+    monkeypatch.setattr(digests, "_stamps", None)
+    assert tree_files(pictures, cache, second[0]) == second
 
 
 def test_a_file_written_just_now_is_read_again(

@@ -42,7 +42,9 @@ def context(runtime: FakeRuntime, tmp_path: Path) -> RunContext:
 def step(mine: Path, tmp_path: Path) -> Step:
     cache = tmp_path / "digests.sqlite"
     source = ExternalInput(
-        lambda: tree_digest(mine, cache), lambda _: mine, files=lambda: tree_files(mine, cache)
+        lambda: tree_digest(mine, cache),
+        lambda _: mine,
+        files=lambda key: tree_files(mine, cache, key),
     )
     return dataset_step(inputs={"source": source})
 

@@ -238,7 +238,7 @@ def test_a_file_whose_digest_is_told_is_not_read_again(
     (pictures / "train").rename(tmp_path / "own")
     taken = {
         f"train/{path.relative_to(tmp_path / 'own')}": Taken(
-            path, hashlib.sha256(path.read_bytes()).hexdigest()
+            str(path), hashlib.sha256(path.read_bytes()).hexdigest()
         )
         for path in (tmp_path / "own").rglob("*.jpg")
     }
@@ -257,7 +257,7 @@ def test_a_file_that_is_not_what_was_told_is_refused(
 ) -> None:
     own = tmp_path / "own.jpg"
     own.write_bytes(b"x" * SIZE)
-    taken = {"train/own.jpg": Taken(own, "0" * 64)}
+    taken = {"train/own.jpg": Taken(str(own), "0" * 64)}
 
     with pytest.raises(UserError, match=r"own\.jpg changed while it was read"):
         store.put("dataset", pictures, provenance, ["a"], taken=taken)
@@ -273,14 +273,16 @@ def test_that_holds_of_a_small_directory_as_well(
 
     told = hashlib.sha256(b"as told").hexdigest()
     with pytest.raises(UserError, match=r"own\.jpg changed while it was read"):
-        store.put("dataset", output, provenance, ["a"], taken={"train/own.jpg": Taken(own, told)})
+        store.put(
+            "dataset", output, provenance, ["a"], taken={"train/own.jpg": Taken(str(own), told)}
+        )
     assert store.tags() == {}
 
 
 def test_a_file_that_is_gone_is_refused(
     store: Store, pictures: Path, provenance: Provenance, tmp_path: Path
 ) -> None:
-    taken = {"train/own.jpg": Taken(tmp_path / "own.jpg", "0" * 64)}
+    taken = {"train/own.jpg": Taken(str(tmp_path / "own.jpg"), "0" * 64)}
 
     with pytest.raises(UserError, match=r"own\.jpg changed while it was read"):
         store.put("dataset", pictures, provenance, ["a"], taken=taken)
@@ -294,7 +296,7 @@ def test_two_files_in_one_place_are_refused(
     place = "train/000.jpg/x" if place == "train/more/empty" else place
 
     with pytest.raises(ValueError, match=r"place|one name"):
-        store.put("dataset", pictures, provenance, (), taken={place: Taken(tmp_path / "own")})
+        store.put("dataset", pictures, provenance, (), taken={place: Taken(str(tmp_path / "own"))})
 
 
 def test_taken_files_make_the_same_bytes(
@@ -306,7 +308,7 @@ def test_taken_files_make_the_same_bytes(
     for path in sorted((pictures / "train").glob("0*.jpg")):
         own.mkdir(exist_ok=True)
         shutil.move(path, own / path.name)
-        taken[f"train/{path.name}"] = Taken(own / path.name)
+        taken[f"train/{path.name}"] = Taken(str(own / path.name))
 
     again = Store(tmp_path / "other").put("dataset", pictures, provenance, ["a"], taken=taken)
 
