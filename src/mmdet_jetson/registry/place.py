@@ -38,6 +38,10 @@ class Place(Protocol):
     def name(self) -> str:
         """What a user calls it, such as ``docker://registry.example.com/team/mugs``; no secrets."""
 
+    @property
+    def checks_manifests(self) -> bool:
+        """Whether it takes no manifest of which it lacks a blob."""
+
     def resolve(self, reference: str) -> Descriptor | None:
         """The manifest of a tag or a whole digest; None where there is none."""
 

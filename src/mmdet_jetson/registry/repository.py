@@ -38,6 +38,11 @@ class Repository:
         """What a user calls it."""
         return self._session.name
 
+    @property
+    def checks_manifests(self) -> bool:
+        """Registries answer MANIFEST_BLOB_UNKNOWN, if not all of them."""
+        return True
+
     def resolve(self, reference: str) -> Descriptor | None:
         """The manifest of a tag or a whole digest; None where there is none."""
         return self._manifests.resolve(reference)

@@ -50,6 +50,10 @@ class Flaky:
     def name(self) -> str:
         return "docker://registry.example.com/team"
 
+    @property
+    def checks_manifests(self) -> bool:
+        return False
+
     def _check(self, what: str) -> None:
         self.asked.append(what)
         if self.is_down:
