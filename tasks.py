@@ -5,22 +5,15 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task, task
 
-from mmdet_jetson.cli import attaching, pipelines, showing, transfer, upkeep, verbs, verifying
-from mmdet_jetson.cli import bundle as bundling
-from mmdet_jetson.cli import channels as listing
-from mmdet_jetson.cli import diff as comparing
-from mmdet_jetson.cli import history as telling
-from mmdet_jetson.cli import pack as packing
-from mmdet_jetson.cli import plan as planning
-from mmdet_jetson.cli import preflight as before_opening
-from mmdet_jetson.cli import runs as training_runs
+from mmdet_jetson.cli import transfer, upkeep, verbs
 from mmdet_jetson.cli.answering import answering
-from mmdet_jetson.cli.matrix import FORMS, show_matrix
+from mmdet_jetson.cli.later import later
 from mmdet_jetson.cli.menu import (
     ANY,
     BY_IMAGE,
@@ -45,9 +38,28 @@ from mmdet_jetson.contract.pipelines import PIPELINES
 from mmdet_jetson.running.jobs import DAYS_KEPT
 from mmdet_jetson.runtimes.selection import RuntimeOptions
 
+if TYPE_CHECKING:
+    from mmdet_jetson.cli import attaching, pipelines, showing, verifying
+    from mmdet_jetson.cli import bundle as bundling
+    from mmdet_jetson.cli import channels as listing
+    from mmdet_jetson.cli import diff as comparing
+    from mmdet_jetson.cli import history as telling
+    from mmdet_jetson.cli import matrix as matrices
+    from mmdet_jetson.cli import pack as packing
+    from mmdet_jetson.cli import plan as planning
+    from mmdet_jetson.cli import preflight as before_opening
+    from mmdet_jetson.cli import runs as training_runs
+else:
+    attaching, matrices, pipelines = map(later, ("attaching", "matrix", "pipelines"))
+    showing, verifying = map(later, ("showing", "verifying"))
+    bundling, listing, comparing = map(later, ("bundle", "channels", "diff"))
+    telling, packing, planning = map(later, ("history", "pack", "plan"))
+    before_opening, training_runs = map(later, ("preflight", "runs"))
+
 ROOT = shlex.quote(str(Path(__file__).parent))
 PYTHON = shlex.quote(sys.executable)
 DEMO = "configs/demo.toml"
+MATRICES = "github or gitlab"
 SCRIPTS = ".ci/run docker/need docker/refresh-locks docker/start-docker docker/make-stand-in"
 
 demo = by_config(
@@ -97,12 +109,12 @@ def status(request: Request) -> None:
 @with_request(
     *STEPS,
     json="as JSON, for programs: docs/ci.md",
-    matrix=f"as JSON, only what CI jobs have to make: {' or '.join(FORMS)} (default: github)",
+    matrix=f"as JSON, only what CI jobs have to make: {MATRICES} (default: github)",
 )
 def plan(request: Request, *, json: bool = False, matrix: str | bool = False) -> None:
     """List every step: its key, whether it is made already, and what it needs."""
     if matrix:
-        show_matrix(request, "github" if matrix is True else str(matrix))
+        matrices.show_matrix(request, "github" if matrix is True else str(matrix))
     else:
         planning.show_plan(request, as_json=json)
 
@@ -489,5 +501,7 @@ def test(context: Context, quick: bool = False, processes: int = 2) -> None:
 
 
 IMAGES = (images_build, images_test, images_pin)
-TASKS = [each for each in vars().values() if isinstance(each, Task) and each not in IMAGES]
+# By their types: to ask a module that is to be imported later for its class imports it.
+FOUND = [each for each in vars().values() if issubclass(type(each), Task)]
+TASKS = [each for each in FOUND if each not in IMAGES]
 namespace = Collection(*TASKS, Collection("images", *IMAGES))

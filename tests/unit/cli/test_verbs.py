@@ -10,10 +10,16 @@ from invoke.exceptions import Exit
 from invoke.loader import FilesystemLoader
 
 from mmdet_jetson.cli.answering import answering
+from mmdet_jetson.cli.matrix import FORMS
 from mmdet_jetson.cli.request import CONFIG, Request
 from mmdet_jetson.config.pipeline import load_project
 from mmdet_jetson.config.settings import ROOT
 from mmdet_jetson.errors import ConfigError, GateFailed, NotProven, UserError
+
+
+def test_the_forms_of_a_matrix_are_those_that_there_are() -> None:
+    module, _ = FilesystemLoader(start=str(ROOT)).load("tasks")
+    assert " or ".join(FORMS) == module.MATRICES
 
 
 def test_tasks_of_one_name_hide_none_of_each_other() -> None:
