@@ -23,7 +23,12 @@ from mmdet_jetson.environments.packages import python_of, train_environment
 
 BATCH = 16
 PLAIN = [
-    f"train.overrides.model.{part}.norm_cfg.type=BN" for part in ("backbone", "neck", "bbox_head")
+    *(
+        f"train.overrides.model.{part}.norm_cfg.type=BN"
+        for part in ("backbone", "neck", "bbox_head")
+    ),
+    # MMDetection's RTMDet converts every batch norm of several processes by itself.
+    'train.overrides."+model.use_syncbn"=false',
 ]
 THEIRS = ROOT / "benchmarks/distributed_theirs.py"
 

@@ -1,19 +1,21 @@
 """Add ten pictures to 20,000: ``invoke dataset`` and ``push`` beside ``dvc add`` and ``dvc push``.
 
-    .venv/bin/python benchmarks/large_data.py [PICTURES [FOLDER]]
+    .venv/bin/python benchmarks/large_data.py [PICTURES [FOLDER]] [--small] [--alone]
 
 Pictures of noise, 100 kB each, with three outlined objects on average in COCO files of two splits,
 drawn in FOLDER (a temporary one if none is given), where the next call finds them. Both programs
-run in turns on the same files: everything for the first time, then ten pictures more of the
-training split, then nothing new. Each time is that of the whole commands, their interpreters' start
-included. What is stored is what grew in our store and in DVC's cache; what is sent is what grew in
-Debian's ``docker-registry``, with TLS and a password on this machine, and in the folder that is
-DVC's remote: a folder, so DVC copies files where we speak HTTPS.
+run in turns on the same files: everything for the first time, then three times ten pictures more of
+the training split, then nothing new. Each time is that of the whole commands, their interpreters'
+start included. What is stored is what grew in our store and in DVC's cache; what is sent is what
+grew in Debian's ``docker-registry``, with TLS and a password on this machine, and in the folder
+that is DVC's remote: a folder, so DVC copies files where we speak HTTPS.
 
 The two do not do the same: ``dvc add`` takes files as they are. ``invoke dataset`` decodes each
-picture, checks each object, looks for near-duplicates and writes a page.
+picture, checks each object, looks for near-duplicates and writes a page. With ``--small`` pictures
+have 3 kB, so that 200,000 of them have room on a disk, and with ``--alone`` DVC is left out.
 """
 
+import argparse
 import json
 import os
 import random
@@ -33,8 +35,8 @@ from mmdet_jetson.config.settings import ROOT
 sys.path.insert(0, str(ROOT / "tests/integration"))
 from registries import Registry, docker_registry
 
-ADDED = 10
-SIDES = 480, 360
+ADDED, TURNS = 10, 3
+SIDES, SMALL = (480, 360), (60, 45)
 SHARE = 5  # one picture of so many validates
 CONFIG = """
 name = "large"
@@ -64,23 +66,28 @@ class Row:
 
 
 def main() -> None:
-    pictures = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pictures", type=int, nargs="?", default=20_000)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--alone", action="store_true")
+    arguments = parser.parse_args()
+    pictures, sides = arguments.pictures, SMALL if arguments.small else SIDES
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as scratch:
-        folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(scratch)
-        draw(folder / "pictures", pictures + ADDED)
+        folder = arguments.folder or Path(scratch)
+        draw(folder / "pictures", pictures + TURNS * ADDED, sides)
         with docker_registry(Path(scratch) / "registry") as registry:
-            ours = Ours(Path(scratch) / "ours", registry)
-            theirs = Dvc(Path(scratch) / "dvc")
+            sides_by_side: list[Side] = [Ours(Path(scratch) / "ours", registry)]
+            if not arguments.alone:
+                sides_by_side.append(Dvc(Path(scratch) / "dvc"))
             print(f"| {pictures:,} pictures | seconds | first | MB stored | MB sent | MB |")
             print("|---|---:|---:|---:|---:|---:|")
-            for what, number in (
-                ("all of it", pictures),
-                (f"{ADDED} more", pictures + ADDED),
-                ("nothing new", pictures + ADDED),
-            ):
-                for each in (ours, theirs):
-                    lay_out(folder / "pictures", each.data, number, pictures)
+            more = [(f"{ADDED} more", pictures + turn * ADDED) for turn in range(1, TURNS + 1)]
+            for what, number in [("all of it", pictures), *more, ("nothing new", more[-1][1])]:
+                for each in sides_by_side:
+                    lay_out(folder / "pictures", each.data, range(number), pictures, sides)
                     os.sync()  # what the last command left to write, the next is not to pay for
+                    time.sleep(3)  # as people take: we do not trust a stamp of just now
                     each.turn(what)
 
 
@@ -88,6 +95,7 @@ class Side:
     """One of the two programs, its files and what they grow to."""
 
     names = ("", "")
+    data: Path
 
     def __init__(self, stored: Path, sent: Path) -> None:
         self.stored, self.sent = stored, sent
@@ -188,49 +196,52 @@ def measured(command: list[str], folder: Path, environ: dict[str, str]) -> tuple
     return seconds, used.ru_maxrss / 1000
 
 
-def draw(folder: Path, number: int) -> None:
+def draw(folder: Path, number: int, sides: tuple[int, int]) -> None:
     """Draw what is not there yet: noise, which compresses as photographs do and never repeats."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(number):
         path = folder / f"{seed:06d}.jpg"
         if not path.exists():
             rng = np.random.default_rng(seed)
-            coarse = rng.integers(0, 256, (SIDES[1] // 4, SIDES[0] // 4, 3), np.uint8)
-            pixels = cv2.resize(coarse, SIDES, interpolation=cv2.INTER_CUBIC)
+            coarse = rng.integers(0, 256, (sides[1] // 4, sides[0] // 4, 3), np.uint8)
+            pixels = cv2.resize(coarse, sides, interpolation=cv2.INTER_CUBIC)
             pixels = cv2.add(pixels, rng.integers(0, 24, pixels.shape, np.uint8))
             cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
-def lay_out(pictures: Path, data: Path, number: int, first: int) -> None:
+def lay_out(pictures: Path, data: Path, seeds: range, first: int, sides: tuple[int, int]) -> None:
     """Put the first so many pictures into a source folder, those that came later into training."""
     names: dict[str, list[int]] = {"train": [], "val": []}
-    for seed in range(number):
+    for seed in seeds:
         is_val = seed < first and seed % SHARE == 0
         names["val" if is_val else "train"].append(seed)
-    for split, seeds in names.items():
+    for split, listed in names.items():
         (data / split).mkdir(parents=True, exist_ok=True)
-        for seed in seeds:
+        for seed in listed:
             target = data / split / f"{seed:06d}.jpg"
             if not target.exists():
                 shutil.copyfile(pictures / target.name, target)
-        content = json.dumps(coco(seeds))
+        content = json.dumps(coco(listed, sides))
         if not (data / f"{split}.json").exists() or (data / f"{split}.json").read_text() != content:
             (data / f"{split}.json").write_text(content)
 
 
-def coco(seeds: list[int]) -> dict[str, object]:
+def coco(seeds: list[int], sides: tuple[int, int]) -> dict[str, object]:
     """Annotate pictures with one to five outlines of eight corners each."""
     images: list[object] = []
     annotations: list[object] = []
     for seed in seeds:
         rng = random.Random(seed)
-        width, height = SIDES
+        width, height = sides
+        # Whole pixels of a small picture are so few that objects would repeat each other.
+        unit = 1 if sides == SIDES else width / SIDES[0]
         images.append(
             {"id": seed, "file_name": f"{seed:06d}.jpg", "width": width, "height": height}
         )
         for _ in range(rng.randint(1, 5)):
-            x, y, side = rng.randint(0, 300), rng.randint(0, 200), rng.randint(20, 150)
-            cut = side // 3
+            x, y = rng.randint(0, 300) * unit, rng.randint(0, 200) * unit
+            side = rng.randint(20, 150) * unit
+            cut = side // 3 if sides == SIDES else side / 3
             right, bottom = x + side, y + side
             corners = [(x + cut, y), (right - cut, y), (right, y + cut), (right, bottom - cut)]
             corners += [(right - cut, bottom), (x + cut, bottom), (x, bottom - cut), (x, y + cut)]
