@@ -50,6 +50,14 @@ def run(
     return files, dict(read_taken(folder))
 
 
+def spoil(notes: Path, how: str) -> None:
+    content = bytearray(notes.read_bytes())
+    if how == "flip":
+        content[-5] ^= 1
+    spoiled = {"cut": bytes(content[:-1]), "empty": b"", "none": bytes(32)}
+    notes.write_bytes(spoiled.get(how, bytes(content)))
+
+
 def test_pictures_are_named_and_not_copied(tmp_path: Path) -> None:
     own = source(tmp_path / "own")
     copied, _ = run(tmp_path / "one", own, told=False)
@@ -134,12 +142,7 @@ def test_what_changed_is_never_taken_from_the_run_before(tmp_path: Path, what: s
 def test_damaged_notes_are_not_believed(tmp_path: Path, how: str, file: str) -> None:
     own = source(tmp_path / "own")
     first = run(tmp_path / "one", own)
-    notes = tmp_path / "one/work" / KNOWN / file
-    content = bytearray(notes.read_bytes())
-    if how == "flip":
-        content[-5] ^= 1
-    spoiled = {"cut": bytes(content[:-1]), "empty": b"", "none": bytes(32)}
-    notes.write_bytes(spoiled.get(how, bytes(content)))
+    spoil(tmp_path / "one/work" / KNOWN / file, how)
 
     assert run(tmp_path / "two", own, tmp_path / "one") == first
 
